@@ -1,0 +1,23 @@
+//! The words everything else is built from: money, ids, marketplaces, windows, idempotency, outcomes.
+//!
+//! Pure: no clock, no randomness, no I/O, and nothing of ours is imported.
+
+pub mod chain;
+pub mod claim_code;
+pub mod idempotency;
+pub mod ids;
+pub mod ladder;
+pub mod marketplace;
+pub mod money;
+pub mod outcome;
+pub mod scope;
+pub mod window;
+
+pub use chain::Chain;
+pub use claim_code::ClaimCode;
+pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};
+pub use ids::{ApiKeyId, ClientId, RewardId};
+pub use marketplace::{Environment, Marketplace};
+pub use money::{Currency, Money};
+pub use outcome::{CardProof, Doubt, FrontDoor, NotSent, Outcome, Refusal};
+pub use scope::{Scope, Scopes};

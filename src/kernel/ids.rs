@@ -1,0 +1,89 @@
+//! Ids as types: a prefix that says what it names, and a time-ordered UUID (version 7) in hex.
+
+use std::{fmt, str::FromStr};
+
+use uuid::Uuid;
+
+/// The text is not an id of this kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of this kind")]
+pub struct MalformedId;
+
+macro_rules! prefixed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// Wraps a UUID made by `Ambient` or read from the store.
+            #[must_use]
+            pub const fn new(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            /// The UUID as the store keeps it.
+            #[must_use]
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "_{}"), self.0.simple())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedId;
+
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                let hex = text.strip_prefix(concat!($prefix, "_")).ok_or(MalformedId)?;
+                if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+                    return Err(MalformedId);
+                }
+                Uuid::try_parse(hex).map(Self).map_err(|_error| MalformedId)
+            }
+        }
+    };
+}
+
+prefixed_id!(
+    /// One thing bought for one recipient.
+    RewardId,
+    "rwd"
+);
+prefixed_id!(
+    /// One caller of our API: what idempotency keys and rewards belong to.
+    ClientId,
+    "cli"
+);
+prefixed_id!(
+    /// One API key of a client.
+    ApiKeyId,
+    "key"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_reads_back_from_its_own_text_and_from_nothing_else() {
+        let id = RewardId::new(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_00ff));
+        assert_eq!(id.to_string(), "rwd_019000000000700080000000000000ff");
+        assert_eq!(id.to_string().parse::<RewardId>(), Ok(id));
+        for text in [
+            "",
+            "rwd_",
+            "019000000000700080000000000000ff",
+            "cli_019000000000700080000000000000ff",
+            "rwd_019000000000700080000000000000FF",
+            "rwd_01900000-0000-7000-8000-0000000000ff",
+            "rwd_../../etc/passwd",
+        ] {
+            assert_eq!(text.parse::<RewardId>(), Err(MalformedId), "{text}");
+        }
+    }
+}

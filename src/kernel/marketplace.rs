@@ -1,0 +1,212 @@
+//! Amazon's marketplaces: which host serves one, which region signs for it, which currency it deals in.
+//!
+//! One table, so that host, region and currency can never disagree (public clients mix them up; `agcod-reference.md` 2.3).
+//! Hosts and regions: `agcod-reference.md` 1.1; currencies 1.2; limits 1.3.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Currency, Money};
+
+/// Amazon's sandbox ("gamma") or the real thing. They have separate hosts, keys and cards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Environment {
+    /// Amazon's sandbox, or ours on loopback: no real money.
+    Sandbox,
+    /// Real money.
+    Production,
+}
+
+impl Environment {
+    /// The word in settings and answers.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Production => "production",
+        }
+    }
+}
+
+/// Which of Amazon's three hosts serves a marketplace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    NorthAmerica,
+    EuropeAndMiddleEast,
+    FarEast,
+}
+
+/// A country whose Amazon sells the cards. An account belongs to exactly one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the variants are Amazon's country codes themselves")]
+pub enum Marketplace {
+    Us,
+    Ca,
+    Mx,
+    It,
+    Es,
+    De,
+    Fr,
+    Uk,
+    Tr,
+    Uae,
+    Ksa,
+    Pl,
+    Nl,
+    Se,
+    Eg,
+    Be,
+    Za,
+    Jp,
+    Au,
+    Sg,
+}
+
+/// A row of the table: code, group, currency, largest amount in minor units where Amazon's is known.
+type Row = (&'static str, Group, Currency, Option<i64>);
+
+impl Marketplace {
+    /// Every marketplace.
+    pub const ALL: [Self; 20] = [
+        Self::Us,
+        Self::Ca,
+        Self::Mx,
+        Self::It,
+        Self::Es,
+        Self::De,
+        Self::Fr,
+        Self::Uk,
+        Self::Tr,
+        Self::Uae,
+        Self::Ksa,
+        Self::Pl,
+        Self::Nl,
+        Self::Se,
+        Self::Eg,
+        Self::Be,
+        Self::Za,
+        Self::Jp,
+        Self::Au,
+        Self::Sg,
+    ];
+
+    const fn row(self) -> Row {
+        use Group::{EuropeAndMiddleEast as Eu, FarEast as Fe, NorthAmerica as Na};
+        match self {
+            Self::Us => ("US", Na, Currency::Usd, Some(200_000)),
+            Self::Ca => ("CA", Na, Currency::Cad, None),
+            Self::Mx => ("MX", Na, Currency::Mxn, None),
+            Self::It => ("IT", Eu, Currency::Eur, None),
+            Self::Es => ("ES", Eu, Currency::Eur, None),
+            Self::De => ("DE", Eu, Currency::Eur, None),
+            Self::Fr => ("FR", Eu, Currency::Eur, None),
+            Self::Uk => ("UK", Eu, Currency::Gbp, Some(500_000)),
+            Self::Tr => ("TR", Eu, Currency::Try, None),
+            Self::Uae => ("UAE", Eu, Currency::Aed, None),
+            Self::Ksa => ("KSA", Eu, Currency::Sar, None),
+            Self::Pl => ("PL", Eu, Currency::Pln, None),
+            Self::Nl => ("NL", Eu, Currency::Eur, None),
+            Self::Se => ("SE", Eu, Currency::Sek, None),
+            Self::Eg => ("EG", Eu, Currency::Egp, None),
+            Self::Be => ("BE", Eu, Currency::Eur, None),
+            Self::Za => ("ZA", Eu, Currency::Zar, None),
+            Self::Jp => ("JP", Fe, Currency::Jpy, Some(500_000)),
+            Self::Au => ("AU", Fe, Currency::Aud, None),
+            Self::Sg => ("SG", Fe, Currency::Sgd, None),
+        }
+    }
+
+    /// Amazon's country code.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The currency that its cards are in.
+    #[must_use]
+    pub const fn currency(self) -> Currency {
+        self.row().2
+    }
+
+    /// The host that serves it.
+    #[must_use]
+    pub const fn host(self, environment: Environment) -> &'static str {
+        match (self.row().1, environment) {
+            (Group::NorthAmerica, Environment::Sandbox) => "agcod-v2-gamma.amazon.com",
+            (Group::NorthAmerica, Environment::Production) => "agcod-v2.amazon.com",
+            (Group::EuropeAndMiddleEast, Environment::Sandbox) => "agcod-v2-eu-gamma.amazon.com",
+            (Group::EuropeAndMiddleEast, Environment::Production) => "agcod-v2-eu.amazon.com",
+            (Group::FarEast, Environment::Sandbox) => "agcod-v2-fe-gamma.amazon.com",
+            (Group::FarEast, Environment::Production) => "agcod-v2-fe.amazon.com",
+        }
+    }
+
+    /// The AWS region that signs for its host. The Far East signs with `us-west-2`.
+    #[must_use]
+    pub const fn region(self) -> &'static str {
+        match self.row().1 {
+            Group::NorthAmerica => "us-east-1",
+            Group::EuropeAndMiddleEast => "eu-west-1",
+            Group::FarEast => "us-west-2",
+        }
+    }
+
+    /// The largest card, where Amazon's limit is known; else settings must say one.
+    #[must_use]
+    pub fn maximum(self) -> Option<Money> {
+        let (_, _, currency, maximum) = self.row();
+        maximum.map(|minor| Money::from_minor(minor, currency))
+    }
+}
+
+impl fmt::Display for Marketplace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// The text names no marketplace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an Amazon marketplace")]
+pub struct UnknownMarketplace;
+
+impl FromStr for Marketplace {
+    type Err = UnknownMarketplace;
+
+    fn from_str(text: &str) -> Result<Self, UnknownMarketplace> {
+        Self::ALL.into_iter().find(|marketplace| marketplace.code() == text).ok_or(UnknownMarketplace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_region_and_currency_belong_together() {
+        for (code, sandbox, region, currency) in [
+            ("US", "agcod-v2-gamma.amazon.com", "us-east-1", "USD"),
+            ("UK", "agcod-v2-eu-gamma.amazon.com", "eu-west-1", "GBP"),
+            ("DE", "agcod-v2-eu-gamma.amazon.com", "eu-west-1", "EUR"),
+            ("JP", "agcod-v2-fe-gamma.amazon.com", "us-west-2", "JPY"),
+        ] {
+            let marketplace: Marketplace = code.parse().unwrap();
+            assert_eq!(marketplace.host(Environment::Sandbox), sandbox);
+            assert_eq!(marketplace.host(Environment::Production), sandbox.replace("-gamma", ""));
+            assert_eq!(marketplace.region(), region);
+            assert_eq!(marketplace.currency().code(), currency);
+        }
+    }
+
+    #[test]
+    fn every_marketplace_reads_back_from_its_code() {
+        for marketplace in Marketplace::ALL {
+            assert_eq!(marketplace.code().parse(), Ok(marketplace));
+            let json = serde_json::to_string(&marketplace).unwrap();
+            assert_eq!(json, format!("\"{marketplace}\""));
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The `noshi` program.
+fn main() {}
