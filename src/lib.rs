@@ -1,3 +1,5 @@
 //! Noshi: buys Amazon gift codes exactly once, hands the claim code over, and forgets it.
 
+pub mod lifecycle;
+pub mod ambient;
 pub mod kernel;

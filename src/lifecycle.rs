@@ -1,0 +1,95 @@
+//! Tasks that outlive their caller, and the order in which a process stops.
+//!
+//! actix runs handlers on single-threaded runtimes of its own and drops a handler whose client resets the connection;
+//! when it stops, what was spawned there is killed (`reliability.md` 6.1). So money work is spawned here, on the main
+//! runtime, and a stop waits for it.
+
+use std::{future::Future, time::Duration};
+
+use tokio::{runtime::Handle, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+/// Work ended without an answer: it panicked, or the process is stopping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work ended without an answer")]
+pub struct Lost;
+
+/// Spawns and counts the tasks that a stop must wait for. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Tasks {
+    runtime: Handle,
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    /// Tasks on the given runtime: the main one, captured before any server starts.
+    #[must_use]
+    pub fn on(runtime: Handle) -> Self {
+        Self { runtime, tracker: TaskTracker::new(), stop: CancellationToken::new() }
+    }
+
+    /// Runs `work` to its end, whoever waits for it or not.
+    pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.tracker.spawn_on(work, &self.runtime)
+    }
+
+    /// Runs `work` to its end and waits for it. When the waiter is dropped, the work goes on.
+    ///
+    /// # Errors
+    /// [`Lost`] when the work panicked or its runtime has gone.
+    pub async fn run<F>(&self, work: F) -> Result<F::Output, Lost>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.spawn(work).await.map_err(|_panicked| Lost)
+    }
+
+    /// Becomes cancelled when the process begins to drain: readiness turns false, loops take no new work.
+    #[must_use]
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Begins the drain.
+    pub fn begin_stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits until every task has ended, at most `limit`. Says whether all did; what is left is durable and is taken up
+    /// by the next start.
+    pub async fn wait(&self, limit: Duration) -> bool {
+        self.tracker.close();
+        tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()
+    }
+
+    /// How many tasks are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stop_waits_for_work_whose_caller_has_gone() {
+        let tasks = Tasks::on(Handle::current());
+        let (done, finished) = tokio::sync::oneshot::channel();
+        drop(tasks.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            done.send(()).unwrap();
+        }));
+        tasks.begin_stop();
+        assert!(tasks.wait(Duration::from_secs(5)).await);
+        assert!(finished.await.is_ok());
+        assert_eq!(tasks.running(), 0);
+    }
+}
