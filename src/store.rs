@@ -1,0 +1,241 @@
+//! Two databases, one SQL text: SQLite for one process, PostgreSQL for any number of equal replicas.
+//!
+//! The only room that names `sqlx`. A statement is a [`Sql`] constant in the slice that owns its table, run by the
+//! macros here inside an explicit [`Tx`] (`begin` … `commit`) or a [`Snapshot`].
+//!
+//! Guarantees: a committed transaction survives a crash of the process and of the machine (`synchronous = FULL`,
+//! `synchronous_commit = on`); correctness rests on constraints and guarded updates, never on an isolation level; no
+//! statement reads the database's clock. Never hold a [`Tx`] over a network call.
+
+pub mod keys;
+pub mod migrate;
+mod postgres;
+pub mod sql;
+mod sqlite;
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{PgPool, Postgres, Sqlite, pool::PoolConnection};
+
+pub use sql::{Conn, Sql};
+pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
+
+/// How long a request waits for a database connection before it is refused.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What went wrong in the store. The texts name the statement and never a value.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused a statement or could not be reached.
+    #[error("the database failed at {statement}")]
+    Database {
+        /// The statement's name, or what was being done.
+        statement: &'static str,
+        /// What the driver says.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A migration failed.
+    #[error("migrating the database failed")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// A row says what no row of ours can say.
+    #[error("the database is inconsistent: {table}.{column}")]
+    Inconsistent {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+    },
+    /// The transaction's group could not be committed; whether it was is unknown. Read again.
+    #[error("the commit was not confirmed")]
+    Unconfirmed,
+    /// Too many transactions are waiting; nothing was done.
+    #[error("too many transactions are waiting")]
+    Busy,
+    /// The database is too old or too new for this program.
+    #[error("the database's schema is not this program's: {0}")]
+    Schema(&'static str),
+    /// The database cannot be opened as the settings say.
+    #[error("cannot open the database: {0}")]
+    Open(String),
+    /// The operating system gave no random bytes for an id.
+    #[error(transparent)]
+    Randomness(#[from] crate::ambient::NoRandomness),
+}
+
+impl StoreError {
+    pub(crate) fn database(statement: &'static str, source: sqlx::Error) -> Self {
+        Self::Database { statement, source }
+    }
+}
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    /// An embedded file.
+    Sqlite,
+    /// A server.
+    Postgres,
+}
+
+/// The open database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Inner,
+}
+
+#[derive(Clone, Debug)]
+enum Inner {
+    Sqlite(sqlite::SqliteStore),
+    Postgres(PgPool),
+}
+
+/// A transaction that may write. Dropping it rolls it back.
+pub enum Tx {
+    /// On SQLite: one of the transactions that share the next durable commit.
+    Sqlite(sqlite::SqliteTx),
+    /// On PostgreSQL: a transaction of its own.
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+/// A connection for reading.
+pub enum Snapshot {
+    /// A read-only connection of its own, so that reads never wait for the writer.
+    Sqlite(PoolConnection<Sqlite>),
+    /// Any connection of the pool.
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// Proof that a value came out of a transaction that has committed. What is sent to Amazon asks for one.
+#[derive(Debug)]
+pub struct Committed<T>(T);
+
+impl<T> Committed<T> {
+    /// The value.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+
+    /// The value, taken out.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+
+    /// A part of what was committed, or another view of it.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Committed<U> {
+        Committed(f(self.0))
+    }
+}
+
+impl<T> Committed<Vec<T>> {
+    /// Each of what was committed together.
+    pub fn each(self) -> impl Iterator<Item = Committed<T>> {
+        self.0.into_iter().map(Committed)
+    }
+}
+
+/// How to open a store.
+#[derive(Clone)]
+pub struct Options {
+    /// `sqlite://PATH` or `postgres://…`.
+    pub url: SecretString,
+    /// Connections to PostgreSQL; on SQLite readers (there is one writer).
+    pub connections_max: u32,
+    /// Refuse to start when another process serves the same SQLite file. Commands that only look leave it off.
+    pub exclusive: bool,
+}
+
+impl Store {
+    /// Opens the database; creates a SQLite file that is not there. Does not migrate.
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] for a URL that names no database of ours or a file another process serves;
+    /// [`StoreError::Database`] when it cannot be reached.
+    #[expect(clippy::disallowed_methods, reason = "the database's URL is opened where it is used")]
+    pub async fn open(options: &Options) -> Result<Self, StoreError> {
+        let url = options.url.expose_secret();
+        let inner = if let Some(path) = url.strip_prefix("sqlite://") {
+            Inner::Sqlite(sqlite::SqliteStore::open(path, options).await?)
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            Inner::Postgres(postgres::open(url, options.connections_max).await?)
+        } else {
+            return Err(StoreError::Open("the URL starts with neither sqlite:// nor postgres://".to_owned()));
+        };
+        Ok(Self { inner })
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub const fn backend(&self) -> Backend {
+        match self.inner {
+            Inner::Sqlite(_) => Backend::Sqlite,
+            Inner::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Begins a transaction that may write. It holds the write lock from the start on SQLite (`BEGIN IMMEDIATE`): a
+    /// lock that is taken later fails at once under load.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no connection in time.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        match &self.inner {
+            Inner::Sqlite(store) => store.begin().await.map(Tx::Sqlite),
+            Inner::Postgres(pool) => postgres::begin(pool).await.map(Tx::Postgres),
+        }
+    }
+
+    /// A connection for reading committed rows.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is none in time.
+    pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        match &self.inner {
+            Inner::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
+            Inner::Postgres(pool) => {
+                pool.acquire().await.map(Snapshot::Postgres).map_err(|error| StoreError::database("acquire", error))
+            }
+        }
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        match &self.inner {
+            Inner::Sqlite(store) => store.close().await,
+            Inner::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Makes the transaction durable, and only then hands `value` out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting.
+    pub async fn commit<T>(self, value: T) -> Result<Committed<T>, StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await.map_err(|error| StoreError::database("commit", error))?,
+        }
+        Ok(Committed(value))
+    }
+
+    /// The connection that the macros run statements on.
+    pub(crate) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(tx) => tx.conn(),
+            Self::Postgres(tx) => Conn::Postgres(tx),
+        }
+    }
+}
+
+impl Snapshot {
+    /// The connection that the macros run statements on.
+    pub(crate) fn conn(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(connection) => Conn::Sqlite(connection),
+            Self::Postgres(connection) => Conn::Postgres(connection),
+        }
+    }
+}

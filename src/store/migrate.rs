@@ -1,0 +1,66 @@
+//! Migrations: the same numbers and names for both databases, embedded in the binary, forward only.
+
+use sqlx::migrate::Migrator;
+
+use super::{Inner, Sql, Store, StoreError, fetch_all, row, statements};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+statements! {
+    APPLIED = Sql::same("migrations.applied", "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+}
+
+row! {
+    struct AppliedRow { version: i64 }
+}
+
+/// How a database's schema stands to this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Schema {
+    /// As this program expects.
+    Current,
+    /// Migrations are missing: run `noshi migrate`.
+    Older,
+    /// A later program has migrated it.
+    Newer,
+}
+
+/// Brings the schema up to date. Safe to run from several replicas at once: the driver takes a lock.
+///
+/// # Errors
+/// [`StoreError::Migrate`]; each migration is a transaction, so what failed left nothing behind.
+pub async fn migrate(store: &Store) -> Result<(), StoreError> {
+    match &store.inner {
+        Inner::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await,
+        Inner::Postgres(pool) => {
+            let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?;
+            POSTGRES.run_direct(None, &mut *connection, false).await.map_err(StoreError::Migrate)
+        }
+    }
+}
+
+/// Compares the database's schema with this program's.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read. A database that was never migrated is [`Schema::Older`].
+pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
+    let ours: Vec<i64> = match &store.inner {
+        Inner::Sqlite(_) => SQLITE.iter().map(|migration| migration.version).collect(),
+        Inner::Postgres(_) => POSTGRES.iter().map(|migration| migration.version).collect(),
+    };
+    let mut snapshot = store.snapshot().await?;
+    let theirs = match fetch_all!(AppliedRow, snapshot, APPLIED) {
+        Ok(rows) => rows,
+        Err(StoreError::Database { source: sqlx::Error::Database(_), .. }) => return Ok(Schema::Older),
+        Err(error) => return Err(error),
+    };
+    let theirs: Vec<i64> = theirs.into_iter().map(|row| row.version).collect();
+    Ok(if theirs == ours {
+        Schema::Current
+    } else if theirs.iter().any(|version| !ours.contains(version)) {
+        Schema::Newer
+    } else {
+        Schema::Older
+    })
+}

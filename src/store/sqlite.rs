@@ -1,0 +1,299 @@
+//! SQLite: one writer whose transactions share durable commits, and readers of their own.
+//!
+//! Transactions run one after the other on the only write connection, each inside a savepoint of a common
+//! `BEGIN IMMEDIATE`. One that is done queues for the connection again: whoever gets there first commits for all that
+//! went before. So batches form by themselves while others wait, without a timer, and a lone transaction commits at
+//! once. Nobody is told "committed" before the one COMMIT that holds their work is on the disk.
+
+use std::{
+    fs::{File, OpenOptions},
+    io,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    Connection, Sqlite, SqliteConnection, SqlitePool,
+    pool::PoolConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, OwnedMutexGuard, watch},
+};
+
+use super::{ACQUIRE_TIMEOUT, Conn, Options, StoreError, sql};
+
+/// Transactions that may wait for the writer; one more is refused.
+const WAITING_MAX: usize = 512;
+/// Transactions that share one commit at most.
+const GROUP_MAX: usize = 128;
+// SQLite before 3.51.3 can corrupt a WAL that two connections reset at once.
+const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
+
+/// The open file.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteStore {
+    writer: Arc<Mutex<Writer>>,
+    waiting: Arc<AtomicUsize>,
+    readers: SqlitePool,
+    runtime: Handle,
+    /// Held for as long as the store is: says that this process serves the file.
+    _serving: Option<Arc<File>>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    connection: SqliteConnection,
+    group: Option<Group>,
+    /// A transaction was dropped inside its savepoint; whoever holds the writer next undoes it first.
+    torn: bool,
+}
+
+/// The transactions since BEGIN that wait for the same COMMIT.
+#[derive(Debug)]
+struct Group {
+    members: usize,
+    fate: watch::Sender<Fate>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Committed,
+    Failed,
+}
+
+/// One transaction: the writer's connection, inside a savepoint.
+pub struct SqliteTx {
+    writer: OwnedMutexGuard<Writer>,
+    store: SqliteStore,
+    /// The savepoint is released; dropping has nothing to undo.
+    released: bool,
+}
+
+impl SqliteStore {
+    pub(super) async fn open(path: &str, options: &Options) -> Result<Self, StoreError> {
+        if path.is_empty() || path.contains(['?', ':']) {
+            return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
+        }
+        let path = PathBuf::from(path);
+        let serving = options.exclusive.then(|| take_lock(&path)).transpose()?.map(Arc::new);
+        create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
+        let connect = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(5));
+        let writer =
+            SqliteConnection::connect_with(&connect).await.map_err(|error| StoreError::database("connect", error))?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(options.connections_max)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(connect.read_only(true));
+        Ok(Self {
+            writer: Arc::new(Mutex::new(Writer { connection: writer, group: None, torn: false })),
+            waiting: Arc::new(AtomicUsize::new(0)),
+            readers,
+            runtime: Handle::current(),
+            _serving: serving,
+        })
+    }
+
+    pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.readers.acquire().await.map_err(|error| StoreError::database("acquire", error))
+    }
+
+    pub(super) async fn begin(&self) -> Result<SqliteTx, StoreError> {
+        let place = Place::take(&self.waiting)?;
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        drop(place);
+        writer.mend().await;
+        if writer.group.as_ref().is_some_and(|group| group.members >= GROUP_MAX) {
+            writer.commit_group().await;
+        }
+        writer.open_group().await?;
+        if let Err(error) = run(&mut writer.connection, "SAVEPOINT noshi").await {
+            writer.fail_group().await;
+            return Err(StoreError::database("savepoint", error));
+        }
+        Ok(SqliteTx { writer, store: self.clone(), released: false })
+    }
+
+    pub(super) async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
+        self.tidy().await;
+        let mut writer = self.writer.lock().await;
+        migrator.run_direct(None, &mut writer.connection, false).await.map_err(StoreError::Migrate)
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.tidy().await;
+    }
+
+    /// Leaves nothing open: undoes what was dropped, commits what waits.
+    async fn tidy(&self) {
+        let mut writer = self.writer.lock().await;
+        writer.mend().await;
+        writer.commit_group().await;
+    }
+}
+
+impl Writer {
+    async fn mend(&mut self) {
+        if self.torn {
+            self.torn = false;
+            self.undo().await;
+        }
+    }
+
+    async fn open_group(&mut self) -> Result<(), StoreError> {
+        if self.group.is_none() {
+            run(&mut self.connection, "BEGIN IMMEDIATE").await.map_err(|error| StoreError::database("begin", error))?;
+            self.group = Some(Group { members: 0, fate: watch::Sender::new(Fate::Open) });
+        }
+        Ok(())
+    }
+
+    /// Commits what is open and tells its members.
+    async fn commit_group(&mut self) {
+        let Some(group) = self.group.take() else { return };
+        match run(&mut self.connection, "COMMIT").await {
+            Ok(()) => group.fate.send_replace(Fate::Committed),
+            Err(error) => {
+                tracing::error!(error = %crate::kernel::Chain(&error), "a commit failed; its transactions are rolled back");
+                self.roll_back().await;
+                group.fate.send_replace(Fate::Failed)
+            }
+        };
+    }
+
+    /// Gives up everything since BEGIN: the connection is in no state to go on.
+    async fn fail_group(&mut self) {
+        let group = self.group.take();
+        self.roll_back().await;
+        if let Some(group) = group {
+            group.fate.send_replace(Fate::Failed);
+        }
+    }
+
+    async fn roll_back(&mut self) {
+        // SQLite may have rolled back by itself (a full disk does that), and then this has nothing to do.
+        if let Err(error) = run(&mut self.connection, "ROLLBACK").await {
+            tracing::debug!(error = %crate::kernel::Chain(&error), "nothing was left to roll back");
+        }
+    }
+
+    /// Undoes the transaction in hand and leaves the others of its group as they are.
+    async fn undo(&mut self) {
+        let undone = run(&mut self.connection, "ROLLBACK TO noshi").await.is_ok()
+            && run(&mut self.connection, "RELEASE noshi").await.is_ok();
+        let alone = self.group.as_ref().is_none_or(|group| group.members == 0);
+        if !undone || alone {
+            self.fail_group().await;
+        }
+    }
+}
+
+impl SqliteTx {
+    pub(super) fn conn(&mut self) -> Conn<'_> {
+        Conn::Sqlite(&mut self.writer.connection)
+    }
+
+    /// Queues behind those who wait, commits for all who went before unless someone already did. Runs to its end even
+    /// when the caller's future is dropped.
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        let runtime = self.store.runtime.clone();
+        runtime.spawn(self.commit_in_group()).await.unwrap_or(Err(StoreError::Unconfirmed))
+    }
+
+    async fn commit_in_group(mut self) -> Result<(), StoreError> {
+        self.released = true;
+        if let Err(error) = run(&mut self.writer.connection, "RELEASE noshi").await {
+            self.writer.fail_group().await;
+            return Err(StoreError::database("release", error));
+        }
+        let Some(group) = self.writer.group.as_mut() else { return Err(StoreError::Unconfirmed) };
+        group.members = group.members.saturating_add(1);
+        let (fate, mut told) = (group.fate.subscribe(), group.fate.subscribe());
+        let store = self.store.clone();
+        drop(self);
+        tokio::select! {
+            biased;
+            () = async { drop(told.wait_for(|fate| *fate != Fate::Open).await) } => {}
+            mut writer = store.writer.lock() => {
+                writer.mend().await;
+                let open = *fate.borrow() == Fate::Open;
+                if open {
+                    writer.commit_group().await;
+                }
+            }
+        }
+        let fate = *fate.borrow();
+        match fate {
+            Fate::Committed => Ok(()),
+            Fate::Open | Fate::Failed => Err(StoreError::Unconfirmed),
+        }
+    }
+}
+
+impl Drop for SqliteTx {
+    fn drop(&mut self) {
+        if !self.released {
+            self.writer.torn = true;
+            let store = self.store.clone();
+            drop(self.store.runtime.spawn(async move { store.tidy().await }));
+        }
+    }
+}
+
+/// A place in the queue for the writer.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, StoreError> {
+        let place = Self(Arc::clone(waiting));
+        match waiting.fetch_add(1, Ordering::AcqRel) {
+            before if before < WAITING_MAX => Ok(place),
+            _ => Err(StoreError::Busy),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+async fn run(connection: &mut SqliteConnection, text: &'static str) -> Result<(), sqlx::Error> {
+    sql::sqlite(text).execute(connection).await.map(|_done| ())
+}
+
+/// Creates the file readable by its owner alone; SQLite gives the WAL beside it the same mode.
+fn create_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+/// Two processes that serve one file would each think the other's leases their own.
+fn take_lock(path: &Path) -> Result<File, StoreError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&name)
+        .map_err(|error| StoreError::Open(format!("the lock file beside the database: {}", error.kind())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_held) => Err(StoreError::Open("another process serves this file".to_owned())),
+    }
+}
