@@ -1,6 +1,8 @@
 //! Noshi: buys Amazon gift codes exactly once, hands the claim code over, and forgets it.
 
 pub mod store;
+pub mod config;
 pub mod lifecycle;
+pub mod telemetry;
 pub mod ambient;
 pub mod kernel;

@@ -1,0 +1,229 @@
+//! Settings: one TOML file, every key also as `NOSHI__SECTION__KEY`, secrets as a value or as `KEY_file`.
+//!
+//! What [`Settings::load`] returns can be used without another look: every number is inside its limits, every address
+//! and amount is parsed, and combinations that would put money at risk are refused. All mistakes of a run are told at
+//! once, each with its key, none with its value: a value may be a secret.
+//!
+//! `noshi.example.toml` documents each key; tests keep it equal to the code. Only `bootstrap` and the CLI load
+//! settings; everyone else is handed the part that concerns them.
+
+mod check;
+mod database;
+mod in_force;
+mod source;
+
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
+
+use secrecy::SecretString;
+
+pub use self::database::{Backend, DatabaseUrl};
+use crate::kernel::{Environment, Marketplace, Money};
+
+/// Everything that is set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The two HTTP servers.
+    pub server: Server,
+    /// The database.
+    pub store: Store,
+    /// What is logged, and how.
+    pub log: Log,
+    /// How rewards are bought, recovered and shown again.
+    pub rewards: Rewards,
+    /// How Amazon's balances are watched.
+    pub balances: Balances,
+    /// Accounts at Amazon, by our name for them (`[a-z0-9_-]`, at most 32 characters). May be empty.
+    pub accounts: BTreeMap<String, Account>,
+}
+
+/// The two HTTP servers.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Where the API is served.
+    pub listen: SocketAddr,
+    /// Where metrics, probes and the admin API are served; never the port of the API.
+    pub admin_listen: SocketAddr,
+    /// Threads that parse and answer.
+    pub workers: usize,
+    /// Connections open at once, over all workers.
+    pub connections_max: usize,
+    /// How long the head of a request may take.
+    pub head_timeout: Duration,
+    /// How long its body may take.
+    pub body_timeout: Duration,
+    /// How long the service is not ready, but still accepts, before it stops.
+    pub drain_delay: Duration,
+    /// How long a stop waits for running work; at least twice the longest call to Amazon.
+    pub drain_timeout: Duration,
+}
+
+/// The database.
+#[derive(Debug, Clone)]
+pub struct Store {
+    /// Which one, and where.
+    pub url: DatabaseUrl,
+    /// Connections of this replica.
+    pub connections_max: u32,
+    /// Whether `serve` brings the schema up to date. Unless set: on SQLite it does, on PostgreSQL a job of its own
+    /// does.
+    pub migrate_on_start: bool,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// The shape of a line.
+    pub format: LogFormat,
+    /// Directives as `tracing_subscriber::EnvFilter` reads them. They parse. Targets that could print secrets stay
+    /// muted whatever is said here.
+    pub filter: String,
+}
+
+/// The shape of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line, for collectors.
+    Json,
+    /// For people at a terminal.
+    Human,
+}
+
+impl LogFormat {
+    /// The word in settings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Human => "human",
+        }
+    }
+}
+
+/// How rewards are bought, recovered and shown again.
+#[derive(Debug, Clone)]
+pub struct Rewards {
+    /// Rewards worked on at once by this replica.
+    pub in_flight_max: usize,
+    /// The age at which an Amazon request id is replayed no more: forgotten by Amazon, it would buy a second card.
+    pub replay_age_limit: Duration,
+    /// How long after it was issued a code may be shown again.
+    pub redelivery: Duration,
+    /// How often it may be shown again.
+    pub redelivery_max: u32,
+    /// How long a replica owns a reward it works on; outlasts every call under it.
+    pub lease: Duration,
+    /// When the caller has an answer, known outcome or not; outlasts one call to Amazon.
+    pub answer_within: Duration,
+    /// How long one call to Amazon may take, from DNS to the last byte.
+    pub upstream_timeout: Duration,
+    /// How often the worker looks for rewards that are due.
+    pub recovery_poll: Duration,
+}
+
+/// How Amazon's balances are watched.
+#[derive(Debug, Clone)]
+pub struct Balances {
+    /// How often each is read.
+    pub poll: Duration,
+    /// The age at which one is shown as stale; more than one poll.
+    pub stale_after: Duration,
+}
+
+/// A partner account at Amazon.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// Amazon's id of the partner: at most 8 ASCII letters and digits.
+    pub partner_id: String,
+    /// The one marketplace it buys in; it decides host, signing region and currency.
+    pub marketplace: Marketplace,
+    /// Real money or not.
+    pub environment: Environment,
+    /// Our own sandbox in place of Amazon's: a loopback address, and only where `environment` is the sandbox.
+    pub sandbox_gateway: Option<SocketAddr>,
+    /// The AWS access key's id.
+    pub access_key_id: SecretString,
+    /// The AWS access key's secret.
+    pub secret_access_key: SecretString,
+    /// The smallest reward, in the marketplace's currency; more than nothing.
+    pub reward_minimum: Money,
+    /// The largest, at most what Amazon is known to allow, and not below the smallest.
+    pub reward_maximum: Money,
+}
+
+/// The settings are not usable. Its text lists every mistake, a line each: the key, what is wrong, where it was set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    mistakes: Vec<String>,
+}
+
+impl ConfigError {
+    /// Every mistake, as `key: what is wrong`. None quotes a value.
+    #[must_use]
+    pub fn mistakes(&self) -> &[String] {
+        &self.mistakes
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the settings cannot be used:")?;
+        self.mistakes.iter().try_for_each(|mistake| write!(f, "\n  {mistake}"))
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Settings {
+    /// Reads the settings: defaults, over them the file, over that the environment; then the secrets' files, whose
+    /// paths are relative to the working directory.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists everything that is wrong.
+    pub fn load(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut source = source::Source::default();
+        if let Some(path) = path {
+            source.add_file(path);
+        }
+        source.add_environment(environment);
+        let settings = check::settings(&mut source);
+        source.refuse_what_is_left();
+        match source.into_mistakes() {
+            mistakes if mistakes.is_empty() => Ok(settings),
+            mistakes => Err(ConfigError { mistakes }),
+        }
+    }
+
+    /// Everything in force as TOML, for people: secrets are `"[hidden]"`, the database is shown without user, password
+    /// and parameters.
+    #[must_use]
+    pub fn in_force(&self) -> String {
+        in_force::render(self)
+    }
+}
+
+/// Our variables of the process's environment, for [`Settings::load`]: the only place that reads it.
+///
+/// # Errors
+/// One of them is not UTF-8. Variables of others may hold whatever they like.
+pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of reading the environment")]
+    let variables = std::env::vars_os();
+    let (mut ours, mut mistakes) = (Vec::new(), Vec::new());
+    for (name, value) in variables {
+        if !name.as_encoded_bytes().starts_with(source::PREFIX.as_bytes()) {
+            continue;
+        }
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => ours.push((name, value)),
+            (Ok(name), Err(_value)) => mistakes.push(format!("{name:?}: is not UTF-8")),
+            (Err(name), _value) => mistakes.push(format!("{name:?}: no such setting (environment)")),
+        }
+    }
+    if mistakes.is_empty() { Ok(ours) } else { Err(ConfigError { mistakes }) }
+}
+
+#[cfg(test)]
+mod tests;

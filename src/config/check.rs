@@ -1,0 +1,272 @@
+//! Reads each section into its checked type, and refuses combinations that would put money at risk.
+//!
+//! Where a value is wrong the default stands in, so that the reading goes on and finds the next mistake;
+//! `Settings::load` gives nothing out once there is one.
+
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use secrecy::SecretString;
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    Account, Backend, Balances, DatabaseUrl, Log, LogFormat, Rewards, Server, Settings, Store,
+    source::{Section, Source},
+};
+use crate::kernel::{Currency, Environment, Marketplace, Money};
+
+/// Amazon's advice for one call, and our promise to the caller (P5).
+const UPSTREAM_SECONDS_MAX: u64 = 6;
+const ANSWER_SECONDS_MAX: u64 = 10;
+
+/// What a lease must outlast besides the call: connecting, waiting for quota, settling, and skew between clocks.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// A stop waits for a call that has just begun and for the one that may follow it, whatever the time-out is set to.
+const DRAIN_SECONDS: RangeInclusive<u64> = 2 * UPSTREAM_SECONDS_MAX..=600;
+
+const ACCOUNT_ID_LENGTH_MAX: usize = 32;
+const PARTNER_ID_LENGTH_MAX: usize = 8;
+const CREDENTIAL_LENGTH_MAX: usize = 256;
+
+/// Everything, wrong values replaced by defaults and recorded in `source`.
+pub(super) fn settings(source: &mut Source) -> Settings {
+    Settings {
+        server: server(source.section("server")),
+        store: store(source.section("store")),
+        log: log(source.section("log")),
+        rewards: rewards(source.section("rewards")),
+        balances: balances(source.section("balances")),
+        accounts: accounts(source),
+    }
+}
+
+fn server(mut section: Section<'_>) -> Server {
+    let listen = section.text("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
+    let admin_listen =
+        section.text("admin_listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090)));
+    // SEC-25: what is internal is not served where callers are. Port 0 is a new port each time.
+    if listen.port() == admin_listen.port() && listen.port() != 0 {
+        section.refuse("admin_listen", "must be another port than server.listen");
+    }
+    Server {
+        listen,
+        admin_listen,
+        workers: section.number("workers", 2, 1..=64),
+        connections_max: section.number("connections_max", 1024, 1..=65_536),
+        head_timeout: section.seconds("head_timeout_seconds", 5, 1..=60),
+        body_timeout: section.seconds("body_timeout_seconds", 5, 1..=60),
+        drain_delay: section.seconds("drain_delay_seconds", 0, 0..=60),
+        drain_timeout: section.seconds("drain_timeout_seconds", 20, DRAIN_SECONDS),
+    }
+}
+
+fn store(mut section: Section<'_>) -> Store {
+    let url = section.secret("url", DatabaseUrl::parse).unwrap_or_else(DatabaseUrl::beside_us);
+    let migrates_itself = match url.backend() {
+        Backend::Sqlite => true,
+        // Replicas start together, and the role that serves may not change the schema (SEC-30).
+        Backend::Postgres => false,
+    };
+    Store {
+        connections_max: section.number("connections_max", 8, 1..=200),
+        migrate_on_start: section.flag("migrate_on_start").unwrap_or(migrates_itself),
+        url,
+    }
+}
+
+fn log(mut section: Section<'_>) -> Log {
+    let format = section.text("format", |text| match text {
+        "json" => Ok(LogFormat::Json),
+        "human" => Ok(LogFormat::Human),
+        _other => Err("must be json or human".to_owned()),
+    });
+    let filter = section.text("filter", |text| match EnvFilter::builder().parse(text) {
+        Ok(_filter) => Ok(text.to_owned()),
+        Err(_error) => Err("must be a level, or directives like info,noshi=debug".to_owned()),
+    });
+    Log { format: format.unwrap_or(LogFormat::Human), filter: filter.unwrap_or_else(|| "info".to_owned()) }
+}
+
+fn rewards(mut section: Section<'_>) -> Rewards {
+    let rewards = Rewards {
+        in_flight_max: section.number("in_flight_max", 256, 1..=10_000),
+        // Amazon was seen to remember an id for 54 days.
+        replay_age_limit: days(section.number("replay_age_limit_days", 30, 1..=50)),
+        // SEC-06 is the upper limit of both.
+        redelivery: hours(section.number("redelivery_hours", 24, 1..=24)),
+        redelivery_max: section.number("redelivery_max", 20, 0..=20),
+        lease: section.seconds("lease_seconds", 20, 1..=300),
+        answer_within: section.seconds("answer_within_seconds", ANSWER_SECONDS_MAX, 1..=ANSWER_SECONDS_MAX),
+        upstream_timeout: section.seconds("upstream_timeout_seconds", UPSTREAM_SECONDS_MAX, 1..=UPSTREAM_SECONDS_MAX),
+        recovery_poll: Duration::from_millis(section.number("recovery_poll_milliseconds", 500, 50..=60_000)),
+    };
+    if rewards.lease < rewards.upstream_timeout.saturating_add(LEASE_MARGIN) {
+        let why = format!("must be at least rewards.upstream_timeout_seconds + {}", LEASE_MARGIN.as_secs());
+        section.refuse("lease_seconds", &format!("{why}: a second worker would take over a call that still runs"));
+    }
+    if rewards.answer_within <= rewards.upstream_timeout {
+        let why = "must be more than rewards.upstream_timeout_seconds: no answer of Amazon would reach the caller";
+        section.refuse("answer_within_seconds", why);
+    }
+    rewards
+}
+
+const fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours.saturating_mul(3600))
+}
+
+const fn days(days: u64) -> Duration {
+    hours(days.saturating_mul(24))
+}
+
+fn balances(mut section: Section<'_>) -> Balances {
+    let balances = Balances {
+        // Amazon allows one question a second; half of that is the operators'.
+        poll: section.seconds("poll_seconds", 60, 2..=3600),
+        stale_after: section.seconds("stale_after_seconds", 300, 3..=86_400),
+    };
+    if balances.stale_after <= balances.poll {
+        section.refuse("stale_after_seconds", "must be more than balances.poll_seconds");
+    }
+    balances
+}
+
+fn accounts(source: &mut Source) -> BTreeMap<String, Account> {
+    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+    for id in source.names_under("accounts") {
+        if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {
+            source.refuse(
+                &format!("accounts.{id}"),
+                &format!("the name must be 1 to {ACCOUNT_ID_LENGTH_MAX} of a-z 0-9 _ -"),
+            );
+        }
+        let Some(account) = account(source.section(&format!("accounts.{id}"))) else { continue };
+        let same = |other: &Account| {
+            (&other.partner_id, other.environment, other.marketplace)
+                == (&account.partner_id, account.environment, account.marketplace)
+        };
+        if let Some((twin, _account)) = accounts.iter().find(|(_id, other)| same(other)) {
+            let why = format!(
+                "is the same account at Amazon as accounts.{twin}: each would count half of the balance and rate"
+            );
+            source.refuse(&format!("accounts.{id}"), &why);
+        }
+        accounts.insert(id, account);
+    }
+    accounts
+}
+
+/// An account, unless something about it is wrong.
+fn account(mut section: Section<'_>) -> Option<Account> {
+    for key in ["partner_id", "marketplace", "environment", "access_key_id", "secret_access_key"] {
+        section.require(key);
+    }
+    let partner_id = section.text("partner_id", partner_id);
+    let environment = section.text("environment", environment);
+    let marketplace = section.text("marketplace", |text| {
+        Marketplace::from_str(text)
+            .map_err(|unknown| format!("{unknown}; there are {}", Marketplace::ALL.map(Marketplace::code).join(" ")))
+    });
+    let sandbox_gateway = section.text("sandbox_gateway", loopback);
+    if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
+        section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
+    }
+    let access_key_id = section.secret("access_key_id", access_key_id);
+    let secret_access_key = section.secret("secret_access_key", secret_access_key);
+    let limits = match marketplace {
+        Some(marketplace) => reward_limits(&mut section, marketplace),
+        // Without a currency they cannot be read; what is missing was told.
+        None => {
+            section.skip(&["reward_minimum", "reward_maximum"]);
+            None
+        }
+    };
+    let (reward_minimum, reward_maximum) = limits?;
+    Some(Account {
+        partner_id: partner_id?,
+        marketplace: marketplace?,
+        environment: environment?,
+        sandbox_gateway,
+        access_key_id: access_key_id?,
+        secret_access_key: secret_access_key?,
+        reward_minimum,
+        reward_maximum,
+    })
+}
+
+/// The smallest and the largest reward of an account.
+fn reward_limits(section: &mut Section<'_>, marketplace: Marketplace) -> Option<(Money, Money)> {
+    let currency = marketplace.currency();
+    if marketplace.maximum().is_none() {
+        section.require("reward_maximum");
+    }
+    let minimum =
+        section.text("reward_minimum", |text| amount(text, currency)).unwrap_or(Money::from_minor(1, currency));
+    let maximum = section.text("reward_maximum", |text| {
+        let maximum = amount(text, currency)?;
+        match marketplace.maximum() {
+            Some(known) if maximum.minor() > known.minor() => {
+                Err(format!("is more than Amazon allows, {known} {currency}"))
+            }
+            Some(_) | None => Ok(maximum),
+        }
+    });
+    let maximum = maximum.or(marketplace.maximum())?;
+    if minimum.minor() > maximum.minor() {
+        section.refuse("reward_minimum", "is more than reward_maximum");
+    }
+    Some((minimum, maximum))
+}
+
+fn amount(text: &str, currency: Currency) -> Result<Money, String> {
+    match Money::parse(text, currency) {
+        Ok(money) if money.minor() > 0 => Ok(money),
+        Ok(_nothing) => Err("must be more than nothing".to_owned()),
+        Err(error) => Err(format!("{error} ({currency} has {})", currency.exponent())),
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_error| "must be an address with a port, like 127.0.0.1:8080".to_owned())
+}
+
+fn loopback(text: &str) -> Result<SocketAddr, String> {
+    match address(text)? {
+        here if here.ip().is_loopback() => Ok(here),
+        _elsewhere => Err("must be a loopback address: requests to it are not encrypted".to_owned()),
+    }
+}
+
+fn environment(text: &str) -> Result<Environment, String> {
+    [Environment::Sandbox, Environment::Production]
+        .into_iter()
+        .find(|environment| environment.as_str() == text)
+        .ok_or_else(|| "must be sandbox or production".to_owned())
+}
+
+fn partner_id(text: &str) -> Result<String, String> {
+    if (1..=PARTNER_ID_LENGTH_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("must be 1 to {PARTNER_ID_LENGTH_MAX} ASCII letters and digits"))
+}
+
+/// It stands between separators in the `Authorization` header.
+fn access_key_id(text: &str) -> Result<SecretString, String> {
+    if text.starts_with("ASIA") {
+        return Err("is a temporary key, which needs a session token; Amazon Incentives takes lasting keys".to_owned());
+    }
+    credential(text, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+}
+
+fn secret_access_key(text: &str) -> Result<SecretString, String> {
+    credential(text, |byte| byte.is_ascii_graphic())
+}
+
+/// White space is where a credential was pasted wrongly: it would sign, and be refused by Amazon much later.
+fn credential(text: &str, allowed: impl Fn(u8) -> bool) -> Result<SecretString, String> {
+    if (1..=CREDENTIAL_LENGTH_MAX).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(SecretString::from(text));
+    }
+    Err("is empty, too long, or holds a character that no such credential has".to_owned())
+}

@@ -1,0 +1,91 @@
+//! Settings as people may see them: TOML with the keys of the file, in the order of the sample, without a secret.
+
+use std::time::Duration;
+
+use toml::Value;
+
+use super::{Account, Settings};
+
+/// Stands for every secret.
+const HIDDEN: &str = "[hidden]";
+
+/// All of it.
+pub(super) fn render(settings: &Settings) -> String {
+    let Settings { server, store, log, rewards, balances, accounts } = settings;
+    let mut page = Page::default();
+    page.section("server");
+    page.text("listen", &server.listen.to_string());
+    page.text("admin_listen", &server.admin_listen.to_string());
+    page.plain("workers", server.workers);
+    page.plain("connections_max", server.connections_max);
+    page.seconds("head_timeout_seconds", server.head_timeout);
+    page.seconds("body_timeout_seconds", server.body_timeout);
+    page.seconds("drain_delay_seconds", server.drain_delay);
+    page.seconds("drain_timeout_seconds", server.drain_timeout);
+    page.section("store");
+    page.text("url", &store.url.to_string());
+    page.plain("connections_max", store.connections_max);
+    page.plain("migrate_on_start", store.migrate_on_start);
+    page.section("log");
+    page.text("format", log.format.as_str());
+    page.text("filter", &log.filter);
+    page.section("rewards");
+    page.plain("in_flight_max", rewards.in_flight_max);
+    page.plain("replay_age_limit_days", hours(rewards.replay_age_limit) / 24);
+    page.plain("redelivery_hours", hours(rewards.redelivery));
+    page.plain("redelivery_max", rewards.redelivery_max);
+    page.seconds("lease_seconds", rewards.lease);
+    page.seconds("answer_within_seconds", rewards.answer_within);
+    page.seconds("upstream_timeout_seconds", rewards.upstream_timeout);
+    page.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());
+    page.section("balances");
+    page.seconds("poll_seconds", balances.poll);
+    page.seconds("stale_after_seconds", balances.stale_after);
+    for (id, account) in accounts {
+        page.section(&format!("accounts.{id}"));
+        page.account(account);
+    }
+    page.text
+}
+
+const fn hours(duration: Duration) -> u64 {
+    duration.as_secs() / 3600
+}
+
+/// The text so far.
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn section(&mut self, name: &str) {
+        let gap = if self.text.is_empty() { "" } else { "\n" };
+        self.text.push_str(&format!("{gap}[{name}]\n"));
+    }
+
+    fn plain(&mut self, key: &str, value: impl ToString) {
+        self.text.push_str(&format!("{key} = {}\n", value.to_string()));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.plain(key, Value::from(value));
+    }
+
+    fn seconds(&mut self, key: &str, value: Duration) {
+        self.plain(key, value.as_secs());
+    }
+
+    fn account(&mut self, account: &Account) {
+        self.text("partner_id", &account.partner_id);
+        self.text("marketplace", account.marketplace.code());
+        self.text("environment", account.environment.as_str());
+        if let Some(gateway) = account.sandbox_gateway {
+            self.text("sandbox_gateway", &gateway.to_string());
+        }
+        self.text("access_key_id", HIDDEN);
+        self.text("secret_access_key", HIDDEN);
+        self.text("reward_minimum", &account.reward_minimum.to_string());
+        self.text("reward_maximum", &account.reward_maximum.to_string());
+    }
+}

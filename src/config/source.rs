@@ -1,0 +1,261 @@
+//! Where settings come from: a flat map of dotted keys, the environment over the file, that [`Section`] takes values
+//! out of.
+//!
+//! Written by hand rather than with serde, which stops at the first mistake and quotes the offending value: here a run
+//! collects all mistakes, and no text ever holds a value.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+    fs::File,
+    io::Read,
+    ops::RangeInclusive,
+    path::Path,
+    time::Duration,
+};
+
+use toml::{Table, Value};
+
+/// What the names of our environment variables begin with.
+pub(super) const PREFIX: &str = "NOSHI__";
+
+/// What separates sections and key in them.
+const SEPARATOR: &str = "__";
+
+/// What a secret's key ends with where its value is the path of a file.
+const FILE_SUFFIX: &str = "_file";
+
+/// The longest secret read from a file, and the longest settings file: a wrong path may name anything.
+const SECRET_BYTES_MAX: u64 = 4 * 1024;
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A value and where it was set, for people to find it.
+struct Entry {
+    value: Value,
+    origin: String,
+    from_environment: bool,
+}
+
+impl Entry {
+    /// The text of a variable. It can hold nothing else, so numbers and flags are read out of it.
+    fn variable(&self) -> Option<&str> {
+        self.value.as_str().filter(|_text| self.from_environment)
+    }
+}
+
+/// Everything set and not taken yet, and the mistakes found so far.
+#[derive(Default)]
+pub(super) struct Source {
+    entries: BTreeMap<String, Entry>,
+    empty_tables: BTreeSet<String>,
+    mistakes: Vec<String>,
+}
+
+impl Source {
+    /// Adds the keys of a TOML file.
+    pub(super) fn add_file(&mut self, path: &Path) {
+        let origin = path.display().to_string();
+        let text = match read_limited(path, FILE_BYTES_MAX) {
+            Ok(text) => text,
+            Err(why) => return self.mistakes.push(format!("{origin}: {why}")),
+        };
+        match text.parse::<Table>() {
+            Ok(table) => self.flatten("", table, &origin),
+            // The parser's own words show the line, which may hold a secret.
+            Err(error) => {
+                let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                let line = before.matches('\n').count().saturating_add(1);
+                self.mistakes.push(format!("{origin}: is not TOML at line {line}"));
+            }
+        }
+    }
+
+    fn flatten(&mut self, prefix: &str, table: Table, origin: &str) {
+        for (name, value) in table {
+            // A quoted name with a dot in it would look like a section and a key.
+            if !name.bytes().all(is_name_byte) {
+                self.mistakes.push(format!("{prefix}{name:?}: no such setting ({origin})"));
+                continue;
+            }
+            let key = format!("{prefix}{name}");
+            match value {
+                Value::Table(inner) if inner.is_empty() => {
+                    self.empty_tables.insert(key);
+                }
+                Value::Table(inner) => self.flatten(&format!("{key}."), inner, origin),
+                value @ (Value::String(_)
+                | Value::Integer(_)
+                | Value::Float(_)
+                | Value::Boolean(_)
+                | Value::Datetime(_)
+                | Value::Array(_)) => {
+                    self.entries.insert(key, Entry { value, origin: origin.to_owned(), from_environment: false });
+                }
+            }
+        }
+    }
+
+    /// Adds the variables that begin with [`PREFIX`]; they win over the file.
+    pub(super) fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            let Some(path) = name.strip_prefix(PREFIX) else { continue };
+            // Capitals only, or two variables could name one key.
+            if !path.bytes().all(|byte| is_name_byte(byte.to_ascii_lowercase()) && !byte.is_ascii_lowercase()) {
+                self.mistakes.push(format!("{name:?}: no such setting (environment)"));
+                continue;
+            }
+            let key = path.to_ascii_lowercase().replace(SEPARATOR, ".");
+            let entry = Entry { value: Value::String(value), origin: name, from_environment: true };
+            self.entries.insert(key, entry);
+        }
+    }
+
+    /// The names under a section: of its tables, not of its values.
+    pub(super) fn names_under(&self, section: &str) -> BTreeSet<String> {
+        let prefix = format!("{section}.");
+        let filled = self.entries.keys().filter_map(|key| key.strip_prefix(&prefix)?.split_once('.'));
+        let empty = self.empty_tables.iter().filter_map(|key| key.strip_prefix(&prefix));
+        filled.map(|(name, _key)| name).chain(empty.filter(|name| !name.contains('.'))).map(str::to_owned).collect()
+    }
+
+    /// The section with this dotted name.
+    pub(super) fn section(&mut self, name: &str) -> Section<'_> {
+        self.empty_tables.remove(name);
+        Section { prefix: format!("{name}."), source: self }
+    }
+
+    /// Records a mistake that concerns no single value.
+    pub(super) fn refuse(&mut self, key: &str, why: &str) {
+        self.mistakes.push(format!("{key}: {why}"));
+    }
+
+    /// Whatever nobody asked for is a mistake: most likely a misspelt name.
+    pub(super) fn refuse_what_is_left(&mut self) {
+        self.empty_tables.remove("accounts");
+        for (key, entry) in std::mem::take(&mut self.entries) {
+            self.mistakes.push(format!("{key}: no such setting ({})", entry.origin));
+        }
+        for key in std::mem::take(&mut self.empty_tables) {
+            self.mistakes.push(format!("{key}: no such section"));
+        }
+    }
+
+    /// All mistakes.
+    pub(super) fn into_mistakes(self) -> Vec<String> {
+        self.mistakes
+    }
+}
+
+const fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
+}
+
+/// Takes the values of one section. What is wrong is recorded, and the reading goes on.
+pub(super) struct Section<'source> {
+    source: &'source mut Source,
+    prefix: String,
+}
+
+impl Section<'_> {
+    fn take(&mut self, key: &str) -> Option<Entry> {
+        self.source.entries.remove(&format!("{}{key}", self.prefix))
+    }
+
+    fn refuse_entry(&mut self, key: &str, why: &str, origin: &str) {
+        self.source.mistakes.push(format!("{}{key}: {why} ({origin})", self.prefix));
+    }
+
+    /// Records a mistake of this section.
+    pub(super) fn refuse(&mut self, key: &str, why: &str) {
+        self.source.mistakes.push(format!("{}{key}: {why}", self.prefix));
+    }
+
+    /// Records a mistake unless the key, or its `_file`, is set.
+    pub(super) fn require(&mut self, key: &str) {
+        let key = format!("{}{key}", self.prefix);
+        if !self.source.entries.contains_key(&key) && !self.source.entries.contains_key(&format!("{key}{FILE_SUFFIX}"))
+        {
+            self.source.refuse(&key, "is required");
+        }
+    }
+
+    /// Passes over keys that cannot be read because of another mistake.
+    pub(super) fn skip(&mut self, keys: &[&str]) {
+        for key in keys {
+            self.take(key);
+        }
+    }
+
+    /// The text of a key as `parse` reads it; nothing where it is not set, or wrong. `parse` must not quote it.
+    pub(super) fn text<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let entry = self.take(key)?;
+        // A number would lose leading zeros, or decimal places, on the way.
+        let text = entry.value.as_str().ok_or_else(|| "must be text, in quotes".to_owned());
+        let parsed = text.and_then(parse);
+        parsed.map_err(|why| self.refuse_entry(key, &why, &entry.origin)).ok()
+    }
+
+    /// Like [`Section::text`], but the value may also be in the file that `key_file` names. One newline at its end is
+    /// not part of it.
+    pub(super) fn secret<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let file_key = format!("{key}{FILE_SUFFIX}");
+        let Some(file) = self.take(&file_key) else { return self.text(key, parse) };
+        if self.take(key).is_some() {
+            self.refuse_entry(&file_key, &format!("is set as well as {key}; set one of them"), &file.origin);
+            return None;
+        }
+        let Value::String(path) = &file.value else {
+            self.refuse_entry(&file_key, "must be the path of a file, in quotes", &file.origin);
+            return None;
+        };
+        let parsed = read_limited(Path::new(path), SECRET_BYTES_MAX).and_then(|text| {
+            let line = text.strip_suffix('\n').unwrap_or(&text);
+            parse(line.strip_suffix('\r').unwrap_or(line))
+        });
+        parsed.map_err(|why| self.refuse_entry(&file_key, &why, &file.origin)).ok()
+    }
+
+    /// A whole number inside its limits; the default where it is not set.
+    pub(super) fn number<T>(&mut self, key: &str, default: T, limits: RangeInclusive<T>) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let Some(entry) = self.take(key) else { return default };
+        let number = entry.value.as_integer().or_else(|| entry.variable()?.parse().ok());
+        match number.and_then(|number| T::try_from(number).ok()).filter(|number| limits.contains(number)) {
+            Some(number) => number,
+            None => {
+                let why = format!("must be a whole number from {} to {}", limits.start(), limits.end());
+                self.refuse_entry(key, &why, &entry.origin);
+                default
+            }
+        }
+    }
+
+    /// A number of seconds inside its limits.
+    pub(super) fn seconds(&mut self, key: &str, default: u64, limits: RangeInclusive<u64>) -> Duration {
+        Duration::from_secs(self.number(key, default, limits))
+    }
+
+    /// A flag, where it is set.
+    pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
+        let entry = self.take(key)?;
+        let flag = entry.value.as_bool().or_else(|| entry.variable()?.parse().ok());
+        if flag.is_none() {
+            self.refuse_entry(key, "must be true or false", &entry.origin);
+        }
+        flag
+    }
+}
+
+/// The whole text of a file. What went wrong is told without any of it.
+fn read_limited(path: &Path, bytes_max: u64) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if u64::try_from(bytes.len()).map_or(true, |length| length > bytes_max) {
+        return Err(format!("is longer than {bytes_max} bytes"));
+    }
+    String::from_utf8(bytes).map_err(|_error| "is not UTF-8".to_owned())
+}

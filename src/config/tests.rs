@@ -1,0 +1,280 @@
+//! What settings promise, through `Settings::load` alone.
+#![expect(clippy::disallowed_methods, reason = "whether a secret was read right shows only when it is opened")]
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use secrecy::ExposeSecret;
+use toml::{Table, Value};
+
+use super::*;
+use crate::kernel::Currency;
+
+/// Found in no text that a person may see.
+const CANARY: &str = "CANARYxCANARY";
+
+const ACCOUNT: &str = r#"
+    [accounts.us]
+    partner_id = "Awssb"
+    marketplace = "US"
+    environment = "sandbox"
+    access_key_id = "AKIDEXAMPLE"
+    secret_access_key = "CANARYxCANARY"
+"#;
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<Settings, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("noshi.toml");
+    fs::write(&path, file).unwrap();
+    Settings::load(Some(&path), environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+/// The keys complained about, without the reasons.
+fn wrong(file: &str, environment: &[(&str, &str)]) -> Vec<String> {
+    let error = load(file, environment).expect_err("the settings should be refused");
+    assert!(!error.to_string().contains(CANARY), "{error}");
+    error.mistakes().iter().map(|mistake| mistake.split(": ").next().unwrap().to_owned()).collect()
+}
+
+fn paths(prefix: &str, table: &Table) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (key, value) in table {
+        match value.as_table() {
+            Some(inner) => found.extend(paths(&format!("{prefix}{key}."), inner)),
+            None => _ = found.insert(format!("{prefix}{key}")),
+        }
+    }
+    found
+}
+
+fn example() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/noshi.example.toml"))
+}
+
+#[test]
+fn without_file_and_environment_the_defaults_are_in_force() {
+    let settings = Settings::load(None, []).unwrap();
+    assert_eq!(settings.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(settings.store.url.secret().expose_secret(), "sqlite://noshi.db");
+    assert!(settings.store.migrate_on_start);
+    assert!(settings.accounts.is_empty());
+}
+
+#[test]
+fn the_sample_has_every_key_with_its_default() {
+    let sample: Table = fs::read_to_string(example()).unwrap().parse().unwrap();
+    let in_force: Table = Settings::load(Some(&example()), []).unwrap().in_force().parse().unwrap();
+    assert_eq!(paths("", &sample), paths("", &in_force));
+    let mut without_accounts = sample;
+    without_accounts.remove("accounts").unwrap();
+    let defaults: Table = Settings::load(None, []).unwrap().in_force().parse().unwrap();
+    assert_eq!(without_accounts, defaults);
+}
+
+#[test]
+fn every_key_of_the_sample_can_be_set_from_the_environment() {
+    let sample: Table = fs::read_to_string(example()).unwrap().parse().unwrap();
+    let mut variables = Vec::new();
+    for path in paths("", &sample) {
+        let leaf = path.split('.').fold(Value::Table(sample.clone()), |value, key| value[key].clone());
+        let text = leaf.as_str().map_or_else(|| leaf.to_string(), str::to_owned);
+        variables.push((format!("NOSHI__{}", path.to_uppercase().replace('.', "__")), text));
+    }
+    let from_environment = Settings::load(None, variables).unwrap();
+    assert_eq!(from_environment.in_force(), Settings::load(Some(&example()), []).unwrap().in_force());
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let settings = load("server.workers = 3\nserver.connections_max = 5", &[("NOSHI__SERVER__WORKERS", "4")]).unwrap();
+    assert_eq!((settings.server.workers, settings.server.connections_max), (4, 5));
+}
+
+#[test]
+fn unknown_names_are_refused_by_name() {
+    assert_eq!(wrong("[server]\nlisen = \"x\"", &[]), ["server.lisen"]);
+    assert_eq!(wrong("[sever]", &[]), ["sever"]);
+    assert_eq!(wrong("server = 1", &[]), ["server"]);
+    assert_eq!(wrong("\"server.listen\" = \"127.0.0.1:1\"", &[]), ["\"server.listen\""]);
+    assert_eq!(wrong("", &[("NOSHI__SERVER__LISEN", CANARY)]), ["server.lisen"]);
+    assert_eq!(wrong("", &[("NOSHI__Server__Listen", CANARY)]), ["\"NOSHI__Server__Listen\""]);
+    assert_eq!(wrong("", &[("NOSHI__", CANARY)]), [""]);
+    assert_eq!(wrong(&format!("{ACCOUNT}\nsession_token = \"{CANARY}\""), &[]), ["accounts.us.session_token"]);
+    // Kubernetes sets these for a service called noshi.
+    load("", &[("NOSHI_PORT", "tcp://10.0.0.1:80"), ("NOSHI_SERVICE_HOST", "10.0.0.1")]).unwrap();
+}
+
+#[test]
+fn one_run_tells_every_mistake() {
+    let file = r#"
+        [server]
+        workers = 65
+        listen = "x"
+        [rewards]
+        lease_seconds = "20"
+        upstream_timeout_seconds = 0
+        [accounts.a]
+    "#;
+    let expected = [
+        "server.listen",
+        "server.workers",
+        "rewards.lease_seconds",
+        "rewards.upstream_timeout_seconds",
+        "accounts.a.partner_id",
+        "accounts.a.marketplace",
+        "accounts.a.environment",
+        "accounts.a.access_key_id",
+        "accounts.a.secret_access_key",
+    ];
+    assert_eq!(wrong(file, &[]), expected);
+}
+
+#[test]
+fn limits_hold() {
+    for (key, below, above) in [
+        ("server.workers", 0, 65),
+        ("server.drain_timeout_seconds", 11, 601),
+        ("rewards.replay_age_limit_days", 0, 51),
+        ("rewards.redelivery_hours", 0, 25),
+        ("rewards.redelivery_max", -1, 21),
+        ("rewards.answer_within_seconds", 0, 11),
+        ("rewards.upstream_timeout_seconds", 0, 7),
+        ("balances.poll_seconds", 1, 3601),
+    ] {
+        for value in [below, above, i64::MIN, i64::MAX] {
+            assert_eq!(wrong(&format!("{key} = {value}"), &[]), [key], "{value}");
+        }
+    }
+    assert_eq!(wrong("", &[("NOSHI__SERVER__WORKERS", CANARY)]), ["server.workers"]);
+    assert_eq!(wrong("", &[("NOSHI__STORE__MIGRATE_ON_START", "1")]), ["store.migrate_on_start"]);
+    assert_eq!(wrong("[log]\nformat = \"xml\"\nfilter = \"a=b=c\"", &[]), ["log.format", "log.filter"]);
+}
+
+#[test]
+fn risky_combinations_are_refused() {
+    assert_eq!(wrong("[rewards]\nlease_seconds = 15", &[]), ["rewards.lease_seconds"]);
+    assert_eq!(wrong("[rewards]\nanswer_within_seconds = 6", &[]), ["rewards.answer_within_seconds"]);
+    assert_eq!(wrong("[balances]\nstale_after_seconds = 60", &[]), ["balances.stale_after_seconds"]);
+    assert_eq!(wrong("[server]\nadmin_listen = \"0.0.0.0:8080\"", &[]), ["server.admin_listen"]);
+    assert_eq!(wrong("[store]\nurl = \"postgres://u:CANARYxCANARY@db/noshi\"", &[]), ["store.url"]);
+    let production = ACCOUNT.replace("sandbox", "production");
+    load(&production, &[]).unwrap();
+    assert_eq!(
+        wrong(&format!("{production}\nsandbox_gateway = \"127.0.0.1:1\""), &[]),
+        ["accounts.us.sandbox_gateway"]
+    );
+    assert_eq!(wrong(&format!("{ACCOUNT}\nsandbox_gateway = \"10.0.0.1:1\""), &[]), ["accounts.us.sandbox_gateway"]);
+    let twins = format!("{ACCOUNT}{}", ACCOUNT.replace("accounts.us", "accounts.us-2"));
+    assert_eq!(wrong(&twins, &[]), ["accounts.us-2"]);
+    load(&twins.replacen("sandbox", "production", 1), &[]).unwrap();
+}
+
+#[test]
+fn a_schema_changes_by_itself_on_sqlite_only() {
+    let postgres = "[store]\nurl = \"postgres://u@127.0.0.1/noshi\"";
+    assert!(!load(postgres, &[]).unwrap().store.migrate_on_start);
+    assert!(load(postgres, &[("NOSHI__STORE__MIGRATE_ON_START", "true")]).unwrap().store.migrate_on_start);
+}
+
+#[test]
+fn ids_and_secrets_that_look_like_numbers_stay_text() {
+    let environment = [
+        ("NOSHI__ACCOUNTS__US__PARTNER_ID", "00123"),
+        ("NOSHI__ACCOUNTS__US__SECRET_ACCESS_KEY", "1e5"),
+        ("NOSHI__ACCOUNTS__US__REWARD_MAXIMUM", "10.00"),
+    ];
+    let settings = load(ACCOUNT, &environment).unwrap();
+    let account = &settings.accounts["us"];
+    assert_eq!(account.partner_id, "00123");
+    assert_eq!(account.secret_access_key.expose_secret(), "1e5");
+    assert_eq!(account.reward_maximum, Money::from_minor(1000, Currency::Usd));
+    assert_eq!(wrong(&ACCOUNT.replace("\"Awssb\"", "123"), &[]), ["accounts.us.partner_id"]);
+    assert_eq!(wrong(&format!("{ACCOUNT}\nreward_maximum = 10.00"), &[]), ["accounts.us.reward_maximum"]);
+}
+
+#[test]
+fn rewards_stay_inside_what_amazon_allows() {
+    let settings = load(ACCOUNT, &[]).unwrap();
+    let account = &settings.accounts["us"];
+    assert_eq!(account.reward_minimum, Money::from_minor(1, Currency::Usd));
+    assert_eq!(Some(account.reward_maximum), Marketplace::Us.maximum());
+    for value in ["2000.01", "0.00", "5", "-1.00", CANARY] {
+        assert_eq!(
+            wrong(&format!("{ACCOUNT}\nreward_maximum = \"{value}\""), &[]),
+            ["accounts.us.reward_maximum"],
+            "{value}"
+        );
+    }
+    let crossed = format!("{ACCOUNT}\nreward_minimum = \"2.00\"\nreward_maximum = \"1.00\"");
+    assert_eq!(wrong(&crossed, &[]), ["accounts.us.reward_minimum"]);
+    let unknown_maximum = ACCOUNT.replace("\"US\"", "\"DE\"");
+    assert_eq!(wrong(&unknown_maximum, &[]), ["accounts.us.reward_maximum"]);
+    load(&format!("{unknown_maximum}\nreward_maximum = \"5000.00\""), &[]).unwrap();
+}
+
+#[test]
+fn account_names_and_partner_ids_are_plain() {
+    let long = "a".repeat(33);
+    assert_eq!(wrong(&ACCOUNT.replace("accounts.us", &format!("accounts.{long}")), &[]), [format!("accounts.{long}")]);
+    assert!(wrong(&ACCOUNT.replace("accounts.us", "accounts.US"), &[]).contains(&"accounts.\"US\"".to_owned()));
+    for id in ["", "123456789", "a b", "a-b", "é"] {
+        assert_eq!(wrong(&ACCOUNT.replace("Awssb", id), &[]), ["accounts.us.partner_id"], "{id}");
+    }
+    assert_eq!(wrong(&ACCOUNT.replace("AKIDEXAMPLE", "ASIAEXAMPLE"), &[]), ["accounts.us.access_key_id"]);
+    assert_eq!(wrong(&ACCOUNT.replace("AKIDEXAMPLE", "a/b"), &[]), ["accounts.us.access_key_id"]);
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret");
+    let without = ACCOUNT.replace("secret_access_key = \"CANARYxCANARY\"", "");
+    let variable = [("NOSHI__ACCOUNTS__US__SECRET_ACCESS_KEY_FILE", path.to_str().unwrap())];
+    let key = "accounts.us.secret_access_key_file";
+
+    assert_eq!(wrong(&without, &variable), [key], "there is no file");
+    for (content, secret) in [("s3cret", "s3cret"), ("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret")] {
+        fs::write(&path, content).unwrap();
+        let settings = load(&without, &variable).unwrap();
+        assert_eq!(settings.accounts["us"].secret_access_key.expose_secret(), secret);
+    }
+    assert_eq!(wrong(ACCOUNT, &variable), [key], "both are set");
+    for content in [&b""[..], b"\n", b"CANARYxCANARY\n\n", b" CANARYxCANARY", b"CANARYxCANARY\xff", &[b'x'; 5000]] {
+        fs::write(&path, content).unwrap();
+        assert_eq!(wrong(&without, &variable), [key], "{content:?}");
+    }
+    assert_eq!(wrong(&without, &[]), ["accounts.us.secret_access_key"], "it is required");
+}
+
+#[test]
+fn no_text_of_ours_quotes_a_secret() {
+    let settings = load(
+        &format!(
+            "{ACCOUNT}\n[store]\nurl = \"postgres://CANARYxCANARY:CANARYxCANARY@127.0.0.1/noshi?options=CANARYxCANARY\""
+        ),
+        &[("NOSHI__ACCOUNTS__US__ACCESS_KEY_ID", CANARY)],
+    )
+    .unwrap();
+    for text in [settings.in_force(), format!("{settings:?}"), format!("{settings:#?}")] {
+        assert!(!text.contains(CANARY), "{text}");
+    }
+    assert!(settings.in_force().contains("url = \"postgres://127.0.0.1/noshi\"\n"));
+    assert_eq!(settings.in_force().matches("\"[hidden]\"").count(), 2);
+
+    // A file that is no TOML, broken in every way at every place.
+    for at in 0..ACCOUNT.len() {
+        for junk in ["\"", "[", "=", "\\", "\u{1}", "\n", "'''"] {
+            let (before, after) = ACCOUNT.split_at(at);
+            if let Err(error) = load(&format!("{before}{junk}{after}"), &[]) {
+                assert!(!error.to_string().contains("CANARY"), "{error}");
+            }
+        }
+    }
+    assert!(load("\n\nx = CANARYxCANARY", &[]).unwrap_err().to_string().ends_with("is not TOML at line 3"));
+    assert!(Settings::load(Some(std::path::Path::new("/nonexistent/noshi.toml")), []).is_err());
+}
+
+#[test]
+fn of_the_environment_only_our_variables_are_read() {
+    let variables = process_environment().unwrap();
+    assert!(variables.iter().all(|(name, _value)| name.starts_with("NOSHI__")), "there are others, like PATH");
+}

@@ -1,0 +1,46 @@
+//! Fields for people: `name=value`, with everything that could break a line or drive a terminal made visible.
+//!
+//! tracing-subscriber's own escapes a few characters in the message, no line feeds, and nothing in other fields.
+
+use std::fmt::{self, Debug, Write};
+
+use tracing::field::Field;
+use tracing_subscriber::{
+    field::MakeExt,
+    fmt::{
+        FormatFields,
+        format::{Writer, debug_fn},
+    },
+};
+
+/// Formats the fields of events and spans.
+pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    debug_fn(|writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
+        if field.name() != "message" {
+            // A raw identifier is meant without its mark.
+            write!(writer, "{}=", field.name().trim_start_matches("r#"))?;
+        }
+        write!(Visible { writer }, "{value:?}")
+    })
+    .delimited(" ")
+}
+
+/// Passes text on, escaped like a Rust literal where it is no plain character.
+struct Visible<'writer, 'out> {
+    writer: &'writer mut Writer<'out>,
+}
+
+impl Write for Visible<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|c| {
+            if is_hidden(c) { write!(self.writer, "{}", c.escape_default()) } else { self.writer.write_char(c) }
+        })
+    }
+}
+
+/// Control characters, the two separators that some readers end a line at, and the marks that turn the direction of
+/// text.
+fn is_hidden(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}

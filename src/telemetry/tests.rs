@@ -1,0 +1,172 @@
+//! What a log may and may not hold, seen from outside.
+
+use std::{
+    io::Write,
+    panic::catch_unwind,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tracing::{debug, dispatcher::with_default, error, error_span, info, info_span, trace, warn};
+
+use super::*;
+
+/// The panic hook is the whole process's, and tests may share one.
+static HOOK: Mutex<()> = Mutex::new(());
+
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What `events` log under a filter.
+fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let dispatch = dispatch(&Log { format, filter: filter.to_owned() }, move || writer.clone()).unwrap();
+    with_default(&dispatch, events);
+    let bytes = captured.0.lock().unwrap().clone();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// A name, and events at every level by targets that begin with it. A target must be a constant.
+macro_rules! shouts {
+    ($($name:literal)*) => {
+        [$(($name, || {
+            error!(target: $name, "shouted");
+            warn!(target: concat!($name, "::deep"), "shouted");
+            info!(target: concat!($name, "::deep"), "shouted");
+            debug!(target: concat!($name, "_more"), "shouted");
+            trace!(target: concat!($name, "::deep::deeper"), "shouted");
+        })),*]
+    };
+}
+
+#[test]
+fn no_filter_lets_a_muted_library_speak() {
+    let shouts: [(&str, fn()); MUTED.len()] = shouts! {
+        "actix_http" "actix_web" "aws_credential_types" "aws_sigv4" "aws_smithy" "h2" "hyper" "mio" "reqwest"
+        "rustls" "sqlx" "tokio" "tower" "want" "webpki"
+    };
+    for ((name, limit), (shouted, shout)) in MUTED.into_iter().zip(shouts) {
+        assert_eq!(name, shouted);
+        let lines = if limit == LevelFilter::OFF { 0 } else { 2 };
+        for filter in [
+            "trace".to_owned(),
+            format!("{name}=trace"),
+            format!("{name}::deep::deeper=trace,{name}_more=trace,{name}::deep=trace,{name}=trace"),
+            "[shouting]=trace".to_owned(),
+        ] {
+            let text = logged(LogFormat::Json, &filter, || error_span!("shouting").in_scope(shout));
+            assert_eq!(text.lines().count(), lines, "{filter}: {text}");
+        }
+        assert_eq!(logged(LogFormat::Human, "off", shout), "");
+    }
+}
+
+#[test]
+fn a_library_nobody_listed_stops_at_info_and_we_do_not() {
+    let others: [(&str, fn()); 2] = shouts! { "brand_new" "noshiro" };
+    for (_name, shout) in others {
+        assert_eq!(logged(LogFormat::Json, "trace", shout).lines().count(), 3);
+    }
+    let ours = || {
+        trace!("by module");
+        trace!(target: "noshi", "by name");
+        trace!(target: "noshi::amazon", "by a room");
+    };
+    assert_eq!(logged(LogFormat::Json, "trace", ours).lines().count(), 3);
+    assert_eq!(logged(LogFormat::Json, "info,noshi::amazon=trace", ours).lines().count(), 1);
+    assert_eq!(logged(LogFormat::Json, "info", ours), "");
+}
+
+#[test]
+fn a_json_line_is_flat_and_its_time_is_utc() {
+    let text = logged(LogFormat::Json, "info", || {
+        let _span = info_span!("request", request.id = "r1").entered();
+        info!(reward.id = "rwd_1", attempts = 2, "issued");
+    });
+    let line: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&line["message"], &line["level"]), (&"issued".into(), &"INFO".into()));
+    assert_eq!((&line["reward.id"], &line["attempts"]), (&"rwd_1".into(), &2.into()));
+    assert_eq!((&line["span"]["name"], &line["span"]["request.id"]), (&"request".into(), &"r1".into()));
+    let time = line["timestamp"].as_str().unwrap();
+    assert!(time.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(time).is_ok(), "{time}");
+}
+
+#[test]
+fn a_human_line_has_message_fields_and_span() {
+    let text = logged(LogFormat::Human, "info", || {
+        let _span = info_span!("request", request.id = "r1").entered();
+        info!(reward.id = "rwd_1", r#type = %"create", attempts = 2, "issued");
+    });
+    let expected =
+        r#"  INFO request{request.id="r1"}: noshi::telemetry::tests: issued reward.id="rwd_1" type=create attempts=2"#;
+    assert_eq!(text.split_once('Z').unwrap().1, format!("{expected}\n"));
+}
+
+#[test]
+fn no_value_breaks_a_line_or_drives_a_terminal() {
+    let controls = (0..0x2100).filter_map(char::from_u32).filter(|c| c.is_control() || *c >= '\u{2000}');
+    for c in controls {
+        let text = format!("a{c}2026-11-21T00:00:00Z ERROR forged{c}[31m");
+        let failure = io::Error::other(text.clone());
+        let error: &dyn std::error::Error = &failure;
+        let events = || {
+            let _span = info_span!("request", path = %text, agent = text).entered();
+            warn!(shown = %text, debugged = ?text, plain = text, error, "{text}");
+        };
+        let human = logged(LogFormat::Human, "info", events);
+        assert_eq!(human.lines().count(), 1, "{c:?}: {human:?}");
+        assert!(
+            human.ends_with('\n') && !human.trim_end_matches('\n').chars().any(char::is_control),
+            "{c:?}: {human:?}"
+        );
+        assert!(!human.contains(['\u{2028}', '\u{2029}', '\u{202e}', '\u{2066}']), "{c:?}: {human:?}");
+        let json = logged(LogFormat::Json, "info", events);
+        assert_eq!(json.matches('\n').count(), 1, "{c:?}: {json:?}");
+        let line: Value = serde_json::from_str(&json).unwrap();
+        for value in [&line["message"], &line["shown"], &line["plain"], &line["span"]["path"]] {
+            assert_eq!(value, &Value::from(text.clone()));
+        }
+    }
+}
+
+#[test]
+fn a_panic_is_told_by_its_place_alone() {
+    let _alone = HOOK.lock().unwrap();
+    for format in [LogFormat::Json, LogFormat::Human] {
+        let text = logged(format, "error", || {
+            let before = panic::take_hook();
+            panic::set_hook(Box::new(report_panic));
+            let result = catch_unwind(|| panic!("CANARY in a panic"));
+            panic::set_hook(before);
+            assert!(result.is_err());
+        });
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains("a thread panicked") && text.contains("src/telemetry/tests.rs:"), "{text}");
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+}
+
+#[test]
+fn logging_is_set_up_once() {
+    let log = Log { format: LogFormat::Human, filter: "info".to_owned() };
+    assert!(matches!(
+        dispatch(&Log { filter: "a=b=c".to_owned(), ..log.clone() }, io::sink),
+        Err(TelemetryError::Filter(_))
+    ));
+    let _alone = HOOK.lock().unwrap();
+    let before = panic::take_hook();
+    init(&log).unwrap();
+    panic::set_hook(before);
+    assert!(matches!(init(&log), Err(TelemetryError::Repeated(_))));
+}
