@@ -1,0 +1,113 @@
+//! The accounts that the settings name: who pays, in which currency, within which limits, over which client.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::Client;
+use crate::kernel::{Currency, Environment, Marketplace, Money};
+
+/// One Amazon partner account.
+pub struct Account {
+    id: String,
+    partner_id: String,
+    marketplace: Marketplace,
+    environment: Environment,
+    minimum: Money,
+    maximum: Money,
+    client: Client,
+}
+
+/// What an account is made of besides its client.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Its name in the settings.
+    pub id: String,
+    /// Amazon's name for it.
+    pub partner_id: String,
+    /// The country whose cards it buys.
+    pub marketplace: Marketplace,
+    /// Sandbox or production.
+    pub environment: Environment,
+    /// The smallest card.
+    pub minimum: Money,
+    /// The largest card.
+    pub maximum: Money,
+}
+
+impl Account {
+    /// An account over a client that signs for it.
+    #[must_use]
+    pub fn new(terms: Terms, client: Client) -> Self {
+        let Terms { id, partner_id, marketplace, environment, minimum, maximum } = terms;
+        Self { id, partner_id, marketplace, environment, minimum, maximum, client }
+    }
+
+    /// Its name in the settings, and to our callers.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Amazon's name for it.
+    #[must_use]
+    pub fn partner_id(&self) -> &str {
+        &self.partner_id
+    }
+
+    /// The country whose cards it buys.
+    #[must_use]
+    pub const fn marketplace(&self) -> Marketplace {
+        self.marketplace
+    }
+
+    /// Sandbox or production.
+    #[must_use]
+    pub const fn environment(&self) -> Environment {
+        self.environment
+    }
+
+    /// The currency of its cards.
+    #[must_use]
+    pub const fn currency(&self) -> Currency {
+        self.marketplace.currency()
+    }
+
+    /// The smallest card it may buy.
+    #[must_use]
+    pub const fn minimum(&self) -> Money {
+        self.minimum
+    }
+
+    /// The largest card it may buy.
+    #[must_use]
+    pub const fn maximum(&self) -> Money {
+        self.maximum
+    }
+
+    /// The way to Amazon.
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+/// Every account of the settings. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts(Arc<BTreeMap<String, Account>>);
+
+impl Accounts {
+    /// These accounts, by their ids.
+    pub fn new(accounts: impl IntoIterator<Item = Account>) -> Self {
+        Self(Arc::new(accounts.into_iter().map(|account| (account.id.clone(), account)).collect()))
+    }
+
+    /// The account of this id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&Account> {
+        self.0.get(id)
+    }
+
+    /// Each account, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.0.values()
+    }
+}

@@ -1,0 +1,229 @@
+//! What came of a call, decided in one place and purely (`reliability.md` 2.2, U1 to U25 and U27; U26 is the caller's).
+//!
+//! The body decides first and the status second (`agcod-reference.md` 5.3). Everything that is not proven is ambiguous:
+//! the last line of each function is a doubt, never a refusal. Nothing here quotes a body or an error that could.
+
+use crate::kernel::{
+    CardProof, CreationRequestId, Currency, Doubt, FrontDoor, Money, NotSent, Outcome, Refusal,
+    outcome::{ErrorType, Family},
+};
+
+use super::wire::{Body, Comparison, Funds, text};
+
+/// No answer, and what the transport knows about why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// No byte left us.
+    NotSent(NotSent),
+    /// The request may have arrived.
+    Doubtful(Doubt),
+}
+
+impl Silence {
+    const fn outcome<T>(self) -> Outcome<T> {
+        match self {
+            Self::NotSent(why) => Outcome::NotSent(why),
+            Self::Doubtful(doubt) => Outcome::Ambiguous(doubt),
+        }
+    }
+}
+
+/// A whole answer.
+#[derive(Clone, Copy)]
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
+    pub(super) content_type: Option<&'a str>,
+    /// `x-amzn-ErrorType`.
+    pub(super) exception: Option<&'a str>,
+    pub(super) body: &'a [u8],
+}
+
+/// What the transport said.
+pub(super) type Heard<'a> = Result<Answer<'a>, Silence>;
+
+/// Outcome of CreateGiftCard: first attempt, replay or duplicate, which look the same (U25).
+pub(super) fn create(heard: Heard<'_>, id: &CreationRequestId, value: Money) -> Outcome<CardProof> {
+    and_then(understood(heard, Some(id)), |body| card(&body, id, value))
+}
+
+/// Outcome of CancelGiftCard. An answer about another card proves nothing about ours.
+pub(super) fn cancel(heard: Heard<'_>, id: &CreationRequestId) -> Outcome<()> {
+    and_then(understood(heard, Some(id)), |body| match names(&body, id) {
+        Some(true) => Outcome::Proven(()),
+        Some(false) | None => Outcome::Ambiguous(Doubt::WrongShape),
+    })
+}
+
+/// Outcome of GetAvailableFunds. A balance in another currency than the account's is not understood.
+pub(super) fn funds(heard: Heard<'_>, currency: Currency) -> Outcome<Funds> {
+    and_then(understood(heard, None), |body| {
+        body.funds(currency).map_or(Outcome::Ambiguous(Doubt::WrongShape), Outcome::Proven)
+    })
+}
+
+/// U9 to U13: what the `SUCCESS` of a create shows. A mismatch comes first, whatever the card's status: a replay after
+/// a cancel still has its own id and value.
+fn card(body: &Body<'_>, id: &CreationRequestId, asked: Money) -> Outcome<CardProof> {
+    let info = body.card_info();
+    let same_id = names(body, id);
+    let value =
+        info.as_ref().and_then(|info| info.value()).map_or(Comparison::Unreadable, |value| value.compare(asked));
+    if same_id == Some(false) || value == Comparison::Other {
+        return Outcome::Proven(CardProof::Mismatch);
+    }
+    let status = info.and_then(|info| text(info.card_status));
+    let (Some(true), Comparison::Same, Some(status)) = (same_id, value, status) else {
+        return Outcome::Ambiguous(Doubt::WrongShape);
+    };
+    match &*status {
+        "Fulfilled" => body
+            .claim_code()
+            .map_or(Outcome::Ambiguous(Doubt::NoClaimCode), |code| Outcome::Proven(CardProof::Fulfilled(code))),
+        "RefundedToPurchaser" => Outcome::Proven(CardProof::Refunded),
+        _ => Outcome::Proven(CardProof::OddStatus),
+    }
+}
+
+/// Everything that the operations share. Proven means: HTTP 200, JSON, `SUCCESS`, and no sign of a refusal.
+fn understood<'a>(heard: Heard<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
+    let answer = match heard {
+        Ok(answer) => answer,
+        Err(silence) => return silence.outcome(),
+    };
+    // U23. Before the body: whoever redirects us is not the service.
+    if (300..400).contains(&answer.status) {
+        return Outcome::Ambiguous(Doubt::Redirect);
+    }
+    // U20. Before the body: reading a throttle as unknown is safe, the other way round is not.
+    if answer.status == 429 || answer.exception.is_some_and(is_throttle) {
+        return Outcome::Ambiguous(Doubt::Throttled);
+    }
+    let body = if is_json(answer.content_type) { Body::read(answer.body) } else { Err(Doubt::NotJson) };
+    match body {
+        Ok(body) => by_body(&answer, body, id),
+        Err(doubt) => Outcome::Ambiguous(by_status(&answer, doubt)),
+    }
+}
+
+fn by_body<'a>(answer: &Answer<'_>, body: Body<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
+    if is_throttled(&body) {
+        return Outcome::Ambiguous(Doubt::Throttled);
+    }
+    if (400..500).contains(&answer.status)
+        && let Some(why) = front_door(&body)
+    {
+        return Outcome::TurnedAway(why);
+    }
+    if body.is_refusal() {
+        return refusal(&body, id);
+    }
+    match (answer.status, text(body.status).as_deref()) {
+        (200, Some("SUCCESS")) => Outcome::Proven(body),
+        (_, Some("RESEND")) => Outcome::Ambiguous(Doubt::Resend),
+        (200, Some(_)) => Outcome::Ambiguous(Doubt::Unlisted),
+        (200, None) => Outcome::Ambiguous(Doubt::WrongShape),
+        (status, _) => Outcome::Ambiguous(unknown(status)),
+    }
+}
+
+/// U8, U19, U20 and U24: the body says nothing that we can read, for this reason.
+fn by_status(answer: &Answer<'_>, doubt: Doubt) -> Doubt {
+    if answer.status == 200 {
+        return doubt;
+    }
+    // Throttling in XML, or behind another label.
+    let holds = |word: &[u8]| answer.body.windows(word.len()).any(|window| window == word);
+    if holds(b"ThrottlingException") || holds(b"Rate exceeded") {
+        return Doubt::Throttled;
+    }
+    unknown(answer.status)
+}
+
+const fn unknown(status: u16) -> Doubt {
+    if status >= 500 { Doubt::ServerError } else { Doubt::Unlisted }
+}
+
+/// U14 to U19 and U27: the errorCode decides, not the errorType and not the HTTP status.
+fn refusal<'a>(body: &Body<'_>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
+    let inner = body.agcod_response();
+    let inner = inner.as_ref().unwrap_or(body);
+    let status = text(inner.status);
+    if status.as_deref() == Some("RESEND") {
+        return Outcome::Ambiguous(Doubt::Resend);
+    }
+    let family = match text(body.error_code).as_deref() {
+        Some("F200") => Family::F200,
+        Some("F300") => Family::F300,
+        Some("F100") => return Outcome::Ambiguous(Doubt::F100),
+        Some("F400") => return Outcome::Ambiguous(Doubt::Resend),
+        Some("F500") => return Outcome::Ambiguous(Doubt::F500),
+        Some(_) | None => return Outcome::Ambiguous(Doubt::Unlisted),
+    };
+    // A refusal that also shows a card, or another request's id, contradicts itself: it refuses nothing. A `null` id is
+    // normal (3.2).
+    let other_id = id.is_some_and(|id| names(inner, id) == Some(false) || names(body, id) == Some(false));
+    let shows_card = inner.gc_claim_code.is_some() || body.gc_claim_code.is_some();
+    if other_id || shows_card || status.as_deref() == Some("SUCCESS") {
+        return Outcome::Ambiguous(Doubt::WrongShape);
+    }
+    let error_type = text(body.error_type).and_then(|word| ErrorType::from_word(&word)).unwrap_or(ErrorType::Other);
+    Outcome::Refused(Refusal { family, error_type })
+}
+
+/// U21 and U22: the front door speaks in sentences (`agcod-reference.md` 5.2). A sentence that is not known here leaves
+/// the outcome unknown.
+fn front_door(body: &Body<'_>) -> Option<FrontDoor> {
+    let message = body.message()?.to_ascii_lowercase();
+    let says = |sentences: &[&str]| sentences.iter().any(|sentence| message.contains(sentence));
+    // Skew first: its sentences speak of the signature, too.
+    if says(&["signature expired", "signature not yet current", "request has expired", "request time too skewed"]) {
+        return Some(FrontDoor::ClockSkew);
+    }
+    if says(&["signature we calculated does not match"]) {
+        return Some(FrontDoor::Signature);
+    }
+    says(&["security token included in the request is invalid", "security token included in the request is expired"])
+        .then_some(FrontDoor::AccessKey)
+}
+
+fn is_throttled(body: &Body<'_>) -> bool {
+    let said = body.message().is_some_and(|message| message.trim().eq_ignore_ascii_case("rate exceeded"));
+    said || [body.error_type, body.error_code, body.exception]
+        .into_iter()
+        .any(|field| text(field).is_some_and(|word| is_throttle(&word)))
+}
+
+/// Whether an exception's name is the throttle's: bare, or qualified on either side
+/// (`com.amazon.coral.availability#ThrottlingException`, `ThrottlingException:http://…`).
+fn is_throttle(word: &str) -> bool {
+    let name = word.split(':').next().unwrap_or_default();
+    let name = name.rsplit('#').next().unwrap_or_default().trim();
+    name == "ThrottlingException" || name == "Throttled"
+}
+
+/// Whether the label promises JSON: `application/json`, or the AWS protocols' `application/x-amz-json-1.x`.
+fn is_json(content_type: Option<&str>) -> bool {
+    let essence =
+        content_type.and_then(|label| label.split(';').next()).unwrap_or_default().trim().to_ascii_lowercase();
+    essence == "application/json" || essence.starts_with("application/x-amz-json-")
+}
+
+/// Whether the answer names this id; `None` when it names none.
+fn names(body: &Body<'_>, id: &CreationRequestId) -> Option<bool> {
+    text(body.creation_request_id).map(|named| named == id.as_str())
+}
+
+fn and_then<T, U>(outcome: Outcome<T>, next: impl FnOnce(T) -> Outcome<U>) -> Outcome<U> {
+    match outcome {
+        Outcome::Proven(proof) => next(proof),
+        Outcome::Refused(refusal) => Outcome::Refused(refusal),
+        Outcome::TurnedAway(why) => Outcome::TurnedAway(why),
+        Outcome::NotSent(why) => Outcome::NotSent(why),
+        Outcome::Ambiguous(doubt) => Outcome::Ambiguous(doubt),
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,350 @@
+//! The HTTP client: signs, sends once, reads within limits, and hands what it heard to `classify`.
+//!
+//! One [`Client`] per account. It logs nothing, and what it returns holds no text of Amazon's but the request id.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Response,
+    header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName},
+    redirect, retry,
+};
+use rustls::crypto::{CryptoProvider, ring};
+use zeroize::Zeroizing;
+
+use super::{
+    classify::{self, Answer, Heard, Silence},
+    endpoint::Endpoint,
+    sign::{self, Credentials, Scope},
+    wire::{self, Funds, Operation, Unwritable},
+};
+use crate::kernel::{
+    CardProof, CreationRequestId, Doubt, Money, NotSent, Outcome, claim_code::looks_like_claim_code,
+    idempotency::PARTNER_ID_LEN_MAX,
+};
+
+/// Bytes of the longest answer that is read; Amazon's have a few hundred.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Idle connections kept to an account's host. With none, each call pays a TLS handshake within its six seconds; with
+/// many, more of them go stale.
+const IDLE_CONNECTIONS_MAX: usize = 2;
+/// How long a connection may idle: below the five seconds after which common servers close one. Amazon publishes no
+/// figure. A connection that is closed while we write gives a false `connection_lost`, which a replay heals, so this
+/// need not be perfect, only rare.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const X_AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// How long a call may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Name look-up, connection and TLS handshake.
+    pub connect: Duration,
+    /// From the start of the call to the last byte of the answer's body.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(2), total: Duration::from_secs(6) }
+    }
+}
+
+/// What the client needs to know about an account.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Where its calls go.
+    pub endpoint: Endpoint,
+    /// Its partner id at Amazon.
+    pub partner_id: String,
+    /// Its key pair.
+    pub credentials: Credentials,
+    /// How long a call may take.
+    pub timeouts: Timeouts,
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The partner id is empty, too long or not alphanumeric (`agcod-reference.md` 3.1 and 4.1).
+    #[error("the partner id must be 1 to {PARTNER_ID_LEN_MAX} ASCII letters and digits")]
+    PartnerId,
+    /// The HTTP client could not be made, for example because the machine has no root certificates.
+    #[error("the HTTP client could not be built")]
+    Http(#[source] reqwest::Error),
+}
+
+/// Amazon's id of a call, for its support: 8 to 64 letters, digits and hyphens, and nothing shaped like a claim code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AmznRequestId(String);
+
+impl AmznRequestId {
+    /// Takes the header's value when it is one.
+    #[must_use]
+    pub fn parse(value: &str) -> Option<Self> {
+        let sized = (8..=64).contains(&value.len());
+        let charset = value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        (sized && charset && !looks_like_claim_code(value)).then(|| Self(value.to_owned()))
+    }
+
+    /// The id's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AmznRequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One call and what came of it.
+#[must_use]
+pub struct Exchange<T> {
+    /// What is known now.
+    pub outcome: Outcome<T>,
+    /// Amazon's id of the call.
+    pub request_id: Option<AmznRequestId>,
+    /// Amazon's clock when it answered.
+    pub server_date: Option<DateTime<Utc>>,
+    /// Our clock when the call was signed.
+    pub signed_at: DateTime<Utc>,
+    /// The answer's HTTP status, also where its body did not arrive.
+    pub http_status: Option<u16>,
+}
+
+/// Sees to it that TLS has a cryptography provider in this process: ring, unless one is installed already. Without one,
+/// the HTTP library panics. May be called any number of times.
+pub fn install_tls_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // An error means that another thread was faster: then theirs is the provider.
+        drop(ring::default_provider().install_default());
+    }
+}
+
+/// An account's client. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    settings: ClientSettings,
+    base_url: String,
+    now: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+}
+
+/// What is read from an answer's head.
+#[derive(Default)]
+struct Head {
+    status: Option<u16>,
+    content_type: Option<String>,
+    exception: Option<String>,
+    request_id: Option<AmznRequestId>,
+    server_date: Option<DateTime<Utc>>,
+}
+
+/// The answer's body, wiped when dropped, or why there is none.
+type Received = Result<Zeroizing<Vec<u8>>, Silence>;
+
+impl Client {
+    /// A client for the account. `now` is the clock that signs; it is read once per call.
+    ///
+    /// # Errors
+    /// [`BuildError`] when the partner id cannot be one, or TLS cannot be set up.
+    pub fn new(
+        settings: ClientSettings,
+        now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static,
+    ) -> Result<Self, BuildError> {
+        let partner_id = &settings.partner_id;
+        let sized = (1..=PARTNER_ID_LEN_MAX).contains(&partner_id.len());
+        if !sized || !partner_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Err(BuildError::PartnerId);
+        }
+        let http = build_http(&settings).map_err(BuildError::Http)?;
+        let base_url = settings.endpoint.base_url();
+        Ok(Self(Arc::new(Inner { http, settings, base_url, now: Box::new(now) })))
+    }
+
+    /// The endpoint that the calls go to.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.0.settings.endpoint
+    }
+
+    /// Buys the card with this id, or, if it exists, reads it: the same id finds the same card.
+    ///
+    /// A value in another currency than the marketplace's is not sent.
+    pub async fn create_gift_card(&self, id: &CreationRequestId, value: Money) -> Exchange<CardProof> {
+        let body = if value.currency() == self.endpoint().currency() {
+            wire::create_body(&self.0.settings.partner_id, id, value)
+        } else {
+            Err(Unwritable)
+        };
+        self.exchange(Operation::CreateGiftCard, body, |heard| classify::create(heard, id, value)).await
+    }
+
+    /// Cancels the card with this id, when it exists, is at most 15 minutes old, and is not claimed.
+    pub async fn cancel_gift_card(&self, id: &CreationRequestId) -> Exchange<()> {
+        let body = wire::cancel_body(&self.0.settings.partner_id, id);
+        self.exchange(Operation::CancelGiftCard, body, |heard| classify::cancel(heard, id)).await
+    }
+
+    /// Reads the account's balance. Amazon allows one such call per second over all replicas.
+    pub async fn get_available_funds(&self) -> Exchange<Funds> {
+        let body = wire::funds_body(&self.0.settings.partner_id);
+        let currency = self.endpoint().currency();
+        self.exchange(Operation::GetAvailableFunds, body, |heard| classify::funds(heard, currency)).await
+    }
+
+    async fn exchange<T>(
+        &self,
+        operation: Operation,
+        body: Result<Vec<u8>, Unwritable>,
+        classify: impl FnOnce(Heard<'_>) -> Outcome<T>,
+    ) -> Exchange<T> {
+        // The one reading of the clock: the credential scope, `x-amz-date` and the caller's record agree by design.
+        let signed_at = (self.0.now)();
+        let mut head = Head::default();
+        let received = match self.sign(operation, body, signed_at) {
+            Ok((headers, body)) => self.send(operation, headers, body, &mut head).await,
+            Err(silence) => Err(silence),
+        };
+        let heard = match (&received, head.status) {
+            (Ok(body), Some(status)) => Ok(Answer {
+                status,
+                content_type: head.content_type.as_deref(),
+                exception: head.exception.as_deref(),
+                body,
+            }),
+            (Ok(_), None) => Err(Silence::Doubtful(Doubt::ConnectionLost)),
+            (Err(silence), _) => Err(*silence),
+        };
+        let outcome = classify(heard);
+        Exchange {
+            outcome,
+            request_id: head.request_id,
+            server_date: head.server_date,
+            signed_at,
+            http_status: head.status,
+        }
+    }
+
+    fn sign(
+        &self,
+        operation: Operation,
+        body: Result<Vec<u8>, Unwritable>,
+        at: DateTime<Utc>,
+    ) -> Result<(HeaderMap, Vec<u8>), Silence> {
+        let ClientSettings { endpoint, credentials, .. } = &self.0.settings;
+        let body = body.map_err(|Unwritable| Silence::NotSent(NotSent::Build))?;
+        let scope = Scope { host: endpoint.host(), region: endpoint.region(), operation, at };
+        sign::signed_headers(scope, &body, credentials)
+            .map(|headers| (headers, body))
+            .map_err(|sign::Unsigned| Silence::NotSent(NotSent::Build))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one place from which a call leaves")]
+    async fn send(&self, operation: Operation, headers: HeaderMap, body: Vec<u8>, head: &mut Head) -> Received {
+        let url = format!("{}{}", self.0.base_url, operation.path());
+        let sent = self.0.http.post(url).headers(headers).body(body).send().await;
+        let response = sent.map_err(|error| unsent(&error))?;
+        *head = Head::read(&response);
+        read_body(response).await
+    }
+}
+
+impl Head {
+    fn read(response: &Response) -> Self {
+        let text = |name: HeaderName| response.headers().get(name).and_then(|value| value.to_str().ok());
+        Self {
+            status: Some(response.status().as_u16()),
+            content_type: text(CONTENT_TYPE).map(str::to_owned),
+            exception: text(X_AMZN_ERROR_TYPE).map(str::to_owned),
+            request_id: text(X_AMZN_REQUEST_ID).and_then(AmznRequestId::parse),
+            server_date: text(DATE)
+                .and_then(|date| DateTime::parse_from_rfc2822(date).ok())
+                .map(|date| date.with_timezone(&Utc)),
+        }
+    }
+}
+
+/// The library's defaults follow a 307 with the same POST ten times, never time out, and listen to the environment for
+/// a proxy (`reliability.md` 6.2). Each line takes one of them away.
+#[expect(clippy::disallowed_methods, reason = "this is the one place where an HTTP client is made")]
+fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Error> {
+    install_tls_provider();
+    let loopback = settings.endpoint.is_loopback();
+    let builder = reqwest::Client::builder()
+        .connect_timeout(settings.timeouts.connect)
+        .timeout(settings.timeouts.total)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .http1_only()
+        .https_only(!loopback)
+        .referer(false)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent("noshi");
+    // A stand-in speaks plain HTTP: it needs no trust in anyone, and no root certificates on the machine.
+    let builder = if loopback { builder.tls_certs_only([]) } else { builder };
+    builder.build()
+}
+
+/// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`, and only the first says that
+/// nothing was sent: it is asked first.
+fn unsent(error: &reqwest::Error) -> Silence {
+    if error.is_connect() {
+        return Silence::NotSent(NotSent::Connect);
+    }
+    if error.is_builder() {
+        return Silence::NotSent(NotSent::Build);
+    }
+    Silence::Doubtful(lost(error))
+}
+
+/// Why an answer did not arrive whole. The library's `is_decode` is no help: a time-out inside the body sets it, too.
+fn lost(error: &reqwest::Error) -> Doubt {
+    if error.is_timeout() { Doubt::Timeout } else { Doubt::ConnectionLost }
+}
+
+/// The body, up to the cap. The buffer has its full size from the start, so that it never moves and leaves no copy; the
+/// HTTP library's own buffers are out of our reach.
+async fn read_body(mut response: Response) -> Received {
+    let mut body = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if chunk.len() > BODY_BYTES_MAX.saturating_sub(body.len()) => {
+                return Err(Silence::Doubtful(Doubt::TooLarge));
+            }
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(Silence::Doubtful(lost(&error))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_taken_only_when_it_looks_like_one() {
+        for good in ["0d9c1b1e-6f5f-4f6e-8f2a-9b6f2c7b9a10", "ABCDEF12"] {
+            assert_eq!(AmznRequestId::parse(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "short-1", "has space inside", "quote\"quote", "ABCD-EFGHJK-LMNP", &"a".repeat(65)] {
+            assert!(AmznRequestId::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_default_time_limits_are_two_and_six_seconds() {
+        assert_eq!(Timeouts::default(), Timeouts { connect: Duration::from_secs(2), total: Duration::from_secs(6) });
+    }
+}

@@ -1,0 +1,314 @@
+//! The bodies: what is sent, byte for byte, and what is read (`agcod-reference.md` 3 and 5.2).
+//!
+//! Reading borrows from the answer's buffer, so that a claim code is copied once, into its own type. Every field is
+//! optional and is kept as raw text until it is asked for: one odd field cannot hide the others.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::kernel::{ClaimCode, CreationRequestId, Currency, Doubt, Money};
+
+/// An operation of the Incentives API that we call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operation {
+    CreateGiftCard,
+    CancelGiftCard,
+    GetAvailableFunds,
+}
+
+impl Operation {
+    /// The path of its URL, which is also the canonical URI of its signature.
+    pub(super) const fn path(self) -> &'static str {
+        match self {
+            Self::CreateGiftCard => "/CreateGiftCard",
+            Self::CancelGiftCard => "/CancelGiftCard",
+            Self::GetAvailableFunds => "/GetAvailableFunds",
+        }
+    }
+
+    /// The value of `x-amz-target`.
+    pub(super) fn target(self) -> String {
+        format!("com.amazonaws.agcod.AGCODService.{}", self.path().trim_start_matches('/'))
+    }
+}
+
+/// What GetAvailableFunds answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Funds {
+    /// The balance; negative when the account owes.
+    pub amount: Money,
+    /// Amazon's time of it, where it is written in a form that we know.
+    pub as_of: Option<DateTime<Utc>>,
+}
+
+/// A request that has no JSON form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unwritable;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateRequest<'a> {
+    creation_request_id: &'a str,
+    partner_id: &'a str,
+    value: Value<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Value<'a> {
+    currency_code: &'a str,
+    /// The number as text: a float would change it.
+    amount: &'a RawValue,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelRequest<'a> {
+    creation_request_id: &'a str,
+    partner_id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FundsRequest<'a> {
+    partner_id: &'a str,
+}
+
+/// The body of CreateGiftCard. The order of the fields is the order of the bytes, and a replay must send the same
+/// bytes: do not reorder.
+pub(super) fn create_body(partner_id: &str, id: &CreationRequestId, value: Money) -> Result<Vec<u8>, Unwritable> {
+    let amount = RawValue::from_string(value.to_string()).map_err(|_error| Unwritable)?;
+    let value = Value { currency_code: value.currency().code(), amount: &amount };
+    body(&CreateRequest { creation_request_id: id.as_str(), partner_id, value })
+}
+
+/// The body of CancelGiftCard. `gcId` is optional and not sent: we do not keep it (`agcod-reference.md` 3.3).
+pub(super) fn cancel_body(partner_id: &str, id: &CreationRequestId) -> Result<Vec<u8>, Unwritable> {
+    body(&CancelRequest { creation_request_id: id.as_str(), partner_id })
+}
+
+/// The body of GetAvailableFunds.
+pub(super) fn funds_body(partner_id: &str) -> Result<Vec<u8>, Unwritable> {
+    body(&FundsRequest { partner_id })
+}
+
+fn body(request: &impl Serialize) -> Result<Vec<u8>, Unwritable> {
+    serde_json::to_vec(request).map_err(|_error| Unwritable)
+}
+
+/// A field as it stands in the body; absent and `null` are the same.
+type Field<'a> = Option<&'a RawValue>;
+
+/// The fields of every operation's answer and of every refusal.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Body<'a> {
+    #[serde(borrow)]
+    pub(super) status: Field<'a>,
+    #[serde(borrow)]
+    pub(super) creation_request_id: Field<'a>,
+    #[serde(borrow)]
+    pub(super) gc_claim_code: Field<'a>,
+    #[serde(borrow)]
+    card_info: Field<'a>,
+    #[serde(borrow)]
+    available_funds: Field<'a>,
+    #[serde(borrow)]
+    timestamp: Field<'a>,
+    #[serde(borrow)]
+    agcod_response: Field<'a>,
+    #[serde(borrow)]
+    pub(super) error_code: Field<'a>,
+    #[serde(borrow)]
+    pub(super) error_type: Field<'a>,
+    #[serde(borrow)]
+    message: Field<'a>,
+    #[serde(borrow, rename = "Message")]
+    capital_message: Field<'a>,
+    #[serde(borrow, rename = "__type")]
+    pub(super) exception: Field<'a>,
+}
+
+/// `cardInfo`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CardInfo<'a> {
+    #[serde(borrow)]
+    pub(super) card_status: Field<'a>,
+    #[serde(borrow)]
+    value: Field<'a>,
+}
+
+/// `value` and `availableFunds`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Amount<'a> {
+    #[serde(borrow)]
+    currency_code: Field<'a>,
+    #[serde(borrow)]
+    amount: Field<'a>,
+}
+
+/// How an amount in an answer compares with the one that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Same,
+    Other,
+    /// A part is missing or is not of its type.
+    Unreadable,
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body. Serde's own error is dropped: it quotes what it read.
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Doubt> {
+        serde_json::from_slice::<&RawValue>(bytes)
+            .map_err(|_error| Doubt::NotJson)
+            .and_then(|raw| object(raw).ok_or(Doubt::WrongShape))
+    }
+
+    /// The answer inside a refusal.
+    pub(super) fn agcod_response(&self) -> Option<Self> {
+        self.agcod_response.and_then(object)
+    }
+
+    /// Whether this is a refusal, whatever its status says.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.agcod_response.is_some() || self.error_code.is_some()
+    }
+
+    /// Amazon's message. It decides between causes and is never passed on.
+    pub(super) fn message(&self) -> Option<Cow<'a, str>> {
+        text(self.message).or_else(|| text(self.capital_message))
+    }
+
+    pub(super) fn card_info(&self) -> Option<CardInfo<'a>> {
+        self.card_info.and_then(object)
+    }
+
+    /// The balance, when it is in the account's currency.
+    pub(super) fn funds(&self, currency: Currency) -> Option<Funds> {
+        let amount: Amount<'_> = self.available_funds.and_then(object)?;
+        if text(amount.currency_code)? != currency.code() {
+            return None;
+        }
+        let as_of = text(self.timestamp).and_then(|text| timestamp(&text));
+        Money::from_amazon_number(amount.amount?.get(), currency).ok().map(|amount| Funds { amount, as_of })
+    }
+
+    /// The claim code, when there is a usable one. Read from the buffer itself: unescaping would leave a copy behind,
+    /// and a code has nothing to escape.
+    pub(super) fn claim_code(&self) -> Option<ClaimCode> {
+        let quoted = self.gc_claim_code?.get();
+        ClaimCode::parse(quoted.strip_prefix('"')?.strip_suffix('"')?)
+    }
+}
+
+impl<'a> CardInfo<'a> {
+    pub(super) fn value(&self) -> Option<Amount<'a>> {
+        self.value.and_then(object)
+    }
+}
+
+impl Amount<'_> {
+    /// Compares by value, never by text (`agcod-reference.md` 1.3).
+    pub(super) fn compare(&self, asked: Money) -> Comparison {
+        let (Some(currency), Some(number)) = (text(self.currency_code), self.amount) else {
+            return Comparison::Unreadable;
+        };
+        let number = number.get();
+        if !number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return Comparison::Unreadable;
+        }
+        // A number that is no amount of the currency (half a cent) is another amount, not an unreadable one.
+        if currency == asked.currency().code() && Money::from_amazon_number(number, asked.currency()) == Ok(asked) {
+            return Comparison::Same;
+        }
+        Comparison::Other
+    }
+}
+
+/// A field's text; `None` when it is not a string.
+pub(super) fn text(field: Field<'_>) -> Option<Cow<'_, str>> {
+    let raw = field?.get();
+    serde_json::from_str(raw).map(Cow::Borrowed).or_else(|_error| serde_json::from_str(raw).map(Cow::Owned)).ok()
+}
+
+/// A field's object. Serde would also take an array for a struct, by position; Amazon never means that.
+fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+    if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
+}
+
+/// Amazon documents one form and sends another (`agcod-reference.md` 3.4).
+fn timestamp(text: &str) -> Option<DateTime<Utc>> {
+    ["%Y%m%dT%H%M%SZ", "%Y-%m-%d %H:%M:%S"]
+        .iter()
+        .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
+        .map(|at| at.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id() -> CreationRequestId {
+        CreationRequestId::from_stored("AwssbMZXW6YTBOI".to_owned())
+    }
+
+    #[test]
+    fn the_bytes_of_each_request_are_pinned_for_ever() {
+        let create = create_body("Awssb", &id(), Money::from_minor(2500, Currency::Usd)).unwrap();
+        assert_eq!(
+            String::from_utf8(create).unwrap(),
+            r#"{"creationRequestId":"AwssbMZXW6YTBOI","partnerId":"Awssb","value":{"currencyCode":"USD","amount":25.00}}"#
+        );
+        let yen = create_body("Awssb", &id(), Money::from_minor(500, Currency::Jpy)).unwrap();
+        assert!(String::from_utf8(yen).unwrap().ends_with(r#""value":{"currencyCode":"JPY","amount":500}}"#));
+        assert_eq!(
+            String::from_utf8(cancel_body("Awssb", &id()).unwrap()).unwrap(),
+            r#"{"creationRequestId":"AwssbMZXW6YTBOI","partnerId":"Awssb"}"#
+        );
+        assert_eq!(String::from_utf8(funds_body("Awssb").unwrap()).unwrap(), r#"{"partnerId":"Awssb"}"#);
+    }
+
+    #[test]
+    fn large_and_small_amounts_are_written_to_the_last_digit() {
+        for (minor, number) in [(1, "0.01"), (999_999_999_999_999_999, "9999999999999999.99"), (10, "0.10")] {
+            let body = create_body("Awssb", &id(), Money::from_minor(minor, Currency::Usd)).unwrap();
+            assert!(String::from_utf8(body).unwrap().ends_with(&format!("\"amount\":{number}}}}}")));
+        }
+    }
+
+    #[test]
+    fn an_array_is_not_taken_for_an_object() {
+        assert_eq!(Body::read(br#"["SUCCESS"]"#).err(), Some(Doubt::WrongShape));
+        assert!(Body::read(br#"{"cardInfo":["Fulfilled"]}"#).unwrap().card_info().is_none());
+    }
+
+    #[test]
+    fn one_odd_field_does_not_hide_the_others() {
+        let body =
+            Body::read(br#"{"status":7,"cardInfo":"x","errorCode":"F200","new":{"a":[1]},"Message":"a\nb"}"#).unwrap();
+        assert_eq!(text(body.status), None);
+        assert!(body.card_info().is_none());
+        assert_eq!(text(body.error_code).as_deref(), Some("F200"));
+        assert_eq!(body.message().as_deref(), Some("a\nb"));
+    }
+
+    #[test]
+    fn a_field_that_occurs_twice_is_not_read() {
+        assert_eq!(Body::read(br#"{"status":"SUCCESS","status":"FAILURE"}"#).err(), Some(Doubt::WrongShape));
+    }
+
+    #[test]
+    fn both_of_amazons_timestamps_are_read_and_others_are_tolerated() {
+        let at = timestamp("20220610T085450Z").unwrap();
+        assert_eq!(timestamp("2022-06-10 08:54:50"), Some(at));
+        assert_eq!(at.timestamp(), 1_654_851_290);
+        for other in ["", "yesterday", "Thu Jun 10 14:59:59 UTC 2032", "2022-06-10"] {
+            assert_eq!(timestamp(other), None, "{other}");
+        }
+    }
+}
