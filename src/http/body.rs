@@ -1,0 +1,84 @@
+//! The request's body: small, in time, plain JSON, and nothing in it that we do not know. A refusal says where, never
+//! what: the value might be a secret in the wrong place.
+
+use actix_web::{HttpRequest, http::header, web};
+use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::{Code, Http, Problem, headers};
+
+/// Bytes of the largest body.
+pub const BODY_BYTES_MAX: usize = 4096;
+
+impl Http {
+    /// Reads the body as JSON into a type that refuses unknown fields.
+    ///
+    /// # Errors
+    /// `unsupported-media-type`, `payload-too-large`, `request-timeout` or `invalid-request`.
+    pub async fn body<T: DeserializeOwned>(&self, request: &HttpRequest, payload: web::Payload) -> Result<T, Problem> {
+        check_type(request)?;
+        let bytes = tokio::time::timeout(self.body_timeout, read(payload))
+            .await
+            .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
+        parse(&bytes)
+    }
+}
+
+fn check_type(request: &HttpRequest) -> Result<(), Problem> {
+    let unsupported = || Problem::new(Code::UnsupportedMediaType);
+    let one = |name| headers::only(request, name).map_err(|headers::NotOne| unsupported());
+    let content_type = one(header::CONTENT_TYPE)?.ok_or_else(unsupported)?;
+    let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
+    let parameters = parameters.trim().to_ascii_lowercase();
+    let utf8 = matches!(parameters.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"");
+    let encoded = one(header::CONTENT_ENCODING)?.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
+    if !essence.trim().eq_ignore_ascii_case("application/json") || !utf8 || encoded {
+        return Err(unsupported());
+    }
+    Ok(())
+}
+
+async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(|_broken| Problem::new(Code::InvalidRequest).detail("the body could not be read"))?;
+        if bytes.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
+            return Err(Problem::new(Code::PayloadTooLarge).detail("a body may have 4096 bytes"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let pointer = pointer(error.path());
+        let refused = Problem::new(Code::InvalidRequest);
+        match error.inner().classify() {
+            Category::Data => refused.field(pointer, "invalid", "missing, unknown, twice, or not of the expected type"),
+            Category::Syntax | Category::Eof | Category::Io => {
+                let (line, column) = (error.inner().line(), error.inner().column());
+                refused.detail(format!("the body is not JSON at line {line}, column {column}"))
+            }
+        }
+    })?;
+    json.end()
+        .map_err(|_trailing| Problem::new(Code::InvalidRequest).detail("the body goes on after its JSON value"))?;
+    Ok(value)
+}
+
+/// A JSON Pointer (RFC 6901) of names that are ours: an unknown field's own name is the caller's text and is left out.
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .map(|segment| match segment {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && key.len() <= 32 => {
+                format!("/{key}")
+            }
+            Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => "/".to_owned(),
+        })
+        .collect()
+}

@@ -1,0 +1,99 @@
+//! Around every request: its id, its one log line, its metric, and its problem document. Never a body or a header's
+//! value.
+
+use actix_web::{
+    Error, HttpMessage,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderName, HeaderValue},
+    middleware::Next,
+    web,
+};
+
+use super::{Code, Http, Problem, headers};
+
+/// The id of a request: the caller's, where it is 8 to 64 safe characters, else ours.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub String);
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The middleware.
+///
+/// # Errors
+/// Never: what a handler refuses becomes an answer here.
+pub async fn observe(
+    http: web::Data<Http>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let started = http.ambient.monotonic();
+    let id = request_id(&http, &request);
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let method = request.method().as_str().to_owned();
+    let line = request.request().clone();
+    let mut answer = match next.call(request).await {
+        Ok(answer) => render(answer.map_into_boxed_body(), &id),
+        Err(error) => {
+            let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| from_framework(&error));
+            ServiceResponse::new(line, problem.respond(&id))
+        }
+    };
+    let head = answer.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        head.insert(REQUEST_ID, value);
+    }
+    // Nothing here is for a cache: a reward changes, and a code must not lie around.
+    head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let took = started.elapsed();
+    let route = answer.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
+    let status = answer.status().as_u16();
+    let method = known_method(&method);
+    http.metrics.request(method, &route, status, took);
+    let (millis, running) = (took.as_millis(), http.tasks.running());
+    tracing::info!(
+        http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
+        duration_ms = %millis, tasks.running = running, "request"
+    );
+    Ok(answer)
+}
+
+/// Renders a handler's problem with the request's id.
+fn render(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody> {
+    let problem = answer
+        .response()
+        .error()
+        .map(|error| error.as_error::<Problem>().cloned().unwrap_or_else(|| from_framework(error)));
+    match problem {
+        Some(problem) => answer.into_response(problem.respond(id)),
+        None => answer,
+    }
+}
+
+/// What the framework refuses by itself. Its own texts may quote the input.
+fn from_framework(error: &Error) -> Problem {
+    match error.as_response_error().status_code().as_u16() {
+        404 => Problem::new(Code::NotFound),
+        408 => Problem::new(Code::RequestTimeout),
+        413 => Problem::new(Code::PayloadTooLarge),
+        400..=499 => Problem::new(Code::InvalidRequest),
+        _ => Problem::new(Code::Internal),
+    }
+}
+
+fn request_id(http: &Http, request: &ServiceRequest) -> String {
+    let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    let theirs = headers::only(request.request(), REQUEST_ID).ok().flatten();
+    match theirs.filter(|id| (8..=64).contains(&id.len()) && id.bytes().all(safe)) {
+        Some(id) => id.to_owned(),
+        None => http.ambient.token().map_or_else(|_none| "unknown".to_owned(), |token| token.simple().to_string()),
+    }
+}
+
+/// Methods are the caller's text: a label must be one of few.
+fn known_method(method: &str) -> &'static str {
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+        .into_iter()
+        .find(|known| *known == method)
+        .unwrap_or("OTHER")
+}

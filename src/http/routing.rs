@@ -1,0 +1,19 @@
+//! Resources that answer every method: the ones they know, and 405 with `Allow` for the rest.
+
+use actix_web::{HttpResponse, Resource, Route, web};
+
+use super::{Code, Problem};
+
+/// A resource with its routes; any other method, TRACE included, is refused with the list of those allowed.
+pub fn resource(path: &str, allow: &'static str, routes: impl IntoIterator<Item = Route>) -> Resource {
+    let refuse = move || async move { Err::<HttpResponse, Problem>(Problem::new(Code::MethodNotAllowed).allow(allow)) };
+    routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
+}
+
+/// What has no resource.
+///
+/// # Errors
+/// Always `not-found`.
+pub async fn not_found() -> Result<HttpResponse, Problem> {
+    Err(Problem::new(Code::NotFound))
+}
