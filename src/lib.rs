@@ -1,5 +1,6 @@
 //! Noshi: buys Amazon gift codes exactly once, hands the claim code over, and forgets it.
 
+pub mod reward;
 pub mod amazon;
 pub mod http;
 pub mod store;

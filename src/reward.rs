@@ -1,0 +1,17 @@
+//! The heart: one reward is one thing bought for one recipient, and this room sees to it that it is bought once.
+//!
+//! `machine` decides, purely; `sql` keeps; `drive` talks to Amazon between two transactions; `service` holds the use
+//! cases; `http` is their REST face. The first try and the recovery are the same `drive`.
+
+mod attempt;
+pub mod drive;
+pub mod dto;
+pub mod http;
+pub mod machine;
+pub mod model;
+pub mod service;
+pub mod sql;
+mod timeline;
+
+pub use model::{Command, Reward};
+pub use service::Rewards;

@@ -1,0 +1,85 @@
+//! From what Amazon answered to what happened: an `Outcome` becomes an [`Event`] and an entry of the timeline.
+
+use std::time::Duration;
+
+use super::{
+    machine::{Action, CancelFailure, Card, Event},
+    model::LastError,
+    timeline::{Detail, operation},
+};
+use crate::{
+    amazon::Exchange,
+    kernel::{CardProof, ClaimCode, Outcome, outcome::ErrorType},
+};
+
+/// One attempt's result, before it is written.
+pub(super) struct Sent {
+    pub(super) event: Event,
+    /// The code, while it is in hand. Dropped, and wiped, with this value.
+    pub(super) code: Option<ClaimCode>,
+    pub(super) detail: Detail,
+    pub(super) error: Option<LastError>,
+}
+
+/// Reads the answer to a create, or to a replay of it.
+pub(super) fn of_create(action: Action, exchange: Exchange<CardProof>, took: Duration) -> Sent {
+    let mut detail = detail_of(action, &exchange, took);
+    let error = error_of(&exchange.outcome);
+    let (event, code) = match exchange.outcome {
+        Outcome::Proven(CardProof::Fulfilled(code)) => (Event::Seen(Card::Fulfilled), Some(code)),
+        Outcome::Proven(CardProof::Refunded) => (Event::Seen(Card::Refunded), None),
+        Outcome::Proven(CardProof::OddStatus) => (Event::Seen(Card::Odd), None),
+        Outcome::Proven(CardProof::Mismatch) => (Event::Seen(Card::Mismatch), None),
+        Outcome::Refused(refusal) => {
+            detail.error_type = Some(refusal.error_type.as_str());
+            (Event::Refused(refusal), None)
+        }
+        // Turned away before the operation was looked at: this attempt did nothing.
+        Outcome::NotSent(_) | Outcome::TurnedAway(_) => (Event::NotSent, None),
+        Outcome::Ambiguous(_) => (Event::Lost, None),
+    };
+    Sent { event, code, detail, error }
+}
+
+/// Reads the answer to a cancel.
+pub(super) fn of_cancel(exchange: Exchange<()>, took: Duration) -> Sent {
+    let mut detail = detail_of(Action::Cancel, &exchange, took);
+    let error = error_of(&exchange.outcome);
+    let event = match exchange.outcome {
+        Outcome::Proven(()) => Event::CancelDone,
+        Outcome::Refused(refusal) => {
+            detail.error_type = Some(refusal.error_type.as_str());
+            Event::CancelRefused(if refusal.error_type == ErrorType::CancelRequestArrivedAfterTimeLimit {
+                CancelFailure::TooLate
+            } else {
+                CancelFailure::NotPermitted
+            })
+        }
+        Outcome::NotSent(_) | Outcome::TurnedAway(_) => Event::CancelNotSent,
+        Outcome::Ambiguous(_) => Event::CancelLost,
+    };
+    Sent { event, code: None, detail, error }
+}
+
+fn detail_of<T>(action: Action, exchange: &Exchange<T>, took: Duration) -> Detail {
+    Detail {
+        operation: Some(operation(action)),
+        outcome: Some(exchange.outcome.class()),
+        error: Some(exchange.outcome.reason()).filter(|reason| *reason != "none"),
+        http_status: exchange.http_status,
+        duration_ms: u64::try_from(took.as_millis()).ok(),
+        amazon_request_id: exchange.request_id.as_ref().map(ToString::to_string),
+        ..Detail::default()
+    }
+}
+
+fn error_of<T>(outcome: &Outcome<T>) -> Option<LastError> {
+    let code = outcome.reason().to_owned();
+    match outcome {
+        Outcome::Proven(_) => None,
+        Outcome::Refused(refusal) => Some(LastError { code, error_type: Some(refusal.error_type.as_str().to_owned()) }),
+        Outcome::TurnedAway(_) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => {
+            Some(LastError { code, error_type: None })
+        }
+    }
+}

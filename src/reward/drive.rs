@@ -1,0 +1,292 @@
+//! The one way to Amazon: a committed attempt, the call, the committed outcome. The first try of a request and the
+//! recovery by the worker are the same function.
+//!
+//! A code leaves only with the transaction that won: a worker whose lease was taken over delivers nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    Rewards,
+    attempt::{self, Sent},
+    machine::{self, Action, Event, Next, State, Wake},
+    model::Reward,
+    sql,
+    timeline::{Entry, kind_of},
+};
+use crate::{
+    kernel::{ClaimCode, RewardId, ladder},
+    store::{Committed, StoreError, Tx},
+};
+
+/// Attempts that one drive makes before it leaves the rest to the worker: create, cancel and a read fit.
+const STEPS_MAX: usize = 4;
+/// Due rewards taken up at once.
+const CLAIM_MAX: i64 = 16;
+
+/// A reward that is leased to us, as committed. Only from one of these is anything sent.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub(super) reward: Reward,
+    pub(super) token: Uuid,
+}
+
+/// What a drive came to.
+pub struct Driven {
+    /// The reward as committed.
+    pub reward: Reward,
+    /// Its code, when it may be handed over now.
+    pub code: Option<ClaimCode>,
+}
+
+/// Why a drive ended without a committed outcome. The row is durable and someone will take it up.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// Another worker has taken the reward over.
+    #[error("the lease was lost")]
+    LeaseLost,
+    /// The account is not in the settings any more, or has another partner id than when the reward was made.
+    #[error("the reward's account is not in the settings")]
+    NoAccount,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+enum Settled {
+    Done(Driven),
+    Again(Committed<Attempt>),
+}
+
+impl Rewards {
+    /// Sends what is due for a leased reward until there is nothing to do at once.
+    ///
+    /// # Errors
+    /// [`DriveError`]; the lease then runs out by itself.
+    pub async fn drive(&self, first: Committed<Attempt>) -> Result<Driven, DriveError> {
+        let mut attempt = first;
+        for step in 1..=STEPS_MAX {
+            let sent = self.send(attempt.get()).await?;
+            match self.settle(attempt.into_inner(), sent, step < STEPS_MAX).await? {
+                Settled::Done(driven) => return Ok(driven),
+                Settled::Again(next) => attempt = next,
+            }
+        }
+        Err(DriveError::LeaseLost)
+    }
+
+    /// One call to Amazon. Nothing durable changes here.
+    async fn send(&self, attempt: &Attempt) -> Result<Sent, DriveError> {
+        let reward = &attempt.reward;
+        let account = self.account_of(reward).ok_or(DriveError::NoAccount)?;
+        let started = self.ambient().monotonic();
+        // Read again right before the call: a frozen process must not send a cancel that was in time when it was claimed.
+        let action = machine::due(&reward.facts, self.ambient().now()).unwrap_or(Action::Read);
+        let sent = match action {
+            Action::Create | Action::Read => {
+                let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
+                self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed());
+                attempt::of_create(action, exchange, started.elapsed())
+            }
+            Action::Cancel => {
+                let exchange = account.client().cancel_gift_card(&reward.creation_request_id).await;
+                self.observe(&reward.account, &exchange, "CancelGiftCard", started.elapsed());
+                attempt::of_cancel(exchange, started.elapsed())
+            }
+        };
+        Ok(sent)
+    }
+
+    /// T2: the outcome, by compare-and-set on the version that was sent; when the row has changed meanwhile (a cancel was
+    /// asked for) but is still ours, the event is applied to what it says now.
+    async fn settle(&self, attempt: Attempt, sent: Sent, may_go_on: bool) -> Result<Settled, DriveError> {
+        let now = self.ambient().now();
+        let Attempt { reward: before, token } = attempt;
+        let lease = may_go_on.then_some(token);
+        let mut tx = self.store().begin().await?;
+        let written = match self.write(&mut tx, before.clone(), &sent, lease, now).await? {
+            Some(written) => written,
+            None => {
+                drop(tx);
+                tx = self.store().begin().await?;
+                let fresh = sql::lock(&mut tx, before.id).await?.filter(|reward| reward.lease == Some(token));
+                let Some(fresh) = fresh else { return Err(self.lease_lost(before.id)) };
+                let written = self.write(&mut tx, fresh, &sent, lease, now).await?;
+                written.ok_or_else(|| self.lease_lost(before.id))?
+            }
+        };
+        let committed = tx.commit(written).await?;
+        let (reward, next) = committed.get();
+        self.tell(&before, reward);
+        if reward.lease == Some(token) {
+            return Ok(Settled::Again(committed.map(|(reward, _next)| Attempt { reward, token })));
+        }
+        let code = sent.code.filter(|_code| next.deliver);
+        Ok(Settled::Done(Driven { reward: committed.into_inner().0, code }))
+    }
+
+    /// Applies the attempt's event and saves; `None` when the row has changed since it was read.
+    async fn write(
+        &self,
+        tx: &mut Tx,
+        mut reward: Reward,
+        sent: &Sent,
+        lease: Option<Uuid>,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Reward, Next)>, DriveError> {
+        let state = reward.facts.state;
+        let Ok(next) = machine::step(reward.facts, sent.event, now) else { return Err(self.lease_lost(reward.id)) };
+        let mut entry = Entry::new(kind_of(sent.event, state, next.facts.state));
+        entry.detail = sent.detail.clone();
+        entry.detail.attempt = Some(reward.attempts);
+        self.apply(&mut reward, &next, lease, now)?;
+        if let Some(error) = &sent.error {
+            reward.last_error = Some(error.clone());
+        }
+        let saved = sql::save(tx, &mut reward, &[entry], now).await?;
+        Ok(saved.then_some((reward, next)))
+    }
+
+    /// Puts what the machine decided into the row: facts, instants, and when it is due again. A lease is kept only by
+    /// one who goes on at once.
+    pub(super) fn apply(
+        &self,
+        reward: &mut Reward,
+        next: &Next,
+        lease: Option<Uuid>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        reward.facts = next.facts;
+        reward.attention = next.attention;
+        match next.facts.state {
+            State::Issued => {
+                reward.issued_at = reward.issued_at.or(Some(now));
+                (reward.unproven_since, reward.last_error) = (None, None);
+            }
+            State::Canceled => {
+                reward.canceled_at = reward.canceled_at.or(Some(now));
+                (reward.unproven_since, reward.last_error) = (None, None);
+            }
+            State::Failed | State::Pending => reward.unproven_since = None,
+            State::Issuing | State::Unresolved | State::Canceling => {
+                reward.unproven_since = reward.unproven_since.or(Some(now));
+            }
+            State::NeedsAttention => {}
+        }
+        (reward.lease, reward.due_at) = match (next.wake, lease) {
+            (Wake::Now, Some(token)) => {
+                reward.attempts = reward.attempts.saturating_add(1);
+                (Some(token), after(now, self.settings().lease))
+            }
+            (Wake::Now, None) => (None, Some(now)),
+            (Wake::Never, _) => (None, None),
+            (Wake::At(instant), _) => (None, Some(instant)),
+            (Wake::Backoff, _) => {
+                let since = reward.unproven_since.unwrap_or(reward.created_at);
+                let age = now.signed_duration_since(since).to_std().unwrap_or_default();
+                let step = ladder::step(u32::try_from(reward.attempts).unwrap_or(u32::MAX), age);
+                (None, after(now, ladder::jittered(step, self.ambient().draw()?)))
+            }
+        };
+        Ok(())
+    }
+
+    /// Leases rewards that are due, at most `room`, so that whoever calls may drive them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is leased then.
+    pub async fn claim_due(&self, room: usize) -> Result<Vec<Committed<Attempt>>, StoreError> {
+        let now = self.ambient().now();
+        let limit = CLAIM_MAX.min(i64::try_from(room).unwrap_or(CLAIM_MAX));
+        let mut tx = self.store().begin().await?;
+        let (mut attempts, mut ended) = (Vec::new(), Vec::new());
+        for before in sql::due(&mut tx, now, limit).await? {
+            let token = self.ambient().token()?;
+            let Some((after, wake)) = self.take_up(&mut tx, before.clone(), token, now).await? else { continue };
+            if wake == Wake::Now {
+                attempts.push(Attempt { reward: after, token });
+            } else {
+                ended.push((before, after));
+            }
+        }
+        let committed = tx.commit(attempts).await?;
+        ended.iter().for_each(|(before, after)| self.tell(before, after));
+        Ok(committed.each().collect())
+    }
+
+    /// Leases one due reward, or gives it up when its day is over.
+    async fn take_up(
+        &self,
+        tx: &mut Tx,
+        mut reward: Reward,
+        token: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Reward, Wake)>, StoreError> {
+        let since = reward.unproven_since.unwrap_or(reward.created_at);
+        let over = now.signed_duration_since(since).to_std().is_ok_and(|age| age >= ladder::GIVE_UP_AFTER);
+        let resumed = if reward.lease.is_some() { Event::Abandoned } else { Event::Begin };
+        let event = if over { Event::GiveUp } else { resumed };
+        let stepped =
+            machine::step(reward.facts, event, now).or_else(|_rejected| machine::step(reward.facts, resumed, now));
+        let Ok(next) = stepped else {
+            tracing::error!(reward.id = %reward.id, reward.state = reward.facts.state.as_str(), "a due reward knows no next step");
+            return Ok(None);
+        };
+        self.apply(&mut reward, &next, Some(token), now)?;
+        let entry = match next.wake {
+            Wake::Now => Entry::with_attempt("attempt.sent", reward.attempts),
+            Wake::Never | Wake::Backoff | Wake::At(_) => Entry::new("reward.given_up"),
+        };
+        let saved = sql::save(tx, &mut reward, &[entry], now).await?;
+        Ok(saved.then_some((reward, next.wake)))
+    }
+
+    /// On SQLite one process serves the file, so whatever is leased at its start was leased by a process that is dead.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn abandon_leases(&self) -> Result<u64, StoreError> {
+        let mut tx = self.store().begin().await?;
+        let rows = sql::abandon_all(&mut tx, self.ambient().now()).await?;
+        tx.commit(rows).await.map(Committed::into_inner)
+    }
+
+    fn lease_lost(&self, id: RewardId) -> DriveError {
+        tracing::warn!(reward.id = %id, "an outcome came after another worker had taken over; it delivers nothing");
+        self.metrics().lease_lost();
+        DriveError::LeaseLost
+    }
+
+    /// Counts and logs a change once it is committed.
+    pub(super) fn tell(&self, before: &Reward, after: &Reward) {
+        let (from, to) = (before.facts.state, after.facts.state);
+        if from == to {
+            return;
+        }
+        let resolved = match to {
+            State::Issued => Some("kept"),
+            State::Canceled => Some("canceled"),
+            State::Failed => Some("not_created"),
+            State::NeedsAttention => Some("needs_attention"),
+            State::Pending | State::Issuing | State::Unresolved | State::Canceling => None,
+        };
+        if let Some(outcome) = resolved {
+            if before.facts.ambiguous || before.facts.cancel_doubt {
+                self.metrics().resolved(outcome);
+            }
+            if from != State::Canceling || to != State::Issued {
+                self.metrics().finished(&after.account, after.value, to.as_str());
+            }
+        }
+        let attention = after.attention.map(|why| why.as_str());
+        if to == State::NeedsAttention {
+            tracing::error!(reward.id = %after.id, reward.account = after.account, reward.attention = attention, "a reward needs a person");
+        } else {
+            tracing::info!(reward.id = %after.id, reward.account = after.account, reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str());
+        }
+    }
+}
+
+fn after(now: DateTime<Utc>, wait: std::time::Duration) -> Option<DateTime<Utc>> {
+    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).or(Some(now))
+}

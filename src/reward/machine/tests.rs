@@ -1,0 +1,277 @@
+//! Every state × every event, and the properties that no sequence of events may break.
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+
+use super::*;
+use crate::kernel::outcome::{ErrorType, Family};
+
+const F200: Event = Event::Refused(Refusal { family: Family::F200, error_type: ErrorType::MaxAmountExceeded });
+const F300: Event = Event::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds });
+
+const EVENTS: [Event; 17] = [
+    Event::Begin,
+    Event::Abandoned,
+    Event::Seen(Card::Fulfilled),
+    Event::Seen(Card::Refunded),
+    Event::Seen(Card::Odd),
+    Event::Seen(Card::Mismatch),
+    F200,
+    F300,
+    Event::Lost,
+    Event::NotSent,
+    Event::CancelAsked,
+    Event::CancelDone,
+    Event::CancelRefused(CancelFailure::TooLate),
+    Event::CancelRefused(CancelFailure::NotPermitted),
+    Event::CancelLost,
+    Event::CancelNotSent,
+    Event::GiveUp,
+];
+
+fn sent() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    sent() + TimeDelta::seconds(seconds)
+}
+
+fn facts(state: State) -> Facts {
+    Facts {
+        state,
+        ambiguous: state == State::Unresolved,
+        cancel_requested: state == State::Canceling,
+        cancel_if_unresolved: false,
+        cancel_doubt: false,
+        cancel_failure: None,
+        retryable: false,
+        first_send_at: (!matches!(state, State::Pending | State::Failed)).then(sent),
+    }
+}
+
+/// The new state and when it is due; `!` marks a delivery, `-` a refusal.
+fn told(facts: Facts, event: Event, now: DateTime<Utc>) -> String {
+    match step(facts, event, now) {
+        Err(Rejected::InvalidState) => "-".to_owned(),
+        Err(Rejected::WindowClosed) => "- window".to_owned(),
+        Ok(next) => {
+            let wake = match next.wake {
+                Wake::Never => "",
+                Wake::Now => " now",
+                Wake::Backoff => " later",
+                Wake::At(_) => " at",
+            };
+            let mark = if next.deliver { "!" } else { "" };
+            let why = next.attention.map_or(String::new(), |why| format!(" ({})", why.as_str()));
+            format!("{}{mark}{wake}{why}", next.facts.state.as_str())
+        }
+    }
+}
+
+fn row(facts: Facts, seconds: i64) -> Vec<String> {
+    EVENTS.iter().map(|event| told(facts, *event, at(seconds))).collect()
+}
+
+#[test]
+fn every_state_knows_what_every_event_means() {
+    const NO: &str = "-";
+    let elsewhere = "needs_attention (canceled_elsewhere)";
+    let (odd, mismatch) = ("needs_attention (odd_card_status)", "needs_attention (mismatch)");
+    let table: [(State, [&str; 17]); 8] = [
+        (State::Pending, ["issuing now", NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, "failed"]),
+        (
+            State::Issuing,
+            [
+                "issuing now",
+                "unresolved now",
+                "issued!",
+                elsewhere,
+                odd,
+                mismatch,
+                "failed",
+                "failed",
+                "unresolved later",
+                "pending later",
+                "issuing now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+            ],
+        ),
+        (
+            State::Unresolved,
+            [
+                "unresolved now",
+                "unresolved now",
+                "issued!",
+                elsewhere,
+                odd,
+                mismatch,
+                "unresolved later",
+                "unresolved later",
+                "unresolved later",
+                "unresolved later",
+                "unresolved now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                "needs_attention (unproven)",
+            ],
+        ),
+        (
+            State::Issued,
+            [
+                NO,
+                NO,
+                "issued!",
+                elsewhere,
+                odd,
+                mismatch,
+                "issued",
+                "issued",
+                "issued",
+                "issued",
+                "canceling now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+            ],
+        ),
+        (State::Failed, [NO; 17]),
+        (
+            State::Canceling,
+            [
+                "canceling now",
+                "canceling now",
+                "issued",
+                "canceled",
+                odd,
+                mismatch,
+                "canceling later",
+                "canceling later",
+                "canceling later",
+                "canceling later",
+                "canceling now",
+                "canceled",
+                "canceling now",
+                "canceling now",
+                "canceling later",
+                "canceling later",
+                "needs_attention (cancel_unproven)",
+            ],
+        ),
+        (State::Canceled, [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO]),
+        (State::NeedsAttention, [NO; 17]),
+    ];
+    assert_eq!(table.len(), State::ALL.len());
+    for (state, expected) in table {
+        assert_eq!(row(facts(state), 10), expected, "{}", state.as_str());
+    }
+}
+
+#[test]
+fn a_refusal_after_an_ambiguous_attempt_proves_nothing() {
+    let doubtful = Facts { ambiguous: true, ..facts(State::Issuing) };
+    for event in [F200, F300, Event::NotSent] {
+        assert_eq!(told(doubtful, event, at(10)), "unresolved later");
+        assert!(step(doubtful, event, at(10)).unwrap().facts.ambiguous);
+    }
+}
+
+#[test]
+fn a_wish_to_cancel_is_kept_until_existence_is_proven() {
+    for state in [State::Issuing, State::Unresolved] {
+        let wished = step(facts(state), Event::CancelAsked, at(10)).unwrap().facts;
+        assert_eq!(told(wished, Event::Seen(Card::Fulfilled), at(20)), "canceling now");
+        assert_eq!(told(wished, Event::Seen(Card::Refunded), at(20)), "canceled");
+    }
+    let wished = step(facts(State::Issuing), Event::CancelAsked, at(10)).unwrap().facts;
+    assert_eq!(told(wished, F300, at(20)), "canceled", "nothing was bought, nothing is wanted");
+}
+
+#[test]
+fn on_unresolved_cancel_wishes_the_cancel_at_the_first_doubt() {
+    let careful = Facts { cancel_if_unresolved: true, ..facts(State::Issuing) };
+    assert_eq!(told(careful, Event::Seen(Card::Fulfilled), at(3)), "issued!");
+    let doubtful = step(careful, Event::Lost, at(6)).unwrap().facts;
+    assert_eq!(told(doubtful, Event::Seen(Card::Fulfilled), at(9)), "canceling now");
+}
+
+#[test]
+fn a_cancel_starts_before_14_50_and_not_after() {
+    for (seconds, expected) in [(0, "canceling now"), (889, "canceling now"), (890, "- window"), (901, "- window")] {
+        assert_eq!(told(facts(State::Issued), Event::CancelAsked, at(seconds)), expected, "{seconds}");
+    }
+    assert_eq!(due(&facts(State::Canceling), at(889)), Some(Action::Cancel));
+    assert_eq!(due(&facts(State::Canceling), at(890)), Some(Action::Read));
+}
+
+#[test]
+fn a_live_card_is_a_verdict_only_when_no_cancel_can_still_land() {
+    let doubt = Facts { cancel_doubt: true, ..facts(State::Canceling) };
+    assert_eq!(told(doubt, Event::Seen(Card::Fulfilled), at(895)), "canceling at");
+    assert_eq!(told(doubt, Event::Seen(Card::Fulfilled), at(960)), "issued");
+    assert_eq!(told(doubt, Event::Seen(Card::Refunded), at(895)), "canceled");
+    let refused = Facts { cancel_failure: Some(CancelFailure::NotPermitted), ..facts(State::Canceling) };
+    let next = step(refused, Event::Seen(Card::Fulfilled), at(20)).unwrap();
+    assert_eq!((next.facts.state, next.facts.cancel_failure), (State::Issued, Some(CancelFailure::NotPermitted)));
+    assert!(!next.deliver, "no code leaves with a failed cancel");
+}
+
+#[test]
+fn only_a_curable_refusal_is_tried_again_and_its_window_starts_anew() {
+    let funds = step(facts(State::Issuing), F300, at(1)).unwrap().facts;
+    let again = step(funds, Event::Begin, at(5000)).unwrap().facts;
+    assert_eq!((again.state, again.first_send_at), (State::Issuing, Some(at(5000))));
+    let invalid = step(facts(State::Issuing), F200, at(1)).unwrap().facts;
+    assert_eq!(step(invalid, Event::Begin, at(5)), Err(Rejected::InvalidState));
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    prop::sample::select(EVENTS.to_vec())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_sequence_of_events_breaks_the_promises(
+        events in prop::collection::vec((any_event(), 0_i64..60), 1..40),
+        cancel_if_unresolved in any::<bool>(),
+    ) {
+        let mut now = sent();
+        let mut facts = Facts { cancel_if_unresolved, ..facts(State::Issuing) };
+        for (event, wait) in events {
+            now += TimeDelta::seconds(wait);
+            let Ok(next) = step(facts, event, now) else { continue };
+            prop_assert!(!next.deliver || next.facts.state == State::Issued, "a code leaves only as issued");
+            if facts.state == State::Canceling || facts.state == State::Canceled {
+                prop_assert!(!next.deliver, "no code leaves after a cancel was committed");
+            }
+            if facts.ambiguous {
+                prop_assert!(next.facts.state != State::Failed && next.facts.state != State::Pending, "ambiguity is sticky");
+            }
+            if facts.first_send_at.is_some() && facts.ambiguous {
+                prop_assert_eq!(next.facts.first_send_at, facts.first_send_at, "a replay never moves the window");
+            }
+            if due(&next.facts, now) == Some(Action::Cancel) {
+                prop_assert!(next.facts.first_send_at.is_some_and(|sent| window::may_cancel(sent, now)));
+            }
+            if due(&next.facts, now).is_some() {
+                prop_assert!(next.wake != Wake::Never, "what is not finished is due");
+            } else {
+                prop_assert!(next.wake == Wake::Never, "what is finished is not due");
+            }
+            facts = next.facts;
+        }
+    }
+}

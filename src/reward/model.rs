@@ -1,0 +1,127 @@
+//! A reward as the rest of the program sees it, and the command that asks for one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::machine::{Attention, Facts};
+use crate::kernel::{ClientId, CreationRequestId, IdempotencyKey, Intent, Money, RewardId, outcome::words};
+
+words! {
+    /// What kind of thing is bought.
+    Kind {
+        /// CreateGiftCard: a digital gift code.
+        GiftCode = "gift_code",
+    }
+}
+
+words! {
+    /// What becomes of a reward whose outcome is not proven while the caller waits.
+    OnUnresolved {
+        /// A late success stays; its code can be revealed.
+        Keep = "keep",
+        /// It is canceled as soon as it is proven, inside the window.
+        Cancel = "cancel",
+    }
+}
+
+/// What a caller asks for, checked for shape. Two requests under one key must carry equal commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Names the intent together with the client.
+    pub key: IdempotencyKey,
+    /// Which account pays, when the caller says so.
+    pub account: Option<String>,
+    /// What to buy.
+    pub kind: Kind,
+    /// Its value.
+    pub value: Money,
+    /// The caller's own reference, unique per client.
+    pub external_id: Option<String>,
+    /// The caller's own words, stored and shown, never interpreted.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// What to do when the outcome stays unknown.
+    pub on_unresolved: OnUnresolved,
+}
+
+/// The last definite refusal or unknown outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// Amazon's errorCode, or our word for what happened.
+    pub code: String,
+    /// Amazon's errorType, as far as we know the word.
+    pub error_type: Option<String>,
+}
+
+/// One thing bought for one recipient. It has no field that could hold a claim code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reward {
+    /// Names it to callers.
+    pub id: RewardId,
+    /// Whose it is.
+    pub client: ClientId,
+    /// Fingerprint of (client, idempotency key).
+    pub intent: Intent,
+    /// The account that pays.
+    pub account: String,
+    /// Names it to Amazon, for ever.
+    pub creation_request_id: CreationRequestId,
+    /// What is bought.
+    pub kind: Kind,
+    /// Its value.
+    pub value: Money,
+    /// The caller's own reference.
+    pub external_id: Option<String>,
+    /// The caller's own words, as JSON.
+    pub metadata: Option<String>,
+    /// What the state machine knows.
+    pub facts: Facts,
+    /// Why a person is needed, when one is.
+    pub attention: Option<Attention>,
+    /// The last refusal or doubt.
+    pub last_error: Option<LastError>,
+    /// Attempts committed, of any operation.
+    pub attempts: i64,
+    /// How often its code was shown again.
+    pub deliveries: i64,
+    /// Rows of its timeline.
+    pub events: i64,
+    /// Counts every change: what a settle compares.
+    pub version: i64,
+    /// Who works on it.
+    pub lease: Option<Uuid>,
+    /// When automation takes it up: the end of its lease or of its back-off.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Since when its outcome, or its cancel's, is unproven.
+    pub unproven_since: Option<DateTime<Utc>>,
+    /// When Amazon proved it.
+    pub issued_at: Option<DateTime<Utc>>,
+    /// When Amazon proved the reversal.
+    pub canceled_at: Option<DateTime<Utc>>,
+}
+
+impl Reward {
+    /// Whether this command is the one that made the reward: same key, same everything.
+    #[must_use]
+    pub fn is_of(&self, command: &Command, account: &str) -> bool {
+        self.account == account
+            && self.kind == command.kind
+            && self.value == command.value
+            && self.external_id == command.external_id
+            && self.metadata == command.metadata_json()
+            && self.facts.cancel_if_unresolved == (command.on_unresolved == OnUnresolved::Cancel)
+    }
+}
+
+impl Command {
+    /// The metadata as it is stored: JSON with sorted keys, so that equal maps are equal texts.
+    #[must_use]
+    pub fn metadata_json(&self) -> Option<String> {
+        self.metadata.as_ref().map(|map| serde_json::json!(map).to_string())
+    }
+}

@@ -1,0 +1,90 @@
+//! The timeline's entries: what happened, in words and numbers of ours. Nothing of an answer's body can be put in.
+
+use serde::Serialize;
+
+use super::machine::{Action, Event, State};
+
+/// One entry, to be written in the transaction that makes it true.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub(super) kind: &'static str,
+    pub(super) detail: Detail,
+}
+
+/// What an entry says besides its kind.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(super) struct Detail {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) attempt: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) outcome: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) error_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) http_status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) amazon_request_id: Option<String>,
+    /// The caller's words, checked at the edge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+}
+
+impl Entry {
+    pub(super) fn new(kind: &'static str) -> Self {
+        Self { kind, detail: Detail::default() }
+    }
+
+    pub(super) fn with_reason(kind: &'static str, reason: String) -> Self {
+        Self { kind, detail: Detail { reason: Some(reason), ..Detail::default() } }
+    }
+
+    pub(super) fn with_attempt(kind: &'static str, attempt: i64) -> Self {
+        Self { kind, detail: Detail { attempt: Some(attempt), ..Detail::default() } }
+    }
+
+    pub(super) fn detail_json(&self) -> Option<String> {
+        serde_json::to_string(&self.detail).ok().filter(|text| text != "{}")
+    }
+}
+
+/// The operation's name on the wire.
+pub(super) const fn operation(action: Action) -> &'static str {
+    match action {
+        Action::Create | Action::Read => "CreateGiftCard",
+        Action::Cancel => "CancelGiftCard",
+    }
+}
+
+/// What an entry about an attempt is called: the state it led to, where it led to one, else what became of it.
+pub(super) const fn kind_of(event: Event, before: State, after: State) -> &'static str {
+    match (after, event) {
+        (State::Issued, _) if matches!(before, State::Canceling) => "cancel.failed",
+        (State::Issued, _) => "reward.issued",
+        (State::Failed, _) => "reward.failed",
+        (State::Canceled, _) => "reward.canceled",
+        (State::NeedsAttention, _) => "reward.needs_attention",
+        (State::Canceling, Event::Seen(_)) if !matches!(before, State::Canceling) => "reward.proven",
+        (State::Canceling, Event::CancelRefused(_)) => "cancel.refused",
+        (State::Canceling, Event::CancelLost) => "cancel.unknown",
+        (_, Event::NotSent | Event::CancelNotSent) => "attempt.not_sent",
+        (_, Event::Refused(_)) => "attempt.refused",
+        (_, Event::Seen(_)) => "attempt.read",
+        (_, Event::Lost) => "attempt.unknown",
+        (_, Event::Abandoned) => "attempt.abandoned",
+        (
+            _,
+            Event::Begin
+            | Event::CancelAsked
+            | Event::CancelDone
+            | Event::CancelRefused(_)
+            | Event::CancelLost
+            | Event::GiveUp,
+        ) => "attempt.ended",
+    }
+}
