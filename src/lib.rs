@@ -1,12 +1,23 @@
 //! Noshi: buys Amazon gift codes exactly once, hands the claim code over, and forgets it.
+//!
+//! The rooms, from the top down; each imports only from rooms below it, and a test keeps it so.
+
+pub mod bootstrap;
+pub mod server;
+pub mod worker;
+
+pub mod treasury;
 
 pub mod reward;
+
 pub mod amazon;
 pub mod http;
 pub mod store;
+
 pub mod config;
 pub mod lifecycle;
 pub mod metrics;
 pub mod telemetry;
+
 pub mod ambient;
 pub mod kernel;

@@ -1,0 +1,272 @@
+//! Settings → store → clients → services → servers and loops, and the way back. The only place that sees everything.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use actix_web::dev::ServerHandle;
+use tokio::{
+    runtime::Handle,
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
+
+use crate::{
+    amazon::{self, Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Terms, Timeouts},
+    ambient::Ambient,
+    config::{self, Backend, Settings},
+    http::Http,
+    kernel::Chain,
+    lifecycle::Tasks,
+    metrics::Metrics,
+    reward::{
+        Rewards,
+        service::{Limits, Parts},
+    },
+    server::{self, Bound, Served},
+    store::{
+        self, Store, StoreError,
+        migrate::{Schema, migrate, schema},
+    },
+    treasury::{Balances, balances},
+    worker::recovery,
+};
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings name no account.
+    #[error("the settings name no account: add an [accounts.NAME] section")]
+    NoAccounts,
+    /// The database.
+    #[error("the database is not usable")]
+    Store(#[from] StoreError),
+    /// The schema is not this program's.
+    #[error("the database must be migrated first: run `noshi migrate`")]
+    SchemaOlder,
+    /// A later program has migrated the database.
+    #[error("the database was migrated by a later version of this program")]
+    SchemaNewer,
+    /// An account's client cannot be built.
+    #[error("account {0}: its client cannot be built")]
+    Client(String, #[source] amazon::BuildError),
+    /// An account's gateway is not on this machine.
+    #[error("account {0}: its sandbox gateway is not a loopback address")]
+    Gateway(String),
+    /// Metrics.
+    #[error("the metrics cannot be set up")]
+    Metrics(#[from] prometheus::Error),
+    /// A port cannot be had.
+    #[error("cannot listen on {0}")]
+    Listen(SocketAddr, #[source] io::Error),
+}
+
+/// The running service.
+pub struct Service {
+    served: Served,
+    api: Running,
+    admin: Running,
+    tasks: Tasks,
+    store: Store,
+    settings: config::Server,
+}
+
+/// A server at work.
+struct Running {
+    address: SocketAddr,
+    handle: ServerHandle,
+    ended: JoinHandle<io::Result<()>>,
+}
+
+impl Running {
+    /// Serves on the main runtime.
+    fn start(bound: Bound, tasks: &Tasks) -> Self {
+        Self { address: bound.address, handle: bound.handle, ended: tasks.spawn(bound.server) }
+    }
+
+    async fn stop(self, graceful: bool) {
+        self.handle.stop(graceful).await;
+        match self.ended.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = %Chain(&error), "a server ended badly"),
+            Err(error) => tracing::error!(error = %Chain(&error), "a server's task ended badly"),
+        }
+    }
+}
+
+/// Opens the database of the settings.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_store(settings: &config::Store, exclusive: bool) -> Result<Store, StoreError> {
+    let exclusive = exclusive && settings.url.backend() == Backend::Sqlite;
+    let options =
+        store::Options { url: settings.url.secret().clone(), connections_max: settings.connections_max, exclusive };
+    Store::open(&options).await
+}
+
+/// Starts the service: it listens and recovers when this returns. Must run on the multi-threaded main runtime.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, StartError> {
+    if settings.accounts.is_empty() {
+        return Err(StartError::NoAccounts);
+    }
+    let store = open_store(&settings.store, true).await?;
+    if settings.store.migrate_on_start {
+        migrate(&store).await?;
+    }
+    match schema(&store).await? {
+        Schema::Current => {}
+        Schema::Older => return Err(StartError::SchemaOlder),
+        Schema::Newer => return Err(StartError::SchemaNewer),
+    }
+    let tasks = Tasks::on(Handle::current());
+    let served = assemble(settings, &ambient, &store, &tasks)?;
+    if settings.store.url.backend() == Backend::Sqlite {
+        let abandoned = served.rewards.abandon_leases().await?;
+        if abandoned > 0 {
+            tracing::info!(
+                rewards = abandoned,
+                "rewards were in flight when the last process ended; they are replayed"
+            );
+        }
+    }
+    let listen = |address| move |error| StartError::Listen(address, error);
+    let api = server::api(&served, &settings.server).map_err(listen(settings.server.listen))?;
+    let admin = server::admin(&served, &settings.server).map_err(listen(settings.server.admin_listen))?;
+    let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
+    begin_loops(&served, &ambient, settings, &tasks);
+    tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
+    Ok(Service { served, api, admin, tasks, store, settings: settings.server.clone() })
+}
+
+fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
+    let accounts = Accounts::new(
+        settings
+            .accounts
+            .iter()
+            .map(|(id, account)| build_account(id, account, settings, ambient))
+            .collect::<Result<Vec<_>, _>>()?,
+    );
+    let metrics = Arc::new(Metrics::new(accounts.iter().map(|account| (account.id(), account.currency().code())))?);
+    let limits = &settings.rewards;
+    let rewards = Rewards::new(Parts {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        accounts: accounts.clone(),
+        metrics: Arc::clone(&metrics),
+        tasks: tasks.clone(),
+        settings: Limits {
+            lease: limits.lease,
+            answer_within: limits.answer_within,
+            replay_age: limits.replay_age_limit,
+            redelivery: limits.redelivery,
+            redelivery_max: limits.redelivery_max,
+        },
+        wake: Arc::new(Notify::new()),
+        room: Arc::new(Semaphore::new(limits.in_flight_max)),
+    });
+    let balances = Balances::new(balances::Parts {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        accounts,
+        metrics: Arc::clone(&metrics),
+        poll: settings.balances.poll,
+        stale_after: settings.balances.stale_after,
+    });
+    let http = Http {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        tasks: tasks.clone(),
+        metrics,
+        body_timeout: settings.server.body_timeout,
+    };
+    Ok(Served { http, rewards, balances })
+}
+
+fn build_account(
+    id: &str,
+    account: &config::Account,
+    settings: &Settings,
+    ambient: &Ambient,
+) -> Result<Account, StartError> {
+    let endpoint = match account.sandbox_gateway {
+        Some(address) => {
+            Endpoint::loopback(account.marketplace, address).map_err(|_remote| StartError::Gateway(id.to_owned()))?
+        }
+        None => Endpoint::amazon(account.marketplace, account.environment),
+    };
+    let client = ClientSettings {
+        endpoint,
+        partner_id: account.partner_id.clone(),
+        credentials: Credentials::new(account.access_key_id.clone(), account.secret_access_key.clone()),
+        timeouts: Timeouts { total: settings.rewards.upstream_timeout, ..Timeouts::default() },
+    };
+    let clock = ambient.clone();
+    let client = Client::new(client, move || clock.now()).map_err(|error| StartError::Client(id.to_owned(), error))?;
+    let terms = Terms {
+        id: id.to_owned(),
+        partner_id: account.partner_id.clone(),
+        marketplace: account.marketplace,
+        environment: account.environment,
+        minimum: account.reward_minimum,
+        maximum: account.reward_maximum,
+    };
+    Ok(Account::new(terms, client))
+}
+
+fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &Tasks) {
+    let (rewards, metrics) = (served.rewards.clone(), Arc::clone(&served.http.metrics));
+    let (clock, poll) = (ambient.clone(), settings.rewards.recovery_poll);
+    drop(tasks.spawn(recovery::run(rewards, clock, metrics, poll)));
+    let (balances, own) = (served.balances.clone(), tasks.clone());
+    drop(tasks.spawn(async move { balances.poll_until(own).await }));
+}
+
+impl Service {
+    /// Where the API listens.
+    #[must_use]
+    pub const fn api_address(&self) -> SocketAddr {
+        self.api.address
+    }
+
+    /// Where probes and metrics are.
+    #[must_use]
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// The database, for those who started the service in their own process.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What is served, for those who started the service in their own process.
+    #[must_use]
+    pub const fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// Serves until `stop` resolves, then drains: not ready first, then no new connections, then every accepted request
+    /// and every money task to its end, then the database. Says whether all ended in time; what did not is durable and
+    /// is taken up by the next start.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
+        let Self { served, api, admin, tasks, store, settings } = self;
+        stop.await;
+        tracing::info!("stopping: not ready any more");
+        tasks.begin_stop();
+        tokio::time::sleep(settings.drain_delay).await;
+        tracing::info!("stopping: waiting for what was accepted");
+        api.stop(true).await;
+        admin.stop(false).await;
+        let ended = tasks.wait(settings.drain_timeout).await;
+        if !ended {
+            tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
+        }
+        drop(served);
+        store.close().await;
+        tracing::info!("stopped");
+        ended
+    }
+}

@@ -1,0 +1,178 @@
+//! The two servers: the API for callers, and the admin port for probes and Prometheus, which is never public.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use actix_web::{
+    App, HttpResponse, HttpServer,
+    dev::{Server, ServerHandle},
+    http::{StatusCode, header},
+    middleware::from_fn,
+    web,
+};
+use serde::Serialize;
+
+use crate::{
+    config,
+    http::{
+        Code, Http, Problem,
+        observe::observe,
+        problem::timestamp,
+        routing::{not_found, resource},
+    },
+    kernel::Chain,
+    metrics,
+    reward::{self, Rewards},
+    store::migrate::{Schema, schema},
+    treasury::{self, Balances},
+};
+
+/// Seconds that workers get to finish connections once the server stops. The money work is waited for apart.
+const SHUTDOWN_SECONDS: u64 = 20;
+
+/// What the servers serve.
+#[derive(Clone)]
+pub struct Served {
+    /// What handlers are made of.
+    pub http: Http,
+    /// Rewards.
+    pub rewards: Rewards,
+    /// Balances.
+    pub balances: Balances,
+}
+
+/// A bound server and the address it got.
+pub struct Bound {
+    /// Resolves when it has stopped.
+    pub server: Server,
+    /// Stops it.
+    pub handle: ServerHandle,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Bound {
+    fn new(server: Server, address: SocketAddr) -> Self {
+        Self { handle: server.handle(), server, address }
+    }
+}
+
+/// Binds the API.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
+    let (http, rewards, balances) = (
+        web::Data::new(served.http.clone()),
+        web::Data::new(served.rewards.clone()),
+        web::Data::new(served.balances.clone()),
+    );
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(http.clone())
+            .app_data(rewards.clone())
+            .app_data(balances.clone())
+            .wrap(from_fn(observe))
+            .configure(treasury::http::routes)
+            .configure(reward::http::routes)
+            .service(resource("/v1/ping", "GET", [web::get().to(ping)]))
+            .default_service(web::to(not_found))
+    })
+    .workers(settings.workers)
+    .max_connections(settings.connections_max)
+    .client_request_timeout(settings.head_timeout)
+    .client_disconnect_timeout(Duration::from_secs(1))
+    .keep_alive(Duration::from_secs(15))
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .bind(settings.listen)?;
+    let address = first(server.addrs())?;
+    Ok(Bound::new(server.run(), address))
+}
+
+/// Binds the admin port.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
+    let served = web::Data::new(served.clone());
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(served.clone())
+            .service(resource("/livez", "GET", [web::get().to(livez)]))
+            .service(resource("/readyz", "GET", [web::get().to(readyz)]))
+            .service(resource("/metrics", "GET", [web::get().to(metrics)]))
+            .default_service(web::to(not_found))
+    })
+    .workers(1)
+    .max_connections(64)
+    .shutdown_timeout(1)
+    .disable_signals()
+    .bind(settings.admin_listen)?;
+    let address = first(server.addrs())?;
+    Ok(Bound::new(server.run(), address))
+}
+
+fn first(addresses: Vec<SocketAddr>) -> io::Result<SocketAddr> {
+    addresses.into_iter().next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
+}
+
+#[derive(Serialize)]
+struct Ping {
+    client: String,
+    key_id: String,
+    key_name: String,
+    scopes: Vec<&'static str>,
+    now: String,
+}
+
+/// Tells a caller who it is.
+async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
+    let caller = http.any_caller(&request).await?;
+    Ok(HttpResponse::Ok().json(Ping {
+        client: caller.client_name,
+        key_id: caller.key.to_string(),
+        key_name: caller.key_name,
+        scopes: caller.scopes.iter().map(|scope| scope.as_str()).collect(),
+        now: timestamp(http.ambient.now()),
+    }))
+}
+
+/// The process turns; nothing else is asked, or a database's outage would restart every replica.
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// The database answers, its schema is ours, and we are not stopping. Not Amazon: all replicas would leave together.
+async fn readyz(served: web::Data<Served>) -> HttpResponse {
+    let Http { store, tasks, .. } = &served.http;
+    if tasks.stopping().is_cancelled() {
+        return unready("draining");
+    }
+    let store = store.clone();
+    match tasks.run(async move { schema(&store).await }).await {
+        Ok(Ok(Schema::Current)) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
+        Ok(Ok(Schema::Older)) => unready("the database must be migrated"),
+        Ok(Ok(Schema::Newer)) => unready("the database is newer than this program"),
+        Ok(Err(error)) => {
+            tracing::warn!(error = %Chain(&error), "not ready");
+            unready("the database does not answer")
+        }
+        Err(_lost) => unready("stopping"),
+    }
+}
+
+fn unready(why: &'static str) -> HttpResponse {
+    HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("{why}\n"))
+}
+
+async fn metrics(served: web::Data<Served>) -> Result<HttpResponse, Problem> {
+    let balances = served.balances.clone();
+    // When the database is away, the process's own metrics are still worth having.
+    if let Ok(Err(error)) = served.http.tasks.run(async move { balances.publish().await }).await {
+        tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh");
+    }
+    let text = served.http.metrics.encode().map_err(|_error| Problem::new(Code::Internal))?;
+    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, metrics::CONTENT_TYPE)).body(text))
+}

@@ -1,0 +1,119 @@
+//! The REST face of balances, and the dry run of an issue, which looks at them.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::{Balances, balances::Balance};
+use crate::{
+    http::{Code, Http, Problem, headers, problem::timestamp, routing::resource},
+    kernel::{IdempotencyKey, Money, Scope},
+    reward::{
+        Rewards,
+        dto::{IssueBody, ValueView},
+    },
+};
+
+/// Adds the routes. Before those of rewards, whose `{id}` would take `validate` for an id.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/balances", "GET", [web::get().to(balances)]))
+        .service(resource("/v1/balances/{account_id}", "GET", [web::get().to(balance)]))
+        .service(resource("/v1/rewards/validate", "POST", [web::post().to(validate)]));
+}
+
+#[derive(Serialize)]
+struct BalanceView {
+    account_id: String,
+    currency_code: &'static str,
+    available: Option<ValueView>,
+    reserved: ValueView,
+    as_of: Option<String>,
+    stale: bool,
+}
+
+impl From<Balance> for BalanceView {
+    fn from(balance: Balance) -> Self {
+        Self {
+            account_id: balance.account,
+            currency_code: balance.currency.code(),
+            available: balance.available.map(ValueView::from),
+            reserved: balance.reserved.into(),
+            as_of: balance.as_of.map(timestamp),
+            stale: balance.stale,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct List {
+    data: Vec<BalanceView>,
+}
+
+async fn balances(
+    http: web::Data<Http>,
+    balances: web::Data<Balances>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::BalancesRead).await?;
+    let all = http.run(async move { balances.all().await }).await?;
+    Ok(HttpResponse::Ok().json(List { data: all.into_iter().map(BalanceView::from).collect() }))
+}
+
+async fn balance(
+    http: web::Data<Http>,
+    balances: web::Data<Balances>,
+    request: HttpRequest,
+    account: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::BalancesRead).await?;
+    let all = http.run(async move { balances.all().await }).await?;
+    let found = all.into_iter().find(|balance| balance.account == *account);
+    Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NotFound))?)))
+}
+
+#[derive(Serialize)]
+struct Validated {
+    valid: bool,
+    account_id: String,
+    value: ValueView,
+    /// Whether the last known balance, less what is reserved, covers it; `null` when the balance is stale.
+    funds_sufficient: Option<bool>,
+}
+
+async fn validate(
+    http: web::Data<Http>,
+    rewards: web::Data<Rewards>,
+    balances: web::Data<Balances>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::RewardsWrite).await?;
+    let body: IssueBody = http.body(&request, payload).await?;
+    let command = body.into_command(dry_run_key(&request)?)?;
+    let account = rewards.validate(&command)?.id().to_owned();
+    let all = http.run(async move { balances.all().await }).await?;
+    let balance = all.into_iter().find(|balance| balance.account == account);
+    let funds_sufficient = balance.and_then(|balance| covers(&balance, command.value));
+    Ok(HttpResponse::Ok().json(Validated {
+        valid: true,
+        account_id: account,
+        value: command.value.into(),
+        funds_sufficient,
+    }))
+}
+
+/// A dry run needs no key; one that is sent must be a good one.
+fn dry_run_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
+    match headers::idempotency_key(request) {
+        Err(problem) if problem.code() == Code::KeyMissing => {
+            IdempotencyKey::parse("dry-run").map_err(|_error| Problem::new(Code::Internal))
+        }
+        other => other,
+    }
+}
+
+fn covers(balance: &Balance, value: Money) -> Option<bool> {
+    let available = balance.available.filter(|_money| !balance.stale)?;
+    let free = available.checked_sub(balance.reserved)?;
+    Some(free.minor() >= value.minor())
+}

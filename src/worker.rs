@@ -1,0 +1,3 @@
+//! The loops: what nobody's request waits for.
+
+pub mod recovery;
