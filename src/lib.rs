@@ -21,3 +21,5 @@ pub mod telemetry;
 
 pub mod ambient;
 pub mod kernel;
+
+pub mod sandbox;

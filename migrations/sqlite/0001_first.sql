@@ -50,7 +50,7 @@ CREATE TABLE rewards (
     attempts INTEGER NOT NULL,
     deliveries INTEGER NOT NULL,
     events INTEGER NOT NULL,
-    lease_token BLOB CHECK (length(lease_token) = 16 AND substr(hex(lease_token), 17, 1) IN ('8', '9', 'A', 'B')),
+    lease_token BLOB CHECK (lease_token IS NULL OR length(lease_token) = 16 AND substr(hex(lease_token), 17, 1) IN ('8', '9', 'A', 'B')),
     due_at TEXT CHECK (due_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*'),
     created_at TEXT NOT NULL CHECK (created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*'),
     updated_at TEXT NOT NULL CHECK (updated_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*'),

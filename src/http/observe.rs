@@ -21,7 +21,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The middleware.
 ///
 /// # Errors
-/// Never: what a handler refuses becomes an answer here.
+/// What another middleware refuses; what a handler refuses becomes an answer here.
 pub async fn observe(
     http: web::Data<Http>,
     request: ServiceRequest,
@@ -31,14 +31,8 @@ pub async fn observe(
     let id = request_id(&http, &request);
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().as_str().to_owned();
-    let line = request.request().clone();
-    let mut answer = match next.call(request).await {
-        Ok(answer) => render(answer.map_into_boxed_body(), &id),
-        Err(error) => {
-            let problem = error.as_error::<Problem>().cloned().unwrap_or_else(|| from_framework(&error));
-            ServiceResponse::new(line, problem.respond(&id))
-        }
-    };
+    // The request must not be cloned here: the router needs it to itself, or it panics.
+    let mut answer = render(next.call(request).await?.map_into_boxed_body(), &id);
     let head = answer.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         head.insert(REQUEST_ID, value);

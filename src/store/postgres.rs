@@ -19,8 +19,6 @@ pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, Stor
             ("statement_timeout", "5000"),
             ("lock_timeout", "3000"),
             ("idle_in_transaction_session_timeout", "10000"),
-            // Nothing here relies on isolation; what a restored default might say does not matter then either.
-            ("default_transaction_isolation", "read\\ committed"),
         ]);
     PgPoolOptions::new()
         .max_connections(connections_max)

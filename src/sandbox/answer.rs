@@ -1,0 +1,250 @@
+//! What the service answers, and how that reads on the wire: shape and order of members as recorded.
+
+use chrono::{DateTime, Utc};
+use hyper::StatusCode;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::errors::{REFUSAL_STATUS, Refusal};
+use super::fault::Operation;
+use super::money;
+
+const NAMESPACE: &str = "http://internal.amazon.com/coral/com.amazonaws.agcod/";
+
+/// What a refusal repeats of its request.
+#[derive(Clone, Debug)]
+pub(super) struct Echo {
+    pub(super) operation: Operation,
+    pub(super) request_id: Option<String>,
+    /// Amount and currency. Repeated only by refusals that come after the input itself was found to be complete.
+    pub(super) value: Option<(Decimal, String)>,
+}
+
+/// A card as an answer shows it.
+#[derive(Clone, Debug)]
+pub(super) struct CardAnswer {
+    pub(super) request_id: String,
+    pub(super) amount: Decimal,
+    pub(super) currency: String,
+    pub(super) card_status: String,
+    pub(super) gc_id: String,
+    pub(super) claim_code: Option<String>,
+    pub(super) expiration: Option<String>,
+}
+
+/// An answer, before it is bytes.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Card(Box<CardAnswer>),
+    Canceled {
+        request_id: String,
+        gc_id: String,
+    },
+    Funds {
+        amount: Decimal,
+        currency: String,
+        at: DateTime<Utc>,
+    },
+    Refused {
+        refusal: Refusal,
+        echo: Box<Echo>,
+    },
+    /// `{"message": …}`: the words of the front end, which come before the service.
+    Front {
+        status: StatusCode,
+        exception: Option<&'static str>,
+        message: String,
+    },
+    /// `{"Message": …}`: the words of the layer that reads the body.
+    Unread {
+        status: StatusCode,
+        message: Option<String>,
+    },
+}
+
+/// An answer as bytes, still to be sent.
+#[derive(Clone, Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    pub(super) content_type: &'static str,
+    pub(super) exception: Option<&'static str>,
+    pub(super) location: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, content_type: "application/json", exception: None, location: None, body }
+    }
+}
+
+impl Answer {
+    /// The error code and type of a refusal, for the record.
+    pub(super) fn error(&self) -> (Option<String>, Option<String>) {
+        match self {
+            Self::Refused { refusal, .. } => (Some(refusal.code.to_string()), Some(refusal.error_type.to_string())),
+            Self::Front { exception, .. } => (None, exception.map(str::to_owned)),
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Unread { .. } => (None, None),
+        }
+    }
+
+    /// The HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        match self {
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } => StatusCode::OK,
+            Self::Refused { .. } => REFUSAL_STATUS,
+            Self::Front { status, .. } | Self::Unread { status, .. } => *status,
+        }
+    }
+
+    /// The answer as it goes onto the wire.
+    pub(super) fn reply(&self) -> Reply {
+        let exception = match self {
+            Self::Front { exception, .. } => *exception,
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Refused { .. } | Self::Unread { .. } => {
+                None
+            }
+        };
+        match self.body() {
+            Ok(mut body) => {
+                // Recorded answers end with a newline.
+                body.push(b'\n');
+                Reply { exception, ..Reply::json(self.status(), body) }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the sandbox could not print an answer");
+                Reply::json(StatusCode::INTERNAL_SERVER_ERROR, b"{\"Message\":null}\n".to_vec())
+            }
+        }
+    }
+
+    fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
+        match self {
+            Self::Card(card) => serde_json::to_vec(&CreateBody::of(card)?),
+            Self::Canceled { request_id, gc_id } => serde_json::to_vec(&CancelBody {
+                __type: None,
+                creation_request_id: Some(request_id),
+                gc_id: Some(gc_id),
+                status: "SUCCESS",
+            }),
+            Self::Funds { amount, currency, at } => serde_json::to_vec(&FundsBody {
+                __type: None,
+                available_funds: Some(Value { amount: money::to_json_number(*amount)?, currency_code: currency }),
+                status: "SUCCESS",
+                timestamp: Some(at.format("%Y%m%dT%H%M%SZ").to_string()),
+            }),
+            Self::Refused { refusal, echo } => refused(refusal, echo),
+            Self::Front { message, .. } => serde_json::to_vec(&serde_json::json!({ "message": message })),
+            Self::Unread { message, .. } => serde_json::to_vec(&serde_json::json!({ "Message": message })),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Value<'a> {
+    amount: Box<RawValue>,
+    currency_code: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CardInfo<'a> {
+    card_number: Option<&'a str>,
+    card_status: Option<&'a str>,
+    expiration_date: Option<&'a str>,
+    value: Value<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateBody<'a> {
+    #[serde(rename = "__type", skip_serializing_if = "Option::is_none")]
+    __type: Option<String>,
+    card_info: Option<CardInfo<'a>>,
+    creation_request_id: Option<&'a str>,
+    gc_claim_code: Option<&'a str>,
+    gc_expiration_date: Option<&'a str>,
+    gc_id: Option<&'a str>,
+    status: &'a str,
+}
+
+impl<'a> CreateBody<'a> {
+    fn of(card: &'a CardAnswer) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            __type: None,
+            card_info: Some(CardInfo {
+                card_number: None,
+                card_status: Some(&card.card_status),
+                expiration_date: None,
+                value: Value { amount: money::to_json_number(card.amount)?, currency_code: &card.currency },
+            }),
+            creation_request_id: Some(&card.request_id),
+            gc_claim_code: card.claim_code.as_deref(),
+            gc_expiration_date: card.expiration.as_deref(),
+            gc_id: Some(&card.gc_id),
+            status: "SUCCESS",
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CancelBody<'a> {
+    #[serde(rename = "__type", skip_serializing_if = "Option::is_none")]
+    __type: Option<String>,
+    creation_request_id: Option<&'a str>,
+    gc_id: Option<&'a str>,
+    status: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FundsBody<'a> {
+    #[serde(rename = "__type", skip_serializing_if = "Option::is_none")]
+    __type: Option<String>,
+    available_funds: Option<Value<'a>>,
+    status: &'a str,
+    timestamp: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefusedBody<'a, B: Serialize> {
+    agcod_response: B,
+    error_code: &'a str,
+    error_type: &'a str,
+    message: &'a str,
+}
+
+fn refused(refusal: &Refusal, echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
+    let __type = Some(format!("{}Response:{NAMESPACE}", echo.operation.name()));
+    let (creation_request_id, status) = (echo.request_id.as_deref(), refusal.status());
+    match echo.operation {
+        Operation::CreateGiftCard => {
+            let card_info = match &echo.value {
+                Some((amount, currency_code)) => Some(CardInfo {
+                    card_number: None,
+                    card_status: None,
+                    expiration_date: None,
+                    value: Value { amount: money::to_json_number(*amount)?, currency_code },
+                }),
+                None => None,
+            };
+            let (gc_claim_code, gc_expiration_date, gc_id) = (None, None, None);
+            let body =
+                CreateBody { __type, card_info, creation_request_id, gc_claim_code, gc_expiration_date, gc_id, status };
+            wrapped(refusal, body)
+        }
+        Operation::CancelGiftCard => wrapped(refusal, CancelBody { __type, creation_request_id, gc_id: None, status }),
+        Operation::GetAvailableFunds => {
+            wrapped(refusal, FundsBody { __type, available_funds: None, status, timestamp: None })
+        }
+    }
+}
+
+fn wrapped<B: Serialize>(refusal: &Refusal, agcod_response: B) -> Result<Vec<u8>, serde_json::Error> {
+    let (error_code, error_type, message) = (&refusal.code, &refusal.error_type, &refusal.message);
+    serde_json::to_vec(&RefusedBody { agcod_response, error_code, error_type, message })
+}

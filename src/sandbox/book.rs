@@ -1,0 +1,271 @@
+//! The book: every card that was ever created here, and what each partner has left.
+//!
+//! One lock covers look-up, card, funds and file, so each change is whole: it is written down first and only then shown.
+//! Idempotent by (partner, creation request id), as Amazon is: see each method.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::clock::{Clock, MOVED_SECONDS_MAX};
+use super::file::{BookFile, BookFileError, Entry};
+use super::money;
+
+/// A card can be canceled for so long after its creation.
+pub(super) const CANCEL_WINDOW_SECONDS: i64 = 15 * 60;
+
+/// Whether a card is worth anything.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CardState {
+    /// Bought and paid.
+    Live,
+    /// Canceled; the money went back to the partner.
+    Refunded,
+}
+
+/// A card of the book.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// The partner who bought it.
+    pub partner_id: String,
+    /// The request that created it.
+    pub creation_request_id: String,
+    /// Amazon's name for it.
+    pub gc_id: String,
+    /// What a customer would type in. Worth nothing, being a sandbox's.
+    pub claim_code: String,
+    /// What it is worth; decimal text in JSON.
+    #[serde(with = "money::text")]
+    pub amount: Decimal,
+    /// ISO 4217.
+    pub currency: String,
+    /// Live or refunded.
+    pub state: CardState,
+    /// On the sandbox clock.
+    pub created_at: DateTime<Utc>,
+    /// On the sandbox clock.
+    pub canceled_at: Option<DateTime<Utc>>,
+}
+
+/// What became of a create.
+pub(super) enum Created {
+    New(Card),
+    Existing(Card),
+    InsufficientFunds,
+}
+
+/// What became of a cancel.
+pub(super) enum Canceled {
+    Now(Card),
+    Already(Card),
+    Unknown,
+    WrongGcId,
+    TooLate,
+}
+
+/// Why the book did not change although it should have.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BookError {
+    #[error("the change could not be written to the book file")]
+    Write(#[from] io::Error),
+    #[error("the sandbox has been stopped")]
+    Closed,
+    #[error("there is no account of partner {0:?}")]
+    UnknownPartner(String),
+    #[error("the amount does not fit")]
+    Overflow,
+    #[error("the clock would be moved too far")]
+    ClockOutOfRange,
+}
+
+enum Storage {
+    Memory,
+    File(BookFile),
+    Closed,
+}
+
+/// Cards and funds behind one lock.
+pub(super) struct Book {
+    shelf: Mutex<Shelf>,
+}
+
+struct Shelf {
+    /// In the order of creation.
+    cards: Vec<Card>,
+    /// Where each card is, by partner and request id.
+    places: HashMap<String, HashMap<String, usize>>,
+    funds: BTreeMap<String, Decimal>,
+    storage: Storage,
+}
+
+impl Book {
+    /// Opens the book with the accounts' opening funds, which what the file says overrides. Returns the clock's offset
+    /// too, which the file keeps.
+    pub(super) fn open(
+        opening_funds: BTreeMap<String, Decimal>,
+        path: Option<&Path>,
+    ) -> Result<(Self, i64), BookFileError> {
+        let mut shelf =
+            Shelf { cards: Vec::new(), places: HashMap::new(), funds: opening_funds, storage: Storage::Memory };
+        let mut clock_offset_seconds = 0;
+        if let Some(path) = path {
+            let (file, entries) = BookFile::open(path)?;
+            for entry in entries {
+                let (partner_id, amount) = match entry {
+                    Entry::Clock { offset_seconds } => {
+                        clock_offset_seconds = offset_seconds;
+                        continue;
+                    }
+                    Entry::Funds { partner_id, amount } => (partner_id, amount),
+                    Entry::Card { card, funds } => {
+                        let partner_id = card.partner_id.clone();
+                        shelf.put(card);
+                        (partner_id, funds)
+                    }
+                };
+                match shelf.funds.get_mut(&partner_id) {
+                    Some(funds) => *funds = amount,
+                    None => return Err(BookFileError::UnknownPartner { partner_id }),
+                }
+            }
+            shelf.storage = Storage::File(file);
+        }
+        Ok((Self { shelf: Mutex::new(shelf) }, clock_offset_seconds))
+    }
+
+    /// Buys the card, unless one of that partner and request id exists already: then that one is found again, whatever
+    /// amount or currency is asked for now, and nothing is paid.
+    pub(super) fn create(&self, wanted: Card) -> Result<Created, BookError> {
+        let mut shelf = self.lock();
+        if let Some(card) = shelf.find(&wanted.partner_id, &wanted.creation_request_id) {
+            return Ok(Created::Existing(card.clone()));
+        }
+        let funds = shelf.funds_of(&wanted.partner_id)?;
+        if funds < wanted.amount {
+            return Ok(Created::InsufficientFunds);
+        }
+        let left = funds.checked_sub(wanted.amount).ok_or(BookError::Overflow)?;
+        shelf.write_card(wanted.clone(), left)?;
+        Ok(Created::New(wanted))
+    }
+
+    /// Takes a card back, once, within [`CANCEL_WINDOW_SECONDS`] of its creation. A card that was taken back already
+    /// stays so, at any time.
+    pub(super) fn cancel(
+        &self,
+        partner_id: &str,
+        request_id: &str,
+        gc_id: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Result<Canceled, BookError> {
+        let mut shelf = self.lock();
+        let Some(card) = shelf.find(partner_id, request_id).cloned() else { return Ok(Canceled::Unknown) };
+        if gc_id.is_some_and(|gc_id| gc_id != card.gc_id) {
+            return Ok(Canceled::WrongGcId);
+        }
+        match card.state {
+            CardState::Refunded => return Ok(Canceled::Already(card)),
+            CardState::Live => {}
+        }
+        if now.signed_duration_since(card.created_at) > TimeDelta::seconds(CANCEL_WINDOW_SECONDS) {
+            return Ok(Canceled::TooLate);
+        }
+        let funds = shelf.funds_of(partner_id)?.checked_add(card.amount).ok_or(BookError::Overflow)?;
+        let refunded = Card { state: CardState::Refunded, canceled_at: Some(now), ..card };
+        shelf.write_card(refunded.clone(), funds)?;
+        Ok(Canceled::Now(refunded))
+    }
+
+    /// Every card, in the order of creation.
+    pub(super) fn cards(&self) -> Vec<Card> {
+        self.lock().cards.clone()
+    }
+
+    /// What each partner has left.
+    pub(super) fn all_funds(&self) -> BTreeMap<String, Decimal> {
+        self.lock().funds.clone()
+    }
+
+    pub(super) fn funds(&self, partner_id: &str) -> Result<Decimal, BookError> {
+        self.lock().funds_of(partner_id)
+    }
+
+    pub(super) fn set_funds(&self, partner_id: &str, amount: Decimal) -> Result<(), BookError> {
+        let mut shelf = self.lock();
+        shelf.funds_of(partner_id)?;
+        shelf.write(&Entry::Funds { partner_id: partner_id.to_owned(), amount })?;
+        shelf.funds.insert(partner_id.to_owned(), amount);
+        Ok(())
+    }
+
+    /// Moves the sandbox clock on, once that is written down. Under the book's lock, so that of two moves none is lost.
+    pub(super) fn move_clock(&self, clock: &Clock, seconds: i64) -> Result<(), BookError> {
+        let mut shelf = self.lock();
+        let offset_seconds = clock
+            .offset_seconds()
+            .checked_add(seconds)
+            .filter(|offset| (-MOVED_SECONDS_MAX..=MOVED_SECONDS_MAX).contains(offset))
+            .ok_or(BookError::ClockOutOfRange)?;
+        shelf.write(&Entry::Clock { offset_seconds })?;
+        clock.set_offset_seconds(offset_seconds);
+        Ok(())
+    }
+
+    /// Lets go of the file, so that another sandbox may open it, and refuses every later change.
+    pub(super) fn close(&self) {
+        self.lock().storage = Storage::Closed;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
+        // Whoever panicked while holding it had either written nothing or everything: see `write_card`.
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shelf {
+    fn find(&self, partner_id: &str, request_id: &str) -> Option<&Card> {
+        let place = self.places.get(partner_id)?.get(request_id)?;
+        self.cards.get(*place)
+    }
+
+    fn funds_of(&self, partner_id: &str) -> Result<Decimal, BookError> {
+        self.funds.get(partner_id).copied().ok_or_else(|| BookError::UnknownPartner(partner_id.to_owned()))
+    }
+
+    fn put(&mut self, card: Card) {
+        let places = self.places.entry(card.partner_id.clone()).or_default();
+        match places.get(&card.creation_request_id).and_then(|place| self.cards.get_mut(*place)) {
+            Some(known) => *known = card,
+            None => {
+                places.insert(card.creation_request_id.clone(), self.cards.len());
+                self.cards.push(card);
+            }
+        }
+    }
+
+    /// Writes a card and the funds after it as one entry, then shows both.
+    fn write_card(&mut self, card: Card, funds: Decimal) -> Result<(), BookError> {
+        self.write(&Entry::Card { card: card.clone(), funds })?;
+        self.funds.insert(card.partner_id.clone(), funds);
+        self.put(card);
+        Ok(())
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), BookError> {
+        match &mut self.storage {
+            Storage::Memory => Ok(()),
+            Storage::File(file) => Ok(file.append(entry)?),
+            Storage::Closed => Err(BookError::Closed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! The book by itself: what a file keeps, and what a torn one loses.
+
+use std::io::Write;
+
+use super::*;
+
+const PARTNER: &str = "Awssb";
+
+fn card(request_id: &str, amount: i64) -> Card {
+    Card {
+        partner_id: PARTNER.to_owned(),
+        creation_request_id: request_id.to_owned(),
+        gc_id: format!("gc-{request_id}"),
+        claim_code: "AAAA-BBBBBB-CCCC".to_owned(),
+        amount: Decimal::from(amount),
+        currency: "USD".to_owned(),
+        state: CardState::Live,
+        created_at: DateTime::UNIX_EPOCH,
+        canceled_at: None,
+    }
+}
+
+fn opening() -> BTreeMap<String, Decimal> {
+    BTreeMap::from([(PARTNER.to_owned(), Decimal::from(100))])
+}
+
+fn open(path: &Path) -> Book {
+    Book::open(opening(), Some(path)).unwrap().0
+}
+
+#[test]
+fn a_torn_last_line_is_dropped_and_all_before_it_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    let book = open(&path);
+    book.create(card("AwssbA", 30)).unwrap();
+    book.create(card("AwssbB", 30)).unwrap();
+    drop(book);
+    let whole = std::fs::read(&path).unwrap();
+    for torn in [whole.len() - 1, whole.len() - 20] {
+        std::fs::write(&path, &whole[..torn]).unwrap();
+        let book = open(&path);
+        assert_eq!(book.cards(), [card("AwssbA", 30)]);
+        assert_eq!(book.funds(PARTNER).unwrap(), Decimal::from(70));
+        book.create(card("AwssbC", 5)).unwrap();
+        drop(book);
+        assert_eq!(
+            open(&path).cards(),
+            [card("AwssbA", 30), card("AwssbC", 5)],
+            "the next entry has a line of its own"
+        );
+    }
+}
+
+#[test]
+fn nothing_of_a_torn_line_is_left_behind_a_shorter_entry() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    open(&path).create(card("AwssbA", 30)).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    open(&path).move_clock(&Clock::default(), 7).unwrap();
+    let (book, offset_seconds) = Book::open(opening(), Some(&path)).unwrap();
+    assert_eq!((book.cards(), offset_seconds), (vec![], 7));
+    assert!(std::fs::read(&path).unwrap().ends_with(b"}\n"));
+}
+
+#[test]
+fn what_could_not_be_written_did_not_happen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    let book = open(&path);
+    book.create(card("AwssbA", 30)).unwrap();
+    book.lock().storage = Storage::File(BookFile::unwritable(&path).unwrap());
+    assert!(matches!(book.create(card("AwssbB", 30)), Err(BookError::Write(_))));
+    assert_eq!(book.funds(PARTNER).unwrap(), Decimal::from(70));
+    assert!(matches!(book.cancel(PARTNER, "AwssbA", None, DateTime::UNIX_EPOCH), Err(BookError::Write(_))));
+    assert!(matches!(book.set_funds(PARTNER, Decimal::ONE), Err(BookError::Write(_))));
+    assert_eq!(book.cards(), [card("AwssbA", 30)]);
+    assert_eq!(book.funds(PARTNER).unwrap(), Decimal::from(70));
+}
+
+#[test]
+fn a_foreign_line_in_the_middle_refuses_the_whole_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    open(&path).create(card("AwssbA", 30)).unwrap();
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
+    file.write_all(b"not an entry\n{}\n").unwrap();
+    assert!(matches!(Book::open(opening(), Some(&path)), Err(BookFileError::Foreign { line: 2, .. })));
+}
+
+#[test]
+fn two_sandboxes_cannot_share_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    let book = open(&path);
+    assert!(matches!(Book::open(opening(), Some(&path)), Err(BookFileError::InUse)));
+    book.close();
+    assert!(Book::open(opening(), Some(&path)).is_ok());
+    assert!(matches!(book.create(card("AwssbA", 1)), Err(BookError::Closed)));
+    assert!(book.cards().is_empty(), "what could not be written is not shown");
+}
+
+#[test]
+fn the_file_is_readable_by_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    std::fs::write(&path, b"").unwrap();
+    let _book = open(&path);
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}

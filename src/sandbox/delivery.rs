@@ -1,0 +1,109 @@
+//! Getting onto the wire what is to be said: whole and in time, or as a fault wants it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::{Response, StatusCode};
+
+use super::answer::Reply;
+use super::distort::{Framing, Say};
+use super::server::Answered;
+use super::socket::{End, Script, Switch};
+use super::world::World;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
+const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+impl Say {
+    /// The status that the client gets to see, if it sees any.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Answer(answer) | Self::Late(answer, _) | Self::Half(answer, ..) => Some(answer.status()),
+            Self::Reply(reply) => Some(reply.status),
+            Self::Nothing(_) | Self::Never => None,
+        }
+    }
+}
+
+/// Something to be said, as bytes.
+pub(super) enum Delivery {
+    Whole(Answered),
+    Late(Answered, Duration),
+    Script(Script),
+    Never,
+}
+
+impl Delivery {
+    pub(super) fn of(say: Say, request_id: &str, now: DateTime<Utc>) -> Self {
+        match say {
+            Say::Answer(answer) => Self::Whole(response(answer.reply(), request_id)),
+            Say::Late(answer, delay) => Self::Late(response(answer.reply(), request_id), delay),
+            Say::Reply(reply) => Self::Whole(response(reply, request_id)),
+            Say::Half(answer, framing, end) => {
+                Self::Script(Script { bytes: half(&answer.reply(), framing, request_id, now), end })
+            }
+            Say::Nothing(end) => Self::Script(Script { bytes: Vec::new(), end }),
+            Say::Never => Self::Never,
+        }
+    }
+}
+
+/// Delivers. Whoever waits here stops waiting when the sandbox stops, and its connection closes without an answer.
+pub(super) async fn deliver(delivery: Delivery, world: &World, switch: &Switch) -> Answered {
+    let script = match delivery {
+        Delivery::Whole(response) => return response,
+        Delivery::Late(response, delay) => tokio::select! {
+            () = tokio::time::sleep(delay) => return response,
+            () = world.stopping.cancelled() => Script { bytes: Vec::new(), end: End::Close },
+        },
+        Delivery::Never => {
+            world.stopping.cancelled().await;
+            Script { bytes: Vec::new(), end: End::Close }
+        }
+        Delivery::Script(script) => script,
+    };
+    switch.set(script);
+    // The script takes the place of whatever the server writes now.
+    Response::new(Full::default())
+}
+
+fn response(reply: Reply, request_id: &str) -> Answered {
+    let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+    *response.status_mut() = reply.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    if let Some(exception) = reply.exception {
+        headers.insert(ERROR_TYPE, HeaderValue::from_static(exception));
+    }
+    // Both are header text already: one is made here, the other was checked when the rule was set.
+    let texts = [(REQUEST_ID, Some(request_id)), (LOCATION, reply.location.as_deref())];
+    for (name, text) in texts {
+        if let Some(Ok(value)) = text.map(HeaderValue::from_str) {
+            headers.insert(name, value);
+        }
+    }
+    response
+}
+
+/// The head and the first half of an answer.
+fn half(reply: &Reply, framing: Framing, request_id: &str, now: DateTime<Utc>) -> Vec<u8> {
+    let (status, length) = (reply.status, reply.body.len());
+    let announced = match framing {
+        Framing::Length => format!("Content-Length: {length}\r\n\r\n"),
+        Framing::Chunked => format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n"),
+        Framing::CloseDelimited => "Connection: close\r\n\r\n".to_owned(),
+    };
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT");
+    let content_type = reply.content_type;
+    let head = format!(
+        "HTTP/1.1 {} {}\r\nX-Amzn-Requestid: {request_id}\r\nContent-Type: {content_type}\r\nDate: {date}\r\n{announced}",
+        status.as_str(),
+        status.canonical_reason().unwrap_or_default()
+    );
+    let mut bytes = head.into_bytes();
+    bytes.extend(reply.body.iter().take(length / 2));
+    bytes
+}

@@ -1,0 +1,186 @@
+//! What each fault makes of a call: which work is done, and what is said about it.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use hyper::StatusCode;
+
+use super::answer::{Answer, Echo, Reply};
+use super::errors::{self, Refusal};
+use super::fault::Fault;
+use super::signature::Rejection;
+use super::socket::End;
+
+/// More than any client should read of an answer.
+pub(super) const OVERSIZED_BODY_BYTES: usize = 128 * 1024;
+
+const GARBAGE: &[u8] = b"\x00\xff\xfe{]<< this is not JSON";
+
+/// What is said to the client.
+pub(super) enum Say {
+    /// An answer of the service.
+    Answer(Answer),
+    /// The same, so much later.
+    Late(Answer, Duration),
+    /// Bytes that the service would not have said. A fault's own.
+    Reply(Reply),
+    /// Half of an answer.
+    Half(Answer, Framing, End),
+    /// Nothing; the connection ends.
+    Nothing(End),
+    /// Nothing; the connection stays.
+    Never,
+}
+
+/// How a halved answer announces its length.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Framing {
+    /// By `Content-Length`, of the whole.
+    Length,
+    /// By chunks: one, of the whole.
+    Chunked,
+    /// Not at all: it ends with the connection.
+    CloseDelimited,
+}
+
+/// What a fault needs to know of its call.
+pub(super) struct Struck<'a> {
+    pub(super) echo: &'a Echo,
+    /// `x-amz-date` as sent.
+    pub(super) date: &'a str,
+    /// The signature clock.
+    pub(super) now: DateTime<Utc>,
+}
+
+/// The answer of a rejected signature: 403, from the front end.
+pub(super) fn rejected(rejection: &Rejection) -> Answer {
+    Answer::Front {
+        status: StatusCode::FORBIDDEN,
+        exception: Some(rejection.exception()),
+        message: rejection.to_string(),
+    }
+}
+
+/// The answer over the rate limit.
+pub(super) fn throttled() -> Answer {
+    Answer::Front {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        exception: Some("ThrottlingException"),
+        message: "Rate exceeded".to_owned(),
+    }
+}
+
+/// Lets a fault strike. `work` does the call's work; a fault that spares it never calls it.
+pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> Answer) -> Say {
+    let refuse = |refusal: Refusal| Answer::Refused { refusal, echo: Box::new(struck.echo.clone()) };
+    match fault {
+        Fault::Delay { milliseconds } => Say::Late(work(), Duration::from_millis(*milliseconds)),
+        // The wait is over when this is called.
+        Fault::DelayWork { .. } => Say::Answer(work()),
+        Fault::DropBeforeWork => Say::Nothing(End::Close),
+        Fault::ResetBeforeWork => Say::Nothing(End::Reset),
+        Fault::DropAfterWork => after(work, Say::Nothing(End::Close)),
+        Fault::ResetAfterWork => after(work, Say::Nothing(End::Reset)),
+        Fault::ResetInBody => Say::Half(work(), Framing::Length, End::Reset),
+        Fault::TruncatedBody => Say::Half(work(), Framing::Length, End::Close),
+        Fault::CutChunk => Say::Half(work(), Framing::Chunked, End::Close),
+        Fault::ShortCloseDelimited => Say::Half(work(), Framing::CloseDelimited, End::Close),
+        Fault::Garbage => after(work, Say::Reply(Reply::json(StatusCode::OK, GARBAGE.to_vec()))),
+        Fault::EmptyBody => after(work, Say::Reply(Reply::json(StatusCode::OK, Vec::new()))),
+        Fault::WrongContentType => Say::Reply(Reply { content_type: "text/html", ..work().reply() }),
+        Fault::OversizedBody => Say::Reply(oversized(work().reply())),
+        Fault::HtmlError { status, after_work } => {
+            let page = Say::Reply(html(Fault::html_status(*status)));
+            if *after_work { after(work, page) } else { page }
+        }
+        Fault::Redirect { location } => {
+            let status = StatusCode::TEMPORARY_REDIRECT;
+            Say::Reply(Reply { location: Some(location.clone()), ..html(status) })
+        }
+        Fault::Resend { after_work } => {
+            let resend = Say::Answer(refuse(errors::SYSTEM_TEMPORARILY_UNAVAILABLE));
+            if *after_work { after(work, resend) } else { resend }
+        }
+        Fault::FCode { code, error_type, after_work } => {
+            let refusal = Say::Answer(refuse(Refusal::scripted(code, error_type)));
+            if *after_work { after(work, refusal) } else { refusal }
+        }
+        Fault::Throttle => Say::Answer(throttled()),
+        Fault::SignatureExpired => Say::Answer(rejected(&Rejection::expired(struck.date, struck.now))),
+        Fault::BadKey => Say::Answer(rejected(&Rejection::UnknownKey)),
+        Fault::Hang => Say::Never,
+        Fault::WrongAmount
+        | Fault::WrongCurrency
+        | Fault::WrongRequestId
+        | Fault::DeadCard
+        | Fault::OddCardStatus { .. }
+        | Fault::NullClaimCode
+        | Fault::MalformedClaimCode => Say::Answer(falsified(fault, work())),
+    }
+}
+
+fn after(work: impl FnOnce() -> Answer, say: Say) -> Say {
+    drop(work());
+    say
+}
+
+/// An answer with one member changed. An answer that has no such member stays true.
+fn falsified(fault: &Fault, answer: Answer) -> Answer {
+    match answer {
+        Answer::Card(mut card) => {
+            if *fault == Fault::WrongAmount {
+                card.amount = card.amount.saturating_add(rust_decimal::Decimal::ONE);
+            } else if *fault == Fault::WrongCurrency {
+                card.currency = other_currency(&card.currency);
+            } else if *fault == Fault::WrongRequestId {
+                card.request_id = other_id(&card.request_id);
+            } else if *fault == Fault::DeadCard {
+                "RefundedToPurchaser".clone_into(&mut card.card_status);
+            } else if let Fault::OddCardStatus { status } = fault {
+                card.card_status.clone_from(status);
+            } else if *fault == Fault::NullClaimCode {
+                card.claim_code = None;
+            } else if *fault == Fault::MalformedClaimCode {
+                card.claim_code = Some("not-a-code".to_owned());
+            }
+            Answer::Card(card)
+        }
+        Answer::Canceled { request_id, gc_id } if *fault == Fault::WrongRequestId => {
+            Answer::Canceled { request_id: other_id(&request_id), gc_id }
+        }
+        Answer::Funds { amount, currency, at } if *fault == Fault::WrongCurrency => {
+            Answer::Funds { amount, currency: other_currency(&currency), at }
+        }
+        Answer::Canceled { .. }
+        | Answer::Funds { .. }
+        | Answer::Refused { .. }
+        | Answer::Front { .. }
+        | Answer::Unread { .. } => answer,
+    }
+}
+
+fn other_currency(currency: &str) -> String {
+    if currency == "USD" { "EUR" } else { "USD" }.to_owned()
+}
+
+/// An id of the same length with another end, so that nothing but a comparison of the whole tells them apart.
+fn other_id(id: &str) -> String {
+    let mut other = id.to_owned();
+    let last = other.pop();
+    other.push(if last == Some('0') { '1' } else { '0' });
+    other
+}
+
+/// Puts a long member in front of the first one.
+fn oversized(reply: Reply) -> Reply {
+    let rest = reply.body.strip_prefix(b"{").unwrap_or_default();
+    let mut body = format!("{{\"padding\":\"{}\",", "x".repeat(OVERSIZED_BODY_BYTES)).into_bytes();
+    body.extend_from_slice(rest);
+    Reply { body, ..reply }
+}
+
+fn html(status: StatusCode) -> Reply {
+    let title = format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or_default());
+    let page = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
+    Reply { content_type: "text/html", ..Reply::json(status, page.into_bytes()) }
+}

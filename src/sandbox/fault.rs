@@ -1,0 +1,304 @@
+//! Faults on demand: what can go wrong with a call, and for which calls it should.
+
+use std::sync::{Mutex, PoisonError};
+
+use hyper::StatusCode;
+use hyper::header::HeaderValue;
+use serde::{Deserialize, Serialize};
+
+/// The longest delay that a fault may ask for: ten minutes.
+pub(super) const DELAY_MILLISECONDS_MAX: u64 = 10 * 60 * 1_000;
+/// How many rules may be set at once.
+pub(super) const RULES_MAX: usize = 1_000;
+
+/// An operation of the gateway.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum Operation {
+    /// Buys a card.
+    CreateGiftCard,
+    /// Takes a card back within fifteen minutes.
+    CancelGiftCard,
+    /// Reads the balance.
+    GetAvailableFunds,
+}
+
+impl Operation {
+    /// Every operation that the gateway knows.
+    pub const ALL: [Self; 3] = [Self::CreateGiftCard, Self::CancelGiftCard, Self::GetAvailableFunds];
+
+    /// Its name in the path.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CreateGiftCard => "CreateGiftCard",
+            Self::CancelGiftCard => "CancelGiftCard",
+            Self::GetAvailableFunds => "GetAvailableFunds",
+        }
+    }
+
+    /// The operation of that exact name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+}
+
+/// What goes wrong. "The work" is what the call would have done to the book and the funds.
+///
+/// A fault strikes after the signature and the rate limit were checked: a request that those refuse uses up no rule.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Fault {
+    /// The work is done at once, the answer comes late.
+    Delay {
+        /// How late.
+        milliseconds: u64,
+    },
+    /// The request waits, then it is worked on and answered. The work is done even if the client has gone by then.
+    DelayWork {
+        /// How long it waits.
+        milliseconds: u64,
+    },
+    /// The connection is closed without an answer; nothing was done.
+    DropBeforeWork,
+    /// The connection is closed without an answer; the work was done.
+    DropAfterWork,
+    /// The connection is reset (RST) without an answer; nothing was done.
+    ResetBeforeWork,
+    /// The connection is reset (RST) without an answer; the work was done.
+    ResetAfterWork,
+    /// The work is done; the head and half of the body are sent, then the connection is reset.
+    ResetInBody,
+    /// The work is done; `Content-Length` promises more than is sent before the connection is closed.
+    TruncatedBody,
+    /// The work is done; a chunked answer ends in the middle of a chunk.
+    CutChunk,
+    /// The work is done; an answer without a length, whose end is the end of the connection, is cut in half. Nothing but
+    /// the broken JSON shows it.
+    ShortCloseDelimited,
+    /// The work is done; 200 with bytes that are no JSON.
+    Garbage,
+    /// The work is done; 200 with no body.
+    EmptyBody,
+    /// The work is done; the right JSON, labelled as HTML.
+    WrongContentType,
+    /// The work is done; the right JSON, blown up to more than 64 KiB by a member that nobody knows.
+    OversizedBody,
+    /// A page of HTML, as load balancers send.
+    HtmlError {
+        /// The HTTP status.
+        status: u16,
+        /// Whether the work was done.
+        after_work: bool,
+    },
+    /// 307 to another place; nothing was done.
+    Redirect {
+        /// The `Location`.
+        location: String,
+    },
+    /// The work is done; the answer shows an amount one higher than the card's.
+    WrongAmount,
+    /// The work is done; the answer shows another currency.
+    WrongCurrency,
+    /// The work is done; the answer shows another request id.
+    WrongRequestId,
+    /// The work is done; `SUCCESS`, but the card shows as `RefundedToPurchaser`.
+    DeadCard,
+    /// The work is done; `SUCCESS`, with a card status of your choice.
+    OddCardStatus {
+        /// The status to show.
+        status: String,
+    },
+    /// The work is done; `SUCCESS` without a claim code.
+    NullClaimCode,
+    /// The work is done; `SUCCESS` with a claim code of a shape that no card has.
+    MalformedClaimCode,
+    /// F400 `SystemTemporarilyUnavailable` with status `RESEND`.
+    Resend {
+        /// Whether the work was done.
+        after_work: bool,
+    },
+    /// Refused as over the rate limit; nothing was done.
+    Throttle,
+    /// A refusal of your choice.
+    FCode {
+        /// `F100` to `F500`.
+        code: String,
+        /// Its `errorType`.
+        error_type: String,
+        /// Whether the work was done.
+        after_work: bool,
+    },
+    /// 403, as if the date were stale; nothing was done.
+    SignatureExpired,
+    /// 403, as if the key were unknown; nothing was done.
+    BadKey,
+    /// No answer ever; the connection stays until the client leaves or the sandbox stops. Nothing was done.
+    Hang,
+}
+
+impl Fault {
+    /// What is wrong with the fault's own settings, if anything.
+    fn problem(&self) -> Option<String> {
+        if let Self::Delay { milliseconds } | Self::DelayWork { milliseconds } = self
+            && *milliseconds > DELAY_MILLISECONDS_MAX
+        {
+            return Some(format!("milliseconds must be at most {DELAY_MILLISECONDS_MAX}, not {milliseconds}"));
+        }
+        if let Self::HtmlError { status, .. } = self
+            && !(200..=599).contains(status)
+        {
+            return Some(format!("status must be between 200 and 599, not {status}"));
+        }
+        if let Self::Redirect { location } = self
+            && HeaderValue::from_str(location).is_err()
+        {
+            return Some("location must be text that fits a header".to_owned());
+        }
+        if let Self::FCode { code, .. } = self
+            && !matches!(code.as_str(), "F100" | "F200" | "F300" | "F400" | "F500")
+        {
+            return Some(format!("code must be one of F100, F200, F300, F400, F500, not {code:?}"));
+        }
+        None
+    }
+
+    /// The HTTP status of an [`Fault::HtmlError`].
+    pub(super) fn html_status(status: u16) -> StatusCode {
+        StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE)
+    }
+}
+
+/// Which calls a fault strikes. Of several rules, the first that matches and is not used up wins.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRule {
+    /// Only this operation; any if absent.
+    #[serde(default)]
+    pub operation: Option<Operation>,
+    /// Only calls with this `creationRequestId`; any if absent.
+    #[serde(default)]
+    pub creation_request_id: Option<String>,
+    /// So many matching calls pass unharmed first.
+    #[serde(default)]
+    pub skip: u32,
+    /// So many calls are struck; until cleared if absent.
+    #[serde(default)]
+    pub times: Option<u32>,
+    /// What goes wrong.
+    pub fault: Fault,
+}
+
+impl FaultRule {
+    /// The fault for every call, until cleared.
+    #[must_use]
+    pub fn always(fault: Fault) -> Self {
+        Self { operation: None, creation_request_id: None, skip: 0, times: None, fault }
+    }
+
+    /// The fault for the next call only.
+    #[must_use]
+    pub fn once(fault: Fault) -> Self {
+        Self { times: Some(1), ..Self::always(fault) }
+    }
+
+    fn matches(&self, operation: Operation, creation_request_id: Option<&str>) -> bool {
+        self.operation.is_none_or(|wanted| wanted == operation)
+            && self.creation_request_id.as_deref().is_none_or(|wanted| Some(wanted) == creation_request_id)
+    }
+}
+
+/// A rule and what it has done so far.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ScriptedFault {
+    /// The rule.
+    pub rule: FaultRule,
+    /// Matching calls that were let pass by `skip`.
+    pub passed: u32,
+    /// Calls that it struck.
+    pub fired: u32,
+}
+
+/// The rules in force, in the order they were set.
+#[derive(Debug, Default)]
+pub(super) struct FaultBoard {
+    rules: Mutex<Vec<ScriptedFault>>,
+}
+
+impl FaultBoard {
+    /// Adds all of the rules, or none of them with the reason.
+    pub(super) fn script(&self, rules: Vec<FaultRule>) -> Result<(), String> {
+        if let Some(problem) = rules.iter().find_map(|rule| rule.fault.problem()) {
+            return Err(problem);
+        }
+        let mut board = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if board.len().saturating_add(rules.len()) > RULES_MAX {
+            return Err(format!("at most {RULES_MAX} rules may be set at once"));
+        }
+        board.extend(rules.into_iter().map(|rule| ScriptedFault { rule, passed: 0, fired: 0 }));
+        Ok(())
+    }
+
+    pub(super) fn clear(&self) {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    pub(super) fn list(&self) -> Vec<ScriptedFault> {
+        self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The fault that strikes this call, if one does; counts it.
+    pub(super) fn strike(&self, operation: Operation, creation_request_id: Option<&str>) -> Option<Fault> {
+        let mut board = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        for scripted in board.iter_mut() {
+            let used_up = scripted.rule.times.is_some_and(|times| scripted.fired >= times);
+            if used_up || !scripted.rule.matches(operation, creation_request_id) {
+                continue;
+            }
+            if scripted.passed < scripted.rule.skip {
+                scripted.passed = scripted.passed.saturating_add(1);
+                continue;
+            }
+            scripted.fired = scripted.fired.saturating_add(1);
+            return Some(scripted.rule.fault.clone());
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_lets_pass_what_it_skips_and_strikes_as_often_as_it_may() {
+        let board = FaultBoard::default();
+        let rule = FaultRule { skip: 1, times: Some(2), ..FaultRule::always(Fault::Hang) };
+        board.script(vec![rule]).unwrap();
+        let struck: Vec<bool> = (0..5).map(|_| board.strike(Operation::CreateGiftCard, Some("A")).is_some()).collect();
+        assert_eq!(struck, [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_rule_strikes_only_what_it_names() {
+        let board = FaultBoard::default();
+        let rule = FaultRule {
+            operation: Some(Operation::CancelGiftCard),
+            creation_request_id: Some("A".to_owned()),
+            ..FaultRule::always(Fault::Throttle)
+        };
+        board.script(vec![rule]).unwrap();
+        assert_eq!(board.strike(Operation::CreateGiftCard, Some("A")), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, Some("B")), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, None), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, Some("A")), Some(Fault::Throttle));
+    }
+
+    #[test]
+    fn of_several_rules_one_bad_one_refuses_all() {
+        let board = FaultBoard::default();
+        let bad = FaultRule::once(Fault::HtmlError { status: 100, after_work: false });
+        assert!(board.script(vec![FaultRule::once(Fault::Hang), bad]).is_err());
+        assert!(board.list().is_empty());
+    }
+}

@@ -1,0 +1,149 @@
+//! The book file: one JSON entry a line, appended and synced before the answer that it stands for leaves.
+//!
+//! It is a sandbox's file: **it holds claim codes**, of cards that buy nothing. It is readable by its owner only, and one
+//! sandbox at a time may have it open.
+
+use std::fs::{File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::book::Card;
+use super::money;
+
+/// One change of the book. Each entry states the whole of what it changed, so replaying a file is only "the last one wins".
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "entry", rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum Entry {
+    /// A card as it now is, and its partner's funds after that.
+    Card {
+        card: Card,
+        #[serde(with = "money::text")]
+        funds: Decimal,
+    },
+    /// A partner's funds, set by hand.
+    Funds {
+        partner_id: String,
+        #[serde(with = "money::text")]
+        amount: Decimal,
+    },
+    /// The sandbox clock, moved by hand. Kept, or after a restart cards would lie in the future and every cancel window
+    /// would be open again.
+    Clock { offset_seconds: i64 },
+}
+
+/// Why a book file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum BookFileError {
+    /// It could not be opened, read, locked or written.
+    #[error("the book file could not be opened")]
+    Io(#[from] io::Error),
+    /// Another sandbox has it open.
+    #[error("the book file is in use by another sandbox")]
+    InUse,
+    /// A line before the last is not one of ours. Nothing was changed.
+    #[error("line {line} of the book file is not a book entry")]
+    Foreign {
+        /// Counted from one.
+        line: usize,
+        /// What was wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// An entry contradicts the settings, for instance names a partner that has no account.
+    #[error("the book file has entries of partner {partner_id}, which has no account")]
+    UnknownPartner {
+        /// The partner it names.
+        partner_id: String,
+    },
+}
+
+/// An open, locked book file.
+#[derive(Debug)]
+pub(super) struct BookFile {
+    file: File,
+    /// How many bytes of the file are whole entries. A failed append is cut back to it.
+    length: u64,
+    /// Set when cutting back failed too: what follows would be glued to a torn line.
+    broken: bool,
+}
+
+impl BookFile {
+    /// Opens or creates the file and reads its entries. A torn last line (its writer was killed before it could have
+    /// answered anybody) is dropped with a warning.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<Entry>), BookFileError> {
+        let created = !path.exists();
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(BookFileError::InUse),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        if created {
+            sync_directory(path)?;
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let (entries, length) = read_entries(&bytes)?;
+        let mut book_file = Self { file, length, broken: false };
+        if usize::try_from(length).is_ok_and(|whole| whole < bytes.len()) {
+            tracing::warn!(book.dropped_bytes = bytes.len(), "the last line of the book file was torn; it was dropped");
+            book_file.cut_back()?;
+        }
+        book_file.file.seek(SeekFrom::Start(length))?;
+        Ok((book_file, entries))
+    }
+
+    /// Appends an entry; when this returns, it survives a kill and a power cut.
+    pub(super) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("an earlier write to the book file failed and could not be undone"));
+        }
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            self.broken = self.cut_back().is_err();
+            return Err(error);
+        }
+        self.length = self.length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// A book file whose every write fails.
+    #[cfg(test)]
+    pub(super) fn unwritable(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, length: 0, broken: false })
+    }
+
+    fn cut_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.length)?;
+        self.file.seek(SeekFrom::Start(self.length))?;
+        self.file.sync_data()
+    }
+}
+
+/// The entries, and how many bytes of the file they take. Only the very last line may be torn.
+fn read_entries(bytes: &[u8]) -> Result<(Vec<Entry>, u64), BookFileError> {
+    let (mut entries, mut length) = (Vec::new(), 0_usize);
+    for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let Some(text) = line.strip_suffix(b"\n") else { break };
+        if !text.is_empty() {
+            let entry = serde_json::from_slice(text)
+                .map_err(|source| BookFileError::Foreign { line: index.saturating_add(1), source })?;
+            entries.push(entry);
+        }
+        length = length.saturating_add(line.len());
+    }
+    Ok((entries, u64::try_from(length).unwrap_or(u64::MAX)))
+}
+
+/// A new file's name is durable only once its directory is.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
+}

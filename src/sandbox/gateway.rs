@@ -1,0 +1,201 @@
+//! The gateway's side of one exchange: from the bytes that arrived to what is said about them.
+//!
+//! The work runs in a task of its own, so a client that hangs up does not stop it half way. The order is fixed: route,
+//! signature, rate limit, fault, work, answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+
+use super::answer::{Answer, Echo};
+use super::clock::{self, Clock};
+use super::delivery::{self, Delivery};
+use super::distort::{self, Say, Struck};
+use super::fault::{Fault, Operation};
+use super::fields::Fields;
+use super::market::Market;
+use super::operations::{self, Call};
+use super::record::{BODY_CHARACTERS_MAX, Received};
+use super::server::{Answered, Handler};
+use super::signature::{self, Accepted, Presented, Rejection};
+use super::socket::{End, Switch};
+use super::world::World;
+
+/// The largest request body that is read.
+pub(super) const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Answers AGCOD calls.
+#[derive(Clone)]
+pub(super) struct Gateway {
+    pub(super) world: Arc<World>,
+}
+
+impl Handler for Gateway {
+    async fn handle(self, request: Request<Incoming>, switch: Arc<Switch>) -> Answered {
+        if request.method() == Method::GET && request.uri().path() == "/sping" {
+            return Response::new(Full::new(Bytes::from_static(b"healthy")));
+        }
+        let world = self.world;
+        let said = match Arrival::read(request).await {
+            // A task of its own: the work outlives a client that hangs up.
+            Ok(arrival) => match world.tasks.spawn(exchange(Arc::clone(&world), arrival)).await {
+                Ok(said) => said,
+                Err(error) => {
+                    tracing::error!(%error, "an exchange of the sandbox broke down");
+                    let status = StatusCode::INTERNAL_SERVER_ERROR;
+                    Say::Answer(Answer::Unread { status, message: None })
+                }
+            },
+            Err(answer) => Say::Answer(answer),
+        };
+        let delivery = Delivery::of(said, &world.chance.request_id(), clock::real());
+        delivery::deliver(delivery, &world, &switch).await
+    }
+}
+
+/// A request that arrived whole.
+struct Arrival {
+    method: Method,
+    /// The path without its leading slashes: `//Op` is `/Op`.
+    name: String,
+    query: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Arrival {
+    async fn read(request: Request<Incoming>) -> Result<Self, Answer> {
+        let (parts, body) = request.into_parts();
+        let body = match Limited::new(body, REQUEST_BODY_BYTES_MAX).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                tracing::debug!(error = %error, "a request body was not read to its end");
+                let message = format!("The request body must be whole and at most {REQUEST_BODY_BYTES_MAX} bytes long");
+                return Err(Answer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) });
+            }
+        };
+        Ok(Self {
+            method: parts.method,
+            name: parts.uri.path().trim_start_matches('/').to_owned(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+            headers: parts.headers,
+            body,
+        })
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    fn verify(&self, world: &World) -> Result<Accepted, Answer> {
+        let path = format!("/{}", self.name);
+        let presented = Presented {
+            method: self.method.as_str(),
+            path: &path,
+            query: &self.query,
+            headers: &self.headers,
+            body: &self.body,
+        };
+        signature::verify(&presented, |key_id| world.secret_of_key(key_id), world.clock.signature_now())
+            .map_err(|rejection| distort::rejected(&rejection))
+    }
+
+    /// What the record keeps of it. Ids are read here without judging them: a refused request is kept too.
+    fn noted(&self, world: &World, signature_accepted: bool) -> Received {
+        let fields = Fields::read(&self.body).ok();
+        let text = |name: &str| fields.as_ref().and_then(|fields| fields.text(name).ok().flatten());
+        Received {
+            at: world.clock.now(),
+            sequence: 0,
+            operation: self.name.chars().take(64).collect(),
+            host: self.header("host").to_owned(),
+            partner_id: text("partnerId"),
+            creation_request_id: text("creationRequestId"),
+            body: String::from_utf8_lossy(&self.body).chars().take(BODY_CHARACTERS_MAX).collect(),
+            signature_accepted,
+            fault: None,
+            http_status: None,
+            error_code: None,
+            error_type: None,
+            real_op: false,
+        }
+    }
+}
+
+async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
+    let routed = route(&arrival);
+    let verified = routed.and_then(|operation| arrival.verify(&world).map(|accepted| (operation, accepted)));
+    let sequence = world.record.open(arrival.noted(&world, verified.is_ok()));
+    let (operation, accepted) = match verified {
+        Ok(verified) => verified,
+        Err(answer) => return concluded(&world, sequence, Say::Answer(answer), false),
+    };
+    let Some(account) = world.account_of_key(&accepted.key_id) else {
+        return concluded(&world, sequence, Say::Answer(distort::rejected(&Rejection::UnknownKey)), false);
+    };
+    let asks_for_funds = operation == Operation::GetAvailableFunds;
+    if !world.throttle.admits(&account.partner_id, asks_for_funds, Clock::monotonic()) {
+        return concluded(&world, sequence, Say::Answer(distort::throttled()), false);
+    }
+    let market = Market::of(arrival.header("host"), &accepted.region);
+    let call = Call { operation, account, market, body: &arrival.body };
+    let request_id =
+        Fields::read(&arrival.body).ok().and_then(|fields| fields.text("creationRequestId").ok().flatten());
+    let fault = world.faults.strike(operation, request_id.as_deref());
+    if let Some(fault) = &fault {
+        world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
+    }
+    if let Some(Fault::DelayWork { milliseconds }) = &fault {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(*milliseconds)) => {}
+            // Not begun is not done: as if the gateway had been killed meanwhile.
+            () = world.stopping.cancelled() => return Say::Nothing(End::Close),
+        }
+    }
+    let mut real_op = false;
+    let mut work = || {
+        let done = operations::perform(&world, &call);
+        real_op = done.real_op;
+        done.answer
+    };
+    let echo = Echo { operation, request_id, value: None };
+    let struck = Struck { echo: &echo, date: arrival.header("x-amz-date"), now: world.clock.signature_now() };
+    let say = match &fault {
+        Some(fault) => distort::strike(fault, &struck, work),
+        None => Say::Answer(work()),
+    };
+    concluded(&world, sequence, say, real_op)
+}
+
+/// The operation, by path: some clients send no `x-amz-target`, some a misspelt one.
+fn route(arrival: &Arrival) -> Result<Operation, Answer> {
+    let refuse = |status, exception: &'static str| {
+        Err(Answer::Front { status, exception: Some(exception), message: exception.to_owned() })
+    };
+    match Operation::named(&arrival.name) {
+        None => refuse(StatusCode::NOT_FOUND, "UnknownOperationException"),
+        Some(_) if arrival.method != Method::POST => {
+            refuse(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedHttpMethodException")
+        }
+        Some(operation) => Ok(operation),
+    }
+}
+
+/// Notes in the record what is about to be said.
+fn concluded(world: &World, sequence: u64, say: Say, real_op: bool) -> Say {
+    let status = say.status().map(|status| status.as_u16());
+    let (error_code, error_type) = match &say {
+        Say::Answer(answer) | Say::Late(answer, _) | Say::Half(answer, ..) => answer.error(),
+        Say::Reply(_) | Say::Nothing(_) | Say::Never => (None, None),
+    };
+    world.record.amend(sequence, |received| {
+        received.http_status = status;
+        received.error_code = error_code;
+        received.error_type = error_type;
+        received.real_op = real_op;
+    });
+    say
+}

@@ -1,0 +1,44 @@
+//! Amazon's mock ids: sent as `creationRequestId` in an otherwise valid call, without the partner's prefix, each gives
+//! its answer and touches neither the book nor the funds.
+
+use super::errors::{self, Refusal};
+
+/// The card of a mocked success.
+pub(super) const GC_ID: &str = "ABC123ZYX987";
+/// Its claim code.
+pub(super) const CLAIM_CODE: &str = "ZYXW-VUTS-RQPO";
+
+/// What a mock id asks for.
+pub(super) enum Mock {
+    Success,
+    Refused(Refusal),
+}
+
+impl Mock {
+    /// The mock behind a request id. An unknown `F` number is no mock: it is an id without the partner's prefix.
+    pub(super) fn of(request_id: &str) -> Option<Self> {
+        let refusal = match request_id {
+            "F0000" => return Some(Self::Success),
+            "F1000" => errors::GENERAL_ERROR_F100,
+            "F2000" => errors::INVALID_REQUEST_INPUT,
+            "F2001" => errors::INVALID_CARD_NUMBER_INPUT,
+            "F2002" => errors::INVALID_PARTNER_ID_INPUT,
+            "F2003" => errors::INVALID_AMOUNT_INPUT,
+            "F2004" => errors::INVALID_AMOUNT_VALUE,
+            "F2005" => errors::INVALID_CURRENCY_CODE_INPUT,
+            "F2010" => errors::CARD_ALREADY_ACTIVATED_WITH_DIFFERENT_REQUEST_ID,
+            "F2015" => errors::MAX_AMOUNT_EXCEEDED,
+            "F2016" => errors::CURRENCY_CODE_MISMATCH,
+            "F2017" => errors::FRACTIONAL_AMOUNT_NOT_ALLOWED,
+            "F2047" => errors::CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT,
+            "F3003" => errors::INSUFFICIENT_FUNDS,
+            // Documented as AccountHasProblems; this is what the real sandbox answers.
+            "F3005" => errors::GENERAL_ERROR_F300,
+            "F3010" => errors::CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT,
+            "F4000" => errors::SYSTEM_TEMPORARILY_UNAVAILABLE,
+            "F5000" => errors::GENERAL_ERROR_F500,
+            _ => return None,
+        };
+        Some(Self::Refused(refusal))
+    }
+}

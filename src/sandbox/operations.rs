@@ -1,0 +1,278 @@
+//! The three operations: check the request in the order in which Amazon was seen to, then ask the book.
+//!
+//! The checks come before the look-up of the id. So a replay whose amount is over the limit is refused although a card
+//! of that id exists: as with Amazon, a refused replay does not prove that there is no card.
+
+use hyper::StatusCode;
+use rust_decimal::Decimal;
+
+use super::Account;
+use super::answer::{Answer, CardAnswer, Echo};
+use super::book::{BookError, Canceled, Card, CardState, Created};
+use super::errors::{self, Refusal};
+use super::fault::Operation;
+use super::fields::{Amount, BadBody, Fields};
+use super::market::{self, Market};
+use super::mock::{self, Mock};
+use super::world::World;
+
+/// The longest `creationRequestId`.
+pub(super) const REQUEST_ID_CHARACTERS_MAX: usize = 40;
+/// The longest `externalReference`.
+pub(super) const EXTERNAL_REFERENCE_CHARACTERS_MAX: usize = 100;
+
+/// A call whose signature holds.
+pub(super) struct Call<'a> {
+    pub(super) operation: Operation,
+    /// The account that the signing key belongs to.
+    pub(super) account: &'a Account,
+    pub(super) market: Market,
+    pub(super) body: &'a [u8],
+}
+
+/// An answer, and whether the book changed.
+pub(super) struct Done {
+    pub(super) answer: Answer,
+    pub(super) real_op: bool,
+}
+
+impl From<Answer> for Done {
+    fn from(answer: Answer) -> Self {
+        Self { answer, real_op: false }
+    }
+}
+
+/// Does a call's work. Never awaits: from the look-up to the last byte of the book file it cannot be interrupted. Syncing
+/// that file blocks a worker thread meanwhile; a sandbox can afford that, and cannot afford to answer before.
+pub(super) fn perform(world: &World, call: &Call<'_>) -> Done {
+    let done = match call.operation {
+        Operation::CreateGiftCard => create(world, call),
+        Operation::CancelGiftCard => cancel(world, call),
+        Operation::GetAvailableFunds => funds(world, call),
+    };
+    done.unwrap_or_else(Done::from)
+}
+
+/// The currency that an account's cards have.
+fn currency_of(account: &Account, market: Market) -> &str {
+    account.currency.as_deref().unwrap_or_else(|| market.group.currency())
+}
+
+/// A create's members, once it is known that they are all there.
+struct Order {
+    request_id: String,
+    amount: Decimal,
+    currency: String,
+}
+
+fn create(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+    let mut echo = Echo { operation: call.operation, request_id: None, value: None };
+    let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
+    if let Some(answer) = mocked_refusal(call, &fields, &echo)? {
+        return Ok(answer.into());
+    }
+    let order = read_order(call, &fields, &mut echo)?;
+    let now = world.clock.now();
+    if order.request_id == "F0000" {
+        return Ok(mocked_card(order).into());
+    }
+    check_order(call, &order).map_err(|refusal| refused(refusal, &echo))?;
+    let wanted = Card {
+        partner_id: call.account.partner_id.clone(),
+        creation_request_id: order.request_id,
+        gc_id: world.chance.gc_id(&order.currency),
+        claim_code: world.chance.claim_code(),
+        amount: order.amount,
+        currency: order.currency,
+        state: CardState::Live,
+        created_at: now,
+        canceled_at: None,
+    };
+    match world.book.create(wanted).map_err(|error| unbooked(&error, &echo))? {
+        Created::New(card) => Ok(Done { answer: Answer::Card(Box::new(shown(card))), real_op: true }),
+        Created::Existing(card) => Ok(Answer::Card(Box::new(shown(card))).into()),
+        Created::InsufficientFunds => Err(refused(errors::INSUFFICIENT_FUNDS, &echo)),
+    }
+}
+
+/// What the layer that reads the body, and then the checks for missing members, find. Their refusals repeat no value.
+fn read_order(call: &Call<'_>, fields: &Fields, echo: &mut Echo) -> Result<Order, Answer> {
+    let value = fields.object("value").map_err(|bad| unread(bad, echo))?;
+    let (amount, currency) = match &value {
+        Some(value) => (value.amount("amount"), value.text("currencyCode")),
+        None => (Ok(Amount::Absent), Ok(None)),
+    };
+    let amount = match amount.map_err(|bad| unread(bad, echo))? {
+        Amount::Number(amount) => Some(amount),
+        Amount::Absent => None,
+        Amount::Null => return Err(unread(BadBody::MalformedValue, echo)),
+    };
+    let currency = currency.map_err(|bad| unread(bad, echo))?;
+    demand_partner(call.account, fields, echo)?;
+    let request_id = fields.text("creationRequestId").map_err(|bad| unread(bad, echo))?;
+    let Some(request_id) = request_id else { return Err(refused(errors::INVALID_REQUEST_ID_INPUT, echo)) };
+    echo.request_id = Some(request_id.clone());
+    if let Err(refusal) = demand_request_id(call.account, &request_id) {
+        // As recorded: a refused id repeats the value, if there is one.
+        echo.value = amount.zip(currency);
+        return Err(refused(refusal, echo));
+    }
+    let Some(amount) = amount else { return Err(refused(errors::INVALID_AMOUNT_INPUT, echo)) };
+    if amount <= Decimal::ZERO {
+        return Err(refused(errors::INVALID_AMOUNT_VALUE, echo));
+    }
+    let Some(currency) = currency else { return Err(refused(errors::INVALID_CURRENCY_CODE_INPUT, echo)) };
+    echo.value = Some((amount, currency.clone()));
+    let reference = fields.text("externalReference").map_err(|bad| unread(bad, echo))?;
+    if reference.is_some_and(|reference| reference.chars().count() > EXTERNAL_REFERENCE_CHARACTERS_MAX) {
+        return Err(refused(errors::EXTERNAL_REFERENCE_TOO_LONG, echo));
+    }
+    Ok(Order { request_id, amount, currency })
+}
+
+fn demand_request_id(account: &Account, request_id: &str) -> Result<(), Refusal> {
+    if Mock::of(request_id).is_some() {
+        Ok(())
+    } else if request_id.chars().count() > REQUEST_ID_CHARACTERS_MAX {
+        Err(errors::REQUEST_ID_TOO_LONG)
+    } else if !request_id.starts_with(&account.partner_id) {
+        Err(errors::REQUEST_ID_MUST_START_WITH_PARTNER_NAME)
+    } else {
+        Ok(())
+    }
+}
+
+/// What the marketplace and the account allow.
+fn check_order(call: &Call<'_>, order: &Order) -> Result<(), Refusal> {
+    let currency = order.currency.as_str();
+    if call.market.named_by_host && !call.market.group.currencies().contains(&currency) {
+        return Err(errors::INVALID_CURRENCY_IN_MARKETPLACE);
+    }
+    if currency != currency_of(call.account, call.market) {
+        return Err(errors::CURRENCY_CODE_MISMATCH);
+    }
+    if order.amount.normalize().scale() > market::fraction_digits(currency) {
+        return Err(errors::FRACTIONAL_AMOUNT_NOT_ALLOWED);
+    }
+    // Documented as F200 `MaxAmountExceeded` (and mocked so). One recording of 2014 shows F300 `OperationNotPermitted`.
+    if order.amount > market::amount_max(currency) {
+        return Err(errors::MAX_AMOUNT_EXCEEDED);
+    }
+    Ok(())
+}
+
+fn cancel(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+    let mut echo = Echo { operation: call.operation, request_id: None, value: None };
+    let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
+    if let Some(answer) = mocked_refusal(call, &fields, &echo)? {
+        return Ok(answer.into());
+    }
+    demand_partner(call.account, &fields, &echo)?;
+    let request_id = fields.text("creationRequestId").map_err(|bad| unread(bad, &echo))?;
+    let Some(request_id) = request_id else { return Err(refused(errors::INVALID_REQUEST_ID_INPUT, &echo)) };
+    if request_id == "F0000" {
+        return Ok(Answer::Canceled { request_id, gc_id: mock::GC_ID.to_owned() }.into());
+    }
+    echo.request_id = Some(request_id.clone());
+    let gc_id = fields.text("gcId").map_err(|bad| unread(bad, &echo))?;
+    let partner_id = &call.account.partner_id;
+    let canceled = world.book.cancel(partner_id, &request_id, gc_id.as_deref(), world.clock.now());
+    let (card, real_op) = match canceled.map_err(|error| unbooked(&error, &echo))? {
+        Canceled::Now(card) => (card, true),
+        Canceled::Already(card) => (card, false),
+        Canceled::Unknown => return Err(refused(errors::OPERATION_NOT_PERMITTED, &echo)),
+        Canceled::WrongGcId => return Err(refused(errors::INVALID_GC_ID_INPUT, &echo)),
+        Canceled::TooLate => return Err(refused(errors::CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT, &echo)),
+    };
+    Ok(Done { answer: Answer::Canceled { request_id, gc_id: card.gc_id }, real_op })
+}
+
+fn funds(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+    let echo = Echo { operation: call.operation, request_id: None, value: None };
+    let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
+    demand_partner(call.account, &fields, &echo)?;
+    let amount = world.book.funds(&call.account.partner_id).map_err(|error| unbooked(&error, &echo))?;
+    let currency = currency_of(call.account, call.market).to_owned();
+    Ok(Answer::Funds { amount, currency, at: world.clock.now() }.into())
+}
+
+fn demand_partner(account: &Account, fields: &Fields, echo: &Echo) -> Result<(), Answer> {
+    match fields.text("partnerId").map_err(|bad| unread(bad, echo))? {
+        Some(partner_id) if partner_id == account.partner_id => Ok(()),
+        Some(_) => Err(refused(errors::INVALID_PARTNER_ID, echo)),
+        None => Err(refused(errors::INVALID_PARTNER_ID_INPUT, echo)),
+    }
+}
+
+/// A mocked refusal needs no more of its request than the right partner, and repeats nothing of it.
+fn mocked_refusal(call: &Call<'_>, fields: &Fields, echo: &Echo) -> Result<Option<Answer>, Answer> {
+    let request_id = fields.text("creationRequestId").map_err(|bad| unread(bad, echo))?;
+    match request_id.as_deref().and_then(Mock::of) {
+        Some(Mock::Refused(refusal)) => {
+            demand_partner(call.account, fields, echo)?;
+            Ok(Some(refused(refusal, echo)))
+        }
+        Some(Mock::Success) | None => Ok(None),
+    }
+}
+
+fn mocked_card(order: Order) -> Answer {
+    Answer::Card(Box::new(CardAnswer {
+        request_id: order.request_id,
+        amount: order.amount,
+        currency: order.currency,
+        card_status: "Fulfilled".to_owned(),
+        gc_id: mock::GC_ID.to_owned(),
+        claim_code: Some(mock::CLAIM_CODE.to_owned()),
+        expiration: None,
+    }))
+}
+
+fn shown(card: Card) -> CardAnswer {
+    let card_status = match card.state {
+        CardState::Live => "Fulfilled",
+        CardState::Refunded => "RefundedToPurchaser",
+    };
+    CardAnswer {
+        expiration: market::expiration(&card.currency, card.created_at),
+        request_id: card.creation_request_id,
+        amount: card.amount,
+        currency: card.currency,
+        card_status: card_status.to_owned(),
+        gc_id: card.gc_id,
+        claim_code: Some(card.claim_code),
+    }
+}
+
+fn refused(refusal: Refusal, echo: &Echo) -> Answer {
+    Answer::Refused { refusal, echo: Box::new(echo.clone()) }
+}
+
+/// The answer to a body that could not be read.
+fn unread(bad: BadBody, echo: &Echo) -> Answer {
+    let message = match bad {
+        BadBody::Null => return refused(errors::INVALID_REQUEST_INPUT, echo),
+        BadBody::Xml => return refused(errors::XML_NOT_SPOKEN, echo),
+        BadBody::NotJson => Some("The request body could not be parsed as JSON".to_owned()),
+        BadBody::Unexpected(message) => Some(message),
+        BadBody::MalformedValue => None,
+    };
+    Answer::Unread { status: StatusCode::BAD_REQUEST, message }
+}
+
+/// The sandbox itself failed: Amazon's own "internal error". Nothing was changed.
+fn unbooked(error: &BookError, echo: &Echo) -> Answer {
+    tracing::error!(error = %chain(error), "the sandbox could not change its book");
+    refused(errors::GENERAL_ERROR_F100, echo)
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

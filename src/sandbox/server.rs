@@ -1,0 +1,93 @@
+//! Accepting connections and speaking HTTP/1 on them, the same way for the gateway and the control port.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::socket::{Socket, Switch};
+use super::world::World;
+
+/// How many connections one port keeps open at a time; further ones wait to be accepted.
+pub(super) const CONNECTIONS_MAX: usize = 4_096;
+
+/// How long to wait after `accept` failed, which it does when file descriptors run out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A whole answer in memory.
+pub(super) type Answered = Response<Full<Bytes>>;
+
+/// Answers requests of one port.
+pub(super) trait Handler: Clone + Send + Sync + 'static {
+    /// Answers one request, or leaves a script on the connection's switch.
+    fn handle(self, request: Request<Incoming>, switch: Arc<Switch>) -> impl Future<Output = Answered> + Send;
+}
+
+/// Accepts connections until the sandbox stops.
+pub(super) async fn accept<H: Handler>(listener: TcpListener, world: Arc<World>, handler: H) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            () = world.stopping.cancelled() => return,
+            accepted = next(&listener, &room) => accepted,
+        };
+        match accepted {
+            Some((stream, place)) => {
+                let connection = converse(stream, place, Arc::clone(&world), handler.clone());
+                world.tasks.spawn(connection);
+            }
+            None => tokio::time::sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _peer)) => Some((stream, place)),
+        Err(error) => {
+            tracing::warn!(%error, "the sandbox could not accept a connection");
+            None
+        }
+    }
+}
+
+/// Serves one connection to its end.
+async fn converse<H: Handler>(stream: TcpStream, place: OwnedSemaphorePermit, world: Arc<World>, handler: H) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the client left at once");
+        return;
+    }
+    let switch = Arc::new(Switch::default());
+    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&switch)));
+    let service = service_fn(move |request| {
+        let answer = handler.clone().handle(request, Arc::clone(&switch));
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    // Header names as Amazon writes them: a client that compares their case should not be found out only in production.
+    let mut connection =
+        std::pin::pin!(http1::Builder::new().title_case_headers(true).serve_connection(socket, service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = world.stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = world.leaving.cancelled() => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of the sandbox ended early");
+    }
+    drop(place);
+}

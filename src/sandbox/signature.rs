@@ -1,0 +1,217 @@
+//! Verification of AWS Signature Version 4, with code of its own.
+//!
+//! Nothing here is shared with a signer: the canonical form is built again from the request as it arrived. Every demand
+//! that Amazon states is made, and nothing that real clients vary in is: which optional headers they sign, blanks after
+//! commas, the case of header names.
+
+mod authorization;
+mod canonical;
+
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
+use data_encoding::HEXLOWER;
+use hmac::{Hmac, KeyInit, Mac};
+use hyper::HeaderMap;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use self::authorization::Authorization;
+use super::market::Group;
+
+/// How far `x-amz-date` may be from the signature clock, either way.
+pub(super) const SKEW_MINUTES_MAX: i64 = 5;
+
+const SERVICE: &str = "AGCODService";
+const TERMINATOR: &str = "aws4_request";
+const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+
+/// A request as far as its signature covers it.
+pub(super) struct Presented<'a> {
+    pub(super) method: &'a str,
+    /// The path, already normalised: `//Op` is signed as `/Op`.
+    pub(super) path: &'a str,
+    pub(super) query: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a [u8],
+}
+
+/// A signature that holds.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) struct Accepted {
+    pub(super) key_id: String,
+    pub(super) region: String,
+}
+
+/// Why a signature was refused. Displays as the message on the wire.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum Rejection {
+    #[error("Missing Authentication Token")]
+    Missing,
+    #[error("{0}")]
+    Incomplete(String),
+    #[error("The security token included in the request is invalid.")]
+    UnknownKey,
+    #[error("{0}")]
+    Scope(String),
+    #[error("Signature expired: {date} is now earlier than {limit} ({now} - {SKEW_MINUTES_MAX} min.)")]
+    Expired { date: String, limit: String, now: String },
+    #[error("Signature not yet current: {date} is still later than {limit} ({now} + {SKEW_MINUTES_MAX} min.)")]
+    NotYetCurrent { date: String, limit: String, now: String },
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access \
+         Key and signing method. Consult the service documentation for details."
+    )]
+    Mismatch,
+}
+
+impl Rejection {
+    /// The exception's name, for `x-amzn-ErrorType`.
+    pub(super) fn exception(&self) -> &'static str {
+        match self {
+            Self::Missing => "MissingAuthenticationTokenException",
+            Self::Incomplete(_) => "IncompleteSignatureException",
+            Self::UnknownKey => "UnrecognizedClientException",
+            Self::Scope(_) | Self::Expired { .. } | Self::NotYetCurrent { .. } | Self::Mismatch => {
+                "InvalidSignatureException"
+            }
+        }
+    }
+
+    /// The answer to a date that is too old, as of now.
+    pub(super) fn expired(date: &str, now: DateTime<Utc>) -> Self {
+        let limit = now.checked_sub_signed(TimeDelta::minutes(SKEW_MINUTES_MAX)).unwrap_or(now);
+        Self::Expired { date: date.to_owned(), limit: stamp(limit), now: stamp(now) }
+    }
+
+    fn not_yet_current(date: &str, now: DateTime<Utc>) -> Self {
+        let limit = now.checked_add_signed(TimeDelta::minutes(SKEW_MINUTES_MAX)).unwrap_or(now);
+        Self::NotYetCurrent { date: date.to_owned(), limit: stamp(limit), now: stamp(now) }
+    }
+}
+
+/// Checks a request's signature. `secret_of` knows the secret of each access key; `now` is the signature clock.
+///
+/// The order is: is it complete, is the key known, is the scope ours, is it fresh, does the signature match. So a caller
+/// without a secret learns nothing but that its signature is wrong.
+pub(super) fn verify<'k>(
+    presented: &Presented<'_>,
+    secret_of: impl Fn(&str) -> Option<&'k str>,
+    now: DateTime<Utc>,
+) -> Result<Accepted, Rejection> {
+    let header = match single(presented.headers, "authorization")? {
+        Some(header) if !header.trim().is_empty() => header,
+        Some(_) | None => return Err(Rejection::Missing),
+    };
+    let authorization = Authorization::parse(header)?;
+    let host = single(presented.headers, "host")?.unwrap_or_default();
+    let Some(date) = single(presented.headers, "x-amz-date")?.map(str::trim) else {
+        return Err(Rejection::Incomplete(
+            "Authorization header requires existence of a 'X-Amz-Date' header.".to_owned(),
+        ));
+    };
+    let dated = parse_date(date)?;
+    demand_signed_headers(presented.headers, &authorization)?;
+    let secret = secret_of(authorization.key_id).ok_or(Rejection::UnknownKey)?;
+    // No partner has a session token: one that is sent belongs to some other service.
+    if presented.headers.contains_key("x-amz-security-token") {
+        return Err(Rejection::UnknownKey);
+    }
+    demand_scope(&authorization, host, date)?;
+    let age = now.signed_duration_since(dated);
+    if age > TimeDelta::minutes(SKEW_MINUTES_MAX) {
+        return Err(Rejection::expired(date, now));
+    }
+    if age < TimeDelta::minutes(-SKEW_MINUTES_MAX) {
+        return Err(Rejection::not_yet_current(date, now));
+    }
+    let canonical = canonical::request(presented, &authorization.signed_headers)?;
+    let expected = signature(secret, &authorization, date, &canonical);
+    if bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
+        Ok(Accepted { key_id: authorization.key_id.to_owned(), region: authorization.region.to_owned() })
+    } else {
+        Err(Rejection::Mismatch)
+    }
+}
+
+/// The text of a header that must not come twice: of two, a proxy and a server might each believe another.
+fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Rejection> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Rejection::Incomplete(format!("Header '{name}' must not be sent more than once.")));
+    }
+    let unreadable = |_| Rejection::Incomplete(format!("Header '{name}' must be plain ASCII."));
+    first.map(|value| value.to_str().map_err(unreadable)).transpose()
+}
+
+fn parse_date(date: &str) -> Result<DateTime<Utc>, Rejection> {
+    let wrong = || Rejection::Incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'."));
+    // chrono takes shorter numbers than the pattern says, so the length is checked first.
+    if date.len() != "20260105T093000Z".len() {
+        return Err(wrong());
+    }
+    NaiveDateTime::parse_from_str(date, DATE_FORMAT).map(|naive| naive.and_utc()).map_err(|_error| wrong())
+}
+
+fn stamp(instant: DateTime<Utc>) -> String {
+    instant.format(DATE_FORMAT).to_string()
+}
+
+fn demand_signed_headers(headers: &HeaderMap, authorization: &Authorization<'_>) -> Result<(), Rejection> {
+    let signed = |name: &str| authorization.signed_headers.contains(&name);
+    let amazon = headers.keys().map(hyper::header::HeaderName::as_str).filter(|name| name.starts_with("x-amz-"));
+    for name in ["host", "x-amz-date"].into_iter().chain(amazon) {
+        if !signed(name) {
+            return Err(Rejection::Incomplete(format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.")));
+        }
+    }
+    Ok(())
+}
+
+fn demand_scope(authorization: &Authorization<'_>, host: &str, date: &str) -> Result<(), Rejection> {
+    let Authorization { region, service, terminator, .. } = authorization;
+    let region_fits = match Group::of_host(host) {
+        Some(group) => group.region() == *region,
+        None => Group::of_region(region).is_some(),
+    };
+    let problem = if !region_fits {
+        format!("Credential should be scoped to a valid region, not '{region}'. ")
+    } else if *service != SERVICE {
+        format!("Credential should be scoped to correct service: '{SERVICE}'. ")
+    } else if *terminator != TERMINATOR {
+        format!("Credential should be scoped with a valid terminator: '{TERMINATOR}', not '{terminator}'. ")
+    } else if date.get(..8) != Some(authorization.date) {
+        let (scope, day) = (authorization.date, date.get(..8).unwrap_or_default());
+        format!(
+            "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{scope}' != \
+             '{day}', from '{date}'."
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Rejection::Scope(problem))
+}
+
+fn signature(secret: &str, authorization: &Authorization<'_>, date: &str, canonical: &[u8]) -> String {
+    let Authorization { region, date: day, .. } = authorization;
+    let hash = HEXLOWER.encode(&Sha256::digest(canonical));
+    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{SERVICE}/{TERMINATOR}\n{hash}");
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in [*day, region, SERVICE, TERMINATOR] {
+        key = hmac(&key, part.as_bytes());
+    }
+    HEXLOWER.encode(&hmac(&key, to_sign.as_bytes()))
+}
+
+fn hmac(key: &[u8], message: &[u8]) -> Vec<u8> {
+    // HMAC takes a key of any length, so there is no failure to report; an empty tag would match no signature.
+    Hmac::<Sha256>::new_from_slice(key).map_or_else(
+        |_| Vec::new(),
+        |mut mac| {
+            mac.update(message);
+            mac.finalize().into_bytes().to_vec()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! A connection whose writes a fault can take over.
+//!
+//! Many faults are below HTTP: an answer cut short, a reset, a close without a word. The HTTP server would not send such
+//! things, so it is not asked to. The handler leaves a [`Script`] on the connection's [`Switch`]; at the server's next
+//! write, the script's bytes go out in place of the server's, and then the connection ends the way the script says.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum End {
+    /// In order: FIN.
+    Close,
+    /// In disorder: RST.
+    Reset,
+}
+
+/// The last words of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Script {
+    /// Sent as they are, head and all; may be empty.
+    pub(super) bytes: Vec<u8>,
+    pub(super) end: End,
+}
+
+/// Where a handler leaves a script for its connection.
+#[derive(Debug, Default)]
+pub(super) struct Switch {
+    script: Mutex<Option<Script>>,
+}
+
+impl Switch {
+    pub(super) fn set(&self, script: Script) {
+        *self.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(script);
+    }
+
+    fn take(&self) -> Option<Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// A TCP stream with a switch.
+pub(super) struct Socket {
+    stream: TcpStream,
+    switch: Arc<Switch>,
+    /// The script that has taken over, and how much of it is sent.
+    speaking: Option<(Script, usize)>,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, switch: Arc<Switch>) -> Self {
+        Self { stream, switch, speaking: None }
+    }
+
+    /// Says the last words. Always ends in an error, which makes the server let go of the connection.
+    fn speak(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        let Some((script, sent)) = &mut self.speaking else {
+            return Poll::Ready(io::ErrorKind::ConnectionAborted.into());
+        };
+        while let Some(rest) = script.bytes.get(*sent..).filter(|rest| !rest.is_empty()) {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, rest)) {
+                Ok(0) => return Poll::Ready(io::ErrorKind::WriteZero.into()),
+                Ok(count) => *sent = sent.saturating_add(count),
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+        let ended = match script.end {
+            End::Close => ready!(Pin::new(&mut self.stream).poll_shutdown(context)),
+            // With no time to linger, dropping the socket sends RST in place of FIN.
+            End::Reset => self.stream.set_zero_linger(),
+        };
+        Poll::Ready(ended.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(script) = self.switch.take() {
+            self.speaking = Some((script, 0));
+        }
+        if self.speaking.is_some() {
+            return self.speak(context).map(Err);
+        }
+        Pin::new(&mut self.stream).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

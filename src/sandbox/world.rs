@@ -1,0 +1,41 @@
+//! Everything that the gateway and the control share.
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Account;
+use super::book::Book;
+use super::chance::Chance;
+use super::clock::Clock;
+use super::fault::FaultBoard;
+use super::record::Record;
+use super::throttle::Throttle;
+
+/// The sandbox's whole state.
+pub(super) struct World {
+    pub(super) accounts: Vec<Account>,
+    pub(super) clock: Clock,
+    pub(super) chance: Chance,
+    pub(super) book: Book,
+    pub(super) throttle: Throttle,
+    pub(super) faults: FaultBoard,
+    pub(super) record: Record,
+    /// Set when the sandbox stops: whoever waits, stops waiting.
+    pub(super) stopping: CancellationToken,
+    /// Set a little later: connections that are still open are let go.
+    pub(super) leaving: CancellationToken,
+    pub(super) tasks: TaskTracker,
+}
+
+impl World {
+    /// The account that an access key belongs to.
+    pub(super) fn account_of_key(&self, key_id: &str) -> Option<&Account> {
+        self.accounts.iter().find(|account| account.keys.iter().any(|key| key.id == key_id))
+    }
+
+    /// The secret of an access key.
+    pub(super) fn secret_of_key(&self, key_id: &str) -> Option<&str> {
+        let mut keys = self.accounts.iter().flat_map(|account| &account.keys);
+        keys.find(|key| key.id == key_id).map(|key| key.secret.as_str())
+    }
+}

@@ -1,0 +1,11 @@
+//! The sandbox over real sockets, with a client and a signer written for this test alone.
+
+mod bench;
+mod book;
+mod control;
+mod faults;
+mod limits;
+mod mocks;
+mod signature;
+mod signer;
+mod validation;

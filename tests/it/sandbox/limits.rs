@@ -1,0 +1,86 @@
+//! The rate limit, and where the sandbox refuses to start.
+
+use std::time::Duration;
+
+use noshi::sandbox::{Options, Sandbox, StartError};
+
+use super::bench::{Bench, KEY_ID, account};
+
+#[tokio::test]
+async fn the_eleventh_request_in_a_second_is_throttled_and_does_nothing() {
+    let bench = Bench::with(Bench::options()).await;
+    for index in 0..10 {
+        assert_eq!(bench.create(&format!("Awssb{index}"), "1").await.status, Some(200));
+    }
+    let seen = bench.create("AwssbLate", "1").await;
+    assert_eq!((seen.status, seen.text()), (Some(429), "{\"message\":\"Rate exceeded\"}\n"));
+    assert_eq!(seen.header("x-amzn-errortype"), Some("ThrottlingException"));
+    assert_eq!(bench.control.book().len(), 10);
+    bench.control.set_throttle(false);
+    assert_eq!(bench.create("AwssbLate", "1").await.status, Some(200));
+}
+
+#[tokio::test]
+async fn the_balance_is_shown_once_a_second() {
+    let bench = Bench::with(Bench::options()).await;
+    assert_eq!(bench.funds().await.status, Some(200));
+    assert_eq!(bench.funds().await.status, Some(429));
+    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    assert_eq!(bench.funds().await.status, Some(200));
+}
+
+#[tokio::test]
+async fn a_request_with_a_bad_signature_uses_up_nobodys_rate() {
+    let bench = Bench::with(Bench::options()).await;
+    for _ in 0..15 {
+        let mut call = bench.call("CreateGiftCard", "{}");
+        call.secret = "SECRET".to_owned();
+        assert_eq!(bench.send(&call).await.status, Some(403));
+    }
+    assert_eq!(bench.create("AwssbA", "1").await.status, Some(200));
+}
+
+#[tokio::test]
+async fn an_address_that_others_could_reach_is_refused() {
+    let everywhere = "0.0.0.0:0".parse().unwrap();
+    let gateway = Options { listen: everywhere, ..Bench::options() };
+    let control = Options { control_listen: everywhere, ..Bench::options() };
+    for options in [gateway, control] {
+        let error = Sandbox::start(options).await.unwrap_err();
+        assert_eq!(error.to_string(), "the sandbox listens on loopback only, not on 0.0.0.0:0");
+    }
+}
+
+#[tokio::test]
+async fn accounts_that_make_no_sense_are_refused() {
+    let good = account("Awssb", KEY_ID, None, 1);
+    let mut keyless = good.clone();
+    keyless.keys.clear();
+    for accounts in [
+        vec![],
+        vec![keyless],
+        vec![good.clone(), account("Awssb", "AKID2", None, 1)],
+        vec![good, account("Other", KEY_ID, None, 1)],
+        vec![account("Awssb", KEY_ID, None, -1)],
+        vec![account("Awssb", KEY_ID, Some("XXX"), 1)],
+    ] {
+        let started = Sandbox::start(Options::on_any_port(accounts)).await;
+        assert!(matches!(started, Err(StartError::Accounts(_))), "{started:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_debug_text_holds_a_secret() {
+    let options = Bench::options();
+    assert!(!format!("{options:?}").contains(super::bench::SECRET));
+}
+
+#[tokio::test]
+async fn a_stop_frees_both_ports_at_once() {
+    let bench = Bench::start().await;
+    let (listen, control_listen) = (bench.sandbox.gateway_addr(), bench.sandbox.control_addr());
+    bench.create("AwssbA", "1").await;
+    bench.sandbox.stop().await;
+    let again = Bench::with(Options { listen, control_listen, ..Bench::options() }).await;
+    assert_eq!(again.create("AwssbA", "1").await.status, Some(200));
+}
