@@ -1,4 +1,14 @@
-//! The tests that need the world outside: sockets.
-#![expect(clippy::unwrap_used, reason = "a helper of a test fails the test")]
+//! One integration binary: everything here talks over real sockets to real databases and a real (sandbox) gateway.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a helper of a test fails the test"
+)]
 
 mod amazon_client;
+mod sandbox;
+mod slice;
+mod support;

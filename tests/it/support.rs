@@ -1,0 +1,336 @@
+//! A whole Noshi in a test: sandbox gateway, database, service, HTTP client. The clock is movable, nothing is mocked.
+
+pub(crate) mod database;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use noshi::{
+    ambient::Ambient,
+    bootstrap::{self, Service},
+    config::{Log, LogFormat, Settings},
+    http::api_key::mint,
+    kernel::{ClientId, Scope, Scopes},
+    sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
+    store::keys::{self, ApiKey},
+};
+use serde_json::{Value, json};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+pub(crate) use database::{Backend, Database};
+
+/// The partner account of every test.
+pub(crate) const PARTNER: &str = "Awssb";
+/// Its credentials. The secret is a canary: it must turn up nowhere.
+pub(crate) const ACCESS_KEY_ID: &str = "AKIDCANARY0000000001";
+pub(crate) const SECRET_ACCESS_KEY: &str = "canary+secret/access+key/0123456789abcdef";
+
+/// Runs a test once on SQLite and once on PostgreSQL.
+macro_rules! on_each_backend {
+    ($($(#[$doc:meta])* async fn $name:ident($backend:ident: Backend) $body:block)+) => {
+        $(
+            mod $name {
+                use super::*;
+                $(#[$doc])*
+                async fn run($backend: Backend) $body
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn sqlite() { run(Backend::Sqlite).await }
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn postgres() { run(Backend::Postgres).await }
+            }
+        )+
+    };
+}
+pub(crate) use on_each_backend;
+
+/// How a test's service differs from the usual.
+#[derive(Clone)]
+pub(crate) struct Shape {
+    pub(crate) marketplace: &'static str,
+    pub(crate) funds: i64,
+    /// More settings, as environment variables.
+    pub(crate) settings: Vec<(&'static str, String)>,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { marketplace: "US", funds: 100_000, settings: Vec::new() }
+    }
+}
+
+impl Shape {
+    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.settings.push((name, value.to_string()));
+        self
+    }
+}
+
+/// The service under test and everything around it.
+pub(crate) struct App {
+    pub(crate) control: Control,
+    pub(crate) ambient: Ambient,
+    pub(crate) http: reqwest::Client,
+    pub(crate) base: String,
+    pub(crate) admin: String,
+    /// The text of a key that may do everything.
+    pub(crate) key: String,
+    pub(crate) database: Database,
+    pub(crate) client: ClientId,
+    sandbox: Sandbox,
+    settings: Settings,
+    moved: i64,
+    running: Option<(oneshot::Sender<()>, JoinHandle<bool>)>,
+}
+
+impl App {
+    pub(crate) async fn spawn(backend: Backend) -> Self {
+        Self::shaped(backend, Shape::default()).await
+    }
+
+    pub(crate) async fn shaped(backend: Backend, shape: Shape) -> Self {
+        show_log();
+        let database = Database::fresh(backend).await;
+        let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
+        let account =
+            Account { partner_id: PARTNER.to_owned(), keys: vec![key], currency: None, funds: shape.funds.into() };
+        let mut options = Options::on_any_port(vec![account]);
+        options.throttle = false;
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let settings = settings(&shape, &database, &sandbox.gateway_addr().to_string());
+        let ambient = Ambient::movable(seed());
+        let mut app = Self {
+            control: sandbox.control(),
+            ambient,
+            http: http_client(),
+            base: String::new(),
+            admin: String::new(),
+            key: String::new(),
+            database,
+            client: ClientId::new(uuid::Uuid::nil()),
+            sandbox,
+            settings,
+            moved: 0,
+            running: None,
+        };
+        app.start().await;
+        (app.client, app.key) = app.mint_key("tests", Scopes::new(Scope::ALL)).await;
+        app
+    }
+
+    /// Starts the service on the same database; a stopped one is started again.
+    pub(crate) async fn start(&mut self) {
+        let service = bootstrap::start(&self.settings, self.ambient.clone()).await.unwrap();
+        self.base = format!("http://{}", service.api_address());
+        self.admin = format!("http://{}", service.admin_address());
+        self.running = Some(run(service));
+    }
+
+    /// Stops the service as SIGTERM does; says whether everything ended in time.
+    pub(crate) async fn stop(&mut self) -> bool {
+        let Some((stop, ended)) = self.running.take() else { return true };
+        stop.send(()).unwrap_or_else(|()| panic!("the service ended by itself"));
+        ended.await.unwrap()
+    }
+
+    /// A new key of a client of this name.
+    pub(crate) async fn mint_key(&self, client: &str, scopes: Scopes) -> (ClientId, String) {
+        let store = bootstrap::open_store(&self.settings.store, false).await.unwrap();
+        let now = self.ambient.now();
+        let minted = mint(&self.ambient).unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let new_id = ClientId::new(self.ambient.row_id(now).unwrap());
+        let client = keys::client(&mut tx, client, new_id, now).await.unwrap();
+        let key = ApiKey {
+            id: minted.id,
+            client,
+            client_name: String::new(),
+            name: "test".to_owned(),
+            secret_sha256: minted.secret_sha256,
+            scopes,
+            created_at: now,
+            expires_at: None,
+            revoked_at: None,
+        };
+        keys::insert(&mut tx, &key).await.unwrap();
+        tx.commit(()).await.unwrap();
+        store.close().await;
+        (client, minted.text.to_string())
+    }
+
+    /// Moves every clock: ours, the sandbox's, and the one that signatures are checked against.
+    pub(crate) fn advance(&mut self, seconds: i64) {
+        self.moved += seconds;
+        self.ambient.advance(TimeDelta::seconds(seconds));
+        self.control.advance_clock(seconds).unwrap();
+        self.control.set_signature_skew(self.moved).unwrap();
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> reqwest::RequestBuilder {
+        let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+        self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.key)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        Answer::of(self.request("GET", path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        Answer::of(with_json(self.request("POST", path), &body)).await
+    }
+
+    /// Asks for a gift code under this idempotency key.
+    pub(crate) async fn issue(&self, key: &str, amount: &str) -> Answer {
+        self.issue_body(key, order(amount)).await
+    }
+
+    pub(crate) async fn issue_body(&self, key: &str, body: Value) -> Answer {
+        let request = self.request("POST", "/v1/rewards").header("Idempotency-Key", key);
+        Answer::of(with_json(request, &body)).await
+    }
+
+    pub(crate) async fn cancel(&self, id: &str) -> Answer {
+        self.post(&format!("/v1/rewards/{id}/cancel"), json!({"reason": "test"})).await
+    }
+
+    pub(crate) async fn reveal(&self, id: &str) -> Answer {
+        self.post(&format!("/v1/rewards/{id}/reveal"), json!({"reason": "test"})).await
+    }
+
+    /// Waits until a reward has this status; fails after 30 s.
+    pub(crate) async fn until(&self, id: &str, status: &str) -> Value {
+        let mut last = Value::Null;
+        for _ in 0..1200 {
+            last = self.get(&format!("/v1/rewards/{id}")).await.json;
+            if last["status"] == status {
+                return last;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the reward did not become {status}: {last}");
+    }
+
+    /// The metrics page.
+    pub(crate) async fn metrics(&self) -> String {
+        Answer::of(self.http.get(format!("{}/metrics", self.admin))).await.text
+    }
+
+    /// The live cards in the sandbox's book.
+    pub(crate) fn live_cards(&self) -> Vec<Card> {
+        self.control.book().into_iter().filter(|card| card.state == CardState::Live).collect()
+    }
+
+    /// Requests that the gateway received for this operation.
+    pub(crate) fn received(&self, operation: &str) -> Vec<Received> {
+        let of = |received: &Received| format!("{:?}", received.operation).contains(operation);
+        self.control.requests().into_iter().filter(of).collect()
+    }
+
+    /// Everything else stops too. Tests that do not call it leave that to the process's end.
+    pub(crate) async fn end(mut self) {
+        assert!(self.stop().await, "something was still running");
+        self.sandbox.stop().await;
+        self.database.remove().await;
+    }
+}
+
+/// The usual order.
+pub(crate) fn order(amount: &str) -> Value {
+    let currency = if amount.contains('.') { "USD" } else { "JPY" };
+    json!({"kind": "gift_code", "value": {"amount": amount, "currency_code": currency}})
+}
+
+/// Puts a JSON body on a request.
+pub(crate) fn with_json(request: reqwest::RequestBuilder, body: &Value) -> reqwest::RequestBuilder {
+    request.header("Content-Type", "application/json").body(body.to_string())
+}
+
+/// An HTTP answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
+    pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
+        let answer = request.send().await.unwrap();
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        let text = answer.text().await.unwrap();
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Self { status, headers, text, json }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        self.json["id"].as_str().unwrap_or_else(|| panic!("no id in {}", self.text))
+    }
+
+    pub(crate) fn code(&self) -> &str {
+        self.json["claim_code"].as_str().unwrap_or_else(|| panic!("no claim code in {}", self.text))
+    }
+
+    /// Fails unless it is this problem, in the shape of every problem.
+    pub(crate) fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status, self.json["code"].as_str()), (status, Some(code)), "{}", self.text);
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.json["status"], status);
+        assert_eq!(self.json["request_id"], self.header("x-request-id"));
+        for member in ["type", "title", "instance", "retryable", "money_moved"] {
+            assert!(!self.json[member].is_null(), "{member} is missing in {}", self.text);
+        }
+    }
+}
+
+fn run(service: Service) -> (oneshot::Sender<()>, JoinHandle<bool>) {
+    let (stop, stopped) = oneshot::channel();
+    #[expect(clippy::disallowed_methods, reason = "the test is this task's owner")]
+    let ended = tokio::spawn(service.run_until(async move { drop(stopped.await) }));
+    (stop, ended)
+}
+
+fn settings(shape: &Shape, database: &Database, gateway: &str) -> Settings {
+    let mut environment: Vec<(String, String)> = [
+        ("NOSHI__SERVER__LISTEN", "127.0.0.1:0"),
+        ("NOSHI__SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
+        ("NOSHI__STORE__URL", database.url()),
+        ("NOSHI__STORE__MIGRATE_ON_START", "true"),
+        ("NOSHI__REWARDS__RECOVERY_POLL_MILLISECONDS", "100"),
+        ("NOSHI__ACCOUNTS__MAIN__PARTNER_ID", PARTNER),
+        ("NOSHI__ACCOUNTS__MAIN__MARKETPLACE", shape.marketplace),
+        ("NOSHI__ACCOUNTS__MAIN__ENVIRONMENT", "sandbox"),
+        ("NOSHI__ACCOUNTS__MAIN__SANDBOX_GATEWAY", gateway),
+        ("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("NOSHI__ACCOUNTS__MAIN__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec();
+    environment.extend(shape.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    Settings::load(None, environment).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
+fn http_client() -> reqwest::Client {
+    noshi::amazon::install_tls_provider();
+    reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
+}
+
+/// With TEST_LOG set, the service's log goes to standard error.
+#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
+fn show_log() {
+    if let Ok(filter) = std::env::var("TEST_LOG") {
+        drop(noshi::telemetry::init(&Log { format: LogFormat::Human, filter }));
+    }
+}
+
+/// Different for every service of a run, so that a restarted one makes other ids than the one before.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    Ambient::system().fill_random(&mut bytes).unwrap();
+    u64::from_le_bytes(bytes)
+}

@@ -1,0 +1,99 @@
+//! A database of its own for each test: a new SQLite file, or a new database in the PostgreSQL cluster of `tests/run`.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use noshi::ambient::Ambient;
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+/// Where `tests/run` says its cluster is.
+const URL_VARIABLE: &str = "NOSHI_TEST_POSTGRES_URL";
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A fresh database.
+pub(crate) struct Database {
+    url: String,
+    name: String,
+    pub(crate) backend: Backend,
+    pub(crate) folder: TempDir,
+}
+
+impl Database {
+    pub(crate) async fn fresh(backend: Backend) -> Self {
+        let folder = TempDir::new().unwrap();
+        let name = unique_name();
+        let url = match backend {
+            Backend::Sqlite => format!("sqlite://{}", folder.path().join("noshi.db").display()),
+            Backend::Postgres => {
+                let mut server = server().await;
+                server.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+                let (base, _database) =
+                    server_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+                format!("{base}/{name}")
+            }
+        };
+        Self { url, name, backend, folder }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A connection for looking at what is stored, past all our code.
+    pub(crate) async fn postgres(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
+    /// A connection for looking at what is stored, past all our code.
+    pub(crate) async fn sqlite(&self) -> SqliteConnection {
+        SqliteConnection::connect(&self.url).await.unwrap()
+    }
+
+    /// Runs statements past all our code.
+    pub(crate) async fn execute(&self, text: &str) -> Result<u64, sqlx::Error> {
+        let text = sqlx::AssertSqlSafe(text.to_owned());
+        match self.backend {
+            Backend::Sqlite => self.sqlite().await.execute(text).await.map(|done| done.rows_affected()),
+            Backend::Postgres => self.postgres().await.execute(text).await.map(|done| done.rows_affected()),
+        }
+    }
+
+    /// A number that a statement answers, past all our code.
+    #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
+    pub(crate) async fn number(&self, text: &str) -> i64 {
+        let text = sqlx::AssertSqlSafe(text.to_owned());
+        match self.backend {
+            Backend::Sqlite => sqlx::query_scalar(text).fetch_one(&mut self.sqlite().await).await.unwrap(),
+            Backend::Postgres => sqlx::query_scalar(text).fetch_one(&mut self.postgres().await).await.unwrap(),
+        }
+    }
+
+    pub(crate) async fn remove(self) {
+        if self.backend == Backend::Postgres {
+            let text = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
+            server().await.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+        }
+    }
+}
+
+async fn server() -> PgConnection {
+    PgConnection::connect(&server_url()).await.unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests/run tells the cluster by a variable")]
+fn server_url() -> String {
+    std::env::var(URL_VARIABLE)
+        .unwrap_or_else(|_unset| panic!("these tests need PostgreSQL: use tests/run, or set {URL_VARIABLE}"))
+}
+
+fn unique_name() -> String {
+    let token = Ambient::system().token().unwrap().simple().to_string();
+    format!("noshi_{}_{token}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
