@@ -26,7 +26,7 @@ enum Clock {
 
 enum Random {
     System,
-    Seeded(Mutex<StdRng>),
+    Seeded(Box<Mutex<StdRng>>),
 }
 
 /// The operating system gave no random bytes.
@@ -47,7 +47,7 @@ impl Ambient {
     pub fn movable(seed: u64) -> Self {
         Self {
             clock: Arc::new(Clock::Offset(Mutex::new(TimeDelta::zero()))),
-            random: Arc::new(Random::Seeded(Mutex::new(StdRng::seed_from_u64(seed)))),
+            random: Arc::new(Random::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed))))),
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! The rooms, from the top down; each imports only from rooms below it, and a test keeps it so.
 
+pub mod cli;
+
 pub mod bootstrap;
 pub mod server;
 pub mod worker;

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::kernel::{Doubt, FrontDoor, Money, NotSent};
@@ -32,7 +32,7 @@ pub struct Metrics {
     upstream_requests: IntCounterVec,
     upstream_duration: HistogramVec,
     rewards: IntCounterVec,
-    reward_value: prometheus::CounterVec,
+    reward_value: CounterVec,
     rewards_in_state: IntGaugeVec,
     oldest_unresolved: GaugeVec,
     resolutions: IntCounterVec,
@@ -76,6 +76,16 @@ const OPEN_STATES: [&str; 5] = ["pending", "issuing", "unresolved", "canceling",
 const FINAL_STATES: [&str; 4] = ["issued", "failed", "canceled", "needs_attention"];
 const RESOLUTIONS: [&str; 4] = ["kept", "canceled", "not_created", "needs_attention"];
 
+const BY_STATUS: [&str; 3] = ["account", "currency", "status"];
+
+fn counters((name, help): (&str, &str), labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(opts(name, help), labels)
+}
+
+fn gauges((name, help): (&str, &str), labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+    GaugeVec::new(opts(name, help), labels)
+}
+
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("noshi")
 }
@@ -86,8 +96,8 @@ impl Metrics {
     /// # Errors
     /// Never in practice: the names are constants, and the registry is new.
     pub fn new<'a>(accounts: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
         let metrics = Self {
+            registry: Registry::new(),
             http: HistogramVec::new(
                 HistogramOpts::new(
                     "http_server_request_duration_seconds",
@@ -96,64 +106,57 @@ impl Metrics {
                 .buckets(REQUEST_BUCKETS.to_vec()),
                 &["method", "route", "status"],
             )?,
-            upstream_requests: IntCounterVec::new(
-                opts("upstream_requests_total", "Calls to Amazon."),
-                &["account", "operation", "outcome", "error_code"],
-            )?,
             upstream_duration: HistogramVec::new(
                 HistogramOpts::new("noshi_upstream_request_duration_seconds", "Calls to Amazon, connect to last byte.")
                     .buckets(UPSTREAM_BUCKETS.to_vec()),
                 &["operation"],
             )?,
-            rewards: IntCounterVec::new(
-                opts("rewards_total", "Rewards that reached a final state in this process."),
-                &["account", "currency", "status"],
+            upstream_requests: counters(
+                ("upstream_requests_total", "Calls to Amazon."),
+                &["account", "operation", "outcome", "error_code"],
             )?,
-            reward_value: prometheus::CounterVec::new(
+            rewards: counters(("rewards_total", "Rewards that reached a final state in this process."), &BY_STATUS)?,
+            reward_value: CounterVec::new(
                 opts("reward_value_total", "Value of those rewards, in major units."),
-                &["account", "currency", "status"],
+                &BY_STATUS,
             )?,
             rewards_in_state: IntGaugeVec::new(
                 opts("rewards_in_state", "Unfinished rewards of the whole service."),
                 &["account", "state"],
             )?,
-            oldest_unresolved: GaugeVec::new(
-                opts("oldest_unresolved_age_seconds", "Age of the oldest unproven outcome of the whole service."),
+            oldest_unresolved: gauges(
+                ("oldest_unresolved_age_seconds", "Age of the oldest unproven outcome of the whole service."),
                 &["account"],
             )?,
-            resolutions: IntCounterVec::new(opts("resolutions_total", "How unproven outcomes ended."), &["outcome"])?,
-            idempotent: IntCounterVec::new(
-                opts("idempotent_requests_total", "Requests by what their key named."),
-                &["result"],
-            )?,
-            available_funds: GaugeVec::new(
-                opts("available_funds", "What Amazon last said the account can spend, in major units."),
+            resolutions: counters(("resolutions_total", "How unproven outcomes ended."), &["outcome"])?,
+            idempotent: counters(("idempotent_requests_total", "Requests by what their key named."), &["result"])?,
+            available_funds: gauges(
+                ("available_funds", "What Amazon last said the account can spend, in major units."),
                 &["account", "currency"],
             )?,
-            available_funds_updated: GaugeVec::new(
-                opts(
+            available_funds_updated: gauges(
+                (
                     "available_funds_updated_timestamp_seconds",
-                    "When Amazon said so. Alert on its age: a stale balance looks healthy.",
+                    "When Amazon said so. A stale balance looks healthy: alert on its age.",
                 ),
                 &["account"],
             )?,
-            reserved_funds: GaugeVec::new(
-                opts("reserved_funds", "Value of rewards whose purchase is not proven yet, in major units."),
+            reserved_funds: gauges(
+                ("reserved_funds", "Value of rewards whose purchase is not proven yet, in major units."),
                 &["account", "currency"],
             )?,
-            clock_skew: GaugeVec::new(
-                opts("clock_skew_seconds", "Amazon's clock minus ours, from its Date header."),
+            clock_skew: gauges(
+                ("clock_skew_seconds", "Amazon's clock minus ours, from its Date header."),
                 &["account"],
             )?,
             lease_lost: IntCounter::with_opts(opts(
                 "lease_lost_total",
-                "Outcomes that came after another worker had taken over.",
+                "Outcomes that came after another worker took over.",
             ))?,
             recovery_heartbeat: Gauge::with_opts(opts(
                 "recovery_heartbeat_timestamp_seconds",
-                "When the recovery loop last looked for due rewards.",
+                "When due rewards were last looked for.",
             ))?,
-            registry,
         };
         metrics.register()?;
         metrics.prepare(accounts)?;

@@ -98,8 +98,14 @@ mod tests {
     #[test]
     fn what_is_not_a_key_is_refused_without_looking_it_up() {
         let key = mint(&Ambient::system()).unwrap().text;
-        for text in ["", "nsk_", &key.to_uppercase(), &key[1..], &format!("{}x", key.as_str()), &key.replace('_', "-")]
-        {
+        for text in [
+            "",
+            "nsk_",
+            &key.to_uppercase(),
+            key.strip_prefix('n').unwrap(),
+            &format!("{}x", key.as_str()),
+            &key.replace('_', "-"),
+        ] {
             assert!(Presented::parse(text).is_none(), "{text}");
         }
     }

@@ -133,7 +133,10 @@ pub struct Upstream {
 
 /// A refusal, as its caller sees it. Says nothing of our insides.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug, Clone)]
+struct Parts {
     code: Code,
     detail: Option<String>,
     money_moved: MoneyMoved,
@@ -171,8 +174,8 @@ struct Document<'a> {
 impl Problem {
     /// A problem of this cause, where no money has moved.
     #[must_use]
-    pub const fn new(code: Code) -> Self {
-        Self {
+    pub fn new(code: Code) -> Self {
+        Self(Box::new(Parts {
             code,
             detail: None,
             money_moved: MoneyMoved::No,
@@ -182,115 +185,112 @@ impl Problem {
             cancelable_until: None,
             allow: None,
             scope: None,
-        }
+        }))
     }
 
     /// Says more. Never put a value of the caller's or of Amazon's in.
     #[must_use]
     pub fn detail(mut self, text: impl Into<String>) -> Self {
-        self.detail = Some(text.into());
+        self.0.detail = Some(text.into());
         self
     }
 
     /// One part of the body is wrong.
     #[must_use]
     pub fn field(mut self, pointer: impl Into<String>, code: &'static str, detail: &'static str) -> Self {
-        self.errors.push(FieldError { pointer: pointer.into(), code, detail });
+        self.0.errors.push(FieldError { pointer: pointer.into(), code, detail });
         self
     }
 
     /// Whether money has moved.
     #[must_use]
-    pub const fn money(mut self, moved: MoneyMoved) -> Self {
-        self.money_moved = moved;
+    pub fn money(mut self, moved: MoneyMoved) -> Self {
+        self.0.money_moved = moved;
         self
     }
 
     /// What Amazon said.
     #[must_use]
     pub fn upstream(mut self, upstream: Upstream) -> Self {
-        self.upstream = Some(upstream);
+        self.0.upstream = Some(upstream);
         self
     }
 
     /// Which reward it is about.
     #[must_use]
-    pub const fn reward(mut self, id: RewardId) -> Self {
-        self.reward_id = Some(id);
+    pub fn reward(mut self, id: RewardId) -> Self {
+        self.0.reward_id = Some(id);
         self
     }
 
     /// When the window closed.
     #[must_use]
-    pub const fn cancelable_until(mut self, until: Option<DateTime<Utc>>) -> Self {
-        self.cancelable_until = until;
+    pub fn cancelable_until(mut self, until: Option<DateTime<Utc>>) -> Self {
+        self.0.cancelable_until = until;
         self
     }
 
     /// Which methods the resource knows.
     #[must_use]
-    pub const fn allow(mut self, methods: &'static str) -> Self {
-        self.allow = Some(methods);
+    pub fn allow(mut self, methods: &'static str) -> Self {
+        self.0.allow = Some(methods);
         self
     }
 
     /// Which scope is lacking.
     #[must_use]
-    pub const fn scope(mut self, scope: Scope) -> Self {
-        self.scope = Some(scope);
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.0.scope = Some(scope);
         self
     }
 
     /// The cause.
     #[must_use]
-    pub const fn code(&self) -> Code {
-        self.code
+    pub fn code(&self) -> Code {
+        self.0.code
     }
 
     /// The type's URI: the registered one where there is one, else ours.
     fn kind(&self) -> String {
-        match self.code {
-            Code::QuotaExceeded => "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned(),
-            other => format!("urn:noshi:problem:{}", other.as_str()),
+        if self.0.code == Code::QuotaExceeded {
+            return "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned();
         }
+        format!("urn:noshi:problem:{}", self.0.code.as_str())
     }
 
     /// The answer to the request of this id.
     #[must_use]
     pub fn respond(&self, request_id: &str) -> HttpResponse {
-        let status = StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = HttpResponse::build(status);
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
-        if let Some(methods) = self.allow {
+        if let Some(methods) = self.0.allow {
             answer.insert_header((header::ALLOW, methods));
         }
-        match (self.code, self.scope) {
-            (Code::Unauthorized, _) => {
-                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"noshi\", error=\"invalid_token\""));
-            }
-            (Code::InsufficientScope, Some(scope)) => {
-                let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
-                answer.insert_header((header::WWW_AUTHENTICATE, challenge));
-            }
-            _ => {}
+        if self.0.code == Code::Unauthorized {
+            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"noshi\", error=\"invalid_token\""));
+        }
+        if let Some(scope) = self.0.scope {
+            let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
+            answer.insert_header((header::WWW_AUTHENTICATE, challenge));
         }
         if matches!(status.as_u16(), 429 | 503) {
             answer.insert_header((header::RETRY_AFTER, "1"));
         }
         answer.json(Document {
             kind: self.kind(),
-            title: self.code.title(),
-            status: self.code.status(),
-            detail: self.detail.as_deref(),
+            title: self.0.code.title(),
+            status: self.0.code.status(),
+            detail: self.0.detail.as_deref(),
             instance: format!("urn:noshi:request:{request_id}"),
-            code: self.code.as_str(),
-            retryable: self.code.retryable(),
-            money_moved: self.money_moved,
+            code: self.0.code.as_str(),
+            retryable: self.0.code.retryable(),
+            money_moved: self.0.money_moved,
             request_id,
-            errors: &self.errors,
-            upstream: self.upstream.as_ref(),
-            reward_id: self.reward_id.map(|id| id.to_string()),
-            cancelable_until: self.cancelable_until.map(timestamp),
+            errors: &self.0.errors,
+            upstream: self.0.upstream.as_ref(),
+            reward_id: self.0.reward_id.map(|id| id.to_string()),
+            cancelable_until: self.0.cancelable_until.map(timestamp),
         })
     }
 }
@@ -303,14 +303,14 @@ pub fn timestamp(at: DateTime<Utc>) -> String {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.code.as_str())
+        f.write_str(self.0.code.as_str())
     }
 }
 
 /// `observe` renders it again with the request's id; this is for what never gets there.
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     fn error_response(&self) -> HttpResponse {

@@ -1,0 +1,151 @@
+//! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
+
+mod demo;
+mod keys;
+mod sandbox;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    ambient::Ambient,
+    bootstrap,
+    config::{ConfigError, Settings, process_environment},
+    kernel::Chain,
+    store::{StoreError, migrate::migrate},
+    telemetry,
+};
+
+/// Settings that are read when they are there and nobody names others.
+const DEFAULT_CONFIG: &str = "noshi.toml";
+
+/// Issues Amazon gift codes: never twice, never lost, never leaked.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    /// The settings' file; `noshi.toml` in this folder when it exists. Environment variables win over it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the API until SIGTERM or Ctrl-C, then drain.
+    Serve,
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Check the settings and show what is in force, secrets masked.
+    Check,
+    /// Create, list and revoke API keys.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Run an Amazon Incentives gateway on loopback, for trials and tests.
+    Sandbox(sandbox::Arguments),
+    /// Issue a sandbox reward end to end, show every step, and keep serving.
+    Demo(demo::Arguments),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Settings(#[from] ConfigError),
+    #[error(transparent)]
+    Start(#[from] bootstrap::StartError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Telemetry(#[from] telemetry::TelemetryError),
+    #[error(transparent)]
+    Sandbox(#[from] crate::sandbox::StartError),
+    #[error(transparent)]
+    Keys(#[from] keys::KeysError),
+    #[error(transparent)]
+    Demo(#[from] demo::DemoError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl Failure {
+    const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Settings(_) => 2,
+            Self::Start(_)
+            | Self::Store(_)
+            | Self::Telemetry(_)
+            | Self::Sandbox(_)
+            | Self::Keys(_)
+            | Self::Demo(_)
+            | Self::Io(_) => 1,
+        }
+    }
+}
+
+/// Runs the program on the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ran = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    ran.unwrap_or_else(|failure| {
+        // Nobody is left to tell when standard error is gone.
+        drop(writeln!(io::stderr(), "noshi: {}", Chain(&failure)));
+        ExitCode::from(failure.exit_code())
+    })
+}
+
+async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Serve => serve(&load(cli.config.as_deref())?).await,
+        Command::Migrate => {
+            let store = bootstrap::open_store(&load(cli.config.as_deref())?.store, false).await?;
+            migrate(&store).await?;
+            store.close().await;
+            say("the database is up to date")
+        }
+        Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
+        Command::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
+        Command::Sandbox(arguments) => sandbox::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+    }
+}
+
+fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
+    let default = Path::new(DEFAULT_CONFIG);
+    let path = path.or_else(|| default.exists().then_some(default));
+    Settings::load(path, process_environment()?)
+}
+
+async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
+    telemetry::init(&settings.log)?;
+    let service = bootstrap::start(settings, Ambient::system()).await?;
+    let ended = service.run_until(stop_signal()?).await;
+    Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Resolves at SIGTERM or Ctrl-C. The handlers are in place when this returns.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _received = terminate.recv() => {}
+            _received = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Prints a line that the command was asked for.
+fn say(line: &str) -> Result<ExitCode, Failure> {
+    writeln!(io::stdout(), "{line}")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,136 @@
+//! `noshi demo`: a sandbox gateway, the service and a SQLite file in one process on loopback. Buys a gift code through
+//! the real path, shows every exchange, checks every step, and keeps serving.
+
+mod exchange;
+mod steps;
+
+use std::{
+    fs, io,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use super::{
+    Failure, keys,
+    sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
+    say, stop_signal,
+};
+use crate::{
+    ambient::Ambient,
+    bootstrap::{self, open_store},
+    config::Settings,
+    kernel::{Scope, Scopes},
+    sandbox::{AccessKey, Account, Options, Sandbox},
+    store::migrate::migrate,
+    telemetry,
+};
+
+/// What the demo's account can spend at first, in US dollars.
+const FUNDS: u32 = 1000;
+/// Where the API is served when nobody else is there.
+const PORT: u16 = 8080;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// End after the steps: 0 when every one held, 1 when not.
+    #[arg(long)]
+    once: bool,
+    /// The folder of the demo's database and of the sandbox's book.
+    #[arg(long, default_value = "noshi-demo", value_name = "FOLDER")]
+    dir: PathBuf,
+}
+
+/// A step that did not hold, or could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DemoError {
+    /// The answer was not the expected one.
+    #[error("this did not hold: {0}")]
+    Step(&'static str),
+    /// No answer.
+    #[error("the service did not answer")]
+    Http(#[source] hyper::Error),
+    /// No connection.
+    #[error("the demo's own files or sockets")]
+    Io(#[from] io::Error),
+    /// The key.
+    #[error("the demo's API key")]
+    Key(#[from] keys::KeysError),
+}
+
+pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    let stop = stop_signal()?;
+    private_folder(&arguments.dir)?;
+    let sandbox = start_sandbox(&arguments.dir).await?;
+    let settings = settings(&arguments.dir, sandbox.gateway_addr())?;
+    telemetry::init(&settings.log)?;
+    let ambient = Ambient::system();
+    let key = make_key(&settings, &ambient).await?;
+    let service = bootstrap::start(&settings, ambient.clone()).await?;
+    say(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
+    say(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
+    say(&format!("  metrics  http://{}/metrics", service.admin_address()))?;
+    say(&format!("  gateway  http://{}   (our Amazon sandbox; no real money)", sandbox.gateway_addr()))?;
+    say(&format!("  its book http://{}/book", sandbox.control_addr()))?;
+    let demo =
+        steps::Demo { address: service.api_address(), key, control: sandbox.control(), ambient, folder: arguments.dir };
+    let held = demo.run().await;
+    let once = arguments.once || held.is_err();
+    let ended = service
+        .run_until(async {
+            if !once {
+                stop.await;
+            }
+        })
+        .await;
+    sandbox.stop().await;
+    held?;
+    Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+async fn start_sandbox(folder: &Path) -> Result<Sandbox, Failure> {
+    let account = Account {
+        partner_id: PARTNER_ID.to_owned(),
+        keys: vec![AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() }],
+        currency: Some("USD".to_owned()),
+        funds: FUNDS.into(),
+    };
+    let options = Options { book_file: Some(folder.join("sandbox-book.jsonl")), ..Options::on_any_port(vec![account]) };
+    Ok(Sandbox::start(options).await?)
+}
+
+fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, Failure> {
+    // Whoever has the usual port keeps it, and any other serves a demo as well.
+    let free = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, PORT)).is_ok();
+    let port = if free { PORT } else { 0 };
+    let environment = [
+        ("NOSHI__SERVER__LISTEN", format!("127.0.0.1:{port}")),
+        ("NOSHI__SERVER__ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("NOSHI__STORE__URL", format!("sqlite://{}", folder.join("noshi.db").display())),
+        ("NOSHI__LOG__FILTER", "warn".to_owned()),
+        ("NOSHI__BALANCES__POLL_SECONDS", "2".to_owned()),
+        ("NOSHI__ACCOUNTS__DEMO__PARTNER_ID", PARTNER_ID.to_owned()),
+        ("NOSHI__ACCOUNTS__DEMO__MARKETPLACE", "US".to_owned()),
+        ("NOSHI__ACCOUNTS__DEMO__ENVIRONMENT", "sandbox".to_owned()),
+        ("NOSHI__ACCOUNTS__DEMO__SANDBOX_GATEWAY", gateway.to_string()),
+        ("NOSHI__ACCOUNTS__DEMO__ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
+        ("NOSHI__ACCOUNTS__DEMO__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
+    ];
+    Ok(Settings::load(None, environment.map(|(name, value)| (name.to_owned(), value)))?)
+}
+
+/// The client `demo` and a new key of it; as `noshi keys create` does.
+async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, Failure> {
+    let store = open_store(&settings.store, false).await?;
+    migrate(&store).await?;
+    let key = keys::create(&store, ambient, ("demo", "demo"), Scopes::new(Scope::ALL), Some(30)).await?;
+    store.close().await;
+    Ok(key)
+}

@@ -1,0 +1,196 @@
+//! What the demo does, and what must hold after each step.
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde_json::json;
+
+use super::{
+    DemoError, FUNDS,
+    exchange::{Ask, Told, exchange},
+};
+use crate::{
+    ambient::Ambient,
+    cli::{Failure, sandbox::PARTNER_ID},
+    http::problem::timestamp,
+    kernel::{Currency, Money},
+    sandbox::{Card, CardState, Control},
+};
+
+/// What the demo's two rewards cost.
+const KEPT: &str = "25.00";
+const CANCELED: &str = "10.00";
+
+/// The demo in progress.
+pub(super) struct Demo {
+    pub(super) address: SocketAddr,
+    pub(super) key: String,
+    pub(super) control: Control,
+    pub(super) ambient: Ambient,
+    pub(super) folder: PathBuf,
+}
+
+impl Demo {
+    /// Takes every step.
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        self.fund()?;
+        let before = self.show_balance("1. The balance, as Amazon last said it", None).await?;
+        let (id, code) = self.issue_one().await?;
+        self.read_one(&id, &code).await?;
+        self.cancel_another().await?;
+        let kept = Money::parse(KEPT, Currency::Usd).map_err(|_error| DemoError::Step("the demo's own amount"))?;
+        let expected = before.checked_sub(kept).ok_or(DemoError::Step("the balance covers the demo"))?;
+        self.show_balance("6. The balance after it: 25.00 less, and the canceled 10.00 came back", Some(expected))
+            .await?;
+        self.look_for(&code)?;
+        self.say_how_to_go_on(&id)
+    }
+
+    /// A demo that was started often is not to end for want of money.
+    fn fund(&self) -> Result<(), Failure> {
+        let low = |_error| DemoError::Step("the gateway knows the demo's account");
+        if self.control.funds(PARTNER_ID).map_err(low)? < 100.into() {
+            self.control.set_funds(PARTNER_ID, FUNDS.into()).map_err(low)?;
+        }
+        Ok(())
+    }
+
+    async fn issue_one(&self) -> Result<(String, String), Failure> {
+        let key = self.fresh_key()?;
+        self.head("2. Buy a gift code of 25.00 USD")?;
+        let body = json!({
+            "kind": "gift_code",
+            "value": { "amount": KEPT, "currency_code": "USD" },
+            "metadata": { "campaign": "demo" },
+        });
+        let told = self
+            .ask(Ask { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body.clone()) })
+            .await?;
+        let (id, code) = (text(&told, "/id")?, text(&told, "/claim_code")?);
+        check(told.status == 201 && told.text("/status") == Some("issued"), "the reward is issued")?;
+        check(
+            self.card(&told).is_some_and(|card| card.claim_code == code && card.state == CardState::Live),
+            "the gateway's book has one live card with this code",
+        )?;
+        self.head("3. The same request again, as after a lost answer: the same card, not another one")?;
+        let again = self
+            .ask(Ask { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body) })
+            .await?;
+        check(
+            again.status == 200 && text(&again, "/id")? == id && text(&again, "/claim_code")? == code,
+            "the same key gives the same card",
+        )?;
+        Ok((id, code))
+    }
+
+    async fn read_one(&self, id: &str, code: &str) -> Result<(), Failure> {
+        self.head("4. Read it: the code is stored nowhere, so it is not shown. Reveal it: Amazon is asked again")?;
+        let read = self
+            .ask(Ask { method: "GET", path: &format!("/v1/rewards/{id}"), idempotency_key: None, body: None })
+            .await?;
+        check(read.status == 200 && !read.json.to_string().contains(code), "a read does not show the code")?;
+        let path = format!("/v1/rewards/{id}/reveal");
+        let body = Some(json!({ "reason": "the customer lost the mail" }));
+        let revealed = self.ask(Ask { method: "POST", path: &path, idempotency_key: None, body }).await?;
+        check(revealed.status == 200 && text(&revealed, "/claim_code")? == code, "the code is the same")
+    }
+
+    async fn cancel_another(&self) -> Result<(), Failure> {
+        self.head("5. Buy a second one of 10.00 USD and cancel it, inside Amazon's 15 minutes")?;
+        let key = self.fresh_key()?;
+        let body = json!({ "kind": "gift_code", "value": { "amount": CANCELED, "currency_code": "USD" } });
+        let told = self
+            .ask(Ask { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body) })
+            .await?;
+        check(told.status == 201, "the second reward is issued")?;
+        let path = format!("/v1/rewards/{}/cancel", text(&told, "/id")?);
+        let body = Some(json!({ "reason": "ordered twice" }));
+        let canceled = self.ask(Ask { method: "POST", path: &path, idempotency_key: None, body }).await?;
+        check(canceled.status == 200 && canceled.text("/status") == Some("canceled"), "the second reward is canceled")?;
+        check(
+            self.card(&canceled).is_some_and(|card| card.state == CardState::Refunded),
+            "the gateway's book says refunded",
+        )
+    }
+
+    /// Shows the balance as it is read from now on; the expected one, where one is expected.
+    async fn show_balance(&self, title: &str, expected: Option<Money>) -> Result<Money, Failure> {
+        self.head(title)?;
+        let since = timestamp(self.ambient.now());
+        for _ in 0..100 {
+            let ask = Ask { method: "GET", path: "/v1/balances", idempotency_key: None, body: None };
+            let told = exchange(self.address, &self.key, ask).await?;
+            let amount = told.text("/data/0/available/amount");
+            let money = amount.and_then(|amount| Money::parse(amount, Currency::Usd).ok());
+            // What an earlier start of the demo has read is no answer; timestamps of one form compare as text.
+            let fresh = told.text("/data/0/as_of").is_some_and(|as_of| as_of >= since.as_str());
+            if let Some(money) = money.filter(|money| fresh && expected.is_none_or(|expected| expected == *money)) {
+                super::say(&told.shown)?;
+                return Ok(money);
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err(DemoError::Step("the balance is the expected one within 10 s").into())
+    }
+
+    /// Looks through every file of the service for the code, as a thief would.
+    fn look_for(&self, code: &str) -> Result<(), Failure> {
+        self.head("7. Where is the code now? In the gateway's own book, and in no file of the service")?;
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let bytes = fs::read(&path)?;
+            let found = bytes.windows(code.len()).any(|window| window == code.as_bytes());
+            super::say(&format!(
+                "  {name}: {} bytes, the code is {}",
+                bytes.len(),
+                if found { "there" } else { "not there" }
+            ))?;
+            check(found == name.starts_with("sandbox-book"), "only the sandbox's book holds the code")?;
+        }
+        super::say("").map(drop)
+    }
+
+    fn say_how_to_go_on(&self, id: &str) -> Result<(), Failure> {
+        let (base, key) = (format!("http://{}", self.address), &self.key);
+        super::say(&format!(
+            "Every step held. To go on by hand (the key is good for 30 days, for this demo only):\n\n\
+             export NOSHI={base} KEY={key}\n\
+             curl -s $NOSHI/v1/ping -H \"Authorization: Bearer $KEY\"\n\
+             curl -s $NOSHI/v1/rewards -H \"Authorization: Bearer $KEY\" -H \"Idempotency-Key: my-first-order\" \\\n  \
+             -H \"Content-Type: application/json\" -d '{{\"kind\":\"gift_code\",\"value\":{{\"amount\":\"5.00\",\"currency_code\":\"USD\"}}}}'\n\
+             curl -s $NOSHI/v1/rewards/{id}/events -H \"Authorization: Bearer $KEY\"\n\
+             curl -s $NOSHI/v1/balances -H \"Authorization: Bearer $KEY\"\n"
+        ))
+        .map(drop)
+    }
+
+    async fn ask(&self, ask: Ask<'_>) -> Result<Told, Failure> {
+        let told = exchange(self.address, &self.key, ask).await?;
+        super::say(&told.shown)?;
+        Ok(told)
+    }
+
+    fn head(&self, title: &str) -> Result<(), Failure> {
+        super::say(&format!("\n== {title}\n")).map(drop)
+    }
+
+    fn fresh_key(&self) -> Result<String, Failure> {
+        let token = self.ambient.token().map_err(|_error| DemoError::Step("there is randomness"))?;
+        Ok(format!("demo-{}", token.simple()))
+    }
+
+    /// The card that the gateway's book holds for a reward.
+    fn card(&self, told: &Told) -> Option<Card> {
+        let id = told.text("/creation_request_id")?.to_owned();
+        let mut cards = self.control.book().into_iter().filter(|card| card.creation_request_id == id);
+        cards.next().filter(|_card| cards.next().is_none())
+    }
+}
+
+fn text(told: &Told, pointer: &'static str) -> Result<String, Failure> {
+    Ok(told.text(pointer).map(str::to_owned).ok_or(DemoError::Step("the answer has every member"))?)
+}
+
+fn check(held: bool, what: &'static str) -> Result<(), Failure> {
+    if held { Ok(()) } else { Err(DemoError::Step(what).into()) }
+}

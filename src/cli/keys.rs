@@ -1,0 +1,125 @@
+//! `noshi keys`: the only way to a new API key. Its text is shown once and kept nowhere.
+
+use std::process::ExitCode;
+
+use chrono::{Days, SecondsFormat};
+use clap::Subcommand;
+
+use super::{Failure, say};
+use crate::{
+    ambient::{Ambient, NoRandomness},
+    bootstrap::open_store,
+    config::Settings,
+    http::api_key::mint,
+    kernel::{ApiKeyId, ClientId, Scope, Scopes, claim_code::looks_like_claim_code},
+    store::{
+        Store, StoreError,
+        keys::{self, ApiKey},
+    },
+};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a key and show it, this once.
+    Create {
+        /// Whose it is. Idempotency keys and rewards belong to the client, not to the key.
+        #[arg(long)]
+        client: String,
+        /// What it is for.
+        #[arg(long, default_value = "default")]
+        name: String,
+        /// What it may do, words with commas between; everything when left out.
+        #[arg(long)]
+        scopes: Option<Scopes>,
+        /// Refuse it after so many days.
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3650))]
+        expires_in_days: Option<u64>,
+    },
+    /// List all keys, without their secrets.
+    List,
+    /// Refuse a key from now on.
+    Revoke {
+        /// Its id, `key_…`.
+        id: ApiKeyId,
+    },
+}
+
+/// Why a key was not made or revoked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum KeysError {
+    #[error("names have 1 to 100 characters, none of them control characters")]
+    Name,
+    #[error("there is no active key of that id")]
+    Unknown,
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCode, Failure> {
+    let store = open_store(&settings.store, false).await?;
+    let ambient = Ambient::system();
+    let lines = match command {
+        Command::Create { client, name, scopes, expires_in_days } => {
+            let scopes = scopes.unwrap_or_else(|| Scopes::new(Scope::ALL));
+            vec![create(&store, &ambient, (&client, &name), scopes, expires_in_days).await?]
+        }
+        Command::List => keys::list(&store).await?.iter().map(line).collect(),
+        Command::Revoke { id } => vec![revoke(&store, &ambient, id).await?],
+    };
+    store.close().await;
+    say(&lines.join("\n"))
+}
+
+/// Makes a key for a client of this name and returns its text.
+pub(super) async fn create(
+    store: &Store,
+    ambient: &Ambient,
+    (client, name): (&str, &str),
+    scopes: Scopes,
+    expires_in_days: Option<u64>,
+) -> Result<String, KeysError> {
+    for text in [client, name] {
+        let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
+        if !good || looks_like_claim_code(text) {
+            return Err(KeysError::Name);
+        }
+    }
+    let now = ambient.now();
+    let minted = mint(ambient)?;
+    let mut tx = store.begin().await?;
+    let client = keys::client(&mut tx, client, ClientId::new(ambient.row_id(now)?), now).await?;
+    let key = ApiKey {
+        id: minted.id,
+        client,
+        client_name: String::new(),
+        name: name.to_owned(),
+        secret_sha256: minted.secret_sha256,
+        scopes,
+        created_at: now,
+        expires_at: expires_in_days.and_then(|days| now.checked_add_days(Days::new(days))),
+        revoked_at: None,
+    };
+    keys::insert(&mut tx, &key).await?;
+    tx.commit(()).await?;
+    Ok(minted.text.to_string())
+}
+
+async fn revoke(store: &Store, ambient: &Ambient, id: ApiKeyId) -> Result<String, KeysError> {
+    let mut tx = store.begin().await?;
+    let revoked = keys::revoke(&mut tx, id, ambient.now()).await?;
+    tx.commit(()).await?;
+    if revoked { Ok(format!("{id} is revoked")) } else { Err(KeysError::Unknown) }
+}
+
+fn line(key: &ApiKey) -> String {
+    let day = |at: chrono::DateTime<chrono::Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let state = match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("revoked {}", day(at)),
+        (None, Some(at)) => format!("until {}", day(at)),
+        (None, None) => "active".to_owned(),
+    };
+    let (id, client, name, scopes) = (key.id, &key.client_name, &key.name, &key.scopes);
+    format!("{id}  {client}  {name}  [{scopes}]  created {}  {state}", day(key.created_at))
+}
