@@ -9,6 +9,7 @@
 )]
 
 mod amazon_client;
+mod process;
 mod sandbox;
 mod slice;
 mod support;

@@ -77,6 +77,7 @@ pub(crate) struct App {
     pub(crate) database: Database,
     pub(crate) client: ClientId,
     sandbox: Sandbox,
+    environment: Vec<(String, String)>,
     settings: Settings,
     moved: i64,
     running: Option<(oneshot::Sender<()>, JoinHandle<bool>)>,
@@ -96,7 +97,8 @@ impl App {
         let mut options = Options::on_any_port(vec![account]);
         options.throttle = false;
         let sandbox = Sandbox::start(options).await.unwrap();
-        let settings = settings(&shape, &database, &sandbox.gateway_addr().to_string());
+        let environment = environment(&shape, &database, &sandbox.gateway_addr().to_string());
+        let settings = Settings::load(None, environment.clone()).unwrap();
         let ambient = Ambient::movable(seed());
         let mut app = Self {
             control: sandbox.control(),
@@ -108,6 +110,7 @@ impl App {
             database,
             client: ClientId::new(uuid::Uuid::nil()),
             sandbox,
+            environment,
             settings,
             moved: 0,
             running: None,
@@ -176,6 +179,17 @@ impl App {
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
         Answer::of(with_json(self.request("POST", path), &body)).await
+    }
+
+    /// The settings as a process takes them.
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Asks for a gift code of a service that may die meanwhile; `None` when it did.
+    pub(crate) async fn try_issue(&self, key: &str, amount: &str) -> Option<Answer> {
+        let request = self.request("POST", "/v1/rewards").header("Idempotency-Key", key);
+        Answer::try_of(with_json(request, &order(amount))).await
     }
 
     /// Asks for a gift code under this idempotency key.
@@ -254,13 +268,17 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
     pub(crate) async fn of(request: reqwest::RequestBuilder) -> Self {
-        let answer = request.send().await.unwrap();
+        Self::try_of(request).await.expect("the service answers")
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
+    pub(crate) async fn try_of(request: reqwest::RequestBuilder) -> Option<Self> {
+        let answer = request.send().await.ok()?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let text = answer.text().await.unwrap();
+        let text = answer.text().await.ok()?;
         let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-        Self { status, headers, text, json }
+        Some(Self { status, headers, text, json })
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
@@ -294,7 +312,7 @@ fn run(service: Service) -> (oneshot::Sender<()>, JoinHandle<bool>) {
     (stop, ended)
 }
 
-fn settings(shape: &Shape, database: &Database, gateway: &str) -> Settings {
+fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String, String)> {
     let mut environment: Vec<(String, String)> = [
         ("NOSHI__SERVER__LISTEN", "127.0.0.1:0"),
         ("NOSHI__SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
@@ -311,7 +329,7 @@ fn settings(shape: &Shape, database: &Database, gateway: &str) -> Settings {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
     environment.extend(shape.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-    Settings::load(None, environment).unwrap()
+    environment
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]

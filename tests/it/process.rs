@@ -1,0 +1,71 @@
+//! The program itself, as a process: started, killed, stopped, asked for things on its command line.
+
+mod command;
+mod crash;
+mod drain;
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+/// The program.
+pub(crate) fn noshi() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_noshi"));
+    command.env_clear().stdin(Stdio::null());
+    command
+}
+
+/// A running `noshi serve`.
+pub(crate) struct Served {
+    child: Child,
+    pub(crate) base: String,
+    pub(crate) admin: String,
+}
+
+impl Served {
+    /// Starts it and waits until it says where it listens.
+    pub(crate) fn start(environment: &[(String, String)]) -> Self {
+        let mut command = noshi();
+        command.arg("serve").envs(environment.iter().cloned()).env("NOSHI__LOG__FORMAT", "json").stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (tell, told) = mpsc::channel();
+        // Reads to the end, or the program would block on a full pipe.
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                if let (Some(api), Some(admin)) = (event["api"].as_str(), event["admin"].as_str()) {
+                    drop(tell.send((format!("http://{api}"), format!("http://{admin}"))));
+                }
+            }
+        });
+        let (base, admin) = told.recv_timeout(Duration::from_secs(20)).expect("the service says where it listens");
+        Self { child, base, admin }
+    }
+
+    /// SIGKILL: no destructor, no flush, no goodbye.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the wait for the end.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,122 @@
+//! The command line: what it prints, and how it ends.
+
+use std::{process::Output, time::Duration};
+
+use tempfile::TempDir;
+
+use super::{Served, noshi};
+use crate::support::{App, Backend, SECRET_ACCESS_KEY};
+
+fn text(output: &Output) -> (String, String) {
+    (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn the_demo_holds_every_step_and_a_second_start_works() {
+    let folder = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let output = noshi().args(["demo", "--once", "--dir"]).arg(folder.path().join("demo")).output().unwrap();
+        let (out, err) = text(&output);
+        assert!(output.status.success(), "{out}\n{err}");
+        for shown in
+            ["201 Created", "\"claim_code\": \"", "\"status\": \"canceled\"", "Every step held", "curl -s $NOSHI"]
+        {
+            assert!(out.contains(shown), "{shown} is missing in\n{out}");
+        }
+    }
+}
+
+#[test]
+fn a_wrong_setting_is_named_and_exits_with_2() {
+    let output = noshi().arg("check").env("NOSHI__SERVER__LISTEM", "127.0.0.1:1").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).1.contains("listem") || text(&output).1.contains("LISTEM"), "{}", text(&output).1);
+    assert_eq!(noshi().arg("serv").output().unwrap().status.code(), Some(2));
+    let none = noshi().arg("serve").env("NOSHI__STORE__URL", "sqlite:///nowhere/noshi.db").output().unwrap();
+    assert_eq!(none.status.code(), Some(1), "no accounts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn check_shows_what_is_in_force_without_secrets() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    assert!(app.stop().await);
+    let output = noshi().arg("check").envs(app.environment().iter().cloned()).output().unwrap();
+    let (out, err) = text(&output);
+    assert!(output.status.success(), "{err}");
+    assert!(out.contains("partner_id = \"Awssb\"") && out.contains("[hidden]"), "{out}");
+    assert!(!out.contains(SECRET_ACCESS_KEY) && !err.contains(SECRET_ACCESS_KEY));
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_shown_once_works_at_once_and_is_refused_once_revoked() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    assert!(app.stop().await);
+    let environment = app.environment().to_vec();
+    let served = Served::start(&environment);
+    app.base.clone_from(&served.base);
+    let keys = |arguments: &[&str]| {
+        let output = noshi().arg("keys").args(arguments).envs(environment.iter().cloned()).output().unwrap();
+        (output.status.code(), text(&output).0.trim().to_owned())
+    };
+    let (code, key) = keys(&["create", "--client", "shop", "--scopes", "rewards:read"]);
+    assert_eq!(code, Some(0));
+    app.key.clone_from(&key);
+    let ping = app.get("/v1/ping").await;
+    assert_eq!((ping.status, ping.json["client"].as_str()), (200, Some("shop")), "{}", ping.text);
+    app.issue("no-scope", "1.00").await.is_problem(403, "insufficient-scope");
+    let id = ping.json["key_id"].as_str().unwrap();
+    let (_, list) = keys(&["list"]);
+    assert!(list.contains(id) && list.contains("[rewards:read]"));
+    let secret = key.rsplit('_').next().unwrap();
+    assert!(!list.contains(secret), "the secret is shown once");
+    assert_eq!(keys(&["revoke", id]).0, Some(0));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    app.get("/v1/ping").await.is_problem(401, "unauthorized");
+    assert_eq!(keys(&["revoke", id]).0, Some(1), "revoking twice is told");
+    assert!(served.terminate().success());
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_another_process_serves_is_refused() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    assert!(app.stop().await);
+    let environment = app.environment().to_vec();
+    let served = Served::start(&environment);
+    let second = noshi().arg("serve").envs(environment.iter().cloned()).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(text(&second).1.contains("another process serves this file"), "{}", text(&second).1);
+    assert!(served.terminate().success());
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_and_metrics_are_on_the_admin_port_alone() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    app.issue("counted", "9.00").await;
+    let get = |url: String| {
+        let request = app.http.get(url);
+        async move { crate::support::Answer::of(request).await }
+    };
+    for path in ["/livez", "/readyz", "/metrics"] {
+        assert_eq!(get(format!("{}{path}", app.admin)).await.status, 200, "{path}");
+        assert_eq!(get(format!("{}{path}", app.base)).await.status, 404, "{path}");
+    }
+    assert_eq!(get(format!("{}/v1/rewards", app.admin)).await.status, 404);
+    let page = get(format!("{}/metrics", app.admin)).await;
+    assert_eq!(page.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    for line in [
+        "noshi_rewards_total{account=\"main\",currency=\"USD\",status=\"issued\"} 1",
+        "noshi_reward_value_total{account=\"main\",currency=\"USD\",status=\"issued\"} 9",
+        "noshi_upstream_requests_total{account=\"main\",error_code=\"none\",operation=\"CreateGiftCard\",outcome=\"proven\"} 1",
+        "noshi_upstream_requests_total{account=\"main\",error_code=\"timeout\",operation=\"CreateGiftCard\",outcome=\"ambiguous\"} 0",
+        "noshi_rewards_in_state{account=\"main\",state=\"unresolved\"} 0",
+        "noshi_idempotent_requests_total{result=\"new\"} 1",
+        "noshi_available_funds{account=\"main\",currency=\"USD\"}",
+    ] {
+        assert!(page.text.contains(line), "{line} is missing in\n{}", page.text);
+    }
+    assert!(app.stop().await);
+    app.end().await;
+}

@@ -1,0 +1,63 @@
+//! SIGTERM under load: nothing that was accepted is lost, and the process says that all is well.
+
+use std::time::Duration;
+
+use noshi::sandbox::{Fault, FaultRule};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::Served;
+use crate::support::{App, Backend, on_each_backend};
+
+on_each_backend! {
+    async fn sigterm_answers_every_accepted_request_and_exits_with_0(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        assert!(app.stop().await);
+        app.control.script(FaultRule::always(Fault::Delay { milliseconds: 700 })).unwrap();
+        let served = Served::start(app.environment());
+        app.base.clone_from(&served.base);
+        let keys: Vec<String> = (0..40).map(|at| format!("drain-{at}")).collect();
+        let asked = futures_util::future::join_all(keys.iter().map(|key| app.try_issue(key, "2.00")));
+        let stopped = async {
+            tokio::time::sleep(Duration::from_millis(350)).await;
+            tokio::task::spawn_blocking(move || served.terminate()).await.unwrap()
+        };
+        let (answers, status) = tokio::join!(asked, stopped);
+        assert!(status.success(), "{status}");
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.expect("an accepted request was dropped")).collect();
+        assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
+        assert_eq!(app.live_cards().len(), 40);
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issued'").await, 40);
+        app.end().await;
+    }
+
+    /// The caller resets the connection as soon as the request is out; the money work goes on, also through a stop.
+    async fn a_caller_that_hangs_up_stops_nothing(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        assert!(app.stop().await);
+        app.control.script(FaultRule::always(Fault::Delay { milliseconds: 600 })).unwrap();
+        let served = Served::start(app.environment());
+        app.base.clone_from(&served.base);
+        for at in 0..10 {
+            let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
+            stream.write_all(raw_order(&app.key, at).as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(40)).await;
+            // RST, which makes the server drop the handler (a FIN would not).
+            stream.set_zero_linger().unwrap();
+            drop(stream);
+        }
+        let status = tokio::task::spawn_blocking(move || served.terminate()).await.unwrap();
+        assert!(status.success(), "{status}");
+        assert_eq!(app.live_cards().len(), 10);
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issued'").await, 10);
+        app.end().await;
+    }
+}
+
+fn raw_order(key: &str, at: usize) -> String {
+    let body = r#"{"kind":"gift_code","value":{"amount":"4.00","currency_code":"USD"}}"#;
+    format!(
+        "POST /v1/rewards HTTP/1.1\r\nHost: noshi\r\nAuthorization: Bearer {key}\r\nIdempotency-Key: gone-{at}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
