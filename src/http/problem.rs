@@ -54,6 +54,8 @@ codes! {
     InsufficientFunds = "insufficient-funds", 402, true, "The account has insufficient funds";
     /// The API key lacks a scope.
     InsufficientScope = "insufficient-scope", 403, false, "The API key lacks a scope";
+    /// A limit is used up.
+    LimitExceeded = "limit-exceeded", 403, false, "A limit is used up";
     /// There is no such thing, or it is not the caller's.
     NotFound = "not-found", 404, false, "Not found";
     /// The resource does not know the method.

@@ -3,6 +3,8 @@
 //!
 //! A code leaves only with the transaction that won: a worker whose lease was taken over delivers nothing.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
@@ -21,6 +23,8 @@ use crate::{
 
 /// Attempts that one drive makes before it leaves the rest to the worker: create, cancel and a read fit.
 const STEPS_MAX: usize = 4;
+/// How long a reward rests whose account nobody knows.
+const ACCOUNT_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Due rewards taken up at once.
 const CLAIM_MAX: i64 = 16;
 
@@ -222,6 +226,12 @@ impl Rewards {
         token: Uuid,
         now: DateTime<Utc>,
     ) -> Result<Option<(Reward, Wake)>, StoreError> {
+        if self.account_of(&reward).is_none() {
+            tracing::error!(reward.id = %reward.id, reward.account = reward.account, "the account of a due reward is not in the settings, or has another partner id");
+            reward.due_at = after(now, ACCOUNT_PAUSE);
+            sql::save(tx, &mut reward, &[], now).await?;
+            return Ok(None);
+        }
         let since = reward.unproven_since.unwrap_or(reward.created_at);
         let over = now.signed_duration_since(since).to_std().is_ok_and(|age| age >= ladder::GIVE_UP_AFTER);
         let resumed = if reward.lease.is_some() { Event::Abandoned } else { Event::Begin };
@@ -287,6 +297,6 @@ impl Rewards {
     }
 }
 
-fn after(now: DateTime<Utc>, wait: std::time::Duration) -> Option<DateTime<Utc>> {
+fn after(now: DateTime<Utc>, wait: Duration) -> Option<DateTime<Utc>> {
     TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).or(Some(now))
 }

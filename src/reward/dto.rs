@@ -271,12 +271,15 @@ pub fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
     if reward.facts.state == State::Failed {
         return Err(refusal(reward));
     }
-    let mut response = match (is_final(reward.facts.state), replayed) {
-        (true, false) => HttpResponse::Created(),
-        (true, true) => HttpResponse::Ok(),
-        (false, _) => HttpResponse::Accepted(),
+    let state = reward.facts.state;
+    let mut response = if state == State::Issued && !replayed {
+        HttpResponse::Created()
+    } else if is_final(state) {
+        HttpResponse::Ok()
+    } else {
+        HttpResponse::Accepted()
     };
-    if !is_final(reward.facts.state) {
+    if !is_final(state) {
         response.insert_header((header::RETRY_AFTER, "1"));
     }
     if *replayed {

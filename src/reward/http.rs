@@ -260,6 +260,7 @@ impl From<IssueError> for Problem {
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Busy => Self::new(Code::QuotaExceeded),
+            IssueError::Late => Self::new(Code::DependencyUnavailable).money(MoneyMoved::Unknown),
             // It may have begun: the same key will tell.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
@@ -292,6 +293,7 @@ impl From<RevealError> for Problem {
             RevealError::InvalidState(state) => {
                 Self::new(Code::InvalidState).detail(format!("the reward is {}", state.as_str()))
             }
+            RevealError::TooOften => Self::new(Code::LimitExceeded).detail("the code was shown again too often"),
             RevealError::TooOld => Self::new(Code::InvalidState)
                 .detail("the reward is too old to be shown again: Amazon may have forgotten its id"),
             RevealError::Unavailable { throttled: true } => Self::new(Code::UpstreamBusy),

@@ -106,10 +106,11 @@ pub struct Reward {
 }
 
 impl Reward {
-    /// Whether this command is the one that made the reward: same key, same everything.
+    /// Whether this command is the one that made the reward: same key, same everything. A command that names no account
+    /// means the one that was chosen then.
     #[must_use]
-    pub fn is_of(&self, command: &Command, account: &str) -> bool {
-        self.account == account
+    pub fn is_of(&self, command: &Command) -> bool {
+        command.account.as_ref().is_none_or(|account| *account == self.account)
             && self.kind == command.kind
             && self.value == command.value
             && self.external_id == command.external_id

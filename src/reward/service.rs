@@ -9,7 +9,8 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
+use uuid::Uuid;
 
 use super::{
     drive::{Attempt, DriveError, Driven},
@@ -22,16 +23,16 @@ use crate::{
     amazon::{Account, Accounts, Exchange},
     ambient::Ambient,
     kernel::{
-        CardProof, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, Outcome, Refusal,
-        RewardId,
+        CardProof, Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, Outcome,
+        Refusal, RewardId,
     },
     lifecycle::{Lost, Tasks},
     metrics::{KeyUse, Metrics},
     store::{Committed, Store, StoreError},
 };
 
-/// Even a caller who will not wait waits for the record: it is what the answer speaks of.
-const PATIENCE_MIN: Duration = Duration::from_millis(250);
+/// How often a code is shown again at most, by whatever way.
+const SHOWINGS_MAX: i64 = 100;
 
 /// The use cases of rewards. Cheap to clone.
 #[derive(Clone)]
@@ -113,6 +114,9 @@ pub enum IssueError {
     /// Too much is in flight.
     #[error("too many requests are in flight")]
     Busy,
+    /// The database took so long that it is not known whether the request was recorded.
+    #[error("the request was not recorded in time")]
+    Late,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -159,6 +163,9 @@ pub enum RevealError {
     /// It has no code to show (yet).
     #[error("the reward's state does not allow it")]
     InvalidState(State),
+    /// It was shown too often.
+    #[error("the code was shown too often")]
+    TooOften,
     /// Too old to be replayed safely.
     #[error("the reward is too old to be shown again")]
     TooOld,
@@ -253,24 +260,24 @@ impl Rewards {
         patience: Option<Duration>,
     ) -> Result<Issued, IssueError> {
         let started = self.ambient().monotonic();
-        let account = self.choose_account(&command)?;
-        check_value(account, command.value)?;
         let permit = Arc::clone(&self.parts.room).try_acquire_owned().map_err(|_full| IssueError::Busy)?;
-        let (this, account) = (self.clone(), account.id().to_owned());
-        let intent = Intent::derive(client, &command.key);
-        let job = self.tasks().spawn(async move {
+        let (this, (tell, told)) = (self.clone(), oneshot::channel());
+        let mut job = self.tasks().spawn(async move {
             let _permit = permit;
-            this.issue_now(client, command, account).await
+            this.issue_now(client, command, tell).await
         });
-        let wait = self.left(started).min(patience.map_or(Duration::MAX, |wait| wait.max(PATIENCE_MIN)));
-        match tokio::time::timeout(wait, job).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_panicked)) => Err(Lost.into()),
-            Err(_elapsed) => {
-                let this = self.clone();
-                let reward = self.tasks().run(async move { this.peek_intent(&intent).await }).await??;
-                reward.map(|reward| Issued { reward, code: None, replayed: false }).ok_or_else(|| Lost.into())
-            }
+        let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
+        if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
+            return ended.map_err(|_panicked| Lost)?;
+        }
+        // The outcome is not there yet. What is recorded is the answer; what is not recorded is waited for.
+        match tokio::time::timeout(self.left(started), told).await {
+            Ok(Ok(reward)) => Ok(Issued { reward, code: None, replayed: false }),
+            Ok(Err(_nothing_new)) => match tokio::time::timeout(self.left(started), job).await {
+                Ok(ended) => ended.map_err(|_panicked| Lost)?,
+                Err(_elapsed) => Err(IssueError::Late),
+            },
+            Err(_elapsed) => Err(IssueError::Late),
         }
     }
 
@@ -279,23 +286,22 @@ impl Rewards {
         self.settings().answer_within.saturating_sub(started.elapsed())
     }
 
-    async fn peek_intent(&self, intent: &Intent) -> Result<Option<Reward>, StoreError> {
-        sql::peek_intent(&mut self.store().snapshot().await?, intent).await
-    }
-
-    /// T1, then the drive.
-    async fn issue_now(&self, client: ClientId, command: Command, account: String) -> Result<Issued, IssueError> {
-        match self.record(client, &command, account).await? {
-            Recorded::New(attempt) => {
-                self.metrics().key_used(KeyUse::New);
-                Ok(self.driven(attempt, false).await)
-            }
-            Recorded::Again(attempt) => {
-                self.metrics().key_used(KeyUse::Replayed);
-                Ok(self.driven(attempt, true).await)
-            }
-            Recorded::Known(reward) => self.known(reward).await,
-        }
+    /// T1, then the drive. Tells what was recorded as soon as it is.
+    async fn issue_now(
+        &self,
+        client: ClientId,
+        command: Command,
+        tell: oneshot::Sender<Reward>,
+    ) -> Result<Issued, IssueError> {
+        let (attempt, replayed) = match self.record(client, &command).await? {
+            Recorded::New(attempt) => (attempt, false),
+            Recorded::Again(attempt) => (attempt, true),
+            Recorded::Known(reward) => return self.known(reward).await,
+        };
+        self.metrics().key_used(if replayed { KeyUse::Replayed } else { KeyUse::New });
+        // A caller who does not wait any more is not there to be told.
+        drop(tell.send(attempt.get().reward.clone()));
+        Ok(self.driven(attempt, replayed).await)
     }
 
     /// Drives, and answers with the reward as it was last committed, whatever came of it.
@@ -309,26 +315,42 @@ impl Rewards {
                 Issued { reward, code, replayed }
             }
             Err(error) => {
-                tracing::warn!(reward.id = %reward.id, error = %crate::kernel::Chain(&error), "a drive ended without a committed outcome; recovery takes it up");
+                tracing::warn!(
+                    reward.id = %reward.id,
+                    error = %Chain(&error),
+                    "a drive ended without a committed outcome; recovery takes it up"
+                );
                 Issued { reward, code: None, replayed }
             }
         }
     }
 
     /// T1: one transaction that inserts the intent, leased and about to be sent, or finds the one that is there.
-    async fn record(&self, client: ClientId, command: &Command, account: String) -> Result<Recorded, IssueError> {
+    ///
+    /// The idempotency key comes before everything that settings can change: a retry finds its reward although the
+    /// account's limits are others now, or another account deals in the currency as well.
+    async fn record(&self, client: ClientId, command: &Command) -> Result<Recorded, IssueError> {
         let now = self.ambient().now();
-        let mut reward = self.draft(client, command, account, now)?;
-        let token = self.ambient().token().map_err(StoreError::from)?;
-        reward.lease = Some(token);
-        let mut tx = self.store().begin().await?;
-        if sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await? {
-            return Ok(Recorded::New(tx.commit(Attempt { reward, token }).await?));
-        }
-        let Some(known) = sql::by_intent(&mut tx, &reward.intent).await? else {
-            return Err(IssueError::ExternalIdConflict);
+        let intent = Intent::derive(client, &command.key);
+        let drafted = match self.draft(client, command, intent, now) {
+            // What is refused takes no part in the queue of those who write, unless its key is known.
+            Err(refused) if sql::peek_intent(&mut self.store().snapshot().await?, &intent).await?.is_none() => {
+                return Err(refused);
+            }
+            drafted => drafted,
         };
-        if !known.is_of(command, &reward.account) {
+        let mut tx = self.store().begin().await?;
+        let refused = match drafted {
+            Ok((mut reward, token)) => {
+                if sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await? {
+                    return Ok(Recorded::New(tx.commit(Attempt { reward, token }).await?));
+                }
+                IssueError::ExternalIdConflict
+            }
+            Err(refused) => refused,
+        };
+        let Some(known) = sql::by_intent(&mut tx, &intent).await? else { return Err(refused) };
+        if !known.is_of(command) {
             self.metrics().key_used(KeyUse::Mismatch);
             return Err(IssueError::Mismatch);
         }
@@ -337,7 +359,7 @@ impl Rewards {
             Ok(next) if known.facts.state == State::Failed => next,
             Ok(_) | Err(_) => return Ok(Recorded::Known(known)),
         };
-        let mut again = known.clone();
+        let (mut again, token) = (known.clone(), self.ambient().token().map_err(StoreError::from)?);
         self.apply(&mut again, &next, Some(token), now)?;
         let entry = Entry::with_attempt("attempt.sent", again.attempts);
         if !sql::save(&mut tx, &mut again, &[entry], now).await? {
@@ -346,26 +368,27 @@ impl Rewards {
         Ok(Recorded::Again(tx.commit(Attempt { reward: again, token }).await?))
     }
 
+    /// The reward of a command that is new, leased.
     fn draft(
         &self,
         client: ClientId,
         command: &Command,
-        account: String,
+        intent: Intent,
         now: DateTime<Utc>,
-    ) -> Result<Reward, IssueError> {
-        let intent = Intent::derive(client, &command.key);
-        let found = self.parts.accounts.get(&account).ok_or(IssueError::UnknownAccount)?;
-        let mock = match found.environment() {
+    ) -> Result<(Reward, Uuid), IssueError> {
+        let account = self.validate(command)?;
+        let mock = match account.environment() {
             Environment::Sandbox => CreationRequestId::mock(&command.key),
             Environment::Production => None,
         };
+        let token = self.ambient().token().map_err(StoreError::from)?;
         let lease = TimeDelta::from_std(self.settings().lease).unwrap_or(TimeDelta::seconds(30));
-        Ok(Reward {
+        let reward = Reward {
             id: RewardId::new(self.ambient().row_id(now).map_err(StoreError::from)?),
             client,
             intent,
-            creation_request_id: mock.unwrap_or_else(|| CreationRequestId::derive(found.partner_id(), &intent)),
-            account,
+            creation_request_id: mock.unwrap_or_else(|| CreationRequestId::derive(account.partner_id(), &intent)),
+            account: account.id().to_owned(),
             kind: command.kind,
             value: command.value,
             external_id: command.external_id.clone(),
@@ -386,14 +409,15 @@ impl Rewards {
             deliveries: 0,
             events: 0,
             version: 1,
-            lease: None,
+            lease: Some(token),
             due_at: now.checked_add_signed(lease),
             created_at: now,
             updated_at: now,
             unproven_since: Some(now),
             issued_at: None,
             canceled_at: None,
-        })
+        };
+        Ok((reward, token))
     }
 
     /// The key named this reward before: its present state, and its code again while that is allowed.
@@ -410,7 +434,7 @@ impl Rewards {
             Ok((reward, code)) => Ok(Issued { reward, code: Some(code), replayed: true }),
             Err(RevealError::Store(error)) => Err(error.into()),
             Err(error) => {
-                tracing::warn!(reward.id = %reward.id, error = %crate::kernel::Chain(&error), "a code could not be shown again");
+                tracing::warn!(reward.id = %reward.id, error = %Chain(&error), "a code could not be shown again");
                 let reward = self.find_now(reward.client, reward.id).await?.unwrap_or(reward);
                 Ok(Issued { reward, code: None, replayed: true })
             }
@@ -567,6 +591,9 @@ impl Rewards {
         let age = reward.facts.first_send_at.and_then(|sent| now.signed_duration_since(sent).to_std().ok());
         if age.is_none_or(|age| age >= self.settings().replay_age) {
             return Err(RevealError::TooOld);
+        }
+        if reward.deliveries >= SHOWINGS_MAX {
+            return Err(RevealError::TooOften);
         }
         let started = self.ambient().monotonic();
         let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
