@@ -9,6 +9,7 @@
 )]
 
 mod amazon_client;
+mod house;
 mod process;
 mod sandbox;
 mod slice;

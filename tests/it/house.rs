@@ -1,0 +1,351 @@
+//! The house plan and the house rules, read off the source: which room imports which, which crate is named where, where
+//! a secret leaves its type. Each rule is a function over text and is shown a bad sample of its own.
+
+mod text;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use text::{Source, forbidden_attributes, imports, mentions, sites};
+
+/// The rooms from the top down. A room imports from lower ranks and from itself.
+const RANKS: [&[&str]; 13] = [
+    &["main"],
+    &["cli"],
+    &["bootstrap"],
+    &["server", "worker"],
+    &["treasury"],
+    &["webhooks"],
+    &["reward"],
+    &["books"],
+    &["amazon"],
+    &["http"],
+    &["store"],
+    &["config", "lifecycle", "telemetry", "metrics"],
+    &["ambient"],
+];
+/// Below every rank; imports nothing of ours.
+const KERNEL: &str = "kernel";
+/// Stands alone: imports nothing of ours, and only these import it.
+const SANDBOX: (&str, [&str; 1]) = ("sandbox", ["cli"]);
+/// Between rooms of one rank nothing is imported but this.
+const BESIDE: [(&str, &str); 1] = [("telemetry", "config")];
+
+/// Crates with one home each (two for hyper's server and client), tests apart.
+const HOMES: [(&str, &[&str]); 7] = [
+    ("sqlx", &["store"]),
+    ("libsqlite3_sys", &["store"]),
+    ("reqwest", &["amazon"]),
+    ("aws_sigv4", &["amazon"]),
+    ("aws_credential_types", &["amazon"]),
+    ("hyper", &["amazon", "sandbox", "cli"]),
+    ("hyper_util", &["amazon", "sandbox", "cli"]),
+];
+
+/// Where a claim code becomes text, tests apart: the writer of the answer, once.
+const CLAIM_CODE_SITES: [(&str, usize); 1] = [("reward/dto.rs", 1)];
+/// Where a secret is opened, tests apart: the two halves of the key pair are signed with, the database's URL is opened.
+const SECRET_SITES: [(&str, usize); 2] = [("amazon/sign.rs", 2), ("store.rs", 1)];
+const LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_under(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+}
+
+/// Every source file, read; a file that only tests are made of is marked.
+fn sources() -> Vec<Source> {
+    let (folder, mut paths) = (root().join("src"), Vec::new());
+    files_under(&folder, &mut paths);
+    let named = |path: &PathBuf| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
+    let mut sources: Vec<Source> = paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .map(|path| Source::read(&named(path), &fs::read_to_string(path).unwrap()))
+        .collect();
+    text::mark_tests(&mut sources);
+    assert!(sources.len() > 60, "the source was not found: {} files", sources.len());
+    sources
+}
+
+fn rank(room: &str) -> Option<usize> {
+    if room == KERNEL {
+        return Some(RANKS.len());
+    }
+    RANKS.iter().position(|rank| rank.contains(&room))
+}
+
+/// What is wrong with a room's importing another, if anything.
+fn wrong_way(from: &str, to: &str) -> Option<String> {
+    let (alone, its_importers) = SANDBOX;
+    if from == to {
+        return None;
+    }
+    if from == alone {
+        return Some(format!("{from} stands alone, and imports {to}"));
+    }
+    if to == alone {
+        return (!its_importers.contains(&from)).then(|| format!("{from} imports {to}, which only the cli may"));
+    }
+    let (Some(mine), Some(theirs)) = (rank(from), rank(to)) else {
+        return Some(format!("{from} imports {to}: one of them is no room of the plan"));
+    };
+    let beside = BESIDE.contains(&(from, to));
+    (mine >= theirs && !beside).then(|| format!("{from} imports {to}, which does not lie below it"))
+}
+
+/// Every import of a file that runs up, sideways, or round.
+fn wrong_imports(source: &Source) -> Vec<String> {
+    // The crate's root declares the rooms and imports none.
+    let room = source.room();
+    let wrong = imports(source)
+        .into_iter()
+        .filter_map(|to| if room == "lib" { Some(format!("lib imports {to}")) } else { wrong_way(&room, &to) });
+    wrong.map(|why| format!("{}: {why}", source.name)).collect()
+}
+
+/// Every name of a crate outside its homes.
+fn strangers(source: &Source) -> Vec<String> {
+    let strange = |(name, homes): &(&str, &[&str])| {
+        let away = !homes.contains(&source.room().as_str()) && mentions(source, name);
+        away.then(|| format!("{} names {name}", source.name))
+    };
+    if source.only_tests { Vec::new() } else { HOMES.iter().filter_map(strange).collect() }
+}
+
+/// How a file offends against what holds for every file.
+fn offences(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    if !source.text.starts_with("//!") {
+        found.push("does not begin with what it is for");
+    }
+    if source.text.lines().count() > LINES_MAX {
+        found.push("is too long");
+    }
+    if forbidden_attributes(source) {
+        found.push("allows a lint");
+    }
+    found.into_iter().map(|why| format!("{} {why}", source.name)).collect()
+}
+
+/// Crates of a lock file that must not be there, and those of which there must be one.
+fn wrong_in_lock(lock: &str) -> Vec<String> {
+    let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')) {
+        *versions.entry(name).or_default() += 1;
+    }
+    // `openssl-probe` looks for root certificates on the disk and links nothing.
+    let foreign = |name: &&&str| {
+        let tls =
+            ["openssl", "native-tls", "aws-lc", "boring", "mbedtls", "wolfssl", "schannel-tls", "rustls-symcrypt"];
+        tls.iter().any(|start| name.starts_with(start)) && **name != "openssl-probe"
+    };
+    let mut wrong: Vec<String> = versions.keys().filter(foreign).map(|name| format!("{name} is linked")).collect();
+    for one in ["ring", "rustls"] {
+        let count = versions.get(one).copied().unwrap_or(0);
+        if count != 1 {
+            wrong.push(format!("{count} versions of {one}"));
+        }
+    }
+    wrong
+}
+
+/// What one folder of migrations has and the other has not, and numbers that do not count up from one.
+fn wrong_migrations(sqlite: &BTreeSet<String>, postgres: &BTreeSet<String>) -> Vec<String> {
+    let mut wrong: Vec<String> =
+        sqlite.symmetric_difference(postgres).map(|name| format!("{name} is in one")).collect();
+    for (at, name) in sqlite.iter().enumerate() {
+        if !name.starts_with(&format!("{:04}_", at + 1)) {
+            wrong.push(format!("{name} is not number {}", at + 1));
+        }
+    }
+    wrong
+}
+
+fn all(check: impl Fn(&Source) -> Vec<String>) -> Vec<String> {
+    sources().iter().flat_map(check).collect()
+}
+
+fn counted(word: &str) -> BTreeMap<String, usize> {
+    let count = |source: &Source| (source.name.clone(), if source.only_tests { 0 } else { sites(source, word) });
+    sources().iter().map(count).filter(|(_name, count)| *count > 0).collect()
+}
+
+fn listed(sites: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    sites.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+fn nothing(wrong: &[String]) {
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn every_room_imports_only_from_rooms_below_it() {
+    nothing(&all(wrong_imports));
+}
+
+#[test]
+fn the_scan_sees_the_imports_that_are_there() {
+    let seen: BTreeSet<(String, String)> =
+        sources().iter().flat_map(|s| imports(s).into_iter().map(|to| (s.room(), to))).collect();
+    for (from, to) in [("reward", "store"), ("treasury", "reward"), ("store", "kernel"), ("bootstrap", "amazon")] {
+        assert!(seen.contains(&(from.to_owned(), to.to_owned())), "{from} imports {to}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_crate_that_reaches_outside_is_named_in_its_home_alone() {
+    nothing(&all(strangers));
+}
+
+#[test]
+fn every_file_is_introduced_short_and_free_of_silenced_lints() {
+    nothing(&all(offences));
+}
+
+#[test]
+fn a_claim_code_becomes_text_in_one_place() {
+    assert_eq!(counted("expose"), listed(&CLAIM_CODE_SITES));
+}
+
+#[test]
+fn secrets_are_opened_where_they_are_used_and_nowhere_else() {
+    assert_eq!(counted("expose_secret"), listed(&SECRET_SITES));
+}
+
+#[test]
+fn tls_is_rustls_with_ring_and_nothing_else() {
+    nothing(&wrong_in_lock(&fs::read_to_string(root().join("Cargo.lock")).unwrap()));
+}
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let names = |backend: &str| -> BTreeSet<String> {
+        let entries = fs::read_dir(root().join("migrations").join(backend)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    };
+    let (sqlite, postgres) = (names("sqlite"), names("postgres"));
+    assert!(!sqlite.is_empty());
+    nothing(&wrong_migrations(&sqlite, &postgres));
+}
+
+#[test]
+fn an_import_that_runs_up_sideways_or_out_is_told_however_it_is_written() {
+    for (file, bad) in [
+        ("store/keys.rs", "use crate::reward::Reward;"),
+        ("reward/sql.rs", "use crate::{kernel::Money, server::{self, Served}};"),
+        ("reward/sql.rs", "use super::super::bootstrap;"),
+        ("kernel.rs", "use super::store::Store;"),
+        ("kernel/money.rs", "fn f() { let x = crate::store::open(); }"),
+        ("kernel/money.rs", "type T = Vec<crate::ambient::Ambient>;"),
+        ("kernel/money.rs", "mod deep { fn f(_: super::super::super::http::Http) {} }"),
+        ("http.rs", "macro_rules! m { () => { $crate::amazon::Client::new() }; }"),
+        ("http.rs", "use crate as all;"),
+        ("http.rs", "use crate::*;"),
+        ("metrics.rs", "use crate::config::Log;"),
+        ("lifecycle.rs", "use crate::metrics::Metrics;"),
+        ("server.rs", "use crate::worker::recovery;"),
+        ("sandbox/book.rs", "use crate::kernel::Money;"),
+        ("bootstrap.rs", "use crate::sandbox::Sandbox;"),
+        ("attic.rs", "use crate::kernel::Money;"),
+        ("lib.rs", "pub use crate::kernel::Money;"),
+        ("store.rs", "fn f() { noshi::reward::issue() }"),
+    ] {
+        assert_eq!(wrong_imports(&Source::read(file, bad)).len(), 1, "{file}: {bad}");
+    }
+    for (file, good) in [
+        ("reward/sql.rs", "//! See [`crate::server`].\nuse crate::{kernel::{Money, ids}, store::Tx};"),
+        ("reward/sql.rs", "/// Like [`crate::bootstrap::start`].\nuse super::model::Reward; // crate::server"),
+        ("reward/machine/tests.rs", "use super::super::model; const S: &str = \"crate::server\";"),
+        ("telemetry.rs", "use crate::config::Log;"),
+        ("metrics.rs", "use crate::kernel::Money;"),
+        ("main.rs", "fn main() { noshi::cli::run(noshi::telemetry::init()) }"),
+        ("cli/demo.rs", "use crate::sandbox::Sandbox;"),
+        ("store.rs", "mod tests { use super::super::kernel::Money; use super::Tx; }"),
+    ] {
+        assert_eq!(wrong_imports(&Source::read(file, good)), [""; 0], "{file}: {good}");
+    }
+}
+
+#[test]
+fn a_crate_away_from_home_is_told() {
+    for (file, bad) in [
+        ("reward/sql.rs", "fn f(e: sqlx::Error) {}"),
+        ("server.rs", "use reqwest::Client;"),
+        ("http/body.rs", "macro_rules! m { () => { aws_sigv4::sign() }; }"),
+        ("server.rs", "use hyper::Uri;"),
+    ] {
+        assert_eq!(strangers(&Source::read(file, bad)).len(), 1, "{file}: {bad}");
+    }
+    for (file, good) in [
+        ("store/x.rs", "use sqlx::Error;"),
+        ("telemetry.rs", "/// Mutes sqlx.\nconst MUTED: &str = \"reqwest\";"),
+        ("http.rs", "#[cfg(test)] mod tests { use sqlx::Error; }"),
+    ] {
+        assert_eq!(strangers(&Source::read(file, good)), [""; 0], "{file}: {good}");
+    }
+}
+
+#[test]
+fn a_file_that_breaks_the_rules_for_all_is_told() {
+    for bad in [
+        "use std::fmt;",
+        "//! X.\n#[allow(dead_code)]\nfn f() {}",
+        "//! X.\n#![allow(clippy::all)]",
+        "//! X.\n#[cfg_attr(test, allow(dead_code))]\nfn f() {}",
+        &format!("//! X.\n{}", "// y\n".repeat(LINES_MAX)),
+    ] {
+        assert_eq!(offences(&Source::read("x.rs", bad)).len(), 1, "{bad}");
+    }
+    let good = "//! X: never `#[allow(..)]`.\n#[expect(dead_code, reason = \"allow(x)\")]\nfn f() { scopes.allow(s) }";
+    assert_eq!(offences(&Source::read("x.rs", good)), [""; 0]);
+}
+
+#[test]
+fn a_secret_that_leaves_its_type_is_counted() {
+    let bad = "//! expose\nfn a(c: C) { c.expose(); map(ClaimCode::expose); }\nfn expose() {}\nmacro_rules! m { () => { x.expose() }; }\n\
+               #[cfg(test)] mod tests { fn t() { c.expose() } }";
+    assert_eq!(sites(&Source::read("x.rs", bad), "expose"), 3);
+    let mut files = vec![
+        Source::read("a.rs", "#[cfg(test)]\nmod probe;\nmod real;"),
+        Source::read("a/probe.rs", "fn t() { c.expose() }"),
+        Source::read("a/real.rs", "fn t() { c.expose() }"),
+    ];
+    text::mark_tests(&mut files);
+    assert_eq!(files.iter().map(|file| file.only_tests).collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
+fn a_second_tls_library_is_told() {
+    let good = "name = \"ring\"\nname = \"rustls\"\nname = \"openssl-probe\"\n";
+    assert_eq!(wrong_in_lock(good), [""; 0]);
+    for more in ["openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "rustls", "ring"] {
+        assert_eq!(wrong_in_lock(&format!("{good}name = \"{more}\"\n")).len(), 1, "{more}");
+    }
+    assert_eq!(wrong_in_lock("name = \"rustls\"\n").len(), 1, "no provider at all");
+}
+
+#[test]
+fn a_migration_that_only_one_database_has_is_told() {
+    let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    let first = set(&["0001_first.sql"]);
+    assert_eq!(wrong_migrations(&first, &first), [""; 0]);
+    assert_eq!(wrong_migrations(&first, &set(&["0001_first.sql", "0002_more.sql"])).len(), 1);
+    assert_eq!(wrong_migrations(&first, &set(&["0001_one.sql"])).len(), 2);
+    let gap = set(&["0001_first.sql", "0003_more.sql"]);
+    assert_eq!(wrong_migrations(&gap, &gap).len(), 1);
+}

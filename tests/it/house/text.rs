@@ -1,0 +1,225 @@
+//! Reads Rust as tokens: comments and strings are out of the way, macros are not.
+
+use std::{collections::BTreeSet, iter::Peekable};
+
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree, token_stream};
+
+/// A source file.
+pub(super) struct Source {
+    /// Its path below `src`.
+    pub(super) name: String,
+    pub(super) text: String,
+    pub(super) only_tests: bool,
+    tokens: TokenStream,
+}
+
+impl Source {
+    pub(super) fn read(name: &str, text: &str) -> Self {
+        let tokens = text.parse().unwrap_or_else(|error| panic!("{name}: {error}"));
+        Self { name: name.to_owned(), text: text.to_owned(), only_tests: false, tokens }
+    }
+
+    /// The first part of its path: the room.
+    pub(super) fn room(&self) -> String {
+        self.name.split(['/', '.']).next().unwrap().to_owned()
+    }
+
+    /// How many modules lie between it and the crate's root.
+    fn depth(&self) -> usize {
+        match self.name.as_str() {
+            "lib.rs" | "main.rs" => 0,
+            name => name.split('/').count(),
+        }
+    }
+}
+
+type Tokens = Peekable<token_stream::IntoIter>;
+
+fn is_punct(token: Option<&TokenTree>, wanted: char) -> bool {
+    matches!(token, Some(TokenTree::Punct(punct)) if punct.as_char() == wanted)
+}
+
+fn is_word(token: &TokenTree, wanted: &str) -> bool {
+    matches!(token, TokenTree::Ident(word) if word == wanted)
+}
+
+fn group(token: &TokenTree, delimiter: Delimiter) -> Option<&Group> {
+    match token {
+        TokenTree::Group(group) if group.delimiter() == delimiter => Some(group),
+        TokenTree::Group(_) | TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => None,
+    }
+}
+
+/// The rooms that a file names by a path from the root, in whatever way; `*` is all of them.
+pub(super) fn imports(source: &Source) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    collect(source.tokens.clone(), source.depth(), &mut found);
+    found
+}
+
+fn collect(stream: TokenStream, depth: usize, found: &mut BTreeSet<String>) {
+    let mut tokens = stream.into_iter().peekable();
+    let mut module = false;
+    let mut inner = depth;
+    while let Some(token) = tokens.next() {
+        match &token {
+            TokenTree::Group(group) => {
+                collect(group.stream(), inner, found);
+                inner = depth;
+            }
+            TokenTree::Ident(word) if word == "crate" || word == "noshi" => {
+                // `pub(crate)` and the like: the word alone.
+                if skip_colons(&mut tokens) {
+                    rooms(&mut tokens, found);
+                } else if tokens.peek().is_some_and(|next| is_word(next, "as")) {
+                    found.insert("*".to_owned());
+                }
+            }
+            TokenTree::Ident(word) if word == "super" => climb(&mut tokens, depth, found),
+            // The body of `mod name { … }` is one module further down.
+            TokenTree::Ident(_) => {
+                inner = if module { depth + 1 } else { depth };
+                module = is_word(&token, "mod");
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+/// Goes up one module for each `super`; from the root on, what follows is a room.
+fn climb(tokens: &mut Tokens, depth: usize, found: &mut BTreeSet<String>) {
+    let mut left = depth.saturating_sub(1);
+    while skip_colons(tokens) {
+        if left == 0 {
+            return rooms(tokens, found);
+        }
+        match tokens.peek() {
+            Some(next) if is_word(next, "super") => {
+                tokens.next();
+                left -= 1;
+            }
+            Some(_) | None => return,
+        }
+    }
+}
+
+fn skip_colons(tokens: &mut Tokens) -> bool {
+    let is = is_punct(tokens.peek(), ':');
+    if is {
+        tokens.next();
+        tokens.next();
+    }
+    is
+}
+
+/// What stands behind `crate::`: a name, a star, or a list of such.
+fn rooms(tokens: &mut Tokens, found: &mut BTreeSet<String>) {
+    match tokens.peek() {
+        Some(TokenTree::Ident(room)) => {
+            found.insert(room.to_string());
+        }
+        Some(TokenTree::Group(list)) => {
+            let mut at_start = true;
+            for token in list.stream() {
+                match &token {
+                    TokenTree::Ident(room) if at_start => {
+                        found.insert(room.to_string());
+                    }
+                    TokenTree::Punct(star) if at_start && star.as_char() == '*' => {
+                        found.insert("*".to_owned());
+                    }
+                    TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Group(_) | TokenTree::Literal(_) => {}
+                }
+                at_start = is_punct(Some(&token), ',');
+            }
+            // The list's own paths are relative to its members.
+            tokens.next();
+        }
+        Some(TokenTree::Punct(_) | TokenTree::Literal(_)) | None => {
+            found.insert("*".to_owned());
+        }
+    }
+}
+
+/// The tokens that are not of `#[cfg(test)]` items, flat.
+fn shipped(stream: TokenStream, flat: &mut Vec<TokenTree>) {
+    let mut tokens = stream.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
+            // The item: up to its body or its semicolon.
+            while let Some(part) = tokens.next() {
+                if group(&part, Delimiter::Brace).is_some() || is_punct(Some(&part), ';') {
+                    break;
+                }
+            }
+            continue;
+        }
+        if let TokenTree::Group(group) = &token {
+            shipped(group.stream(), flat);
+        } else {
+            flat.push(token);
+        }
+    }
+}
+
+fn is_cfg_test(token: &TokenTree) -> bool {
+    group(token, Delimiter::Bracket).is_some_and(|group| group.stream().to_string().replace(' ', "") == "cfg(test)")
+}
+
+fn flat(source: &Source) -> Vec<TokenTree> {
+    let mut flat = Vec::new();
+    shipped(source.tokens.clone(), &mut flat);
+    flat
+}
+
+/// Whether a file names this word, its tests apart.
+pub(super) fn mentions(source: &Source, word: &str) -> bool {
+    flat(source).iter().any(|token| is_word(token, word))
+}
+
+/// How often a file names this function, its tests and the definition apart.
+pub(super) fn sites(source: &Source, word: &str) -> usize {
+    let flat = flat(source);
+    let defined = flat.windows(2).filter(|pair| is_word(&pair[0], "fn") && is_word(&pair[1], word)).count();
+    flat.iter().filter(|token| is_word(token, word)).count() - defined
+}
+
+/// Whether an attribute anywhere allows a lint.
+pub(super) fn forbidden_attributes(source: &Source) -> bool {
+    allows(source.tokens.clone(), false)
+}
+
+fn allows(stream: TokenStream, in_attribute: bool) -> bool {
+    let tokens: Vec<TokenTree> = stream.into_iter().collect();
+    tokens.iter().enumerate().any(|(at, token)| {
+        let marked = at.checked_sub(1).is_some_and(|before| {
+            let negated = is_punct(tokens.get(before), '!');
+            is_punct(tokens.get(if negated { before.saturating_sub(1) } else { before }), '#')
+        });
+        match token {
+            TokenTree::Group(group) => {
+                let attribute = marked && group.delimiter() == Delimiter::Bracket;
+                allows(group.stream(), in_attribute || attribute)
+            }
+            TokenTree::Ident(word) => in_attribute && word == "allow",
+            TokenTree::Punct(_) | TokenTree::Literal(_) => false,
+        }
+    })
+}
+
+/// Marks the files that `#[cfg(test)] mod name;` declares, and what lies below them.
+pub(super) fn mark_tests(sources: &mut [Source]) {
+    let mut folders = Vec::new();
+    for source in sources.iter() {
+        let tokens: Vec<TokenTree> = source.tokens.clone().into_iter().collect();
+        for at in 0..tokens.len().saturating_sub(3) {
+            if is_cfg_test(&tokens[at]) && is_word(&tokens[at + 1], "mod") && is_punct(tokens.get(at + 3), ';') {
+                folders.push(format!("{}/{}", source.name.trim_end_matches(".rs"), tokens[at + 2]));
+            }
+        }
+    }
+    let below = |name: &str| {
+        folders.iter().any(|folder| name.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with(['/', '.'])))
+    };
+    sources.iter_mut().for_each(|source| source.only_tests = below(&source.name));
+}
