@@ -92,10 +92,16 @@ enum Inner {
 }
 
 /// A transaction that may write. Dropping it rolls it back.
-pub enum Tx {
-    /// On SQLite: one of the transactions that share the next durable commit.
+pub struct Tx {
+    open: OpenTx,
+    /// A statement failed: nothing of it may be committed any more.
+    failed: bool,
+}
+
+enum OpenTx {
+    /// One of the transactions that share the next durable commit.
     Sqlite(sqlite::SqliteTx),
-    /// On PostgreSQL: a transaction of its own.
+    /// A transaction of its own.
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
 
@@ -180,10 +186,11 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when there is no connection in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        match &self.inner {
-            Inner::Sqlite(store) => store.begin().await.map(Tx::Sqlite),
-            Inner::Postgres(pool) => postgres::begin(pool).await.map(Tx::Postgres),
-        }
+        let open = match &self.inner {
+            Inner::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
+            Inner::Postgres(pool) => postgres::begin(pool).await.map(OpenTx::Postgres)?,
+        };
+        Ok(Tx { open, failed: false })
     }
 
     /// A connection for reading committed rows.
@@ -212,21 +219,31 @@ impl Tx {
     /// Makes the transaction durable, and only then hands `value` out.
     ///
     /// # Errors
-    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting.
+    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting. A transaction in
+    /// which a statement failed is rolled back: PostgreSQL would answer its COMMIT with ROLLBACK, which the driver takes
+    /// for success, and SQLite would keep a part of it.
     pub async fn commit<T>(self, value: T) -> Result<Committed<T>, StoreError> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await.map_err(|error| StoreError::database("commit", error))?,
+        if self.failed {
+            return Err(StoreError::Unconfirmed);
+        }
+        match self.open {
+            OpenTx::Sqlite(tx) => tx.commit().await?,
+            OpenTx::Postgres(tx) => tx.commit().await.map_err(|error| StoreError::database("commit", error))?,
         }
         Ok(Committed(value))
     }
 
     /// The connection that the macros run statements on.
     pub(crate) fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(tx) => tx.conn(),
-            Self::Postgres(tx) => Conn::Postgres(tx),
+        match &mut self.open {
+            OpenTx::Sqlite(tx) => tx.conn(),
+            OpenTx::Postgres(tx) => Conn::Postgres(tx),
         }
+    }
+
+    /// Notes that a statement failed.
+    pub(crate) fn fail(&mut self) {
+        self.failed = true;
     }
 }
 
@@ -238,4 +255,7 @@ impl Snapshot {
             Self::Postgres(connection) => Conn::Postgres(connection),
         }
     }
+
+    /// A statement failed: there is nothing to lose here.
+    pub(crate) fn fail(&mut self) {}
 }

@@ -127,7 +127,10 @@ macro_rules! execute {
                 $crate::store::sql::postgres($sql.postgres)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
             }
         }
-        .map_err(|error| $crate::store::StoreError::database($sql.name, error))
+        .map_err(|error| {
+            $on.fail();
+            $crate::store::StoreError::database($sql.name, error)
+        })
     }};
 }
 
@@ -143,7 +146,10 @@ macro_rules! fetch_optional {
                 $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_optional(c).await
             }
         }
-        .map_err(|error| $crate::store::StoreError::database($sql.name, error))
+        .map_err(|error| {
+            $on.fail();
+            $crate::store::StoreError::database($sql.name, error)
+        })
     }};
 }
 
@@ -159,7 +165,10 @@ macro_rules! fetch_all {
                 $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_all(c).await
             }
         }
-        .map_err(|error| $crate::store::StoreError::database($sql.name, error))
+        .map_err(|error| {
+            $on.fail();
+            $crate::store::StoreError::database($sql.name, error)
+        })
     }};
 }
 

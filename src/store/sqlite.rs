@@ -70,7 +70,7 @@ enum Fate {
 }
 
 /// One transaction: the writer's connection, inside a savepoint.
-pub struct SqliteTx {
+pub(super) struct SqliteTx {
     writer: OwnedMutexGuard<Writer>,
     store: SqliteStore,
     /// The savepoint is released; dropping has nothing to undo.
@@ -297,3 +297,6 @@ fn take_lock(path: &Path) -> Result<File, StoreError> {
         Err(_held) => Err(StoreError::Open("another process serves this file".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests;

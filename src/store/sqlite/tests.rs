@@ -1,0 +1,51 @@
+use secrecy::SecretString;
+
+use super::*;
+
+async fn open(folder: &tempfile::TempDir) -> SqliteStore {
+    let path = folder.path().join("noshi.db").display().to_string();
+    let url = SecretString::from(format!("sqlite://{path}"));
+    SqliteStore::open(&path, &Options { url, connections_max: 2, exclusive: false }).await.unwrap()
+}
+
+/// The settings that decide what a crash may cost: journal, synchronous (2 is FULL), foreign keys.
+async fn in_force(connection: &mut SqliteConnection) -> (String, i64, i64) {
+    let journal: (String,) = sql::sqlite_as("PRAGMA journal_mode").fetch_one(&mut *connection).await.unwrap();
+    let synchronous: (i64,) = sql::sqlite_as("PRAGMA synchronous").fetch_one(&mut *connection).await.unwrap();
+    let foreign_keys: (i64,) = sql::sqlite_as("PRAGMA foreign_keys").fetch_one(&mut *connection).await.unwrap();
+    (journal.0, synchronous.0, foreign_keys.0)
+}
+
+#[tokio::test]
+async fn the_writer_and_the_readers_keep_a_wal_that_is_synced_at_every_commit() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let wanted = ("wal".to_owned(), 2, 1);
+    assert_eq!(in_force(&mut store.writer.lock().await.connection).await, wanted);
+    assert_eq!(in_force(&mut store.reader().await.unwrap()).await, wanted);
+    // Also inside a transaction, where it counts.
+    let mut tx = store.begin().await.unwrap();
+    assert_eq!(in_force(&mut tx.writer.connection).await, wanted);
+}
+
+#[tokio::test]
+async fn transactions_that_wait_for_one_another_share_a_commit() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = open(&folder).await;
+    let mut first = store.begin().await.unwrap();
+    run(&mut first.writer.connection, "CREATE TABLE t (n INTEGER)").await.unwrap();
+    first.commit().await.unwrap();
+    let frames = std::fs::metadata(folder.path().join("noshi.db-wal")).unwrap().len();
+    let work = (0..100).map(|_| async {
+        let mut tx = store.begin().await.unwrap();
+        run(&mut tx.writer.connection, "INSERT INTO t VALUES (1)").await.unwrap();
+        tx.commit().await.unwrap();
+    });
+    futures_util::future::join_all(work).await;
+    let mut reader = store.reader().await.unwrap();
+    let count: (i64,) = sql::sqlite_as("SELECT COUNT(*) FROM t").fetch_one(&mut *reader).await.unwrap();
+    assert_eq!(count.0, 100);
+    // Each commit of its own writes a frame of a page at least.
+    let grown = std::fs::metadata(folder.path().join("noshi.db-wal")).unwrap().len() - frames;
+    assert!(grown < 50 * 4096, "{grown} bytes: nearly every transaction had a commit of its own");
+}
