@@ -12,5 +12,6 @@ mod amazon_client;
 mod house;
 mod process;
 mod sandbox;
+mod schema;
 mod slice;
 mod support;

@@ -1,6 +1,7 @@
 //! A whole Noshi in a test: sandbox gateway, database, service, HTTP client. The clock is movable, nothing is mocked.
 
 pub(crate) mod database;
+pub(crate) mod look;
 
 use std::time::Duration;
 
@@ -78,7 +79,7 @@ pub(crate) struct App {
     pub(crate) client: ClientId,
     sandbox: Sandbox,
     environment: Vec<(String, String)>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     moved: i64,
     running: Option<(oneshot::Sender<()>, JoinHandle<bool>)>,
 }

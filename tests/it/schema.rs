@@ -1,0 +1,239 @@
+//! The database itself: what its columns refuse, that every statement of ours fits it, and what a transaction promises.
+
+mod columns;
+mod transactions;
+
+use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
+
+use noshi::{
+    bootstrap::{self, StartError},
+    reward,
+    store::{
+        self, Options, Snapshot, Sql, Store, StoreError,
+        migrate::{Schema, migrate, schema},
+        sql::highest_parameter,
+    },
+    treasury,
+};
+use secrecy::SecretString;
+use sqlx::{Either, Executor, SqlSafeStr, Statement};
+
+use crate::support::{Answer, App, Backend, Database, look::Look, on_each_backend};
+
+/// Every list of statements and the file it stands in.
+const LISTS: [(&str, &[Sql]); 4] = [
+    ("reward/sql.rs", reward::sql::STATEMENTS),
+    ("store/keys.rs", store::keys::STATEMENTS),
+    ("store/migrate.rs", store::migrate::STATEMENTS),
+    ("treasury/balances.rs", treasury::balances::STATEMENTS),
+];
+
+/// Our store on a test's database.
+async fn open(database: &Database) -> Store {
+    let url = SecretString::from(database.url().to_owned());
+    Store::open(&Options { url, connections_max: 8, exclusive: false }).await.unwrap()
+}
+
+/// The same, migrated.
+async fn migrated(database: &Database) -> Store {
+    let store = open(database).await;
+    migrate(&store).await.unwrap();
+    store
+}
+
+/// Prepares a text on the database, and says how many parameters that found.
+async fn prepare(look: &mut Look, text: &'static str) -> Result<usize, sqlx::Error> {
+    let count = |parameters: Option<Either<usize, usize>>| match parameters {
+        Some(Either::Left(count) | Either::Right(count)) => count,
+        None => 0,
+    };
+    Ok(match look {
+        Look::Sqlite(connection) => {
+            let statement = connection.prepare(text.into_sql_str()).await?;
+            count(statement.parameters().map(|found| found.map_left(<[_]>::len)))
+        }
+        Look::Postgres(connection) => {
+            let statement = connection.prepare(text.into_sql_str()).await?;
+            count(statement.parameters().map(|found| found.map_left(<[_]>::len)))
+        }
+    })
+}
+
+/// Whether a source file declares statements: the macro is named, and not where it is made or imported.
+fn declares_statements(text: &str) -> bool {
+    text.lines().any(|line| line.trim_start().starts_with("statements!"))
+}
+
+fn files_that_declare(folder: &Path, below: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_that_declare(&path, below, found);
+        } else if declares_statements(&fs::read_to_string(&path).unwrap()) {
+            found.insert(path.strip_prefix(below).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[test]
+fn no_statement_hides_from_the_test_that_prepares_them_all() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeSet::new();
+    files_that_declare(&folder, &folder, &mut found);
+    assert_eq!(found, LISTS.iter().map(|(file, _list)| (*file).to_owned()).collect());
+    assert!(declares_statements("use x;\nstatements! {\n    A = B;\n}"));
+    assert!(!declares_statements("macro_rules! statements { () => {} }\nuse store::statements;"));
+}
+
+async fn ready(app: &App) -> (u16, String) {
+    let answer = Answer::of(app.http.get(format!("{}/readyz", app.admin))).await;
+    (answer.status, answer.text)
+}
+
+on_each_backend! {
+    async fn every_statement_fits_the_schema(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        migrated(&database).await.close().await;
+        let mut look = Look::at(&database).await;
+        for (file, list) in LISTS {
+            assert!(!list.is_empty(), "{file}");
+            for sql in list {
+                let text = if backend == Backend::Sqlite { sql.sqlite } else { sql.postgres };
+                match prepare(&mut look, text).await {
+                    Ok(count) => assert_eq!(count, highest_parameter(text), "{}: {text}", sql.name),
+                    Err(error) => panic!("{} does not fit: {error}", sql.name),
+                }
+            }
+        }
+        for bad in ["SELECT claim_code FROM rewards", "SELECT 1 FROM codes", "SELEC 1"] {
+            assert!(prepare(&mut look, bad).await.is_err(), "{bad} was prepared");
+        }
+        drop(look);
+        database.remove().await;
+    }
+
+    async fn migrating_again_changes_nothing(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        let store = open(&database).await;
+        assert_eq!(schema(&store).await.unwrap(), Schema::Older, "a new database is told to be old");
+        migrate(&store).await.unwrap();
+        let before = Look::at(&database).await.columns().await;
+        migrate(&store).await.unwrap();
+        assert_eq!(schema(&store).await.unwrap(), Schema::Current);
+        assert_eq!(Look::at(&database).await.columns().await, before);
+        assert!(before.iter().any(|column| column.table == "rewards"), "{before:?}");
+        store.close().await;
+        database.remove().await;
+    }
+
+    async fn replicas_that_start_at_once_migrate_once(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        // One process serves a SQLite file; there, it is one store that is asked several times.
+        let first = open(&database).await;
+        let mut stores = vec![first.clone(), first.clone(), first];
+        if backend == Backend::Postgres {
+            stores = vec![open(&database).await, open(&database).await, open(&database).await];
+        }
+        for done in futures_util::future::join_all(stores.iter().map(migrate)).await {
+            done.unwrap();
+        }
+        let applied = database.number("SELECT COUNT(*) FROM _sqlx_migrations").await;
+        assert_eq!(applied, database.number("SELECT COUNT(DISTINCT version) FROM _sqlx_migrations").await);
+        for store in &stores {
+            assert_eq!(schema(store).await.unwrap(), Schema::Current);
+        }
+        futures_util::future::join_all(stores.iter().map(Store::close)).await;
+        database.remove().await;
+    }
+
+    async fn an_older_or_a_newer_schema_is_told_and_the_service_is_not_ready(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let store = open(&app.database).await;
+        assert_eq!(ready(&app).await, (200, "ok\n".to_owned()));
+
+        let later = "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+                     SELECT 9999, 'later', installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1";
+        app.database.execute(later).await.unwrap();
+        assert_eq!(schema(&store).await.unwrap(), Schema::Newer);
+        assert_eq!(ready(&app).await, (503, "the database is newer than this program\n".to_owned()));
+        let second = bootstrap::start(&app.settings, app.ambient.clone()).await.err().unwrap();
+        if backend == Backend::Postgres {
+            assert!(matches!(second, StartError::Store(StoreError::Migrate(_))), "{second:?}");
+        }
+
+        app.database.execute("DELETE FROM _sqlx_migrations WHERE version = 9999").await.unwrap();
+        assert_eq!(ready(&app).await.0, 200);
+
+        app.database.execute("UPDATE _sqlx_migrations SET success = FALSE").await.unwrap();
+        assert_eq!(schema(&store).await.unwrap(), Schema::Older, "what was begun and not ended is not there");
+        app.database.execute("DELETE FROM _sqlx_migrations").await.unwrap();
+        assert_eq!(schema(&store).await.unwrap(), Schema::Older);
+        assert_eq!(ready(&app).await, (503, "the database must be migrated\n".to_owned()));
+        app.database.execute("DROP TABLE _sqlx_migrations").await.unwrap();
+        assert_eq!(schema(&store).await.unwrap(), Schema::Older);
+        assert_eq!(ready(&app).await.0, 503);
+        let live = Answer::of(app.http.get(format!("{}/livez", app.admin))).await;
+        assert_eq!(live.status, 200, "a restart would not help");
+        store.close().await;
+        app.end().await;
+    }
+
+    async fn a_second_service_starts_beside_the_first_only_where_replicas_are_meant(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let second = bootstrap::start(&app.settings, app.ambient.clone()).await;
+        match (backend, second) {
+            (Backend::Sqlite, Err(StartError::Store(StoreError::Open(why)))) => assert!(why.contains("another"), "{why}"),
+            (Backend::Postgres, Ok(service)) => assert!(service.run_until(async {}).await),
+            (_, Ok(_)) => panic!("two services serve one file"),
+            (_, Err(error)) => panic!("{error:?}"),
+        }
+        assert_eq!(app.issue("still-there", "5.00").await.status, 201, "the first does not mind");
+        assert!(app.stop().await);
+        app.start().await;
+        assert_eq!(app.issue("again", "5.00").await.status, 201, "a stopped service lets go of the file");
+        app.end().await;
+    }
+
+    async fn what_is_committed_is_on_the_disk_and_nobody_elses_to_read(backend: Backend) {
+        let app = App::spawn(backend).await;
+        app.issue("one", "5.00").await;
+        let store = open(&app.database).await;
+        match store.snapshot().await.unwrap() {
+            Snapshot::Sqlite(mut connection) => {
+                assert_eq!(setting(&mut *connection, "PRAGMA journal_mode").await, "wal");
+                let folder = app.database.folder.path();
+                for name in ["noshi.db", "noshi.db-wal", "noshi.db-shm", "noshi.db.lock"] {
+                    let mode = fs::metadata(folder.join(name)).unwrap().permissions().mode();
+                    assert_eq!(mode & 0o7777, 0o600, "{name}");
+                }
+                assert_eq!(fs::read_dir(folder).unwrap().count(), 4, "no other file lies there");
+            }
+            Snapshot::Postgres(mut connection) => {
+                for (name, value) in [
+                    ("synchronous_commit", "on"),
+                    ("statement_timeout", "5s"),
+                    ("lock_timeout", "3s"),
+                    ("idle_in_transaction_session_timeout", "10s"),
+                ] {
+                    let text = format!("SHOW {name}");
+                    let found: String = scalar(sqlx::AssertSqlSafe(text), &mut *connection).await;
+                    assert_eq!(found, value, "{name}");
+                }
+            }
+        }
+        store.close().await;
+        app.end().await;
+    }
+}
+
+async fn setting(connection: &mut sqlx::SqliteConnection, text: &'static str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
+    let query = sqlx::query_scalar(text);
+    query.fetch_one(connection).await.unwrap()
+}
+
+async fn scalar(text: sqlx::AssertSqlSafe<String>, connection: &mut sqlx::PgConnection) -> String {
+    #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
+    let query = sqlx::query_scalar(text);
+    query.fetch_one(connection).await.unwrap()
+}

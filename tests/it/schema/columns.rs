@@ -1,0 +1,184 @@
+//! No column can hold a claim code (SEC-01): every column that the catalogue knows is tried with codes of every shape.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::error::DatabaseError;
+
+use crate::support::{
+    App, Backend,
+    look::{Column, Look},
+    on_each_backend,
+};
+
+/// Codes as Amazon writes them (4-6-4, 4-6-5), of letters, digits and both, and as a hand may retype them.
+const HYPHENED: [&str; 6] = [
+    "AB12-CD34EF-GH56",
+    "ABCD-EFGHJK-LMNP",
+    "AB12-CD34EF-GH567",
+    "ABCD-EFGHJK-LMNPQ",
+    "1234-567890-1234",
+    "ab12-cd34ef-gh56",
+];
+/// Codes that lost their hyphens, and the shape of Amazon's mock code.
+const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", "ABCDEFGHJKLMNPQ", "ZYXW-VUTS-RQPO"];
+
+/// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
+/// order number or a JSON value.
+const FREE: [(&str, &str, &str); 5] = [
+    ("api_keys", "name", "the operator's words for a key"),
+    ("clients", "name", "the operator's name for a client"),
+    ("reward_events", "detail", "JSON of ours with the caller's reason in it"),
+    ("rewards", "external_id", "the caller's own reference"),
+    ("rewards", "metadata", "the caller's own words as JSON"),
+];
+
+fn is_free(column: &Column) -> bool {
+    FREE.iter().any(|(table, name, _why)| *table == column.table && *name == column.name)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
+
+/// The ways to write a code into a column, as SQL: as text, inside text, as bytes, as the bytes of a UUID.
+fn writings(code: &str, backend: Backend, kind: &str) -> Vec<String> {
+    let mut padded = code.as_bytes().to_vec();
+    padded.resize(16, 0);
+    let padded = hex(padded.get(..16).unwrap());
+    let inside = [code.to_owned(), format!("see {code}."), format!("x\n{code}"), format!("{{\"a\":\"{code}\"}}")];
+    // In bytes only a length is checked: text around a code may happen to have it.
+    let ways = if matches!(kind, "bytea" | "blob") { 1 } else { inside.len() };
+    let mut all: Vec<String> = inside.iter().take(ways).map(|text| format!("'{text}'")).collect();
+    if ways > 1 {
+        // An instant with a code for a time of day.
+        all.push(format!("'2026-01-01T{code}'"));
+    }
+    match (backend, kind) {
+        (Backend::Sqlite, _) => all.extend([format!("X'{}'", hex(code.as_bytes())), format!("X'{padded}'")]),
+        (Backend::Postgres, "uuid") => all.push(format!("'{padded}'::uuid")),
+        (Backend::Postgres, "bytea") => {
+            all.extend([format!("'\\x{}'::bytea", hex(code.as_bytes())), format!("'\\x{padded}'::bytea")]);
+        }
+        // Elsewhere bytes would be written as their digits.
+        (Backend::Postgres, _) => {}
+    }
+    all
+}
+
+/// Whether the database refused the value for what it is: by a check or by its type. A foreign key or a unique index
+/// that happens to be in the way is no protection.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    match code.as_deref() {
+        // SQLite: a CHECK; the type of a STRICT table's column. NOT NULL is not among them.
+        Some("275" | "3091") => true,
+        // PostgreSQL: a CHECK; not of the type; no such cast; malformed instant; out of range; too long.
+        Some("23514" | "22P02" | "42804" | "22007" | "22008" | "22009" | "22023" | "22003" | "22001") => true,
+        Some(_) | None => false,
+    }
+}
+
+/// What a column took, by code.
+async fn taken(look: &mut Look, column: &Column, backend: Backend) -> Vec<(&'static str, String)> {
+    let mut taken = Vec::new();
+    for code in HYPHENED.into_iter().chain(BARE) {
+        for writing in writings(code, backend, &column.kind) {
+            let text = format!("UPDATE \"{}\" SET \"{}\" = {writing}", column.table, column.name);
+            look.run("BEGIN").await.unwrap();
+            let done = look.run(&text).await;
+            look.run("ROLLBACK").await.unwrap();
+            match done {
+                Err(error) if is_refusal(&error) => {}
+                Err(error) => taken.push((code, format!("{writing}: only {error}"))),
+                Ok(rows) => {
+                    assert!(rows > 0, "{column:?}: there was no row to write to");
+                    taken.push((code, writing));
+                }
+            }
+        }
+    }
+    taken
+}
+
+/// Every place where a code fits that must not, and every table that could not be tried.
+async fn holes(look: &mut Look, backend: Backend) -> BTreeSet<String> {
+    let mut holes = BTreeSet::new();
+    let mut tried: BTreeMap<String, usize> = BTreeMap::new();
+    for column in look.columns().await {
+        if look.count(&column.table).await == 0 {
+            holes.insert(format!("{}: no row to try", column.table));
+            continue;
+        }
+        *tried.entry(column.table.clone()).or_default() += 1;
+        let taken = taken(look, &column, backend).await;
+        if is_free(&column) {
+            let bare: BTreeSet<_> = taken.iter().map(|(code, _)| *code).filter(|code| BARE.contains(code)).collect();
+            if bare.len() != BARE.len() {
+                holes.insert(format!("{}.{} is no free text: strike it off the list", column.table, column.name));
+            }
+        }
+        for (code, writing) in taken {
+            if !(is_free(&column) && BARE.contains(&code)) {
+                holes.insert(format!("{}.{} takes {code} as {writing}", column.table, column.name));
+            }
+        }
+    }
+    assert!(tried.len() >= 5 && tried.values().sum::<usize>() > 40, "the catalogue was not read: {tried:?}");
+    holes
+}
+
+/// A service that has written to every table, stopped again.
+async fn with_rows(backend: Backend) -> App {
+    let mut app = App::spawn(backend).await;
+    let body = serde_json::json!({
+        "kind": "gift_code", "value": {"amount": "5.00", "currency_code": "USD"},
+        "external_id": "order 1", "metadata": {"campaign": "spring"}
+    });
+    let issued = app.issue_body("one", body).await;
+    assert_eq!(issued.status, 201, "{}", issued.text);
+    assert_eq!(app.reveal(issued.id()).await.status, 200);
+    for _ in 0..200 {
+        if app.database.number("SELECT COUNT(*) FROM balances").await > 0 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    assert!(app.stop().await);
+    app
+}
+
+on_each_backend! {
+    async fn no_column_of_any_table_can_hold_a_claim_code(backend: Backend) {
+        let app = with_rows(backend).await;
+        let mut look = Look::at(&app.database).await;
+        let holes = holes(&mut look, backend).await;
+        assert!(holes.is_empty(), "{} holes:\n{}", holes.len(), holes.into_iter().collect::<Vec<_>>().join("\n"));
+        drop(look);
+        app.end().await;
+    }
+
+    async fn a_column_or_a_table_that_is_added_without_a_check_is_found(backend: Backend) {
+        let app = with_rows(backend).await;
+        let mut look = Look::at(&app.database).await;
+        let before = holes(&mut look, backend).await;
+        let bytes = if backend == Backend::Sqlite { "BLOB" } else { "BYTEA" };
+        look.run("ALTER TABLE rewards ADD COLUMN note TEXT").await.unwrap();
+        look.run(&format!("ALTER TABLE rewards ADD COLUMN stamp {bytes}")).await.unwrap();
+        look.run(&format!("ALTER TABLE clients ADD COLUMN mark {bytes}")).await.unwrap();
+        look.run("CREATE TABLE queue (id BIGINT PRIMARY KEY, payload TEXT)").await.unwrap();
+        if backend == Backend::Postgres {
+            look.run("ALTER TABLE balances ADD COLUMN token UUID").await.unwrap();
+            look.run("ALTER TABLE balances ADD COLUMN extra JSONB").await.unwrap();
+        }
+        let new: BTreeSet<String> = holes(&mut look, backend).await.difference(&before).cloned().collect();
+        let mut wanted = vec!["rewards.note takes", "rewards.stamp takes", "clients.mark takes", "queue: no row"];
+        if backend == Backend::Postgres {
+            wanted.extend(["balances.token takes", "balances.extra takes"]);
+        }
+        for wanted in wanted {
+            assert!(new.iter().any(|hole| hole.starts_with(wanted)), "{wanted}: {new:?}");
+        }
+        drop(look);
+        app.end().await;
+    }
+}
