@@ -259,6 +259,10 @@ fn from_unproven(facts: Facts, event: Event) -> Result<Next, Rejected> {
             // Proven that nothing was bought, and nothing is wanted any more.
             Ok(to(Facts { first_send_at: None, ..facts }, State::Canceled, Wake::Never))
         }
+        Event::NotSent if facts.cancel_if_unresolved => {
+            // The caller hears now that nothing was bought; whatever were bought later, the customer has been paid otherwise.
+            Ok(to(Facts { first_send_at: None, ..facts }, State::Canceled, Wake::Never))
+        }
         Event::Refused(refusal) => Ok(to(
             Facts { first_send_at: None, retryable: refusal.is_retryable(), ..facts },
             State::Failed,

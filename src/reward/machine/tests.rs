@@ -205,6 +205,8 @@ fn on_unresolved_cancel_wishes_the_cancel_at_the_first_doubt() {
     assert_eq!(told(careful, Event::Seen(Card::Fulfilled), at(3)), "issued!");
     let doubtful = step(careful, Event::Lost, at(6)).unwrap().facts;
     assert_eq!(told(doubtful, Event::Seen(Card::Fulfilled), at(9)), "canceling now");
+    assert_eq!(told(doubtful, Event::NotSent, at(9)), "unresolved later");
+    assert_eq!(told(careful, Event::NotSent, at(3)), "canceled", "nothing is bought later, behind the caller's back");
 }
 
 #[test]
