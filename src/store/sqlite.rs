@@ -111,8 +111,14 @@ impl SqliteStore {
         self.readers.acquire().await.map_err(|error| StoreError::database("acquire", error))
     }
 
+    /// Runs to its end even when the caller's future is dropped: a BEGIN whose answer nobody heard would leave the
+    /// connection in a state that nobody knows of. What nobody takes is dropped then, and so undone.
     pub(super) async fn begin(&self) -> Result<SqliteTx, StoreError> {
         let place = Place::take(&self.waiting)?;
+        self.runtime.spawn(self.clone().begin_in_group(place)).await.unwrap_or(Err(StoreError::Busy))
+    }
+
+    async fn begin_in_group(self, place: Place) -> Result<SqliteTx, StoreError> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         drop(place);
         writer.mend().await;
@@ -124,7 +130,7 @@ impl SqliteStore {
             writer.fail_group().await;
             return Err(StoreError::database("savepoint", error));
         }
-        Ok(SqliteTx { writer, store: self.clone(), released: false })
+        Ok(SqliteTx { writer, store: self, released: false })
     }
 
     pub(super) async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
