@@ -4,11 +4,14 @@
 //! cases; `http` is their REST face. The first try and the recovery are the same `drive`.
 
 mod attempt;
+pub mod cancel;
 pub mod drive;
 pub mod dto;
 pub mod http;
+pub mod issue;
 pub mod machine;
 pub mod model;
+pub mod reveal;
 pub mod service;
 pub mod sql;
 mod timeline;

@@ -17,7 +17,7 @@ use super::{
     timeline::{Entry, kind_of},
 };
 use crate::{
-    kernel::{ClaimCode, RewardId, ladder},
+    kernel::{Chain, ClaimCode, RewardId, ladder},
     store::{Committed, StoreError, Tx},
 };
 
@@ -77,6 +77,27 @@ impl Rewards {
             }
         }
         Err(DriveError::LeaseLost)
+    }
+
+    /// Drives for a caller who waits: answers with the reward as it was last committed, whatever came of it.
+    pub(super) async fn driven(&self, attempt: Committed<Attempt>) -> (Reward, Option<ClaimCode>) {
+        let reward = attempt.get().reward.clone();
+        match self.drive(attempt).await {
+            Ok(Driven { reward, code }) => {
+                if reward.due_at.is_some() {
+                    self.wake().notify_one();
+                }
+                (reward, code)
+            }
+            Err(error) => {
+                tracing::warn!(
+                    reward.id = %reward.id,
+                    error = %Chain(&error),
+                    "a drive ended without a committed outcome; recovery takes it up"
+                );
+                (reward, None)
+            }
+        }
     }
 
     /// One call to Amazon. Nothing durable changes here.

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
+    issue::Issued,
     machine::{Attention, CancelFailure, State},
     model::{Command, Kind, OnUnresolved, Reward},
-    service::Issued,
     sql::EventRow,
 };
 use crate::{
@@ -262,7 +262,7 @@ pub const fn is_final(state: State) -> bool {
     }
 }
 
-/// The answer to an issue: the state decides the status.
+/// The answer to an issue. 201 says "issued now, and here is the code"; whatever else is final is 200.
 ///
 /// # Errors
 /// A `failed` reward answers as the problem that it ended in.
@@ -272,12 +272,12 @@ pub fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
         return Err(refusal(reward));
     }
     let state = reward.facts.state;
-    let mut response = if state == State::Issued && !replayed {
-        HttpResponse::Created()
-    } else if is_final(state) {
-        HttpResponse::Ok()
-    } else {
+    let mut response = if !is_final(state) {
         HttpResponse::Accepted()
+    } else if code.is_some() && !replayed {
+        HttpResponse::Created()
+    } else {
+        HttpResponse::Ok()
     };
     if !is_final(state) {
         response.insert_header((header::RETRY_AFTER, "1"));

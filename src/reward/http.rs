@@ -8,10 +8,13 @@ use uuid::Uuid;
 
 use super::{
     Rewards,
+    cancel::CancelError,
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
+    issue::IssueError,
     machine::State,
     model::Kind,
-    service::{CancelError, IssueError, KINDS, RevealError},
+    reveal::RevealError,
+    service::KINDS,
     sql::Filter,
 };
 use crate::{

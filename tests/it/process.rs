@@ -25,7 +25,6 @@ pub(crate) fn noshi() -> Command {
 pub(crate) struct Served {
     child: Child,
     pub(crate) base: String,
-    pub(crate) admin: String,
 }
 
 impl Served {
@@ -40,13 +39,13 @@ impl Served {
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                if let (Some(api), Some(admin)) = (event["api"].as_str(), event["admin"].as_str()) {
-                    drop(tell.send((format!("http://{api}"), format!("http://{admin}"))));
+                if let Some(api) = event["api"].as_str() {
+                    drop(tell.send(format!("http://{api}")));
                 }
             }
         });
-        let (base, admin) = told.recv_timeout(Duration::from_secs(20)).expect("the service says where it listens");
-        Self { child, base, admin }
+        let base = told.recv_timeout(Duration::from_secs(20)).expect("the service says where it listens");
+        Self { child, base }
     }
 
     /// SIGKILL: no destructor, no flush, no goodbye.

@@ -200,7 +200,7 @@ on_each_backend! {
         let store = open(&app.database).await;
         match store.snapshot().await.unwrap() {
             Snapshot::Sqlite(mut connection) => {
-                assert_eq!(setting(&mut *connection, "PRAGMA journal_mode").await, "wal");
+                assert_eq!(setting(&mut connection, "PRAGMA journal_mode").await, "wal");
                 let folder = app.database.folder.path();
                 for name in ["noshi.db", "noshi.db-wal", "noshi.db-shm", "noshi.db.lock"] {
                     let mode = fs::metadata(folder.join(name)).unwrap().permissions().mode();
@@ -216,7 +216,7 @@ on_each_backend! {
                     ("idle_in_transaction_session_timeout", "10s"),
                 ] {
                     let text = format!("SHOW {name}");
-                    let found: String = scalar(sqlx::AssertSqlSafe(text), &mut *connection).await;
+                    let found: String = scalar(sqlx::AssertSqlSafe(text), &mut connection).await;
                     assert_eq!(found, value, "{name}");
                 }
             }

@@ -1,3 +1,5 @@
+//! The settings of the connections, and shared commits, seen from inside.
+
 use secrecy::SecretString;
 
 use super::*;

@@ -147,7 +147,7 @@ fn shipped(stream: TokenStream, flat: &mut Vec<TokenTree>) {
     while let Some(token) = tokens.next() {
         if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
             // The item: up to its body or its semicolon.
-            while let Some(part) = tokens.next() {
+            for part in tokens.by_ref() {
                 if group(&part, Delimiter::Brace).is_some() || is_punct(Some(&part), ';') {
                     break;
                 }

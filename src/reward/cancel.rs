@@ -1,0 +1,114 @@
+//! Canceling: the wish is committed, then Amazon is asked, inside its window.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Rewards,
+    drive::Attempt,
+    machine::{self, CancelFailure, Event, Rejected, State},
+    model::Reward,
+    sql,
+    timeline::Entry,
+};
+use crate::{
+    kernel::{ClientId, RewardId, window},
+    lifecycle::Lost,
+    store::StoreError,
+};
+
+/// Why a cancel was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum CancelError {
+    /// No such reward of this client's.
+    #[error("no such reward")]
+    NotFound,
+    /// The window closed at this instant.
+    #[error("the cancel window is closed")]
+    WindowClosed {
+        /// When it closed.
+        until: Option<DateTime<Utc>>,
+    },
+    /// Amazon says that it cannot be canceled: it was claimed.
+    #[error("the reward cannot be canceled any more")]
+    NotPermitted(RewardId),
+    /// The state does not allow it.
+    #[error("the reward's state does not allow it")]
+    InvalidState(State),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work ended without an answer; it is durable if it began.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+impl Rewards {
+    /// Cancels a reward, or says that it will be canceled as soon as its existence is proven.
+    ///
+    /// # Errors
+    /// [`CancelError`]; the reward is as it was.
+    pub async fn cancel(&self, client: ClientId, id: RewardId, reason: String) -> Result<Reward, CancelError> {
+        let started = self.ambient().monotonic();
+        let this = self.clone();
+        let job = self.tasks().spawn(async move { this.cancel_now(client, id, reason).await });
+        match tokio::time::timeout(self.left(started), job).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_panicked)) => Err(Lost.into()),
+            Err(_elapsed) => {
+                let this = self.clone();
+                let found = self.tasks().run(async move { this.find_now(client, id).await }).await??;
+                found.ok_or(CancelError::NotFound)
+            }
+        }
+    }
+
+    async fn cancel_now(&self, client: ClientId, id: RewardId, reason: String) -> Result<Reward, CancelError> {
+        let now = self.ambient().now();
+        let mut tx = self.store().begin().await?;
+        let before =
+            sql::lock(&mut tx, id).await?.filter(|reward| reward.client == client).ok_or(CancelError::NotFound)?;
+        let until = before.facts.first_send_at.map(crate::kernel::window::cancelable_until);
+        let next = machine::step(before.facts, Event::CancelAsked, now).map_err(|rejected| match rejected {
+            Rejected::WindowClosed => CancelError::WindowClosed { until },
+            Rejected::InvalidState => CancelError::InvalidState(before.facts.state),
+        })?;
+        if next.facts == before.facts {
+            // Asked before: nothing to write, and whoever holds the lease goes on.
+            return Ok(before);
+        }
+        let token = self.ambient().token().map_err(StoreError::from)?;
+        let mut reward = before.clone();
+        // An attempt that is in flight keeps its lease and sees the wish when it settles.
+        let in_flight = before.lease.is_some();
+        if in_flight {
+            reward.facts = next.facts;
+        } else {
+            let drive = next.facts.state == State::Canceling;
+            self.apply(&mut reward, &next, drive.then_some(token), now)?;
+        }
+        let entry = Entry::with_reason("cancel.requested", reason);
+        if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
+            return Err(StoreError::Unconfirmed.into());
+        }
+        let committed = tx.commit(reward).await?;
+        self.tell(&before, committed.get());
+        if in_flight || committed.get().lease != Some(token) {
+            self.wake().notify_one();
+            return Ok(committed.into_inner());
+        }
+        let (reward, _code) = self.driven(committed.map(|reward| Attempt { reward, token })).await;
+        cancel_answer(reward)
+    }
+}
+
+/// A cancel that ended back at `issued` is a refusal to its caller.
+fn cancel_answer(reward: Reward) -> Result<Reward, CancelError> {
+    match (reward.facts.state, reward.facts.cancel_failure) {
+        (State::Issued, Some(CancelFailure::TooLate)) => {
+            let until = reward.facts.first_send_at.map(window::cancelable_until);
+            Err(CancelError::WindowClosed { until })
+        }
+        (State::Issued, Some(CancelFailure::NotPermitted)) => Err(CancelError::NotPermitted(reward.id)),
+        _ => Ok(reward),
+    }
+}

@@ -1,0 +1,283 @@
+//! Issuing: T1, the drive, and what a key that was used before is told.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{
+    Rewards,
+    drive::Attempt,
+    machine::{self, Event, Facts, State},
+    model::{Command, OnUnresolved, Reward},
+    reveal::{RevealError, Showing},
+    sql,
+    timeline::Entry,
+};
+use crate::{
+    amazon::Account,
+    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
+    lifecycle::Lost,
+    metrics::KeyUse,
+    store::{Committed, StoreError},
+};
+
+/// The answer to an issue.
+pub struct Issued {
+    /// The reward as committed.
+    pub reward: Reward,
+    /// Its code, when this answer hands it over.
+    pub code: Option<ClaimCode>,
+    /// The key was used before.
+    pub replayed: bool,
+}
+
+/// Why an issue was refused before anything was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The key was used for another command.
+    #[error("the idempotency key was used for another request")]
+    Mismatch,
+    /// The external id names another reward.
+    #[error("the external id is taken")]
+    ExternalIdConflict,
+    /// No account of this id.
+    #[error("there is no account of that id")]
+    UnknownAccount,
+    /// Several accounts could pay.
+    #[error("several accounts deal in this currency")]
+    AmbiguousAccount,
+    /// No account deals in the currency.
+    #[error("no account deals in the currency")]
+    Currency(Currency),
+    /// Outside the account's limits.
+    #[error("the amount is outside the account's limits")]
+    AmountOutOfRange {
+        /// The smallest.
+        minimum: Money,
+        /// The largest.
+        maximum: Money,
+    },
+    /// Too much is in flight.
+    #[error("too many requests are in flight")]
+    Busy,
+    /// The database took so long that it is not known whether the request was recorded.
+    #[error("the request was not recorded in time")]
+    Late,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The work ended without an answer; it is durable if it began.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+enum Recorded {
+    New(Committed<Attempt>),
+    Again(Committed<Attempt>),
+    Known(Reward),
+}
+
+fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
+    let (minimum, maximum) = (account.minimum(), account.maximum());
+    if value.minor() < minimum.minor() || value.minor() > maximum.minor() {
+        return Err(IssueError::AmountOutOfRange { minimum, maximum });
+    }
+    Ok(())
+}
+
+impl Rewards {
+    /// Issues a reward, or tells the state of the one that this key named before. Waits for the outcome as long as the
+    /// caller has patience and the settings allow; the work goes on after that.
+    ///
+    /// # Errors
+    /// [`IssueError`]: nothing was sent to Amazon. A refusal of Amazon's is a `failed` reward, not an error.
+    pub async fn issue(
+        &self,
+        client: ClientId,
+        command: Command,
+        patience: Option<Duration>,
+    ) -> Result<Issued, IssueError> {
+        let started = self.ambient().monotonic();
+        let permit = Arc::clone(&self.parts.room).try_acquire_owned().map_err(|_full| IssueError::Busy)?;
+        let (this, (tell, told)) = (self.clone(), oneshot::channel());
+        let mut job = self.tasks().spawn(async move {
+            let _permit = permit;
+            this.issue_now(client, command, tell).await
+        });
+        let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
+        if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
+            return ended.map_err(|_panicked| Lost)?;
+        }
+        // The outcome is not there yet. What is recorded is the answer; what is not recorded is waited for.
+        match tokio::time::timeout(self.left(started), told).await {
+            Ok(Ok(reward)) => Ok(Issued { reward, code: None, replayed: false }),
+            Ok(Err(_nothing_new)) => match tokio::time::timeout(self.left(started), job).await {
+                Ok(ended) => ended.map_err(|_panicked| Lost)?,
+                Err(_elapsed) => Err(IssueError::Late),
+            },
+            Err(_elapsed) => Err(IssueError::Late),
+        }
+    }
+
+    /// T1, then the drive. Tells what was recorded as soon as it is.
+    async fn issue_now(
+        &self,
+        client: ClientId,
+        command: Command,
+        tell: oneshot::Sender<Reward>,
+    ) -> Result<Issued, IssueError> {
+        // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
+        let (attempt, key_use) = match self.record(client, &command).await? {
+            Recorded::New(attempt) => (attempt, KeyUse::New),
+            Recorded::Again(attempt) => (attempt, KeyUse::Replayed),
+            Recorded::Known(reward) => return self.known(reward).await,
+        };
+        self.metrics().key_used(key_use);
+        // A caller who does not wait any more is not there to be told.
+        drop(tell.send(attempt.get().reward.clone()));
+        let (reward, code) = self.driven(attempt).await;
+        Ok(Issued { reward, code, replayed: false })
+    }
+
+    /// T1: one transaction that inserts the intent, leased and about to be sent, or finds the one that is there.
+    ///
+    /// The idempotency key comes before everything that settings can change: a retry finds its reward although the
+    /// account's limits are others now, or another account deals in the currency as well.
+    async fn record(&self, client: ClientId, command: &Command) -> Result<Recorded, IssueError> {
+        let now = self.ambient().now();
+        let intent = Intent::derive(client, &command.key);
+        let drafted = match self.draft(client, command, intent, now) {
+            // What is refused takes no part in the queue of those who write, unless its key is known.
+            Err(refused) if sql::peek_intent(&mut self.store().snapshot().await?, &intent).await?.is_none() => {
+                return Err(refused);
+            }
+            drafted => drafted,
+        };
+        let mut tx = self.store().begin().await?;
+        let refused = match drafted {
+            Ok((mut reward, token)) => {
+                if sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await? {
+                    return Ok(Recorded::New(tx.commit(Attempt { reward, token }).await?));
+                }
+                IssueError::ExternalIdConflict
+            }
+            Err(refused) => refused,
+        };
+        let Some(known) = sql::by_intent(&mut tx, &intent).await? else { return Err(refused) };
+        if !known.is_of(command) {
+            self.metrics().key_used(KeyUse::Mismatch);
+            return Err(IssueError::Mismatch);
+        }
+        // A refusal that can be cured is tried again, with the same id. Anything else answers for itself.
+        let next = match machine::step(known.facts, Event::Begin, now) {
+            Ok(next) if known.facts.state == State::Failed => next,
+            Ok(_) | Err(_) => return Ok(Recorded::Known(known)),
+        };
+        let (mut again, token) = (known.clone(), self.ambient().token().map_err(StoreError::from)?);
+        self.apply(&mut again, &next, Some(token), now)?;
+        let entry = Entry::with_attempt("attempt.sent", again.attempts);
+        if !sql::save(&mut tx, &mut again, &[entry], now).await? {
+            return Ok(Recorded::Known(known));
+        }
+        Ok(Recorded::Again(tx.commit(Attempt { reward: again, token }).await?))
+    }
+
+    /// The reward of a command that is new, leased.
+    fn draft(
+        &self,
+        client: ClientId,
+        command: &Command,
+        intent: Intent,
+        now: DateTime<Utc>,
+    ) -> Result<(Reward, Uuid), IssueError> {
+        let account = self.validate(command)?;
+        let mock = match account.environment() {
+            Environment::Sandbox => CreationRequestId::mock(&command.key),
+            Environment::Production => None,
+        };
+        let token = self.ambient().token().map_err(StoreError::from)?;
+        let lease = TimeDelta::from_std(self.settings().lease).unwrap_or(TimeDelta::seconds(30));
+        let reward = Reward {
+            id: RewardId::new(self.ambient().row_id(now).map_err(StoreError::from)?),
+            client,
+            intent,
+            creation_request_id: mock.unwrap_or_else(|| CreationRequestId::derive(account.partner_id(), &intent)),
+            account: account.id().to_owned(),
+            kind: command.kind,
+            value: command.value,
+            external_id: command.external_id.clone(),
+            metadata: command.metadata_json(),
+            facts: Facts {
+                state: State::Issuing,
+                ambiguous: false,
+                cancel_requested: false,
+                cancel_if_unresolved: command.on_unresolved == OnUnresolved::Cancel,
+                cancel_doubt: false,
+                cancel_failure: None,
+                retryable: false,
+                first_send_at: Some(now),
+            },
+            attention: None,
+            last_error: None,
+            attempts: 1,
+            deliveries: 0,
+            events: 0,
+            version: 1,
+            lease: Some(token),
+            due_at: now.checked_add_signed(lease),
+            created_at: now,
+            updated_at: now,
+            unproven_since: Some(now),
+            issued_at: None,
+            canceled_at: None,
+        };
+        Ok((reward, token))
+    }
+
+    /// The key named this reward before: its present state, and its code again while that is allowed.
+    async fn known(&self, reward: Reward) -> Result<Issued, IssueError> {
+        let open = reward.due_at.is_some();
+        self.metrics().key_used(if open { KeyUse::InProgress } else { KeyUse::Replayed });
+        let since = reward.issued_at.unwrap_or(reward.created_at);
+        let age = self.ambient().now().signed_duration_since(since).to_std().unwrap_or_default();
+        let allowed = reward.deliveries < i64::from(self.settings().redelivery_max) && age < self.settings().redelivery;
+        if reward.facts.state != State::Issued || !allowed {
+            return Ok(Issued { reward, code: None, replayed: true });
+        }
+        match self.show_again(reward.clone(), Showing::Redelivery).await {
+            Ok((reward, code)) => Ok(Issued { reward, code: Some(code), replayed: true }),
+            Err(RevealError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::warn!(reward.id = %reward.id, error = %Chain(&error), "a code could not be shown again");
+                let reward = self.find_now(reward.client, reward.id).await?.unwrap_or(reward);
+                Ok(Issued { reward, code: None, replayed: true })
+            }
+        }
+    }
+
+    fn choose_account(&self, command: &Command) -> Result<&Account, IssueError> {
+        let currency = command.value.currency();
+        if let Some(id) = &command.account {
+            let account = self.parts.accounts.get(id).ok_or(IssueError::UnknownAccount)?;
+            return (account.currency() == currency).then_some(account).ok_or(IssueError::Currency(currency));
+        }
+        let mut fitting = self.parts.accounts.iter().filter(|account| account.currency() == currency);
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(IssueError::AmbiguousAccount),
+            (None, _) => Err(IssueError::Currency(currency)),
+        }
+    }
+
+    /// Checks a command as [`Rewards::issue`] would, and reserves nothing.
+    ///
+    /// # Errors
+    /// [`IssueError`] as an issue would answer it.
+    pub fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
+        let account = self.choose_account(command)?;
+        check_value(account, command.value)?;
+        Ok(account)
+    }
+}
