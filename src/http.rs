@@ -10,6 +10,7 @@ pub mod headers;
 pub mod observe;
 pub mod problem;
 pub mod routing;
+mod unread;
 
 use std::{sync::Arc, time::Duration};
 

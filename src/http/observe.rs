@@ -10,7 +10,7 @@ use actix_web::{
     web,
 };
 
-use super::{Code, Http, Problem, headers};
+use super::{Code, Http, Problem, headers, unread};
 
 /// The id of a request: the caller's, where it is 8 to 64 safe characters, else ours.
 #[derive(Debug, Clone)]
@@ -24,13 +24,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What another middleware refuses; what a handler refuses becomes an answer here.
 pub async fn observe(
     http: web::Data<Http>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = http.ambient.monotonic();
     let id = request_id(&http, &request);
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().as_str().to_owned();
+    let reader = unread::keep_reader(&mut request);
     // The request must not be cloned here: the router needs it to itself, or it panics.
     let mut answer = render(next.call(request).await?.map_into_boxed_body(), &id);
     let head = answer.headers_mut();
@@ -49,7 +50,7 @@ pub async fn observe(
         http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
         duration_ms = %millis, tasks.running = running, "request"
     );
-    Ok(answer)
+    Ok(unread::with_answer(answer, reader))
 }
 
 /// Renders a handler's problem with the request's id.
