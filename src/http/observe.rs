@@ -11,6 +11,7 @@ use actix_web::{
 };
 
 use super::{Code, Http, Problem, headers, unread};
+use crate::kernel::claim_code::looks_like_claim_code;
 
 /// The id of a request: the caller's, where it is 8 to 64 safe characters, else ours.
 #[derive(Debug, Clone)]
@@ -79,7 +80,9 @@ fn from_framework(error: &Error) -> Problem {
 fn request_id(http: &Http, request: &ServiceRequest) -> String {
     let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let theirs = headers::only(request.request(), REQUEST_ID).ok().flatten();
-    match theirs.filter(|id| (8..=64).contains(&id.len()) && id.bytes().all(safe)) {
+    // It is logged: a claim code in its place is not taken.
+    let usable = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(safe) && !looks_like_claim_code(id);
+    match theirs.filter(usable) {
         Some(id) => id.to_owned(),
         None => http.ambient.token().map_or_else(|_none| "unknown".to_owned(), |token| token.simple().to_string()),
     }
