@@ -1,15 +1,24 @@
 //! The request's body: small, in time, plain JSON, and nothing in it that we do not know. A refusal says where, never
 //! what: the value might be a secret in the wrong place.
 
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
+
 use actix_web::{HttpRequest, http::header, web};
 use futures_util::StreamExt;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_json::error::Category;
 
 use super::{Code, Http, Problem, headers};
 
 /// Bytes of the largest body.
 pub const BODY_BYTES_MAX: usize = 4096;
+
+/// Every field of every body. A refusal names no other: it would be the caller's text.
+const FIELDS: &[&str] =
+    &["account_id", "kind", "value", "amount", "currency_code", "external_id", "metadata", "on_unresolved", "reason"];
 
 impl Http {
     /// Reads the body as JSON into a type that refuses unknown fields.
@@ -53,7 +62,7 @@ async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
         let refused = Problem::new(Code::InvalidRequest);
         match error.inner().classify() {
@@ -69,16 +78,69 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     Ok(value)
 }
 
-/// A JSON Pointer (RFC 6901) of names that are ours: an unknown field's own name is the caller's text and is left out.
+/// A JSON Pointer (RFC 6901) as far as its names are ours. A name that the caller chose (an unknown field, an entry of
+/// `metadata`) is the caller's text and ends it.
 fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } if key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') && key.len() <= 32 => {
-                format!("/{key}")
-            }
-            Segment::Map { .. } | Segment::Enum { .. } | Segment::Unknown => "/".to_owned(),
+        .map_while(|segment| match segment {
+            Segment::Map { key } => FIELDS.iter().find(|field| *field == key),
+            Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
         })
+        .flat_map(|field| ["/", field])
         .collect()
+}
+
+/// A JSON object. Serde's derived types also read an array of their fields in order, which no caller of ours may send.
+#[derive(Debug, Clone)]
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// Texts by name, each name once: of two, a proxy and we might read different ones.
+#[derive(Debug, Clone)]
+pub struct Texts(pub BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Texts, A::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some((name, text)) = entries.next_entry()? {
+                    if texts.insert(name, text).is_some() {
+                        return Err(A::Error::custom("a name comes twice"));
+                    }
+                }
+                Ok(Texts(texts))
+            }
+        }
+
+        deserializer.deserialize_map(Entries)
+    }
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     http::{
         Code, Problem,
+        body::{Object, Texts},
         problem::{MoneyMoved, Upstream, timestamp},
     },
     kernel::{
@@ -39,9 +40,9 @@ const REASON_LEN_MAX: usize = 200;
 pub struct IssueBody {
     account_id: Option<String>,
     kind: String,
-    value: ValueBody,
+    value: Object<ValueBody>,
     external_id: Option<String>,
-    metadata: Option<BTreeMap<String, String>>,
+    metadata: Option<Texts>,
     on_unresolved: Option<String>,
 }
 
@@ -87,9 +88,9 @@ impl IssueBody {
         };
         let external_id =
             self.external_id.map(|text| free_text(text, "/external_id", EXTERNAL_ID_LEN_MAX)).transpose()?;
-        let metadata = self.metadata.map(check_metadata).transpose()?;
+        let metadata = self.metadata.map(|Texts(map)| check_metadata(map)).transpose()?;
         let account = self.account_id;
-        Ok(Command { key, account, kind, value: self.value.into_money()?, external_id, metadata, on_unresolved })
+        Ok(Command { key, account, kind, value: self.value.0.into_money()?, external_id, metadata, on_unresolved })
     }
 }
 
