@@ -36,6 +36,10 @@ pub fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem>
     let value = only(request, HeaderName::from_static("idempotency-key"))
         .map_err(|NotOne| invalid("exactly one Idempotency-Key of printable ASCII is expected"))?
         .ok_or_else(|| Problem::new(Code::KeyMissing))?;
+    // A proxy may join two headers into `one, two`: that is two keys, not a third. In quotes a comma is the key's own.
+    if value.contains(',') && !value.starts_with('"') {
+        return Err(invalid("a key with a comma must be quoted"));
+    }
     IdempotencyKey::parse(value).map_err(|error| match error {
         KeyError::Empty => invalid("the key is empty"),
         KeyError::TooLong => invalid("the key is longer than 255 characters"),
