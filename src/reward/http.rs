@@ -147,16 +147,21 @@ impl ListQuery {
             None => Ok(default),
             Some(text) => DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc()).map_err(|_error| bad(name)()),
         };
+        let text = |text: Option<String>, name| match text {
+            // PostgreSQL takes no NUL, and nothing that is stored has a control character.
+            Some(text) if text.chars().any(char::is_control) => Err(bad(name)()),
+            other => Ok(other),
+        };
         let before = self.cursor.map_or(Ok(Uuid::max()), |text| read_cursor(&text).ok_or_else(bad("cursor")))?;
         let limit = self.limit.unwrap_or(PAGE);
         if !(1..=PAGE_MAX).contains(&limit) {
             return Err(bad("limit")());
         }
         Ok(Filter {
-            external_id: self.external_id,
+            external_id: text(self.external_id, "external_id")?,
             state,
             kind,
-            account: self.account_id,
+            account: text(self.account_id, "account_id")?,
             created_from: instant(self.created_from, DateTime::UNIX_EPOCH, "created_from")?,
             created_to: instant(self.created_to, far_future(), "created_to")?,
             before,
