@@ -78,7 +78,7 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
             .default_service(web::to(not_found))
     })
     .workers(settings.workers)
-    .max_connections(settings.connections_max)
+    .max_connections(per_worker(settings))
     .client_request_timeout(settings.head_timeout)
     .client_disconnect_timeout(Duration::from_secs(1))
     .keep_alive(Duration::from_secs(15))
@@ -110,6 +110,11 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .bind(settings.admin_listen)?;
     let address = first(server.addrs())?;
     Ok(Bound::new(server.run(), address))
+}
+
+/// The share of a worker: actix counts each worker's connections by themselves.
+fn per_worker(settings: &config::Server) -> usize {
+    settings.connections_max.checked_div(settings.workers).unwrap_or(0).max(1)
 }
 
 fn first(addresses: Vec<SocketAddr>) -> io::Result<SocketAddr> {
