@@ -6,7 +6,7 @@ use actix_web::{
     App, HttpResponse, HttpServer,
     dev::{Server, ServerHandle},
     http::{StatusCode, header},
-    middleware::from_fn,
+    middleware::{DefaultHeaders, from_fn},
     web,
 };
 use serde::Serialize;
@@ -98,6 +98,7 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(served.clone())
+            .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
             .service(resource("/livez", "GET", [web::get().to(livez)]))
             .service(resource("/readyz", "GET", [web::get().to(readyz)]))
             .service(resource("/metrics", "GET", [web::get().to(metrics)]))
