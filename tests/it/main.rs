@@ -9,6 +9,7 @@
 )]
 
 mod amazon_client;
+mod bad_input;
 mod house;
 mod process;
 mod sandbox;

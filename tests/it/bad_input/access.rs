@@ -1,0 +1,300 @@
+//! Methods, ids, query strings, scopes, and the rewards of others.
+
+use noshi::kernel::{Scope, Scopes};
+
+use super::{
+    Case, refuse_all, service,
+    wire::{Draft, Reply, exchange, with_key},
+};
+use crate::support::{Backend, on_each_backend};
+
+/// Every route with the methods that it knows.
+const ROUTES: &[(&str, &str)] = &[
+    ("/v1/ping", "GET"),
+    ("/v1/catalog", "GET"),
+    ("/v1/rewards", "GET, POST"),
+    ("/v1/rewards/validate", "POST"),
+    ("/v1/rewards/rwd_00000000000070008000000000000000", "GET"),
+    ("/v1/rewards/rwd_00000000000070008000000000000000/events", "GET"),
+    ("/v1/rewards/rwd_00000000000070008000000000000000/reveal", "POST"),
+    ("/v1/rewards/rwd_00000000000070008000000000000000/cancel", "POST"),
+    ("/v1/balances", "GET"),
+    ("/v1/balances/main", "GET"),
+];
+
+const METHODS: &[&str] = &[
+    "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "ZQCANARY", "get",
+    "post", "Post", "M-SEARCH", "QUERY",
+];
+
+fn methods() -> Vec<Case> {
+    let refused = |(target, allow): (&'static str, &'static str)| {
+        let methods = METHODS.iter().filter(move |method| !allow.split(", ").any(|known| known == **method));
+        methods.map(move |method| {
+            let draft = Draft::issue().target(target).method(method).body("");
+            Case::new(format!("{method} {target}"), &draft, 405, "method-not-allowed")
+        })
+    };
+    let unmatched = |method: &&str| {
+        let draft = Draft::get("/v1/zqcanary").method(method);
+        Case::new(format!("{method} where nothing is"), &draft, 404, "not-found")
+    };
+    ROUTES.iter().copied().flat_map(refused).chain(METHODS.iter().map(unmatched)).collect()
+}
+
+/// Texts that name no reward. Percent-encoded where a target cannot hold them.
+fn ids() -> Vec<Case> {
+    let long = "zqcanary".repeat(1280);
+    let texts = [
+        "zqcanary",
+        "1",
+        "0",
+        "-1",
+        "null",
+        "undefined",
+        "*",
+        "%",
+        "%zz",
+        "%25",
+        "%00",
+        "rwd_",
+        "rwd_zqcanary",
+        "rwd_0000000000007000800000000000000",
+        "rwd_000000000000700080000000000000000",
+        "rwd_00000000-0000-7000-8000-000000000000",
+        "RWD_00000000000070008000000000000000",
+        "rwd_0000000000007000800000000000000A",
+        "rwd_0000000000007000800000000000000g",
+        "00000000000070008000000000000000",
+        "cli_00000000000070008000000000000000",
+        "key_00000000000070008000000000000000",
+        " rwd_00000000000070008000000000000000",
+        "rwd_00000000000070008000000000000000%20",
+        "rwd_00000000000070008000000000000000%00",
+        "rwd_00000000000070008000000000000000%0a",
+        "rwd_%EF%BC%90000000000007000800000000000000",
+        "%D0%B3wd_00000000000070008000000000000000",
+        "rwd_00000000000070008000000000000000,rwd_zqcanary",
+        "..%2f..%2fetc%2fpasswd",
+        "..%5c..%5czqcanary",
+        "%2e%2e",
+        "%2e%2e%2fping",
+        "%252e%252e%252fping",
+        "..;",
+        "rwd_'%20OR%20'1'='1",
+        "1;DROP%20TABLE%20rewards",
+        "rwd_%25%27",
+        "1%20UNION%20SELECT%20zqcanary",
+        "$%7Bzqcanary%7D",
+        "%7B%7B7*7%7D%7D",
+        "%3Cscript%3Ezqcanary%3C/script%3E",
+        "%FF%FE",
+        "%C0%AE%C0%AE",
+        "%ED%A0%80",
+        "%F0%9F%8E%81",
+        "ABCD-EFGHJK-LMNP",
+        "rwd_ffffffffffffffffffffffffffffffff",
+        "rwd_00000000000000000000000000000000",
+        &long,
+    ]
+    .map(str::trim);
+    let mut cases = Vec::new();
+    for id in texts {
+        let path = format!("/v1/rewards/{id}");
+        let name = |what: &str| format!("{what} {id:.60}");
+        cases.push(Case::new(name("get"), &Draft::get(&path), 404, "not-found"));
+        cases.push(Case::new(name("events"), &Draft::get(format!("{path}/events")), 404, "not-found"));
+        for action in ["reveal", "cancel"] {
+            let draft = Draft::post(format!("{path}/{action}"), r#"{"reason":"zqcanary"}"#);
+            cases.push(Case::new(name(action), &draft, 404, "not-found"));
+        }
+        cases.push(Case::new(name("balance"), &Draft::get(format!("/v1/balances/{id}")), 404, "not-found"));
+    }
+    cases
+}
+
+const FILTERS: &[&str] = &[
+    "status=zqcanary",
+    "status=",
+    "status=ISSUED",
+    "status=issued,failed",
+    "status=issued&status=failed",
+    "status=issued%00",
+    "kind=zqcanary",
+    "kind=",
+    "kind=GIFT_CODE",
+    "created_from=zqcanary",
+    "created_from=",
+    "created_from=2026",
+    "created_from=2026-01-01",
+    "created_from=2026-13-01T00:00:00Z",
+    "created_from=2026-02-30T00:00:00Z",
+    "created_from=2026-01-01T00:00:00",
+    "created_from=2026-01-01T25:00:00Z",
+    "created_from=1767225600",
+    "created_from=99999-01-01T00:00:00Z",
+    "created_from=-0001-01-01T00:00:00Z",
+    "created_from=2026-01-01T00:00:00Z%00",
+    "created_to=zqcanary",
+    "created_to=infinity",
+    "created_to=now",
+    "created_to=2026-01-01T00:00:00Z&created_to=2026-01-01T00:00:00Z",
+    "zqcanary=1",
+    "Limit=1",
+    "program_id=zqcanary",
+    "client_id=zqcanary",
+    "offset=10",
+    "page=2",
+    "=1",
+    "sort=zqcanary",
+    "external_id=%00",
+    "external_id=zq%00canary",
+    "external_id=a&external_id=zqcanary",
+    "account_id=%00",
+    "account_id=main%00",
+    "account_id=main&account_id=main",
+    "metadata[zqcanary]=1",
+    "limit;limit",
+    "limit=10;cursor=zqcanary",
+    "%6cimit=0",
+    "%00=1",
+    "%ff=1",
+];
+
+fn queries() -> Vec<Case> {
+    let (cursor, short) = ("0".repeat(32), "0".repeat(31));
+    [
+        "limit=0",
+        "limit=-1",
+        "limit=201",
+        "limit=9223372036854775808",
+        "limit=",
+        "limit=zqcanary",
+        "limit=1.0",
+        "limit=1e2",
+        "limit=%31%00",
+        "limit=0x10",
+        "limit= 1",
+        "limit=50&limit=50",
+        "limit[]=1",
+        "limit",
+        "cursor=",
+        "cursor=zqcanary",
+        "cursor=00",
+        &format!("cursor={cursor}0"),
+        &format!("cursor={cursor}00"),
+        &format!("cursor={short}G"),
+        &format!("cursor={short}A"),
+        &format!("cursor=-{short}"),
+        &format!("cursor={cursor}&cursor={cursor}"),
+        "cursor=%00",
+        "cursor='%20OR%201=1",
+    ]
+    .into_iter()
+    .chain(FILTERS.iter().copied())
+    .map(|query| {
+        Case::new(query, &Draft::get(format!("/v1/rewards?{}", query.replace(' ', "%20"))), 400, "invalid-request")
+    })
+    .collect()
+}
+
+/// Odd, but no reason to refuse: nothing is found.
+const HARMLESS: &[&str] = &[
+    "external_id=%FF%FE",
+    "external_id='%20OR%20'1'='1",
+    "external_id=",
+    "external_id=%ED%A0%80",
+    "external_id=%F0%9F%8E%81",
+    "account_id=zqcanary",
+    "account_id=%25",
+    "created_from=9999-12-31T23:59:59Z",
+    "created_from=9999-12-31T23:59:59-23:59",
+    "created_to=0000-01-01T00:00:00Z",
+    "created_to=0000-01-01T00:00:00%2B23:59",
+    "created_from=2026-06-30T23:59:60Z",
+    "cursor=00000000000000000000000000000000",
+    "created_from=2027-01-01T00:00:00Z&created_to=2026-01-01T00:00:00Z",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_other_method_is_refused_on_every_route() {
+    refuse_all(Backend::Sqlite, "methods", 150, methods()).await;
+}
+
+on_each_backend! {
+    async fn what_names_no_reward_is_not_found(backend: Backend) {
+        refuse_all(backend, "ids", 240, ids()).await;
+    }
+
+    async fn a_query_that_is_not_understood_is_refused(backend: Backend) {
+        refuse_all(backend, "queries", 65, queries()).await;
+    }
+
+    async fn an_odd_query_finds_nothing_and_harms_nothing(backend: Backend) {
+        let app = service(backend).await;
+        for query in HARMLESS {
+            let answer = app.get(&format!("/v1/rewards?{query}")).await;
+            assert_eq!((answer.status, answer.text.as_str()), (200, r#"{"data":[]}"#), "{query}");
+        }
+        app.end().await;
+    }
+
+    /// Another client's reward is answered like one that does not exist: to the byte, but for the request's id.
+    async fn a_reward_of_someone_elses_is_not_there(backend: Backend) {
+        let app = service(backend).await;
+        let sold = app.issue("mine", "10.00").await;
+        let (_other, key) = app.mint_key("others", Scopes::new(Scope::ALL)).await;
+        let none = "rwd_00000000000070008000000000000000";
+        for tail in ["", "/events", "/reveal", "/cancel"] {
+            let mut answers = Vec::new();
+            for id in [sold.id(), none] {
+                let draft = Draft::get(format!("/v1/rewards/{id}{tail}")).header("X-Request-Id", "same-for-both");
+                let reason = r#"{"reason":"a"}"#;
+                let post = |draft: Draft| draft.method("POST").body(reason).header("Content-Type", "application/json");
+                let draft = if matches!(tail, "/reveal" | "/cancel") { post(draft) } else { draft };
+                let bytes = with_key(&draft.bytes(), &key);
+                let text = String::from_utf8(exchange(&app, &bytes, false).await).unwrap();
+                let without_date = |line: &&str| !line.starts_with("date:");
+                let mut lines: Vec<&str> = text.lines().filter(without_date).collect();
+                // Headers have no order.
+                lines.sort_unstable();
+                answers.push(lines.join("\n"));
+            }
+            assert_eq!(answers[0], answers[1], "{tail}");
+            assert!(answers[0].contains("HTTP/1.1 404 "), "{}", answers[0]);
+        }
+        let draft = Draft::get("/v1/rewards").bytes();
+        let listed = Reply::all(&exchange(&app, &with_key(&draft, &key), false).await, false);
+        assert_eq!(listed[0].body, r#"{"data":[]}"#);
+        assert_eq!((app.received("Create").len(), app.received("Cancel").len()), (1, 0));
+        assert_eq!(app.get(&format!("/v1/rewards/{}", sold.id())).await.json["status"], "issued");
+        app.end().await;
+    }
+}
+
+/// A key without a scope learns which one it lacks, and nothing else: not even whether its body was good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_without_the_scope_is_forbidden() {
+    let app = service(Backend::Sqlite).await;
+    for (target, methods) in ROUTES.iter().filter(|(target, _methods)| *target != "/v1/ping") {
+        for method in methods.split(", ") {
+            let needed = match (method, *target) {
+                ("GET", target) if target.starts_with("/v1/balances") => Scope::BalancesRead,
+                ("GET", _) => Scope::RewardsRead,
+                (_, target) if target.ends_with("/reveal") => Scope::ClaimCodesReveal,
+                (_, target) if target.ends_with("/cancel") => Scope::RewardsCancel,
+                _ => Scope::RewardsWrite,
+            };
+            let others: Vec<Scope> = Scope::ALL.iter().copied().filter(|scope| *scope != needed).collect();
+            let (_client, key) = app.mint_key("narrow", Scopes::new(others)).await;
+            let draft = Draft::issue().target(*target).method(method).body("zqcanary");
+            let case = Case::new(format!("{method} {target}"), &draft, 403, "insufficient-scope");
+            let answer = exchange(&app, &with_key(&case.bytes, &key), false).await;
+            assert_eq!(case.judge(&answer), Vec::<String>::new(), "{}", case.name);
+            let challenge = format!("bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{needed}\"");
+            assert_eq!(Reply::all(&answer, false)[0].header("www-authenticate"), Some(challenge.as_str()));
+        }
+    }
+    super::nothing_happened(&app).await;
+    app.end().await;
+}
