@@ -10,6 +10,7 @@
 
 mod amazon_client;
 mod bad_input;
+mod canary;
 mod house;
 mod process;
 mod sandbox;

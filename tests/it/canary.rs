@@ -1,0 +1,145 @@
+//! Never leaked (I6, SEC-01, SEC-02): a service logs everything at `trace` while it is driven through every fault that
+//! carries a code, and afterwards every code and secret is searched for everywhere, in every form.
+//!
+//! Out of scope here: this process's own memory, because the sandbox with its book lives in it; the files of the
+//! PostgreSQL cluster, which is not ours (its rows are searched).
+
+mod capture;
+mod drive;
+mod panics;
+mod scan;
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use crate::support::{App, Backend, Database, look::Look, on_each_backend};
+use capture::log;
+use drive::{Drive, FAULTS};
+use scan::{FORMS, Scanner};
+
+/// A place and all that is in it.
+type Places = BTreeMap<String, Vec<u8>>;
+
+/// Every value of every column, by column.
+async fn rows(database: &Database) -> Places {
+    let mut look = Look::at(database).await;
+    let mut places = Places::new();
+    for column in look.columns().await {
+        let values = look.bytes(&column).await.join(&b'\n');
+        places.insert(format!("column {}.{}", column.table, column.name), values);
+    }
+    places
+}
+
+/// Every file of the database: itself, its WAL, what else lies there.
+fn files(folder: &Path) -> Places {
+    let read = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        (format!("file {name}"), fs::read(entry.path()).unwrap())
+    };
+    fs::read_dir(folder).unwrap().map(|entry| read(entry.unwrap())).collect()
+}
+
+/// Everything that a service leaves behind or shows, but for the answers that hand a code over.
+async fn everywhere(app: &App, drive: &Drive) -> Places {
+    let mut places = rows(&app.database).await;
+    if app.database.backend == Backend::Sqlite {
+        let files = files(app.database.folder.path());
+        for name in ["file noshi.db", "file noshi.db-wal", "file noshi.db-shm"] {
+            assert!(files.get(name).is_some_and(|bytes| !bytes.is_empty()), "{name} is not there");
+        }
+        places.extend(files);
+    }
+    places.insert("the metrics page".to_owned(), app.metrics().await.into_bytes());
+    places.insert("answers without a code".to_owned(), drive.bare_answers());
+    places.insert("answers with a code, less the code".to_owned(), drive.stripped_answers());
+    places.insert("the log".to_owned(), log().taken());
+    places
+}
+
+fn search(scanner: &Scanner, places: &Places) -> Vec<String> {
+    let found = places
+        .iter()
+        .flat_map(|(place, bytes)| scanner.find(bytes).into_iter().map(move |hit| format!("{place}: {hit}")));
+    found.collect()
+}
+
+on_each_backend! {
+    async fn no_code_and_no_secret_is_anywhere_after_every_fault_that_carries_one(backend: Backend) {
+        log().start();
+        let mut app = App::spawn(backend).await;
+        let drive = drive::run(&mut app).await;
+        let scanner = Scanner::new(&drive.canaries(&app));
+        assert!(scanner.canaries() >= 500, "{} canaries", scanner.canaries());
+        let before_stop = everywhere(&app, &drive).await;
+        let found = search(&scanner, &before_stop);
+        assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
+        drive.every_class_was_hit(&app);
+        assert!(before_stop["the log"].len() > 50_000, "the log was not captured");
+        planted_canaries_are_found(&scanner, &before_stop, &drive.canaries(&app));
+
+        assert!(app.stop().await);
+        let mut after_stop = rows(&app.database).await;
+        after_stop.extend(files(app.database.folder.path()));
+        after_stop.insert("the log".to_owned(), log().taken());
+        let found = search(&scanner, &after_stop);
+        assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
+        tell(&scanner, &before_stop, &drive);
+        app.end().await;
+    }
+
+    async fn a_canary_in_a_row_a_file_or_a_log_line_is_found(backend: Backend) {
+        log().start();
+        let app = App::spawn(backend).await;
+        assert_eq!(app.issue("one", "5.00").await.status, 201);
+        let canary = "QJ7W-ZZKP42-XM3T".to_owned();
+        let scanner = Scanner::new(std::slice::from_ref(&canary));
+        assert_eq!(search(&scanner, &rows(&app.database).await), [""; 0]);
+        // Columns refuse a code, and so this is a new one.
+        app.database.execute("ALTER TABLE rewards ADD COLUMN note TEXT").await.unwrap();
+        app.database.execute(&format!("UPDATE rewards SET note = 'a {canary} b'")).await.unwrap();
+        let found = search(&scanner, &rows(&app.database).await);
+        assert!(found.len() == 1 && found[0].starts_with("column rewards.note"), "{found:?}");
+        if backend == Backend::Sqlite {
+            let found = search(&scanner, &files(app.database.folder.path()));
+            assert!(found.iter().any(|hit| hit.starts_with("file noshi.db-wal")), "{found:?}");
+        }
+        tracing::trace!(target: "noshi::canary", body = ?canary.as_bytes(), "planted");
+        tracing::trace!(target: "aws_sigv4::http_request", "muted whatever the filter says: {canary}");
+        let found = search(&scanner, &Places::from([("the log".to_owned(), log().taken())]));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("decimal"), "{found:?}");
+        app.end().await;
+    }
+}
+
+/// The scanner's own test, on the very places that were found clean: each form of a canary, planted in each.
+fn planted_canaries_are_found(scanner: &Scanner, places: &Places, canaries: &[String]) {
+    for (at, (place, bytes)) in places.iter().enumerate() {
+        for (turn, (form, write)) in FORMS.iter().enumerate() {
+            let canary = &canaries[(at * 131 + turn * 37) % canaries.len()];
+            // In the middle and at the end, where a search may stop too early.
+            for spot in [bytes.len() / 2, bytes.len()] {
+                let from = spot.saturating_sub(200);
+                let mut planted = bytes[from..spot].to_vec();
+                planted.extend_from_slice(&write(canary));
+                planted.extend_from_slice(&bytes[spot..(spot + 200).min(bytes.len())]);
+                assert!(!scanner.find(&planted).is_empty(), "{canary} as {form} was not found in {place}");
+            }
+        }
+    }
+}
+
+/// The run's figures, for whoever asks with `--no-capture`.
+#[expect(clippy::print_stderr, reason = "the figures of a run")]
+fn tell(scanner: &Scanner, places: &Places, drive: &Drive) {
+    let bytes: usize = places.values().map(Vec::len).sum();
+    eprintln!(
+        "{} canaries in {} patterns, {} places of {bytes} bytes ({} of log), {} answers, {} fault classes",
+        scanner.canaries(),
+        scanner.patterns(),
+        places.len(),
+        places["the log"].len(),
+        drive.answers(),
+        FAULTS.len()
+    );
+}
