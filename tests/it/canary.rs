@@ -56,11 +56,15 @@ async fn everywhere(app: &App, drive: &Drive) -> Places {
     places
 }
 
+/// What leaked: for each place and form how much, and an example.
 fn search(scanner: &Scanner, places: &Places) -> Vec<String> {
-    let found = places
-        .iter()
-        .flat_map(|(place, bytes)| scanner.find(bytes).into_iter().map(move |hit| format!("{place}: {hit}")));
-    found.collect()
+    let mut leaks: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
+    for (place, bytes) in places {
+        for hit in scanner.find(bytes) {
+            leaks.entry((place.as_str(), hit.form)).or_insert_with(|| (0, hit.to_string())).0 += 1;
+        }
+    }
+    leaks.into_iter().map(|((place, _form), (count, example))| format!("{place}: {count}, as {example}")).collect()
 }
 
 on_each_backend! {

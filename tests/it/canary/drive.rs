@@ -23,8 +23,11 @@ const KEYS: usize = 40;
 /// Texts that a gateway slips into members that we read: shaped like codes, and to be found nowhere.
 const SLIPPED: [&str; 3] = ["ODDS-CANARY-STAT", "ERRT-CANARY-TYPE", "LOCA-CANARY-TION"];
 
+/// A fault's name and how to make it.
+type Class = (&'static str, fn() -> Fault);
+
 /// Every fault whose answer carries a code, or stands for one that was lost, or quotes what a gateway likes.
-pub(super) const FAULTS: [(&str, fn() -> Fault); 22] = [
+pub(super) const FAULTS: [Class; 22] = [
     ("reset_in_body", || Fault::ResetInBody),
     ("truncated_body", || Fault::TruncatedBody),
     ("cut_chunk", || Fault::CutChunk),

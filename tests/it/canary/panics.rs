@@ -24,7 +24,7 @@ fn a_panic_with_a_code_in_its_text_tells_where_it_was_and_no_more() {
         let text = String::from_utf8_lossy(&said);
         assert_eq!(text.matches("a thread panicked").count(), 3, "{text}");
         assert!(text.contains("panics.rs"), "where it was is worth knowing: {text}");
-        assert_eq!(Scanner::new(&[CANARY.to_owned()]).find(&said), [""; 0]);
+        assert_eq!(Scanner::new(&[CANARY.to_owned()]).find(&said), []);
     }
 }
 
@@ -38,10 +38,10 @@ fn the_child_that_panics() {
     let _ = std::thread::spawn(|| panic!("the code is {CANARY}")).join().unwrap_err();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let lost = tokio::spawn(async { Err::<(), _>(CANARY).unwrap() }).await.unwrap_err();
+        let lost = tokio::spawn(async { serde_json::from_value::<u32>(CANARY.into()).unwrap() }).await.unwrap_err();
         assert!(lost.is_panic());
         let tasks = noshi::lifecycle::Tasks::on(tokio::runtime::Handle::current());
         let lost = tasks.run(async { std::panic::panic_any(CANARY.to_owned()) }).await;
-        tracing::error!(error = %noshi::kernel::Chain(&lost.map(|()| ()).unwrap_err()), "as a service would log it");
+        tracing::error!(error = %noshi::kernel::Chain(&lost.unwrap_err()), "as a service would log it");
     });
 }

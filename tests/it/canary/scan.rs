@@ -45,10 +45,30 @@ fn decimal(text: &str, between: &str) -> Vec<u8> {
 const KEY: usize = 8;
 const SLOTS: usize = 1 << 20;
 
+struct Pattern {
+    bytes: Vec<u8>,
+    canary: String,
+    form: &'static str,
+}
+
+/// A canary that was found, with what stands around it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Hit {
+    pub(super) form: &'static str,
+    canary: String,
+    around: String,
+}
+
+impl std::fmt::Display for Hit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} as {} in …{}…", self.canary, self.form, self.around)
+    }
+}
+
 /// Looks for many patterns at once: eight bytes at a time into a bit set, and only where that says so into a map.
 pub(super) struct Scanner {
     canaries: usize,
-    patterns: Vec<(Vec<u8>, String)>,
+    patterns: Vec<Pattern>,
     by_key: HashMap<u64, Vec<usize>>,
     seen: Vec<bool>,
 }
@@ -69,12 +89,12 @@ impl Scanner {
         let mut known = BTreeSet::new();
         for canary in distinct {
             for (form, write) in FORMS {
-                let pattern = write(canary);
-                if known.insert(pattern.clone()) {
-                    let key = key(&pattern).unwrap_or_else(|| panic!("{canary} is too short to be a canary"));
+                let bytes = write(canary);
+                if known.insert(bytes.clone()) {
+                    let key = key(&bytes).unwrap_or_else(|| panic!("{canary} is too short to be a canary"));
                     scanner.seen[slot(key)] = true;
                     scanner.by_key.entry(key).or_default().push(scanner.patterns.len());
-                    scanner.patterns.push((pattern, format!("{canary} as {form}")));
+                    scanner.patterns.push(Pattern { bytes, canary: canary.clone(), form });
                 }
             }
         }
@@ -89,22 +109,21 @@ impl Scanner {
         self.patterns.len()
     }
 
-    /// What was found, each once, with the text around the first place.
-    pub(super) fn find(&self, bytes: &[u8]) -> Vec<String> {
-        let mut found = BTreeSet::new();
+    /// What was found, each pattern once.
+    pub(super) fn find(&self, bytes: &[u8]) -> Vec<Hit> {
+        let (mut known, mut found) = (BTreeSet::new(), Vec::new());
         for (at, window) in bytes.windows(KEY).enumerate() {
             let Some(key) = key(window).filter(|key| self.seen[slot(*key)]) else { continue };
             for index in self.by_key.get(&key).into_iter().flatten() {
-                let (pattern, what) = &self.patterns[*index];
-                if bytes[at..].starts_with(pattern)
-                    && !found.iter().any(|(other, _): &(&String, String)| *other == what)
-                {
+                let Pattern { bytes: pattern, canary, form } = &self.patterns[*index];
+                if bytes[at..].starts_with(pattern) && known.insert(*index) {
                     let around = &bytes[at.saturating_sub(120)..(at + pattern.len() + 40).min(bytes.len())];
-                    found.insert((what, String::from_utf8_lossy(around).into_owned()));
+                    let around = String::from_utf8_lossy(around).into_owned();
+                    found.push(Hit { form, canary: canary.clone(), around });
                 }
             }
         }
-        found.into_iter().map(|(what, around)| format!("{what} in …{around}…")).collect()
+        found
     }
 }
 

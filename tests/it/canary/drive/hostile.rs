@@ -120,8 +120,9 @@ async fn headers(app: &App, drive: &mut Drive, turn: &mut usize) {
 async fn wrong_keys(app: &App, drive: &mut Drive, turn: &mut usize) {
     let good = app.key.clone();
     let (id, secret) = good.rsplit_once('_').unwrap();
-    let other: String = secret.chars().map(|c| if c == 'a' { 'b' } else { 'a' }).take(secret.len() - 1).collect();
-    let wrong_secret = format!("zy{}", &other[..other.len() - 1]);
+    // Well-formed, and wrong in its first character alone.
+    let first = if secret.starts_with('z') { "y" } else { "z" };
+    let wrong_secret = format!("{first}{}", secret.chars().skip(1).collect::<String>());
     drive.planted.push(wrong_secret.clone());
     *turn += 1;
     let code = planted(drive, *turn);
