@@ -11,6 +11,7 @@
 mod amazon_client;
 mod bad_input;
 mod canary;
+mod certification;
 mod house;
 mod process;
 mod sandbox;

@@ -1,20 +1,25 @@
 //! A whole Noshi in a test: sandbox gateway, database, service, HTTP client. The clock is movable, nothing is mocked.
 
+pub(crate) mod books;
 pub(crate) mod database;
 pub(crate) mod look;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     ambient::Ambient,
     bootstrap::{self, Service},
     config::{Log, LogFormat, Settings},
-    http::api_key::mint,
-    kernel::{ClientId, Scope, Scopes},
+    http::api_key::{Presented, mint},
+    kernel::{ClientId, CreationRequestId, IdempotencyKey, Intent, Scope, Scopes},
     sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
-    store::keys::{self, ApiKey},
+    store::{
+        Store,
+        keys::{self, ApiKey},
+    },
 };
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
@@ -50,7 +55,7 @@ pub(crate) struct Shape {
     pub(crate) marketplace: &'static str,
     pub(crate) funds: i64,
     /// More settings, as environment variables.
-    pub(crate) settings: Vec<(&'static str, String)>,
+    pub(crate) settings: Vec<(String, String)>,
 }
 
 impl Default for Shape {
@@ -60,8 +65,8 @@ impl Default for Shape {
 }
 
 impl Shape {
-    pub(crate) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.settings.push((name, value.to_string()));
+    pub(crate) fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
+        self.settings.push((name.into(), value.to_string()));
         self
     }
 }
@@ -80,6 +85,9 @@ pub(crate) struct App {
     sandbox: Sandbox,
     environment: Vec<(String, String)>,
     pub(crate) settings: Settings,
+    shape: Shape,
+    /// What was put in: the funds at the start, and what a test added since.
+    opening: Decimal,
     moved: i64,
     running: Option<(oneshot::Sender<()>, JoinHandle<bool>)>,
 }
@@ -113,6 +121,8 @@ impl App {
             sandbox,
             environment,
             settings,
+            opening: shape.funds.into(),
+            shape,
             moved: 0,
             running: None,
         };
@@ -136,9 +146,38 @@ impl App {
         ended.await.unwrap()
     }
 
+    /// Stops the service and starts it on the same database with one setting changed.
+    pub(crate) async fn restart_with(&mut self, name: &str, value: &str) {
+        assert!(self.stop().await, "something was still running");
+        self.shape = self.shape.clone().with(name, value);
+        self.environment = environment(&self.shape, &self.database, &self.gateway().to_string());
+        self.settings = Settings::load(None, self.environment.clone()).unwrap();
+        self.start().await;
+    }
+
+    /// The service's database, through our code.
+    pub(crate) async fn open_store(&self) -> Store {
+        bootstrap::open_store(&self.settings.store, false).await.unwrap()
+    }
+
+    /// Where the sandbox listens.
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.sandbox.gateway_addr()
+    }
+
     /// A new key of a client of this name.
     pub(crate) async fn mint_key(&self, client: &str, scopes: Scopes) -> (ClientId, String) {
-        let store = bootstrap::open_store(&self.settings.store, false).await.unwrap();
+        self.mint_key_until(client, scopes, None).await
+    }
+
+    /// A new key that is refused from an instant on.
+    pub(crate) async fn mint_key_until(
+        &self,
+        client: &str,
+        scopes: Scopes,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> (ClientId, String) {
+        let store = self.open_store().await;
         let now = self.ambient.now();
         let minted = mint(&self.ambient).unwrap();
         let mut tx = store.begin().await.unwrap();
@@ -152,13 +191,35 @@ impl App {
             secret_sha256: minted.secret_sha256,
             scopes,
             created_at: now,
-            expires_at: None,
+            expires_at,
             revoked_at: None,
         };
         keys::insert(&mut tx, &key).await.unwrap();
         tx.commit(()).await.unwrap();
         store.close().await;
         (client, minted.text.to_string())
+    }
+
+    /// Revokes the key of this text.
+    pub(crate) async fn revoke_key(&self, text: &str) {
+        let store = self.open_store().await;
+        let mut tx = store.begin().await.unwrap();
+        assert!(keys::revoke(&mut tx, Presented::parse(text).unwrap().id, self.ambient.now()).await.unwrap());
+        tx.commit(()).await.unwrap();
+        store.close().await;
+    }
+
+    /// Amazon's id of the usual client's key, before anything is sent: for faults that strike one reward only.
+    pub(crate) fn amazon_id(&self, key: &str) -> String {
+        let key = IdempotencyKey::parse(key).unwrap();
+        CreationRequestId::derive(PARTNER, &Intent::derive(self.client, &key)).to_string()
+    }
+
+    /// Sets what the account has left at Amazon.
+    pub(crate) fn set_funds(&mut self, left: i64) {
+        let live: Decimal = self.live_cards().iter().map(|card| card.amount).sum();
+        self.control.set_funds(PARTNER, left.into()).unwrap();
+        self.opening = live + Decimal::from(left);
     }
 
     /// Moves every clock: ours, the sandbox's, and the one that signatures are checked against.
@@ -222,6 +283,20 @@ impl App {
             tokio::time::sleep(Duration::from_millis(25)).await;
         }
         panic!("the reward did not become {status}: {last}");
+    }
+
+    /// The kinds of a reward's timeline, in order.
+    pub(crate) async fn events(&self, id: &str) -> Vec<String> {
+        let events = self.get(&format!("/v1/rewards/{id}/events")).await;
+        let kind = |event: &Value| event["kind"].as_str().unwrap().to_owned();
+        events.json["data"].as_array().unwrap().iter().map(kind).collect()
+    }
+
+    /// What is stored of a reward, as callers see it.
+    pub(crate) async fn read(&self, id: &str) -> Value {
+        let answer = self.get(&format!("/v1/rewards/{id}")).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json
     }
 
     /// The metrics page.
@@ -304,6 +379,30 @@ impl Answer {
             assert!(!self.json[member].is_null(), "{member} is missing in {}", self.text);
         }
     }
+
+    /// Fails unless it is this problem, because Amazon refused the create for good with this errorCode and errorType:
+    /// nothing was bought, and there is no code.
+    pub(crate) fn is_refusal(&self, status: u16, code: &str, (error_code, error_type): (&str, &str)) {
+        self.is_problem(status, code);
+        let upstream = json!({"operation": "CreateGiftCard", "error_code": error_code, "error_type": error_type});
+        assert_eq!(self.json["upstream"], upstream, "{}", self.text);
+        assert_eq!(self.json["money_moved"], "no", "{}", self.text);
+        assert_eq!(self.json["retryable"], error_code == "F300", "{}", self.text);
+        assert_eq!(self.header("retry-after"), if status == 503 { "1" } else { "" });
+        assert!(!self.text.contains("claim_code"), "{}", self.text);
+    }
+
+    /// The reward that a problem speaks of.
+    pub(crate) fn reward_id(&self) -> &str {
+        self.json["reward_id"].as_str().unwrap_or_else(|| panic!("no reward_id in {}", self.text))
+    }
+
+    /// Fails unless it is an answer without a final outcome and without a code.
+    pub(crate) fn is_accepted(&self) {
+        assert_eq!(self.status, 202, "{}", self.text);
+        assert_eq!(self.header("retry-after"), "1");
+        assert!(self.json["claim_code"].is_null(), "{}", self.text);
+    }
 }
 
 fn run(service: Service) -> (oneshot::Sender<()>, JoinHandle<bool>) {
@@ -329,7 +428,7 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
-    environment.extend(shape.settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    environment.extend(shape.settings.iter().cloned());
     environment
 }
 

@@ -75,10 +75,42 @@ impl Database {
         }
     }
 
+    /// Keeps everyone else from writing rewards; reading goes on.
+    pub(crate) async fn hold_writes(&self) -> Hold {
+        match self.backend {
+            Backend::Sqlite => {
+                let mut connection = self.sqlite().await;
+                connection.execute("BEGIN IMMEDIATE").await.unwrap();
+                Hold::Sqlite(connection)
+            }
+            Backend::Postgres => {
+                let mut connection = self.postgres().await;
+                connection.execute("BEGIN").await.unwrap();
+                connection.execute("LOCK TABLE rewards IN SHARE MODE").await.unwrap();
+                Hold::Postgres(connection)
+            }
+        }
+    }
+
     pub(crate) async fn remove(self) {
         if self.backend == Backend::Postgres {
             let text = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
             server().await.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+        }
+    }
+}
+
+/// A lock on the database until it is released.
+pub(crate) enum Hold {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Hold {
+    pub(crate) async fn release(self) {
+        match self {
+            Self::Sqlite(mut connection) => connection.execute("ROLLBACK").await.map(drop).unwrap(),
+            Self::Postgres(mut connection) => connection.execute("ROLLBACK").await.map(drop).unwrap(),
         }
     }
 }

@@ -1,0 +1,61 @@
+//! The oracle of every test about money: our rows against the sandbox's book, past all our code.
+
+use std::collections::BTreeMap;
+
+use noshi::sandbox::{Card, CardState};
+use rust_decimal::Decimal;
+
+use super::{App, Backend, PARTNER};
+
+/// What a row says that the book must confirm.
+#[derive(Debug, Clone, sqlx::FromRow)]
+struct Row {
+    creation_request_id: String,
+    state: String,
+    amount_minor: i64,
+    currency: String,
+}
+
+/// Characters of a mock id: Amazon answers it without buying, so no book knows it.
+const MOCK_ID_LEN: usize = 5;
+
+/// Fails unless our books are Amazon's: everything has come to its end; each issued reward is one live card of exactly
+/// its value; nothing that we say was not bought, or was given back, is live; and not a cent is missing.
+pub(crate) async fn books_match(app: &App) {
+    let rows = rows(app).await;
+    let book = app.control.book();
+    let mut cards: BTreeMap<&str, &Card> = BTreeMap::new();
+    for card in &book {
+        assert!(cards.insert(&card.creation_request_id, card).is_none(), "two cards of one id: {book:?}");
+    }
+    for row in rows.iter().filter(|row| row.creation_request_id.len() != MOCK_ID_LEN) {
+        let card = cards.remove(row.creation_request_id.as_str());
+        let live = card.filter(|card| card.state == CardState::Live);
+        match row.state.as_str() {
+            "issued" => {
+                let live = live.unwrap_or_else(|| panic!("issued, but there is no live card: {row:?} {card:?}"));
+                assert_eq!((live.amount, live.currency.as_str()), (value(row), row.currency.as_str()), "{row:?}");
+            }
+            "failed" | "canceled" => assert!(live.is_none(), "money is gone for {row:?}: {live:?}"),
+            // A person decides: the book may say either.
+            "needs_attention" => {}
+            _ => panic!("not at its end: {row:?}"),
+        }
+    }
+    assert!(cards.is_empty(), "cards that we know nothing of: {cards:?}");
+    let spent: Decimal = app.live_cards().iter().map(|card| card.amount).sum();
+    assert_eq!(app.control.funds(PARTNER).unwrap(), app.opening - spent, "the funds are the opening less live cards");
+}
+
+fn value(row: &Row) -> Decimal {
+    Decimal::new(row.amount_minor, if row.currency == "JPY" { 0 } else { 2 })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
+async fn rows(app: &App) -> Vec<Row> {
+    const ALL: &str = "SELECT creation_request_id, state, amount_minor, currency FROM rewards";
+    match app.database.backend {
+        Backend::Sqlite => sqlx::query_as(ALL).fetch_all(&mut app.database.sqlite().await).await.unwrap(),
+        Backend::Postgres => sqlx::query_as(ALL).fetch_all(&mut app.database.postgres().await).await.unwrap(),
+    }
+}
