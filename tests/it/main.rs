@@ -14,6 +14,7 @@ mod canary;
 mod certification;
 mod house;
 mod process;
+mod refusals;
 mod sandbox;
 mod schema;
 mod slice;
