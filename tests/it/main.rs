@@ -11,6 +11,7 @@
 mod amazon_client;
 mod bad_input;
 mod canary;
+mod cancel;
 mod certification;
 mod house;
 mod process;
