@@ -20,3 +20,4 @@ mod sandbox;
 mod schema;
 mod slice;
 mod support;
+mod unknown_outcomes;
