@@ -9,6 +9,7 @@
 )]
 
 mod amazon_client;
+mod answers;
 mod bad_input;
 mod canary;
 mod cancel;

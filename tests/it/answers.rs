@@ -1,0 +1,121 @@
+//! What callers are told besides codes: dry runs, balances, the catalogue, themselves; and what they hear who will not
+//! wait.
+
+use std::time::Duration;
+
+use noshi::{
+    kernel::{Scope, Scopes},
+    sandbox::{Fault, FaultRule},
+};
+use serde_json::json;
+
+use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json};
+
+/// Waits until Amazon has said the balance once.
+async fn balance_known(app: &App) {
+    for _ in 0..400 {
+        if !app.get("/v1/balances/main").await.json["available"].is_null() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the balance was not asked for");
+}
+
+on_each_backend! {
+    async fn a_dry_run_says_what_an_issue_would_and_sends_nothing(backend: Backend) {
+        let app = App::shaped(backend, Shape { funds: 100, ..Shape::default() }).await;
+        balance_known(&app).await;
+        for (amount, covered) in [("100.00", true), ("100.01", false)] {
+            let valid = app.post("/v1/rewards/validate", order(amount)).await;
+            let value = json!({"amount": amount, "currency_code": "USD"});
+            let said = json!({"valid": true, "account_id": "main", "value": value, "funds_sufficient": covered});
+            assert_eq!((valid.status, &valid.json), (200, &said));
+        }
+        app.post("/v1/rewards/validate", order("2000.01")).await.is_problem(422, "amount-out-of-range");
+        app.post("/v1/rewards/validate", order("500")).await.is_problem(422, "currency-not-supported");
+        let mut unknown = order("5.00");
+        unknown["recipient"] = json!("someone");
+        app.post("/v1/rewards/validate", unknown).await.is_problem(400, "invalid-request");
+        assert!(app.received("Create").is_empty());
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, 0, "nothing is reserved");
+        app.end().await;
+    }
+
+    async fn balances_say_what_is_there_what_is_reserved_and_how_old_it_is(backend: Backend) {
+        let mut app = App::shaped(backend, Shape { funds: 100, ..Shape::default() }).await;
+        balance_known(&app).await;
+        app.control.script(FaultRule::always(Fault::DropBeforeWork)).unwrap();
+        let open = app.issue("open", "30.00").await;
+        let balance = app.get("/v1/balances/main").await.json;
+        let usd = |amount: &str| json!({"amount": amount, "currency_code": "USD"});
+        assert_eq!((&balance["available"], &balance["reserved"], &balance["stale"]), (&usd("100.00"), &usd("30.00"), &json!(false)));
+        assert_eq!(app.get("/v1/balances").await.json, json!({"data": [balance]}));
+        app.get("/v1/balances/nobody").await.is_problem(404, "not-found");
+        app.control.clear_faults();
+        app.until(open.id(), "issued").await;
+        app.advance(301);
+        let balance = app.get("/v1/balances/main").await.json;
+        assert_eq!((&balance["reserved"], &balance["stale"]), (&usd("0.00"), &json!(true)));
+        let blind = app.post("/v1/rewards/validate", order("5.00")).await;
+        assert!(blind.json["funds_sufficient"].is_null(), "a stale balance promises nothing: {}", blind.text);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn the_catalogue_and_the_ping_tell_a_caller_what_and_who(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let usd = |amount: &str| json!({"amount": amount, "currency_code": "USD"});
+        let entry = json!({
+            "account_id": "main", "marketplace": "US", "environment": "sandbox", "kinds": ["gift_code"],
+            "currency_code": "USD", "exponent": 2, "minimum": usd("0.01"), "maximum": usd("2000.00"),
+        });
+        assert_eq!(app.get("/v1/catalog").await.json, json!({"data": [entry]}));
+        let (_client, key) = app.mint_key("reader", Scopes::new([Scope::RewardsRead, Scope::BalancesRead])).await;
+        let ping = Answer::of(app.http.get(format!("{}/v1/ping", app.base)).bearer_auth(&key)).await;
+        assert_eq!((&ping.json["client"], &ping.json["key_name"]), (&json!("reader"), &json!("test")));
+        assert_eq!(ping.json["scopes"], json!(["rewards:read", "balances:read"]));
+        assert!(key.contains(ping.json["key_id"].as_str().unwrap().trim_start_matches("key_")) && !ping.text.contains(&key));
+        app.end().await;
+    }
+
+    async fn a_caller_who_will_not_wait_hears_202_and_the_card_is_issued_later(backend: Backend) {
+        let app = App::spawn(backend).await;
+        for (key, wish, applied) in [("async", "respond-async", "respond-async"), ("wait", "wait=1", "wait")] {
+            app.control.script(FaultRule::once(Fault::DelayWork { milliseconds: 1500 })).unwrap();
+            let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", key).header("Prefer", wish);
+            let open = Answer::of(with_json(request, &order("5.00"))).await;
+            open.is_accepted();
+            assert_eq!((open.header("preference-applied"), &open.json["status"]), (applied, &json!("issuing")));
+            assert_eq!(open.header("location"), format!("/v1/rewards/{}", open.id()));
+            app.until(open.id(), "issued").await;
+            let code = app.issue(key, "5.00").await;
+            assert_eq!((code.status, code.code()), (200, app.live_cards().last().unwrap().claim_code.as_str()));
+        }
+        assert_eq!(app.control.book().len(), 2);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn while_the_database_is_slow_no_answer_speaks_of_another_command(backend: Backend) {
+        let app = App::spawn(backend).await;
+        assert_eq!(app.issue("used", "5.00").await.status, 201);
+        let hold = app.database.hold_writes().await;
+        let hurried = async |key: &str, amount: &str| {
+            let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", key).header("Prefer", "respond-async");
+            Answer::of(with_json(request, &order(amount))).await
+        };
+        hurried("used", "6.00").await.is_problem(422, "idempotency-mismatch");
+        let same = hurried("used", "5.00").await;
+        assert_eq!((same.status, &same.json["status"]), (200, &json!("issued")), "201 is for a code in hand: {}", same.text);
+        let unknown = hurried("new", "7.00").await;
+        unknown.is_problem(503, "dependency-unavailable");
+        assert_eq!((&unknown.json["retryable"], &unknown.json["money_moved"]), (&json!(true), &json!("unknown")));
+        hold.release().await;
+        let again = app.issue("new", "7.00").await;
+        app.until(again.id(), "issued").await;
+        assert_eq!(app.control.book().len(), 2, "what was begun is finished, once");
+        books_match(&app).await;
+        app.end().await;
+    }
+}
