@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -43,8 +43,8 @@ pub(super) struct SqliteStore {
     waiting: Arc<AtomicUsize>,
     readers: SqlitePool,
     runtime: Handle,
-    /// Held for as long as the store is: says that this process serves the file.
-    _serving: Option<Arc<File>>,
+    /// Held until the store is closed: says that this process serves the file.
+    serving: Arc<std::sync::Mutex<Option<File>>>,
 }
 
 #[derive(Debug)]
@@ -53,6 +53,8 @@ struct Writer {
     group: Option<Group>,
     /// A transaction was dropped inside its savepoint; whoever holds the writer next undoes it first.
     torn: bool,
+    /// Nothing is written any more: another process may serve the file by now.
+    closed: bool,
 }
 
 /// The transactions since BEGIN that wait for the same COMMIT.
@@ -83,7 +85,7 @@ impl SqliteStore {
             return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
         }
         let path = PathBuf::from(path);
-        let serving = options.exclusive.then(|| take_lock(&path)).transpose()?.map(Arc::new);
+        let serving = options.exclusive.then(|| take_lock(&path)).transpose()?;
         create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
         let connect = SqliteConnectOptions::new()
             .filename(&path)
@@ -99,11 +101,11 @@ impl SqliteStore {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(connect.read_only(true));
         Ok(Self {
-            writer: Arc::new(Mutex::new(Writer { connection: writer, group: None, torn: false })),
+            writer: Arc::new(Mutex::new(Writer { connection: writer, group: None, torn: false, closed: false })),
             waiting: Arc::new(AtomicUsize::new(0)),
             readers,
             runtime: Handle::current(),
-            _serving: serving,
+            serving: Arc::new(std::sync::Mutex::new(serving)),
         })
     }
 
@@ -121,6 +123,7 @@ impl SqliteStore {
     async fn begin_in_group(self, place: Place) -> Result<SqliteTx, StoreError> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         drop(place);
+        writer.check_open()?;
         writer.mend().await;
         if writer.group.as_ref().is_some_and(|group| group.members >= GROUP_MAX) {
             writer.commit_group().await;
@@ -136,12 +139,18 @@ impl SqliteStore {
     pub(super) async fn migrate(&self, migrator: &sqlx::migrate::Migrator) -> Result<(), StoreError> {
         self.tidy().await;
         let mut writer = self.writer.lock().await;
+        writer.check_open()?;
         migrator.run_direct(None, &mut writer.connection, false).await.map_err(StoreError::Migrate)
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
-        self.tidy().await;
+        let mut writer = self.writer.lock().await;
+        writer.mend().await;
+        writer.commit_group().await;
+        writer.closed = true;
+        // Not left to the last clone: a server's worker may keep one for a while after the server has stopped.
+        drop(self.serving.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Leaves nothing open: undoes what was dropped, commits what waits.
@@ -153,6 +162,10 @@ impl SqliteStore {
 }
 
 impl Writer {
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.closed { Err(StoreError::database("begin", sqlx::Error::PoolClosed)) } else { Ok(()) }
+    }
+
     async fn mend(&mut self) {
         if self.torn {
             self.torn = false;
