@@ -118,7 +118,8 @@ on_each_backend! {
         last.commit(()).await.unwrap();
         let wanted: BTreeSet<String> = ["kept", "last"].map(str::to_owned).into();
         assert_eq!(names(&database).await, wanted);
-        store.close().await;
+        store.clone().close().await;
+        assert!(store.begin().await.is_err(), "nobody writes past the end");
         assert_eq!(names(&database).await, wanted, "and it stays so");
         database.remove().await;
     }
