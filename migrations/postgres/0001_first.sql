@@ -31,6 +31,8 @@ CREATE TABLE rewards (
     client_id UUID NOT NULL REFERENCES clients (id) CHECK (substr(client_id::text, 20, 1) IN ('8', '9', 'a', 'b')),
     intent BYTEA NOT NULL UNIQUE CHECK (length(intent) = 20),
     account TEXT NOT NULL CHECK (account !~ '[^a-z0-9_.:-]' AND account !~ '[0-9A-Za-z]{4}-[0-9A-Za-z]{6}-[0-9A-Za-z]{4}'),
+    marketplace TEXT NOT NULL CHECK (length(marketplace) BETWEEN 2 AND 3 AND marketplace !~ '[^A-Z]'),
+    environment TEXT NOT NULL CHECK (environment IN ('sandbox', 'production')),
     creation_request_id TEXT NOT NULL CHECK (creation_request_id !~ '[^0-9A-Za-z]' AND (length(creation_request_id) = 5 OR length(creation_request_id) BETWEEN 33 AND 40)),
     kind TEXT NOT NULL CHECK (kind IN ('gift_code')),
     amount_minor BIGINT NOT NULL CHECK (amount_minor > 0),

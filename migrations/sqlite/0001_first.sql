@@ -31,6 +31,8 @@ CREATE TABLE rewards (
     client_id BLOB NOT NULL REFERENCES clients (id) CHECK (length(client_id) = 16 AND substr(hex(client_id), 17, 1) IN ('8', '9', 'A', 'B')),
     intent BLOB NOT NULL UNIQUE CHECK (length(intent) = 20),
     account TEXT NOT NULL CHECK (account NOT GLOB '*[^a-z0-9_.:-]*' AND account NOT GLOB '*[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]*'),
+    marketplace TEXT NOT NULL CHECK (length(marketplace) BETWEEN 2 AND 3 AND marketplace NOT GLOB '*[^A-Z]*'),
+    environment TEXT NOT NULL CHECK (environment IN ('sandbox', 'production')),
     creation_request_id TEXT NOT NULL CHECK (creation_request_id NOT GLOB '*[^0-9A-Za-z]*' AND (length(creation_request_id) = 5 OR length(creation_request_id) BETWEEN 33 AND 40)),
     kind TEXT NOT NULL CHECK (kind IN ('gift_code')),
     amount_minor INTEGER NOT NULL CHECK (amount_minor > 0),

@@ -12,7 +12,7 @@ use super::{
     Account, Backend, Balances, DatabaseUrl, Log, LogFormat, Rewards, Server, Settings, Store,
     source::{Section, Source},
 };
-use crate::kernel::{Currency, Environment, Marketplace, Money};
+use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
 
 /// Amazon's advice for one call, and our promise to the caller (P5).
 const UPSTREAM_SECONDS_MAX: u64 = 6;
@@ -89,7 +89,7 @@ fn log(mut section: Section<'_>) -> Log {
 
 fn rewards(mut section: Section<'_>) -> Rewards {
     let rewards = Rewards {
-        in_flight_max: section.number("in_flight_max", 256, 1..=10_000),
+        in_flight_max: section.number("in_flight_max", 256, 1..=400),
         // Amazon was seen to remember an id for 54 days.
         replay_age_limit: days(section.number("replay_age_limit_days", 30, 1..=50)),
         // SEC-06 is the upper limit of both.
@@ -138,6 +138,12 @@ fn accounts(source: &mut Source) -> BTreeMap<String, Account> {
             source.refuse(
                 &format!("accounts.{id}"),
                 &format!("the name must be 1 to {ACCOUNT_ID_LENGTH_MAX} of a-z 0-9 _ -"),
+            );
+        }
+        if looks_like_claim_code(&id) {
+            source.refuse(
+                &format!("accounts.{id}"),
+                "the name has the shape of a claim code, which the database refuses",
             );
         }
         let Some(account) = account(source.section(&format!("accounts.{id}"))) else { continue };

@@ -278,3 +278,12 @@ fn of_the_environment_only_our_variables_are_read() {
     let variables = process_environment().unwrap();
     assert!(variables.iter().all(|(name, _value)| name.starts_with("NOSHI__")), "there are others, like PATH");
 }
+
+#[test]
+fn a_name_that_the_database_would_refuse_is_refused_here() {
+    // Shaped like a claim code; every write for such an account would fail a CHECK.
+    for name in ["main-europe-west", "loyalty-brand1-sandbox"] {
+        let account = ACCOUNT.replace("accounts.us", &format!("accounts.{name}"));
+        assert_eq!(wrong(&account, &[]), [format!("accounts.{name}")]);
+    }
+}

@@ -144,8 +144,13 @@ impl CreationRequestId {
     /// caller decides that.
     #[must_use]
     pub fn mock(key: &IdempotencyKey) -> Option<Self> {
-        let digits = key.as_str().strip_prefix('F')?;
-        (digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| Self(key.as_str().to_owned()))
+        Some(Self(key.as_str().to_owned())).filter(Self::is_mock)
+    }
+
+    /// Whether it is one of Amazon's mock ids.
+    #[must_use]
+    pub fn is_mock(&self) -> bool {
+        self.0.strip_prefix('F').is_some_and(|rest| rest.len() == 4 && rest.bytes().all(|b| b.is_ascii_digit()))
     }
 
     /// An id that the store kept.

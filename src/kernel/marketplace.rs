@@ -20,7 +20,13 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// The word in settings and answers.
+    /// The environment of this word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Sandbox, Self::Production].into_iter().find(|environment| environment.as_str() == word)
+    }
+
+    /// The word in settings, in the store and in answers.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

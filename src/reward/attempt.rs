@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     amazon::Exchange,
-    kernel::{CardProof, ClaimCode, Outcome, outcome::ErrorType},
+    kernel::{
+        CardProof, ClaimCode, Outcome,
+        outcome::{ErrorType, Family},
+    },
 };
 
 /// One attempt's result, before it is written.
@@ -49,11 +52,14 @@ pub(super) fn of_cancel(exchange: Exchange<()>, took: Duration) -> Sent {
         Outcome::Proven(()) => Event::CancelDone,
         Outcome::Refused(refusal) => {
             detail.error_type = Some(refusal.error_type.as_str());
-            Event::CancelRefused(if refusal.error_type == ErrorType::CancelRequestArrivedAfterTimeLimit {
-                CancelFailure::TooLate
-            } else {
-                CancelFailure::NotPermitted
-            })
+            match (refusal.family, refusal.error_type) {
+                (_, ErrorType::CancelRequestArrivedAfterTimeLimit) => Event::CancelRefused(CancelFailure::TooLate),
+                (Family::F200, _) | (Family::F300, ErrorType::OperationNotPermitted) => {
+                    Event::CancelRefused(CancelFailure::NotPermitted)
+                }
+                // The account's trouble, not the card's: nothing was done, and it can be cured.
+                (Family::F300, _) => Event::CancelNotSent,
+            }
         }
         Outcome::NotSent(_) | Outcome::TurnedAway(_) => Event::CancelNotSent,
         Outcome::Ambiguous(_) => Event::CancelLost,

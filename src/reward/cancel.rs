@@ -62,20 +62,29 @@ impl Rewards {
         }
     }
 
-    async fn cancel_now(&self, client: ClientId, id: RewardId, reason: String) -> Result<Reward, CancelError> {
+    pub(super) async fn cancel_now(
+        &self,
+        client: ClientId,
+        id: RewardId,
+        reason: String,
+    ) -> Result<Reward, CancelError> {
         let now = self.ambient().now();
         let mut tx = self.store().begin().await?;
         let before =
             sql::lock(&mut tx, id).await?.filter(|reward| reward.client == client).ok_or(CancelError::NotFound)?;
         let until = before.facts.first_send_at.map(crate::kernel::window::cancelable_until);
-        let next = machine::step(before.facts, Event::CancelAsked, now).map_err(|rejected| match rejected {
-            Rejected::WindowClosed => CancelError::WindowClosed { until },
-            Rejected::InvalidState => CancelError::InvalidState(before.facts.state),
-        })?;
-        if next.facts == before.facts {
-            // Asked before: nothing to write, and whoever holds the lease goes on.
-            return Ok(before);
-        }
+        // Nobody is answered from what may still vanish: also what changes nothing is committed.
+        let next = match machine::step(before.facts, Event::CancelAsked, now) {
+            Ok(next) if next.facts == before.facts => return Ok(tx.commit(before).await?.into_inner()),
+            Ok(next) => next,
+            Err(rejected) => {
+                tx.commit(()).await?;
+                return Err(match rejected {
+                    Rejected::WindowClosed => CancelError::WindowClosed { until },
+                    Rejected::InvalidState => CancelError::InvalidState(before.facts.state),
+                });
+            }
+        };
         let token = self.ambient().token().map_err(StoreError::from)?;
         let mut reward = before.clone();
         // An attempt that is in flight keeps its lease and sees the wish when it settles.

@@ -23,6 +23,10 @@ use crate::{
 
 /// Attempts that one drive makes before it leaves the rest to the worker: create, cancel and a read fit.
 const STEPS_MAX: usize = 4;
+/// Waits between tries to write an outcome; a lease holds longer.
+const SETTLE_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// The longest wait between two tries to cancel while the window is open.
+const CANCEL_STEP_MAX: Duration = Duration::from_secs(4);
 /// How long a reward rests whose account nobody knows.
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Due rewards taken up at once.
@@ -52,6 +56,9 @@ pub enum DriveError {
     /// The account is not in the settings any more, or has another partner id than when the reward was made.
     #[error("the reward's account is not in the settings")]
     NoAccount,
+    /// Amazon may have forgotten the id: sending it would buy a second card.
+    #[error("the reward is too old to be replayed")]
+    TooOld,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -71,7 +78,7 @@ impl Rewards {
         let mut attempt = first;
         for step in 1..=STEPS_MAX {
             let sent = self.send(attempt.get()).await?;
-            match self.settle(attempt.into_inner(), sent, step < STEPS_MAX).await? {
+            match self.settle_surely(attempt.into_inner(), sent, step < STEPS_MAX).await? {
                 Settled::Done(driven) => return Ok(driven),
                 Settled::Again(next) => attempt = next,
             }
@@ -104,6 +111,9 @@ impl Rewards {
     async fn send(&self, attempt: &Attempt) -> Result<Sent, DriveError> {
         let reward = &attempt.reward;
         let account = self.account_of(reward).ok_or(DriveError::NoAccount)?;
+        if self.is_too_old(reward, self.ambient().now()) {
+            return Err(DriveError::TooOld);
+        }
         let started = self.ambient().monotonic();
         // Read again right before the call: a frozen process must not send a cancel that was in time when it was claimed.
         let action = machine::due(&reward.facts, self.ambient().now()).unwrap_or(Action::Read);
@@ -122,31 +132,46 @@ impl Rewards {
         Ok(sent)
     }
 
+    /// Settles, and tries again while the database stumbles: a proven card and its code are in hand.
+    async fn settle_surely(&self, attempt: Attempt, mut sent: Sent, may_go_on: bool) -> Result<Settled, DriveError> {
+        for pause in SETTLE_PAUSES {
+            match self.settle(&attempt, &mut sent, may_go_on).await {
+                Err(DriveError::Store(error)) => {
+                    let id = attempt.reward.id;
+                    tracing::warn!(reward.id = %id, error = %Chain(&error), "an outcome was not written; once more");
+                    tokio::time::sleep(pause).await;
+                }
+                settled => return settled,
+            }
+        }
+        self.settle(&attempt, &mut sent, may_go_on).await
+    }
+
     /// T2: the outcome, by compare-and-set on the version that was sent; when the row has changed meanwhile (a cancel was
     /// asked for) but is still ours, the event is applied to what it says now.
-    async fn settle(&self, attempt: Attempt, sent: Sent, may_go_on: bool) -> Result<Settled, DriveError> {
+    async fn settle(&self, attempt: &Attempt, sent: &mut Sent, may_go_on: bool) -> Result<Settled, DriveError> {
         let now = self.ambient().now();
-        let Attempt { reward: before, token } = attempt;
+        let (before, token) = (&attempt.reward, attempt.token);
         let lease = may_go_on.then_some(token);
         let mut tx = self.store().begin().await?;
-        let written = match self.write(&mut tx, before.clone(), &sent, lease, now).await? {
+        let written = match self.write(&mut tx, before.clone(), sent, lease, now).await? {
             Some(written) => written,
             None => {
                 drop(tx);
                 tx = self.store().begin().await?;
                 let fresh = sql::lock(&mut tx, before.id).await?.filter(|reward| reward.lease == Some(token));
                 let Some(fresh) = fresh else { return Err(self.lease_lost(before.id)) };
-                let written = self.write(&mut tx, fresh, &sent, lease, now).await?;
+                let written = self.write(&mut tx, fresh, sent, lease, now).await?;
                 written.ok_or_else(|| self.lease_lost(before.id))?
             }
         };
         let committed = tx.commit(written).await?;
         let (reward, next) = committed.get();
-        self.tell(&before, reward);
+        self.tell(before, reward);
         if reward.lease == Some(token) {
             return Ok(Settled::Again(committed.map(|(reward, _next)| Attempt { reward, token })));
         }
-        let code = sent.code.filter(|_code| next.deliver);
+        let code = sent.code.take().filter(|_code| next.deliver);
         Ok(Settled::Done(Driven { reward: committed.into_inner().0, code }))
     }
 
@@ -192,8 +217,8 @@ impl Rewards {
                 reward.canceled_at = reward.canceled_at.or(Some(now));
                 (reward.unproven_since, reward.last_error) = (None, None);
             }
-            State::Failed | State::Pending => reward.unproven_since = None,
-            State::Issuing | State::Unresolved | State::Canceling => {
+            State::Failed => reward.unproven_since = None,
+            State::Pending | State::Issuing | State::Unresolved | State::Canceling => {
                 reward.unproven_since = reward.unproven_since.or(Some(now));
             }
             State::NeedsAttention => {}
@@ -209,7 +234,10 @@ impl Rewards {
             (Wake::Backoff, _) => {
                 let since = reward.unproven_since.unwrap_or(reward.created_at);
                 let age = now.signed_duration_since(since).to_std().unwrap_or_default();
-                let step = ladder::step(u32::try_from(reward.attempts).unwrap_or(u32::MAX), age);
+                let mut step = ladder::step(u32::try_from(reward.attempts).unwrap_or(u32::MAX), age);
+                if machine::due(&reward.facts, now) == Some(Action::Cancel) {
+                    step = step.min(CANCEL_STEP_MAX);
+                }
                 (None, after(now, ladder::jittered(step, self.ambient().draw()?)))
             }
         };
@@ -247,14 +275,15 @@ impl Rewards {
         token: Uuid,
         now: DateTime<Utc>,
     ) -> Result<Option<(Reward, Wake)>, StoreError> {
-        if self.account_of(&reward).is_none() {
+        let since = reward.unproven_since.unwrap_or(reward.created_at);
+        let over = now.signed_duration_since(since).to_std().is_ok_and(|age| age >= ladder::GIVE_UP_AFTER)
+            || self.is_too_old(&reward, now);
+        if self.account_of(&reward).is_none() && !over {
             tracing::error!(reward.id = %reward.id, reward.account = reward.account, "the account of a due reward is not in the settings, or has another partner id");
             reward.due_at = after(now, ACCOUNT_PAUSE);
             sql::save(tx, &mut reward, &[], now).await?;
             return Ok(None);
         }
-        let since = reward.unproven_since.unwrap_or(reward.created_at);
-        let over = now.signed_duration_since(since).to_std().is_ok_and(|age| age >= ladder::GIVE_UP_AFTER);
         let resumed = if reward.lease.is_some() { Event::Abandoned } else { Event::Begin };
         let event = if over { Event::GiveUp } else { resumed };
         let stepped =

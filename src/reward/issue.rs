@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinHandle};
 use uuid::Uuid;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     drive::Attempt,
     machine::{self, Event, Facts, State},
     model::{Command, OnUnresolved, Reward},
-    reveal::{RevealError, Showing},
+    reveal::Showing,
     sql,
     timeline::Entry,
 };
@@ -73,11 +73,19 @@ pub enum IssueError {
     Lost(#[from] Lost),
 }
 
+/// How long an answer waits for the wish to cancel to be recorded.
+const WITHDRAW: Duration = Duration::from_millis(400);
+
+/// What T1 came to.
 enum Recorded {
-    New(Committed<Attempt>),
-    Again(Committed<Attempt>),
+    /// The intent is recorded, leased and about to be sent.
+    Attempt(Committed<Attempt>),
+    /// The key named this reward before.
     Known(Reward),
 }
+
+/// What a caller is told whose time is up: the reward as it is committed, and whether the key was used before.
+type Told = (Reward, bool);
 
 fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
     let (minimum, maximum) = (account.minimum(), account.maximum());
@@ -112,76 +120,122 @@ impl Rewards {
         }
         // The outcome is not there yet. What is recorded is the answer; what is not recorded is waited for.
         match tokio::time::timeout(self.left(started), told).await {
-            Ok(Ok(reward)) => Ok(Issued { reward, code: None, replayed: false }),
-            Ok(Err(_nothing_new)) => match tokio::time::timeout(self.left(started), job).await {
-                Ok(ended) => ended.map_err(|_panicked| Lost)?,
-                Err(_elapsed) => Err(IssueError::Late),
-            },
-            Err(_elapsed) => Err(IssueError::Late),
+            Ok(Ok((reward, replayed))) => {
+                self.withdraw(&reward).await;
+                Ok(Issued { reward, code: None, replayed })
+            }
+            Ok(Err(_ended)) => job.await.map_err(|_panicked| Lost)?,
+            Err(_elapsed) => {
+                self.withdraw_later(job);
+                Err(IssueError::Late)
+            }
         }
     }
 
+    /// The caller stops waiting without a code. Who asked for `on_unresolved: cancel` pays the customer otherwise now, so
+    /// the wish to cancel is recorded before the answer leaves.
+    async fn withdraw(&self, reward: &Reward) {
+        if !reward.facts.cancel_if_unresolved {
+            return;
+        }
+        let (this, client, id) = (self.clone(), reward.client, reward.id);
+        let job = self.tasks().spawn(async move {
+            if let Err(error) = this.cancel_now(client, id, "not proven while the caller waited".to_owned()).await {
+                tracing::warn!(reward.id = %id, error = %Chain(&error), "a reward that nobody waits for was not canceled");
+            }
+        });
+        drop(tokio::time::timeout(WITHDRAW, job).await);
+    }
+
+    /// The same where it is not even known whether the request was recorded.
+    fn withdraw_later(&self, job: JoinHandle<Result<Issued, IssueError>>) {
+        let this = self.clone();
+        drop(self.tasks().spawn(async move {
+            if let Ok(Ok(issued)) = job.await {
+                this.withdraw(&issued.reward).await;
+            }
+        }));
+    }
+
     /// T1, then the drive. Tells what was recorded as soon as it is.
+    ///
+    /// The idempotency key comes before everything that settings can change: a retry finds its reward although the
+    /// account's limits are others now, or another account deals in the currency as well.
     async fn issue_now(
         &self,
         client: ClientId,
         command: Command,
-        tell: oneshot::Sender<Reward>,
+        tell: oneshot::Sender<Told>,
     ) -> Result<Issued, IssueError> {
-        // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
-        let (attempt, key_use) = match self.record(client, &command).await? {
-            Recorded::New(attempt) => (attempt, KeyUse::New),
-            Recorded::Again(attempt) => (attempt, KeyUse::Replayed),
-            Recorded::Known(reward) => return self.known(reward).await,
+        let intent = Intent::derive(client, &command.key);
+        let recorded = match self.peek_intent(&intent).await? {
+            Some(known) => self.again(known, &command).await?,
+            None => self.record(client, &command, intent).await?,
         };
-        self.metrics().key_used(key_use);
-        // A caller who does not wait any more is not there to be told.
-        drop(tell.send(attempt.get().reward.clone()));
-        let (reward, code) = self.driven(attempt).await;
-        Ok(Issued { reward, code, replayed: false })
+        match recorded {
+            // A caller who does not wait any more is not there to be told.
+            Recorded::Attempt(attempt) => {
+                drop(tell.send((attempt.get().reward.clone(), false)));
+                let (reward, code) = self.driven(attempt).await;
+                Ok(Issued { reward, code, replayed: false })
+            }
+            Recorded::Known(reward) => {
+                drop(tell.send((reward.clone(), true)));
+                Ok(self.known(reward).await)
+            }
+        }
     }
 
-    /// T1: one transaction that inserts the intent, leased and about to be sent, or finds the one that is there.
-    ///
-    /// The idempotency key comes before everything that settings can change: a retry finds its reward although the
-    /// account's limits are others now, or another account deals in the currency as well.
-    async fn record(&self, client: ClientId, command: &Command) -> Result<Recorded, IssueError> {
-        let now = self.ambient().now();
-        let intent = Intent::derive(client, &command.key);
-        let drafted = match self.draft(client, command, intent, now) {
-            // What is refused takes no part in the queue of those who write, unless its key is known.
-            Err(refused) if sql::peek_intent(&mut self.store().snapshot().await?, &intent).await?.is_none() => {
-                return Err(refused);
-            }
-            drafted => drafted,
-        };
+    async fn peek_intent(&self, intent: &Intent) -> Result<Option<Reward>, StoreError> {
+        sql::peek_intent(&mut self.store().snapshot().await?, intent).await
+    }
+
+    /// T1: one transaction that inserts the intent, leased and about to be sent.
+    async fn record(&self, client: ClientId, command: &Command, intent: Intent) -> Result<Recorded, IssueError> {
+        let (mut reward, token) = self.draft(client, command, intent, self.ambient().now())?;
         let mut tx = self.store().begin().await?;
-        let refused = match drafted {
-            Ok((mut reward, token)) => {
-                if sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await? {
-                    return Ok(Recorded::New(tx.commit(Attempt { reward, token }).await?));
-                }
-                IssueError::ExternalIdConflict
-            }
-            Err(refused) => refused,
-        };
-        let Some(known) = sql::by_intent(&mut tx, &intent).await? else { return Err(refused) };
+        let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
+        // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
+        // answered from what may still vanish.
+        let committed = tx.commit(Attempt { reward, token }).await?;
+        if new {
+            self.metrics().key_used(KeyUse::New);
+            return Ok(Recorded::Attempt(committed));
+        }
+        match self.peek_intent(&intent).await? {
+            Some(known) => self.again(known, command).await,
+            None => Err(IssueError::ExternalIdConflict),
+        }
+    }
+
+    /// The key was used before: for this command, or the request is refused. A refusal of Amazon's that can be cured is
+    /// tried again, with the same id, where the settings still allow it; anything else answers for itself.
+    async fn again(&self, known: Reward, command: &Command) -> Result<Recorded, IssueError> {
         if !known.is_of(command) {
             self.metrics().key_used(KeyUse::Mismatch);
             return Err(IssueError::Mismatch);
         }
-        // A refusal that can be cured is tried again, with the same id. Anything else answers for itself.
-        let next = match machine::step(known.facts, Event::Begin, now) {
-            Ok(next) if known.facts.state == State::Failed => next,
-            Ok(_) | Err(_) => return Ok(Recorded::Known(known)),
-        };
-        let (mut again, token) = (known.clone(), self.ambient().token().map_err(StoreError::from)?);
-        self.apply(&mut again, &next, Some(token), now)?;
-        let entry = Entry::with_attempt("attempt.sent", again.attempts);
-        if !sql::save(&mut tx, &mut again, &[entry], now).await? {
+        self.metrics().key_used(if known.due_at.is_some() { KeyUse::InProgress } else { KeyUse::Replayed });
+        let allowed = self.account_of(&known).is_some_and(|account| check_value(account, known.value).is_ok());
+        if known.facts.state != State::Failed || !known.facts.retryable || !allowed {
             return Ok(Recorded::Known(known));
         }
-        Ok(Recorded::Again(tx.commit(Attempt { reward: again, token }).await?))
+        let now = self.ambient().now();
+        let mut tx = self.store().begin().await?;
+        let mut reward = sql::lock(&mut tx, known.id).await?.unwrap_or(known);
+        let token = self.ambient().token().map_err(StoreError::from)?;
+        let begun = match machine::step(reward.facts, Event::Begin, now) {
+            Ok(next) if reward.facts.state == State::Failed => {
+                self.apply(&mut reward, &next, Some(token), now)?;
+                let entry = Entry::with_attempt("attempt.sent", reward.attempts);
+                sql::save(&mut tx, &mut reward, &[entry], now).await?
+            }
+            // Someone else was quicker.
+            Ok(_) | Err(_) => false,
+        };
+        let committed = tx.commit(Attempt { reward, token }).await?;
+        // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
+        Ok(if begun { Recorded::Attempt(committed) } else { Recorded::Known(committed.into_inner().reward) })
     }
 
     /// The reward of a command that is new, leased.
@@ -205,6 +259,8 @@ impl Rewards {
             intent,
             creation_request_id: mock.unwrap_or_else(|| CreationRequestId::derive(account.partner_id(), &intent)),
             account: account.id().to_owned(),
+            marketplace: account.marketplace(),
+            environment: account.environment(),
             kind: command.kind,
             value: command.value,
             external_id: command.external_id.clone(),
@@ -237,22 +293,18 @@ impl Rewards {
     }
 
     /// The key named this reward before: its present state, and its code again while that is allowed.
-    async fn known(&self, reward: Reward) -> Result<Issued, IssueError> {
-        let open = reward.due_at.is_some();
-        self.metrics().key_used(if open { KeyUse::InProgress } else { KeyUse::Replayed });
+    async fn known(&self, reward: Reward) -> Issued {
         let since = reward.issued_at.unwrap_or(reward.created_at);
         let age = self.ambient().now().signed_duration_since(since).to_std().unwrap_or_default();
-        let allowed = reward.deliveries < i64::from(self.settings().redelivery_max) && age < self.settings().redelivery;
-        if reward.facts.state != State::Issued || !allowed {
-            return Ok(Issued { reward, code: None, replayed: true });
+        if reward.facts.state != State::Issued || age >= self.settings().redelivery {
+            return Issued { reward, code: None, replayed: true };
         }
         match self.show_again(reward.clone(), Showing::Redelivery).await {
-            Ok((reward, code)) => Ok(Issued { reward, code: Some(code), replayed: true }),
-            Err(RevealError::Store(error)) => Err(error.into()),
+            Ok((reward, code)) => Issued { reward, code: Some(code), replayed: true },
             Err(error) => {
                 tracing::warn!(reward.id = %reward.id, error = %Chain(&error), "a code could not be shown again");
-                let reward = self.find_now(reward.client, reward.id).await?.unwrap_or(reward);
-                Ok(Issued { reward, code: None, replayed: true })
+                let found = self.find_now(reward.client, reward.id).await.ok().flatten();
+                Issued { reward: found.unwrap_or(reward), code: None, replayed: true }
             }
         }
     }

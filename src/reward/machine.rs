@@ -270,8 +270,8 @@ fn from_unproven(facts: Facts, event: Event) -> Result<Next, Rejected> {
         )),
         Event::NotSent => Ok(to(Facts { first_send_at: None, ..facts }, State::Pending, Wake::Backoff)),
         Event::CancelAsked => Ok(to(Facts { cancel_requested: true, ..facts }, facts.state, Wake::Now)),
-        Event::GiveUp if facts.state == State::Unresolved => Ok(attention(facts, Attention::Unproven)),
-        Event::GiveUp | Event::CancelDone | Event::CancelRefused(_) | Event::CancelLost | Event::CancelNotSent => {
+        Event::GiveUp => Ok(attention(Facts { ambiguous: true, ..facts }, Attention::Unproven)),
+        Event::CancelDone | Event::CancelRefused(_) | Event::CancelLost | Event::CancelNotSent => {
             Err(Rejected::InvalidState)
         }
     }

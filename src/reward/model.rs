@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::machine::{Attention, Facts};
-use crate::kernel::{ClientId, CreationRequestId, IdempotencyKey, Intent, Money, RewardId, outcome::words};
+use crate::kernel::{
+    ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, RewardId, outcome::words,
+};
 
 words! {
     /// What kind of thing is bought.
@@ -65,6 +67,10 @@ pub struct Reward {
     pub intent: Intent,
     /// The account that pays.
     pub account: String,
+    /// Where the account bought when the reward was made: its id means nothing anywhere else.
+    pub marketplace: Marketplace,
+    /// Sandbox or production then.
+    pub environment: Environment,
     /// Names it to Amazon, for ever.
     pub creation_request_id: CreationRequestId,
     /// What is bought.

@@ -103,11 +103,14 @@ impl Rewards {
     ) -> Result<(Reward, ClaimCode), RevealError> {
         let account = self.account_of(&reward).ok_or(RevealError::InvalidState(reward.facts.state))?;
         let now = self.ambient().now();
-        let age = reward.facts.first_send_at.and_then(|sent| now.signed_duration_since(sent).to_std().ok());
-        if age.is_none_or(|age| age >= self.settings().replay_age) {
+        if self.is_too_old(&reward, now) {
             return Err(RevealError::TooOld);
         }
-        if reward.deliveries >= SHOWINGS_MAX {
+        let showings_max = match &showing {
+            Showing::Redelivery => i64::from(self.settings().redelivery_max),
+            Showing::Reveal(_) => SHOWINGS_MAX,
+        };
+        if reward.deliveries >= showings_max {
             return Err(RevealError::TooOften);
         }
         let started = self.ambient().monotonic();
@@ -124,19 +127,26 @@ impl Rewards {
             }
             Outcome::TurnedAway(_) | Outcome::NotSent(_) => return Err(RevealError::Unavailable { throttled: false }),
         };
-        let shown = self.note_showing(&reward, card, showing).await?;
+        let shown = self.note_showing(&reward, card, showing, showings_max).await?;
         let state = shown.facts.state;
         code.map(|code| (shown, code)).ok_or(RevealError::InvalidState(state))
     }
 
-    async fn note_showing(&self, seen: &Reward, card: Card, showing: Showing) -> Result<Reward, RevealError> {
+    async fn note_showing(
+        &self,
+        seen: &Reward,
+        card: Card,
+        showing: Showing,
+        showings_max: i64,
+    ) -> Result<Reward, RevealError> {
         let now = self.ambient().now();
         let mut tx = self.store().begin().await?;
         let before = sql::lock(&mut tx, seen.id).await?.ok_or(RevealError::NotFound)?;
         let state = before.facts.state;
-        if state != State::Issued {
-            // Canceled meanwhile: the code stays here.
-            return Err(RevealError::Gone(state));
+        if state != State::Issued || before.deliveries >= showings_max {
+            // Canceled meanwhile, or shown to someone else: the code stays here.
+            tx.commit(()).await?;
+            return Err(if state == State::Issued { RevealError::TooOften } else { RevealError::Gone(state) });
         }
         let next = machine::step(before.facts, Event::Seen(card), now)
             .map_err(|_rejected| RevealError::InvalidState(state))?;

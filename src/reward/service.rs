@@ -8,17 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
-    drive::DriveError,
     model::{Kind, Reward},
     sql::{self, EventRow, Filter},
 };
 use crate::{
     amazon::{Account, Accounts, Exchange},
     ambient::Ambient,
-    kernel::{ClientId, Environment, RewardId},
+    kernel::{ClientId, CreationRequestId, Environment, RewardId},
     lifecycle::Tasks,
     metrics::Metrics,
     store::{Store, StoreError},
@@ -88,6 +88,12 @@ impl Rewards {
         &self.parts.settings
     }
 
+    /// Whether Amazon may have forgotten the reward's id by now: replaying it would buy a second card.
+    pub(super) fn is_too_old(&self, reward: &Reward, now: DateTime<Utc>) -> bool {
+        let age = reward.facts.first_send_at.map(|sent| now.signed_duration_since(sent).to_std().unwrap_or_default());
+        age.is_some_and(|age| age >= self.settings().replay_age)
+    }
+
     /// How much of a caller's time is left.
     pub(super) fn left(&self, started: Instant) -> Duration {
         self.settings().answer_within.saturating_sub(started.elapsed())
@@ -111,12 +117,14 @@ impl Rewards {
         &self.parts.wake
     }
 
-    /// The account that made the reward. An account whose partner id was changed is another account: replaying there
-    /// would buy a second card.
+    /// The account that made the reward, if it is still that account. Under another partner id, marketplace or environment
+    /// the reward's id is unknown, and replaying it would buy a card.
     pub(super) fn account_of(&self, reward: &Reward) -> Option<&Account> {
+        let (id, own) = (&reward.creation_request_id, &reward.intent);
         self.parts.accounts.get(&reward.account).filter(|account| {
-            let id = reward.creation_request_id.as_str();
-            id.starts_with(account.partner_id()) || account.environment() == Environment::Sandbox
+            let place = (account.marketplace(), account.environment()) == (reward.marketplace, reward.environment);
+            let mock = reward.environment == Environment::Sandbox && id.is_mock();
+            place && (mock || *id == CreationRequestId::derive(account.partner_id(), own))
         })
     }
 
@@ -176,12 +184,3 @@ impl Rewards {
 
 /// The kinds that an account can sell.
 pub const KINDS: &[Kind] = Kind::ALL;
-
-impl From<DriveError> for StoreError {
-    fn from(error: DriveError) -> Self {
-        match error {
-            DriveError::Store(error) => error,
-            DriveError::LeaseLost | DriveError::NoAccount => Self::Unconfirmed,
-        }
-    }
-}

@@ -1,6 +1,6 @@
 //! Rewards and their timeline in the database. Every update names the version it expects.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -9,13 +9,16 @@ use super::{
     timeline::Entry,
 };
 use crate::{
-    kernel::{ClientId, CreationRequestId, Currency, Intent, Money, RewardId},
+    kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
+/// How long a due reward rests that cannot be read.
+const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(15);
+
 macro_rules! columns {
     () => {
-        "id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
+        "id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
          on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at"
@@ -28,9 +31,9 @@ statements! {
         "rewards.insert",
         "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
          external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
-         deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, $15, $16, \
-         $16, $17, $17) ON CONFLICT DO NOTHING",
+         deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
+         environment) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, \
+         $15, $16, $16, $17, $17, $18, $19) ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
     BY_ID = Sql::same("rewards.by_id", concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1"));
@@ -75,6 +78,7 @@ statements! {
          MIN(unproven_since) AS unproven_since FROM rewards \
          WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
     );
+    PARK = Sql::same("rewards.park", "UPDATE rewards SET due_at = $2 WHERE id = $1");
     ABANDON_ALL = Sql::same(
         "rewards.abandon_all",
         "UPDATE rewards SET due_at = $1 WHERE due_at IS NOT NULL AND lease_token IS NOT NULL",
@@ -83,7 +87,7 @@ statements! {
 
 row! {
     struct RewardRow {
-        id: Uuid, client_id: Uuid, intent: Vec<u8>, account: String, creation_request_id: String, kind: String,
+        id: Uuid, client_id: Uuid, intent: Vec<u8>, account: String, marketplace: String, environment: String, creation_request_id: String, kind: String,
         amount_minor: i64, currency: String, external_id: Option<String>, metadata: Option<String>,
         on_unresolved: String, state: String, version: i64, ambiguous: bool, cancel_requested: bool,
         cancel_doubt: bool, cancel_failure: Option<String>, attention: Option<String>, error_code: Option<String>,
@@ -160,6 +164,8 @@ impl TryFrom<RewardRow> for Reward {
             client: ClientId::new(row.client_id),
             intent: Intent::from_stored(row.intent.try_into().map_err(|_bytes| bad("intent"))?),
             account: row.account,
+            marketplace: row.marketplace.parse().map_err(|_error| bad("marketplace"))?,
+            environment: Environment::from_word(&row.environment).ok_or_else(|| bad("environment"))?,
             creation_request_id: CreationRequestId::from_stored(row.creation_request_id),
             kind: Kind::from_word(&row.kind).ok_or_else(|| bad("kind"))?,
             value: Money::from_minor(row.amount_minor, currency),
@@ -206,17 +212,14 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         reward.lease,
         reward.due_at,
         reward.created_at,
-        reward.facts.first_send_at
+        reward.facts.first_send_at,
+        reward.marketplace.code(),
+        reward.environment.as_str()
     )?;
     if rows == 1 {
         write_event(tx, reward, entry, reward.created_at).await?;
     }
     Ok(rows == 1)
-}
-
-/// The reward of this intent.
-pub(super) async fn by_intent(tx: &mut Tx, intent: &Intent) -> Result<Option<Reward>, StoreError> {
-    fetch_optional!(RewardRow, tx, BY_INTENT, intent.as_bytes().as_slice())?.map(Reward::try_from).transpose()
 }
 
 /// The reward of this intent, read outside any transaction.
@@ -236,7 +239,19 @@ pub(super) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, St
 
 /// Rewards that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
 pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Reward>, StoreError> {
-    fetch_all!(RewardRow, tx, DUE, now, limit)?.into_iter().map(Reward::try_from).collect()
+    let mut rewards = Vec::new();
+    for row in fetch_all!(RewardRow, tx, DUE, now, limit)? {
+        let id = row.id;
+        match Reward::try_from(row) {
+            Ok(reward) => rewards.push(reward),
+            // A later version may have written a word that we do not know: its rewards are its own, and the others go on.
+            Err(error) => {
+                tracing::error!(reward.id = %RewardId::new(id), error = %Chain(&error), "a due reward cannot be read");
+                execute!(tx, PARK, id, now.checked_add_signed(UNREADABLE_PAUSE))?;
+            }
+        }
+    }
+    Ok(rewards)
 }
 
 /// Saves a reward read at `reward.version`, with its entries; `false` when it has changed since. The reward then carries
@@ -347,19 +362,22 @@ pub(super) async fn list(
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn unfinished(snapshot: &mut Snapshot) -> Result<Vec<Unfinished>, StoreError> {
-    fetch_all!(UnfinishedRow, snapshot, UNFINISHED)?
-        .into_iter()
-        .map(|row| {
-            let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
-            Ok(Unfinished {
-                account: row.account,
-                state: State::from_word(&row.state).ok_or_else(|| bad("state"))?,
-                rewards: row.rewards,
-                value: Money::from_minor(row.amount_minor, currency),
-                unproven_since: row.unproven_since,
-            })
+    let rows = fetch_all!(UnfinishedRow, snapshot, UNFINISHED)?;
+    Ok(rows.into_iter().filter_map(Unfinished::read).collect())
+}
+
+impl Unfinished {
+    /// `None` for a state that only a later version knows.
+    fn read(row: UnfinishedRow) -> Option<Self> {
+        let currency: Currency = row.currency.parse().ok()?;
+        Some(Self {
+            account: row.account,
+            state: State::from_word(&row.state)?,
+            rewards: row.rewards,
+            value: Money::from_minor(row.amount_minor, currency),
+            unproven_since: row.unproven_since,
         })
-        .collect()
+    }
 }
 
 /// Makes everything leased due at once. Only for a process that knows that it is the only one: at the start on SQLite.

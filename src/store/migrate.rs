@@ -52,7 +52,9 @@ pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let theirs = match fetch_all!(AppliedRow, snapshot, APPLIED) {
         Ok(rows) => rows,
-        Err(StoreError::Database { source: sqlx::Error::Database(_), .. }) => return Ok(Schema::Older),
+        Err(StoreError::Database { source: sqlx::Error::Database(error), .. }) if no_such_table(&*error) => {
+            return Ok(Schema::Older);
+        }
         Err(error) => return Err(error),
     };
     let theirs: Vec<i64> = theirs.into_iter().map(|row| row.version).collect();
@@ -63,4 +65,9 @@ pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
     } else {
         Schema::Older
     })
+}
+
+/// The table of migrations is made by the first migration. SQLite has no code of its own for this.
+fn no_such_table(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }

@@ -168,8 +168,8 @@ impl Writer {
 
     async fn mend(&mut self) {
         if self.torn {
-            self.torn = false;
             self.undo().await;
+            self.torn = false;
         }
     }
 

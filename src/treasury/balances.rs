@@ -82,12 +82,16 @@ impl Balances {
     /// far below Amazon's one a second.
     pub async fn poll_until(&self, tasks: Tasks) {
         while !tasks.stopping().is_cancelled() {
-            for account in self.parts.accounts.iter() {
-                self.refresh(account).await;
-            }
+            let round = async {
+                for account in self.parts.accounts.iter() {
+                    self.refresh(account).await;
+                }
+                tokio::time::sleep(self.parts.poll).await;
+            };
+            // A read: a stop need not wait for it.
             tokio::select! {
                 () = tasks.stopping().cancelled() => {}
-                () = tokio::time::sleep(self.parts.poll) => {}
+                () = round => {}
             }
         }
     }
@@ -139,7 +143,8 @@ impl Balances {
     fn balance(&self, account: &Account, rows: &[BalanceRow], open: &[Unfinished], now: DateTime<Utc>) -> Balance {
         let currency = account.currency();
         let known = rows.iter().find(|row| row.account == account.id() && row.currency == currency.code());
-        let age = known.and_then(|row| now.signed_duration_since(row.as_of).to_std().ok());
+        let age = known.map(|row| now.signed_duration_since(row.as_of).num_seconds());
+        let limit = i64::try_from(self.parts.stale_after.as_secs()).unwrap_or(i64::MAX);
         let reserved = open
             .iter()
             .filter(|open| {
@@ -152,8 +157,8 @@ impl Balances {
             available: known.map(|row| Money::from_minor(row.available_minor, currency)),
             as_of: known.map(|row| row.as_of),
             reserved: reserved.unwrap_or(Money::from_minor(i64::MAX, currency)),
-            // A balance from the future is a clock gone wrong, and no newer one than ours is expected.
-            stale: known.is_none() || age.is_some_and(|age| age > self.parts.stale_after),
+            // One from the future is a clock gone wrong.
+            stale: age.is_none_or(|age| age > limit || age < -limit),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use noshi::{
     kernel::{Scope, Scopes},
-    sandbox::{Fault, FaultRule},
+    sandbox::{Fault, FaultRule, Operation},
 };
 use serde_json::json;
 
@@ -82,7 +82,8 @@ on_each_backend! {
     async fn a_caller_who_will_not_wait_hears_202_and_the_card_is_issued_later(backend: Backend) {
         let app = App::spawn(backend).await;
         for (key, wish, applied) in [("async", "respond-async", "respond-async"), ("wait", "wait=1", "wait")] {
-            app.control.script(FaultRule::once(Fault::DelayWork { milliseconds: 1500 })).unwrap();
+            let slow = FaultRule::once(Fault::DelayWork { milliseconds: 1500 });
+            app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..slow }).unwrap();
             let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", key).header("Prefer", wish);
             let open = Answer::of(with_json(request, &order("5.00"))).await;
             open.is_accepted();

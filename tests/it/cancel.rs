@@ -53,8 +53,8 @@ async fn first_reward(app: &App) -> String {
 on_each_backend! {
     async fn a_cancel_at_14_49_goes_through_and_from_14_50_on_it_is_refused_and_not_sent(backend: Backend) {
         let mut app = App::spawn(backend).await;
-        let early = app.issue("early", "10.00").await;
         let late = app.issue("late", "20.00").await;
+        let early = app.issue("early", "10.00").await;
         app.advance(889);
         let canceled = app.cancel(early.id()).await;
         assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{}", canceled.text);
@@ -117,7 +117,7 @@ on_each_backend! {
 
     async fn a_cancel_while_the_create_is_in_flight_leaves_no_code_and_no_card(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(of_create(Fault::Delay { milliseconds: 1000 }, 1)).unwrap();
+        app.control.script(of_create(Fault::Delay { milliseconds: 1500 }, 1)).unwrap();
         let meanwhile = async {
             let id = first_reward(&app).await;
             app.cancel(&id).await
@@ -213,7 +213,7 @@ on_each_backend! {
             open.is_accepted();
             assert_eq!(open.json["status"], "canceling", "{name}");
             let again = app.issue(&name, "10.00").await;
-            again.is_accepted();
+            assert!(matches!(again.status, 200 | 202) && again.json["claim_code"].is_null(), "{name}: {}", again.text);
             app.until(bought.id(), "canceled").await;
             let of_id = |operation: &str| {
                 let all = app.received(operation).into_iter();
@@ -274,10 +274,10 @@ on_each_backend! {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let sent = app.received("Cancel").len();
         assert_eq!(app.read(bought.id()).await["status"], "canceling", "a delayed cancel may still land");
-        app.advance(68);
+        app.advance(60);
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(app.read(bought.id()).await["status"], "canceling");
-        app.advance(3);
+        app.advance(11);
         let stored = app.until(bought.id(), "issued").await;
         assert_eq!(stored["cancel_failure"], "too_late");
         assert_eq!(app.received("Cancel").len(), sent, "no cancel started after 14:50");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use noshi::{
     kernel::{Scope, Scopes, outcome::ErrorType},
-    sandbox::{Fault, FaultRule},
+    sandbox::{Fault, FaultRule, Operation},
 };
 use serde_json::{Value, json};
 
@@ -33,7 +33,8 @@ fn error_types() -> impl Iterator<Item = &'static str> {
 /// Amazon refuses the next create for good.
 fn refuse_next(app: &App, error_code: &str, error_type: &str) {
     let fault = Fault::FCode { code: error_code.to_owned(), error_type: error_type.to_owned(), after_work: false };
-    app.control.script(FaultRule::once(fault)).unwrap();
+    let of_create = Some(Operation::CreateGiftCard);
+    app.control.script(FaultRule { operation: of_create, ..FaultRule::once(fault) }).unwrap();
 }
 
 /// What is told of an errorType: its word where we know it, never Amazon's own text.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use noshi::sandbox::{Fault, FaultRule};
+use noshi::sandbox::{Fault, FaultRule, Operation};
 use serde_json::json;
 
 use crate::support::{App, Backend, on_each_backend};
@@ -78,7 +78,8 @@ on_each_backend! {
 
     async fn a_create_that_times_out_answers_202_and_is_issued_later_with_one_card(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(FaultRule::once(Fault::DelayWork { milliseconds: 8000 })).unwrap();
+        let slow = FaultRule::once(Fault::DelayWork { milliseconds: 8000 });
+        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..slow }).unwrap();
         let started = app.ambient.monotonic();
         let answer = app.issue("slow", "7.00").await;
         assert!(started.elapsed() < Duration::from_secs(10));

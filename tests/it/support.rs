@@ -260,7 +260,7 @@ impl App {
     }
 
     pub(crate) async fn issue_body(&self, key: &str, body: Value) -> Answer {
-        let request = self.request("POST", "/v1/rewards").header("Idempotency-Key", key);
+        let request = self.request("POST", "/v1/rewards").header("Idempotency-Key", quoted(key));
         Answer::of(with_json(request, &body)).await
     }
 
@@ -327,6 +327,14 @@ impl App {
 pub(crate) fn order(amount: &str) -> Value {
     let currency = if amount.contains('.') { "USD" } else { "JPY" };
     json!({"kind": "gift_code", "value": {"amount": amount, "currency_code": currency}})
+}
+
+/// A key as a header's value: in quotes where it has to be.
+fn quoted(key: &str) -> String {
+    if key.starts_with('"') || !key.contains(',') {
+        return key.to_owned();
+    }
+    format!("\"{}\"", key.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// Puts a JSON body on a request.

@@ -31,9 +31,9 @@ fn refusal(error_code: &str, error_type: &str) -> Fault {
     Fault::FCode { code: error_code.to_owned(), error_type: error_type.to_owned(), after_work: false }
 }
 
-/// A time-out of a second, so that what hangs is given up soon.
+/// A time-out of two seconds, so that what hangs is given up soon.
 fn impatient() -> Shape {
-    Shape::default().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
+    Shape::default().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2)
 }
 
 /// Every fault after which the outcome is open or nothing was done, and the word that is told of it.
@@ -45,8 +45,8 @@ fn doubts() -> Vec<(Fault, &'static str)> {
     };
     let html = |status, after_work| Fault::HtmlError { status, after_work };
     vec![
-        (Fault::Delay { milliseconds: 3000 }, "timeout"),
-        (Fault::DelayWork { milliseconds: 3000 }, "timeout"),
+        (Fault::Delay { milliseconds: 4500 }, "timeout"),
+        (Fault::DelayWork { milliseconds: 4500 }, "timeout"),
         (Fault::Hang, "timeout"),
         (Fault::DropBeforeWork, "connection_lost"),
         (Fault::DropAfterWork, "connection_lost"),
@@ -105,7 +105,7 @@ async fn survives(app: &App, fault: Fault, word: &str) {
     let id = app.amazon_id(&key);
     let calls = app.received("Create").into_iter().filter(|call| call.creation_request_id.as_deref() == Some(&id));
     let bodies: Vec<String> = calls.map(|call| call.body).collect();
-    assert!(bodies.len() == 3 && bodies.iter().all(|body| *body == bodies[0]), "{key}: the same bytes each time");
+    assert!(bodies.len() >= 3 && bodies.iter().all(|body| *body == bodies[0]), "{key}: the same bytes each time");
 }
 
 on_each_backend! {

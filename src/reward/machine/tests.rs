@@ -100,7 +100,7 @@ fn every_state_knows_what_every_event_means() {
                 NO,
                 NO,
                 NO,
-                NO,
+                "needs_attention (unproven)",
             ],
         ),
         (
