@@ -65,6 +65,7 @@ pub struct Service {
     api: Running,
     admin: Running,
     tasks: Tasks,
+    loops: Vec<JoinHandle<()>>,
     store: Store,
     settings: config::Server,
 }
@@ -136,9 +137,9 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     let api = server::api(&served, &settings.server).map_err(listen(settings.server.listen))?;
     let admin = server::admin(&served, &settings.server).map_err(listen(settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
-    begin_loops(&served, &ambient, settings, &tasks);
+    let loops = begin_loops(&served, &ambient, settings, &tasks);
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
-    Ok(Service { served, api, admin, tasks, store, settings: settings.server.clone() })
+    Ok(Service { served, api, admin, tasks, loops, store, settings: settings.server.clone() })
 }
 
 fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
@@ -216,12 +217,13 @@ fn build_account(
     Ok(Account::new(terms, client))
 }
 
-fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &Tasks) {
+/// Begins what nobody's request waits for. None of it ends before the process stops.
+fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &Tasks) -> Vec<JoinHandle<()>> {
     let (rewards, metrics) = (served.rewards.clone(), Arc::clone(&served.http.metrics));
     let (clock, poll) = (ambient.clone(), settings.rewards.recovery_poll);
-    drop(tasks.spawn(recovery::run(rewards, clock, metrics, poll)));
+    let recovery = tasks.spawn(recovery::run(rewards, clock, metrics, poll));
     let (balances, own) = (served.balances.clone(), tasks.clone());
-    drop(tasks.spawn(async move { balances.poll_until(own).await }));
+    vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })]
 }
 
 impl Service {
@@ -250,24 +252,32 @@ impl Service {
     }
 
     /// Serves until `stop` resolves, then drains: not ready first, then no new connections, then every accepted request
-    /// and every money task to its end, then the database. Says whether all ended in time; what did not is durable and
-    /// is taken up by the next start.
+    /// and every money task to its end, then the database. Says whether all went well: what did not end in time is
+    /// durable and is taken up by the next start; a loop that ends by itself stops the process, for a fresh one is
+    /// better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { served, api, admin, tasks, store, settings } = self;
-        stop.await;
+        let Self { served, api, admin, tasks, loops, store, settings } = self;
+        let whole = tokio::select! {
+            () = stop => true,
+            _ended = futures_util::future::select_all(loops) => {
+                tracing::error!("a loop ended by itself; stopping");
+                false
+            }
+        };
         tracing::info!("stopping: not ready any more");
         tasks.begin_stop();
         tokio::time::sleep(settings.drain_delay).await;
         tracing::info!("stopping: waiting for what was accepted");
+        let began = served.http.ambient.monotonic();
         api.stop(true).await;
         admin.stop(false).await;
-        let ended = tasks.wait(settings.drain_timeout).await;
+        let ended = tasks.wait(settings.drain_timeout.saturating_sub(began.elapsed())).await;
         if !ended {
             tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
         }
         drop(served);
         store.close().await;
         tracing::info!("stopped");
-        ended
+        whole && ended
     }
 }

@@ -26,9 +26,6 @@ use crate::{
     treasury::{self, Balances},
 };
 
-/// Seconds that workers get to finish connections once the server stops. The money work is waited for apart.
-const SHUTDOWN_SECONDS: u64 = 20;
-
 /// What the servers serve.
 #[derive(Clone)]
 pub struct Served {
@@ -82,7 +79,7 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .client_request_timeout(settings.head_timeout)
     .client_disconnect_timeout(Duration::from_secs(1))
     .keep_alive(Duration::from_secs(15))
-    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .shutdown_timeout(settings.drain_timeout.as_secs())
     .disable_signals()
     .bind(settings.listen)?;
     let address = first(server.addrs())?;

@@ -48,28 +48,34 @@ pub fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem>
     })
 }
 
-/// How long a caller wants to wait (RFC 7240): `wait=n` in seconds, `respond-async` not at all. Unknown preferences are
-/// ignored, as the standard asks.
+/// How long a caller wants to wait (RFC 7240), and the preference that says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// At most so long.
+    pub wait: Duration,
+    /// What `Preference-Applied` names.
+    pub applied: &'static str,
+}
+
+/// The caller's patience: `wait=n` in seconds, `respond-async` not at all; the first of them counts. Unknown preferences
+/// are ignored, as the standard asks.
 #[must_use]
-pub fn patience(request: &HttpRequest) -> Option<Duration> {
+pub fn patience(request: &HttpRequest) -> Option<Patience> {
     let value = only(request, HeaderName::from_static("prefer")).ok().flatten()?;
     value.split(',').map(str::trim).find_map(|preference| {
         let (name, argument) = preference.split_once('=').unwrap_or((preference, ""));
         match name.trim().to_ascii_lowercase().as_str() {
-            "respond-async" => Some(Duration::ZERO),
-            "wait" => argument.trim().parse::<u8>().ok().map(|seconds| Duration::from_secs(seconds.into())),
+            "respond-async" => Some(Patience { wait: Duration::ZERO, applied: "respond-async" }),
+            "wait" => {
+                let seconds = argument.trim().parse::<u8>().ok()?;
+                Some(Patience { wait: Duration::from_secs(seconds.into()), applied: "wait" })
+            }
             _ => None,
         }
     })
 }
 
 /// Says that the caller's wish was followed (RFC 7240, 3).
-pub fn preference_applied(request: &HttpRequest, answer: &mut HeaderMap) {
-    let asked = only(request, HeaderName::from_static("prefer")).ok().flatten();
-    let name = if asked.is_some_and(|value| value.to_ascii_lowercase().contains("respond-async")) {
-        "respond-async"
-    } else {
-        "wait"
-    };
-    answer.insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static(name));
+pub fn preference_applied(patience: Patience, answer: &mut HeaderMap) {
+    answer.insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static(patience.applied));
 }

@@ -53,9 +53,10 @@ async fn issue(
     let body: IssueBody = http.body(&request, payload).await?;
     let command = body.into_command(headers::idempotency_key(&request)?)?;
     let patience = headers::patience(&request);
-    let mut answer = issued(&rewards.issue(caller.client, command, patience).await?)?;
-    if patience.is_some() {
-        headers::preference_applied(&request, answer.headers_mut());
+    let wait = patience.map(|patience| patience.wait);
+    let mut answer = issued(&rewards.issue(caller.client, command, wait).await?)?;
+    if let Some(patience) = patience {
+        headers::preference_applied(patience, answer.headers_mut());
     }
     Ok(answer)
 }
@@ -200,10 +201,18 @@ async fn list(
     let next = page.last().filter(|_last| full).map(|last| cursor(last.id));
     let mut answer = HttpResponse::Ok();
     if let Some(next) = &next {
-        answer.insert_header((header::LINK, format!("</v1/rewards?cursor={next}&limit={limit}>; rel=\"next\"")));
+        let link = next_page(request.query_string(), next);
+        answer.insert_header((header::LINK, format!("</v1/rewards?{link}>; rel=\"next\"")));
     }
     let data = page.iter().map(|reward| RewardView::new(reward, None)).collect();
     Ok(answer.json(List { data, next_cursor: next }))
+}
+
+/// The query of the next page: the same filters, from where this one ended.
+fn next_page(query: &str, next: &str) -> String {
+    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let cursor = format!("cursor={next}");
+    kept.chain([cursor.as_str()]).collect::<Vec<_>>().join("&")
 }
 
 #[derive(Serialize)]

@@ -19,6 +19,8 @@ pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, Stor
             ("statement_timeout", "5000"),
             ("lock_timeout", "3000"),
             ("idle_in_transaction_session_timeout", "10000"),
+            // Whatever the server's default: an answered commit is on the disk.
+            ("synchronous_commit", "on"),
         ]);
     PgPoolOptions::new()
         .max_connections(connections_max)

@@ -119,4 +119,31 @@ on_each_backend! {
         books_match(&app).await;
         app.end().await;
     }
+
+    async fn the_next_page_has_the_same_filters_and_goes_on_where_this_one_ended(backend: Backend) {
+        let app = App::spawn(backend).await;
+        for at in 0..5 {
+            app.issue(&format!("page-{at}"), "1.00").await;
+        }
+        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refusal()) }).unwrap();
+        app.issue("refused", "1.00").await;
+        let (mut path, mut seen) = ("/v1/rewards?status=issued&limit=2".to_owned(), Vec::new());
+        loop {
+            let page = app.get(&path).await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            seen.extend(page.json["data"].as_array().unwrap().iter().map(|reward| reward["id"].to_string()));
+            let Some(link) = page.header("link").strip_prefix('<') else { break };
+            let (next, rel) = link.split_once(">; ").unwrap();
+            assert_eq!(rel, "rel=\"next\"");
+            assert!(next.contains("status=issued") && next.contains("limit=2"), "{next}");
+            path = next.to_owned();
+        }
+        let all: std::collections::BTreeSet<&String> = seen.iter().collect();
+        assert_eq!((seen.len(), all.len()), (5, 5), "each once, and the refused one not at all");
+        app.end().await;
+    }
+}
+
+fn refusal() -> Fault {
+    Fault::FCode { code: "F200".to_owned(), error_type: "GeneralError".to_owned(), after_work: false }
 }
