@@ -10,11 +10,13 @@ pub mod account;
 mod classify;
 pub mod client;
 pub mod endpoint;
+pub mod quota;
 pub mod sign;
 mod wire;
 
 pub use account::{Account, Accounts, Terms};
 pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Timeouts, install_tls_provider};
 pub use endpoint::{Endpoint, NotLoopback};
+pub use quota::{NoSlot, Priority, Quota};
 pub use sign::Credentials;
 pub use wire::Funds;

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    amazon::{self, Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Terms, Timeouts},
+    amazon::{self, Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
     ambient::Ambient,
     config::{self, Backend, Settings},
     http::Http,
@@ -66,6 +66,7 @@ pub struct Service {
     admin: Running,
     tasks: Tasks,
     loops: Vec<JoinHandle<()>>,
+    paced: Vec<JoinHandle<()>>,
     store: Store,
     settings: config::Server,
 }
@@ -137,9 +138,10 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     let api = server::api(&served, &settings.server).map_err(listen(settings.server.listen))?;
     let admin = server::admin(&served, &settings.server).map_err(listen(settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
+    let paced = pace(&served, &tasks).await?;
     let loops = begin_loops(&served, &ambient, settings, &tasks);
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
-    Ok(Service { served, api, admin, tasks, loops, store, settings: settings.server.clone() })
+    Ok(Service { served, api, admin, tasks, loops, paced, store, settings: settings.server.clone() })
 }
 
 fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
@@ -147,7 +149,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         settings
             .accounts
             .iter()
-            .map(|(id, account)| build_account(id, account, settings, ambient))
+            .map(|(id, account)| build_account(id, account, settings, (ambient, store)))
             .collect::<Result<Vec<_>, _>>()?,
     );
     let metrics = Arc::new(Metrics::new(accounts.iter().map(|account| (account.id(), account.currency().code())))?);
@@ -160,6 +162,8 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         tasks: tasks.clone(),
         settings: Limits {
             lease: limits.lease,
+            upstream_timeout: limits.upstream_timeout,
+            breaker: limits.breaker,
             answer_within: limits.answer_within,
             replay_age: limits.replay_age_limit,
             redelivery: limits.redelivery,
@@ -190,7 +194,7 @@ fn build_account(
     id: &str,
     account: &config::Account,
     settings: &Settings,
-    ambient: &Ambient,
+    (ambient, store): (&Ambient, &Store),
 ) -> Result<Account, StartError> {
     let endpoint = match account.sandbox_gateway {
         Some(address) => {
@@ -214,7 +218,18 @@ fn build_account(
         minimum: account.reward_minimum,
         maximum: account.reward_maximum,
     };
-    Ok(Account::new(terms, client))
+    let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone());
+    Ok(Account::new(terms, client, quota))
+}
+
+/// Begins to hand out the slots of every account.
+async fn pace(served: &Served, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
+    let mut paced = Vec::new();
+    for account in served.rewards.accounts().iter() {
+        account.quota().prepare().await?;
+        paced.push(tasks.attend(account.quota().clone().dispatch()));
+    }
+    Ok(paced)
 }
 
 /// Begins what nobody's request waits for. None of it ends before the process stops.
@@ -256,7 +271,7 @@ impl Service {
     /// durable and is taken up by the next start; a loop that ends by itself stops the process, for a fresh one is
     /// better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { served, api, admin, tasks, loops, store, settings } = self;
+        let Self { served, api, admin, tasks, loops, paced, store, settings } = self;
         let whole = tokio::select! {
             () = stop => true,
             _ended = futures_util::future::select_all(loops) => {
@@ -275,6 +290,7 @@ impl Service {
         if !ended {
             tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
         }
+        paced.iter().for_each(JoinHandle::abort);
         drop(served);
         store.close().await;
         tracing::info!("stopped");

@@ -116,6 +116,8 @@ pub struct Rewards {
     pub answer_within: Duration,
     /// How long one call to Amazon may take, from DNS to the last byte.
     pub upstream_timeout: Duration,
+    /// How long new rewards are refused after Amazon refused the account, before one may try; nothing for never.
+    pub breaker: Duration,
     /// How often the worker looks for rewards that are due.
     pub recovery_poll: Duration,
 }
@@ -148,6 +150,8 @@ pub struct Account {
     pub reward_minimum: Money,
     /// The largest, at most what Amazon is known to allow, and not below the smallest.
     pub reward_maximum: Money,
+    /// What the account may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
+    pub requests_per_second: u32,
 }
 
 /// The settings are not usable. Its text lists every mistake, a line each: the key, what is wrong, where it was set.

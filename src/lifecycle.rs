@@ -38,6 +38,15 @@ impl Tasks {
         self.tracker.spawn_on(work, &self.runtime)
     }
 
+    /// Runs `service` for as long as anything else here runs: a stop does not wait for it, and whoever stops ends it.
+    pub fn attend<F>(&self, service: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.runtime.spawn(service)
+    }
+
     /// Runs `work` to its end and waits for it. When the waiter is dropped, the work goes on.
     ///
     /// # Errors

@@ -41,6 +41,7 @@ pub struct Metrics {
     available_funds_updated: GaugeVec,
     reserved_funds: GaugeVec,
     clock_skew: GaugeVec,
+    breaker_open: IntGaugeVec,
     lease_lost: IntCounter,
     recovery_heartbeat: Gauge,
 }
@@ -145,6 +146,10 @@ impl Metrics {
                 ("reserved_funds", "Value of rewards whose purchase is not proven yet, in major units."),
                 &["account", "currency"],
             )?,
+            breaker_open: IntGaugeVec::new(
+                opts("breaker_open", "1 while new rewards are refused because Amazon refuses the account."),
+                &["account", "reason"],
+            )?,
             clock_skew: gauges(
                 ("clock_skew_seconds", "Amazon's clock minus ours, from its Date header."),
                 &["account"],
@@ -166,7 +171,7 @@ impl Metrics {
     fn register(&self) -> Result<(), prometheus::Error> {
         let build_info = IntGaugeVec::new(opts("build_info", "The running program."), &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 16] = [
+        let all: [Box<dyn prometheus::core::Collector>; 17] = [
             Box::new(build_info),
             Box::new(self.http.clone()),
             Box::new(self.upstream_requests.clone()),
@@ -181,6 +186,7 @@ impl Metrics {
             Box::new(self.available_funds_updated.clone()),
             Box::new(self.reserved_funds.clone()),
             Box::new(self.clock_skew.clone()),
+            Box::new(self.breaker_open.clone()),
             Box::new(self.lease_lost.clone()),
             Box::new(self.recovery_heartbeat.clone()),
         ];
@@ -268,6 +274,11 @@ impl Metrics {
     /// How many rewards of an account are in an unfinished state.
     pub fn in_state(&self, account: &str, state: &str, rewards: i64) {
         self.rewards_in_state.with_label_values(&[account, state]).set(rewards);
+    }
+
+    /// Whether new rewards of the account are refused for this reason.
+    pub fn breaker(&self, account: &str, reason: &str, open: bool) {
+        self.breaker_open.with_label_values(&[account, reason]).set(i64::from(open));
     }
 
     /// Sets every unfinished state of an account to zero, before those that have rewards are set.

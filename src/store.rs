@@ -8,6 +8,7 @@
 //! statement reads the database's clock. Never hold a [`Tx`] over a network call.
 
 pub mod keys;
+pub mod limiter;
 pub mod migrate;
 mod postgres;
 pub mod sql;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::Client;
+use super::{Client, Quota};
 use crate::kernel::{Currency, Environment, Marketplace, Money};
 
 /// One Amazon partner account.
@@ -14,6 +14,7 @@ pub struct Account {
     minimum: Money,
     maximum: Money,
     client: Client,
+    quota: Quota,
 }
 
 /// What an account is made of besides its client.
@@ -34,11 +35,11 @@ pub struct Terms {
 }
 
 impl Account {
-    /// An account over a client that signs for it.
+    /// An account over a client that signs for it and a quota that paces it.
     #[must_use]
-    pub fn new(terms: Terms, client: Client) -> Self {
+    pub fn new(terms: Terms, client: Client, quota: Quota) -> Self {
         let Terms { id, partner_id, marketplace, environment, minimum, maximum } = terms;
-        Self { id, partner_id, marketplace, environment, minimum, maximum, client }
+        Self { id, partner_id, marketplace, environment, minimum, maximum, client, quota }
     }
 
     /// Its name in the settings, and to our callers.
@@ -81,6 +82,12 @@ impl Account {
     #[must_use]
     pub const fn maximum(&self) -> Money {
         self.maximum
+    }
+
+    /// When it may send.
+    #[must_use]
+    pub const fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     /// The way to Amazon.

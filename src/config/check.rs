@@ -98,6 +98,7 @@ fn rewards(mut section: Section<'_>) -> Rewards {
         lease: section.seconds("lease_seconds", 20, 1..=300),
         answer_within: section.seconds("answer_within_seconds", ANSWER_SECONDS_MAX, 1..=ANSWER_SECONDS_MAX),
         upstream_timeout: section.seconds("upstream_timeout_seconds", UPSTREAM_SECONDS_MAX, 1..=UPSTREAM_SECONDS_MAX),
+        breaker: section.seconds("breaker_seconds", 30, 0..=600),
         recovery_poll: Duration::from_millis(section.number("recovery_poll_milliseconds", 500, 50..=60_000)),
     };
     if rewards.lease < rewards.upstream_timeout.saturating_add(LEASE_MARGIN) {
@@ -187,6 +188,11 @@ fn account(mut section: Section<'_>) -> Option<Account> {
             None
         }
     };
+    // Amazon's contract: 10 a second for each partner account.
+    let requests_per_second = section.number("requests_per_second", 10, 0..=1000);
+    if requests_per_second == 0 && environment == Some(Environment::Production) {
+        section.refuse("requests_per_second", "may be 0, unlimited, in environment = \"sandbox\" only");
+    }
     let (reward_minimum, reward_maximum) = limits?;
     Some(Account {
         partner_id: partner_id?,
@@ -197,6 +203,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
         secret_access_key: secret_access_key?,
         reward_minimum,
         reward_maximum,
+        requests_per_second,
     })
 }
 

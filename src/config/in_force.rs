@@ -37,6 +37,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.seconds("lease_seconds", rewards.lease);
     page.seconds("answer_within_seconds", rewards.answer_within);
     page.seconds("upstream_timeout_seconds", rewards.upstream_timeout);
+    page.seconds("breaker_seconds", rewards.breaker);
     page.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());
     page.section("balances");
     page.seconds("poll_seconds", balances.poll);
@@ -87,5 +88,6 @@ impl Page {
         self.text("secret_access_key", HIDDEN);
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());
+        self.plain("requests_per_second", account.requests_per_second);
     }
 }

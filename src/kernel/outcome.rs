@@ -221,6 +221,8 @@ words! {
         Connect = "connect",
         /// The request could not be built or signed.
         Build = "build",
+        /// There was no slot of Amazon's rate in time.
+        Quota = "quota",
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     amazon::Exchange,
     kernel::{
-        CardProof, ClaimCode, Outcome,
+        CardProof, ClaimCode, NotSent, Outcome,
         outcome::{ErrorType, Family},
     },
 };
@@ -65,6 +65,17 @@ pub(super) fn of_cancel(exchange: Exchange<()>, took: Duration) -> Sent {
         Outcome::Ambiguous(_) => Event::CancelLost,
     };
     Sent { event, code: None, detail, error }
+}
+
+/// There was no slot of Amazon's rate in time: nothing was sent.
+pub(super) fn without_slot(canceling: bool) -> Sent {
+    let why = NotSent::Quota.as_str();
+    Sent {
+        event: if canceling { Event::CancelNotSent } else { Event::NotSent },
+        code: None,
+        detail: Detail { outcome: Some("not_sent"), error: Some(why), ..Detail::default() },
+        error: Some(LastError { code: why.to_owned(), error_type: None }),
+    }
 }
 
 fn detail_of<T>(action: Action, exchange: &Exchange<T>, took: Duration) -> Detail {

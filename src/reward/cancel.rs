@@ -105,7 +105,7 @@ impl Rewards {
             self.wake().notify_one();
             return Ok(committed.into_inner());
         }
-        let (reward, _code) = self.driven(committed.map(|reward| Attempt { reward, token })).await;
+        let (reward, _code) = self.driven(committed.map(|reward| Attempt { reward, token, has_slot: false })).await;
         cancel_answer(reward)
     }
 }

@@ -17,6 +17,7 @@ use super::{
     timeline::{Entry, kind_of},
 };
 use crate::{
+    amazon::Priority,
     kernel::{Chain, ClaimCode, RewardId, ladder},
     store::{Committed, StoreError, Tx},
 };
@@ -25,6 +26,8 @@ use crate::{
 const STEPS_MAX: usize = 4;
 /// Waits between tries to write an outcome; a lease holds longer.
 const SETTLE_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// What is left of a lease for connecting and settling.
+const SETTLE_MARGIN: Duration = Duration::from_secs(6);
 /// The longest wait between two tries to cancel while the window is open.
 const CANCEL_STEP_MAX: Duration = Duration::from_secs(4);
 /// How long a reward rests whose account nobody knows.
@@ -37,6 +40,8 @@ const CLAIM_MAX: i64 = 16;
 pub struct Attempt {
     pub(super) reward: Reward,
     pub(super) token: Uuid,
+    /// Whether a slot of Amazon's rate was taken for it already.
+    pub(super) has_slot: bool,
 }
 
 /// What a drive came to.
@@ -114,6 +119,10 @@ impl Rewards {
         if self.is_too_old(reward, self.ambient().now()) {
             return Err(DriveError::TooOld);
         }
+        if !attempt.has_slot && account.quota().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
+            let canceling = machine::due(&reward.facts, self.ambient().now()) == Some(Action::Cancel);
+            return Ok(attempt::without_slot(canceling));
+        }
         let started = self.ambient().monotonic();
         // Read again right before the call: a frozen process must not send a cancel that was in time when it was claimed.
         let action = machine::due(&reward.facts, self.ambient().now()).unwrap_or(Action::Read);
@@ -121,6 +130,7 @@ impl Rewards {
             Action::Create | Action::Read => {
                 let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
                 self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed());
+                self.learn(account, &reward.creation_request_id, &exchange.outcome).await;
                 attempt::of_create(action, exchange, started.elapsed())
             }
             Action::Cancel => {
@@ -130,6 +140,12 @@ impl Rewards {
             }
         };
         Ok(sent)
+    }
+
+    /// How long a leased reward may wait for a slot: the call and its settling must fit into the lease as well.
+    fn slot_patience(&self) -> Duration {
+        let limits = self.settings();
+        limits.lease.saturating_sub(limits.upstream_timeout).saturating_sub(SETTLE_MARGIN)
     }
 
     /// Settles, and tries again while the database stumbles: a proven card and its code are in hand.
@@ -169,7 +185,7 @@ impl Rewards {
         let (reward, next) = committed.get();
         self.tell(before, reward);
         if reward.lease == Some(token) {
-            return Ok(Settled::Again(committed.map(|(reward, _next)| Attempt { reward, token })));
+            return Ok(Settled::Again(committed.map(|(reward, _next)| Attempt { reward, token, has_slot: false })));
         }
         let code = sent.code.take().filter(|_code| next.deliver);
         Ok(Settled::Done(Driven { reward: committed.into_inner().0, code }))
@@ -257,7 +273,7 @@ impl Rewards {
             let token = self.ambient().token()?;
             let Some((after, wake)) = self.take_up(&mut tx, before.clone(), token, now).await? else { continue };
             if wake == Wake::Now {
-                attempts.push(Attempt { reward: after, token });
+                attempts.push(Attempt { reward: after, token, has_slot: false });
             } else {
                 ended.push((before, after));
             }

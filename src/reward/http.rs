@@ -25,6 +25,7 @@ use crate::{
     },
     kernel::{RewardId, Scope},
     lifecycle::Lost,
+    store::limiter::Breaker,
 };
 
 /// Rewards on a page at most.
@@ -277,6 +278,9 @@ impl From<IssueError> for Problem {
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Busy => Self::new(Code::QuotaExceeded),
+            IssueError::NoSlot(_) => Self::new(Code::UpstreamBusy),
+            IssueError::Refused(Breaker::Funds) => Self::new(Code::InsufficientFunds),
+            IssueError::Refused(Breaker::Account) => Self::new(Code::AccountProblem),
             IssueError::Late => Self::new(Code::DependencyUnavailable).money(MoneyMoved::Unknown),
             // It may have begun: the same key will tell.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),

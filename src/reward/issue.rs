@@ -1,6 +1,9 @@
 //! Issuing: T1, the drive, and what a key that was used before is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -16,11 +19,11 @@ use super::{
     timeline::Entry,
 };
 use crate::{
-    amazon::Account,
+    amazon::{Account, NoSlot, Priority},
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     lifecycle::Lost,
     metrics::KeyUse,
-    store::{Committed, StoreError},
+    store::{Committed, StoreError, limiter::Breaker},
 };
 
 /// The answer to an issue.
@@ -62,6 +65,12 @@ pub enum IssueError {
     /// Too much is in flight.
     #[error("too many requests are in flight")]
     Busy,
+    /// The account is known not to work; nothing was recorded.
+    #[error("Amazon refuses the account")]
+    Refused(Breaker),
+    /// Amazon's rate is used up for longer than the caller waits; nothing was recorded.
+    #[error(transparent)]
+    NoSlot(#[from] NoSlot),
     /// The database took so long that it is not known whether the request was recorded.
     #[error("the request was not recorded in time")]
     Late,
@@ -73,6 +82,8 @@ pub enum IssueError {
     Lost(#[from] Lost),
 }
 
+/// What is left of the caller's time for recording once there is a slot.
+const RECORD_MARGIN: Duration = Duration::from_millis(500);
 /// How long an answer waits for the wish to cancel to be recorded.
 const WITHDRAW: Duration = Duration::from_millis(400);
 
@@ -112,7 +123,7 @@ impl Rewards {
         let (this, (tell, told)) = (self.clone(), oneshot::channel());
         let mut job = self.tasks().spawn(async move {
             let _permit = permit;
-            this.issue_now(client, command, tell).await
+            this.issue_now(client, command, started, tell).await
         });
         let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
         if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
@@ -165,12 +176,13 @@ impl Rewards {
         &self,
         client: ClientId,
         command: Command,
+        started: Instant,
         tell: oneshot::Sender<Told>,
     ) -> Result<Issued, IssueError> {
         let intent = Intent::derive(client, &command.key);
         let recorded = match self.peek_intent(&intent).await? {
-            Some(known) => self.again(known, &command).await?,
-            None => self.record(client, &command, intent).await?,
+            Some(known) => self.again(known, &command, started).await?,
+            None => self.record(client, &command, intent, started).await?,
         };
         match recorded {
             // A caller who does not wait any more is not there to be told.
@@ -190,36 +202,59 @@ impl Rewards {
         sql::peek_intent(&mut self.store().snapshot().await?, intent).await
     }
 
+    /// Lets a new reward in: the account works as far as we know, and there is a slot of Amazon's rate while the caller
+    /// waits. Otherwise no row is made.
+    async fn admit(&self, account: &Account, started: Instant) -> Result<(), IssueError> {
+        if let Some((why, until_us)) = account.quota().breaker() {
+            let over = self.ambient().now().timestamp_micros() >= until_us;
+            if !over || !account.quota().probe(self.settings().breaker).await {
+                return Err(IssueError::Refused(why));
+            }
+        }
+        let patience = self.left(started).saturating_sub(RECORD_MARGIN);
+        Ok(account.quota().slot(Priority::Ordinary, patience).await?)
+    }
+
     /// T1: one transaction that inserts the intent, leased and about to be sent.
-    async fn record(&self, client: ClientId, command: &Command, intent: Intent) -> Result<Recorded, IssueError> {
+    async fn record(
+        &self,
+        client: ClientId,
+        command: &Command,
+        intent: Intent,
+        started: Instant,
+    ) -> Result<Recorded, IssueError> {
+        self.admit(self.validate(command)?, started).await?;
         let (mut reward, token) = self.draft(client, command, intent, self.ambient().now())?;
         let mut tx = self.store().begin().await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
         // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
         // answered from what may still vanish.
-        let committed = tx.commit(Attempt { reward, token }).await?;
+        let committed = tx.commit(Attempt { reward, token, has_slot: true }).await?;
         if new {
             self.metrics().key_used(KeyUse::New);
             return Ok(Recorded::Attempt(committed));
         }
         match self.peek_intent(&intent).await? {
-            Some(known) => self.again(known, command).await,
+            Some(known) => self.again(known, command, started).await,
             None => Err(IssueError::ExternalIdConflict),
         }
     }
 
     /// The key was used before: for this command, or the request is refused. A refusal of Amazon's that can be cured is
     /// tried again, with the same id, where the settings still allow it; anything else answers for itself.
-    async fn again(&self, known: Reward, command: &Command) -> Result<Recorded, IssueError> {
+    async fn again(&self, known: Reward, command: &Command, started: Instant) -> Result<Recorded, IssueError> {
         if !known.is_of(command) {
             self.metrics().key_used(KeyUse::Mismatch);
             return Err(IssueError::Mismatch);
         }
         self.metrics().key_used(if known.due_at.is_some() { KeyUse::InProgress } else { KeyUse::Replayed });
-        let allowed = self.account_of(&known).is_some_and(|account| check_value(account, known.value).is_ok());
-        if known.facts.state != State::Failed || !known.facts.retryable || !allowed {
+        let fitting = self.account_of(&known).filter(|account| check_value(account, known.value).is_ok());
+        let Some(account) = fitting.filter(|_account| known.facts.state == State::Failed && known.facts.retryable)
+        else {
             return Ok(Recorded::Known(known));
-        }
+        };
+        // The caller says that it is cured: this one may try, whatever the breaker says.
+        account.quota().slot(Priority::Ordinary, self.left(started).saturating_sub(RECORD_MARGIN)).await?;
         let now = self.ambient().now();
         let mut tx = self.store().begin().await?;
         let mut reward = sql::lock(&mut tx, known.id).await?.unwrap_or(known);
@@ -233,7 +268,7 @@ impl Rewards {
             // Someone else was quicker.
             Ok(_) | Err(_) => false,
         };
-        let committed = tx.commit(Attempt { reward, token }).await?;
+        let committed = tx.commit(Attempt { reward, token, has_slot: true }).await?;
         // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
         Ok(if begun { Recorded::Attempt(committed) } else { Recorded::Known(committed.into_inner().reward) })
     }

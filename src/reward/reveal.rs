@@ -10,6 +10,7 @@ use super::{
     timeline::Entry,
 };
 use crate::{
+    amazon::Priority,
     kernel::{CardProof, ClaimCode, ClientId, Doubt, Outcome, Refusal, RewardId},
     lifecycle::Lost,
     store::StoreError,
@@ -112,6 +113,10 @@ impl Rewards {
         };
         if reward.deliveries >= showings_max {
             return Err(RevealError::TooOften);
+        }
+        let patience = self.settings().answer_within.saturating_sub(self.settings().upstream_timeout);
+        if account.quota().slot(Priority::Ordinary, patience).await.is_err() {
+            return Err(RevealError::Unavailable { throttled: true });
         }
         let started = self.ambient().monotonic();
         let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;

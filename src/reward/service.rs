@@ -18,10 +18,13 @@ use super::{
 use crate::{
     amazon::{Account, Accounts, Exchange},
     ambient::Ambient,
-    kernel::{ClientId, CreationRequestId, Environment, RewardId},
+    kernel::{
+        CardProof, ClientId, CreationRequestId, Environment, Outcome, Refusal, RewardId,
+        outcome::{ErrorType, Family},
+    },
     lifecycle::Tasks,
     metrics::Metrics,
-    store::{Store, StoreError},
+    store::{Store, StoreError, limiter::Breaker},
 };
 
 /// The use cases of rewards. Cheap to clone.
@@ -55,6 +58,10 @@ pub struct Parts {
 pub struct Limits {
     /// How long a lease holds: longer than any attempt.
     pub lease: Duration,
+    /// How long a call to Amazon may take.
+    pub upstream_timeout: Duration,
+    /// How long new rewards are refused after a refusal of the account; nothing for never.
+    pub breaker: Duration,
     /// How long a caller waits at most.
     pub answer_within: Duration,
     /// How long after its first send a reward may be replayed: Amazon forgetting the id would buy a second card.
@@ -159,6 +166,35 @@ impl Rewards {
             Some(reward) => sql::events_of(&mut snapshot, reward.id).await.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// Learns from an answer to a create whether new rewards have a chance: a refusal of the account, its funds used up or
+    /// its keys not valid, refuses them before a row is made; a success takes them again.
+    pub(super) async fn learn(&self, account: &Account, id: &CreationRequestId, outcome: &Outcome<CardProof>) {
+        if id.is_mock() || self.settings().breaker.is_zero() {
+            return;
+        }
+        let why = match outcome {
+            Outcome::Proven(_) => {
+                if account.quota().clear().await {
+                    tracing::info!(account = account.id(), "the account works again; new rewards are taken");
+                }
+                return;
+            }
+            Outcome::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds }) => {
+                Breaker::Funds
+            }
+            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::TurnedAway(_) => Breaker::Account,
+            Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => {
+                return;
+            }
+        };
+        tracing::error!(
+            account = account.id(),
+            breaker = why.as_str(),
+            "Amazon refuses the account; new rewards are refused"
+        );
+        account.quota().trip(why, self.settings().breaker).await;
     }
 
     /// Counts a call to Amazon and what its answer says of the clocks.

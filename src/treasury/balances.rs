@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    amazon::{Account, Accounts},
+    amazon::{Account, Accounts, Priority},
     ambient::Ambient,
     kernel::{Currency, Money, Outcome},
     lifecycle::Tasks,
@@ -14,7 +14,7 @@ use crate::{
         machine::State,
         sql::{Unfinished, unfinished},
     },
-    store::{Sql, Store, StoreError, execute, fetch_all, row, statements},
+    store::{Sql, Store, StoreError, execute, fetch_all, limiter::Breaker, row, statements},
 };
 
 statements! {
@@ -31,6 +31,9 @@ statements! {
 row! {
     struct BalanceRow { account: String, currency: String, available_minor: i64, as_of: DateTime<Utc> }
 }
+
+/// How long a question may wait for a slot of Amazon's rate.
+const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The balance of one account.
 #[derive(Debug, Clone)]
@@ -97,6 +100,11 @@ impl Balances {
     }
 
     async fn refresh(&self, account: &Account) {
+        // Amazon allows one question a second, over all replicas; what another one has learnt is in the database.
+        let quota = account.quota();
+        if !quota.may_ask_funds(self.parts.poll).await || quota.slot(Priority::Ordinary, SLOT_PATIENCE).await.is_err() {
+            return;
+        }
         // The instant before the call: the balance is at least as old as that.
         let as_of = self.parts.ambient.now();
         let started = self.parts.ambient.monotonic();
@@ -175,6 +183,10 @@ impl Balances {
             metrics.reserved(&balance.account, balance.reserved);
             if let (Some(available), Some(as_of)) = (balance.available, balance.as_of) {
                 metrics.funds(&balance.account, available, as_of.timestamp());
+            }
+            let breaker = self.parts.accounts.get(&balance.account).and_then(|account| account.quota().breaker());
+            for why in Breaker::ALL {
+                metrics.breaker(&balance.account, why.as_str(), breaker.is_some_and(|(open, _until)| open == *why));
             }
             metrics.clear_states(&balance.account);
             let mut oldest = 0;

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use noshi::{
-    amazon::{Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Terms, Timeouts},
+    amazon::{Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
     kernel::{Currency, Environment, IdempotencyKey, Marketplace, Money},
     lifecycle::Tasks,
     metrics::Metrics,
@@ -278,14 +278,18 @@ fn production(app: &App, store: Store) -> Rewards {
         minimum: Money::from_minor(1, Currency::Usd),
         maximum: Money::from_minor(200_000, Currency::Usd),
     };
+    let client = Client::new(settings, move || clock.now()).unwrap();
+    let quota = Quota::new("main", 0, store.clone(), app.ambient.clone());
     Rewards::new(Parts {
         store,
         ambient: app.ambient.clone(),
-        accounts: Accounts::new([Account::new(terms, Client::new(settings, move || clock.now()).unwrap())]),
+        accounts: Accounts::new([Account::new(terms, client, quota)]),
         metrics: Arc::new(Metrics::new(std::iter::empty()).unwrap()),
         tasks: Tasks::on(tokio::runtime::Handle::current()),
         settings: Limits {
             lease: seconds(20),
+            upstream_timeout: seconds(6),
+            breaker: seconds(0),
             answer_within: seconds(10),
             replay_age: seconds(3600),
             redelivery: seconds(3600),

@@ -21,9 +21,10 @@ use sqlx::{Either, Executor, SqlSafeStr, Statement};
 use crate::support::{Answer, App, Backend, Database, look::Look, on_each_backend};
 
 /// Every list of statements and the file it stands in.
-const LISTS: [(&str, &[Sql]); 4] = [
+const LISTS: [(&str, &[Sql]); 5] = [
     ("reward/sql.rs", reward::sql::STATEMENTS),
     ("store/keys.rs", store::keys::STATEMENTS),
+    ("store/limiter.rs", store::limiter::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
 ];

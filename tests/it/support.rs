@@ -427,6 +427,9 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
         ("NOSHI__STORE__URL", database.url()),
         ("NOSHI__STORE__MIGRATE_ON_START", "true"),
         ("NOSHI__REWARDS__RECOVERY_POLL_MILLISECONDS", "100"),
+        // Rate and breakers have tests of their own; the others would wait for them.
+        ("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", "0"),
+        ("NOSHI__REWARDS__BREAKER_SECONDS", "0"),
         ("NOSHI__ACCOUNTS__MAIN__PARTNER_ID", PARTNER),
         ("NOSHI__ACCOUNTS__MAIN__MARKETPLACE", shape.marketplace),
         ("NOSHI__ACCOUNTS__MAIN__ENVIRONMENT", "sandbox"),

@@ -1,0 +1,171 @@
+//! Amazon's rate over all replicas, and the breakers that refuse new rewards before a row is made.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use noshi::sandbox::{Fault, FaultRule, Operation};
+
+use crate::{
+    process::Served,
+    support::{Answer, App, Backend, PARTNER, Shape, books::books_match, on_each_backend, order, with_json},
+};
+
+/// Amazon's contract.
+const PER_SECOND: usize = 10;
+
+fn limited() -> Shape {
+    Shape::default().with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", PER_SECOND)
+}
+
+/// A tripped account refuses new rewards for half a minute.
+fn breaking(funds: i64) -> Shape {
+    Shape { funds, ..Shape::default() }.with("NOSHI__REWARDS__BREAKER_SECONDS", 30)
+}
+
+/// The most arrivals in any sliding second.
+fn busiest_second(arrivals: &[DateTime<Utc>]) -> usize {
+    let within = |start: &DateTime<Utc>| {
+        arrivals.iter().filter(|at| *at >= start && **at < *start + TimeDelta::seconds(1)).count()
+    };
+    arrivals.iter().map(within).max().unwrap_or(0)
+}
+
+/// Asks one of the replicas for a gift code.
+async fn issue_at(app: &App, base: &str, key: &str) -> Answer {
+    let request = app.http.post(format!("{base}/v1/rewards")).bearer_auth(&app.key).header("Idempotency-Key", key);
+    Answer::of(with_json(request, &order("1.00"))).await
+}
+
+/// Offers far more than the rate to several replicas for so long; answers how many were issued and refused.
+async fn overload(app: &App, bases: &[String], seconds: u64) -> (usize, usize) {
+    let callers = 25 * bases.len();
+    let until = app.ambient.monotonic() + Duration::from_secs(seconds);
+    let caller = async |at: usize| {
+        let (mut issued, mut refused) = (0, 0);
+        for round in 0.. {
+            if app.ambient.monotonic() >= until {
+                break;
+            }
+            let answer = issue_at(app, &bases[at % bases.len()], &format!("overload-{at}-{round}")).await;
+            match answer.status {
+                201 | 202 => issued += 1,
+                429 => {
+                    answer.is_problem(429, "upstream-busy");
+                    refused += 1;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                other => panic!("{other}: {}", answer.text),
+            }
+        }
+        (issued, refused)
+    };
+    let counts = futures_util::future::join_all((0..callers).map(caller)).await;
+    counts.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// Everyday seconds of overload; the issue's figure is asked for with NOSHI_OVERLOAD_SECONDS=60.
+#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
+fn overload_seconds() -> u64 {
+    std::env::var("NOSHI_OVERLOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+/// The rate that was kept, and how.
+fn assert_rate(app: &App, seconds: u64) {
+    let requests = app.control.requests();
+    assert!(requests.iter().all(|request| request.http_status != Some(429)), "Amazon never had to throttle");
+    let arrivals: Vec<DateTime<Utc>> = requests.iter().map(|request| request.at).collect();
+    let busiest = busiest_second(&arrivals);
+    assert!(busiest <= PER_SECOND, "{busiest} in one second");
+    // The offer ends at `seconds`, those who wait then are served after it: the mean is taken over that time only.
+    let first = arrivals.first().copied().unwrap_or_default();
+    let in_time = arrivals.iter().filter(|at| **at < first + TimeDelta::seconds(seconds as i64)).count();
+    println!("{in_time} arrivals in {seconds} s of overload, at most {busiest} in any second");
+    assert!(in_time >= 8 * seconds as usize, "{in_time} in {seconds} s is less than 8 a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_replicas_under_overload_keep_amazons_rate_and_use_it() {
+    let app = App::shaped(Backend::Postgres, limited()).await;
+    app.control.set_throttle(true);
+    let replicas = [Served::start(app.environment()), Served::start(app.environment())];
+    let mut bases: Vec<String> = replicas.iter().map(|served| served.base.clone()).collect();
+    bases.push(app.base.clone());
+    app.control.clear_requests();
+    let seconds = overload_seconds();
+    let (issued, refused) = overload(&app, &bases, seconds).await;
+    assert!(refused > 0, "more was offered than can wait");
+    assert_rate(&app, seconds);
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, i64::try_from(issued).unwrap());
+    for served in replicas {
+        assert!(served.terminate().success());
+    }
+    books_match(&app).await;
+    app.end().await;
+}
+
+on_each_backend! {
+    async fn one_replica_under_overload_keeps_the_rate_and_a_cancel_goes_first(backend: Backend) {
+        let app = App::shaped(backend, limited()).await;
+        app.control.set_throttle(true);
+        let mut cancelable = Vec::new();
+        for at in 0..5 {
+            cancelable.push(app.issue(&format!("to-cancel-{at}"), "1.00").await.id().to_owned());
+        }
+        app.control.clear_requests();
+        let cancels = async {
+            let mut slowest = Duration::ZERO;
+            for id in &cancelable {
+                tokio::time::sleep(Duration::from_millis(700)).await;
+                let began = app.ambient.monotonic();
+                let answer = app.cancel(id).await;
+                assert_eq!((answer.status, answer.json["status"].as_str()), (200, Some("canceled")), "{}", answer.text);
+                slowest = slowest.max(began.elapsed());
+            }
+            slowest
+        };
+        let bases = [app.base.clone()];
+        let ((_, refused), slowest) = tokio::join!(overload(&app, &bases, 5), cancels);
+        println!("the slowest cancel took {slowest:?}, {refused} orders were refused");
+        assert!(slowest < Duration::from_secs(3), "a cancel waited behind orders: {slowest:?}");
+        assert_rate(&app, 5);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn funds_that_are_used_up_refuse_new_rewards_before_a_row_is_made(backend: Backend) {
+        let app = App::shaped(backend, breaking(10)).await;
+        let first = app.issue("too-much", "25.00").await;
+        first.is_problem(402, "insufficient-funds");
+        let (rows, calls) = (app.database.number("SELECT COUNT(*) FROM rewards").await, app.received("Create").len());
+        let second = app.issue("another", "5.00").await;
+        second.is_problem(402, "insufficient-funds");
+        assert!(second.json["reward_id"].is_null(), "no row was made");
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, rows);
+        assert_eq!(app.received("Create").len(), calls, "nothing was sent");
+        assert!(app.metrics().await.contains("noshi_breaker_open{account=\"main\",reason=\"funds\"} 1"));
+
+        // Funded: the same key tries at once, and its success lets the others in again.
+        let mut app = app;
+        app.set_funds(1000);
+        assert_eq!(app.issue("too-much", "25.00").await.status, 201);
+        assert_eq!(app.issue("another", "5.00").await.status, 201);
+        assert!(app.metrics().await.contains("noshi_breaker_open{account=\"main\",reason=\"funds\"} 0"));
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn after_half_a_minute_one_new_reward_may_try_a_tripped_account(backend: Backend) {
+        let mut app = App::shaped(backend, breaking(1000)).await;
+        let refused = Fault::FCode { code: "F300".to_owned(), error_type: "AccountHasProblems".to_owned(), after_work: false };
+        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refused) }).unwrap();
+        app.issue("trips", "5.00").await.is_problem(503, "account-problem");
+        app.issue("waits", "5.00").await.is_problem(503, "account-problem");
+        assert_eq!(app.received("Create").len(), 1);
+        app.advance(31);
+        assert_eq!(app.issue("tries", "5.00").await.status, 201);
+        assert_eq!(app.issue("waits", "5.00").await.status, 201);
+        assert_eq!(app.received("Create").len(), 3);
+        assert!(app.control.funds(PARTNER).is_ok());
+        app.end().await;
+    }
+}
