@@ -2,6 +2,7 @@
 
 mod demo;
 mod keys;
+mod rewards;
 mod sandbox;
 
 use std::{
@@ -47,6 +48,9 @@ enum Command {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Decide about rewards that need a person.
+    #[command(subcommand)]
+    Rewards(rewards::Command),
     /// Run an Amazon Incentives gateway on loopback, for trials and tests.
     Sandbox(sandbox::Arguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
@@ -69,6 +73,8 @@ enum Failure {
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
     #[error(transparent)]
+    Rewards(#[from] rewards::RewardsError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -83,6 +89,7 @@ impl Failure {
             | Self::Telemetry(_)
             | Self::Sandbox(_)
             | Self::Keys(_)
+            | Self::Rewards(_)
             | Self::Demo(_)
             | Self::Io(_) => 1,
         }
@@ -115,6 +122,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         }
         Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
         Command::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
+        Command::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
         Command::Sandbox(arguments) => sandbox::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
     }

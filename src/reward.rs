@@ -4,6 +4,7 @@
 //! cases; `http` is their REST face. The first try and the recovery are the same `drive`.
 
 mod attempt;
+pub mod attention;
 pub mod cancel;
 pub mod drive;
 pub mod dto;

@@ -212,6 +212,29 @@ pub fn step(facts: Facts, event: Event, now: DateTime<Utc>) -> Result<Next, Reje
     }
 }
 
+/// What a person found out about a reward that automation gave up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The card is live.
+    Issued,
+    /// No card was ever bought.
+    NotBought,
+    /// The card was bought and given back.
+    Canceled,
+}
+
+/// What a person's verdict makes of a reward; `None` when it needs no person. A reward that was not bought is not tried
+/// again under its id: what the person saw is all that is known of it.
+#[must_use]
+pub fn decide(facts: Facts, verdict: Verdict) -> Option<Facts> {
+    let state = match verdict {
+        Verdict::Issued => State::Issued,
+        Verdict::NotBought | Verdict::Canceled => State::Canceled,
+    };
+    let settled = Facts { state, ambiguous: false, cancel_requested: false, cancel_doubt: false, ..facts };
+    (facts.state == State::NeedsAttention).then_some(settled)
+}
+
 fn to(facts: Facts, state: State, wake: Wake) -> Next {
     Next { facts: Facts { state, ..facts }, attention: None, deliver: false, wake }
 }

@@ -78,6 +78,10 @@ statements! {
          MIN(unproven_since) AS unproven_since FROM rewards \
          WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
     );
+    ATTENTION = Sql::same(
+        "rewards.attention",
+        concat!("SELECT ", columns!(), " FROM rewards WHERE state = 'needs_attention' ORDER BY id LIMIT 1000"),
+    );
     PARK = Sql::same("rewards.park", "UPDATE rewards SET due_at = $2 WHERE id = $1");
     ABANDON_ALL = Sql::same(
         "rewards.abandon_all",
@@ -304,6 +308,11 @@ pub(super) async fn save(
 
 async fn write_event(tx: &mut Tx, reward: &Reward, entry: &Entry, at: DateTime<Utc>) -> Result<(), StoreError> {
     execute!(tx, EVENT_INSERT, reward.id.uuid(), reward.events, at, entry.kind, entry.detail_json()).map(|_one| ())
+}
+
+/// Rewards that need a person, oldest first.
+pub(super) async fn attention(snapshot: &mut Snapshot) -> Result<Vec<Reward>, StoreError> {
+    fetch_all!(RewardRow, snapshot, ATTENTION)?.into_iter().map(Reward::try_from).collect()
 }
 
 /// A reward's timeline, oldest first.

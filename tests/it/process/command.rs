@@ -2,6 +2,7 @@
 
 use std::{process::Output, time::Duration};
 
+use noshi::sandbox::{Fault, FaultRule, Operation};
 use tempfile::TempDir;
 
 use super::{Served, noshi};
@@ -118,5 +119,40 @@ async fn probes_and_metrics_are_on_the_admin_port_alone() {
         assert!(page.text.contains(line), "{line} is missing in\n{}", page.text);
     }
     assert!(app.stop().await);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_settles_what_needs_a_person_and_the_timeline_says_who_and_why() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    let odd = FaultRule::once(Fault::OddCardStatus { status: "Expired".to_owned() });
+    app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..odd }).unwrap();
+    let odd = app.issue("odd", "6.00").await;
+    assert_eq!((odd.status, odd.json["status"].as_str()), (202, Some("needs_attention")), "{}", odd.text);
+    let fine = app.issue("fine", "6.00").await;
+    assert!(app.stop().await);
+    let environment = app.environment().to_vec();
+    let operator = |arguments: &[&str]| {
+        let output =
+            noshi().args(["rewards", "attention"]).args(arguments).envs(environment.iter().cloned()).output().unwrap();
+        (output.status.code(), text(&output).0, text(&output).1)
+    };
+    let (_, list, _) = operator(&["list"]);
+    assert!(list.contains(odd.id()) && list.contains("odd_card_status") && !list.contains(fine.id()), "{list}");
+    let settle =
+        |id: &str| operator(&["settle", id, "--as", "issued", "--reason", "the portal shows it", "--by", "kim"]);
+    assert_eq!(settle(fine.id()).0, Some(1), "what is proven needs no person");
+    let (code, out, err) = settle(odd.id());
+    assert_eq!((code, out.trim()), (Some(0), format!("{} is issued", odd.id()).as_str()), "{err}");
+    assert_eq!(operator(&["list"]).1.trim(), "");
+    assert_eq!(settle(odd.id()).0, Some(1), "once");
+    app.start().await;
+    assert_eq!(app.get(&format!("/v1/rewards/{}", odd.id())).await.json["status"], "issued");
+    let events = app.get(&format!("/v1/rewards/{}/events", odd.id())).await;
+    let last = events.json["data"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (last["kind"].as_str(), last["detail"]["reason"].as_str()),
+        (Some("operator.settled"), Some("kim: the portal shows it"))
+    );
     app.end().await;
 }
