@@ -3,9 +3,10 @@
 //! `machine` decides, purely; `sql` keeps; `drive` talks to Amazon between two transactions; `service` holds the use
 //! cases; `http` is their REST face. The first try and the recovery are the same `drive`.
 
-mod attempt;
+pub mod attempt;
 pub mod attention;
 pub mod cancel;
+pub mod course;
 pub mod drive;
 pub mod dto;
 pub mod http;

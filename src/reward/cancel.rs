@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    Rewards,
+    Rewards, course,
     drive::Attempt,
     machine::{self, CancelFailure, Event, Rejected, State},
     model::Reward,
@@ -87,14 +87,9 @@ impl Rewards {
         };
         let token = self.ambient().token().map_err(StoreError::from)?;
         let mut reward = before.clone();
-        // An attempt that is in flight keeps its lease and sees the wish when it settles.
         let in_flight = before.lease.is_some();
-        if in_flight {
-            reward.facts = next.facts;
-        } else {
-            let drive = next.facts.state == State::Canceling;
-            self.apply(&mut reward, &next, drive.then_some(token), now)?;
-        }
+        let draw = self.ambient().draw().map_err(StoreError::from)?;
+        course::wish_cancel(&mut reward, &next, self.lease(token), now, draw);
         let entry = Entry::with_reason("cancel.requested", reason);
         if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(StoreError::Unconfirmed.into());

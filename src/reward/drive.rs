@@ -5,31 +5,28 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
     Rewards,
     attempt::{self, Sent},
-    machine::{self, Action, Event, Next, State, Wake},
+    course::{self, Lease, STEPS_MAX},
+    machine::{self, Action, Next, State, Wake},
     model::Reward,
     sql,
     timeline::{Entry, kind_of},
 };
 use crate::{
     amazon::Priority,
-    kernel::{Chain, ClaimCode, RewardId, ladder},
+    kernel::{Chain, ClaimCode, RewardId},
     store::{Committed, StoreError, Tx},
 };
 
-/// Attempts that one drive makes before it leaves the rest to the worker: create, cancel and a read fit.
-const STEPS_MAX: usize = 4;
 /// Waits between tries to write an outcome; a lease holds longer.
 const SETTLE_PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
 /// What is left of a lease for connecting and settling.
 const SETTLE_MARGIN: Duration = Duration::from_secs(6);
-/// The longest wait between two tries to cancel while the window is open.
-const CANCEL_STEP_MAX: Duration = Duration::from_secs(4);
 /// How long a reward rests whose account nobody knows.
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Due rewards taken up at once.
@@ -213,8 +210,7 @@ impl Rewards {
         Ok(saved.then_some((reward, next)))
     }
 
-    /// Puts what the machine decided into the row: facts, instants, and when it is due again. A lease is kept only by
-    /// one who goes on at once.
+    /// Puts what the machine decided into the row, at this process's lease and chance.
     pub(super) fn apply(
         &self,
         reward: &mut Reward,
@@ -222,42 +218,13 @@ impl Rewards {
         lease: Option<Uuid>,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        reward.facts = next.facts;
-        reward.attention = next.attention;
-        match next.facts.state {
-            State::Issued => {
-                reward.issued_at = reward.issued_at.or(Some(now));
-                (reward.unproven_since, reward.last_error) = (None, None);
-            }
-            State::Canceled => {
-                reward.canceled_at = reward.canceled_at.or(Some(now));
-                (reward.unproven_since, reward.last_error) = (None, None);
-            }
-            State::Failed => reward.unproven_since = None,
-            State::Pending | State::Issuing | State::Unresolved | State::Canceling => {
-                reward.unproven_since = reward.unproven_since.or(Some(now));
-            }
-            State::NeedsAttention => {}
-        }
-        (reward.lease, reward.due_at) = match (next.wake, lease) {
-            (Wake::Now, Some(token)) => {
-                reward.attempts = reward.attempts.saturating_add(1);
-                (Some(token), after(now, self.settings().lease))
-            }
-            (Wake::Now, None) => (None, Some(now)),
-            (Wake::Never, _) => (None, None),
-            (Wake::At(instant), _) => (None, Some(instant)),
-            (Wake::Backoff, _) => {
-                let since = reward.unproven_since.unwrap_or(reward.created_at);
-                let age = now.signed_duration_since(since).to_std().unwrap_or_default();
-                let mut step = ladder::step(u32::try_from(reward.attempts).unwrap_or(u32::MAX), age);
-                if machine::due(&reward.facts, now) == Some(Action::Cancel) {
-                    step = step.min(CANCEL_STEP_MAX);
-                }
-                (None, after(now, ladder::jittered(step, self.ambient().draw()?)))
-            }
-        };
+        let lease = lease.map(|token| self.lease(token));
+        course::apply(reward, next, lease, now, self.ambient().draw()?);
         Ok(())
+    }
+
+    pub(super) fn lease(&self, token: Uuid) -> Lease {
+        Lease { token, holds: self.settings().lease }
     }
 
     /// Leases rewards that are due, at most `room`, so that whoever calls may drive them.
@@ -291,20 +258,14 @@ impl Rewards {
         token: Uuid,
         now: DateTime<Utc>,
     ) -> Result<Option<(Reward, Wake)>, StoreError> {
-        let since = reward.unproven_since.unwrap_or(reward.created_at);
-        let over = now.signed_duration_since(since).to_std().is_ok_and(|age| age >= ladder::GIVE_UP_AFTER)
-            || self.is_too_old(&reward, now);
+        let over = course::is_over(&reward, self.settings().replay_age, now);
         if self.account_of(&reward).is_none() && !over {
             tracing::error!(reward.id = %reward.id, reward.account = reward.account, "the account of a due reward is not in the settings, or has another partner id");
-            reward.due_at = after(now, ACCOUNT_PAUSE);
+            reward.due_at = course::after(now, ACCOUNT_PAUSE);
             sql::save(tx, &mut reward, &[], now).await?;
             return Ok(None);
         }
-        let resumed = if reward.lease.is_some() { Event::Abandoned } else { Event::Begin };
-        let event = if over { Event::GiveUp } else { resumed };
-        let stepped =
-            machine::step(reward.facts, event, now).or_else(|_rejected| machine::step(reward.facts, resumed, now));
-        let Ok(next) = stepped else {
+        let Ok(next) = course::resume(&reward, self.settings().replay_age, now) else {
             tracing::error!(reward.id = %reward.id, reward.state = reward.facts.state.as_str(), "a due reward knows no next step");
             return Ok(None);
         };
@@ -361,8 +322,4 @@ impl Rewards {
             tracing::info!(reward.id = %after.id, reward.account = after.account, reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str());
         }
     }
-}
-
-fn after(now: DateTime<Utc>, wait: Duration) -> Option<DateTime<Utc>> {
-    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).or(Some(now))
 }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, Semaphore};
 
 use super::{
+    course,
     model::{Kind, Reward},
     sql::{self, EventRow, Filter},
 };
@@ -97,8 +98,7 @@ impl Rewards {
 
     /// Whether Amazon may have forgotten the reward's id by now: replaying it would buy a second card.
     pub(super) fn is_too_old(&self, reward: &Reward, now: DateTime<Utc>) -> bool {
-        let age = reward.facts.first_send_at.map(|sent| now.signed_duration_since(sent).to_std().unwrap_or_default());
-        age.is_some_and(|age| age >= self.settings().replay_age)
+        course::is_too_old(reward, self.settings().replay_age, now)
     }
 
     /// How much of a caller's time is left.

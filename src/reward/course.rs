@@ -1,0 +1,113 @@
+//! What a decision of the machine makes of a reward's row: instants, the lease, and when it is due again. Pure, like the
+//! machine: the caller brings the instant and the random number.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    machine::{self, Action, Event, Next, Rejected, State, Wake},
+    model::Reward,
+};
+use crate::kernel::ladder;
+
+/// Attempts that one drive makes before it leaves the rest to the worker: create, cancel and a read fit.
+pub const STEPS_MAX: usize = 4;
+/// The longest wait between two tries to cancel while the window is open.
+const CANCEL_STEP_MAX: Duration = Duration::from_secs(4);
+
+/// The right to work on a reward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose.
+    pub token: Uuid,
+    /// How long nobody else takes the reward up: longer than any attempt.
+    pub holds: Duration,
+}
+
+/// Puts what the machine decided into the row: facts, instants, and when it is due again. A lease is kept only by one
+/// who goes on at once.
+pub fn apply(reward: &mut Reward, next: &Next, lease: Option<Lease>, now: DateTime<Utc>, draw: u32) {
+    reward.facts = next.facts;
+    reward.attention = next.attention;
+    match next.facts.state {
+        State::Issued => {
+            reward.issued_at = reward.issued_at.or(Some(now));
+            (reward.unproven_since, reward.last_error) = (None, None);
+        }
+        State::Canceled => {
+            reward.canceled_at = reward.canceled_at.or(Some(now));
+            (reward.unproven_since, reward.last_error) = (None, None);
+        }
+        State::Failed => reward.unproven_since = None,
+        State::Pending | State::Issuing | State::Unresolved | State::Canceling => {
+            reward.unproven_since = reward.unproven_since.or(Some(now));
+        }
+        State::NeedsAttention => {}
+    }
+    (reward.lease, reward.due_at) = match (next.wake, lease) {
+        (Wake::Now, Some(lease)) => {
+            reward.attempts = reward.attempts.saturating_add(1);
+            (Some(lease.token), after(now, lease.holds))
+        }
+        (Wake::Now, None) => (None, Some(now)),
+        (Wake::Never, _) => (None, None),
+        (Wake::At(instant), _) => (None, Some(instant)),
+        (Wake::Backoff, _) => {
+            let mut step = ladder::step(u32::try_from(reward.attempts).unwrap_or(u32::MAX), unproven_for(reward, now));
+            if machine::due(&reward.facts, now) == Some(Action::Cancel) {
+                step = step.min(CANCEL_STEP_MAX);
+            }
+            (None, after(now, ladder::jittered(step, draw)))
+        }
+    };
+}
+
+/// The wish to cancel. An attempt that is in flight keeps its lease and sees the wish when it settles; else the row goes
+/// on as the machine says, leased where a cancel can be sent at once.
+pub fn wish_cancel(reward: &mut Reward, next: &Next, lease: Lease, now: DateTime<Utc>, draw: u32) {
+    if reward.lease.is_some() {
+        reward.facts = next.facts;
+    } else {
+        let drive = next.facts.state == State::Canceling;
+        apply(reward, next, drive.then_some(lease), now, draw);
+    }
+}
+
+/// What becomes of a due reward that is taken up: an attempt that was left is ambiguous, and after a day, or when it is
+/// too old to be replayed, a person decides.
+///
+/// # Errors
+/// [`Rejected`] when the state knows no next step.
+pub fn resume(reward: &Reward, replay_age: Duration, now: DateTime<Utc>) -> Result<Next, Rejected> {
+    let resumed = if reward.lease.is_some() { Event::Abandoned } else { Event::Begin };
+    let event = if is_over(reward, replay_age, now) { Event::GiveUp } else { resumed };
+    machine::step(reward.facts, event, now).or_else(|_rejected| machine::step(reward.facts, resumed, now))
+}
+
+/// Whether automation ends here: unproven for a day, or too old to be replayed.
+#[must_use]
+pub fn is_over(reward: &Reward, replay_age: Duration, now: DateTime<Utc>) -> bool {
+    let since = reward.unproven_since.unwrap_or(reward.created_at);
+    let unproven = now.signed_duration_since(since).to_std().is_ok_and(|age| age >= ladder::GIVE_UP_AFTER);
+    unproven || is_too_old(reward, replay_age, now)
+}
+
+/// Whether Amazon may have forgotten the reward's id by now: replaying it would buy a second card.
+#[must_use]
+pub fn is_too_old(reward: &Reward, replay_age: Duration, now: DateTime<Utc>) -> bool {
+    let age = reward.facts.first_send_at.map(|sent| now.signed_duration_since(sent).to_std().unwrap_or_default());
+    age.is_some_and(|age| age >= replay_age)
+}
+
+/// An instant so much later.
+#[must_use]
+pub fn after(now: DateTime<Utc>, wait: Duration) -> Option<DateTime<Utc>> {
+    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).or(Some(now))
+}
+
+fn unproven_for(reward: &Reward, now: DateTime<Utc>) -> Duration {
+    let since = reward.unproven_since.unwrap_or(reward.created_at);
+    now.signed_duration_since(since).to_std().unwrap_or_default()
+}
