@@ -19,6 +19,7 @@ mod house;
 mod process;
 mod quota;
 mod refusals;
+mod review;
 mod sandbox;
 mod schema;
 mod slice;
