@@ -2,9 +2,16 @@
 //!
 //! One [`Client`] per account. It logs nothing, and what it returns holds no text of Amazon's but the request id.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{
     Response,
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName},
@@ -20,7 +27,7 @@ use super::{
     wire::{self, Funds, Operation, Unwritable},
 };
 use crate::kernel::{
-    CardProof, CreationRequestId, Doubt, Money, NotSent, Outcome, claim_code::looks_like_claim_code,
+    CardProof, CreationRequestId, Doubt, FrontDoor, Money, NotSent, Outcome, claim_code::looks_like_claim_code,
     idempotency::PARTNER_ID_LEN_MAX,
 };
 
@@ -134,7 +141,30 @@ struct Inner {
     http: reqwest::Client,
     settings: ClientSettings,
     base_url: String,
+    skew: Skew,
     now: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+}
+
+/// How far Amazon's clock is from ours, in seconds, as far as it had to be corrected: only where Amazon refused ours.
+#[derive(Default)]
+struct Skew(AtomicI64);
+
+impl Skew {
+    fn corrected(&self, ours: DateTime<Utc>) -> DateTime<Utc> {
+        let skew = TimeDelta::try_seconds(self.0.load(Ordering::Relaxed)).unwrap_or_default();
+        ours.checked_add_signed(skew).unwrap_or(ours)
+    }
+
+    /// Takes Amazon's clock over. Says whether that changes anything: if not, signing again would be refused again.
+    fn correct(&self, theirs: DateTime<Utc>, signed_at: DateTime<Utc>) -> bool {
+        let off = theirs.signed_duration_since(signed_at).num_seconds();
+        let worth = off.unsigned_abs() >= SKEW_MIN_SECONDS;
+        if worth {
+            self.0.fetch_add(off, Ordering::Relaxed);
+            tracing::error!(clock.skew_seconds = off, "our clock is not Amazon's; signing by Amazon's: check NTP");
+        }
+        worth
+    }
 }
 
 /// What is read from an answer's head.
@@ -146,6 +176,9 @@ struct Head {
     request_id: Option<AmznRequestId>,
     server_date: Option<DateTime<Utc>>,
 }
+
+/// A difference below this is no reason to sign again: `Date` has whole seconds, and the call took some.
+const SKEW_MIN_SECONDS: u64 = 30;
 
 /// The answer's body, wiped when dropped, or why there is none.
 type Received = Result<Zeroizing<Vec<u8>>, Silence>;
@@ -166,7 +199,7 @@ impl Client {
         }
         let http = build_http(&settings).map_err(BuildError::Http)?;
         let base_url = settings.endpoint.base_url();
-        Ok(Self(Arc::new(Inner { http, settings, base_url, now: Box::new(now) })))
+        Ok(Self(Arc::new(Inner { http, settings, base_url, skew: Skew::default(), now: Box::new(now) })))
     }
 
     /// The endpoint that the calls go to.
@@ -200,14 +233,33 @@ impl Client {
         self.exchange(Operation::GetAvailableFunds, body, |heard| classify::funds(heard, currency)).await
     }
 
+    /// One call; and once more where Amazon's door says that our clock is wrong, signed by Amazon's. The first did nothing
+    /// then: it was turned away before the operation was looked at.
     async fn exchange<T>(
         &self,
         operation: Operation,
         body: Result<Vec<u8>, Unwritable>,
-        classify: impl FnOnce(Heard<'_>) -> Outcome<T>,
+        classify: impl Fn(Heard<'_>) -> Outcome<T>,
+    ) -> Exchange<T> {
+        let first = self.call(operation, body.clone(), &classify).await;
+        match (&first.outcome, first.server_date) {
+            (Outcome::TurnedAway(FrontDoor::ClockSkew), Some(theirs))
+                if self.0.skew.correct(theirs, first.signed_at) =>
+            {
+                self.call(operation, body, &classify).await
+            }
+            _ => first,
+        }
+    }
+
+    async fn call<T>(
+        &self,
+        operation: Operation,
+        body: Result<Vec<u8>, Unwritable>,
+        classify: &impl Fn(Heard<'_>) -> Outcome<T>,
     ) -> Exchange<T> {
         // The one reading of the clock: the credential scope, `x-amz-date` and the caller's record agree by design.
-        let signed_at = (self.0.now)();
+        let signed_at = self.0.skew.corrected((self.0.now)());
         let mut head = Head::default();
         let received = match self.sign(operation, body, signed_at) {
             Ok((headers, body)) => self.send(operation, headers, body, &mut head).await,

@@ -26,7 +26,7 @@ impl Clock {
         moved(real(), self.offset_seconds())
     }
 
-    /// The clock by which `x-amz-date` is judged.
+    /// The clock by which `x-amz-date` is judged, and which the `Date` of an answer shows.
     pub(super) fn signature_now(&self) -> DateTime<Utc> {
         moved(real(), self.signature_skew_seconds())
     }
@@ -54,9 +54,9 @@ impl Clock {
     }
 }
 
-/// The machine's time, which the `Date` of an answer shows.
+/// The machine's time.
 #[expect(clippy::disallowed_methods, reason = "the sandbox is a separate program and has its own clock: this one")]
-pub(super) fn real() -> DateTime<Utc> {
+fn real() -> DateTime<Utc> {
     Utc::now()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
 use super::answer::Reply;
@@ -39,9 +39,9 @@ pub(super) enum Delivery {
 impl Delivery {
     pub(super) fn of(say: Say, request_id: &str, now: DateTime<Utc>) -> Self {
         match say {
-            Say::Answer(answer) => Self::Whole(response(answer.reply(), request_id)),
-            Say::Late(answer, delay) => Self::Late(response(answer.reply(), request_id), delay),
-            Say::Reply(reply) => Self::Whole(response(reply, request_id)),
+            Say::Answer(answer) => Self::Whole(response(answer.reply(), request_id, now)),
+            Say::Late(answer, delay) => Self::Late(response(answer.reply(), request_id, now), delay),
+            Say::Reply(reply) => Self::Whole(response(reply, request_id, now)),
             Say::Half(answer, framing, end) => {
                 Self::Script(Script { bytes: half(&answer.reply(), framing, request_id, now), end })
             }
@@ -70,7 +70,8 @@ pub(super) async fn deliver(delivery: Delivery, world: &World, switch: &Switch) 
     Response::new(Full::default())
 }
 
-fn response(reply: Reply, request_id: &str) -> Answered {
+/// `now` is the clock by which signatures are judged: a client may set its own by the `Date` of an answer.
+fn response(reply: Reply, request_id: &str, now: DateTime<Utc>) -> Answered {
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
@@ -78,14 +79,19 @@ fn response(reply: Reply, request_id: &str) -> Answered {
     if let Some(exception) = reply.exception {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(exception));
     }
-    // Both are header text already: one is made here, the other was checked when the rule was set.
-    let texts = [(REQUEST_ID, Some(request_id)), (LOCATION, reply.location.as_deref())];
+    // All are header text already: made here, or checked when the rule was set.
+    let date = http_date(now);
+    let texts = [(REQUEST_ID, Some(request_id)), (LOCATION, reply.location.as_deref()), (DATE, Some(date.as_str()))];
     for (name, text) in texts {
         if let Some(Ok(value)) = text.map(HeaderValue::from_str) {
             headers.insert(name, value);
         }
     }
     response
+}
+
+fn http_date(now: DateTime<Utc>) -> String {
+    now.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 /// The head and the first half of an answer.
@@ -96,7 +102,7 @@ fn half(reply: &Reply, framing: Framing, request_id: &str, now: DateTime<Utc>) -
         Framing::Chunked => format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n"),
         Framing::CloseDelimited => "Connection: close\r\n\r\n".to_owned(),
     };
-    let date = now.format("%a, %d %b %Y %H:%M:%S GMT");
+    let date = http_date(now);
     let content_type = reply.content_type;
     let head = format!(
         "HTTP/1.1 {} {}\r\nX-Amzn-Requestid: {request_id}\r\nContent-Type: {content_type}\r\nDate: {date}\r\n{announced}",

@@ -11,7 +11,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::answer::{Answer, Echo};
-use super::clock::{self, Clock};
+use super::clock::Clock;
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
 use super::fault::{Fault, Operation};
@@ -51,7 +51,7 @@ impl Handler for Gateway {
             },
             Err(answer) => Say::Answer(answer),
         };
-        let delivery = Delivery::of(said, &world.chance.request_id(), clock::real());
+        let delivery = Delivery::of(said, &world.chance.request_id(), world.clock.signature_now());
         delivery::deliver(delivery, &world, &switch).await
     }
 }

@@ -95,4 +95,19 @@ on_each_backend! {
         assert_eq!(bodies.len(), 1, "every attempt has the same bytes");
         app.end().await;
     }
+
+    async fn a_clock_that_amazon_refuses_is_corrected_by_amazons_own_and_signed_once_more(backend: Backend) {
+        let app = App::spawn(backend).await;
+        for (skew, key) in [(600, "ahead"), (-900, "behind")] {
+            app.control.set_signature_skew(skew).unwrap();
+            app.control.clear_requests();
+            let answer = app.issue(key, "5.00").await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+            let statuses: Vec<_> = app.received("Create").iter().map(|received| received.http_status).collect();
+            assert_eq!(statuses, [Some(403), Some(200)], "turned away once, then signed by Amazon's clock");
+            app.issue(&format!("{key}-again"), "5.00").await;
+            assert_eq!(app.received("Create").len(), 3, "the correction is kept");
+        }
+        app.end().await;
+    }
 }

@@ -40,7 +40,10 @@ on_each_backend! {
         for at in 0..10 {
             let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
             stream.write_all(raw_order(&app.key, at).as_bytes()).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(40)).await;
+            // Accepted is what Amazon has heard of.
+            while app.received("Create").len() <= at {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             // RST, which makes the server drop the handler (a FIN would not).
             stream.set_zero_linger().unwrap();
             drop(stream);
