@@ -86,6 +86,13 @@ pub fn resume(reward: &Reward, replay_age: Duration, now: DateTime<Utc>) -> Resu
     machine::step(reward.facts, event, now).or_else(|_rejected| machine::step(reward.facts, resumed, now))
 }
 
+/// Whether the outcome of the attempt that `sent` was leased for is written already, in a row that is still under the same
+/// lease: only whoever settles counts another attempt there.
+#[must_use]
+pub fn is_settled(sent: &Reward, stored: &Reward) -> bool {
+    sent.attempts != stored.attempts
+}
+
 /// Whether automation ends here: unproven for a day, or too old to be replayed.
 #[must_use]
 pub fn is_over(reward: &Reward, replay_age: Duration, now: DateTime<Utc>) -> bool {

@@ -174,6 +174,10 @@ impl Rewards {
                 tx = self.store().begin().await?;
                 let fresh = sql::lock(&mut tx, before.id).await?.filter(|reward| reward.lease == Some(token));
                 let Some(fresh) = fresh else { return Err(self.lease_lost(before.id)) };
+                if course::is_settled(before, &fresh) {
+                    // The commit that nobody confirmed went through: the same outcome again would mean something else now.
+                    return Ok(Settled::Again(tx.commit(Attempt { reward: fresh, token }).await?));
+                }
                 let written = self.write(&mut tx, fresh, sent, lease, now).await?;
                 written.ok_or_else(|| self.lease_lost(before.id))?
             }
