@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     Rewards,
+    cancel::CancelError,
     drive::Attempt,
     machine::{self, Event, Facts, State},
     model::{Command, OnUnresolved, Reward},
@@ -86,6 +87,9 @@ pub enum IssueError {
 const RECORD_MARGIN: Duration = Duration::from_millis(500);
 /// How long an answer waits for the wish to cancel to be recorded.
 const WITHDRAW: Duration = Duration::from_millis(400);
+/// Waits between tries to record it: the caller has been told, and nobody else knows of the wish.
+const WITHDRAW_PAUSES: [Duration; 4] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// What T1 came to.
 enum Recorded {
@@ -104,6 +108,12 @@ fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
         return Err(IssueError::AmountOutOfRange { minimum, maximum });
     }
     Ok(())
+}
+
+fn tell_withdrawn(id: RewardId, ended: Result<Reward, CancelError>) {
+    if let Err(error) = ended {
+        tracing::warn!(reward.id = %id, error = %Chain(&error), "a reward that nobody waits for was not canceled");
+    }
 }
 
 impl Rewards {
@@ -151,9 +161,17 @@ impl Rewards {
         }
         let (this, client, id) = (self.clone(), reward.client, reward.id);
         let job = self.tasks().spawn(async move {
-            if let Err(error) = this.cancel_now(client, id, "not proven while the caller waited".to_owned()).await {
-                tracing::warn!(reward.id = %id, error = %Chain(&error), "a reward that nobody waits for was not canceled");
+            let reason = "not proven while the caller waited";
+            for pause in WITHDRAW_PAUSES {
+                match this.cancel_now(client, id, reason.to_owned()).await {
+                    Err(CancelError::Store(error)) => {
+                        tracing::warn!(reward.id = %id, error = %Chain(&error), "a wish to cancel was not recorded; once more");
+                        tokio::time::sleep(pause).await;
+                    }
+                    ended => return tell_withdrawn(id, ended),
+                }
             }
+            tell_withdrawn(id, this.cancel_now(client, id, reason.to_owned()).await);
         });
         drop(tokio::time::timeout(WITHDRAW, job).await);
     }
