@@ -136,6 +136,10 @@ fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
 
 async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     telemetry::init(&settings.log)?;
+    #[cfg(debug_assertions)]
+    if let Some(order) = crate::config::failpoint() {
+        crate::failpoint::arm(&order);
+    }
     let service = bootstrap::start(settings, Ambient::system()).await?;
     let ended = service.run_until(stop_signal()?).await;
     Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -229,5 +229,12 @@ pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
     if mistakes.is_empty() { Ok(ours) } else { Err(ConfigError { mistakes }) }
 }
 
+/// Where a debug build is told to die, for the tests of crashes. No setting: a release build does not read it.
+#[cfg(debug_assertions)]
+pub(crate) fn failpoint() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of reading the environment")]
+    std::env::var("NOSHI_FAILPOINT").ok()
+}
+
 #[cfg(test)]
 mod tests;

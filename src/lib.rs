@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod telemetry;
 
 pub mod ambient;
+mod failpoint;
 pub mod kernel;
 
 pub mod sandbox;

@@ -19,6 +19,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgPool, Postgres, Sqlite, pool::PoolConnection};
 
+use crate::failpoint;
+
 pub use sql::{Conn, Sql};
 pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
 
@@ -229,7 +231,11 @@ impl Tx {
         }
         match self.open {
             OpenTx::Sqlite(tx) => tx.commit().await?,
-            OpenTx::Postgres(tx) => tx.commit().await.map_err(|error| StoreError::database("commit", error))?,
+            OpenTx::Postgres(tx) => {
+                failpoint::pass("store", "before_commit");
+                tx.commit().await.map_err(|error| StoreError::database("commit", error))?;
+                failpoint::pass("store", "after_commit");
+            }
         }
         Ok(Committed(value))
     }

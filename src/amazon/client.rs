@@ -305,6 +305,7 @@ impl Client {
         let sent = self.0.http.post(url).headers(headers).body(body).send().await;
         let response = sent.map_err(|error| unsent(&error))?;
         *head = Head::read(&response);
+        crate::failpoint::pass("head", operation.path());
         read_body(response).await
     }
 }

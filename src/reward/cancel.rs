@@ -11,6 +11,7 @@ use super::{
     timeline::Entry,
 };
 use crate::{
+    failpoint,
     kernel::{ClientId, RewardId, window},
     lifecycle::Lost,
     store::StoreError,
@@ -68,6 +69,7 @@ impl Rewards {
         id: RewardId,
         reason: String,
     ) -> Result<Reward, CancelError> {
+        failpoint::pass("cancel", "before_t1");
         let now = self.ambient().now();
         let mut tx = self.store().begin().await?;
         let before =
@@ -94,7 +96,9 @@ impl Rewards {
         if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(StoreError::Unconfirmed.into());
         }
+        failpoint::pass("cancel", "in_t1");
         let committed = tx.commit(reward).await?;
+        failpoint::pass("cancel", "after_t1");
         self.tell(&before, committed.get());
         if in_flight || committed.get().lease != Some(token) {
             self.wake().notify_one();

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     amazon::Priority,
+    failpoint,
     kernel::{Chain, ClaimCode, RewardId},
     store::{Committed, StoreError, Tx},
 };
@@ -120,6 +121,7 @@ impl Rewards {
             let canceling = machine::due(&reward.facts, self.ambient().now()) == Some(Action::Cancel);
             return Ok(attempt::without_slot(canceling));
         }
+        failpoint::pass(road(reward), "before_send");
         let started = self.ambient().monotonic();
         // Read again right before the call: a frozen process must not send a cancel that was in time when it was claimed.
         let action = machine::due(&reward.facts, self.ambient().now()).unwrap_or(Action::Read);
@@ -136,6 +138,7 @@ impl Rewards {
                 attempt::of_cancel(exchange, started.elapsed())
             }
         };
+        failpoint::pass(road(reward), "after_answer");
         Ok(sent)
     }
 
@@ -166,6 +169,7 @@ impl Rewards {
         let now = self.ambient().now();
         let (before, token) = (&attempt.reward, attempt.token);
         let lease = may_go_on.then_some(token);
+        failpoint::pass(road(before), "before_t2");
         let mut tx = self.store().begin().await?;
         let written = match self.write(&mut tx, before.clone(), sent, lease, now).await? {
             Some(written) => written,
@@ -176,13 +180,15 @@ impl Rewards {
                 let Some(fresh) = fresh else { return Err(self.lease_lost(before.id)) };
                 if course::is_settled(before, &fresh) {
                     // The commit that nobody confirmed went through: the same outcome again would mean something else now.
-                    return Ok(Settled::Again(tx.commit(Attempt { reward: fresh, token }).await?));
+                    return Ok(Settled::Again(tx.commit(Attempt { reward: fresh, token, has_slot: false }).await?));
                 }
                 let written = self.write(&mut tx, fresh, sent, lease, now).await?;
                 written.ok_or_else(|| self.lease_lost(before.id))?
             }
         };
+        failpoint::pass(road(before), "in_t2");
         let committed = tx.commit(written).await?;
+        failpoint::pass(road(before), "after_t2");
         let (reward, next) = committed.get();
         self.tell(before, reward);
         if reward.lease == Some(token) {
@@ -244,6 +250,7 @@ impl Rewards {
             let token = self.ambient().token()?;
             let Some((after, wake)) = self.take_up(&mut tx, before.clone(), token, now).await? else { continue };
             if wake == Wake::Now {
+                failpoint::pass("replay", "in_t1");
                 attempts.push(Attempt { reward: after, token, has_slot: false });
             } else {
                 ended.push((before, after));
@@ -325,5 +332,16 @@ impl Rewards {
         } else {
             tracing::info!(reward.id = %after.id, reward.account = after.account, reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str());
         }
+    }
+}
+
+/// What the failpoints call the way of this attempt: a cancel, a first create, or a later one.
+const fn road(reward: &Reward) -> &'static str {
+    if matches!(reward.facts.state, State::Canceling) {
+        "cancel"
+    } else if reward.attempts > 1 {
+        "replay"
+    } else {
+        "issue"
     }
 }

@@ -18,6 +18,7 @@ use super::{
     sql::Filter,
 };
 use crate::{
+    failpoint,
     http::{
         Code, Http, Problem, headers,
         problem::{MoneyMoved, Upstream},
@@ -59,6 +60,7 @@ async fn issue(
     if let Some(patience) = patience {
         headers::preference_applied(patience, answer.headers_mut());
     }
+    failpoint::pass("issue", "before_answer");
     Ok(answer)
 }
 
@@ -102,6 +104,7 @@ async fn cancel(
     if !is_final(reward.facts.state) {
         answer.insert_header((header::RETRY_AFTER, "1"));
     }
+    failpoint::pass("cancel", "before_answer");
     Ok(answer.json(RewardView::new(&reward, None)))
 }
 
@@ -115,6 +118,7 @@ async fn reveal(
     let caller = http.caller(&request, Scope::ClaimCodesReveal).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
     let (reward, code) = rewards.reveal(caller.client, reward_id(&id)?, body.into_reason()?).await?;
+    failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }
 

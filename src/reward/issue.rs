@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     amazon::{Account, NoSlot, Priority},
+    failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     lifecycle::Lost,
     metrics::KeyUse,
@@ -243,11 +244,14 @@ impl Rewards {
     ) -> Result<Recorded, IssueError> {
         self.admit(self.validate(command)?, started).await?;
         let (mut reward, token) = self.draft(client, command, intent, self.ambient().now())?;
+        failpoint::pass("issue", "before_t1");
         let mut tx = self.store().begin().await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
+        failpoint::pass("issue", "in_t1");
         // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
         // answered from what may still vanish.
         let committed = tx.commit(Attempt { reward, token, has_slot: true }).await?;
+        failpoint::pass("issue", "after_t1");
         if new {
             self.metrics().key_used(KeyUse::New);
             return Ok(Recorded::Attempt(committed));

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     amazon::Priority,
+    failpoint,
     kernel::{CardProof, ClaimCode, ClientId, Doubt, Outcome, Refusal, RewardId},
     lifecycle::Lost,
     store::StoreError,
@@ -118,9 +119,11 @@ impl Rewards {
         if account.quota().slot(Priority::Ordinary, patience).await.is_err() {
             return Err(RevealError::Unavailable { throttled: true });
         }
+        failpoint::pass("show", "before_read");
         let started = self.ambient().monotonic();
         let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
         self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed());
+        failpoint::pass("show", "after_read");
         let (card, code) = match exchange.outcome {
             Outcome::Proven(CardProof::Fulfilled(code)) => (Card::Fulfilled, Some(code)),
             Outcome::Proven(CardProof::Refunded) => (Card::Refunded, None),
@@ -169,7 +172,9 @@ impl Rewards {
         if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(StoreError::Unconfirmed.into());
         }
+        failpoint::pass("show", "in_t2");
         let reward = tx.commit(reward).await?.into_inner();
+        failpoint::pass("show", "after_t2");
         self.tell(&before, &reward);
         Ok(reward)
     }

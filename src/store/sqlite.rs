@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use super::{ACQUIRE_TIMEOUT, Conn, Options, StoreError, sql};
+use crate::failpoint;
 
 /// Transactions that may wait for the writer; one more is refused.
 const WAITING_MAX: usize = 512;
@@ -184,7 +185,10 @@ impl Writer {
     /// Commits what is open and tells its members.
     async fn commit_group(&mut self) {
         let Some(group) = self.group.take() else { return };
-        match run(&mut self.connection, "COMMIT").await {
+        failpoint::pass("store", "before_commit");
+        let done = run(&mut self.connection, "COMMIT").await;
+        failpoint::pass("store", "after_commit");
+        match done {
             Ok(()) => group.fate.send_replace(Fate::Committed),
             Err(error) => {
                 tracing::error!(error = %crate::kernel::Chain(&error), "a commit failed; its transactions are rolled back");

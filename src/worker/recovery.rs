@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use crate::{ambient::Ambient, kernel::Chain, metrics::Metrics, reward::Rewards};
+use crate::{ambient::Ambient, failpoint, kernel::Chain, metrics::Metrics, reward::Rewards};
 
 /// Rewards driven at once by the loop.
 const DRIVES_MAX: usize = 16;
@@ -45,6 +45,7 @@ async fn claim(rewards: &Rewards, room: &Arc<Semaphore>) -> usize {
     };
     let claimed = attempts.len();
     for attempt in attempts {
+        failpoint::pass("replay", "after_t1");
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else { continue };
         let this = rewards.clone();
         drop(rewards.tasks().spawn(async move {

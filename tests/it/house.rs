@@ -25,7 +25,7 @@ const RANKS: [&[&str]; 13] = [
     &["http"],
     &["store"],
     &["config", "lifecycle", "telemetry", "metrics"],
-    &["ambient"],
+    &["ambient", "failpoint"],
 ];
 /// Below every rank; imports nothing of ours.
 const KERNEL: &str = "kernel";
@@ -225,6 +225,17 @@ fn a_claim_code_becomes_text_in_one_place() {
 #[test]
 fn secrets_are_opened_where_they_are_used_and_nowhere_else() {
     assert_eq!(counted("expose_secret"), listed(&SECRET_SITES));
+}
+
+/// The failpoints are compiled under `debug_assertions`, which a release profile has only when it is told to.
+#[test]
+fn no_release_profile_has_failpoints() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("[profile.release]") && !manifest.contains("debug-assertions"));
+    let armed = fs::read_to_string(root().join("src/failpoint.rs")).unwrap();
+    assert!(armed.contains("#[cfg(not(debug_assertions))]\npub(crate) const fn pass(_road: &str, _stage: &str) {}\n"));
+    let named: Vec<String> = sources().into_iter().filter(|s| s.text.contains("abort(")).map(|s| s.name).collect();
+    assert_eq!(named, ["failpoint.rs"], "who may end the process");
 }
 
 #[test]

@@ -1,0 +1,55 @@
+//! Named places at which a debug build can be told to die at once, as by `kill -9`: the tests of crashes.
+//!
+//! `NOSHI_FAILPOINT=issue.after_t1@2` ends the process when it passes that place for the second time. It ends by
+//! `abort`: no destructor runs, no buffer is written, no connection is closed politely. A release build has nothing of
+//! it: [`pass`] is an empty `const fn` there, which cannot end anything, and nobody reads the variable.
+//!
+//! A place is a road (`issue`, `cancel`, `replay`, `show`, `store`, `head`) and a stage on it.
+
+#[cfg(debug_assertions)]
+pub(crate) use armed::{arm, pass};
+
+/// Does nothing in a release build, and as a `const fn` could not.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn pass(_road: &str, _stage: &str) {}
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    /// Where to die, and how often to come by until then.
+    struct Order {
+        road: String,
+        stage: String,
+        passes_left: AtomicU32,
+    }
+
+    static ORDER: OnceLock<Order> = OnceLock::new();
+
+    /// Takes the order `ROAD.STAGE@PASS`. What is no order is none: the tests see a place that was never passed.
+    pub(crate) fn arm(text: &str) {
+        let parsed = text.split_once('@').and_then(|(place, pass)| {
+            let (road, stage) = place.split_once('.')?;
+            let passes_left = AtomicU32::new(pass.parse().ok()?);
+            Some(Order { road: road.to_owned(), stage: stage.to_owned(), passes_left })
+        });
+        if let Some(order) = parsed {
+            tracing::warn!(failpoint = text, "a debug build that will die at a place of the tests' choice");
+            drop(ORDER.set(order));
+        }
+    }
+
+    /// Dies if it is time to.
+    pub(crate) fn pass(road: &str, stage: &str) {
+        if let Some(order) = ORDER.get()
+            && order.road == road
+            && order.stage == stage
+            && order.passes_left.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            std::process::abort();
+        }
+    }
+}
