@@ -16,6 +16,7 @@ mod canary;
 mod cancel;
 mod certification;
 mod house;
+mod kill;
 mod process;
 mod quota;
 mod refusals;

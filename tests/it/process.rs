@@ -30,6 +30,11 @@ pub(crate) struct Served {
 impl Served {
     /// Starts it and waits until it says where it listens.
     pub(crate) fn start(environment: &[(String, String)]) -> Self {
+        Self::start_or_die(environment).unwrap_or_else(|status| panic!("the service did not start: {status}"))
+    }
+
+    /// The same of one that may die before it says so.
+    pub(crate) fn start_or_die(environment: &[(String, String)]) -> Result<Self, ExitStatus> {
         let mut command = noshi();
         command.arg("serve").envs(environment.iter().cloned()).env("NOSHI__LOG__FORMAT", "json").stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -44,8 +49,19 @@ impl Served {
                 }
             }
         });
-        let base = told.recv_timeout(Duration::from_secs(20)).expect("the service says where it listens");
-        Self { child, base }
+        match told.recv_timeout(Duration::from_secs(20)) {
+            Ok(base) => Ok(Self { child, base }),
+            Err(mpsc::RecvTimeoutError::Disconnected) => Err(child.wait().unwrap()),
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                child.kill().unwrap();
+                panic!("the service neither died nor said where it listens");
+            }
+        }
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// SIGKILL: no destructor, no flush, no goodbye.

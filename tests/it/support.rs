@@ -250,8 +250,13 @@ impl App {
 
     /// Asks for a gift code of a service that may die meanwhile; `None` when it did.
     pub(crate) async fn try_issue(&self, key: &str, amount: &str) -> Option<Answer> {
-        let request = self.request("POST", "/v1/rewards").header("Idempotency-Key", key);
-        Answer::try_of(with_json(request, &order(amount))).await
+        self.try_issue_at(&self.base, key, amount).await
+    }
+
+    /// The same of a service at this address.
+    pub(crate) async fn try_issue_at(&self, base: &str, key: &str, amount: &str) -> Option<Answer> {
+        let request = self.http.post(format!("{base}/v1/rewards")).bearer_auth(&self.key);
+        Answer::try_of(with_json(request.header("Idempotency-Key", key), &order(amount))).await
     }
 
     /// Asks for a gift code under this idempotency key.

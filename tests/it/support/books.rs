@@ -9,9 +9,9 @@ use super::{App, Backend, PARTNER};
 
 /// What a row says that the book must confirm.
 #[derive(Debug, Clone, sqlx::FromRow)]
-struct Row {
-    creation_request_id: String,
-    state: String,
+pub(crate) struct Row {
+    pub(crate) creation_request_id: String,
+    pub(crate) state: String,
     amount_minor: i64,
     currency: String,
 }
@@ -51,11 +51,27 @@ fn value(row: &Row) -> Decimal {
     Decimal::new(row.amount_minor, if row.currency == "JPY" { 0 } else { 2 })
 }
 
+/// Every reward, past all our code.
+pub(crate) async fn rows(app: &App) -> Vec<Row> {
+    select(app, "SELECT creation_request_id, state, amount_minor, currency FROM rewards".to_owned()).await
+}
+
 #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
-async fn rows(app: &App) -> Vec<Row> {
-    const ALL: &str = "SELECT creation_request_id, state, amount_minor, currency FROM rewards";
+async fn select(app: &App, text: String) -> Vec<Row> {
+    let text = sqlx::AssertSqlSafe(text);
     match app.database.backend {
-        Backend::Sqlite => sqlx::query_as(ALL).fetch_all(&mut app.database.sqlite().await).await.unwrap(),
-        Backend::Postgres => sqlx::query_as(ALL).fetch_all(&mut app.database.postgres().await).await.unwrap(),
+        Backend::Sqlite => sqlx::query_as(text).fetch_all(&mut app.database.sqlite().await).await.unwrap(),
+        Backend::Postgres => sqlx::query_as(text).fetch_all(&mut app.database.postgres().await).await.unwrap(),
     }
+}
+
+/// The states of the rewards with these ids of Amazon's, of those that exist.
+pub(crate) async fn states_of(app: &App, ids: &[String]) -> BTreeMap<String, String> {
+    assert!(ids.iter().all(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric())), "{ids:?}");
+    let all = format!(
+        "SELECT creation_request_id, state, amount_minor, currency FROM rewards WHERE creation_request_id IN ('{}')",
+        ids.join("', '")
+    );
+    let rows = select(app, all).await;
+    rows.into_iter().map(|row| (row.creation_request_id, row.state)).collect()
 }

@@ -1,0 +1,90 @@
+//! "Never twice, never lost": processes that are killed at named points and at random, and stopped under load, while
+//! callers ask, ask again, cancel and reveal. At the end the sandbox's book and the rows must agree to the last card.
+//!
+//! `tests/soak` runs the same drivers for longer. What a killed process cannot show is a power cut: the kernel's page
+//! cache survives it.
+
+mod crowd;
+mod drain;
+mod points;
+mod random;
+mod verdict;
+
+use std::time::Duration;
+
+use crate::{
+    process::Served,
+    support::{App, Backend, Shape},
+};
+
+/// A seeded generator of the driver's own choices (SplitMix64): the same seed makes the same choices.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number from 0 up to, not including, `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        let end = u64::try_from(end.max(1)).unwrap();
+        usize::try_from(self.roll() % end).unwrap()
+    }
+
+    pub(crate) fn percent(&mut self, chance: usize) -> bool {
+        self.below(100) < chance
+    }
+
+    pub(crate) fn microseconds_below(&mut self, end: u64) -> Duration {
+        Duration::from_micros(self.roll() % end.max(1))
+    }
+}
+
+/// A number that whoever runs the tests may set: counts for a soak, the seed of a failed run.
+#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
+fn set_by_hand(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_bad| panic!("{name} is no number: {text}")))
+}
+
+fn count_of(name: &str, everyday: usize) -> usize {
+    set_by_hand(name).map_or(everyday, |count| usize::try_from(count).unwrap())
+}
+
+/// The run's seed: a new one each time, printed, unless `NOSHI_TEST_SEED` names that of a run to repeat.
+fn seed() -> u64 {
+    set_by_hand("NOSHI_TEST_SEED").unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        noshi::ambient::Ambient::system().fill_random(&mut bytes).unwrap();
+        u64::from_le_bytes(bytes) >> 32
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "the figures of a run are its result")]
+fn print(line: &str) {
+    eprintln!("{line}");
+}
+
+/// A database, a sandbox and a key, and no service: the driver starts and kills it as a process.
+async fn stage(backend: Backend) -> App {
+    // The shortest lease that the settings allow: on PostgreSQL the dead process's leases must run out.
+    let shape = Shape { funds: 100_000_000, ..Shape::default() }
+        .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
+        .with("NOSHI__REWARDS__LEASE_SECONDS", 11)
+        .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info");
+    let mut app = App::shaped(backend, shape).await;
+    assert!(app.stop().await, "something was still running");
+    app
+}
+
+/// Starts the service without holding up those who run beside us.
+async fn start(environment: Vec<(String, String)>) -> Result<Served, std::process::ExitStatus> {
+    tokio::task::spawn_blocking(move || Served::start_or_die(&environment)).await.unwrap()
+}

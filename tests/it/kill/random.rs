@@ -1,0 +1,172 @@
+//! `kill -9` at any time, over and over, while callers ask, ask again, cancel and reveal and the gateway fails.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use super::{
+    Dice, count_of,
+    crowd::{Crowd, Wish},
+    print, seed, stage, start,
+    verdict::{Replays, judge, replays},
+};
+use crate::{
+    process::Served,
+    support::{Backend, books::states_of},
+};
+
+/// Of a hundred new keys, so many meet a fault at the gateway.
+const FAULTS: usize = 15;
+/// Callers at once.
+const CALLERS: usize = 4;
+/// The kill comes at most so long after the callers have begun.
+const KILL_WITHIN_MICROSECONDS: u64 = 25_000;
+/// The state of what was cut off is looked up after every so manyth kill.
+const LOOK_EVERY: usize = 4;
+/// What a run must have met, or it has shown nothing. `none`: no row, because the kill was quicker.
+const CLASSES: [&str; 17] = [
+    "found none",
+    "found issuing",
+    "found unresolved",
+    "found issued",
+    "found canceling",
+    "found canceled",
+    "cut: issue",
+    "cut: again",
+    "cut: cancel",
+    "cut: reveal",
+    "issue: 201",
+    "issue: 202",
+    "again: 200",
+    "cancel: 200",
+    "reveal: 200",
+    "kill: some cut off",
+    "kill: all answered",
+];
+
+/// A run over several databases side by side.
+struct Plan {
+    backend: Backend,
+    kills: usize,
+    lanes: usize,
+    replicas: usize,
+}
+
+#[derive(Default)]
+struct Found {
+    kills: usize,
+    keys: usize,
+    replays: Replays,
+    classes: BTreeMap<String, usize>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_at_any_time_on_sqlite() {
+    let kills = count_of("NOSHI_TEST_KILLS_SQLITE", 1_000);
+    run(Plan { backend: Backend::Sqlite, kills, lanes: 4, replicas: 1 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_of_one_of_two_replicas_or_both_on_postgres() {
+    let kills = count_of("NOSHI_TEST_KILLS_POSTGRES", 300);
+    run(Plan { backend: Backend::Postgres, kills, lanes: 2, replicas: 2 }).await;
+}
+
+async fn run(plan: Plan) {
+    let (seed, began) = (seed(), noshi::ambient::Ambient::system().monotonic());
+    print(&format!("kill -9, {:?}: NOSHI_TEST_SEED={seed}", plan.backend));
+    let mut all = Found::default();
+    for found in join_all((0..plan.lanes).map(|lane| run_lane(&plan, seed, lane))).await {
+        all.kills += found.kills;
+        all.keys += found.keys;
+        all.replays.touched += found.replays.touched;
+        all.replays.replayed += found.replays.replayed;
+        found.classes.into_iter().for_each(|(class, count)| *all.classes.entry(class).or_default() += count);
+    }
+    let Replays { touched, replayed } = all.replays;
+    print(&format!(
+        "kill -9, {:?}: {} kills in {} s, {} keys: 0 double, 0 lost, 0 wrong code: at most {} in 1,000,000 kills (95 %)\n\
+         {touched} ids were cut off, {replayed} of them asked of Amazon again; seen: {:?}",
+        plan.backend,
+        all.kills,
+        began.elapsed().as_secs(),
+        all.keys,
+        3_000_000 / all.kills.max(1),
+        all.classes,
+    ));
+    assert!(all.kills >= plan.kills, "{} kills of {}", all.kills, plan.kills);
+    assert!(replayed * 100 > touched * 30, "the kills missed the window: {replayed} of {touched}");
+    // A short run by hand may miss the rare ones.
+    let missed: Vec<_> = CLASSES.iter().filter(|class| !all.classes.contains_key(**class)).collect();
+    assert!(missed.is_empty() || plan.kills < 100, "never seen: {missed:?}");
+}
+
+async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
+    let seed = seed.wrapping_add(u64::try_from(lane).unwrap() << 32);
+    let crowd = Crowd::new(stage(plan.backend).await, seed, FAULTS);
+    let mut dice = Dice::new(!seed);
+    let mut replicas: Vec<Option<Served>> = (0..plan.replicas).map(|_| None).collect();
+    let (mut kills, wanted) = (0, plan.kills.div_ceil(plan.lanes));
+    while kills < wanted {
+        bring_up(&crowd, &mut replicas).await;
+        let after = dice.microseconds_below(KILL_WITHIN_MICROSECONDS);
+        let bases: Vec<String> = replicas.iter().flatten().map(|served| served.base.clone()).collect();
+        // One of them, or now and then all of them.
+        let victims: Vec<Served> = if dice.percent(15) {
+            replicas.iter_mut().filter_map(Option::take).collect()
+        } else {
+            replicas[dice.below(plan.replicas)].take().into_iter().collect()
+        };
+        kills += victims.len();
+        let killed = async {
+            tokio::time::sleep(after).await;
+            tokio::task::spawn_blocking(|| victims.into_iter().for_each(Served::kill)).await.unwrap();
+        };
+        tokio::join!(join_all((0..CALLERS).map(|_| call(&crowd, &bases))), killed);
+        look(&crowd, kills % LOOK_EVERY == 0).await;
+    }
+    bring_up(&crowd, &mut replicas).await;
+    let found = replays(&crowd);
+    let verdict = judge(&crowd, &replicas[0].as_ref().unwrap().base).await;
+    verdict.holds();
+    for served in replicas.into_iter().flatten() {
+        assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
+    }
+    let keys = crowd.told().callers.len();
+    let classes = crowd.told().classes.clone();
+    crowd.app.end().await;
+    Found { kills, keys, replays: found, classes }
+}
+
+async fn bring_up(crowd: &Crowd, replicas: &mut [Option<Served>]) {
+    let missing = replicas.iter_mut().filter(|replica| replica.is_none());
+    join_all(missing.map(|place| async {
+        *place = Some(start(crowd.app.environment().to_vec()).await.unwrap());
+    }))
+    .await;
+}
+
+/// A caller: two wishes one after the other, each at any of the replicas.
+async fn call(crowd: &Crowd, bases: &[String]) {
+    for _ in 0..2 {
+        let base = &bases[crowd.roll(bases.len())];
+        // Now and then the one who was cut off last asks again at once.
+        let wish = match crowd.someone(false) {
+            Some(at) if crowd.percent(25) => Wish::Again(at),
+            _ => crowd.any_wish(),
+        };
+        crowd.ask(base, wish).await;
+    }
+}
+
+/// What became of those whose requests were cut off, while the killed process is dead.
+async fn look(crowd: &Crowd, closely: bool) {
+    let cut = crowd.take_cut();
+    crowd.hit(if cut.is_empty() { "kill: all answered" } else { "kill: some cut off" });
+    if closely && !cut.is_empty() {
+        let states = states_of(&crowd.app, &cut).await;
+        for id in cut {
+            crowd.hit(format!("found {}", states.get(&id).map_or("none", String::as_str)));
+        }
+    }
+}
