@@ -176,14 +176,14 @@ impl Crowd {
         self.app.control.script(rule).unwrap();
     }
 
-    /// Asks, and keeps what was answered. Says who asked.
-    pub(crate) async fn ask(&self, base: &str, wish: Wish) -> usize {
+    /// Asks, and keeps what was answered. Says who asked, and whether an answer came.
+    pub(crate) async fn ask(&self, base: &str, wish: Wish) -> (usize, bool) {
         let at = match wish {
             Wish::New => self.join(),
             Wish::Again(at) | Wish::Cancel(at) | Wish::Reveal(at) => at,
         };
-        self.ask_as(base, wish, at).await;
-        at
+        let answered = self.ask_as(base, wish, at).await;
+        (at, answered)
     }
 
     /// Asks for a code whose first answer is lost on the way from Amazon.
@@ -194,7 +194,8 @@ impl Crowd {
         self.ask_as(base, Wish::New, at).await;
     }
 
-    pub(crate) async fn ask_as(&self, base: &str, wish: Wish, at: usize) {
+    /// Says whether an answer came.
+    async fn ask_as(&self, base: &str, wish: Wish, at: usize) -> bool {
         let (caller, was_gone) = {
             let mut told = self.told();
             let caller = &mut told.callers[at];
@@ -210,12 +211,16 @@ impl Crowd {
             _ => with_json(post("/v1/rewards").header("Idempotency-Key", &caller.key), &order(&caller.amount)),
         };
         match Answer::try_of(request).await {
-            Some(answer) => self.keep(at, wish, was_gone, &answer),
+            Some(answer) => {
+                self.keep(at, wish, was_gone, &answer);
+                true
+            }
             None => {
                 let mut told = self.told();
                 told.callers[at].touched = true;
                 told.cut.push(at);
                 *told.classes.entry(format!("cut: {}", wish.name())).or_default() += 1;
+                false
             }
         }
     }

@@ -161,14 +161,14 @@ async fn again(crowd: &Crowd, base: &str) {
 
 async fn cancels(crowd: &Crowd, base: &str) {
     let bought = join_all((0..3).map(|_| crowd.ask(base, Wish::New))).await;
-    let asked = bought.into_iter().map(|at| crowd.ask(base, Wish::Cancel(at)));
+    let asked = bought.into_iter().map(|(at, _answered)| crowd.ask(base, Wish::Cancel(at)));
     join(join_all(asked), crowd.ask(base, Wish::New)).await;
 }
 
 async fn shows(crowd: &Crowd, base: &str) {
     let bought = join_all((0..2).map(|_| crowd.ask(base, Wish::New))).await;
-    let again = join_all(bought.iter().map(|at| crowd.ask(base, Wish::Again(*at))));
-    let reveal = join_all(bought.iter().map(|at| crowd.ask(base, Wish::Reveal(*at))));
+    let again = join_all(bought.iter().map(|(at, _answered)| crowd.ask(base, Wish::Again(*at))));
+    let reveal = join_all(bought.iter().map(|(at, _answered)| crowd.ask(base, Wish::Reveal(*at))));
     join(join(again, reveal), crowd.ask(base, Wish::New)).await;
 }
 

@@ -17,14 +17,17 @@ use crate::{
 
 /// Of a hundred new keys, so many meet a fault at the gateway.
 const FAULTS: usize = 15;
+/// Of a hundred processes, so many have answered a request before the callers come.
+const WARM: usize = 80;
 /// Callers at once.
 const CALLERS: usize = 4;
-/// The kill comes at most so long after the callers have begun.
-const KILL_WITHIN_MICROSECONDS: u64 = 25_000;
-/// The state of what was cut off is looked up after every so manyth kill.
+/// The kill comes at most so long after the callers have begun: an issue of a debug build on a busy machine, and some
+/// more. With half of it most kills come before the first row is written.
+const KILL_WITHIN_MICROSECONDS: u64 = 50_000;
+/// On SQLite the state of what was cut off is looked up after every so manyth kill: a look writes the WAL back.
 const LOOK_EVERY: usize = 4;
 /// What a run must have met, or it has shown nothing. `none`: no row, because the kill was quicker.
-const CLASSES: [&str; 17] = [
+const CLASSES: [&str; 16] = [
     "found none",
     "found issuing",
     "found unresolved",
@@ -41,7 +44,6 @@ const CLASSES: [&str; 17] = [
     "cancel: 200",
     "reveal: 200",
     "kill: some cut off",
-    "kill: all answered",
 ];
 
 /// A run over several databases side by side.
@@ -63,7 +65,7 @@ struct Found {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_at_any_time_on_sqlite() {
     let kills = count_of("NOSHI_TEST_KILLS_SQLITE", 1_000);
-    run(Plan { backend: Backend::Sqlite, kills, lanes: 4, replicas: 1 }).await;
+    run(Plan { backend: Backend::Sqlite, kills, lanes: 3, replicas: 1 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +125,7 @@ async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
             tokio::task::spawn_blocking(|| victims.into_iter().for_each(Served::kill)).await.unwrap();
         };
         tokio::join!(join_all((0..CALLERS).map(|_| call(&crowd, &bases))), killed);
-        look(&crowd, kills % LOOK_EVERY == 0).await;
+        look(&crowd, plan.backend == Backend::Postgres || kills % LOOK_EVERY == 0).await;
     }
     bring_up(&crowd, &mut replicas).await;
     let found = replays(&crowd);
@@ -141,21 +143,30 @@ async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
 async fn bring_up(crowd: &Crowd, replicas: &mut [Option<Served>]) {
     let missing = replicas.iter_mut().filter(|replica| replica.is_none());
     join_all(missing.map(|place| async {
-        *place = Some(start(crowd.app.environment().to_vec()).await.unwrap());
+        let served = start(crowd.app.environment().to_vec()).await.unwrap();
+        // A first request takes longer than the kill does to come. So most are killed while they are warm, and the
+        // others at the first thing that they do.
+        if crowd.percent(WARM) {
+            crowd.ask(&served.base, Wish::New).await;
+        }
+        *place = Some(served);
     }))
     .await;
 }
 
-/// A caller: two wishes one after the other, each at any of the replicas.
+/// A caller: up to three wishes one after the other, each at any of the replicas, until one is cut off.
 async fn call(crowd: &Crowd, bases: &[String]) {
-    for _ in 0..2 {
+    for _ in 0..3 {
         let base = &bases[crowd.roll(bases.len())];
         // Now and then the one who was cut off last asks again at once.
         let wish = match crowd.someone(false) {
             Some(at) if crowd.percent(25) => Wish::Again(at),
             _ => crowd.any_wish(),
         };
-        crowd.ask(base, wish).await;
+        let (_at, answered) = crowd.ask(base, wish).await;
+        if !answered {
+            return;
+        }
     }
 }
 
