@@ -15,6 +15,7 @@ mod bad_input;
 mod canary;
 mod cancel;
 mod certification;
+mod database;
 mod house;
 mod kill;
 mod process;

@@ -36,7 +36,13 @@ impl Served {
     /// The same of one that may die before it says so.
     pub(crate) fn start_or_die(environment: &[(String, String)]) -> Result<Self, ExitStatus> {
         let mut command = noshi();
-        command.arg("serve").envs(environment.iter().cloned()).env("NOSHI__LOG__FORMAT", "json").stderr(Stdio::piped());
+        command.arg("serve");
+        Self::spawn(command, environment)
+    }
+
+    /// Starts it by a command of the test's own.
+    pub(crate) fn spawn(mut command: Command, environment: &[(String, String)]) -> Self {
+        command.envs(environment.iter().cloned()).env("NOSHI__LOG__FORMAT", "json").stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, told) = mpsc::channel();
@@ -70,10 +76,19 @@ impl Served {
         self.child.wait().unwrap();
     }
 
+    /// Its number among the processes.
+    pub(crate) fn id(&self) -> String {
+        self.child.id().to_string()
+    }
+
+    /// A signal by its name: STOP, CONT, TERM.
+    pub(crate) fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([&format!("-{name}"), &self.id()]).status().unwrap().success());
+    }
+
     /// SIGTERM, and the wait for the end.
     pub(crate) fn terminate(mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("TERM");
         self.child.wait().unwrap()
     }
 }

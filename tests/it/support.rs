@@ -98,8 +98,12 @@ impl App {
     }
 
     pub(crate) async fn shaped(backend: Backend, shape: Shape) -> Self {
+        Self::on(Database::fresh(backend).await, shape).await
+    }
+
+    /// On a database of the test's own making.
+    pub(crate) async fn on(database: Database, shape: Shape) -> Self {
         show_log();
-        let database = Database::fresh(backend).await;
         let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
         let account =
             Account { partner_id: PARTNER.to_owned(), keys: vec![key], currency: None, funds: shape.funds.into() };

@@ -21,25 +21,32 @@ pub(crate) enum Backend {
 pub(crate) struct Database {
     url: String,
     name: String,
+    /// The cluster that it was made in; empty for a file.
+    server: String,
     pub(crate) backend: Backend,
     pub(crate) folder: TempDir,
 }
 
 impl Database {
     pub(crate) async fn fresh(backend: Backend) -> Self {
-        let folder = TempDir::new().unwrap();
-        let name = unique_name();
-        let url = match backend {
-            Backend::Sqlite => format!("sqlite://{}", folder.path().join("noshi.db").display()),
-            Backend::Postgres => {
-                let mut server = server().await;
-                server.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
-                let (base, _database) =
-                    server_url().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-                format!("{base}/{name}")
+        match backend {
+            Backend::Sqlite => {
+                let folder = TempDir::new().unwrap();
+                let url = format!("sqlite://{}", folder.path().join("noshi.db").display());
+                Self { url, name: unique_name(), server: String::new(), backend, folder }
             }
-        };
-        Self { url, name, backend, folder }
+            Backend::Postgres => Self::in_cluster(server_url()).await,
+        }
+    }
+
+    /// In a PostgreSQL cluster that a test has for itself.
+    pub(crate) async fn in_cluster(server: String) -> Self {
+        let name = unique_name();
+        let mut connection = PgConnection::connect(&server).await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        let (base, _database) = server.rsplit_once('/').unwrap();
+        let url = format!("{base}/{name}");
+        Self { url, name, server, backend: Backend::Postgres, folder: TempDir::new().unwrap() }
     }
 
     pub(crate) fn url(&self) -> &str {
@@ -95,7 +102,8 @@ impl Database {
     pub(crate) async fn remove(self) {
         if self.backend == Backend::Postgres {
             let text = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-            server().await.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+            let mut connection = PgConnection::connect(&self.server).await.unwrap();
+            connection.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
         }
     }
 }
@@ -113,10 +121,6 @@ impl Hold {
             Self::Postgres(mut connection) => connection.execute("ROLLBACK").await.map(drop).unwrap(),
         }
     }
-}
-
-async fn server() -> PgConnection {
-    PgConnection::connect(&server_url()).await.unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests/run tells the cluster by a variable")]
