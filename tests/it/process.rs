@@ -40,8 +40,8 @@ impl Served {
         Self::spawn(command, environment)
     }
 
-    /// Starts it by a command of the test's own.
-    pub(crate) fn spawn(mut command: Command, environment: &[(String, String)]) -> Self {
+    /// The same by a command of the test's own.
+    pub(crate) fn spawn(mut command: Command, environment: &[(String, String)]) -> Result<Self, ExitStatus> {
         command.envs(environment.iter().cloned()).env("NOSHI__LOG__FORMAT", "json").stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -79,7 +79,7 @@ fn limit(served: &Served, size: &str) {
 fn deaf(environment: &[(String, String)]) -> Served {
     let mut command = Command::new("sh");
     command.env_clear().args(["-c", "trap '' XFSZ; exec \"$0\" serve", env!("CARGO_BIN_EXE_noshi")]);
-    Served::spawn(command, environment)
+    Served::spawn(command, environment).expect("the service starts")
 }
 
 /// Refuses while there is no room, loses no outcome, and goes on when there is.
