@@ -50,7 +50,7 @@ async fn one_key_at_two_replicas_at_once_is_one_card_and_one_code() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_nothing() {
+async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_and_writes_nothing() {
     // The shortest lease that the settings allow.
     let shape =
         Shape::default().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2).with("NOSHI__REWARDS__LEASE_SECONDS", 12);
@@ -82,16 +82,24 @@ async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_no
         for id in &ids[..3] {
             assert_eq!(app.cancel(id).await.status, 200);
         }
+        let mut timelines = Vec::new();
+        for id in ids {
+            timelines.push((app.events(&id).await, id));
+        }
         frozen.signal("CONT");
+        timelines
     };
-    let (answers, ()) = tokio::join!(asked, meanwhile);
+    let (answers, timelines) = tokio::join!(asked, meanwhile);
     for answer in answers {
         let answer = answer.expect("the woken replica answers");
         assert!(answer.json["claim_code"].is_null(), "delivered after its lease was lost: {}", answer.text);
         assert_ne!(answer.status, 201, "{}", answer.text);
     }
-    // Whatever it still had in mind, it has done by now.
+    // Whatever it still had in mind, it has done by now. Its callers' time was up; but it wrote nothing either.
     tokio::time::sleep(Duration::from_millis(1500)).await;
+    for (timeline, id) in timelines {
+        assert_eq!(app.events(&id).await, timeline, "an outcome was written under a lost lease");
+    }
     let of_state = |state| app.control.book().into_iter().filter(|card| card.state == state).count();
     assert_eq!(
         (app.control.book().len(), of_state(CardState::Live)),
