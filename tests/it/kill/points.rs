@@ -60,8 +60,9 @@ const LANES: usize = 2;
 const UNPROVEN: usize = 40;
 /// Fewer than this, and there is more made.
 const UNPROVEN_MIN: i64 = 20;
-/// How long a process may live after all its callers have their answers.
-const LIFE_MAX: Duration = Duration::from_secs(2);
+/// How long a process may live after all its callers have their answers, and one that has none to wait for.
+const LIFE_MAX: Duration = Duration::from_millis(100);
+const LIFE_ALONE_MAX: Duration = Duration::from_secs(2);
 
 on_each_backend! {
     async fn death_at_every_named_place_loses_doubles_and_mixes_up_nothing(backend: Backend) {
@@ -127,7 +128,7 @@ async fn one_death(crowd: &Crowd, place: &str) -> bool {
             join(news, again(crowd, &base)).await;
         }
     }
-    let ended = end_of(&mut served).await;
+    let ended = end_of(&mut served, if road == "replay" { LIFE_ALONE_MAX } else { LIFE_MAX }).await;
     crowd.take_cut();
     ended.is_some_and(is_ours)
 }
@@ -139,10 +140,10 @@ fn is_ours(status: ExitStatus) -> bool {
     true
 }
 
-async fn end_of(served: &mut Served) -> Option<ExitStatus> {
+async fn end_of(served: &mut Served, longest: Duration) -> Option<ExitStatus> {
     const LOOK_EVERY: Duration = Duration::from_millis(2);
     let mut lived = Duration::ZERO;
-    while lived < LIFE_MAX {
+    while lived < longest {
         if let Some(status) = served.ended() {
             return Some(status);
         }
