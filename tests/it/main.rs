@@ -24,6 +24,7 @@ mod refusals;
 mod review;
 mod sandbox;
 mod schema;
+mod simulation;
 mod slice;
 mod support;
 mod unknown_outcomes;

@@ -1,0 +1,154 @@
+//! The way to Amazon and back: what leaves, what is lost, who gives up, and what an answer is to the machine.
+
+use noshi::{
+    kernel::{CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, outcome::ErrorType},
+    reward::{
+        attempt,
+        machine::{Action, Card, Event},
+    },
+};
+
+use super::{
+    amazon::{Answer, Call, code_of},
+    bugs::{self, Bug},
+    coverage::Class,
+    steps::{Phase, Sent},
+    world::{Ev, MILLI, SECOND, World},
+};
+
+/// The client's limit for a whole call.
+const CALL_TIMEOUT: i64 = 6 * SECOND;
+/// The longest that the network holds a request back.
+const DELAY_MAX: i64 = 30 * SECOND;
+
+impl World<'_> {
+    /// `amazon::client`: one call leaves.
+    pub(super) fn leave(&mut self, job: usize, action: Action, stranger: bool) {
+        let (replica, key) = (self.jobs[job].replica, self.jobs[job].key);
+        let value = self.jobs[job].row().value.minor();
+        let at = self.clock(replica);
+        self.oracle.leaves(key, action, self.rows[key].as_ref(), at, stranger);
+        let stamp = self.now + self.replicas[replica].offset;
+        let epoch = self.replicas[replica].epoch;
+        let call = self.calls.len();
+        let weather = self.weather;
+        self.note("send", if action == Action::Cancel { "cancel" } else { "create" }, key, 0);
+        let again = self.rng.per_mille(weather.twice);
+        let lost_after = again || self.rng.per_mille(weather.lose_after);
+        let mut sent =
+            Call { job, epoch, key, action, value, stranger, stamp, again, lost_after, ended: false, answer: None };
+        self.jobs[job].call = call;
+        if self.rng.per_mille(weather.connect) {
+            sent.answer = Some(if self.rng.per_mille(500) { Answer::NotSent } else { Answer::TurnedAway });
+            self.calls.push(sent);
+            self.later(200 * MILLI, Ev::Answered(call));
+            return;
+        }
+        let lost = self.rng.per_mille(weather.lose_before);
+        if lost {
+            self.met(Class::LostBefore);
+            sent.answer = Some(Answer::Doubt(Doubt::ConnectionLost));
+        }
+        self.calls.push(sent);
+        self.later(CALL_TIMEOUT, Ev::GiveUp(call));
+        let silent = self.rng.per_mille(500);
+        if !lost {
+            let slow = self.rng.per_mille(weather.slow);
+            let wait =
+                if slow { self.rng.between(SECOND, DELAY_MAX) } else { self.rng.between(20 * MILLI, 300 * MILLI) };
+            self.later(wait, Ev::Arrive(call));
+        } else if !silent {
+            self.later(100 * MILLI, Ev::Answered(call));
+        }
+    }
+
+    /// The client's time is up.
+    pub(super) fn give_up(&mut self, at: usize) {
+        if !self.calls[at].ended {
+            self.calls[at].answer = Some(Answer::Doubt(Doubt::Timeout));
+            self.answered(at);
+        }
+    }
+
+    /// An answer reaches whoever waits for it, if anyone does: `attempt::of_create` and `attempt::of_cancel`.
+    pub(super) fn answered(&mut self, at: usize) {
+        let call = self.calls[at].clone();
+        let (Some(answer), false) = (call.answer, call.ended) else { return };
+        self.calls[at].ended = true;
+        let job = call.job;
+        if !self.jobs[job].alive || self.jobs[job].call != at {
+            return;
+        }
+        let (event, code) = if call.action == Action::Cancel {
+            (attempt::event_of_cancel(&bugs::heard(self.bug, cancel_outcome(answer))), None)
+        } else {
+            let outcome = create_outcome(self.bug, answer, call.key, call.value);
+            attempt::event_of_create(bugs::heard(self.bug, outcome))
+        };
+        self.count(answer, event, job);
+        self.note("answer", "", call.key, i64::from(code.is_some()));
+        self.oracle.heard(call.key, event);
+        self.jobs[job].sent = Some(Sent { event, code });
+        let show = self.jobs[job].phase == Phase::ShowWait;
+        self.jobs[job].phase = if show { Phase::Note } else { Phase::Settle };
+        let wait = self.store_wait();
+        self.later(wait, Ev::Step(job));
+    }
+
+    fn count(&mut self, answer: Answer, event: Event, job: usize) {
+        let cancel =
+            matches!(event, Event::CancelDone | Event::CancelRefused(_) | Event::CancelLost | Event::CancelNotSent);
+        let class = match answer {
+            Answer::Card(..) if event == Event::Seen(Card::Refunded) => Class::Refunded,
+            Answer::Card(..) if event == Event::Seen(Card::Odd) => Class::Odd,
+            Answer::Card(..) if event == Event::Seen(Card::Mismatch) => Class::Mismatch,
+            Answer::Card(..) => Class::Fulfilled,
+            Answer::Canceled => Class::CancelDone,
+            Answer::Refused(refusal) if cancel => match (refusal.error_type, event) {
+                (ErrorType::CancelRequestArrivedAfterTimeLimit, _) => Class::CancelTooLate,
+                (_, Event::CancelNotSent) => Class::CancelAccount,
+                (_, _) => Class::CancelNotPermitted,
+            },
+            Answer::Refused(refusal) => {
+                if self.jobs[job].row().facts.ambiguous {
+                    self.met(Class::RefusedReplay);
+                }
+                if refusal.is_retryable() { Class::CreateF300 } else { Class::CreateF200 }
+            }
+            Answer::TurnedAway | Answer::NotSent if cancel => Class::CancelNotSent,
+            Answer::TurnedAway => Class::TurnedAway,
+            Answer::NotSent => Class::NotSent,
+            Answer::Doubt(_) if cancel => Class::CancelLost,
+            Answer::Doubt(Doubt::Timeout) => Class::Timeout,
+            Answer::Doubt(Doubt::ConnectionLost) => Class::ConnectionLost,
+            Answer::Doubt(_) => return,
+        };
+        self.met(class);
+    }
+}
+
+/// `amazon::classify::card`: live, refunded or odd, and whether it is what was asked.
+fn create_outcome(bug: Option<Bug>, answer: Answer, key: usize, asked: i64) -> Outcome<CardProof> {
+    match answer {
+        Answer::Card(card, value) => {
+            let card = if value == asked { card } else { Card::Mismatch };
+            Outcome::Proven(bugs::proof(bug, card, ClaimCode::parse(&code_of(key, value)).unwrap()))
+        }
+        Answer::Canceled => Outcome::Ambiguous(Doubt::WrongShape),
+        Answer::Refused(refusal) => Outcome::Refused(refusal),
+        Answer::TurnedAway => Outcome::TurnedAway(FrontDoor::ClockSkew),
+        Answer::NotSent => Outcome::NotSent(NotSent::Connect),
+        Answer::Doubt(doubt) => Outcome::Ambiguous(doubt),
+    }
+}
+
+fn cancel_outcome(answer: Answer) -> Outcome<()> {
+    match answer {
+        Answer::Card(..) => Outcome::Ambiguous(Doubt::WrongShape),
+        Answer::Canceled => Outcome::Proven(()),
+        Answer::Refused(refusal) => Outcome::Refused(refusal),
+        Answer::TurnedAway => Outcome::TurnedAway(FrontDoor::ClockSkew),
+        Answer::NotSent => Outcome::NotSent(NotSent::Connect),
+        Answer::Doubt(doubt) => Outcome::Ambiguous(doubt),
+    }
+}

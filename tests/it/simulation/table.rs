@@ -1,0 +1,100 @@
+//! Every state × every outcome × first attempt or replay (`reliability.md` 2.2): none undefined, and each as the table
+//! there says. The table is said once more here, from the outcome and not from the event.
+
+use noshi::{
+    kernel::{
+        CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, Refusal,
+        outcome::{ErrorType, Family},
+    },
+    reward::{
+        attempt,
+        machine::{self, Event, Facts, State},
+    },
+};
+
+use super::world::instant;
+
+fn facts(state: State, replay: bool) -> Facts {
+    Facts {
+        state,
+        ambiguous: replay,
+        cancel_requested: state == State::Canceling,
+        cancel_if_unresolved: false,
+        cancel_doubt: false,
+        cancel_failure: None,
+        retryable: false,
+        first_send_at: Some(instant(0)),
+    }
+}
+
+/// What can come of a call that does not prove a card or a cancel.
+fn unproven<T>() -> Vec<Outcome<T>> {
+    let refusals = [Family::F200, Family::F300]
+        .into_iter()
+        .flat_map(|family| ErrorType::ALL.iter().map(move |error_type| Refusal { family, error_type: *error_type }));
+    let mut outcomes: Vec<Outcome<T>> = refusals.map(Outcome::Refused).collect();
+    outcomes.extend(Doubt::ALL.iter().map(|doubt| Outcome::Ambiguous(*doubt)));
+    outcomes.extend(FrontDoor::ALL.iter().map(|why| Outcome::TurnedAway(*why)));
+    outcomes.extend(NotSent::ALL.iter().map(|why| Outcome::NotSent(*why)));
+    outcomes
+}
+
+fn creates() -> Vec<Outcome<CardProof>> {
+    let code = ClaimCode::parse("ABCD-EFGHJK-LMNP").unwrap();
+    let mut outcomes = unproven();
+    outcomes.push(Outcome::Proven(CardProof::Fulfilled(code)));
+    outcomes.extend([CardProof::Refunded, CardProof::OddStatus, CardProof::Mismatch].map(Outcome::Proven));
+    outcomes
+}
+
+/// Where a create's outcome leads; `None` where no create is in flight.
+fn after_create(outcome: &Outcome<CardProof>, state: State, replay: bool) -> Option<State> {
+    let unknown = match state {
+        State::Issuing | State::Unresolved if replay => State::Unresolved,
+        State::Issuing | State::Unresolved => match outcome {
+            Outcome::Refused(_) => State::Failed,
+            Outcome::TurnedAway(_) | Outcome::NotSent(_) => State::Pending,
+            Outcome::Proven(_) | Outcome::Ambiguous(_) => State::Unresolved,
+        },
+        State::Issued | State::Canceling => state,
+        State::Pending | State::Failed | State::Canceled | State::NeedsAttention => return None,
+    };
+    let Outcome::Proven(card) = outcome else { return Some(unknown) };
+    Some(match card {
+        CardProof::Fulfilled(_) => State::Issued,
+        CardProof::Refunded if state == State::Canceling => State::Canceled,
+        CardProof::Refunded | CardProof::OddStatus | CardProof::Mismatch => State::NeedsAttention,
+    })
+}
+
+fn led(state: State, replay: bool, event: Event) -> Option<State> {
+    machine::step(facts(state, replay), event, instant(10)).ok().map(|next| next.facts.state)
+}
+
+#[test]
+fn every_outcome_is_defined_in_every_state_first_and_replayed() {
+    let mut cells = 0;
+    for state in State::ALL {
+        for replay in [false, true] {
+            for outcome in creates() {
+                let (expected, said) = (after_create(&outcome, *state, replay), outcome.reason());
+                let (event, code) = attempt::event_of_create(outcome);
+                assert_eq!(led(*state, replay, event), expected, "{} replay {replay}: {said}", state.as_str());
+                assert!(
+                    code.is_none() || expected.is_none_or(|state| state == State::Issued),
+                    "a code without its card"
+                );
+                cells += 1;
+            }
+            for outcome in unproven::<()>().into_iter().chain([Outcome::Proven(())]) {
+                let done = outcome == Outcome::Proven(());
+                let expected =
+                    (*state == State::Canceling).then_some(if done { State::Canceled } else { State::Canceling });
+                let event = attempt::event_of_cancel(&outcome);
+                assert_eq!(led(*state, replay, event), expected, "{} cancel: {}", state.as_str(), outcome.reason());
+                cells += 1;
+            }
+        }
+    }
+    assert!(cells > 3000, "{cells} cells");
+}
