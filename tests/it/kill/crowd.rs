@@ -74,6 +74,8 @@ pub(crate) struct Told {
     pub(crate) wrong: Vec<String>,
     /// Whose requests were cut off since the last look.
     cut: Vec<usize>,
+    /// Who was told a code since the last look.
+    shown: Vec<usize>,
 }
 
 /// All callers of one database.
@@ -111,6 +113,13 @@ impl Crowd {
         let mut told = self.told();
         let cut = std::mem::take(&mut told.cut);
         cut.into_iter().map(|at| told.callers[at].amazon_id.clone()).collect()
+    }
+
+    /// Amazon's ids of those who were told a code since the last call.
+    pub(crate) fn take_shown(&self) -> Vec<String> {
+        let mut told = self.told();
+        let shown = std::mem::take(&mut told.shown);
+        shown.into_iter().map(|at| told.callers[at].amazon_id.clone()).collect()
     }
 
     /// One of the latest callers who have (`true`) or have not (`false`) been told their reward's id, may still ask, and
@@ -249,6 +258,7 @@ impl Crowd {
                 told.wrong.push(format!("{} asked for {}: {}", caller.key, caller.amount, answer.json["value"]));
             }
             caller.codes.insert(code);
+            told.shown.push(at);
         }
         caller.gone |= matches!(answer.json["status"].as_str(), Some("canceled"));
     }

@@ -27,13 +27,14 @@ const KILL_WITHIN_MICROSECONDS: u64 = 50_000;
 /// On SQLite the state of what was cut off is looked up after every so manyth kill: a look writes the WAL back.
 const LOOK_EVERY: usize = 4;
 /// What a run must have met, or it has shown nothing. `none`: no row, because the kill was quicker.
-const CLASSES: [&str; 16] = [
+const CLASSES: [&str; 17] = [
     "found none",
     "found issuing",
     "found unresolved",
     "found issued",
     "found canceling",
     "found canceled",
+    "found what was told",
     "cut: issue",
     "cut: again",
     "cut: cancel",
@@ -170,14 +171,24 @@ async fn call(crowd: &Crowd, bases: &[String]) {
     }
 }
 
-/// What became of those whose requests were cut off, while the killed process is dead.
+/// What the killed process left: the states of those whose requests were cut off, and whether what was told had been
+/// committed before.
 async fn look(crowd: &Crowd, closely: bool) {
-    let cut = crowd.take_cut();
+    let (cut, shown) = (crowd.take_cut(), crowd.take_shown());
     crowd.hit(if cut.is_empty() { "kill: all answered" } else { "kill: some cut off" });
-    if closely && !cut.is_empty() {
-        let states = states_of(&crowd.app, &cut).await;
-        for id in cut {
-            crowd.hit(format!("found {}", states.get(&id).map_or("none", String::as_str)));
+    if !closely {
+        return;
+    }
+    let both: Vec<String> = cut.iter().chain(&shown).cloned().collect();
+    let states = states_of(&crowd.app, &both).await;
+    let state = |id: &String| states.get(id).map_or("none", String::as_str);
+    for id in &cut {
+        crowd.hit(format!("found {}", state(id)));
+    }
+    for id in &shown {
+        crowd.hit("found what was told");
+        if !matches!(state(id), "issued" | "canceling" | "canceled") {
+            crowd.told().wrong.push(format!("{id} was shown a code before it was committed: {}", state(id)));
         }
     }
 }

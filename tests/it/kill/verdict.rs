@@ -63,7 +63,12 @@ pub(crate) async fn judge(crowd: &Crowd, base: &str) -> Verdict {
         stream::iter(0..count).map(|at| ask_to_the_end(crowd, base, at)).buffer_unordered(8).collect().await;
     verdict.lost.extend(ended.into_iter().flatten());
     come_to_rest(crowd, &mut verdict).await;
-    compare(crowd, &mut verdict).await;
+    let states = rows(&crowd.app).await.into_iter().map(|row| (row.creation_request_id, row.state)).collect();
+    compare(crowd, &states, &mut verdict);
+    if verdict.double.is_empty() && verdict.lost.is_empty() {
+        // The same again by other code, and to the cent.
+        books_match(&crowd.app).await;
+    }
     verdict
 }
 
@@ -103,17 +108,7 @@ async fn ask_to_the_end(crowd: &Crowd, base: &str, at: usize) -> Option<String> 
     Some(format!("the outcome stays unknown: {caller:?}"))
 }
 
-async fn compare(crowd: &Crowd, verdict: &mut Verdict) {
-    let rows: BTreeMap<String, String> =
-        rows(&crowd.app).await.into_iter().map(|row| (row.creation_request_id, row.state)).collect();
-    compare_with_the_book(crowd, &rows, verdict);
-    if verdict.double.is_empty() && verdict.lost.is_empty() {
-        // The same again by other code, and to the cent.
-        books_match(&crowd.app).await;
-    }
-}
-
-fn compare_with_the_book(crowd: &Crowd, rows: &BTreeMap<String, String>, verdict: &mut Verdict) {
+fn compare(crowd: &Crowd, rows: &BTreeMap<String, String>, verdict: &mut Verdict) {
     let mut told = crowd.told();
     verdict.wrong.append(&mut told.wrong);
     let callers: BTreeMap<&str, _> = told.callers.iter().map(|caller| (caller.amazon_id.as_str(), caller)).collect();
