@@ -143,7 +143,9 @@ impl Rewards {
         // The outcome is not there yet. What is recorded is the answer; what is not recorded is waited for.
         match tokio::time::timeout(self.left(started), told).await {
             Ok(Ok((reward, replayed))) => {
-                self.withdraw(&reward).await;
+                if !replayed {
+                    self.withdraw(&reward).await;
+                }
                 Ok(Issued { reward, code: None, replayed })
             }
             Ok(Err(_ended)) => job.await.map_err(|_panicked| Lost)?,
@@ -155,7 +157,8 @@ impl Rewards {
     }
 
     /// The caller stops waiting without a code. Who asked for `on_unresolved: cancel` pays the customer otherwise now, so
-    /// the wish to cancel is recorded before the answer leaves.
+    /// the wish to cancel is recorded before the answer leaves. Only for the request that bought: one that repeats it may
+    /// be impatient with a card whose code was handed over long ago.
     async fn withdraw(&self, reward: &Reward) {
         if !reward.facts.cancel_if_unresolved {
             return;
@@ -181,7 +184,9 @@ impl Rewards {
     fn withdraw_later(&self, job: JoinHandle<Result<Issued, IssueError>>) {
         let this = self.clone();
         drop(self.tasks().spawn(async move {
-            if let Ok(Ok(issued)) = job.await {
+            if let Ok(Ok(issued)) = job.await
+                && !issued.replayed
+            {
                 this.withdraw(&issued.reward).await;
             }
         }));

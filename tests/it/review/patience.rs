@@ -101,4 +101,20 @@ on_each_backend! {
         books_match(&app).await;
         app.end().await;
     }
+
+    /// The code was handed over; whoever sends the same again and has no patience wants it again, not its end.
+    async fn an_impatient_repeat_does_not_cancel_what_was_handed_over(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let first = issue_or_cancel(&app, "handed-over", None).await;
+        assert_eq!(first.status, 201, "{}", first.text);
+        app.control.script(rule(&app, "handed-over", Fault::Delay { milliseconds: 2000 }, 1)).unwrap();
+        let repeat = issue_or_cancel(&app, "handed-over", Some("wait=1")).await;
+        assert_eq!((repeat.status, repeat.json["status"].as_str()), (200, Some("issued")), "{}", repeat.text);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert!(app.received("Cancel").is_empty(), "no cancel was sent");
+        assert_eq!(issue_or_cancel(&app, "handed-over", None).await.code(), first.code());
+        assert_eq!(app.live_cards().len(), 1);
+        books_match(&app).await;
+        app.end().await;
+    }
 }
