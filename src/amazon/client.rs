@@ -118,7 +118,7 @@ pub struct Exchange<T> {
     pub request_id: Option<AmznRequestId>,
     /// Amazon's clock when it answered.
     pub server_date: Option<DateTime<Utc>>,
-    /// Our clock when the call was signed.
+    /// Our clock when the call was signed, uncorrected.
     pub signed_at: DateTime<Utc>,
     /// The answer's HTTP status, also where its body did not arrive.
     pub http_status: Option<u16>,
@@ -155,13 +155,14 @@ impl Skew {
         ours.checked_add_signed(skew).unwrap_or(ours)
     }
 
-    /// Takes Amazon's clock over. Says whether that changes anything: if not, signing again would be refused again.
-    fn correct(&self, theirs: DateTime<Utc>, signed_at: DateTime<Utc>) -> bool {
-        let off = theirs.signed_duration_since(signed_at).num_seconds();
-        let worth = off.unsigned_abs() >= SKEW_MIN_SECONDS;
+    /// Takes Amazon's clock over, `ours` being the uncorrected one now. Says whether signing again can help: if the call was
+    /// signed by Amazon's clock already, it would be refused again. Calls that find out at once all set the same.
+    fn correct(&self, theirs: DateTime<Utc>, ours: DateTime<Utc>, stamp: DateTime<Utc>) -> bool {
+        let worth = theirs.signed_duration_since(stamp).num_seconds().unsigned_abs() >= SKEW_MIN_SECONDS;
         if worth {
-            self.0.fetch_add(off, Ordering::Relaxed);
-            tracing::error!(clock.skew_seconds = off, "our clock is not Amazon's; signing by Amazon's: check NTP");
+            let skew = theirs.signed_duration_since(ours).num_seconds();
+            self.0.store(skew, Ordering::Relaxed);
+            tracing::error!(clock.skew_seconds = skew, "our clock is not Amazon's; signing by Amazon's: check NTP");
         }
         worth
     }
@@ -241,27 +242,28 @@ impl Client {
         body: Result<Vec<u8>, Unwritable>,
         classify: impl Fn(Heard<'_>) -> Outcome<T>,
     ) -> Exchange<T> {
-        let first = self.call(operation, body.clone(), &classify).await;
-        match (&first.outcome, first.server_date) {
-            (Outcome::TurnedAway(FrontDoor::ClockSkew), Some(theirs))
-                if self.0.skew.correct(theirs, first.signed_at) =>
-            {
-                self.call(operation, body, &classify).await
+        let (first, stamp) = self.call(operation, body.clone(), &classify).await;
+        let refused = matches!(first.outcome, Outcome::TurnedAway(FrontDoor::ClockSkew));
+        match first.server_date.filter(|_theirs| refused) {
+            Some(theirs) if self.0.skew.correct(theirs, (self.0.now)(), stamp) => {
+                self.call(operation, body, &classify).await.0
             }
-            _ => first,
+            Some(_) | None => first,
         }
     }
 
+    /// One call, and the instant that it was stamped with.
     async fn call<T>(
         &self,
         operation: Operation,
         body: Result<Vec<u8>, Unwritable>,
         classify: &impl Fn(Heard<'_>) -> Outcome<T>,
-    ) -> Exchange<T> {
+    ) -> (Exchange<T>, DateTime<Utc>) {
         // The one reading of the clock: the credential scope, `x-amz-date` and the caller's record agree by design.
-        let signed_at = self.0.skew.corrected((self.0.now)());
+        let signed_at = (self.0.now)();
+        let stamp = self.0.skew.corrected(signed_at);
         let mut head = Head::default();
-        let received = match self.sign(operation, body, signed_at) {
+        let received = match self.sign(operation, body, stamp) {
             Ok((headers, body)) => self.send(operation, headers, body, &mut head).await,
             Err(silence) => Err(silence),
         };
@@ -276,13 +278,8 @@ impl Client {
             (Err(silence), _) => Err(*silence),
         };
         let outcome = classify(heard);
-        Exchange {
-            outcome,
-            request_id: head.request_id,
-            server_date: head.server_date,
-            signed_at,
-            http_status: head.status,
-        }
+        let Head { status: http_status, request_id, server_date, .. } = head;
+        (Exchange { outcome, request_id, server_date, signed_at, http_status }, stamp)
     }
 
     fn sign(
