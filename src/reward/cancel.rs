@@ -58,7 +58,7 @@ impl Rewards {
             Err(_elapsed) => {
                 let this = self.clone();
                 let found = self.tasks().run(async move { this.find_now(client, id).await }).await??;
-                found.ok_or(CancelError::NotFound)
+                found.ok_or(CancelError::NotFound).and_then(cancel_answer)
             }
         }
     }
@@ -74,7 +74,7 @@ impl Rewards {
         let mut tx = self.store().begin().await?;
         let before =
             sql::lock(&mut tx, id).await?.filter(|reward| reward.client == client).ok_or(CancelError::NotFound)?;
-        let until = before.facts.first_send_at.map(crate::kernel::window::cancelable_until);
+        let until = before.facts.first_send_at.map(window::cancelable_until);
         // Nobody is answered from what may still vanish: also what changes nothing is committed.
         let next = match machine::step(before.facts, Event::CancelAsked, now) {
             Ok(next) if next.facts == before.facts => return Ok(tx.commit(before).await?.into_inner()),
