@@ -98,8 +98,12 @@ async fn run(plan: Plan) {
         all.classes,
     ));
     assert!(all.kills >= plan.kills, "{} kills of {}", all.kills, plan.kills);
-    // A third to a half was measured on this and that machine; how many it is depends on how fast one is.
-    assert!(replayed * 100 > touched * 15, "the kills missed the window: {replayed} of {touched}");
+    // Measured, quiet and busy: 50 to 62 % on SQLite, 34 to 35 % on PostgreSQL, where a bound of 30 would fail by chance alone.
+    let least = match plan.backend {
+        Backend::Sqlite => 30,
+        Backend::Postgres => 25,
+    };
+    assert!(replayed * 100 > touched * least, "the kills missed the window: {replayed} of {touched}");
     // A short run by hand may miss the rare ones.
     let missed: Vec<_> = CLASSES.iter().filter(|class| !all.classes.contains_key(**class)).collect();
     assert!(missed.is_empty() || plan.kills < 100, "never seen: {missed:?}");
