@@ -165,6 +165,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
             upstream_timeout: limits.upstream_timeout,
             breaker: limits.breaker,
             answer_within: limits.answer_within,
+            replay_while_waited: limits.replay_while_waited,
             replay_age: limits.replay_age_limit,
             redelivery: limits.redelivery,
             redelivery_max: limits.redelivery_max,

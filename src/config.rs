@@ -114,6 +114,8 @@ pub struct Rewards {
     pub lease: Duration,
     /// When the caller has an answer, known outcome or not; outlasts one call to Amazon.
     pub answer_within: Duration,
+    /// Whether an attempt without a proven outcome is repeated while its caller still waits.
+    pub replay_while_waited: bool,
     /// How long one call to Amazon may take, from DNS to the last byte.
     pub upstream_timeout: Duration,
     /// How long new rewards are refused after Amazon refused the account, before one may try; nothing for never.

@@ -5,6 +5,7 @@
 
 pub mod attempt;
 pub mod attention;
+mod caller;
 pub mod cancel;
 pub mod course;
 pub mod drive;

@@ -97,6 +97,7 @@ fn rewards(mut section: Section<'_>) -> Rewards {
         redelivery_max: section.number("redelivery_max", 20, 0..=20),
         lease: section.seconds("lease_seconds", 20, 1..=300),
         answer_within: section.seconds("answer_within_seconds", ANSWER_SECONDS_MAX, 1..=ANSWER_SECONDS_MAX),
+        replay_while_waited: section.flag("replay_while_waited").unwrap_or(true),
         upstream_timeout: section.seconds("upstream_timeout_seconds", UPSTREAM_SECONDS_MAX, 1..=UPSTREAM_SECONDS_MAX),
         breaker: section.seconds("breaker_seconds", 30, 0..=600),
         recovery_poll: Duration::from_millis(section.number("recovery_poll_milliseconds", 500, 50..=60_000)),

@@ -36,6 +36,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("redelivery_max", rewards.redelivery_max);
     page.seconds("lease_seconds", rewards.lease);
     page.seconds("answer_within_seconds", rewards.answer_within);
+    page.plain("replay_while_waited", rewards.replay_while_waited);
     page.seconds("upstream_timeout_seconds", rewards.upstream_timeout);
     page.seconds("breaker_seconds", rewards.breaker);
     page.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use super::{
-    Rewards, course,
+    Rewards,
+    caller::Caller,
+    course,
     drive::Attempt,
     machine::{self, CancelFailure, Event, Rejected, State},
     model::Reward,
@@ -50,8 +52,9 @@ impl Rewards {
     /// [`CancelError`]; the reward is as it was.
     pub async fn cancel(&self, client: ClientId, id: RewardId, reason: String) -> Result<Reward, CancelError> {
         let started = self.ambient().monotonic();
+        let (caller, _hears) = Caller::new(started + self.left(started));
         let this = self.clone();
-        let job = self.tasks().spawn(async move { this.cancel_now(client, id, reason).await });
+        let job = self.tasks().spawn(async move { this.cancel_now(client, id, reason, &caller).await });
         match tokio::time::timeout(self.left(started), job).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panicked)) => Err(Lost.into()),
@@ -68,6 +71,7 @@ impl Rewards {
         client: ClientId,
         id: RewardId,
         reason: String,
+        caller: &Caller,
     ) -> Result<Reward, CancelError> {
         failpoint::pass("cancel", "before_t1");
         let now = self.ambient().now();
@@ -104,7 +108,8 @@ impl Rewards {
             self.wake().notify_one();
             return Ok(committed.into_inner());
         }
-        let (reward, _code) = self.driven(committed.map(|reward| Attempt { reward, token, has_slot: false })).await;
+        let (reward, _code) =
+            self.driven(committed.map(|reward| Attempt { reward, token, has_slot: false }), caller).await;
         cancel_answer(reward)
     }
 }

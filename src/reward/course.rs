@@ -64,10 +64,32 @@ pub fn apply(reward: &mut Reward, next: &Next, lease: Option<Lease>, now: DateTi
     };
 }
 
+/// Keeps the lease over the back-off that [`apply`] set: the caller still waits, and the same worker makes the next
+/// attempt. Says how long until then; `None` when there is no back-off. The attempt counts as begun, see [`is_settled`].
+pub fn hold(reward: &mut Reward, lease: Lease, now: DateTime<Utc>) -> Option<Duration> {
+    let pause = reward.due_at?.signed_duration_since(now).to_std().ok()?;
+    reward.attempts = reward.attempts.saturating_add(1);
+    reward.lease = Some(lease.token);
+    reward.due_at = after(now, pause.saturating_add(lease.holds));
+    Some(pause)
+}
+
+/// Goes on after the back-off that was held.
+///
+/// # Errors
+/// [`Rejected`] when the state knows no next attempt.
+pub fn go_on(reward: &mut Reward, lease: Lease, now: DateTime<Utc>) -> Result<(), Rejected> {
+    reward.facts = machine::step(reward.facts, Event::Begin, now)?.facts;
+    reward.unproven_since = reward.unproven_since.or(Some(now));
+    reward.due_at = after(now, lease.holds);
+    Ok(())
+}
+
 /// The wish to cancel. An attempt that is in flight keeps its lease and sees the wish when it settles; else the row goes
 /// on as the machine says, leased where a cancel can be sent at once.
 pub fn wish_cancel(reward: &mut Reward, next: &Next, lease: Lease, now: DateTime<Utc>, draw: u32) {
-    if reward.lease.is_some() {
+    let in_flight = reward.lease.is_some() && next.facts.state != State::Canceled;
+    if in_flight {
         reward.facts = next.facts;
     } else {
         let drive = next.facts.state == State::Canceling;

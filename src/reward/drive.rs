@@ -11,8 +11,9 @@ use uuid::Uuid;
 use super::{
     Rewards,
     attempt::{self, Sent},
+    caller::Caller,
     course::{self, Lease, STEPS_MAX},
-    machine::{self, Action, Next, State, Wake},
+    machine::{self, Action, Event, Next, Rejected, State, Wake},
     model::Reward,
     sql,
     timeline::{Entry, kind_of},
@@ -67,32 +68,78 @@ pub enum DriveError {
     Store(#[from] StoreError),
 }
 
+/// An outcome as it was written.
+struct Written {
+    reward: Reward,
+    /// The code in hand may be given to the caller once this is committed.
+    deliver: bool,
+    /// The lease is kept for another attempt after this pause.
+    pause: Option<Duration>,
+}
+
 enum Settled {
     Done(Driven),
     Again(Committed<Attempt>),
+    /// The caller still waits: the same worker makes the next attempt, after this pause.
+    Held(Committed<Attempt>, Duration),
+}
+
+/// What a settle may keep the lease for.
+#[derive(Clone, Copy)]
+struct Hold<'a> {
+    token: Uuid,
+    /// For the next step, when there is one at once.
+    may_go_on: bool,
+    /// For the next attempt, when its pause ends while they wait.
+    caller: Option<&'a Caller>,
 }
 
 impl Rewards {
-    /// Sends what is due for a leased reward until there is nothing to do at once.
+    /// Sends what is due for a leased reward until there is nothing to do at once, nor while `caller` waits.
     ///
     /// # Errors
     /// [`DriveError`]; the lease then runs out by itself.
-    pub async fn drive(&self, first: Committed<Attempt>) -> Result<Driven, DriveError> {
-        let mut attempt = first;
-        for step in 1..=STEPS_MAX {
+    pub(super) async fn drive(&self, first: Committed<Attempt>, caller: Option<&Caller>) -> Result<Driven, DriveError> {
+        let (mut attempt, mut steps) = (first, 1);
+        loop {
             let sent = self.send(attempt.get()).await?;
-            match self.settle_surely(attempt.into_inner(), sent, step < STEPS_MAX).await? {
+            let attempt_sent = attempt.into_inner();
+            let hold = Hold { token: attempt_sent.token, may_go_on: steps < STEPS_MAX, caller };
+            attempt = match self.settle_surely(attempt_sent, sent, hold).await? {
                 Settled::Done(driven) => return Ok(driven),
-                Settled::Again(next) => attempt = next,
-            }
+                Settled::Again(next) => {
+                    steps += 1;
+                    next
+                }
+                Settled::Held(held, pause) => {
+                    if let Some(caller) = caller {
+                        caller.tell(&held.get().reward);
+                    }
+                    failpoint::pass(road(&held.get().reward), "held");
+                    self.pause(pause).await;
+                    steps = 1;
+                    match self.go_on(held.into_inner()).await? {
+                        Settled::Done(driven) => return Ok(driven),
+                        Settled::Again(next) | Settled::Held(next, _) => next,
+                    }
+                }
+            };
         }
-        Err(DriveError::LeaseLost)
+    }
+
+    /// Drives what recovery has leased: nobody waits for it.
+    ///
+    /// # Errors
+    /// [`DriveError`]; the lease then runs out by itself.
+    pub async fn recover(&self, attempt: Committed<Attempt>) -> Result<Driven, DriveError> {
+        self.drive(attempt, None).await
     }
 
     /// Drives for a caller who waits: answers with the reward as it was last committed, whatever came of it.
-    pub(super) async fn driven(&self, attempt: Committed<Attempt>) -> (Reward, Option<ClaimCode>) {
+    pub(super) async fn driven(&self, attempt: Committed<Attempt>, caller: &Caller) -> (Reward, Option<ClaimCode>) {
         let reward = attempt.get().reward.clone();
-        match self.drive(attempt).await {
+        caller.tell(&reward);
+        match self.drive(attempt, Some(caller)).await {
             Ok(Driven { reward, code }) => {
                 if reward.due_at.is_some() {
                     self.wake().notify_one();
@@ -105,9 +152,39 @@ impl Rewards {
                     error = %Chain(&error),
                     "a drive ended without a committed outcome; recovery takes it up"
                 );
-                (reward, None)
+                (caller.told().unwrap_or(reward), None)
             }
         }
+    }
+
+    /// The ladder's pause; a process that is to stop goes on at once.
+    async fn pause(&self, pause: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.tasks().stopping().cancelled() => {}
+        }
+    }
+
+    /// T1 of an attempt after a pause under the same lease. The row may have changed meanwhile: a cancel was asked for.
+    async fn go_on(&self, held: Attempt) -> Result<Settled, DriveError> {
+        let (id, token, now) = (held.reward.id, held.token, self.ambient().now());
+        let mut tx = self.store().begin().await?;
+        let Some(mut reward) = sql::lock(&mut tx, id).await? else { return Err(self.lease_lost(id)) };
+        if reward.due_at.is_none() {
+            // Canceled while nothing was in flight: there is nothing left to do.
+            let reward = tx.commit(reward).await?.into_inner();
+            return Ok(Settled::Done(Driven { reward, code: None }));
+        }
+        let mine = reward.lease == Some(token) && course::go_on(&mut reward, self.lease(token), now).is_ok();
+        let entry = Entry::with_attempt("attempt.sent", reward.attempts);
+        if !mine || !sql::save(&mut tx, &mut reward, &[entry], now).await? {
+            return Err(self.lease_lost(id));
+        }
+        let road = road(&reward);
+        failpoint::pass(road, "in_t1");
+        let committed = tx.commit(Attempt { reward, token, has_slot: false }).await?;
+        failpoint::pass(road, "after_t1");
+        Ok(Settled::Again(committed))
     }
 
     /// One call to Amazon. Nothing durable changes here.
@@ -149,9 +226,9 @@ impl Rewards {
     }
 
     /// Settles, and tries again while the database stumbles: a proven card and its code are in hand.
-    async fn settle_surely(&self, attempt: Attempt, mut sent: Sent, may_go_on: bool) -> Result<Settled, DriveError> {
+    async fn settle_surely(&self, attempt: Attempt, mut sent: Sent, hold: Hold<'_>) -> Result<Settled, DriveError> {
         for pause in SETTLE_PAUSES {
-            match self.settle(&attempt, &mut sent, may_go_on).await {
+            match self.settle(&attempt, &mut sent, hold).await {
                 Err(DriveError::Store(error)) => {
                     let id = attempt.reward.id;
                     tracing::warn!(reward.id = %id, error = %Chain(&error), "an outcome was not written; once more");
@@ -160,18 +237,17 @@ impl Rewards {
                 settled => return settled,
             }
         }
-        self.settle(&attempt, &mut sent, may_go_on).await
+        self.settle(&attempt, &mut sent, hold).await
     }
 
     /// T2: the outcome, by compare-and-set on the version that was sent; when the row has changed meanwhile (a cancel was
     /// asked for) but is still ours, the event is applied to what it says now.
-    async fn settle(&self, attempt: &Attempt, sent: &mut Sent, may_go_on: bool) -> Result<Settled, DriveError> {
+    async fn settle(&self, attempt: &Attempt, sent: &mut Sent, hold: Hold<'_>) -> Result<Settled, DriveError> {
         let now = self.ambient().now();
         let (before, token) = (&attempt.reward, attempt.token);
-        let lease = may_go_on.then_some(token);
         failpoint::pass(road(before), "before_t2");
         let mut tx = self.store().begin().await?;
-        let written = match self.write(&mut tx, before.clone(), sent, lease, now).await? {
+        let written = match self.write(&mut tx, before.clone(), sent, hold, now).await? {
             Some(written) => written,
             None => {
                 drop(tx);
@@ -180,44 +256,83 @@ impl Rewards {
                 let Some(fresh) = fresh else { return Err(self.lease_lost(before.id)) };
                 if course::is_settled(before, &fresh) {
                     // The commit that nobody confirmed went through: the same outcome again would mean something else now.
-                    return Ok(Settled::Again(tx.commit(Attempt { reward: fresh, token, has_slot: false }).await?));
+                    let settled = tx.commit(Attempt { reward: fresh, token, has_slot: false }).await?;
+                    return Ok(Settled::Held(settled, Duration::ZERO));
                 }
-                let written = self.write(&mut tx, fresh, sent, lease, now).await?;
+                let written = self.write(&mut tx, fresh, sent, hold, now).await?;
                 written.ok_or_else(|| self.lease_lost(before.id))?
             }
         };
         failpoint::pass(road(before), "in_t2");
         let committed = tx.commit(written).await?;
         failpoint::pass(road(before), "after_t2");
-        let (reward, next) = committed.get();
+        let Written { reward, deliver, pause } = committed.get();
         self.tell(before, reward);
+        let (deliver, pause) = (*deliver, *pause);
         if reward.lease == Some(token) {
-            return Ok(Settled::Again(committed.map(|(reward, _next)| Attempt { reward, token, has_slot: false })));
+            let next = committed.map(|written| Attempt { reward: written.reward, token, has_slot: false });
+            return Ok(match pause {
+                Some(pause) => Settled::Held(next, pause),
+                None => Settled::Again(next),
+            });
         }
-        let code = sent.code.take().filter(|_code| next.deliver);
-        Ok(Settled::Done(Driven { reward: committed.into_inner().0, code }))
+        let code = sent.code.take().filter(|_code| deliver);
+        Ok(Settled::Done(Driven { reward: committed.into_inner().reward, code }))
     }
 
     /// Applies the attempt's event and saves; `None` when the row has changed since it was read.
     async fn write(
         &self,
         tx: &mut Tx,
-        mut reward: Reward,
+        before: Reward,
         sent: &Sent,
-        lease: Option<Uuid>,
+        hold: Hold<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Reward, Next)>, DriveError> {
-        let state = reward.facts.state;
-        let Ok(next) = machine::step(reward.facts, sent.event, now) else { return Err(self.lease_lost(reward.id)) };
-        let mut entry = Entry::new(kind_of(sent.event, state, next.facts.state));
+    ) -> Result<Option<Written>, DriveError> {
+        let (id, state, attempts) = (before.id, before.facts.state, before.attempts);
+        let Ok(mut written) = self.decide(before, sent.event, hold, now)? else { return Err(self.lease_lost(id)) };
+        let mut entry = Entry::new(kind_of(sent.event, state, written.reward.facts.state));
         entry.detail = sent.detail.clone();
-        entry.detail.attempt = Some(reward.attempts);
-        self.apply(&mut reward, &next, lease, now)?;
+        entry.detail.attempt = Some(attempts);
         if let Some(error) = &sent.error {
-            reward.last_error = Some(error.clone());
+            written.reward.last_error = Some(error.clone());
         }
-        let saved = sql::save(tx, &mut reward, &[entry], now).await?;
-        Ok(saved.then_some((reward, next)))
+        let saved = sql::save(tx, &mut written.reward, &[entry], now).await?;
+        Ok(saved.then_some(written))
+    }
+
+    /// What the event makes of the row: with the lease kept over a pause when the caller waits for the attempt after it.
+    fn decide(
+        &self,
+        before: Reward,
+        event: Event,
+        hold: Hold<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Result<Written, Rejected>, StoreError> {
+        let lease = hold.may_go_on.then_some(hold.token);
+        if let Some(caller) = hold.caller
+            && let Ok(next) = machine::step_while_awaited(before.facts, event, now)
+            && next.wake == Wake::Backoff
+        {
+            let mut reward = before.clone();
+            self.apply(&mut reward, &next, lease, now)?;
+            let pause = course::hold(&mut reward, self.lease(hold.token), now);
+            if pause.is_some_and(|pause| self.may_hold(caller, pause)) {
+                return Ok(Ok(Written { reward, deliver: false, pause }));
+            }
+        }
+        let mut reward = before;
+        let next = match machine::step(reward.facts, event, now) {
+            Ok(next) => next,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        self.apply(&mut reward, &next, lease, now)?;
+        Ok(Ok(Written { reward, deliver: next.deliver, pause: None }))
+    }
+
+    fn may_hold(&self, caller: &Caller, pause: Duration) -> bool {
+        let allowed = self.settings().replay_while_waited && !self.tasks().stopping().is_cancelled();
+        allowed && caller.waits_for(pause, self.ambient().monotonic())
     }
 
     /// Puts what the machine decided into the row, at this process's lease and chance.

@@ -6,11 +6,12 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
     Rewards,
+    caller::{Caller, Told},
     cancel::CancelError,
     drive::Attempt,
     machine::{self, Event, Facts, State},
@@ -100,9 +101,6 @@ enum Recorded {
     Known(Reward),
 }
 
-/// What a caller is told whose time is up: the reward as it is committed, and whether the key was used before.
-type Told = (Reward, bool);
-
 fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
     let (minimum, maximum) = (account.minimum(), account.maximum());
     if value.minor() < minimum.minor() || value.minor() > maximum.minor() {
@@ -131,24 +129,26 @@ impl Rewards {
     ) -> Result<Issued, IssueError> {
         let started = self.ambient().monotonic();
         let permit = Arc::clone(&self.parts.room).try_acquire_owned().map_err(|_full| IssueError::Busy)?;
-        let (this, (tell, told)) = (self.clone(), oneshot::channel());
+        let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
+        let (caller, mut hears) = Caller::new(started + wait);
+        let this = self.clone();
         let mut job = self.tasks().spawn(async move {
             let _permit = permit;
-            this.issue_now(client, command, started, tell).await
+            this.issue_now(client, command, started, caller).await
         });
-        let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
         if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
             return ended.map_err(|_panicked| Lost)?;
         }
         // The outcome is not there yet. What is recorded is the answer; what is not recorded is waited for.
-        match tokio::time::timeout(self.left(started), told).await {
-            Ok(Ok((reward, replayed))) => {
+        let told = tokio::time::timeout(self.left(started), hears.wait_for(Option::is_some)).await;
+        match told.map(|told| told.ok().and_then(|told| told.clone())) {
+            Ok(Some(Told { reward, replayed })) => {
                 if !replayed {
                     self.withdraw(&reward).await;
                 }
                 Ok(Issued { reward, code: None, replayed })
             }
-            Ok(Err(_ended)) => job.await.map_err(|_panicked| Lost)?,
+            Ok(None) => job.await.map_err(|_panicked| Lost)?,
             Err(_elapsed) => {
                 self.withdraw_later(job);
                 Err(IssueError::Late)
@@ -166,8 +166,9 @@ impl Rewards {
         let (this, client, id) = (self.clone(), reward.client, reward.id);
         let job = self.tasks().spawn(async move {
             let reason = "not proven while the caller waited";
+            let (nobody, _hears) = Caller::new(this.ambient().monotonic());
             for pause in WITHDRAW_PAUSES {
-                match this.cancel_now(client, id, reason.to_owned()).await {
+                match this.cancel_now(client, id, reason.to_owned(), &nobody).await {
                     Err(CancelError::Store(error)) => {
                         tracing::warn!(reward.id = %id, error = %Chain(&error), "a wish to cancel was not recorded; once more");
                         tokio::time::sleep(pause).await;
@@ -175,7 +176,7 @@ impl Rewards {
                     ended => return tell_withdrawn(id, ended),
                 }
             }
-            tell_withdrawn(id, this.cancel_now(client, id, reason.to_owned()).await);
+            tell_withdrawn(id, this.cancel_now(client, id, reason.to_owned(), &nobody).await);
         });
         drop(tokio::time::timeout(WITHDRAW, job).await);
     }
@@ -201,7 +202,7 @@ impl Rewards {
         client: ClientId,
         command: Command,
         started: Instant,
-        tell: oneshot::Sender<Told>,
+        caller: Caller,
     ) -> Result<Issued, IssueError> {
         let intent = Intent::derive(client, &command.key);
         let recorded = match self.peek_intent(&intent).await? {
@@ -209,14 +210,12 @@ impl Rewards {
             None => self.record(client, &command, intent, started).await?,
         };
         match recorded {
-            // A caller who does not wait any more is not there to be told.
             Recorded::Attempt(attempt) => {
-                drop(tell.send((attempt.get().reward.clone(), false)));
-                let (reward, code) = self.driven(attempt).await;
+                let (reward, code) = self.driven(attempt, &caller).await;
                 Ok(Issued { reward, code, replayed: false })
             }
             Recorded::Known(reward) => {
-                drop(tell.send((reward.clone(), true)));
+                caller.tell_known(&reward);
                 Ok(self.known(reward).await)
             }
         }
@@ -332,6 +331,7 @@ impl Rewards {
                 ambiguous: false,
                 cancel_requested: false,
                 cancel_if_unresolved: command.on_unresolved == OnUnresolved::Cancel,
+                refusals: 0,
                 cancel_doubt: false,
                 cancel_failure: None,
                 retryable: false,

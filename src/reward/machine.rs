@@ -9,7 +9,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::kernel::{Refusal, outcome::words, window};
+use crate::kernel::{
+    Refusal,
+    outcome::{Family, words},
+    window,
+};
 
 words! {
     /// Where a reward stands. The words are durable: states are added, never renamed.
@@ -46,6 +50,9 @@ words! {
         Unproven = "unproven",
         /// No outcome of the cancel was proven in 24 hours.
         CancelUnproven = "cancel_unproven",
+        /// The same bytes are refused again and again (F200) after an attempt whose outcome is unknown: no replay will
+        /// ever prove that one.
+        RefusedInDoubt = "refused_in_doubt",
     }
 }
 
@@ -59,6 +66,9 @@ words! {
     }
 }
 
+/// After so many refusals (F200) of an unproven create a person decides: replaying proves nothing any more.
+pub const REFUSALS_MAX: u8 = 3;
+
 /// What the durable row says, as far as the machine needs it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -70,6 +80,8 @@ pub struct Facts {
     pub cancel_requested: bool,
     /// Cancel by itself what stays unproven while the caller waits.
     pub cancel_if_unresolved: bool,
+    /// How often a replay was refused for good (F200) since the ambiguity.
+    pub refusals: u8,
     /// An attempt to cancel ended ambiguous.
     pub cancel_doubt: bool,
     /// Amazon refused a cancel; a read gives the verdict.
@@ -109,7 +121,8 @@ pub enum Card {
 pub enum Event {
     /// An attempt to create is about to be committed and then sent.
     Begin,
-    /// The lease ran out without an outcome: the process died, or froze.
+    /// The lease ran out without an outcome: the process died, or froze. A `pending` reward has one while its caller
+    /// waits for the next attempt.
     Abandoned,
     /// A create was answered with a card.
     Seen(Card),
@@ -235,6 +248,17 @@ pub fn decide(facts: Facts, verdict: Verdict) -> Option<Facts> {
     (facts.state == State::NeedsAttention).then_some(settled)
 }
 
+/// As [`step`], while the caller still waits and another attempt is made before they hear anything: until then a reward
+/// that is to be canceled when it is not proven in their time is like any other.
+///
+/// # Errors
+/// As [`step`].
+pub fn step_while_awaited(facts: Facts, event: Event, now: DateTime<Utc>) -> Result<Next, Rejected> {
+    let next = step(Facts { cancel_if_unresolved: false, ..facts }, event, now)?;
+    let facts = Facts { cancel_if_unresolved: facts.cancel_if_unresolved, ..next.facts };
+    Ok(Next { facts, ..next })
+}
+
 fn to(facts: Facts, state: State, wake: Wake) -> Next {
     Next { facts: Facts { state, ..facts }, attention: None, deliver: false, wake }
 }
@@ -254,8 +278,10 @@ fn from_pending(facts: Facts, event: Event, now: DateTime<Utc>) -> Result<Next, 
         Event::Begin => Ok(begin(facts, now)),
         Event::CancelAsked => Ok(to(facts, State::Canceled, Wake::Never)),
         Event::GiveUp => Ok(to(Facts { retryable: true, ..facts }, State::Failed, Wake::Never)),
-        Event::Abandoned
-        | Event::Seen(_)
+        // Nothing was sent, and the caller who waited has had no answer: they count it as not bought.
+        Event::Abandoned if facts.cancel_if_unresolved => Ok(to(facts, State::Canceled, Wake::Never)),
+        Event::Abandoned => Ok(begin(facts, now)),
+        Event::Seen(_)
         | Event::Refused(_)
         | Event::Lost
         | Event::NotSent
@@ -276,7 +302,12 @@ fn from_unproven(facts: Facts, event: Event) -> Result<Next, Rejected> {
         Event::Begin => Ok(to(facts, facts.state, Wake::Now)),
         Event::Abandoned => Ok(Next { wake: Wake::Now, ..unproven(facts) }),
         Event::Seen(card) => Ok(seen_unproven(facts, card)),
-        Event::Lost => Ok(unproven(facts)),
+        Event::Lost => Ok(unproven(Facts { refusals: 0, ..facts })),
+        Event::Refused(refusal) if facts.ambiguous && refusal.family == Family::F200 => {
+            let refused = Facts { refusals: facts.refusals.saturating_add(1), ..facts };
+            let over = refused.refusals >= REFUSALS_MAX;
+            Ok(if over { attention(refused, Attention::RefusedInDoubt) } else { unproven(refused) })
+        }
         Event::Refused(_) | Event::NotSent if facts.ambiguous => Ok(unproven(facts)),
         Event::Refused(_) | Event::NotSent if facts.cancel_requested => {
             // Proven that nothing was bought, and nothing is wanted any more.

@@ -65,6 +65,8 @@ pub struct Limits {
     pub breaker: Duration,
     /// How long a caller waits at most.
     pub answer_within: Duration,
+    /// Whether an attempt without a proven outcome is repeated while its caller still waits.
+    pub replay_while_waited: bool,
     /// How long after its first send a reward may be replayed: Amazon forgetting the id would buy a second card.
     pub replay_age: Duration,
     /// How long the same key shows the code again.

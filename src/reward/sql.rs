@@ -19,7 +19,7 @@ const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(15);
 macro_rules! columns {
     () => {
         "id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
-         on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, cancel_failure, attention, \
+         on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at"
     };
@@ -61,7 +61,7 @@ statements! {
         "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
          attention = $8, error_code = $9, error_type = $10, attempts = $11, deliveries = $12, events = $13, \
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
-         canceled_at = $20, version = $2 + 1 WHERE id = $1 AND version = $2",
+         canceled_at = $20, refusals = $21, version = $2 + 1 WHERE id = $1 AND version = $2",
     );
     EVENT_INSERT = Sql::same(
         "reward_events.insert",
@@ -93,7 +93,7 @@ row! {
     struct RewardRow {
         id: Uuid, client_id: Uuid, intent: Vec<u8>, account: String, marketplace: String, environment: String, creation_request_id: String, kind: String,
         amount_minor: i64, currency: String, external_id: Option<String>, metadata: Option<String>,
-        on_unresolved: String, state: String, version: i64, ambiguous: bool, cancel_requested: bool,
+        on_unresolved: String, state: String, version: i64, ambiguous: bool, refusals: i64, cancel_requested: bool,
         cancel_doubt: bool, cancel_failure: Option<String>, attention: Option<String>, error_code: Option<String>,
         error_type: Option<String>, attempts: i64, deliveries: i64, events: i64, lease_token: Option<Uuid>,
         due_at: Option<DateTime<Utc>>, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
@@ -158,6 +158,7 @@ impl TryFrom<RewardRow> for Reward {
             ambiguous: row.ambiguous,
             cancel_requested: row.cancel_requested,
             cancel_if_unresolved: on_unresolved == OnUnresolved::Cancel,
+            refusals: u8::try_from(row.refusals).map_err(|_number| bad("refusals"))?,
             cancel_doubt: row.cancel_doubt,
             cancel_failure: word(row.cancel_failure.as_deref(), CancelFailure::from_word, "cancel_failure")?,
             retryable: state == State::Failed && row.error_code.as_deref() != Some("F200"),
@@ -291,7 +292,8 @@ pub(super) async fn save(
         reward.facts.first_send_at,
         reward.unproven_since,
         reward.issued_at,
-        reward.canceled_at
+        reward.canceled_at,
+        i64::from(reward.facts.refusals)
     )?;
     if rows != 1 {
         return Ok(false);

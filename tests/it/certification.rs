@@ -290,6 +290,7 @@ fn production(app: &App, store: Store) -> Rewards {
             lease: seconds(20),
             upstream_timeout: seconds(6),
             breaker: seconds(0),
+            replay_while_waited: true,
             answer_within: seconds(10),
             replay_age: seconds(3600),
             redelivery: seconds(3600),

@@ -18,6 +18,7 @@ mod certification;
 mod database;
 mod house;
 mod kill;
+mod patience;
 mod process;
 mod quota;
 mod refusals;

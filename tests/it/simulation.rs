@@ -41,7 +41,7 @@ const BUG_SEEDS: u64 = 20_000;
 
 /// What can happen to a reward in each state. What is not here the machine refuses, and never meets.
 const REACHABLE: &[(State, &[&str])] = &[
-    (State::Pending, &["Begin", "CancelAsked", "GiveUp"]),
+    (State::Pending, &["Begin", "Abandoned", "CancelAsked", "GiveUp"]),
     (
         State::Issuing,
         &["Abandoned", "Fulfilled", "Odd", "Mismatch", "F200", "F300", "Lost", "NotSent", "CancelAsked", "GiveUp"],

@@ -439,6 +439,8 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
         // Rate and breakers have tests of their own; the others would wait for them.
         ("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", "0"),
         ("NOSHI__REWARDS__BREAKER_SECONDS", "0"),
+        // Most look at a reward after its first attempt.
+        ("NOSHI__REWARDS__REPLAY_WHILE_WAITED", "false"),
         ("NOSHI__ACCOUNTS__MAIN__PARTNER_ID", PARTNER),
         ("NOSHI__ACCOUNTS__MAIN__MARKETPLACE", shape.marketplace),
         ("NOSHI__ACCOUNTS__MAIN__ENVIRONMENT", "sandbox"),

@@ -43,6 +43,7 @@ fn facts(state: State) -> Facts {
         ambiguous: state == State::Unresolved,
         cancel_requested: state == State::Canceling,
         cancel_if_unresolved: false,
+        refusals: 0,
         cancel_doubt: false,
         cancel_failure: None,
         retryable: false,
@@ -80,7 +81,10 @@ fn every_state_knows_what_every_event_means() {
     let elsewhere = "needs_attention (canceled_elsewhere)";
     let (odd, mismatch) = ("needs_attention (odd_card_status)", "needs_attention (mismatch)");
     let table: [(State, [&str; 17]); 8] = [
-        (State::Pending, ["issuing now", NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, "failed"]),
+        (
+            State::Pending,
+            ["issuing now", "issuing now", NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, "failed"],
+        ),
         (
             State::Issuing,
             [
@@ -207,6 +211,37 @@ fn on_unresolved_cancel_wishes_the_cancel_at_the_first_doubt() {
     assert_eq!(told(doubtful, Event::Seen(Card::Fulfilled), at(9)), "canceling now");
     assert_eq!(told(doubtful, Event::NotSent, at(9)), "unresolved later");
     assert_eq!(told(careful, Event::NotSent, at(3)), "canceled", "nothing is bought later, behind the caller's back");
+}
+
+#[test]
+fn while_the_caller_waits_a_doubt_is_no_wish_to_cancel() {
+    let careful = Facts { cancel_if_unresolved: true, ..facts(State::Issuing) };
+    let lost = step_while_awaited(careful, Event::Lost, at(6)).unwrap();
+    assert_eq!((lost.facts.state, lost.wake), (State::Unresolved, Wake::Backoff));
+    assert!(lost.facts.cancel_if_unresolved && !lost.facts.cancel_requested);
+    assert_eq!(told(lost.facts, Event::Seen(Card::Fulfilled), at(8)), "issued!");
+    let unsent = step_while_awaited(careful, Event::NotSent, at(1)).unwrap();
+    assert_eq!((unsent.facts.state, unsent.wake), (State::Pending, Wake::Backoff));
+    assert_eq!(
+        told(unsent.facts, Event::Abandoned, at(30)),
+        "canceled",
+        "who waited heard nothing, and nothing was sent"
+    );
+    assert!(step(lost.facts, Event::Abandoned, at(30)).unwrap().facts.cancel_requested);
+}
+
+#[test]
+fn a_request_that_is_refused_again_and_again_in_doubt_needs_a_person() {
+    let mut facts = Facts { ambiguous: true, ..facts(State::Unresolved) };
+    for expected in ["unresolved later", "unresolved later", "needs_attention (refused_in_doubt)"] {
+        assert_eq!(told(facts, F200, at(10)), expected);
+        facts = step(facts, F200, at(10)).unwrap().facts;
+        if facts.state == State::Unresolved {
+            assert_eq!(told(facts, F300, at(10)), "unresolved later", "the account's trouble can be cured");
+        }
+    }
+    let lost = step(Facts { state: State::Unresolved, ..facts }, Event::Lost, at(10)).unwrap();
+    assert_eq!(lost.facts.refusals, 0, "in a row");
 }
 
 #[test]

@@ -54,6 +54,7 @@ bugs! {
     WithdrawnOnce = "N11 the wish of a caller who stopped waiting is tried once",
     WindowMoves = "N9 a replay moves the first send",
     LossIsFailure = "N10 a lost connection is a failure",
+    HeldBlind = "N12 the attempt after a pause does not look at the row",
 }
 
 const NOTHING: Refusal = Refusal { family: Family::F200, error_type: ErrorType::Other };
@@ -93,6 +94,20 @@ pub(super) fn step(bug: Option<Bug>, facts: Facts, event: Event, now: DateTime<U
         }
         Some(_) | None => machine::step(facts, event, now),
     }
+}
+
+/// The real step for a caller who still waits, or the wrong one.
+pub(super) fn step_while_awaited(
+    bug: Option<Bug>,
+    facts: Facts,
+    event: Event,
+    now: DateTime<Utc>,
+) -> Result<Next, Rejected> {
+    if bug.is_none() {
+        return machine::step_while_awaited(facts, event, now);
+    }
+    let next = step(bug, Facts { cancel_if_unresolved: false, ..facts }, event, now)?;
+    Ok(Next { facts: Facts { cancel_if_unresolved: facts.cancel_if_unresolved, ..next.facts }, ..next })
 }
 
 fn done(facts: Facts, wake: Wake) -> Next {

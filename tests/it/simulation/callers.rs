@@ -84,6 +84,7 @@ fn blank(key: usize, now: DateTime<Utc>) -> Reward {
             ambiguous: false,
             cancel_requested: false,
             cancel_if_unresolved: false,
+            refusals: 0,
             cancel_doubt: false,
             cancel_failure: None,
             retryable: false,
@@ -232,6 +233,9 @@ impl World<'_> {
             let patience =
                 if self.rng.per_mille(200) { self.rng.between(SECOND, ANSWER_WITHIN) } else { ANSWER_WITHIN };
             self.later(patience, Ev::Patience(job));
+            self.jobs[job].until = self.now + patience;
+        } else if work == Work::Cancel {
+            self.jobs[job].until = self.now + ANSWER_WITHIN;
         }
     }
 

@@ -1,11 +1,12 @@
 //! The twin of the way of a request: what stands between the real heart and the network. Each step names the function of
 //! `src/reward` that it mirrors; a transaction is one step.
 
+use chrono::{DateTime, Utc};
 use noshi::{
     kernel::ClaimCode,
     reward::{
         Reward,
-        course::{self, STEPS_MAX},
+        course::{self, Lease, STEPS_MAX},
         machine::{Action, Event, State, Wake},
     },
 };
@@ -20,6 +21,9 @@ use super::{
 
 /// `drive::SETTLE_PAUSES`.
 const SETTLE_PAUSES: [i64; 2] = [100 * MILLI, 400 * MILLI];
+
+/// `caller::ATTEMPT`.
+const ATTEMPT: i64 = 500 * MILLI;
 
 /// `issue::WITHDRAW_PAUSES`.
 const WITHDRAW_PAUSES: [i64; 4] = [100 * MILLI, 400 * MILLI, SECOND, 3 * SECOND];
@@ -45,6 +49,8 @@ pub(super) enum Phase {
     Send,
     Wait,
     Settle,
+    /// The lease is kept while the caller waits for the next attempt.
+    Held,
     Show,
     ShowWait,
     Note,
@@ -76,6 +82,8 @@ pub(super) struct Job {
     pub(super) recorded: bool,
     pub(super) withdraw: bool,
     pub(super) began: i64,
+    /// Until when a caller waits; 0 when nobody does.
+    pub(super) until: i64,
     /// How often its caller will try again.
     pub(super) tries_left: u8,
 }
@@ -106,6 +114,7 @@ impl World<'_> {
             recorded: false,
             withdraw: false,
             began: self.now,
+            until: 0,
             tries_left: 0,
         };
         self.jobs.push(job);
@@ -127,6 +136,7 @@ impl World<'_> {
             self.met(match phase {
                 Phase::Begin | Phase::Insert => Class::CrashBegin,
                 Phase::Send | Phase::Show => Class::CrashSend,
+                Phase::Held => Class::CrashHeld,
                 Phase::Wait | Phase::ShowWait | Phase::Settle | Phase::Note => Class::CrashSettle,
             });
             self.crash(replica);
@@ -147,6 +157,7 @@ impl World<'_> {
             Phase::Insert => self.record(job),
             Phase::Send => self.send(job),
             Phase::Settle => self.settle(job),
+            Phase::Held => self.go_on(job),
             Phase::Show => {
                 self.jobs[job].phase = Phase::ShowWait;
                 self.leave(job, Action::Read, false);
@@ -274,7 +285,8 @@ impl World<'_> {
             if course::is_settled(&base, &stored) && !self.has(Bug::SettledTwice) {
                 // Our own write was committed after all.
                 self.met(Class::OwnWrite);
-                return self.lead(job, token);
+                self.jobs[job].steps = 0;
+                return self.soon(job, Phase::Held);
             }
             self.met(Class::LostRace);
             base = stored;
@@ -287,7 +299,11 @@ impl World<'_> {
         if matches!(next.wake, Wake::At(_)) {
             self.met(Class::VerdictWaits);
         }
-        course::apply(&mut base, &next, goes_on.then_some(lease), now, draw);
+        let held = self.held(job, &base, event, (lease, now, draw));
+        match &held {
+            Some((row, _pause)) => base = row.clone(),
+            None => course::apply(&mut base, &next, goes_on.then_some(lease), now, draw),
+        }
         let unconfirmed = self.commit(key, replica, base);
         if unconfirmed != Commit::Done {
             self.met(if unconfirmed == Commit::Lost { Class::T2Lost } else { Class::T2Failed });
@@ -306,6 +322,12 @@ impl World<'_> {
             return self.crash(replica);
         }
         let row = self.rows[key].clone().unwrap();
+        if let Some((_row, pause)) = held {
+            self.met(Class::Held);
+            (self.jobs[job].phase, self.jobs[job].steps, self.jobs[job].tries) = (Phase::Held, 0, 0);
+            self.jobs[job].reward = Some(row);
+            return self.later(pause, Ev::Step(job));
+        }
         if row.lease == Some(token) {
             return self.lead(job, token);
         }
@@ -314,6 +336,48 @@ impl World<'_> {
         }
         self.jobs[job].reward = Some(row);
         self.hand_over(job, next.deliver);
+    }
+
+    /// `drive::decide`: the row with its lease kept over the pause, when the caller waits for the attempt after it.
+    fn held(
+        &mut self,
+        job: usize,
+        base: &Reward,
+        event: Event,
+        (lease, now, draw): (Lease, DateTime<Utc>, u32),
+    ) -> Option<(Reward, i64)> {
+        let next = bugs::step_while_awaited(self.bug, base.facts, event, now).ok()?;
+        let mut row = base.clone();
+        course::apply(&mut row, &next, None, now, draw);
+        let pause = if next.wake == Wake::Backoff { course::hold(&mut row, lease, now)? } else { return None };
+        let pause = i64::try_from(pause.as_micros()).unwrap();
+        (self.now + pause + ATTEMPT < self.jobs[job].until).then_some((row, pause))
+    }
+
+    /// `drive::go_on`: T1 of an attempt after a pause under the same lease.
+    fn go_on(&mut self, job: usize) {
+        let (key, replica, token) = (self.jobs[job].key, self.jobs[job].replica, self.jobs[job].token);
+        if self.has(Bug::HeldBlind) {
+            return self.soon(job, Phase::Send);
+        }
+        let (mut reward, now, mut lease) = (self.rows[key].clone().unwrap(), self.clock(replica), self.lease());
+        lease.token = token;
+        if reward.due_at.is_none() {
+            self.met(Class::HeldOver);
+            self.jobs[job].reward = Some(reward);
+            return self.hand_over(job, false);
+        }
+        if reward.lease != Some(token) {
+            return self.lease_lost(job);
+        }
+        self.cover.stepped(reward.facts.state, Event::Begin);
+        if course::go_on(&mut reward, lease, now).is_err() {
+            return self.oracle.fail("a held row knows no next attempt");
+        }
+        match self.commit(key, replica, reward) {
+            Commit::Done => self.lead(job, token),
+            Commit::Failed | Commit::Lost => self.end(job, Told::State),
+        }
     }
 
     /// The drive's end: the code goes to whoever waits, or is wiped.

@@ -20,6 +20,7 @@ fn facts(state: State, replay: bool) -> Facts {
         ambiguous: replay,
         cancel_requested: state == State::Canceling,
         cancel_if_unresolved: false,
+        refusals: 0,
         cancel_doubt: false,
         cancel_failure: None,
         retryable: false,

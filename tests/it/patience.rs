@@ -1,0 +1,152 @@
+//! While the caller still waits, an attempt without a proven outcome is repeated: most callers have their code after all,
+//! and whoever has waited in vain hears 202 in time.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use noshi::sandbox::{CardState, Fault, FaultRule, Operation};
+use serde_json::json;
+
+use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json};
+
+fn waiting() -> Shape {
+    Shape::default().with("NOSHI__REWARDS__REPLAY_WHILE_WAITED", "true")
+}
+
+/// A fault that strikes these calls of one key, this often.
+fn rule(app: &App, key: &str, operation: Operation, fault: Fault, times: u32) -> FaultRule {
+    let creation_request_id = Some(app.amazon_id(key));
+    FaultRule { operation: Some(operation), creation_request_id, skip: 0, times: Some(times), fault }
+}
+
+fn of_create(app: &App, key: &str, fault: Fault, times: u32) {
+    app.control.script(rule(app, key, Operation::CreateGiftCard, fault, times)).unwrap();
+}
+
+fn calls_of(app: &App, key: &str, operation: &str) -> usize {
+    let id = app.amazon_id(key);
+    app.received(operation).iter().filter(|call| call.creation_request_id.as_deref() == Some(id.as_str())).count()
+}
+
+/// Waits until the gateway has seen so many creates of this key.
+async fn until_called(app: &App, key: &str, times: usize) {
+    for _ in 0..800 {
+        if calls_of(app, key, "Create") >= times {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{key} was not sent {times} times");
+}
+
+on_each_backend! {
+    async fn who_still_waits_has_the_code_after_a_replay(backend: Backend) {
+        let app = App::shaped(backend, waiting().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2)).await;
+        let faults = [
+            Fault::Hang, Fault::DropBeforeWork, Fault::DropAfterWork, Fault::ResetInBody, Fault::Garbage, Fault::BadKey,
+            Fault::Resend { after_work: true }, Fault::Throttle, Fault::HtmlError { status: 503, after_work: false },
+        ];
+        let asked = faults.into_iter().map(|fault| async {
+            let key = format!("{fault:?}");
+            of_create(&app, &key, fault, 1);
+            let answer = app.issue(&key, "10.00").await;
+            assert_eq!((answer.status, &answer.json["status"]), (201, &json!("issued")), "{key}: {}", answer.text);
+            let card = app.control.book().into_iter().find(|card| card.creation_request_id == app.amazon_id(&key)).unwrap();
+            assert_eq!((card.state, card.claim_code.as_str()), (CardState::Live, answer.code()), "{key}");
+            assert_eq!(calls_of(&app, &key, "Create"), 2, "{key}");
+            let proven = app.events(answer.id()).await;
+            assert_eq!(proven[2..], ["attempt.sent", "reward.issued"], "{key}: {proven:?}");
+        });
+        join_all(asked).await;
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn who_waits_in_vain_hears_202_with_what_is_known_by_then(backend: Backend) {
+        let app = App::shaped(backend, waiting()).await;
+        of_create(&app, "vain", Fault::DropAfterWork, 3);
+        let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", "vain").header("Prefer", "wait=2");
+        let answer = Answer::of(with_json(request, &order("10.00"))).await;
+        answer.is_accepted();
+        assert_eq!((&answer.json["status"], &answer.json["last_error"]["error_code"]), (&json!("unresolved"), &json!("connection_lost")));
+        assert!(calls_of(&app, "vain", "Create") >= 2, "they waited for another attempt");
+        app.until(answer.id(), "issued").await;
+        assert_eq!(app.control.book().len(), 1);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_cancel_that_comes_between_two_attempts_is_heard(backend: Backend) {
+        let app = App::shaped(backend, waiting()).await;
+        // Once when it is proven that nothing was sent, once when the card may exist.
+        for (key, fault, calls) in [("unsent", Fault::BadKey, 1), ("open", Fault::DropAfterWork, 2)] {
+            of_create(&app, key, fault, 1);
+            let cancel = async {
+                until_called(&app, key, 1).await;
+                let mut listed = app.get(&format!("/v1/rewards?external_id={key}")).await;
+                while !matches!(listed.json["data"][0]["status"].as_str(), Some("pending" | "unresolved")) {
+                    listed = app.get(&format!("/v1/rewards?external_id={key}")).await;
+                }
+                app.cancel(listed.json["data"][0]["id"].as_str().unwrap()).await
+            };
+            let mut body = order("10.00");
+            body["external_id"] = json!(key);
+            let (issued, canceled) = tokio::join!(app.issue_body(key, body), cancel);
+            assert!(matches!(canceled.status, 200 | 202), "{key}: {}", canceled.text);
+            assert_eq!((issued.status, &issued.json["status"]), (200, &json!("canceled")), "{key}: {}", issued.text);
+            assert_eq!(calls_of(&app, key, "Create"), calls, "{key}");
+        }
+        assert!(app.live_cards().is_empty());
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn on_unresolved_cancel_means_not_proven_while_the_caller_waits(backend: Backend) {
+        let app = App::shaped(backend, waiting()).await;
+        let mut careful = order("10.00");
+        careful["on_unresolved"] = json!("cancel");
+        for (key, fault) in [("proven", Fault::DropAfterWork), ("sent", Fault::BadKey)] {
+            of_create(&app, key, fault, 1);
+            let answer = app.issue_body(key, careful.clone()).await;
+            assert_eq!((answer.status, &answer.json["status"]), (201, &json!("issued")), "{key}: {}", answer.text);
+        }
+        of_create(&app, "unproven", Fault::DropAfterWork, 2);
+        let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", "unproven").header("Prefer", "wait=1");
+        let answer = Answer::of(with_json(request, &careful)).await;
+        answer.is_accepted();
+        app.until(answer.id(), "canceled").await;
+        assert_eq!(app.live_cards().len(), 2);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_cancel_whose_answer_is_lost_is_repeated_while_its_caller_waits(backend: Backend) {
+        let app = App::shaped(backend, waiting()).await;
+        for fault in [Fault::DropAfterWork, Fault::DropBeforeWork, Fault::BadKey, Fault::Resend { after_work: true }] {
+            let key = format!("{fault:?}");
+            let bought = app.issue(&key, "10.00").await;
+            app.control.script(rule(&app, &key, Operation::CancelGiftCard, fault, 1)).unwrap();
+            let canceled = app.cancel(bought.id()).await;
+            assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{key}: {}", canceled.text);
+            assert_eq!(calls_of(&app, &key, "Cancel"), 2, "{key}");
+        }
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_request_that_is_refused_again_and_again_in_doubt_needs_a_person(backend: Backend) {
+        let app = App::spawn(backend).await;
+        of_create(&app, "refused", Fault::DropAfterWork, 1);
+        let refusal = Fault::FCode { code: "F200".to_owned(), error_type: "MaxAmountExceeded".to_owned(), after_work: false };
+        of_create(&app, "refused", refusal, 9);
+        let open = app.issue("refused", "10.00").await;
+        open.is_accepted();
+        let stored = app.until(open.id(), "needs_attention").await;
+        assert_eq!(stored["attention"], "refused_in_doubt");
+        assert_eq!(calls_of(&app, "refused", "Create"), 4, "three refusals after the doubt");
+        let listed = app.metrics().await;
+        assert!(listed.contains("noshi_rewards_in_state{account=\"main\",state=\"needs_attention\"} 1"));
+        assert_eq!(app.live_cards().len(), 1, "which is why nobody may take it as not bought");
+        app.end().await;
+    }
+}
