@@ -32,6 +32,9 @@ const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// one. With ten a second they leave 120 ms apart, and 200 ms of jitter are harmless.
 const SPREAD_PERCENT: u32 = 120;
 
+/// How long nothing is sent after Amazon throttled: its window is a second.
+const EASE: Duration = Duration::from_secs(1);
+
 /// Who goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Priority {
@@ -117,6 +120,17 @@ impl Quota {
         match tokio::time::timeout(patience, given).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(NoSlot),
+        }
+    }
+
+    /// Amazon throttled: nothing of this account leaves for a second, from any replica.
+    pub async fn ease(&self) {
+        if self.shared.spacing.is_none() {
+            return;
+        }
+        let until = self.shared.now_us().saturating_add(micros(EASE));
+        if let Err(error) = limiter::ease(&self.shared.store, &self.shared.account, until).await {
+            tracing::warn!(account = self.shared.account, error = %Chain(&error), "the rate was not lowered");
         }
     }
 

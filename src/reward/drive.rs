@@ -21,7 +21,7 @@ use super::{
 use crate::{
     amazon::Priority,
     failpoint,
-    kernel::{Chain, ClaimCode, RewardId},
+    kernel::{Chain, ClaimCode, Doubt, RewardId},
     store::{Committed, StoreError, Tx},
 };
 
@@ -215,6 +215,9 @@ impl Rewards {
                 attempt::of_cancel(exchange, started.elapsed())
             }
         };
+        if matches!(sent.detail.error, Some(word) if word == Doubt::Throttled.as_str()) {
+            account.quota().ease().await;
+        }
         failpoint::pass(road(reward), "after_answer");
         Ok(sent)
     }

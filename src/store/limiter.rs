@@ -18,6 +18,10 @@ statements! {
         "UPDATE upstream SET next_send_us = (CASE WHEN next_send_us > $2 THEN next_send_us ELSE $2 END) + $3 \
          WHERE account = $1 AND next_send_us <= $4 AND (urgent_until_us <= $2 OR $5) RETURNING next_send_us",
     );
+    EASE = Sql::same(
+        "upstream.ease",
+        "UPDATE upstream SET next_send_us = $2 WHERE account = $1 AND next_send_us < $2",
+    );
     URGE = Sql::same(
         "upstream.urge",
         "UPDATE upstream SET urgent_until_us = $2 WHERE account = $1 AND urgent_until_us < $2",
@@ -107,6 +111,16 @@ pub async fn take(store: &Store, account: &str, ask: Ask) -> Result<Option<i64>,
     }
     let slot_us = row.map(|row| row.next_send_us.saturating_sub(ask.spacing_us));
     tx.commit(slot_us).await.map(super::Committed::into_inner)
+}
+
+/// Lets nothing leave before `until_us`.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn ease(store: &Store, account: &str, until_us: i64) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    execute!(tx, EASE, account, until_us)?;
+    tx.commit(()).await.map(|_done| ())
 }
 
 /// Reads the account's row.
