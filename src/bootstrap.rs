@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     amazon::{self, Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
     ambient::Ambient,
+    books::{Books, service},
     config::{self, Backend, Settings},
     http::Http,
     kernel::Chain,
@@ -173,6 +174,8 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         wake: Arc::new(Notify::new()),
         room: Arc::new(Semaphore::new(limits.in_flight_max)),
     });
+    let books =
+        Books::new(service::Parts { store: store.clone(), ambient: ambient.clone(), accounts: accounts.clone() });
     let balances = Balances::new(balances::Parts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -188,7 +191,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         metrics,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(Served { http, rewards, balances })
+    Ok(Served { http, rewards, balances, books })
 }
 
 fn build_account(
@@ -218,6 +221,7 @@ fn build_account(
         environment: account.environment,
         minimum: account.reward_minimum,
         maximum: account.reward_maximum,
+        time_zone: account.time_zone,
     };
     let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone());
     Ok(Account::new(terms, client, quota))

@@ -1,5 +1,6 @@
 //! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
 
+mod books;
 mod demo;
 mod keys;
 mod rewards;
@@ -51,6 +52,12 @@ enum Command {
     /// Decide about rewards that need a person.
     #[command(subcommand)]
     Rewards(rewards::Command),
+    /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
+    #[command(subcommand)]
+    Programs(books::Programs),
+    /// Look at the ledger, and correct it.
+    #[command(subcommand)]
+    Ledger(books::Ledger),
     /// Run an Amazon Incentives gateway on loopback, for trials and tests.
     Sandbox(sandbox::Arguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
@@ -75,6 +82,8 @@ enum Failure {
     #[error(transparent)]
     Rewards(#[from] rewards::RewardsError),
     #[error(transparent)]
+    Books(#[from] books::BooksError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -90,6 +99,7 @@ impl Failure {
             | Self::Sandbox(_)
             | Self::Keys(_)
             | Self::Rewards(_)
+            | Self::Books(_)
             | Self::Demo(_)
             | Self::Io(_) => 1,
         }
@@ -123,6 +133,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
         Command::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         Command::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
+        Command::Programs(command) => books::run(command, &load(cli.config.as_deref())?).await,
+        Command::Ledger(command) => books::run_ledger(command, &load(cli.config.as_deref())?).await,
         Command::Sandbox(arguments) => sandbox::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
     }

@@ -14,6 +14,7 @@ mod source;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
+use chrono_tz::Tz;
 use secrecy::SecretString;
 
 pub use self::database::{Backend, DatabaseUrl};
@@ -150,6 +151,8 @@ pub struct Account {
     pub secret_access_key: SecretString,
     /// The smallest reward, in the marketplace's currency; more than nothing.
     pub reward_minimum: Money,
+    /// Where its days and months begin.
+    pub time_zone: Tz,
     /// The largest, at most what Amazon is known to allow, and not below the smallest.
     pub reward_maximum: Money,
     /// What the account may send in any second, over all replicas; 0 is unlimited, for a sandbox only.

@@ -12,6 +12,8 @@ pub mod treasury;
 
 pub mod reward;
 
+pub mod books;
+
 pub mod amazon;
 pub mod http;
 pub mod store;

@@ -7,6 +7,7 @@ pub mod attempt;
 pub mod attention;
 mod caller;
 pub mod cancel;
+pub mod charge;
 pub mod course;
 pub mod drive;
 pub mod dto;

@@ -12,6 +12,7 @@ use actix_web::{
 use serde::Serialize;
 
 use crate::{
+    books::{self, Books},
     config,
     http::{
         Code, Http, Problem,
@@ -35,6 +36,8 @@ pub struct Served {
     pub rewards: Rewards,
     /// Balances.
     pub balances: Balances,
+    /// Programs, the ledger, the events.
+    pub books: Books,
 }
 
 /// A bound server and the address it got.
@@ -63,14 +66,17 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
         web::Data::new(served.rewards.clone()),
         web::Data::new(served.balances.clone()),
     );
+    let books = web::Data::new(served.books.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(http.clone())
             .app_data(rewards.clone())
             .app_data(balances.clone())
+            .app_data(books.clone())
             .wrap(from_fn(observe))
             .configure(treasury::http::routes)
             .configure(reward::http::routes)
+            .configure(books::http::routes)
             .service(resource("/v1/ping", "GET", [web::get().to(ping)]))
             .default_service(web::to(not_found))
     })

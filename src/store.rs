@@ -10,6 +10,7 @@
 pub mod keys;
 pub mod limiter;
 pub mod migrate;
+pub mod outbox;
 mod postgres;
 pub mod sql;
 mod sqlite;

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chrono_tz::Tz;
+
 use super::{Client, Quota};
 use crate::kernel::{Currency, Environment, Marketplace, Money};
 
@@ -13,6 +15,7 @@ pub struct Account {
     environment: Environment,
     minimum: Money,
     maximum: Money,
+    time_zone: Tz,
     client: Client,
     quota: Quota,
 }
@@ -32,20 +35,28 @@ pub struct Terms {
     pub minimum: Money,
     /// The largest card.
     pub maximum: Money,
+    /// Where its days and months begin.
+    pub time_zone: Tz,
 }
 
 impl Account {
     /// An account over a client that signs for it and a quota that paces it.
     #[must_use]
     pub fn new(terms: Terms, client: Client, quota: Quota) -> Self {
-        let Terms { id, partner_id, marketplace, environment, minimum, maximum } = terms;
-        Self { id, partner_id, marketplace, environment, minimum, maximum, client, quota }
+        let Terms { id, partner_id, marketplace, environment, minimum, maximum, time_zone } = terms;
+        Self { id, partner_id, marketplace, environment, minimum, maximum, time_zone, client, quota }
     }
 
     /// Its name in the settings, and to our callers.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Where its days and months begin.
+    #[must_use]
+    pub const fn time_zone(&self) -> Tz {
+        self.time_zone
     }
 
     /// Amazon's name for it.

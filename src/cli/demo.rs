@@ -130,7 +130,7 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, Failure> {
 async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, Failure> {
     let store = open_store(&settings.store, false).await?;
     migrate(&store).await?;
-    let key = keys::create(&store, ambient, ("demo", "demo"), Scopes::new(Scope::ALL), Some(30)).await?;
+    let key = keys::create(&store, ambient, ("demo", "demo"), (Scopes::new(Scope::ALL), None), Some(30)).await?;
     store.close().await;
     Ok(key)
 }

@@ -8,10 +8,11 @@ use clap::Subcommand;
 use super::{Failure, say};
 use crate::{
     ambient::{Ambient, NoRandomness},
+    books::programs,
     bootstrap::open_store,
     config::Settings,
     http::api_key::mint,
-    kernel::{ApiKeyId, ClientId, Scope, Scopes, claim_code::looks_like_claim_code},
+    kernel::{ApiKeyId, ClientId, ProgramId, Scope, Scopes, claim_code::looks_like_claim_code},
     store::{
         Store, StoreError,
         keys::{self, ApiKey},
@@ -28,12 +29,15 @@ pub(super) enum Command {
         /// What it is for.
         #[arg(long, default_value = "default")]
         name: String,
-        /// What it may do, words with commas between; everything when left out.
+        /// What it may do, words with commas between; when left out, everything that is no operator's work.
         #[arg(long)]
         scopes: Option<Scopes>,
         /// Refuse it after so many days.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3650))]
         expires_in_days: Option<u64>,
+        /// Let it charge this program only, `prg_…`.
+        #[arg(long)]
+        program: Option<ProgramId>,
     },
     /// List all keys, without their secrets.
     List,
@@ -49,6 +53,8 @@ pub(super) enum Command {
 pub(super) enum KeysError {
     #[error("names have 1 to 100 characters, none of them control characters")]
     Name,
+    #[error("there is no program of that id: `noshi programs create` makes one")]
+    UnknownProgram,
     #[error("there is no active key of that id")]
     Unknown,
     #[error(transparent)]
@@ -61,9 +67,9 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCod
     let store = open_store(&settings.store, false).await?;
     let ambient = Ambient::system();
     let lines = match command {
-        Command::Create { client, name, scopes, expires_in_days } => {
-            let scopes = scopes.unwrap_or_else(|| Scopes::new(Scope::ALL));
-            vec![create(&store, &ambient, (&client, &name), scopes, expires_in_days).await?]
+        Command::Create { client, name, scopes, expires_in_days, program } => {
+            let scopes = scopes.unwrap_or_else(|| Scopes::new(Scope::CALLER));
+            vec![create(&store, &ambient, (&client, &name), (scopes, program), expires_in_days).await?]
         }
         Command::List => keys::list(&store).await?.iter().map(line).collect(),
         Command::Revoke { id } => vec![revoke(&store, &ambient, id).await?],
@@ -77,7 +83,7 @@ pub(super) async fn create(
     store: &Store,
     ambient: &Ambient,
     (client, name): (&str, &str),
-    scopes: Scopes,
+    (scopes, program): (Scopes, Option<ProgramId>),
     expires_in_days: Option<u64>,
 ) -> Result<String, KeysError> {
     for text in [client, name] {
@@ -100,7 +106,13 @@ pub(super) async fn create(
         created_at: now,
         expires_at: expires_in_days.and_then(|days| now.checked_add_days(Days::new(days))),
         revoked_at: None,
+        program,
     };
+    if let Some(program) = &key.program
+        && programs::plan_now(&mut tx, program, key.id).await?.is_none()
+    {
+        return Err(KeysError::UnknownProgram);
+    }
     keys::insert(&mut tx, &key).await?;
     tx.commit(()).await?;
     Ok(minted.text.to_string())

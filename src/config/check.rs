@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use chrono_tz::Tz;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
@@ -194,6 +195,11 @@ fn account(mut section: Section<'_>) -> Option<Account> {
     if requests_per_second == 0 && environment == Some(Environment::Production) {
         section.refuse("requests_per_second", "may be 0, unlimited, in environment = \"sandbox\" only");
     }
+    let time_zone = section.text("time_zone", |text| {
+        text.parse::<Tz>()
+            .map_err(|_unknown| "must be a name of the IANA time zone database, like Asia/Tokyo".to_owned())
+    });
+    let time_zone = time_zone.or_else(|| marketplace?.time_zone().parse().ok()).unwrap_or(Tz::UTC);
     let (reward_minimum, reward_maximum) = limits?;
     Some(Account {
         partner_id: partner_id?,
@@ -203,6 +209,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
         reward_minimum,
+        time_zone,
         reward_maximum,
         requests_per_second,
     })

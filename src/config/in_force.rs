@@ -87,6 +87,7 @@ impl Page {
         }
         self.text("access_key_id", HIDDEN);
         self.text("secret_access_key", HIDDEN);
+        self.text("time_zone", account.time_zone.name());
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());
         self.plain("requests_per_second", account.requests_per_second);

@@ -17,8 +17,26 @@ use super::{Code, Http, Problem, headers};
 pub const BODY_BYTES_MAX: usize = 4096;
 
 /// Every field of every body. A refusal names no other: it would be the caller's text.
-const FIELDS: &[&str] =
-    &["account_id", "kind", "value", "amount", "currency_code", "external_id", "metadata", "on_unresolved", "reason"];
+const FIELDS: &[&str] = &[
+    "program_id",
+    "account_id",
+    "kind",
+    "value",
+    "amount",
+    "currency_code",
+    "external_id",
+    "metadata",
+    "on_unresolved",
+    "reason",
+    "id",
+    "name",
+    "limits",
+    "api_key_id",
+    "span",
+    "unit",
+    "hard",
+    "soft",
+];
 
 impl Http {
     /// Reads the body as JSON into a type that refuses unknown fields.

@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, http::header};
 
 use super::{Code, Http, Problem, api_key::Presented, headers};
 use crate::{
-    kernel::{ApiKeyId, ClientId, Scope, Scopes},
+    kernel::{ApiKeyId, ClientId, ProgramId, Scope, Scopes},
     store::keys,
 };
 
@@ -24,6 +24,8 @@ pub struct Caller {
     pub key_name: String,
     /// What it may do.
     pub scopes: Scopes,
+    /// The only program that it may charge, when it is bound to one.
+    pub program: Option<ProgramId>,
 }
 
 impl Http {
@@ -58,6 +60,7 @@ impl Http {
             key: key.id,
             key_name: key.name,
             scopes: key.scopes,
+            program: key.program,
         })
     }
 }

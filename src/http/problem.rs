@@ -54,6 +54,12 @@ codes! {
     InsufficientFunds = "insufficient-funds", 402, true, "The account has insufficient funds";
     /// The API key lacks a scope.
     InsufficientScope = "insufficient-scope", 403, false, "The API key lacks a scope";
+    /// The program is not the caller's.
+    ProgramForbidden = "program-forbidden", 403, false, "The API key may not charge this program";
+    /// The program takes no new rewards.
+    ProgramSuspended = "program-suspended", 403, true, "The program is suspended";
+    /// A budget is used up.
+    BudgetExceeded = "budget-exceeded", 403, true, "A budget is used up";
     /// A limit is used up.
     LimitExceeded = "limit-exceeded", 403, false, "A limit is used up";
     /// There is no such thing, or it is not the caller's.
@@ -70,6 +76,8 @@ codes! {
     InvalidState = "invalid-state", 409, false, "The reward's state does not allow it";
     /// The external id names another reward.
     ExternalIdConflict = "external-id-conflict", 409, false, "The external_id names another reward";
+    /// Another program has the id.
+    ProgramConflict = "program-conflict", 409, false, "There is a program of that id";
     /// The reward was canceled.
     Gone = "gone", 410, false, "The reward is canceled";
     /// The body is too large.
@@ -148,6 +156,7 @@ struct Parts {
     cancelable_until: Option<DateTime<Utc>>,
     allow: Option<&'static str>,
     scope: Option<Scope>,
+    retry_at: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -187,6 +196,7 @@ impl Problem {
             cancelable_until: None,
             allow: None,
             scope: None,
+            retry_at: None,
         }))
     }
 
@@ -246,6 +256,13 @@ impl Problem {
         self
     }
 
+    /// When the same request can succeed.
+    #[must_use]
+    pub fn retry_at(mut self, at: Option<DateTime<Utc>>) -> Self {
+        self.0.retry_at = at;
+        self
+    }
+
     /// The cause.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -275,6 +292,11 @@ impl Problem {
         if let Some(scope) = self.0.scope {
             let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
             answer.insert_header((header::WWW_AUTHENTICATE, challenge));
+        }
+        if let Some(at) = self.0.retry_at {
+            // An HTTP-date (RFC 9110, 10.2.3): the next midnight is no number of seconds that stays true on its way.
+            let date = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+            answer.insert_header((header::RETRY_AFTER, date));
         }
         if matches!(status.as_u16(), 429 | 503) {
             answer.insert_header((header::RETRY_AFTER, "1"));
@@ -308,6 +330,8 @@ impl fmt::Display for Problem {
         f.write_str(self.0.code.as_str())
     }
 }
+
+impl std::error::Error for Problem {}
 
 /// `observe` renders it again with the request's id; this is for what never gets there.
 impl ResponseError for Problem {

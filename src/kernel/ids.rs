@@ -65,9 +65,50 @@ prefixed_id!(
     "key"
 );
 
+/// A program: `prg_` and 1 to 40 characters of a-z, 0-9 and `_`, chosen by whoever makes it, so that it reads well on a
+/// dashboard.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProgramId(String);
+
+impl ProgramId {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProgramId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for ProgramId {
+    type Err = MalformedId;
+
+    fn from_str(text: &str) -> Result<Self, MalformedId> {
+        let name = text.strip_prefix("prg_").ok_or(MalformedId)?;
+        let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        let fits = (1..=40).contains(&name.len()) && name.bytes().all(known);
+        fits.then(|| Self(text.to_owned())).ok_or(MalformedId)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_named_by_whoever_makes_it() {
+        for text in ["prg_spring", "prg_a", "prg_2026_q4"] {
+            assert_eq!(text.parse::<ProgramId>().unwrap().to_string(), text);
+        }
+        let long = format!("prg_{}", "a".repeat(41));
+        for text in ["", "prg_", "spring", "prg_Spring", "prg_a-b", "prg_a b", &long] {
+            assert_eq!(text.parse::<ProgramId>(), Err(MalformedId), "{text}");
+        }
+    }
 
     #[test]
     fn an_id_reads_back_from_its_own_text_and_from_nothing_else() {

@@ -125,6 +125,34 @@ impl Marketplace {
         }
     }
 
+    /// Where a day begins unless the settings say otherwise: the capital's zone, and the east coast's for the countries
+    /// that have several.
+    #[must_use]
+    pub const fn time_zone(self) -> &'static str {
+        match self {
+            Self::Us => "America/New_York",
+            Self::Ca => "America/Toronto",
+            Self::Mx => "America/Mexico_City",
+            Self::It => "Europe/Rome",
+            Self::Es => "Europe/Madrid",
+            Self::De => "Europe/Berlin",
+            Self::Fr => "Europe/Paris",
+            Self::Uk => "Europe/London",
+            Self::Tr => "Europe/Istanbul",
+            Self::Uae => "Asia/Dubai",
+            Self::Ksa => "Asia/Riyadh",
+            Self::Pl => "Europe/Warsaw",
+            Self::Nl => "Europe/Amsterdam",
+            Self::Se => "Europe/Stockholm",
+            Self::Eg => "Africa/Cairo",
+            Self::Be => "Europe/Brussels",
+            Self::Za => "Africa/Johannesburg",
+            Self::Jp => "Asia/Tokyo",
+            Self::Au => "Australia/Sydney",
+            Self::Sg => "Asia/Singapore",
+        }
+    }
+
     /// Amazon's country code.
     #[must_use]
     pub const fn code(self) -> &'static str {

@@ -15,12 +15,37 @@ pub enum Scope {
     ClaimCodesReveal,
     /// Read balances.
     BalancesRead,
+    /// Read the ledger and the events.
+    LedgerRead,
+    /// Read programs and their budgets.
+    ProgramsRead,
+    /// Make and change programs: an operator's work.
+    ProgramsWrite,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::RewardsWrite, Self::RewardsRead, Self::RewardsCancel, Self::ClaimCodesReveal, Self::BalancesRead];
+    pub const ALL: [Self; 8] = [
+        Self::RewardsWrite,
+        Self::RewardsRead,
+        Self::RewardsCancel,
+        Self::ClaimCodesReveal,
+        Self::BalancesRead,
+        Self::LedgerRead,
+        Self::ProgramsRead,
+        Self::ProgramsWrite,
+    ];
+
+    /// What a caller needs. Whoever spends a budget does not set it.
+    pub const CALLER: [Self; 7] = [
+        Self::RewardsWrite,
+        Self::RewardsRead,
+        Self::RewardsCancel,
+        Self::ClaimCodesReveal,
+        Self::BalancesRead,
+        Self::LedgerRead,
+        Self::ProgramsRead,
+    ];
 
     /// The word on the wire and in the store.
     #[must_use]
@@ -31,6 +56,9 @@ impl Scope {
             Self::RewardsCancel => "rewards:cancel",
             Self::ClaimCodesReveal => "claim_codes:reveal",
             Self::BalancesRead => "balances:read",
+            Self::LedgerRead => "ledger:read",
+            Self::ProgramsRead => "programs:read",
+            Self::ProgramsWrite => "programs:write",
         }
     }
 }
@@ -44,7 +72,8 @@ impl fmt::Display for Scope {
 /// The text names no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "there is no scope of that name; the scopes are rewards:write, rewards:read, rewards:cancel, claim_codes:reveal, balances:read"
+    "there is no scope of that name; the scopes are rewards:write, rewards:read, rewards:cancel, claim_codes:reveal, balances:read, \
+     ledger:read, programs:read, programs:write"
 )]
 pub struct UnknownScope;
 

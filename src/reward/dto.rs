@@ -15,12 +15,13 @@ use super::{
 };
 use crate::{
     http::{
-        Code, Problem,
+        Caller, Code, Problem,
         body::{Object, Texts},
         problem::{MoneyMoved, Upstream, timestamp},
     },
     kernel::{
-        ClaimCode, Currency, IdempotencyKey, Money, claim_code::looks_like_claim_code, money::MoneyError, window,
+        ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::looks_like_claim_code, money::MoneyError,
+        window,
     },
 };
 
@@ -38,6 +39,7 @@ const REASON_LEN_MAX: usize = 200;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssueBody {
+    program_id: Option<String>,
     account_id: Option<String>,
     kind: String,
     value: Object<ValueBody>,
@@ -76,11 +78,11 @@ fn free_text(text: String, pointer: &str, max: usize) -> Result<String, Problem>
 }
 
 impl IssueBody {
-    /// The command, checked for shape. What needs the accounts is checked by the service.
+    /// The command of this caller, checked for shape. What needs the accounts is checked by the service.
     ///
     /// # Errors
-    /// The problem that names the field.
-    pub fn into_command(self, key: IdempotencyKey) -> Result<Command, Problem> {
+    /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
+    pub fn into_command(self, key: IdempotencyKey, caller: &Caller) -> Result<Command, Problem> {
         let kind = Kind::from_word(&self.kind).ok_or_else(|| invalid("/kind", "not a kind of reward"))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
             None => OnUnresolved::Keep,
@@ -89,8 +91,14 @@ impl IssueBody {
         let external_id =
             self.external_id.map(|text| free_text(text, "/external_id", EXTERNAL_ID_LEN_MAX)).transpose()?;
         let metadata = self.metadata.map(|Texts(map)| check_metadata(map)).transpose()?;
-        let account = self.account_id;
-        Ok(Command { key, account, kind, value: self.value.0.into_money()?, external_id, metadata, on_unresolved })
+        let named = self.program_id.map(|text| text.parse::<ProgramId>()).transpose();
+        let named = named.map_err(|_malformed| invalid("/program_id", "not a program's id"))?;
+        let program = match (named, &caller.program) {
+            (Some(named), Some(own)) if named != *own => return Err(Problem::new(Code::ProgramForbidden)),
+            (named, own) => named.or_else(|| own.clone()),
+        };
+        let (account, asked_by, value) = (self.account_id, caller.key, self.value.0.into_money()?);
+        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved })
     }
 }
 
@@ -174,6 +182,8 @@ pub struct RewardView<'a> {
     kind: &'static str,
     value: ValueView,
     account_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program_id: Option<&'a str>,
     creation_request_id: &'a str,
     on_unresolved: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -216,6 +226,7 @@ impl<'a> RewardView<'a> {
             kind: reward.kind.as_str(),
             value: reward.value.into(),
             account_id: &reward.account,
+            program_id: reward.charge.as_ref().map(|charge| charge.program.as_str()),
             creation_request_id: reward.creation_request_id.as_str(),
             on_unresolved: on_unresolved.as_str(),
             claim_code: code.map(ClaimCode::expose),

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     Rewards,
     cancel::CancelError,
+    charge::ChargeError,
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::IssueError,
     machine::State,
@@ -18,6 +19,7 @@ use super::{
     sql::Filter,
 };
 use crate::{
+    books::budget::WHOLE,
     failpoint,
     http::{
         Code, Http, Problem, headers,
@@ -53,7 +55,7 @@ async fn issue(
 ) -> Result<HttpResponse, Problem> {
     let caller = http.caller(&request, Scope::RewardsWrite).await?;
     let body: IssueBody = http.body(&request, payload).await?;
-    let command = body.into_command(headers::idempotency_key(&request)?)?;
+    let command = body.into_command(headers::idempotency_key(&request)?, &caller)?;
     let patience = headers::patience(&request);
     let wait = patience.map(|patience| patience.wait);
     let mut answer = issued(&rewards.issue(caller.client, command, wait).await?)?;
@@ -136,6 +138,7 @@ struct ListQuery {
     status: Option<String>,
     kind: Option<String>,
     account_id: Option<String>,
+    program_id: Option<String>,
     created_from: Option<String>,
     created_to: Option<String>,
     cursor: Option<String>,
@@ -168,6 +171,7 @@ impl ListQuery {
             state,
             kind,
             account: text(self.account_id, "account_id")?,
+            program: text(self.program_id, "program_id")?,
             created_from: instant(self.created_from, DateTime::UNIX_EPOCH, "created_from")?,
             created_to: instant(self.created_to, far_future(), "created_to")?,
             before,
@@ -281,6 +285,7 @@ impl From<IssueError> for Problem {
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(Code::AmountOutOfRange)
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
+            IssueError::Charge(refused) => refused.into(),
             IssueError::Busy => Self::new(Code::QuotaExceeded),
             IssueError::NoSlot(_) => Self::new(Code::UpstreamBusy),
             IssueError::Refused(Breaker::Funds) => Self::new(Code::InsufficientFunds),
@@ -289,6 +294,27 @@ impl From<IssueError> for Problem {
             // It may have begun: the same key will tell.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
+        }
+    }
+}
+
+impl From<ChargeError> for Problem {
+    fn from(error: ChargeError) -> Self {
+        match error {
+            ChargeError::Forbidden => Self::new(Code::ProgramForbidden),
+            ChargeError::Suspended => Self::new(Code::ProgramSuspended),
+            ChargeError::OtherAccount => Self::new(Code::InvalidRequest).field(
+                "/account_id",
+                "conflict",
+                "the program is charged to another account",
+            ),
+            ChargeError::RewardTooLarge(most) => Self::new(Code::LimitExceeded)
+                .detail(format!("a reward may be worth at most {most} {}", most.currency())),
+            ChargeError::Budget(exceeded) => {
+                let whose = if exceeded.holder == WHOLE { "the program's" } else { "the API key's" };
+                let span = exceeded.span.as_str();
+                Self::new(Code::BudgetExceeded).detail(format!("{whose} budget ({span})")).retry_at(exceeded.resets_at)
+            }
         }
     }
 }

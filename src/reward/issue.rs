@@ -13,6 +13,7 @@ use super::{
     Rewards,
     caller::{Caller, Told},
     cancel::CancelError,
+    charge::ChargeError,
     drive::Attempt,
     machine::{self, Event, Facts, State},
     model::{Command, OnUnresolved, Reward},
@@ -22,6 +23,7 @@ use super::{
 };
 use crate::{
     amazon::{Account, NoSlot, Priority},
+    books::ledger::Booked,
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     lifecycle::Lost,
@@ -68,6 +70,9 @@ pub enum IssueError {
     /// Too much is in flight.
     #[error("too many requests are in flight")]
     Busy,
+    /// The program, or one of its budgets, does not allow it; nothing was recorded.
+    #[error(transparent)]
+    Charge(#[from] ChargeError),
     /// The account is known not to work; nothing was recorded.
     #[error("Amazon refuses the account")]
     Refused(Breaker),
@@ -246,11 +251,16 @@ impl Rewards {
         intent: Intent,
         started: Instant,
     ) -> Result<Recorded, IssueError> {
-        self.admit(self.validate(command)?, started).await?;
-        let (mut reward, token) = self.draft(client, command, intent, self.ambient().now())?;
+        let account = self.validate(command).await?;
+        self.admit(account, started).await?;
+        let now = self.ambient().now();
+        let (mut reward, token) = self.draft(client, (account, command), intent, now)?;
         failpoint::pass("issue", "before_t1");
         let mut tx = self.store().begin().await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
+        if new && let Some(charge) = &reward.charge {
+            self.reserve(&mut tx, (account, &reward), charge, now).await?;
+        }
         failpoint::pass("issue", "in_t1");
         // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
         // answered from what may still vanish.
@@ -287,6 +297,10 @@ impl Rewards {
         let token = self.ambient().token().map_err(StoreError::from)?;
         let begun = match machine::step(reward.facts, Event::Begin, now) {
             Ok(next) if reward.facts.state == State::Failed => {
+                reward.charge = Self::charge(account, command, now).or(reward.charge);
+                if let Some(charge) = &reward.charge {
+                    self.reserve(&mut tx, (account, &reward), charge, now).await?;
+                }
                 self.apply(&mut reward, &next, Some(token), now)?;
                 let entry = Entry::with_attempt("attempt.sent", reward.attempts);
                 sql::save(&mut tx, &mut reward, &[entry], now).await?
@@ -303,11 +317,10 @@ impl Rewards {
     fn draft(
         &self,
         client: ClientId,
-        command: &Command,
+        (account, command): (&Account, &Command),
         intent: Intent,
         now: DateTime<Utc>,
     ) -> Result<(Reward, Uuid), IssueError> {
-        let account = self.validate(command)?;
         let mock = match account.environment() {
             Environment::Sandbox => CreationRequestId::mock(&command.key),
             Environment::Production => None,
@@ -337,6 +350,8 @@ impl Rewards {
                 retryable: false,
                 first_send_at: Some(now),
             },
+            charge: Self::charge(account, command, now),
+            booked: Booked::None,
             attention: None,
             last_error: None,
             attempts: 1,
@@ -371,10 +386,14 @@ impl Rewards {
         }
     }
 
-    fn choose_account(&self, command: &Command) -> Result<&Account, IssueError> {
+    async fn choose_account(&self, command: &Command) -> Result<&Account, IssueError> {
         let currency = command.value.currency();
-        if let Some(id) = &command.account {
-            let account = self.parts.accounts.get(id).ok_or(IssueError::UnknownAccount)?;
+        let of_program = self.account_of_program(command).await?;
+        if of_program.is_some() && command.account.is_some() && of_program != command.account {
+            return Err(ChargeError::OtherAccount.into());
+        }
+        if let Some(id) = of_program.or_else(|| command.account.clone()) {
+            let account = self.parts.accounts.get(&id).ok_or(IssueError::UnknownAccount)?;
             return (account.currency() == currency).then_some(account).ok_or(IssueError::Currency(currency));
         }
         let mut fitting = self.parts.accounts.iter().filter(|account| account.currency() == currency);
@@ -389,9 +408,10 @@ impl Rewards {
     ///
     /// # Errors
     /// [`IssueError`] as an issue would answer it.
-    pub fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
-        let account = self.choose_account(command)?;
+    pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
+        let account = self.choose_account(command).await?;
         check_value(account, command.value)?;
+        self.look_at_budgets(account, command).await?;
         Ok(account)
     }
 }

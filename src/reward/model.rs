@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::machine::{Attention, Facts};
-use crate::kernel::{
-    ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, RewardId, outcome::words,
+use super::machine::{Attention, Facts, State};
+use crate::{
+    books::{budget::Charge, ledger::Booked},
+    kernel::{
+        ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
+        RewardId, outcome::words,
+    },
 };
 
 words! {
@@ -39,6 +43,10 @@ pub struct Command {
     pub kind: Kind,
     /// Its value.
     pub value: Money,
+    /// Which program pays, when the caller or its key says so.
+    pub program: Option<ProgramId>,
+    /// The API key that asks: budgets may know it. Another key of the same client means the same command.
+    pub asked_by: ApiKeyId,
     /// The caller's own reference, unique per client.
     pub external_id: Option<String>,
     /// The caller's own words, stored and shown, never interpreted.
@@ -83,6 +91,10 @@ pub struct Reward {
     pub metadata: Option<String>,
     /// What the state machine knows.
     pub facts: Facts,
+    /// Which budgets it is charged to.
+    pub charge: Option<Charge>,
+    /// Where its value stands in the ledger.
+    pub booked: Booked,
     /// Why a person is needed, when one is.
     pub attention: Option<Attention>,
     /// The last refusal or doubt.
@@ -112,11 +124,28 @@ pub struct Reward {
 }
 
 impl Reward {
+    /// Where its value belongs in the ledger: proven to exist, or held for what may exist, or nowhere. While a person
+    /// decides, it stays where it is. Amazon's mock ids move no money.
+    #[must_use]
+    pub fn belongs(&self) -> Booked {
+        if self.environment == Environment::Sandbox && self.creation_request_id.is_mock() {
+            return Booked::None;
+        }
+        match self.facts.state {
+            State::Pending | State::Issuing | State::Unresolved => Booked::Reserved,
+            State::Issued | State::Canceling => Booked::Issued,
+            State::Failed | State::Canceled => Booked::None,
+            State::NeedsAttention => self.booked,
+        }
+    }
+
     /// Whether this command is the one that made the reward: same key, same everything. A command that names no account
-    /// means the one that was chosen then.
+    /// or no program means what was chosen then.
     #[must_use]
     pub fn is_of(&self, command: &Command) -> bool {
+        let program = self.charge.as_ref().map(|charge| &charge.program);
         command.account.as_ref().is_none_or(|account| *account == self.account)
+            && command.program.as_ref().is_none_or(|asked| Some(asked) == program)
             && self.kind == command.kind
             && self.value == command.value
             && self.external_id == command.external_id

@@ -9,6 +9,10 @@ use super::{
     timeline::Entry,
 };
 use crate::{
+    books::{
+        budget::{self, Charge},
+        ledger::{self, Booked},
+    },
     kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -21,7 +25,7 @@ macro_rules! columns {
         "id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
-         first_send_at, unproven_since, issued_at, canceled_at"
+         first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked"
     };
 }
 
@@ -32,8 +36,9 @@ statements! {
         "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
          external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
          deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
-         environment) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, \
-         $15, $16, $16, $17, $17, $18, $19) ON CONFLICT DO NOTHING",
+         environment, program_id, budget_key, budget_day, booked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+         $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23) \
+         ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
     BY_ID = Sql::same("rewards.by_id", concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1"));
@@ -53,7 +58,8 @@ statements! {
             "SELECT ", columns!(), " FROM rewards WHERE client_id = $1 AND id < $2 \
              AND (CAST($3 AS TEXT) IS NULL OR external_id = $3) AND (CAST($4 AS TEXT) IS NULL OR state = $4) \
              AND (CAST($5 AS TEXT) IS NULL OR kind = $5) AND (CAST($6 AS TEXT) IS NULL OR account = $6) \
-             AND created_at >= $7 AND created_at < $8 ORDER BY id DESC LIMIT $9"
+             AND created_at >= $7 AND created_at < $8 AND (CAST($10 AS TEXT) IS NULL OR program_id = $10) \
+             ORDER BY id DESC LIMIT $9"
         ),
     );
     SAVE = Sql::same(
@@ -61,7 +67,7 @@ statements! {
         "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
          attention = $8, error_code = $9, error_type = $10, attempts = $11, deliveries = $12, events = $13, \
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
-         canceled_at = $20, refusals = $21, version = $2 + 1 WHERE id = $1 AND version = $2",
+         canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, version = $2 + 1 WHERE id = $1 AND version = $2",
     );
     EVENT_INSERT = Sql::same(
         "reward_events.insert",
@@ -99,6 +105,7 @@ row! {
         due_at: Option<DateTime<Utc>>, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
         first_send_at: Option<DateTime<Utc>>, unproven_since: Option<DateTime<Utc>>,
         issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
+        program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
     }
 }
 
@@ -177,6 +184,9 @@ impl TryFrom<RewardRow> for Reward {
             external_id: row.external_id,
             metadata: row.metadata,
             facts,
+            charge: Charge::from_stored(row.program_id, row.budget_key, row.budget_day)
+                .map_err(|_malformed| bad("program_id"))?,
+            booked: Booked::from_word(&row.booked).ok_or_else(|| bad("booked"))?,
             attention: word(row.attention.as_deref(), Attention::from_word, "attention")?,
             last_error: row.error_code.map(|code| LastError { code, error_type: row.error_type }),
             attempts: row.attempts,
@@ -197,6 +207,8 @@ impl TryFrom<RewardRow> for Reward {
 /// Inserts a reward that is about to be sent, with its first entry; says whether it was new.
 pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> Result<bool, StoreError> {
     reward.events = 1;
+    reward.booked = reward.belongs();
+    let charge = reward.charge.as_ref();
     let on_unresolved = if reward.facts.cancel_if_unresolved { OnUnresolved::Cancel } else { OnUnresolved::Keep };
     let rows = execute!(
         tx,
@@ -219,9 +231,14 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         reward.created_at,
         reward.facts.first_send_at,
         reward.marketplace.code(),
-        reward.environment.as_str()
+        reward.environment.as_str(),
+        charge.map(|charge| charge.program.as_str()),
+        charge.map(|charge| charge.key.to_string()),
+        charge.map(Charge::day_text),
+        reward.booked.as_str()
     )?;
     if rows == 1 {
+        book(tx, reward, Booked::None, reward.created_at).await?;
         write_event(tx, reward, entry, reward.created_at).await?;
     }
     Ok(rows == 1)
@@ -268,7 +285,9 @@ pub(super) async fn save(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     reward.updated_at = now;
-    let first = reward.events;
+    let (first, stood) = (reward.events, reward.booked);
+    reward.booked = reward.belongs();
+    let charge = reward.charge.as_ref();
     reward.events = first.saturating_add(i64::try_from(entries.len()).unwrap_or(0));
     let rows = execute!(
         tx,
@@ -293,11 +312,15 @@ pub(super) async fn save(
         reward.unproven_since,
         reward.issued_at,
         reward.canceled_at,
-        i64::from(reward.facts.refusals)
+        i64::from(reward.facts.refusals),
+        charge.map(|charge| charge.key.to_string()),
+        charge.map(Charge::day_text),
+        reward.booked.as_str()
     )?;
     if rows != 1 {
         return Ok(false);
     }
+    book(tx, reward, stood, now).await?;
     reward.version = reward.version.saturating_add(1);
     let last = reward.events;
     for (entry, seq) in entries.iter().zip(first.saturating_add(1)..=last) {
@@ -306,6 +329,27 @@ pub(super) async fn save(
     }
     reward.events = last;
     Ok(true)
+}
+
+/// Writes what the change means for the ledger and the budgets. Every change of a reward comes by here, so that the books
+/// follow whatever led to it. A reservation of a budget is not among it: that can be refused, and is asked for before.
+async fn book(tx: &mut Tx, reward: &Reward, from: Booked, at: DateTime<Utc>) -> Result<(), StoreError> {
+    for kind in ledger::way(from, reward.booked) {
+        let movement = ledger::Movement {
+            account: &reward.account,
+            value: reward.value,
+            kind: *kind,
+            reward: Some(reward.id),
+            program: reward.charge.as_ref().map(|charge| &charge.program),
+            note: None,
+            made_by: None,
+        };
+        ledger::write(tx, &movement, at).await?;
+    }
+    match &reward.charge {
+        Some(charge) => budget::follow(tx, charge, reward.value, (from, reward.booked)).await,
+        None => Ok(()),
+    }
 }
 
 async fn write_event(tx: &mut Tx, reward: &Reward, entry: &Entry, at: DateTime<Utc>) -> Result<(), StoreError> {
@@ -333,6 +377,8 @@ pub struct Filter {
     pub kind: Option<Kind>,
     /// The account.
     pub account: Option<String>,
+    /// The program.
+    pub program: Option<String>,
     /// Recorded at or after.
     pub created_from: DateTime<Utc>,
     /// Recorded before.
@@ -361,7 +407,8 @@ pub(super) async fn list(
         filter.account.as_deref(),
         filter.created_from,
         filter.created_to,
-        filter.limit
+        filter.limit,
+        filter.program.as_deref()
     )?
     .into_iter()
     .map(Reward::try_from)

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
-use crate::kernel::{ApiKeyId, ClientId, Scopes};
+use crate::kernel::{ApiKeyId, ClientId, ProgramId, Scopes};
 
 /// Keys listed at most.
 const LIST_MAX: i64 = 1000;
@@ -17,18 +17,18 @@ statements! {
     CLIENT_BY_NAME = Sql::same("clients.by_name", "SELECT id FROM clients WHERE name = $1");
     KEY_INSERT = Sql::same(
         "api_keys.insert",
-        "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     );
     KEY_BY_ID = Sql::same(
         "api_keys.by_id",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
+         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
     );
     KEY_LIST = Sql::same(
         "api_keys.list",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at FROM api_keys k JOIN clients c ON c.id = k.client_id ORDER BY k.id LIMIT $1",
+         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id ORDER BY k.id LIMIT $1",
     );
     KEY_REVOKE = Sql::same(
         "api_keys.revoke",
@@ -51,6 +51,7 @@ row! {
         created_at: DateTime<Utc>,
         expires_at: Option<DateTime<Utc>>,
         revoked_at: Option<DateTime<Utc>>,
+        program_id: Option<String>,
     }
 }
 
@@ -75,6 +76,8 @@ pub struct ApiKey {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// The only program that it may charge, when it is bound to one.
+    pub program: Option<ProgramId>,
 }
 
 impl TryFrom<KeyRow> for ApiKey {
@@ -92,6 +95,7 @@ impl TryFrom<KeyRow> for ApiKey {
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
+            program: row.program_id.map(|id| id.parse().map_err(|_error| bad("program_id"))).transpose()?,
         })
     }
 }
@@ -128,7 +132,8 @@ pub async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
         key.secret_sha256.as_slice(),
         key.scopes.to_string(),
         key.created_at,
-        key.expires_at
+        key.expires_at,
+        key.program.as_ref().map(ProgramId::as_str)
     )
     .map(|_one| ())
 }

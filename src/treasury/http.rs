@@ -87,10 +87,12 @@ async fn validate(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::RewardsWrite).await?;
+    let caller = http.caller(&request, Scope::RewardsWrite).await?;
     let body: IssueBody = http.body(&request, payload).await?;
-    let command = body.into_command(dry_run_key(&request)?)?;
-    let account = rewards.validate(&command)?.id().to_owned();
+    let command = body.into_command(dry_run_key(&request)?, &caller)?;
+    let (service, asked) = (rewards.get_ref().clone(), command.clone());
+    let account =
+        http.run(async move { service.validate(&asked).await.map(|account| account.id().to_owned()) }).await?;
     let all = http.run(async move { balances.all().await }).await?;
     let balance = all.into_iter().find(|balance| balance.account == account);
     let funds_sufficient = balance.and_then(|balance| covers(&balance, command.value));

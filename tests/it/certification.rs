@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use noshi::{
     amazon::{Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
-    kernel::{Currency, Environment, IdempotencyKey, Marketplace, Money},
+    kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
     lifecycle::Tasks,
     metrics::Metrics,
     reward::{
@@ -247,7 +247,7 @@ on_each_backend! {
         let key = IdempotencyKey::parse("F0000").unwrap();
         let (kind, value) = (Kind::GiftCode, Money::from_minor(2500, Currency::Usd));
         let command = Command {
-            key, account: None, kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep,
+            key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep,
         };
         let issued = production(&app, store.clone()).issue(app.client, command, None).await.unwrap();
         assert_eq!(issued.reward.creation_request_id.as_str(), app.amazon_id("F0000"));
@@ -277,6 +277,7 @@ fn production(app: &App, store: Store) -> Rewards {
         environment: Environment::Production,
         minimum: Money::from_minor(1, Currency::Usd),
         maximum: Money::from_minor(200_000, Currency::Usd),
+        time_zone: chrono_tz::Tz::UTC,
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
     let quota = Quota::new("main", 0, store.clone(), app.ambient.clone());

@@ -12,6 +12,7 @@
 mod amazon_client;
 mod answers;
 mod bad_input;
+mod books;
 mod canary;
 mod cancel;
 mod certification;

@@ -6,6 +6,7 @@ mod transactions;
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use noshi::{
+    books,
     bootstrap::{self, StartError},
     reward,
     store::{
@@ -21,11 +22,15 @@ use sqlx::{Either, Executor, SqlSafeStr, Statement};
 use crate::support::{Answer, App, Backend, Database, look::Look, on_each_backend};
 
 /// Every list of statements and the file it stands in.
-const LISTS: [(&str, &[Sql]); 5] = [
+const LISTS: [(&str, &[Sql]); 9] = [
+    ("books/budget.rs", books::budget::STATEMENTS),
+    ("books/ledger.rs", books::ledger::STATEMENTS),
+    ("books/programs.rs", books::programs::STATEMENTS),
     ("reward/sql.rs", reward::sql::STATEMENTS),
     ("store/keys.rs", store::keys::STATEMENTS),
     ("store/limiter.rs", store::limiter::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
+    ("store/outbox.rs", store::outbox::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
 ];
 

@@ -12,7 +12,7 @@ use noshi::{
     bootstrap::{self, Service},
     config::{Log, LogFormat, Settings},
     http::api_key::{Presented, mint},
-    kernel::{ClientId, CreationRequestId, IdempotencyKey, Intent, Scope, Scopes},
+    kernel::{ClientId, CreationRequestId, IdempotencyKey, Intent, ProgramId, Scope, Scopes},
     sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
     store::{
         Store,
@@ -181,6 +181,20 @@ impl App {
         scopes: Scopes,
         expires_at: Option<DateTime<Utc>>,
     ) -> (ClientId, String) {
+        self.mint(client, (scopes, None), expires_at).await
+    }
+
+    /// A new key that may charge this program only.
+    pub(crate) async fn mint_bound_key(&self, client: &str, program: &str) -> (ClientId, String) {
+        self.mint(client, (Scopes::new(Scope::ALL), Some(program.parse().unwrap())), None).await
+    }
+
+    async fn mint(
+        &self,
+        client: &str,
+        (scopes, program): (Scopes, Option<ProgramId>),
+        expires_at: Option<DateTime<Utc>>,
+    ) -> (ClientId, String) {
         let store = self.open_store().await;
         let now = self.ambient.now();
         let minted = mint(&self.ambient).unwrap();
@@ -197,6 +211,7 @@ impl App {
             created_at: now,
             expires_at,
             revoked_at: None,
+            program,
         };
         keys::insert(&mut tx, &key).await.unwrap();
         tx.commit(()).await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use noshi::{
+    books::ledger::Booked,
     kernel::{
         ClaimCode, ClientId, CreationRequestId, Currency, Environment, IdempotencyKey, Intent, Marketplace, Money,
         RewardId,
@@ -90,6 +91,8 @@ fn blank(key: usize, now: DateTime<Utc>) -> Reward {
             retryable: false,
             first_send_at: None,
         },
+        charge: None,
+        booked: Booked::None,
         attention: None,
         last_error: None,
         attempts: 1,

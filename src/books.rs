@@ -1,0 +1,10 @@
+//! The books: the ledger, and the programs whose budgets rewards are charged to. What a reward writes here is written in
+//! the transaction that makes it true, so the books can be no other than the rewards.
+
+pub mod budget;
+pub mod http;
+pub mod ledger;
+pub mod programs;
+pub mod service;
+
+pub use service::Books;

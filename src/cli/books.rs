@@ -1,0 +1,191 @@
+//! `noshi programs` and `noshi ledger`: what an operator does with the books on the machine itself.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::{Failure, say};
+use crate::{
+    ambient::Ambient,
+    books::{
+        ledger::{self, Kind, Movement},
+        programs::{self, By, State},
+    },
+    bootstrap::open_store,
+    config::Settings,
+    kernel::{Money, ProgramId, claim_code::looks_like_claim_code},
+    store::{Store, StoreError},
+};
+
+#[derive(Subcommand)]
+pub(super) enum Programs {
+    /// Make a program. Limits are set by the API: PATCH /v1/programs/{id}.
+    Create {
+        /// Its id, `prg_…`: 1 to 40 characters of a-z, 0-9 and underscore after the prefix.
+        id: ProgramId,
+        /// The account that pays.
+        #[arg(long)]
+        account: String,
+        /// What it is for.
+        #[arg(long)]
+        name: String,
+    },
+    /// List all programs.
+    List,
+    /// Refuse new rewards from now on, in all replicas.
+    Suspend {
+        /// Its id.
+        id: ProgramId,
+        /// Who decided.
+        #[arg(long)]
+        by: String,
+    },
+    /// Take new rewards again.
+    Resume {
+        /// Its id.
+        id: ProgramId,
+        /// Who decided.
+        #[arg(long)]
+        by: String,
+    },
+}
+
+#[derive(Subcommand)]
+pub(super) enum Ledger {
+    /// The sums of every account, and what Amazon must say can be spent.
+    Sums,
+    /// Write down a correction of an account's funds that nothing else explains.
+    Adjust {
+        /// The account.
+        #[arg(long)]
+        account: String,
+        /// By how much, in the account's currency; below zero takes funds off.
+        #[arg(long, allow_hyphen_values = true)]
+        amount: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who decided.
+        #[arg(long)]
+        by: String,
+    },
+}
+
+/// Why the books were not changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BooksError {
+    #[error("names and reasons have 1 to 100 characters, no control characters, and nothing shaped like a claim code")]
+    Text,
+    #[error("there is a program of that id")]
+    Taken,
+    #[error("there is no such program, or it is in that state already")]
+    Unchanged,
+    #[error("there is no account of that id")]
+    UnknownAccount,
+    #[error("not an amount of {0}: {1}")]
+    Amount(crate::kernel::Currency, crate::kernel::money::MoneyError),
+    #[error("an adjustment moves something")]
+    Nothing,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn checked(text: &str) -> Result<&str, BooksError> {
+    let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
+    if good && !looks_like_claim_code(text) { Ok(text) } else { Err(BooksError::Text) }
+}
+
+pub(super) async fn run(command: Programs, settings: &Settings) -> Result<ExitCode, Failure> {
+    let store = open_store(&settings.store, false).await?;
+    let lines = programs_lines(command, settings, &store).await?;
+    store.close().await;
+    say(&lines)
+}
+
+async fn programs_lines(command: Programs, settings: &Settings, store: &Store) -> Result<String, BooksError> {
+    let now = Ambient::system().now();
+    match command {
+        Programs::Create { id, account, name } => {
+            if !settings.accounts.contains_key(&account) {
+                return Err(BooksError::UnknownAccount);
+            }
+            let mut tx = store.begin().await?;
+            let by = By("command line".to_owned());
+            if !programs::create(&mut tx, &id, (checked(&name)?, &account), &by, now).await? {
+                return Err(BooksError::Taken);
+            }
+            tx.commit(()).await?;
+            Ok(format!("{id} is made"))
+        }
+        Programs::List => {
+            let all = programs::list(&mut store.snapshot().await?).await?;
+            let line = |program: &programs::Program| {
+                format!("{}  {}  account {}  {}", program.id, program.state.as_str(), program.account, program.name)
+            };
+            Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
+        }
+        Programs::Suspend { id, by } => set_state(store, (&id, &by), State::Suspended).await,
+        Programs::Resume { id, by } => set_state(store, (&id, &by), State::Active).await,
+    }
+}
+
+async fn set_state(store: &Store, (id, by): (&ProgramId, &str), state: State) -> Result<String, BooksError> {
+    let by = By(checked(by)?.to_owned());
+    let mut tx = store.begin().await?;
+    let changed = programs::set_state(&mut tx, id, state, &by, Ambient::system().now()).await?;
+    tx.commit(()).await?;
+    if changed { Ok(format!("{id} is {}", state.as_str())) } else { Err(BooksError::Unchanged) }
+}
+
+pub(super) async fn run_ledger(command: Ledger, settings: &Settings) -> Result<ExitCode, Failure> {
+    let store = open_store(&settings.store, false).await?;
+    let lines = ledger_lines(command, settings, &store).await?;
+    store.close().await;
+    say(&lines)
+}
+
+async fn ledger_lines(command: Ledger, settings: &Settings, store: &Store) -> Result<String, BooksError> {
+    match command {
+        Ledger::Sums => {
+            let sums = ledger::sums(&mut store.snapshot().await?).await?;
+            Ok(sums.iter().map(|(account, sums)| line(account, sums)).collect::<Vec<_>>().join("\n"))
+        }
+        Ledger::Adjust { account, amount, reason, by } => {
+            let of_settings = settings.accounts.get(&account).ok_or(BooksError::UnknownAccount)?;
+            let currency = of_settings.marketplace.currency();
+            let (sign, digits) = amount.strip_prefix('-').map_or((1, amount.as_str()), |digits| (-1, digits));
+            let value = Money::parse(digits, currency).map_err(|error| BooksError::Amount(currency, error))?;
+            if value.minor() == 0 {
+                return Err(BooksError::Nothing);
+            }
+            let movement = Movement {
+                account: &account,
+                value: Money::from_minor(value.minor().saturating_mul(sign), currency),
+                kind: Kind::Adjustment,
+                reward: None,
+                program: None,
+                note: Some(checked(&reason)?),
+                made_by: Some(checked(&by)?),
+            };
+            let mut tx = store.begin().await?;
+            ledger::write(&mut tx, &movement, Ambient::system().now()).await?;
+            tx.commit(()).await?;
+            Ok(format!("adjusted by {amount} {currency}"))
+        }
+    }
+}
+
+fn line(account: &str, sums: &ledger::Sums) -> String {
+    let money = |minor| Money::from_minor(minor, sums.currency).to_string();
+    format!(
+        "{account}  {}  opening {}  deposits {}  adjustments {}  issued {}  canceled {}  on the way {}  to be spent {}",
+        sums.currency,
+        money(sums.opening),
+        money(sums.deposits),
+        money(sums.adjustments),
+        money(sums.issued),
+        money(sums.canceled),
+        money(sums.on_the_way()),
+        money(sums.expected())
+    )
+}

@@ -1,0 +1,5 @@
+//! Programs, their budgets, and the ledger.
+
+mod budgets;
+mod ledger;
+mod programs;

@@ -1,0 +1,114 @@
+//! The ledger: every movement once, for ever; read as JSON, CSV and NDJSON.
+
+use noshi::sandbox::{Fault, FaultRule, Operation};
+use serde_json::{Value, json};
+
+use super::programs::{charged, program};
+use crate::support::{App, Backend, Shape, books::books_match, look::Look, on_each_backend};
+
+/// The kinds of a reward's entries, in order.
+async fn kinds(app: &App, reward: &str) -> Vec<String> {
+    let page = app.get("/v1/ledger-entries?limit=200").await;
+    let of_reward = page.json["data"].as_array().unwrap().iter().filter(|entry| entry["reward_id"] == reward);
+    of_reward.map(|entry| entry["kind"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn text(app: &App, accept: &str) -> (String, String) {
+    let request = app.request("GET", "/v1/ledger-entries").header("Accept", accept);
+    let answer = crate::support::Answer::of(request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    (answer.header("content-type").to_owned(), answer.text)
+}
+
+on_each_backend! {
+    async fn every_way_of_a_reward_is_in_the_ledger(backend: Backend) {
+        let app = App::spawn(backend).await;
+        program(&app, "prg_spring", json!([])).await;
+        let issued = app.issue_body("issued", charged("5.00", "prg_spring")).await;
+        let canceled = app.issue("canceled", "6.00").await;
+        app.cancel(canceled.id()).await;
+        let refusal = Fault::FCode { code: "F200".to_owned(), error_type: "MaxAmountExceeded".to_owned(), after_work: false };
+        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refusal) }).unwrap();
+        let failed = app.issue("failed", "7.00").await;
+        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(Fault::DropAfterWork) }).unwrap();
+        let late = app.issue("late", "8.00").await;
+        assert_eq!(kinds(&app, late.id()).await, ["reserved"]);
+        app.until(late.id(), "issued").await;
+        let mock = app.issue("F0000", "9.00").await;
+        assert_eq!(kinds(&app, issued.id()).await, ["reserved", "issued"]);
+        assert_eq!(kinds(&app, canceled.id()).await, ["reserved", "issued", "canceled"]);
+        assert_eq!(kinds(&app, failed.reward_id()).await, ["reserved", "released"]);
+        assert_eq!(kinds(&app, late.id()).await, ["reserved", "issued"]);
+        assert!(kinds(&app, mock.id()).await.is_empty(), "Amazon's mock ids move no money");
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn nobody_changes_the_past(backend: Backend) {
+        let app = App::spawn(backend).await;
+        app.issue("one", "5.00").await;
+        let mut look = Look::at(&app.database).await;
+        for text in [
+            "UPDATE ledger_entries SET amount_minor = 1", "UPDATE ledger_entries SET note = 'x'", "DELETE FROM ledger_entries",
+        ] {
+            let refused = look.run(text).await.unwrap_err().to_string();
+            assert!(refused.contains("append-only"), "{text}: {refused}");
+        }
+        assert!(look.run("INSERT INTO ledger_entries (at, account, currency, kind, debit, credit, amount_minor) \
+            SELECT at, account, currency, kind, debit, credit, -1 FROM ledger_entries").await.is_err(), "no negative amount");
+        drop(look);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_page_goes_on_where_the_last_one_ended(backend: Backend) {
+        let app = App::spawn(backend).await;
+        for at in 0..5 {
+            app.issue(&format!("k{at}"), "1.00").await;
+        }
+        let (mut ids, mut path) = (Vec::new(), "/v1/ledger-entries?limit=3".to_owned());
+        loop {
+            let page = app.get(&path).await;
+            ids.extend(page.json["data"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().parse::<i64>().unwrap()));
+            let Some(cursor) = page.json["next_cursor"].as_str() else { break };
+            path = format!("/v1/ledger-entries?limit=3&cursor={cursor}");
+        }
+        assert_eq!(ids.len(), 10);
+        assert!(ids.is_sorted());
+        for bad in ["limit=0", "limit=201", "cursor=x", "cursor=-1", "from=yesterday", "what=1"] {
+            app.get(&format!("/v1/ledger-entries?{bad}")).await.is_problem(400, "invalid-request");
+        }
+        let later = app.get("/v1/ledger-entries?from=2999-01-01T00:00:00Z").await;
+        assert_eq!(later.json["data"], json!([]));
+        assert_eq!(app.get("/v1/ledger-entries?account_id=other").await.json["data"], json!([]));
+        app.end().await;
+    }
+
+    async fn the_streams_say_the_same_as_the_pages(backend: Backend) {
+        let app = App::shaped(backend, Shape { marketplace: "JP", ..Shape::default() }).await;
+        let (kind, empty) = text(&app, "text/csv").await;
+        assert!(kind.starts_with("text/csv"), "{kind}");
+        assert_eq!(empty.trim_end(), "id,timestamp,account_id,kind,debit,credit,amount,currency_code,reward_id,program_id,note,made_by");
+        for at in 0..3 {
+            app.issue(&format!("k{at}"), "500").await;
+        }
+        let page = app.get("/v1/ledger-entries?limit=200").await;
+        let wanted = page.json["data"].as_array().unwrap();
+        let (kind, lines) = text(&app, "application/x-ndjson").await;
+        assert_eq!(kind, "application/x-ndjson");
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(&lines, wanted);
+        let (_kind, table) = text(&app, "text/csv").await;
+        let mut csv = csv::Reader::from_reader(table.as_bytes());
+        let names: Vec<String> = csv.headers().unwrap().iter().map(str::to_owned).collect();
+        let mut rows = 0;
+        for (row, entry) in csv.records().zip(wanted) {
+            for (name, value) in names.iter().zip(row.unwrap().iter()) {
+                assert_eq!(value, entry[name].as_str().unwrap_or(""), "{name}");
+            }
+            rows += 1;
+        }
+        assert_eq!(rows, 6);
+        app.end().await;
+    }
+}
