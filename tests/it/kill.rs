@@ -6,6 +6,7 @@
 
 mod crowd;
 mod drain;
+mod freeze;
 mod history;
 mod points;
 mod random;
