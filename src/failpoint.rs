@@ -4,6 +4,9 @@
 //! `abort`: no destructor runs, no buffer is written, no connection is closed politely. A release build has nothing of
 //! it: [`pass`] is an empty `const fn` there, which cannot end anything, and nobody reads the variable.
 //!
+//! `NOSHI_FAILPOINT=show.after_read@1:stop` has the process stand still there instead, as by `kill -STOP`, until it is
+//! told to go on.
+//!
 //! A place is a road (`issue`, `cancel`, `replay`, `show`, `store`, `head`) and a stage on it.
 
 #[cfg(debug_assertions)]
@@ -25,31 +28,43 @@ mod armed {
         road: String,
         stage: String,
         passes_left: AtomicU32,
+        /// Stand still instead.
+        stop: bool,
     }
 
     static ORDER: OnceLock<Order> = OnceLock::new();
 
-    /// Takes the order `ROAD.STAGE@PASS`. What is no order is none: the tests see a place that was never passed.
+    /// Takes the order `ROAD.STAGE@PASS` or `ROAD.STAGE@PASS:stop`. What is no order is none: the tests see a place that was never passed.
     pub(crate) fn arm(text: &str) {
         let parsed = text.split_once('@').and_then(|(place, pass)| {
             let (road, stage) = place.split_once('.')?;
-            let passes_left = AtomicU32::new(pass.parse().ok()?);
-            Some(Order { road: road.to_owned(), stage: stage.to_owned(), passes_left })
+            let number = pass.strip_suffix(":stop");
+            let passes_left = AtomicU32::new(number.unwrap_or(pass).parse().ok()?);
+            Some(Order { road: road.to_owned(), stage: stage.to_owned(), passes_left, stop: number.is_some() })
         });
         if let Some(order) = parsed {
-            tracing::warn!(failpoint = text, "a debug build that will die at a place of the tests' choice");
+            tracing::warn!(
+                failpoint = text,
+                "a debug build that will die, or stand still, at a place of the tests' choice"
+            );
             drop(ORDER.set(order));
         }
     }
 
-    /// Dies if it is time to.
+    /// Dies, or stands still, if it is time to.
     pub(crate) fn pass(road: &str, stage: &str) {
         if let Some(order) = ORDER.get()
             && order.road == road
             && order.stage == stage
             && order.passes_left.fetch_sub(1, Ordering::AcqRel) == 1
         {
-            std::process::abort();
+            if order.stop { stand_still() } else { std::process::abort() }
         }
+    }
+
+    /// Comes back when someone sends SIGCONT.
+    fn stand_still() {
+        let process = std::process::id().to_string();
+        drop(std::process::Command::new("kill").args(["-STOP", &process]).status());
     }
 }
