@@ -7,7 +7,7 @@
 //! `NOSHI_FAILPOINT=show.after_read@1:stop` has the process stand still there instead, as by `kill -STOP`, until it is
 //! told to go on.
 //!
-//! A place is a road (`issue`, `cancel`, `replay`, `show`, `store`, `head`) and a stage on it.
+//! A place is a road (`issue`, `cancel`, `replay`, `show`, `store`, `head`, `migrate`) and a stage on it.
 
 #[cfg(debug_assertions)]
 pub(crate) use armed::{arm, pass};

@@ -3,6 +3,7 @@
 use sqlx::migrate::Migrator;
 
 use super::{Inner, Sql, Store, StoreError, fetch_all, row, statements};
+use crate::failpoint;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
@@ -31,13 +32,16 @@ pub enum Schema {
 /// # Errors
 /// [`StoreError::Migrate`]; each migration is a transaction, so what failed left nothing behind.
 pub async fn migrate(store: &Store) -> Result<(), StoreError> {
+    failpoint::pass("migrate", "before");
     match &store.inner {
-        Inner::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await,
+        Inner::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
         Inner::Postgres(pool) => {
             let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?;
-            POSTGRES.run_direct(None, &mut *connection, false).await.map_err(StoreError::Migrate)
+            POSTGRES.run_direct(None, &mut *connection, false).await.map_err(StoreError::Migrate)?;
         }
     }
+    failpoint::pass("migrate", "after");
+    Ok(())
 }
 
 /// Compares the database's schema with this program's.

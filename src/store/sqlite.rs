@@ -141,7 +141,12 @@ impl SqliteStore {
         self.tidy().await;
         let mut writer = self.writer.lock().await;
         writer.check_open()?;
-        migrator.run_direct(None, &mut writer.connection, false).await.map_err(StoreError::Migrate)
+        #[cfg(debug_assertions)]
+        pass_at_steps(&mut writer.connection).await?;
+        let migrated = migrator.run_direct(None, &mut writer.connection, false).await.map_err(StoreError::Migrate);
+        #[cfg(debug_assertions)]
+        pass_no_more(&mut writer.connection).await?;
+        migrated
     }
 
     pub(super) async fn close(&self) {
@@ -160,6 +165,25 @@ impl SqliteStore {
         writer.mend().await;
         writer.commit_group().await;
     }
+}
+
+/// Makes places to die at inside the migrations' transactions: every so many steps of SQLite's machine.
+#[cfg(debug_assertions)]
+async fn pass_at_steps(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    const STEPS: i32 = 5;
+    let mut handle = connection.lock_handle().await.map_err(|error| StoreError::database("migrate", error))?;
+    handle.set_progress_handler(STEPS, || {
+        failpoint::pass("migrate", "step");
+        true
+    });
+    Ok(())
+}
+
+#[cfg(debug_assertions)]
+async fn pass_no_more(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut handle = connection.lock_handle().await.map_err(|error| StoreError::database("migrate", error))?;
+    handle.remove_progress_handler();
+    Ok(())
 }
 
 impl Writer {

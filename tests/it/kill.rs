@@ -8,6 +8,7 @@ mod crowd;
 mod drain;
 mod freeze;
 mod history;
+mod migration;
 mod points;
 mod random;
 mod verdict;

@@ -134,7 +134,7 @@ async fn one_death(crowd: &Crowd, place: &str) -> bool {
 }
 
 /// The end that a failpoint makes. Any other is a finding.
-fn is_ours(status: ExitStatus) -> bool {
+pub(super) fn is_ours(status: ExitStatus) -> bool {
     const SIGABRT: i32 = 6;
     assert_eq!(status.signal(), Some(SIGABRT), "the process ended by itself: {status}");
     true
