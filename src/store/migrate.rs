@@ -1,12 +1,20 @@
 //! Migrations: the same numbers and names for both databases, embedded in the binary, forward only.
 
-use sqlx::migrate::Migrator;
+use sqlx::{
+    Connection, Executor, PgPool,
+    migrate::{Migrate, Migrator},
+};
 
 use super::{Inner, Sql, Store, StoreError, fetch_all, row, statements};
 use crate::failpoint;
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// For the wait until another replica has migrated.
+const PATIENT: &str = "SET statement_timeout = 0; SET lock_timeout = '60s'";
+/// For the migrations: a statement may take its time, a lock on a table may not.
+const BRISK: &str = "SET lock_timeout = '3s'";
 
 statements! {
     APPLIED = Sql::same("migrations.applied", "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
@@ -35,13 +43,25 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     failpoint::pass("migrate", "before");
     match &store.inner {
         Inner::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
-        Inner::Postgres(pool) => {
-            let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?;
-            POSTGRES.run_direct(None, &mut *connection, false).await.map_err(StoreError::Migrate)?;
-        }
+        Inner::Postgres(pool) => migrate_postgres(pool).await?,
     }
     failpoint::pass("migrate", "after");
     Ok(())
+}
+
+/// On a connection of its own: the time limits that suit the service's statements do not suit a migration, and not the
+/// wait for another replica's.
+async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
+    let failed = |error| StoreError::database("migrate", error);
+    let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?.detach();
+    connection.execute(PATIENT).await.map_err(failed)?;
+    // The driver takes the same lock once more; a session may.
+    connection.lock().await.map_err(StoreError::Migrate)?;
+    // Who waits for a table holds up everyone who comes after: not for long.
+    connection.execute(BRISK).await.map_err(failed)?;
+    POSTGRES.run_direct(None, &mut connection, false).await.map_err(StoreError::Migrate)?;
+    // The lock ends with the session.
+    connection.close().await.map_err(failed)
 }
 
 /// Compares the database's schema with this program's.

@@ -1,7 +1,7 @@
 //! `kill -9` in the middle of a migration, of a new database and of one that holds rewards under the first schema: the next
-//! start migrates it and serves, and what was there is there.
+//! start migrates it and serves, and what was there is there. On PostgreSQL a second replica waits for the first.
 
-use std::process::Child;
+use std::process::{Child, Command};
 
 use sqlx::{Executor, PgConnection, migrate::Migrator};
 
@@ -80,6 +80,30 @@ on_each_backend! {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_replicas_that_migrate_at_once_one_waits_however_long_the_other_takes() {
+    let app = stage(Backend::Postgres).await;
+    let database = Database::fresh(Backend::Postgres).await;
+    let environment = environment(&app, &database);
+    let mut holder = database.postgres().await;
+    holder.execute("BEGIN; CREATE TABLE rewards (held INTEGER)").await.unwrap();
+    let mut first = serve(&environment);
+    until_waiting(&database, "transactionid").await;
+    // It stands still with its migration half done, and its session keeps the lock until the server ends it.
+    signal(&first, "STOP");
+    let second = background(environment.clone());
+    until_waiting(&database, "advisory").await;
+    holder.execute("ROLLBACK").await.unwrap();
+    let served = second.await.unwrap().unwrap_or_else(|status| panic!("the second did not wait: {status}"));
+    signal(&first, "CONT");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    serves(&app, &served, &environment, false).await;
+    assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
+    database.remove().await;
+    app.end().await;
+}
+
 fn environment(app: &App, database: &Database) -> Vec<(String, String)> {
     let mut environment = app.environment().to_vec();
     environment.push(("NOSHI__STORE__URL".to_owned(), database.url().to_owned()));
@@ -127,6 +151,11 @@ fn serve(environment: &[(String, String)]) -> Child {
     let mut command = noshi();
     command.arg("serve").envs(environment.iter().cloned()).stderr(std::process::Stdio::null());
     command.spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
 }
 
 /// Someone else is making that name just now, so the migration waits in the middle of its transaction; and dies.
@@ -188,4 +217,9 @@ async fn serves(app: &App, served: &Served, environment: &[(String, String)], ol
     let found = Answer::of(get).await;
     let states: Vec<_> = found.json["data"].as_array().unwrap().iter().map(|one| one["status"].as_str()).collect();
     assert_eq!(states, if old { vec![Some("canceled")] } else { Vec::new() }, "{}", found.text);
+}
+
+/// Starts beside the test.
+fn background(environment: Vec<(String, String)>) -> tokio::task::JoinHandle<Result<Served, std::process::ExitStatus>> {
+    tokio::task::spawn_blocking(move || Served::start_or_die(&environment))
 }
