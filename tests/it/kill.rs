@@ -9,6 +9,7 @@ mod drain;
 mod freeze;
 mod history;
 mod migration;
+mod pairs;
 mod points;
 mod random;
 mod verdict;

@@ -203,6 +203,16 @@ impl Crowd {
         self.ask_as(base, Wish::New, at).await;
     }
 
+    /// Asks for a code, and for its cancel, whose first answer is lost on the way from Amazon.
+    pub(crate) async fn cancel_in_vain(&self, base: &str) {
+        let (at, answered) = self.ask(base, Wish::New).await;
+        if answered {
+            let amazon_id = self.told().callers[at].amazon_id.clone();
+            self.plague(&amazon_id, Some(Fault::DropAfterWork));
+            self.ask_as(base, Wish::Cancel(at), at).await;
+        }
+    }
+
     /// Says whether an answer came.
     async fn ask_as(&self, base: &str, wish: Wish, at: usize) -> bool {
         let (caller, was_gone) = {

@@ -61,8 +61,8 @@ const UNPROVEN: usize = 40;
 /// Fewer than this, and there is more made.
 const UNPROVEN_MIN: i64 = 20;
 /// How long a process may live after all its callers have their answers, and one that has none to wait for.
-const LIFE_MAX: Duration = Duration::from_millis(100);
-const LIFE_ALONE_MAX: Duration = Duration::from_secs(2);
+pub(super) const LIFE_MAX: Duration = Duration::from_millis(100);
+pub(super) const LIFE_ALONE_MAX: Duration = Duration::from_secs(2);
 
 on_each_backend! {
     async fn death_at_every_named_place_loses_doubles_and_mixes_up_nothing(backend: Backend) {
@@ -101,7 +101,7 @@ async fn run_lane(backend: Backend, seed: u64, lane: usize, deaths: usize) -> BT
 }
 
 /// Every process is dead: their leases run out, and waits are over.
-async fn time_passes(crowd: &Crowd) {
+pub(super) async fn time_passes(crowd: &Crowd) {
     const PAST: &str = "UPDATE rewards SET due_at = created_at WHERE due_at IS NOT NULL";
     crowd.app.database.execute(PAST).await.unwrap();
 }
@@ -140,7 +140,7 @@ pub(super) fn is_ours(status: ExitStatus) -> bool {
     true
 }
 
-async fn end_of(served: &mut Served, longest: Duration) -> Option<ExitStatus> {
+pub(super) async fn end_of(served: &mut Served, longest: Duration) -> Option<ExitStatus> {
     const LOOK_EVERY: Duration = Duration::from_millis(2);
     let mut lived = Duration::ZERO;
     while lived < longest {
