@@ -1,8 +1,10 @@
-//! "Never twice, never lost": processes that are killed at named points and at random, and stopped under load, while
-//! callers ask, ask again, cancel and reveal. At the end the sandbox's book and the rows must agree to the last card.
+//! "Never twice, never lost": processes that are killed at named points (also twice in a row), at random and in the middle
+//! of a migration, frozen past their leases, and stopped under load, while callers ask, ask again, cancel and reveal. At
+//! the end the sandbox's book and the rows must agree to the last card; and all that callers were told on the way must
+//! have an explanation.
 //!
 //! `tests/soak` runs the same drivers for longer. What a killed process cannot show is a power cut: the kernel's page
-//! cache survives it.
+//! cache survives it. `torn` cuts the log instead.
 
 mod crowd;
 mod drain;
@@ -12,6 +14,7 @@ mod migration;
 mod pairs;
 mod points;
 mod random;
+mod torn;
 mod verdict;
 
 use std::time::Duration;
