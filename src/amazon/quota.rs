@@ -18,7 +18,7 @@ use crate::{
     kernel::Chain,
     store::{
         Store, StoreError,
-        limiter::{self, Ask, Breaker, Limiter},
+        limiter::{self, Ask, Breaker, Limiter, STRAY_US},
     },
 };
 
@@ -157,10 +157,14 @@ impl Quota {
         limiter::clear(&self.shared.store, &self.shared.account).await.unwrap_or(false)
     }
 
-    /// Whether this request may go through although the breaker is tripped: one may try each `pause`, over all replicas.
-    pub async fn probe(&self, pause: Duration) -> bool {
+    /// Whether this request may go through although the breaker is tripped until then: one may try each `pause`, over all
+    /// replicas.
+    pub async fn probe(&self, tripped_until_us: i64, pause: Duration) -> bool {
         let now = self.shared.now_us();
         let until = now.saturating_add(micros(pause));
+        if tripped_until_us > now && tripped_until_us <= until.saturating_add(STRAY_US) {
+            return false;
+        }
         limiter::probe(&self.shared.store, &self.shared.account, now, until).await.unwrap_or(false)
     }
 
@@ -234,7 +238,8 @@ impl Shared {
         let now = self.now_us();
         let yielded = if urgent { 0 } else { limiter.urgent_until_us };
         let free_us = limiter.next_send_us.max(yielded).saturating_sub(micros(AHEAD));
-        until(free_us, now).max(Duration::from_millis(1))
+        // Whatever the row says, it is looked at again before long.
+        until(free_us, now).clamp(Duration::from_millis(1), IDLE_LOOK)
     }
 
     /// Nobody waits: see what other replicas have noted.

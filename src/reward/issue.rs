@@ -233,11 +233,10 @@ impl Rewards {
     /// Lets a new reward in: the account works as far as we know, and there is a slot of Amazon's rate while the caller
     /// waits. Otherwise no row is made.
     async fn admit(&self, account: &Account, started: Instant) -> Result<(), IssueError> {
-        if let Some((why, until_us)) = account.quota().breaker() {
-            let over = self.ambient().now().timestamp_micros() >= until_us;
-            if !over || !account.quota().probe(self.settings().breaker).await {
-                return Err(IssueError::Refused(why));
-            }
+        if let Some((why, until_us)) = account.quota().breaker()
+            && !account.quota().probe(until_us, self.settings().breaker).await
+        {
+            return Err(IssueError::Refused(why));
         }
         let patience = self.left(started).saturating_sub(RECORD_MARGIN);
         Ok(account.quota().slot(Priority::Ordinary, patience).await?)

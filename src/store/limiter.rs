@@ -2,9 +2,17 @@
 //!
 //! Requests leave one after the other, a fixed spacing apart, so that no second ever holds more than the account may
 //! send, however many replicas there are. Times are microseconds since 1970, by `Ambient`'s clock.
+//!
+//! An instant that lies farther ahead than anyone sets one was set by a clock that has gone back since (a node without a
+//! battery before NTP reached it, a server's fail-over). To wait for it would be to send nothing for a day, so it counts
+//! as past; [`STRAY_US`] is more than the clocks of two replicas may differ.
 
 use super::{Sql, Store, StoreError, execute, fetch_optional, row, statements};
 use crate::kernel::outcome::words;
+
+/// Microseconds beyond the farthest that an instant is ever set ahead: what lies there is no instant of this clock. The
+/// statements say it in figures.
+pub const STRAY_US: i64 = 10_000_000;
 
 statements! {
     ENSURE = Sql::same(
@@ -15,8 +23,10 @@ statements! {
     /// Takes the next slot when it is due by $4; the ordinary yield while something urgent waits.
     TAKE = Sql::same(
         "upstream.take",
-        "UPDATE upstream SET next_send_us = (CASE WHEN next_send_us > $2 THEN next_send_us ELSE $2 END) + $3 \
-         WHERE account = $1 AND next_send_us <= $4 AND (urgent_until_us <= $2 OR $5) RETURNING next_send_us",
+        "UPDATE upstream SET next_send_us = (CASE WHEN next_send_us > $2 AND next_send_us <= $4 \
+         THEN next_send_us ELSE $2 END) + $3 \
+         WHERE account = $1 AND (next_send_us <= $4 OR next_send_us > $2 + 10000000) \
+         AND (urgent_until_us <= $2 OR urgent_until_us > $2 + 10000000 OR $5) RETURNING next_send_us",
     );
     EASE = Sql::same(
         "upstream.ease",
@@ -24,7 +34,8 @@ statements! {
     );
     URGE = Sql::same(
         "upstream.urge",
-        "UPDATE upstream SET urgent_until_us = $2 WHERE account = $1 AND urgent_until_us < $2",
+        "UPDATE upstream SET urgent_until_us = $2 WHERE account = $1 \
+         AND (urgent_until_us < $2 OR urgent_until_us > $2 + 10000000)",
     );
     LOOK = Sql::same(
         "upstream.look",
@@ -32,7 +43,8 @@ statements! {
     );
     TAKE_FUNDS = Sql::same(
         "upstream.take_funds",
-        "UPDATE upstream SET next_funds_us = $3 WHERE account = $1 AND next_funds_us <= $2",
+        "UPDATE upstream SET next_funds_us = $3 WHERE account = $1 \
+         AND (next_funds_us <= $2 OR next_funds_us > $3 + 10000000)",
     );
     TRIP = Sql::same("upstream.trip", "UPDATE upstream SET breaker = $2, breaker_until_us = $3 WHERE account = $1");
     CLEAR = Sql::same(
@@ -41,7 +53,8 @@ statements! {
     );
     PROBE = Sql::same(
         "upstream.probe",
-        "UPDATE upstream SET breaker_until_us = $3 WHERE account = $1 AND breaker IS NOT NULL AND breaker_until_us <= $2",
+        "UPDATE upstream SET breaker_until_us = $3 WHERE account = $1 AND breaker IS NOT NULL \
+         AND (breaker_until_us <= $2 OR breaker_until_us > $3 + 10000000)",
     );
 }
 

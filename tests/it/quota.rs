@@ -183,4 +183,35 @@ on_each_backend! {
         assert!(app.control.funds(PARTNER).is_ok());
         app.end().await;
     }
+
+    /// What was written while the clock was a day ahead is no reason to send nothing for a day.
+    async fn a_clock_that_is_set_back_a_day_stops_no_rewards_no_breaker_and_no_balance(backend: Backend) {
+        let shape = breaking(1000).with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", PER_SECOND);
+        let mut app = App::shaped(backend, shape).await;
+        app.advance(86_400);
+        assert_eq!(app.issue("ahead", "5.00").await.status, 201);
+        let refused = Fault::FCode { code: "F300".to_owned(), error_type: "AccountHasProblems".to_owned(), after_work: false };
+        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refused) }).unwrap();
+        app.issue("trips", "5.00").await.is_problem(503, "account-problem");
+        let stray = "UPDATE upstream SET urgent_until_us = next_send_us, next_funds_us = next_send_us";
+        assert_eq!(app.database.execute(stray).await.unwrap(), 1);
+
+        app.advance(-86_400);
+        let asked = app.received("GetAvailableFunds").len();
+        assert_eq!(app.issue("tries", "5.00").await.status, 201, "the breaker was to open tomorrow");
+        for at in 0..3 {
+            assert_eq!(app.issue(&format!("back-{at}"), "5.00").await.status, 201);
+        }
+        assert!(app.stop().await);
+        app.start().await;
+        for _ in 0..400 {
+            if app.received("GetAvailableFunds").len() > asked {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert!(app.received("GetAvailableFunds").len() > asked, "the balance was to be asked for tomorrow");
+        books_match(&app).await;
+        app.end().await;
+    }
 }
