@@ -1,14 +1,27 @@
 //! Time and randomness, the two things a test must be able to hold still. Nothing else reads a clock or a random
 //! source: the lint table sees to it.
+//!
+//! On PostgreSQL all replicas go by the server's clock: leases and cancel windows are instants that one stored and another
+//! compares. Once that clock is learnt ([`Ambient::follow`], by `store::clock`), [`Ambient::now`] is it, carried from one
+//! reading to the next by the machine's clock that counts from boot. That one neither jumps when someone sets the date
+//! nor stands still while the machine is suspended, so between readings the node's wall clock means nothing at all. What
+//! it cannot see is a pause of the whole virtual machine: the next reading makes up for that, and until then leases are
+//! fenced by their token, and Amazon itself refuses a cancel that comes too late.
+//!
+//! On SQLite there is one process and no second clock: the node's wall clock it is, which NTP may correct while we run.
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use rand::{Rng as _, SeedableRng, TryRng, rngs::StdRng, rngs::SysRng};
+use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
 /// The clock and the random source of one process. Cheap to clone; all clones are the same clock.
@@ -19,10 +32,15 @@ pub struct Ambient {
 }
 
 enum Clock {
-    System,
+    /// The node's wall clock until another is learnt: then microseconds since boot plus this many. One number, because
+    /// every request reads it.
+    System(AtomicI64),
     /// The system clock plus an offset in microseconds that only a test moves.
     Offset(Mutex<TimeDelta>),
 }
+
+/// No other clock is learnt.
+const UNLEARNT: i64 = i64::MIN;
 
 enum Random {
     System,
@@ -35,14 +53,15 @@ enum Random {
 pub struct NoRandomness(#[source] rand::rngs::SysError);
 
 impl Ambient {
-    /// The system's clock and random source.
+    /// The system's clock, until another is learnt, and its random source.
     #[must_use]
     pub fn system() -> Self {
-        Self { clock: Arc::new(Clock::System), random: Arc::new(Random::System) }
+        Self { clock: Arc::new(Clock::System(AtomicI64::new(UNLEARNT))), random: Arc::new(Random::System) }
     }
 
     /// A clock that runs with the system's and can be moved by [`Ambient::advance`], and random numbers that a seed
-    /// decides. For tests and the simulation.
+    /// decides. For tests and the simulation. It learns from nobody: a test that moves the clock by 15 minutes means it,
+    /// and the next reading of the server's clock would take them back.
     #[must_use]
     pub fn movable(seed: u64) -> Self {
         Self {
@@ -54,7 +73,7 @@ impl Ambient {
     /// Moves a movable clock; the system's clock stays where it is.
     pub fn advance(&self, by: TimeDelta) {
         match &*self.clock {
-            Clock::System => {}
+            Clock::System(_) => {}
             Clock::Offset(offset) => {
                 let mut offset = offset.lock().unwrap_or_else(PoisonError::into_inner);
                 *offset = offset.checked_add(&by).unwrap_or(*offset);
@@ -62,20 +81,54 @@ impl Ambient {
         }
     }
 
+    /// Whether this clock learns from another one: movable clocks do not.
+    #[must_use]
+    pub fn may_follow(&self) -> bool {
+        matches!(&*self.clock, Clock::System(_))
+    }
+
+    /// From now on the present instant is the time since boot plus so many microseconds, for every clone. A movable clock
+    /// stays where it is.
+    pub fn follow(&self, offset_us: i64) {
+        if let Clock::System(learnt) = &*self.clock {
+            learnt.store(offset_us, Ordering::Relaxed);
+        }
+    }
+
+    /// What was learnt last: microseconds from the time since boot to the present instant.
+    #[must_use]
+    pub fn followed(&self) -> Option<i64> {
+        match &*self.clock {
+            Clock::System(learnt) => Some(learnt.load(Ordering::Relaxed)).filter(|learnt| *learnt != UNLEARNT),
+            Clock::Offset(_) => None,
+        }
+    }
+
     /// The present instant, cut to microseconds: what both databases keep, so that a value reads back equal. Read it
     /// once per operation and pass it down.
     #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
     pub fn now(&self) -> DateTime<Utc> {
-        let now = Utc::now();
         let now = match &*self.clock {
-            Clock::System => now,
+            Clock::System(_) => self.followed().and_then(since_boot).unwrap_or_else(wall),
             Clock::Offset(offset) => {
                 let offset = *offset.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = wall();
                 now.checked_add_signed(offset).unwrap_or(now)
             }
         };
         now.trunc_subsecs(6)
+    }
+
+    /// The node's own wall clock, whatever was learnt: for telling how far it is off, and for nothing else.
+    #[must_use]
+    pub fn node_clock(&self) -> DateTime<Utc> {
+        wall()
+    }
+
+    /// Microseconds since the machine was booted, the time of its suspensions included.
+    #[must_use]
+    pub fn boot_micros(&self) -> i64 {
+        boot_micros()
     }
 
     /// A point on the monotonic clock, for measuring how long a thing took. Tests cannot move it.
@@ -131,6 +184,27 @@ impl Ambient {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+fn wall() -> DateTime<Utc> {
+    Utc::now()
+}
+
+fn since_boot(offset_us: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(boot_micros().checked_add(offset_us)?)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock that counts from boot")]
+fn boot_micros() -> i64 {
+    let since = Duration::try_from(clock_gettime(BOOT)).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Elsewhere than on Linux the monotonic clock is the nearest thing.
+#[cfg(target_os = "linux")]
+const BOOT: ClockId = ClockId::Boottime;
+#[cfg(not(target_os = "linux"))]
+const BOOT: ClockId = ClockId::Monotonic;
+
 impl fmt::Debug for Ambient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Ambient")
@@ -147,6 +221,26 @@ mod tests {
         let before = ambient.now();
         ambient.clone().advance(TimeDelta::seconds(900));
         assert!(ambient.now() - before >= TimeDelta::seconds(900));
+    }
+
+    #[test]
+    fn what_is_learnt_holds_for_every_clone_and_not_for_a_movable_clock() {
+        let ambient = Ambient::system();
+        assert_eq!(ambient.followed(), None);
+        assert!((ambient.now() - ambient.node_clock()).abs() < TimeDelta::seconds(5), "the wall clock until then");
+        let day_ahead = ambient.now().timestamp_micros() - ambient.boot_micros() + 86_400_000_000;
+        ambient.clone().follow(day_ahead);
+        assert_eq!(ambient.followed(), Some(day_ahead));
+        let ahead = ambient.now() - ambient.node_clock();
+        assert!((ahead - TimeDelta::days(1)).abs() < TimeDelta::seconds(5), "{ahead}");
+        let (first, second) = (ambient.now(), ambient.now());
+        assert!(first <= second, "it runs, and never back by itself");
+
+        let moved = Ambient::movable(1);
+        assert!(!moved.may_follow() && ambient.may_follow());
+        moved.follow(day_ahead);
+        assert_eq!(moved.followed(), None);
+        assert!((moved.now() - moved.node_clock()).abs() < TimeDelta::seconds(5));
     }
 
     #[test]

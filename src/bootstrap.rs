@@ -25,10 +25,11 @@ use crate::{
     server::{self, Bound, Served},
     store::{
         self, Store, StoreError,
+        clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
     treasury::{Balances, balances},
-    worker::recovery,
+    worker::{clock, recovery},
 };
 
 /// Why the service does not start.
@@ -46,6 +47,9 @@ pub enum StartError {
     /// A later program has migrated the database.
     #[error("the database was migrated by a later version of this program")]
     SchemaNewer,
+    /// The database server's clock was not learnt: whose window is open and whose lease has run out would be guesses.
+    #[error("the clock cannot be aligned with the database's")]
+    Clock(#[from] ClockError),
     /// An account's client cannot be built.
     #[error("account {0}: its client cannot be built")]
     Client(String, #[source] amazon::BuildError),
@@ -107,6 +111,16 @@ pub async fn open_store(settings: &config::Store, exclusive: bool) -> Result<Sto
     Store::open(&options).await
 }
 
+/// Opens the database of the settings for a command that writes, and the clock that its rows go by.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn open_with_clock(settings: &config::Store) -> Result<(Store, Ambient), StartError> {
+    let (store, ambient) = (open_store(settings, false).await?, Ambient::system());
+    align(&store, &ambient).await?;
+    Ok((store, ambient))
+}
+
 /// Starts the service: it listens and recovers when this returns. Must run on the multi-threaded main runtime.
 ///
 /// # Errors
@@ -126,6 +140,9 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     }
     let tasks = Tasks::on(Handle::current());
     let served = assemble(settings, &ambient, &store, &tasks)?;
+    if let Some(clock) = &served.clock {
+        clock.align().await?;
+    }
     if settings.store.url.backend() == Backend::Sqlite {
         let abandoned = served.rewards.abandon_leases().await?;
         if abandoned > 0 {
@@ -184,6 +201,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         poll: settings.balances.poll,
         stale_after: settings.balances.stale_after,
     });
+    let clock = ServerClock::of(store, ambient, &metrics);
     let http = Http {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -191,7 +209,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         metrics,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(Served { http, rewards, balances, books })
+    Ok(Served { http, rewards, balances, books, clock })
 }
 
 fn build_account(
@@ -243,7 +261,9 @@ fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &
     let (clock, poll) = (ambient.clone(), settings.rewards.recovery_poll);
     let recovery = tasks.spawn(recovery::run(rewards, clock, metrics, poll));
     let (balances, own) = (served.balances.clone(), tasks.clone());
-    vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })]
+    let mut loops = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
+    loops.extend(served.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
+    loops
 }
 
 impl Service {

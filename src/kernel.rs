@@ -4,6 +4,7 @@
 
 pub mod chain;
 pub mod claim_code;
+pub mod clock;
 pub mod idempotency;
 pub mod ids;
 pub mod ladder;

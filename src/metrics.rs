@@ -41,6 +41,8 @@ pub struct Metrics {
     available_funds_updated: GaugeVec,
     reserved_funds: GaugeVec,
     clock_skew: GaugeVec,
+    database_clock_skew: Gauge,
+    database_clock_residual: Gauge,
     breaker_open: IntGaugeVec,
     lease_lost: IntCounter,
     recovery_heartbeat: Gauge,
@@ -79,8 +81,16 @@ const RESOLUTIONS: [&str; 4] = ["kept", "canceled", "not_created", "needs_attent
 
 const BY_STATUS: [&str; 3] = ["account", "currency", "status"];
 
+fn counter(name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    IntCounter::with_opts(opts(name, help))
+}
+
 fn counters((name, help): (&str, &str), labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
     IntCounterVec::new(opts(name, help), labels)
+}
+
+fn gauge(name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+    Gauge::with_opts(opts(name, help))
 }
 
 fn gauges((name, help): (&str, &str), labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
@@ -154,14 +164,13 @@ impl Metrics {
                 ("clock_skew_seconds", "Amazon's clock minus ours, from its Date header."),
                 &["account"],
             )?,
-            lease_lost: IntCounter::with_opts(opts(
-                "lease_lost_total",
-                "Outcomes that came after another worker took over.",
-            ))?,
-            recovery_heartbeat: Gauge::with_opts(opts(
+            database_clock_skew: gauge("database_clock_skew_seconds", "The database's clock minus this node's.")?,
+            database_clock_residual: gauge("database_clock_residual_seconds", "What is left of it once corrected.")?,
+            lease_lost: counter("lease_lost_total", "Outcomes that came after another worker took over.")?,
+            recovery_heartbeat: gauge(
                 "recovery_heartbeat_timestamp_seconds",
                 "When due rewards were last looked for.",
-            ))?,
+            )?,
         };
         metrics.register()?;
         metrics.prepare(accounts)?;
@@ -171,7 +180,7 @@ impl Metrics {
     fn register(&self) -> Result<(), prometheus::Error> {
         let build_info = IntGaugeVec::new(opts("build_info", "The running program."), &["version"])?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-        let all: [Box<dyn prometheus::core::Collector>; 17] = [
+        let all: [Box<dyn prometheus::core::Collector>; 19] = [
             Box::new(build_info),
             Box::new(self.http.clone()),
             Box::new(self.upstream_requests.clone()),
@@ -186,6 +195,8 @@ impl Metrics {
             Box::new(self.available_funds_updated.clone()),
             Box::new(self.reserved_funds.clone()),
             Box::new(self.clock_skew.clone()),
+            Box::new(self.database_clock_skew.clone()),
+            Box::new(self.database_clock_residual.clone()),
             Box::new(self.breaker_open.clone()),
             Box::new(self.lease_lost.clone()),
             Box::new(self.recovery_heartbeat.clone()),
@@ -294,9 +305,13 @@ impl Metrics {
 
     /// Amazon's clock minus ours, in milliseconds.
     pub fn clock_skew(&self, account: &str, millis: i64) {
-        self.clock_skew
-            .with_label_values(&[account])
-            .set(Duration::from_millis(millis.unsigned_abs()).as_secs_f64().copysign(seconds(millis)));
+        self.clock_skew.with_label_values(&[account]).set(signed(Duration::from_millis(millis.unsigned_abs()), millis));
+    }
+
+    /// The database server's clock minus this node's, and minus the one we go by; in microseconds.
+    pub fn database_clock(&self, skew: i64, residual: i64) {
+        self.database_clock_skew.set(signed(Duration::from_micros(skew.unsigned_abs()), skew));
+        self.database_clock_residual.set(signed(Duration::from_micros(residual.unsigned_abs()), residual));
     }
 
     /// An outcome came after another worker had taken over.
@@ -318,6 +333,11 @@ impl Metrics {
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         Ok(out)
     }
+}
+
+/// A length of time in seconds, with the sign of `of`.
+fn signed(length: Duration, of: i64) -> f64 {
+    length.as_secs_f64().copysign(seconds(of))
 }
 
 /// Whole seconds as Prometheus wants them: exact up to 2^53.

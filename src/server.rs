@@ -23,7 +23,10 @@ use crate::{
     kernel::Chain,
     metrics,
     reward::{self, Rewards},
-    store::migrate::{Schema, schema},
+    store::{
+        clock::ServerClock,
+        migrate::{Schema, schema},
+    },
     treasury::{self, Balances},
 };
 
@@ -38,6 +41,8 @@ pub struct Served {
     pub balances: Balances,
     /// Programs, the ledger, the events.
     pub books: Books,
+    /// The database server's clock, where there is one to go by.
+    pub clock: Option<ServerClock>,
 }
 
 /// A bound server and the address it got.
@@ -151,7 +156,7 @@ async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// The database answers, its schema is ours, and we are not stopping. Not Amazon: all replicas would leave together.
+/// The database answers, its schema is ours, our clock is its clock, and we are not stopping. Not Amazon: all replicas would leave together.
 async fn readyz(served: web::Data<Served>) -> HttpResponse {
     let Http { store, tasks, .. } = &served.http;
     if tasks.stopping().is_cancelled() {
@@ -159,7 +164,10 @@ async fn readyz(served: web::Data<Served>) -> HttpResponse {
     }
     let store = store.clone();
     match tasks.run(async move { schema(&store).await }).await {
-        Ok(Ok(Schema::Current)) => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
+        Ok(Ok(Schema::Current)) => match served.clock.as_ref().and_then(ServerClock::trouble) {
+            None => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
+            Some(why) => unready(why),
+        },
         Ok(Ok(Schema::Older)) => unready("the database must be migrated"),
         Ok(Ok(Schema::Newer)) => unready("the database is newer than this program"),
         Ok(Err(error)) => {

@@ -5,8 +5,9 @@
 //!
 //! Guarantees: a committed transaction survives a crash of the process and of the machine (`synchronous = FULL`,
 //! `synchronous_commit = on`); correctness rests on constraints and guarded updates, never on an isolation level; no
-//! statement reads the database's clock. Never hold a [`Tx`] over a network call.
+//! instant in a row comes from the database's clock but by way of `Ambient` ([`clock`]). Never hold a [`Tx`] over a network call.
 
+pub mod clock;
 pub mod keys;
 pub mod limiter;
 pub mod migrate;

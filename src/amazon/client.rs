@@ -145,7 +145,9 @@ struct Inner {
     now: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
-/// How far Amazon's clock is from ours, in seconds, as far as it had to be corrected: only where Amazon refused ours.
+/// How far Amazon's clock is from ours, in seconds, as far as it had to be corrected: only where Amazon refused ours. When
+/// ours steps (to the database server's, `store::clock`), this is off by that step until Amazon refuses the next call, and
+/// is then learnt anew from the clock as it is.
 #[derive(Default)]
 struct Skew(AtomicI64);
 

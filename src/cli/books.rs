@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
 use super::{Failure, say};
@@ -11,7 +12,7 @@ use crate::{
         ledger::{self, Kind, Movement},
         programs::{self, By, State},
     },
-    bootstrap::open_store,
+    bootstrap::open_with_clock,
     config::Settings,
     kernel::{Money, ProgramId, claim_code::looks_like_claim_code},
     store::{Store, StoreError},
@@ -96,14 +97,18 @@ fn checked(text: &str) -> Result<&str, BooksError> {
 }
 
 pub(super) async fn run(command: Programs, settings: &Settings) -> Result<ExitCode, Failure> {
-    let store = open_store(&settings.store, false).await?;
-    let lines = programs_lines(command, settings, &store).await?;
+    let (store, ambient) = open_with_clock(&settings.store).await?;
+    let lines = programs_lines(command, settings, (&store, &ambient)).await?;
     store.close().await;
     say(&lines)
 }
 
-async fn programs_lines(command: Programs, settings: &Settings, store: &Store) -> Result<String, BooksError> {
-    let now = Ambient::system().now();
+async fn programs_lines(
+    command: Programs,
+    settings: &Settings,
+    (store, ambient): (&Store, &Ambient),
+) -> Result<String, BooksError> {
+    let now = ambient.now();
     match command {
         Programs::Create { id, account, name } => {
             if !settings.accounts.contains_key(&account) {
@@ -124,27 +129,36 @@ async fn programs_lines(command: Programs, settings: &Settings, store: &Store) -
             };
             Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        Programs::Suspend { id, by } => set_state(store, (&id, &by), State::Suspended).await,
-        Programs::Resume { id, by } => set_state(store, (&id, &by), State::Active).await,
+        Programs::Suspend { id, by } => set_state(store, (&id, &by), State::Suspended, now).await,
+        Programs::Resume { id, by } => set_state(store, (&id, &by), State::Active, now).await,
     }
 }
 
-async fn set_state(store: &Store, (id, by): (&ProgramId, &str), state: State) -> Result<String, BooksError> {
+async fn set_state(
+    store: &Store,
+    (id, by): (&ProgramId, &str),
+    state: State,
+    now: DateTime<Utc>,
+) -> Result<String, BooksError> {
     let by = By(checked(by)?.to_owned());
     let mut tx = store.begin().await?;
-    let changed = programs::set_state(&mut tx, id, state, &by, Ambient::system().now()).await?;
+    let changed = programs::set_state(&mut tx, id, state, &by, now).await?;
     tx.commit(()).await?;
     if changed { Ok(format!("{id} is {}", state.as_str())) } else { Err(BooksError::Unchanged) }
 }
 
 pub(super) async fn run_ledger(command: Ledger, settings: &Settings) -> Result<ExitCode, Failure> {
-    let store = open_store(&settings.store, false).await?;
-    let lines = ledger_lines(command, settings, &store).await?;
+    let (store, ambient) = open_with_clock(&settings.store).await?;
+    let lines = ledger_lines(command, settings, (&store, &ambient)).await?;
     store.close().await;
     say(&lines)
 }
 
-async fn ledger_lines(command: Ledger, settings: &Settings, store: &Store) -> Result<String, BooksError> {
+async fn ledger_lines(
+    command: Ledger,
+    settings: &Settings,
+    (store, ambient): (&Store, &Ambient),
+) -> Result<String, BooksError> {
     match command {
         Ledger::Sums => {
             let sums = ledger::sums(&mut store.snapshot().await?).await?;
@@ -168,7 +182,7 @@ async fn ledger_lines(command: Ledger, settings: &Settings, store: &Store) -> Re
                 made_by: Some(checked(&by)?),
             };
             let mut tx = store.begin().await?;
-            ledger::write(&mut tx, &movement, Ambient::system().now()).await?;
+            ledger::write(&mut tx, &movement, ambient.now()).await?;
             tx.commit(()).await?;
             Ok(format!("adjusted by {amount} {currency}"))
         }

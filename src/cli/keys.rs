@@ -9,7 +9,7 @@ use super::{Failure, say};
 use crate::{
     ambient::{Ambient, NoRandomness},
     books::programs,
-    bootstrap::open_store,
+    bootstrap::open_with_clock,
     config::Settings,
     http::api_key::mint,
     kernel::{ApiKeyId, ClientId, ProgramId, Scope, Scopes, claim_code::looks_like_claim_code},
@@ -64,8 +64,7 @@ pub(super) enum KeysError {
 }
 
 pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCode, Failure> {
-    let store = open_store(&settings.store, false).await?;
-    let ambient = Ambient::system();
+    let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
         Command::Create { client, name, scopes, expires_in_days, program } => {
             let scopes = scopes.unwrap_or_else(|| Scopes::new(Scope::CALLER));

@@ -6,8 +6,7 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, say};
 use crate::{
-    ambient::Ambient,
-    bootstrap::open_store,
+    bootstrap::open_with_clock,
     config::Settings,
     http::problem::timestamp,
     kernel::{RewardId, claim_code::looks_like_claim_code},
@@ -67,7 +66,7 @@ pub(super) enum RewardsError {
 
 pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCode, Failure> {
     let Command::Attention(command) = command;
-    let store = open_store(&settings.store, false).await?;
+    let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
         Attention::List => attention::list(&store).await?.iter().map(line).collect::<Vec<_>>().join("\n"),
         Attention::Settle { id, verdict, reason, by } => {
@@ -77,7 +76,7 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCod
                 Found::Canceled => Verdict::Canceled,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
-            let settled = attention::settle(&store, id, verdict, reason, Ambient::system().now()).await;
+            let settled = attention::settle(&store, id, verdict, reason, ambient.now()).await;
             let reward = settled.map_err(RewardsError::Settle)?;
             format!("{id} is {}", reward.facts.state.as_str())
         }

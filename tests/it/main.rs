@@ -16,6 +16,7 @@ mod books;
 mod canary;
 mod cancel;
 mod certification;
+mod clock;
 mod database;
 mod house;
 mod kill;

@@ -25,6 +25,8 @@ pub(crate) fn noshi() -> Command {
 pub(crate) struct Served {
     child: Child,
     pub(crate) base: String,
+    /// Where probes and metrics are.
+    pub(crate) admin: String,
 }
 
 impl Served {
@@ -50,13 +52,13 @@ impl Served {
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let event: Value = serde_json::from_str(&line).unwrap_or_default();
-                if let Some(api) = event["api"].as_str() {
-                    drop(tell.send(format!("http://{api}")));
+                if let (Some(api), Some(admin)) = (event["api"].as_str(), event["admin"].as_str()) {
+                    drop(tell.send((format!("http://{api}"), format!("http://{admin}"))));
                 }
             }
         });
         match told.recv_timeout(Duration::from_secs(20)) {
-            Ok(base) => Ok(Self { child, base }),
+            Ok((base, admin)) => Ok(Self { child, base, admin }),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(child.wait().unwrap()),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 child.kill().unwrap();

@@ -22,11 +22,12 @@ use sqlx::{Either, Executor, SqlSafeStr, Statement};
 use crate::support::{Answer, App, Backend, Database, look::Look, on_each_backend};
 
 /// Every list of statements and the file it stands in.
-const LISTS: [(&str, &[Sql]); 9] = [
+const LISTS: &[(&str, &[Sql])] = &[
     ("books/budget.rs", books::budget::STATEMENTS),
     ("books/ledger.rs", books::ledger::STATEMENTS),
     ("books/programs.rs", books::programs::STATEMENTS),
     ("reward/sql.rs", reward::sql::STATEMENTS),
+    ("store/clock.rs", store::clock::STATEMENTS),
     ("store/keys.rs", store::keys::STATEMENTS),
     ("store/limiter.rs", store::limiter::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
@@ -103,7 +104,7 @@ on_each_backend! {
         let mut look = Look::at(&database).await;
         for (file, list) in LISTS {
             assert!(!list.is_empty(), "{file}");
-            for sql in list {
+            for sql in *list {
                 let text = if backend == Backend::Sqlite { sql.sqlite } else { sql.postgres };
                 match prepare(&mut look, text).await {
                     Ok(count) => assert_eq!(count, highest_parameter(text), "{}: {text}", sql.name),
