@@ -82,6 +82,7 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
         Fault::DropAfterWork => after(work, Say::Nothing(End::Close)),
         Fault::ResetAfterWork => after(work, Say::Nothing(End::Reset)),
         Fault::ResetInBody => Say::Half(work(), Framing::Length, End::Reset),
+        Fault::HangInBody => Say::Half(work(), Framing::Length, End::Stay),
         Fault::TruncatedBody => Say::Half(work(), Framing::Length, End::Close),
         Fault::CutChunk => Say::Half(work(), Framing::Chunked, End::Close),
         Fault::ShortCloseDelimited => Say::Half(work(), Framing::CloseDelimited, End::Close),

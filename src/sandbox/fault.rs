@@ -69,6 +69,9 @@ pub enum Fault {
     ResetAfterWork,
     /// The work is done; the head and half of the body are sent, then the connection is reset.
     ResetInBody,
+    /// The work is done; the head and half of the body are sent, and then nothing more: the connection stays until the
+    /// client leaves or the sandbox stops.
+    HangInBody,
     /// The work is done; `Content-Length` promises more than is sent before the connection is closed.
     TruncatedBody,
     /// The work is done; a chunked answer ends in the middle of a chunk.
@@ -176,6 +179,9 @@ pub struct FaultRule {
     /// Only this operation; any if absent.
     #[serde(default)]
     pub operation: Option<Operation>,
+    /// Only calls of this partner; any if absent.
+    #[serde(default)]
+    pub partner_id: Option<String>,
     /// Only calls with this `creationRequestId`; any if absent.
     #[serde(default)]
     pub creation_request_id: Option<String>,
@@ -193,7 +199,7 @@ impl FaultRule {
     /// The fault for every call, until cleared.
     #[must_use]
     pub fn always(fault: Fault) -> Self {
-        Self { operation: None, creation_request_id: None, skip: 0, times: None, fault }
+        Self { operation: None, partner_id: None, creation_request_id: None, skip: 0, times: None, fault }
     }
 
     /// The fault for the next call only.
@@ -202,8 +208,9 @@ impl FaultRule {
         Self { times: Some(1), ..Self::always(fault) }
     }
 
-    fn matches(&self, operation: Operation, creation_request_id: Option<&str>) -> bool {
+    fn matches(&self, operation: Operation, partner_id: &str, creation_request_id: Option<&str>) -> bool {
         self.operation.is_none_or(|wanted| wanted == operation)
+            && self.partner_id.as_deref().is_none_or(|wanted| wanted == partner_id)
             && self.creation_request_id.as_deref().is_none_or(|wanted| Some(wanted) == creation_request_id)
     }
 }
@@ -248,11 +255,16 @@ impl FaultBoard {
     }
 
     /// The fault that strikes this call, if one does; counts it.
-    pub(super) fn strike(&self, operation: Operation, creation_request_id: Option<&str>) -> Option<Fault> {
+    pub(super) fn strike(
+        &self,
+        operation: Operation,
+        partner_id: &str,
+        creation_request_id: Option<&str>,
+    ) -> Option<Fault> {
         let mut board = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
         for scripted in board.iter_mut() {
             let used_up = scripted.rule.times.is_some_and(|times| scripted.fired >= times);
-            if used_up || !scripted.rule.matches(operation, creation_request_id) {
+            if used_up || !scripted.rule.matches(operation, partner_id, creation_request_id) {
                 continue;
             }
             if scripted.passed < scripted.rule.skip {
@@ -275,7 +287,8 @@ mod tests {
         let board = FaultBoard::default();
         let rule = FaultRule { skip: 1, times: Some(2), ..FaultRule::always(Fault::Hang) };
         board.script(vec![rule]).unwrap();
-        let struck: Vec<bool> = (0..5).map(|_| board.strike(Operation::CreateGiftCard, Some("A")).is_some()).collect();
+        let struck: Vec<bool> =
+            (0..5).map(|_| board.strike(Operation::CreateGiftCard, "Awssb", Some("A")).is_some()).collect();
         assert_eq!(struck, [false, true, true, false, false]);
     }
 
@@ -285,13 +298,15 @@ mod tests {
         let rule = FaultRule {
             operation: Some(Operation::CancelGiftCard),
             creation_request_id: Some("A".to_owned()),
+            partner_id: Some("Awssb".to_owned()),
             ..FaultRule::always(Fault::Throttle)
         };
         board.script(vec![rule]).unwrap();
-        assert_eq!(board.strike(Operation::CreateGiftCard, Some("A")), None);
-        assert_eq!(board.strike(Operation::CancelGiftCard, Some("B")), None);
-        assert_eq!(board.strike(Operation::CancelGiftCard, None), None);
-        assert_eq!(board.strike(Operation::CancelGiftCard, Some("A")), Some(Fault::Throttle));
+        assert_eq!(board.strike(Operation::CreateGiftCard, "Awssb", Some("A")), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, "Awssb", Some("B")), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, "Awssb", None), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, "Other", Some("A")), None);
+        assert_eq!(board.strike(Operation::CancelGiftCard, "Awssb", Some("A")), Some(Fault::Throttle));
     }
 
     #[test]

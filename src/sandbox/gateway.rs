@@ -144,7 +144,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     let call = Call { operation, account, market, body: &arrival.body };
     let request_id =
         Fields::read(&arrival.body).ok().and_then(|fields| fields.text("creationRequestId").ok().flatten());
-    let fault = world.faults.strike(operation, request_id.as_deref());
+    let fault = world.faults.strike(operation, &account.partner_id, request_id.as_deref());
     if let Some(fault) = &fault {
         world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
     }

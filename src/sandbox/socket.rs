@@ -19,6 +19,8 @@ pub(super) enum End {
     Close,
     /// In disorder: RST.
     Reset,
+    /// Not at all, until the client leaves.
+    Stay,
 }
 
 /// The last words of a connection.
@@ -74,6 +76,10 @@ impl Socket {
             End::Close => ready!(Pin::new(&mut self.stream).poll_shutdown(context)),
             // With no time to linger, dropping the socket sends RST in place of FIN.
             End::Reset => self.stream.set_zero_linger(),
+            End::Stay => {
+                let mut space = [0; 64];
+                ready!(Pin::new(&mut self.stream).poll_read(context, &mut ReadBuf::new(&mut space)))
+            }
         };
         Poll::Ready(ended.err().unwrap_or_else(|| io::ErrorKind::ConnectionAborted.into()))
     }

@@ -21,9 +21,8 @@ fn rule(app: &App, key: &str, fault: Fault, times: u32) -> FaultRule {
     FaultRule {
         operation: Some(Operation::CreateGiftCard),
         creation_request_id: Some(app.amazon_id(key)),
-        skip: 0,
         times: Some(times),
-        fault,
+        ..FaultRule::always(fault)
     }
 }
 

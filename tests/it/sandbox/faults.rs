@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::bench::{Bench, create_body};
+use super::bench::{Bench, PARTNER, create_body};
 use super::signer::{Ended, Seen, exchange};
 
 /// Whether the create that was struck has bought its card.
@@ -214,14 +214,40 @@ async fn a_hang_lasts_until_the_client_leaves_and_does_not_stop_a_stop() {
 }
 
 #[tokio::test]
+async fn a_body_that_stops_half_way_keeps_its_connection_until_the_client_leaves() {
+    let bench = Bench::start().await;
+    bench.control.script(FaultRule::once(Fault::HangInBody)).unwrap();
+    let request = bench.call("CreateGiftCard", &create_body("AwssbF", "25.00", "USD")).bytes();
+    let seen = exchange(bench.sandbox.gateway_addr(), &request, Duration::from_millis(400)).await;
+    assert_eq!((seen.status, seen.ended, bought(&bench)), (Some(200), Ended::StillOpen, true));
+    let whole = bench.create("AwssbF", "25.00").await;
+    assert!(whole.body.starts_with(&seen.body) && seen.body.len() == whole.body.len() / 2);
+    bench.control.script(FaultRule::once(Fault::HangInBody)).unwrap();
+    let mut waiting = TcpStream::connect(bench.sandbox.gateway_addr()).await.unwrap();
+    waiting.write_all(&request).await.unwrap();
+    assert!(waiting.read(&mut [0; 64]).await.unwrap() > 0);
+    tokio::time::timeout(Duration::from_secs(3), bench.sandbox.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rule_for_one_partner_spares_the_others() {
+    let bench = Bench::start().await;
+    let rule = FaultRule { partner_id: Some("Other".to_owned()), ..FaultRule::always(Fault::Throttle) };
+    bench.control.script(rule).unwrap();
+    assert_eq!(bench.funds().await.status, Some(200));
+    let rule = FaultRule { partner_id: Some(PARTNER.to_owned()), ..FaultRule::once(Fault::Throttle) };
+    bench.control.script(rule).unwrap();
+    assert_eq!((bench.funds().await.status, bench.funds().await.status), (Some(429), Some(200)));
+}
+
+#[tokio::test]
 async fn a_rule_strikes_the_calls_it_names_after_those_it_skips() {
     let bench = Bench::start().await;
     let rule = FaultRule {
         operation: Some(Operation::CreateGiftCard),
         creation_request_id: Some("AwssbB".to_owned()),
         skip: 1,
-        times: Some(1),
-        fault: Fault::Throttle,
+        ..FaultRule::once(Fault::Throttle)
     };
     bench.control.script(rule).unwrap();
     let mut statuses = Vec::new();
