@@ -20,6 +20,7 @@ mod clock;
 mod database;
 mod house;
 mod kill;
+mod matrix;
 mod patience;
 mod process;
 mod quota;

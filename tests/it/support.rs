@@ -3,6 +3,7 @@
 pub(crate) mod books;
 pub(crate) mod database;
 pub(crate) mod look;
+pub(crate) mod partners;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,7 +13,7 @@ use noshi::{
     bootstrap::{self, Service},
     config::{Log, LogFormat, Settings},
     http::api_key::{Presented, mint},
-    kernel::{ClientId, CreationRequestId, IdempotencyKey, Intent, ProgramId, Scope, Scopes},
+    kernel::{ClientId, ProgramId, Scope, Scopes},
     sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
     store::{
         Store,
@@ -24,6 +25,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use database::{Backend, Database};
+use partners::Partner;
 
 /// The partner account of every test.
 pub(crate) const PARTNER: &str = "Awssb";
@@ -56,11 +58,13 @@ pub(crate) struct Shape {
     pub(crate) funds: i64,
     /// More settings, as environment variables.
     pub(crate) settings: Vec<(String, String)>,
+    /// More partner accounts, each with the same funds.
+    pub(crate) partners: Vec<Partner>,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { marketplace: "US", funds: 100_000, settings: Vec::new() }
+        Self { marketplace: "US", funds: 100_000, settings: Vec::new(), partners: Vec::new() }
     }
 }
 
@@ -107,7 +111,8 @@ impl App {
         let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
         let account =
             Account { partner_id: PARTNER.to_owned(), keys: vec![key], currency: None, funds: shape.funds.into() };
-        let mut options = Options::on_any_port(vec![account]);
+        let accounts: Vec<Account> = std::iter::once(account).chain(partners::accounts(&shape)).collect();
+        let mut options = Options::on_any_port(accounts);
         options.throttle = false;
         let sandbox = Sandbox::start(options).await.unwrap();
         let environment = environment(&shape, &database, &sandbox.gateway_addr().to_string());
@@ -125,7 +130,7 @@ impl App {
             sandbox,
             environment,
             settings,
-            opening: shape.funds.into(),
+            opening: shape.all_funds(),
             shape,
             moved: 0,
             running: None,
@@ -230,8 +235,7 @@ impl App {
 
     /// Amazon's id of the usual client's key, before anything is sent: for faults that strike one reward only.
     pub(crate) fn amazon_id(&self, key: &str) -> String {
-        let key = IdempotencyKey::parse(key).unwrap();
-        CreationRequestId::derive(PARTNER, &Intent::derive(self.client, &key)).to_string()
+        self.amazon_id_of(PARTNER, key)
     }
 
     /// Sets what the account has left at Amazon.
@@ -465,6 +469,7 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
+    environment.extend(partners::environment(shape, gateway));
     environment.extend(shape.settings.iter().cloned());
     environment
 }

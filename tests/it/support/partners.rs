@@ -1,0 +1,68 @@
+//! More partner accounts than the usual one: for faults that a whole account meets, not one reward.
+
+use std::net::SocketAddr;
+
+use noshi::{
+    kernel::{CreationRequestId, IdempotencyKey, Intent},
+    sandbox::{AccessKey, Account},
+};
+use rust_decimal::Decimal;
+
+use super::{App, SECRET_ACCESS_KEY, Shape};
+
+/// A partner account of the sandbox's and of the settings.
+#[derive(Clone)]
+pub(crate) struct Partner {
+    /// Amazon's name for it, in letters and digits; our name for it is the same in lower case.
+    pub(crate) id: String,
+    /// Where its calls go, if not straight to the sandbox.
+    pub(crate) gateway: Option<SocketAddr>,
+}
+
+impl Partner {
+    fn key_id(&self) -> String {
+        format!("AKIDCANARY{}", self.id)
+    }
+}
+
+impl Shape {
+    pub(super) fn all_funds(&self) -> Decimal {
+        Decimal::from(self.funds) * Decimal::from(1 + self.partners.len())
+    }
+}
+
+impl App {
+    /// Amazon's id of the usual client's key, paid by this partner account.
+    pub(crate) fn amazon_id_of(&self, partner: &str, key: &str) -> String {
+        let key = IdempotencyKey::parse(key).unwrap();
+        CreationRequestId::derive(partner, &Intent::derive(self.client, &key)).to_string()
+    }
+}
+
+/// What the sandbox knows of them.
+pub(super) fn accounts(shape: &Shape) -> impl Iterator<Item = Account> {
+    shape.partners.iter().map(|partner| Account {
+        partner_id: partner.id.clone(),
+        keys: vec![AccessKey { id: partner.key_id(), secret: SECRET_ACCESS_KEY.to_owned() }],
+        currency: None,
+        funds: shape.funds.into(),
+    })
+}
+
+/// What the settings say of them.
+pub(super) fn environment(shape: &Shape, sandbox: &str) -> Vec<(String, String)> {
+    let of_one = |partner: &Partner| {
+        let gateway = partner.gateway.map_or_else(|| sandbox.to_owned(), |address| address.to_string());
+        [
+            ("PARTNER_ID", partner.id.clone()),
+            ("MARKETPLACE", shape.marketplace.to_owned()),
+            ("ENVIRONMENT", "sandbox".to_owned()),
+            ("SANDBOX_GATEWAY", gateway),
+            ("ACCESS_KEY_ID", partner.key_id()),
+            ("SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
+            ("REQUESTS_PER_SECOND", "0".to_owned()),
+        ]
+        .map(|(name, value)| (format!("NOSHI__ACCOUNTS__{}__{name}", partner.id.to_uppercase()), value))
+    };
+    shape.partners.iter().flat_map(of_one).collect()
+}
