@@ -8,13 +8,23 @@
 //! told to go on.
 //!
 //! A place is a road (`issue`, `cancel`, `replay`, `show`, `store`, `head`, `migrate`) and a stage on it.
+//!
+//! Seeded bugs are the same idea: `NOSHI_SEEDED_BUG=B12` makes a debug build wrong in one known way (`reliability.md`
+//! 3.6), so that the test that should notice is seen to notice. A place of the code that can be wrong asks [`seeded`]; in
+//! a release build that is a `const fn` which is `false`, so what stands behind it is not compiled in.
 
 #[cfg(debug_assertions)]
-pub(crate) use armed::{arm, pass};
+pub(crate) use armed::{arm, pass, seeded};
 
 /// Does nothing in a release build, and as a `const fn` could not.
 #[cfg(not(debug_assertions))]
 pub(crate) const fn pass(_road: &str, _stage: &str) {}
+
+/// No bug is seeded in a release build, and as a `const fn` this could not ask whether one is.
+#[cfg(not(debug_assertions))]
+pub(crate) const fn seeded(_bug: &str) -> bool {
+    false
+}
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -49,6 +59,17 @@ mod armed {
             );
             drop(ORDER.set(order));
         }
+    }
+
+    /// Whether this bug is wanted. Read once: a process is wrong in one way from its start to its end.
+    pub(crate) fn seeded(bug: &str) -> bool {
+        static WANTED: OnceLock<Option<String>> = OnceLock::new();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "no setting: tests seed bugs in a service that has no command line"
+        )]
+        let wanted = WANTED.get_or_init(|| std::env::var("NOSHI_SEEDED_BUG").ok());
+        wanted.as_deref() == Some(bug)
     }
 
     /// Dies, or stands still, if it is time to.

@@ -9,6 +9,8 @@ use std::{future::Future, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::failpoint;
+
 /// Work ended without an answer: it panicked, or the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the work ended without an answer")]
@@ -35,7 +37,8 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.tracker.spawn_on(work, &self.runtime)
+        let runtime = if failpoint::seeded("B11") { &Handle::current() } else { &self.runtime };
+        self.tracker.spawn_on(work, runtime)
     }
 
     /// Runs `service` for as long as anything else here runs: a stop does not wait for it, and whoever stops ends it.

@@ -26,9 +26,12 @@ use super::{
     sign::{self, Credentials, Scope},
     wire::{self, Funds, Operation, Unwritable},
 };
-use crate::kernel::{
-    CardProof, CreationRequestId, Doubt, FrontDoor, Money, NotSent, Outcome, claim_code::looks_like_claim_code,
-    idempotency::PARTNER_ID_LEN_MAX,
+use crate::{
+    failpoint,
+    kernel::{
+        CardProof, CreationRequestId, Doubt, FrontDoor, Money, NotSent, Outcome, claim_code::looks_like_claim_code,
+        idempotency::PARTNER_ID_LEN_MAX,
+    },
 };
 
 /// Bytes of the longest answer that is read; Amazon's have a few hundred.
@@ -279,6 +282,9 @@ impl Client {
             (Ok(_), None) => Err(Silence::Doubtful(Doubt::ConnectionLost)),
             (Err(silence), _) => Err(*silence),
         };
+        if failpoint::seeded("B9") {
+            tracing::debug!(body = received.as_ref().map_or("", |body| str::from_utf8(body).unwrap_or_default()));
+        }
         let outcome = classify(heard);
         let Head { status: http_status, request_id, server_date, .. } = head;
         (Exchange { outcome, request_id, server_date, signed_at, http_status }, stamp)
@@ -304,7 +310,7 @@ impl Client {
         let sent = self.0.http.post(url).headers(headers).body(body).send().await;
         let response = sent.map_err(|error| unsent(&error))?;
         *head = Head::read(&response);
-        crate::failpoint::pass("head", operation.path());
+        failpoint::pass("head", operation.path());
         read_body(response).await
     }
 }
@@ -333,7 +339,7 @@ fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Err
     let builder = reqwest::Client::builder()
         .connect_timeout(settings.timeouts.connect)
         .timeout(settings.timeouts.total)
-        .redirect(redirect::Policy::none())
+        .redirect(if failpoint::seeded("B12") { redirect::Policy::default() } else { redirect::Policy::none() })
         .retry(retry::never())
         .no_proxy()
         .http1_only()

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{
     ambient::Ambient,
+    failpoint,
     kernel::Chain,
     store::{
         Store, StoreError,
@@ -78,7 +79,11 @@ impl Quota {
     pub fn new(account: &str, per_second: u32, store: Store, ambient: Ambient) -> Self {
         let spacing = Duration::from_millis(10).saturating_mul(SPREAD_PERCENT).checked_div(per_second);
         let shared = Shared {
-            account: account.to_owned(),
+            account: if failpoint::seeded("B17") {
+                format!("{account}-{}", std::process::id())
+            } else {
+                account.to_owned()
+            },
             spacing,
             store,
             ambient,

@@ -8,6 +8,7 @@ use sqlx::{
 };
 
 use super::{ACQUIRE_TIMEOUT, StoreError};
+use crate::failpoint;
 
 /// Opens the pool.
 pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, StoreError> {
@@ -20,7 +21,7 @@ pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, Stor
             ("lock_timeout", "3000"),
             ("idle_in_transaction_session_timeout", "10000"),
             // Whatever the server's default: an answered commit is on the disk.
-            ("synchronous_commit", "on"),
+            ("synchronous_commit", if failpoint::seeded("B20") { "off" } else { "on" }),
         ]);
     PgPoolOptions::new()
         .max_connections(connections_max)

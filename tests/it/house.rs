@@ -227,13 +227,18 @@ fn secrets_are_opened_where_they_are_used_and_nowhere_else() {
     assert_eq!(counted("expose_secret"), listed(&SECRET_SITES));
 }
 
-/// The failpoints are compiled under `debug_assertions`, which a release profile has only when it is told to.
+/// The failpoints and the seeded bugs are compiled under `debug_assertions`, which a release profile has only when it is told to.
 #[test]
-fn no_release_profile_has_failpoints() {
+fn no_release_profile_has_failpoints_or_seeded_bugs() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(manifest.contains("[profile.release]") && !manifest.contains("debug-assertions"));
     let armed = fs::read_to_string(root().join("src/failpoint.rs")).unwrap();
     assert!(armed.contains("#[cfg(not(debug_assertions))]\npub(crate) const fn pass(_road: &str, _stage: &str) {}\n"));
+    let sound = "#[cfg(not(debug_assertions))]\npub(crate) const fn seeded(_bug: &str) -> bool {\n    false\n}\n";
+    assert!(armed.contains(sound));
+    let readers: Vec<String> =
+        sources().into_iter().filter(|s| s.text.contains("var(\"NOSHI_SEEDED_BUG\")")).map(|s| s.name).collect();
+    assert_eq!(readers, ["failpoint.rs"], "who asks for a seeded bug");
     let named: Vec<String> = sources().into_iter().filter(|s| s.text.contains("abort(")).map(|s| s.name).collect();
     assert_eq!(named, ["failpoint.rs"], "who may end the process");
 }
