@@ -262,7 +262,7 @@ impl Rewards {
         }
         failpoint::pass("issue", "in_t1");
         if failpoint::seeded("B1") {
-            drop(self.validate(command)?.client().create_gift_card(&reward.creation_request_id, reward.value).await);
+            drop(account.client().create_gift_card(&reward.creation_request_id, reward.value).await);
         }
         // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
         // answered from what may still vanish.

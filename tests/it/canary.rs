@@ -68,15 +68,34 @@ fn search(scanner: &Scanner, places: &Places) -> Vec<String> {
     leaks.into_iter().map(|((place, _form), (count, example))| format!("{place}: {count}, as {example}")).collect()
 }
 
+/// A service that was driven through everything, and what leaked.
+struct Searched {
+    app: App,
+    drive: Drive,
+    scanner: Scanner,
+    places: Places,
+    found: Vec<String>,
+}
+
+async fn drive_and_search(backend: Backend) -> Searched {
+    log().start();
+    let mut app = App::spawn(backend).await;
+    let drive = drive::run(&mut app).await;
+    let scanner = Scanner::new(&drive.canaries(&app));
+    assert!(scanner.canaries() >= 500, "{} canaries", scanner.canaries());
+    let places = everywhere(&app, &drive).await;
+    let found = search(&scanner, &places);
+    Searched { app, drive, scanner, places, found }
+}
+
+/// What leaks of a service that was driven through everything.
+pub(crate) async fn leaks(backend: Backend) -> Vec<String> {
+    drive_and_search(backend).await.found
+}
+
 on_each_backend! {
     async fn no_code_and_no_secret_is_anywhere_after_every_fault_that_carries_one(backend: Backend) {
-        log().start();
-        let mut app = App::spawn(backend).await;
-        let drive = drive::run(&mut app).await;
-        let scanner = Scanner::new(&drive.canaries(&app));
-        assert!(scanner.canaries() >= 500, "{} canaries", scanner.canaries());
-        let before_stop = everywhere(&app, &drive).await;
-        let found = search(&scanner, &before_stop);
+        let Searched { mut app, drive, scanner, places: before_stop, found } = drive_and_search(backend).await;
         assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
         drive.every_class_was_hit(&app);
         assert!(before_stop["the log"].len() > 50_000, "the log was not captured");

@@ -28,6 +28,7 @@ mod refusals;
 mod review;
 mod sandbox;
 mod schema;
+mod seeded;
 mod simulation;
 mod slice;
 mod support;

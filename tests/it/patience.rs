@@ -16,7 +16,7 @@ fn waiting() -> Shape {
 /// A fault that strikes these calls of one key, this often.
 fn rule(app: &App, key: &str, operation: Operation, fault: Fault, times: u32) -> FaultRule {
     let creation_request_id = Some(app.amazon_id(key));
-    FaultRule { operation: Some(operation), creation_request_id, skip: 0, times: Some(times), fault }
+    FaultRule { operation: Some(operation), creation_request_id, partner_id: None, skip: 0, times: Some(times), fault }
 }
 
 fn of_create(app: &App, key: &str, fault: Fault, times: u32) {

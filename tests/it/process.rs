@@ -2,7 +2,9 @@
 
 mod command;
 mod crash;
-mod drain;
+pub(crate) mod drain;
+pub(crate) mod neighbour;
+pub(crate) mod write_ahead;
 
 use std::{
     io::{BufRead, BufReader},
@@ -76,6 +78,12 @@ impl Served {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// As by [`Served::terminate`], of a command that started it and ends with it.
+    pub(crate) fn end_with(mut self, child: &str) -> ExitStatus {
+        assert!(Command::new("kill").args(["-TERM", child]).status().unwrap().success());
+        self.child.wait().unwrap()
     }
 
     /// Its number among the processes.

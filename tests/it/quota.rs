@@ -7,6 +7,7 @@ use noshi::sandbox::{Fault, FaultRule, Operation};
 
 use crate::{
     process::Served,
+    seeded,
     support::{Answer, App, Backend, PARTNER, Shape, books::books_match, on_each_backend, order, with_json},
 };
 
@@ -69,38 +70,65 @@ fn overload_seconds() -> u64 {
     std::env::var("NOSHI_OVERLOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
 }
 
-/// The rate that was kept, and how.
-fn assert_rate(app: &App, seconds: u64) {
+/// How Amazon's rate was not kept, or not used.
+fn wrong_rate(app: &App, seconds: u64) -> Vec<String> {
     let requests = app.control.requests();
-    assert!(requests.iter().all(|request| request.http_status != Some(429)), "Amazon never had to throttle");
+    let throttled = requests.iter().filter(|request| request.http_status == Some(429)).count();
     let arrivals: Vec<DateTime<Utc>> = requests.iter().map(|request| request.at).collect();
     let busiest = busiest_second(&arrivals);
-    assert!(busiest <= PER_SECOND, "{busiest} in one second");
     // The offer ends at `seconds`, those who wait then are served after it: the mean is taken over that time only.
     let first = arrivals.first().copied().unwrap_or_default();
     let in_time = arrivals.iter().filter(|at| **at < first + TimeDelta::seconds(seconds as i64)).count();
     println!("{in_time} arrivals in {seconds} s of overload, at most {busiest} in any second");
-    assert!(in_time >= 8 * seconds as usize, "{in_time} in {seconds} s is less than 8 a second");
+    let mut wrong = Vec::new();
+    if throttled > 0 {
+        wrong.push(format!("Amazon had to throttle {throttled} times"));
+    }
+    if busiest > PER_SECOND {
+        wrong.push(format!("{busiest} in one second"));
+    }
+    if in_time < 8 * seconds as usize {
+        wrong.push(format!("{in_time} in {seconds} s is less than 8 a second"));
+    }
+    wrong
+}
+
+fn assert_rate(app: &App, seconds: u64) {
+    assert_eq!(wrong_rate(app, seconds), [""; 0]);
+}
+
+/// Three replicas under overload, and how the rate was not kept; two of them may have a bug.
+pub(crate) async fn wrong_rate_of_three(seconds: u64, bug: Option<&str>) -> Vec<String> {
+    let app = App::shaped(Backend::Postgres, limited()).await;
+    app.control.set_throttle(true);
+    let environment = seeded::with(bug, app.environment());
+    let replicas = [Served::start(&environment), Served::start(&environment)];
+    let mut bases: Vec<String> = replicas.iter().map(|served| served.base.clone()).collect();
+    bases.push(app.base.clone());
+    app.control.clear_requests();
+    let (issued, refused) = overload(&app, &bases, seconds).await;
+    let mut wrong = wrong_rate(&app, seconds);
+    if refused == 0 {
+        wrong.push("no more was offered than can wait".to_owned());
+    }
+    let rows = app.database.number("SELECT COUNT(*) FROM rewards").await;
+    if rows != i64::try_from(issued).unwrap() {
+        wrong.push(format!("{rows} rows of {issued} issued"));
+    }
+    for served in replicas {
+        assert!(served.terminate().success());
+    }
+    // With a bug not everything is at its end.
+    if wrong.is_empty() {
+        books_match(&app).await;
+    }
+    app.end().await;
+    wrong
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_replicas_under_overload_keep_amazons_rate_and_use_it() {
-    let app = App::shaped(Backend::Postgres, limited()).await;
-    app.control.set_throttle(true);
-    let replicas = [Served::start(app.environment()), Served::start(app.environment())];
-    let mut bases: Vec<String> = replicas.iter().map(|served| served.base.clone()).collect();
-    bases.push(app.base.clone());
-    app.control.clear_requests();
-    let seconds = overload_seconds();
-    let (issued, refused) = overload(&app, &bases, seconds).await;
-    assert!(refused > 0, "more was offered than can wait");
-    assert_rate(&app, seconds);
-    assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, i64::try_from(issued).unwrap());
-    for served in replicas {
-        assert!(served.terminate().success());
-    }
-    books_match(&app).await;
-    app.end().await;
+    assert_eq!(wrong_rate_of_three(overload_seconds(), None).await, [""; 0]);
 }
 
 on_each_backend! {

@@ -119,6 +119,11 @@ fn run_all(from: u64, to: u64) -> (Coverage, Option<(u64, Ended)>) {
     })
 }
 
+/// The bugs of `reliability.md` 3.6 that are seeded here, by number.
+pub(crate) fn seeded_here() -> impl Iterator<Item = &'static str> {
+    Bug::ALL.iter().filter_map(|bug| bug.word().split(' ').next()).filter(|number| number.starts_with('B'))
+}
+
 fn number(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting")]
     std::env::var(name).ok().map(|text| text.parse().unwrap())

@@ -6,7 +6,10 @@ use noshi::sandbox::{Fault, FaultRule};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::Served;
-use crate::support::{App, Backend, on_each_backend};
+use crate::{
+    seeded,
+    support::{App, Backend, on_each_backend},
+};
 
 on_each_backend! {
     async fn sigterm_answers_every_accepted_request_and_exits_with_0(backend: Backend) {
@@ -30,30 +33,59 @@ on_each_backend! {
         app.end().await;
     }
 
-    /// The caller resets the connection as soon as the request is out; the money work goes on, also through a stop.
+    /// The caller leaves as soon as the request is out, in whatever way; the money work goes on, also through a stop.
     async fn a_caller_that_hangs_up_stops_nothing(backend: Backend) {
-        let mut app = App::spawn(backend).await;
-        assert!(app.stop().await);
-        app.control.script(FaultRule::always(Fault::Delay { milliseconds: 600 })).unwrap();
-        let served = Served::start(app.environment());
-        app.base.clone_from(&served.base);
-        for at in 0..10 {
-            let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
-            stream.write_all(raw_order(&app.key, at).as_bytes()).await.unwrap();
-            // Accepted is what Amazon has heard of.
-            while app.received("Create").len() <= at {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            // RST, which makes the server drop the handler (a FIN would not).
-            stream.set_zero_linger().unwrap();
-            drop(stream);
+        for leaving in [Leaving::Reset, Leaving::Fin, Leaving::HalfClose] {
+            assert_eq!(lost_by_hanging_up(backend, leaving, None).await, [""; 0], "{leaving:?}");
         }
-        let status = tokio::task::spawn_blocking(move || served.terminate()).await.unwrap();
-        assert!(status.success(), "{status}");
-        assert_eq!(app.live_cards().len(), 10);
-        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issued'").await, 10);
-        app.end().await;
     }
+}
+
+/// How a caller leaves who does not wait for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// RST, which makes the server drop the handler.
+    Reset,
+    /// FIN, both ways.
+    Fin,
+    /// FIN of the caller's own way; it could still read.
+    HalfClose,
+}
+
+/// Callers hang up once Amazon has heard of their orders, and the service is stopped at once. Says what was lost.
+pub(crate) async fn lost_by_hanging_up(backend: Backend, leaving: Leaving, bug: Option<&str>) -> Vec<String> {
+    const CALLERS: usize = 10;
+    let mut app = App::spawn(backend).await;
+    assert!(app.stop().await);
+    app.control.script(FaultRule::always(Fault::Delay { milliseconds: 600 })).unwrap();
+    let served = Served::start(&seeded::with(bug, app.environment()));
+    app.base.clone_from(&served.base);
+    let mut half_closed = Vec::new();
+    for at in 0..CALLERS {
+        let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
+        stream.write_all(raw_order(&app.key, at).as_bytes()).await.unwrap();
+        // Accepted is what Amazon has heard of.
+        while app.received("Create").len() <= at {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        match leaving {
+            Leaving::Reset => stream.set_zero_linger().unwrap(),
+            Leaving::Fin => {}
+            Leaving::HalfClose => {
+                stream.shutdown().await.unwrap();
+                half_closed.push(stream);
+            }
+        }
+    }
+    let status = tokio::task::spawn_blocking(move || served.terminate()).await.unwrap();
+    let issued = app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issued'").await;
+    let (cards, callers) = (app.live_cards().len(), i64::try_from(CALLERS).unwrap());
+    let mut lost = Vec::new();
+    if !status.success() || cards != CALLERS || issued != callers {
+        lost.push(format!("{status}: {cards} cards and {issued} issued of {CALLERS}"));
+    }
+    app.end().await;
+    lost
 }
 
 fn raw_order(key: &str, at: usize) -> String {

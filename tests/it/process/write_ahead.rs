@@ -1,0 +1,190 @@
+//! Write-ahead order, seen from the kernel (`reliability.md` P11): the intent is on the disk before a byte goes to Amazon,
+//! and the outcome is before a byte goes to the caller. `strace` writes down what the process asks of the kernel.
+//!
+//! A kill cannot show this: the kernel's page cache survives the process. On PostgreSQL what the service can know is the
+//! answer to its COMMIT; that the server answers after its own fsync is the server's setting, and is looked at.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use super::Served;
+use crate::{
+    seeded,
+    support::{App, Backend, Shape, on_each_backend},
+};
+
+const REQUESTS: usize = 20;
+const WARM: usize = 5;
+/// Whatever writes, syncs or talks. Of what is written the first bytes are kept.
+const CALLS: &str =
+    "trace=fsync,fdatasync,connect,write,writev,pwrite64,pwritev,sendto,sendmsg,read,readv,recvfrom,recvmsg";
+
+/// What a line of the trace is to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// Something was written that is not durable yet.
+    Written,
+    /// All that was written is durable.
+    Durable,
+    /// Bytes leave for Amazon.
+    ToAmazon,
+    /// Bytes leave for the caller.
+    ToCaller,
+}
+
+/// Who is who in a trace.
+struct Peers {
+    backend: Backend,
+    gateway: u16,
+    api: u16,
+    database: u16,
+}
+
+impl Peers {
+    /// Reads a line `PID call(fd<what it is>, ...`. A call that another thread's line interrupts has begun where its first
+    /// part stands and ended where its `resumed` part does; a sync counts from its end, anything else from its start.
+    fn event(&self, line: &str) -> Option<Event> {
+        let to = |port: u16| line.contains(&format!("->127.0.0.1:{port}]"));
+        let from = |port: u16| line.contains(&format!("[127.0.0.1:{port}->"));
+        let call = line.split_once(' ')?.1.trim_start();
+        let is = |names: &[&str]| names.iter().any(|name| call.starts_with(&format!("{name}(")));
+        let sends = is(&["write", "writev", "sendto", "sendmsg"]);
+        if sends && to(self.gateway) {
+            return Some(Event::ToAmazon);
+        }
+        if sends && from(self.api) {
+            return Some(Event::ToCaller);
+        }
+        match self.backend {
+            Backend::Sqlite => {
+                let wal = line.contains("noshi.db-wal>");
+                let resumed = call.starts_with("<... fdatasync resumed") || call.starts_with("<... fsync resumed");
+                let synced = is(&["fsync", "fdatasync"]) && wal && !line.contains("<unfinished");
+                if is(&["pwrite64", "pwritev", "write"]) && wal {
+                    return Some(Event::Written);
+                }
+                ((synced || resumed) && line.ends_with("= 0")).then_some(Event::Durable)
+            }
+            Backend::Postgres => {
+                if sends && to(self.database) && line.contains("COMMIT") {
+                    return Some(Event::Written);
+                }
+                let heard = is(&["read", "readv", "recvfrom", "recvmsg"]) && to(self.database);
+                // What is read stands where the call ends.
+                let resumed = call.starts_with("<... re") && call.contains(" resumed>");
+                ((heard || resumed) && line.contains("COMMIT\\0")).then_some(Event::Durable)
+            }
+        }
+    }
+}
+
+/// Follows one request after the other: durable, to Amazon, durable, to the caller.
+fn follow(events: &[Event]) -> (usize, Vec<String>) {
+    let (mut durable, mut pending, mut sent, mut answered) = (false, false, false, 0);
+    let mut wrong = Vec::new();
+    for event in events {
+        match event {
+            Event::Written => (pending, durable) = (true, false),
+            Event::Durable => (pending, durable) = (false, true),
+            Event::ToAmazon if sent => {}
+            Event::ToAmazon => {
+                if pending || !durable {
+                    wrong.push(format!("request {answered} left for Amazon before its intent was durable"));
+                }
+                (sent, durable) = (true, false);
+            }
+            // The answer to something that buys nothing.
+            Event::ToCaller if !sent => {}
+            Event::ToCaller => {
+                if pending || !durable {
+                    wrong.push(format!("request {answered} was answered before its outcome was durable"));
+                }
+                (sent, durable) = (false, false);
+                answered += 1;
+            }
+        }
+    }
+    (answered, wrong)
+}
+
+fn port(address: &str) -> u16 {
+    address.rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap()
+}
+
+/// How a service that buys one code after the other is out of order.
+pub(crate) async fn out_of_order(backend: Backend, bug: Option<&str>) -> Vec<String> {
+    let there = Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success());
+    assert!(there, "this test needs strace: use tests/run, or install the package");
+    // Nobody else's transactions: recovery looks around once, at the start, and the balance is known by then.
+    let shape = Shape::default().with("NOSHI__REWARDS__RECOVERY_POLL_MILLISECONDS", 60_000);
+    let mut app = App::shaped(backend, shape).await;
+    while app.database.number("SELECT COUNT(*) FROM balances").await == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(app.stop().await);
+    let trace = app.database.folder.path().join("trace");
+    let mut command = Command::new("strace");
+    command.env_clear().args(["-f", "-yy", "-s", "400", "-e", "signal=none", "-e", CALLS, "-o"]).arg(&trace);
+    command.arg(env!("CARGO_BIN_EXE_noshi")).arg("serve");
+    let environment = seeded::with(bug, app.environment());
+    let served = tokio::task::spawn_blocking(move || Served::spawn(command, &environment)).await.unwrap();
+    let served = served.unwrap_or_else(|status| panic!("strace could not follow the service: {status}"));
+    app.base.clone_from(&served.base);
+    // The first ones share the process with what its start still does.
+    let warm = (0..WARM).map(|at| format!("warm-{at}"));
+    for key in warm.chain((0..REQUESTS).map(|at| format!("ordered-{at}"))) {
+        let answer = app.issue(&key, "1.00").await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    let child = Command::new("ps").args(["-o", "pid=", "--ppid", &served.id()]).output().unwrap();
+    let child = String::from_utf8(child.stdout).unwrap().trim().to_owned();
+    let database = if backend == Backend::Postgres { port(app.database.url()) } else { 0 };
+    let peers = Peers { backend, gateway: app.gateway().port(), api: port(&served.base), database };
+    assert!(tokio::task::spawn_blocking(move || served.end_with(&child)).await.unwrap().success());
+    let mut wrong = judge(&trace, &peers);
+    if backend == Backend::Postgres {
+        const SYNCS: &str = "SELECT CASE WHEN current_setting('fsync') = 'on' THEN 1 ELSE 0 END::bigint";
+        let syncs = app.database.number(SYNCS).await == 1;
+        wrong.extend((!syncs).then(|| "the server does not wait for its disk".to_owned()));
+    }
+    app.end().await;
+    wrong
+}
+
+fn judge(trace: &Path, peers: &Peers) -> Vec<String> {
+    let text = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let first = lines.iter().position(|line| line.contains("ordered-0")).expect("the first request is in the trace");
+    let events: Vec<Event> = lines[first..].iter().filter_map(|line| peers.event(line)).collect();
+    let (answered, mut wrong) = follow(&events);
+    println!("{:?}: {answered} requests in {} calls, {} events", peers.backend, lines.len(), events.len());
+    if answered != REQUESTS {
+        wrong.push(format!("{answered} of {REQUESTS} requests were seen"));
+    }
+    // Every session of ours asks for it, whatever the server's default.
+    if peers.backend == Backend::Postgres && !text.contains("synchronous_commit=on") {
+        wrong.push("no session asks for synchronous_commit=on".to_owned());
+    }
+    wrong
+}
+
+on_each_backend! {
+    async fn the_intent_is_durable_before_the_call_and_the_outcome_before_the_answer(backend: Backend) {
+        assert_eq!(out_of_order(backend, None).await, [""; 0]);
+    }
+}
+
+#[test]
+fn an_order_that_is_wrong_is_told() {
+    use Event::{Durable, ToAmazon, ToCaller, Written};
+    let good = [Written, Durable, ToAmazon, Written, Durable, ToCaller];
+    assert_eq!(follow(&good), (1, Vec::new()));
+    for bad in [
+        &[ToAmazon, Written, Durable, Written, Durable, ToCaller][..],
+        &[Written, ToAmazon, Durable, Written, Durable, ToCaller],
+        &[Written, Durable, ToAmazon, ToCaller, Written, Durable],
+        &[Written, Durable, ToAmazon, Written, ToCaller, Durable],
+        &[Durable, ToAmazon, Written, Durable, Written, ToCaller],
+    ] {
+        assert_eq!(follow(bad).1.len(), 1, "{bad:?}");
+    }
+}
