@@ -115,7 +115,7 @@ impl Rewards {
                     if let Some(caller) = caller {
                         caller.tell(&held.get().reward);
                     }
-                    failpoint::pass(road(&held.get().reward), "held");
+                    failpoint::pass("held", "pause");
                     self.pause(pause).await;
                     steps = 1;
                     match self.go_on(held.into_inner()).await? {
@@ -180,10 +180,9 @@ impl Rewards {
         if !mine || !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(self.lease_lost(id));
         }
-        let road = road(&reward);
-        failpoint::pass(road, "in_t1");
+        failpoint::pass("held", "in_t1");
         let committed = tx.commit(Attempt { reward, token, has_slot: false }).await?;
-        failpoint::pass(road, "after_t1");
+        failpoint::pass("held", "after_t1");
         Ok(Settled::Again(committed))
     }
 

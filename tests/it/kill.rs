@@ -24,6 +24,9 @@ use crate::{
     support::{App, Backend, Shape},
 };
 
+/// Whether callers wait for another attempt. Most of these tests look at a reward after its first.
+const WAITED: &str = "NOSHI__REWARDS__REPLAY_WHILE_WAITED";
+
 /// A seeded generator of the driver's own choices (SplitMix64): the same seed makes the same choices.
 pub(crate) struct Dice(u64);
 

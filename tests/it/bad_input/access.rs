@@ -141,7 +141,7 @@ const FILTERS: &[&str] = &[
     "created_to=2026-01-01T00:00:00Z&created_to=2026-01-01T00:00:00Z",
     "zqcanary=1",
     "Limit=1",
-    "program_id=zqcanary",
+    "programme_id=zqcanary",
     "client_id=zqcanary",
     "offset=10",
     "page=2",

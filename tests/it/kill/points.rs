@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, os::unix::process::ExitStatusExt, process::Exit
 use futures_util::future::{join, join_all};
 
 use super::{
-    count_of,
+    WAITED, count_of,
     crowd::{Crowd, Wish},
     print, seed, stage, start,
     verdict::{judge, replays},
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Every place. The first four of a road's nine are before Amazon has an answer for us, the others after it.
-const PLACES: [&str; 33] = [
+const PLACES: [&str; 36] = [
     "issue.before_t1",
     "issue.in_t1",
     "issue.after_t1",
@@ -42,6 +42,9 @@ const PLACES: [&str; 33] = [
     "replay.before_t2",
     "replay.in_t2",
     "replay.after_t2",
+    "held.pause",
+    "held.in_t1",
+    "held.after_t1",
     "show.before_read",
     "show.after_read",
     "show.in_t2",
@@ -113,6 +116,9 @@ async fn one_death(crowd: &Crowd, place: &str) -> bool {
         leave_work(crowd).await;
     }
     let mut environment = crowd.app.environment().to_vec();
+    if road == "held" {
+        environment.push((WAITED.to_owned(), "true".to_owned()));
+    }
     environment.push(("NOSHI_FAILPOINT".to_owned(), format!("{place}@{}", 1 + crowd.roll(3))));
     let mut served = match start(environment).await {
         Ok(served) => served,
@@ -123,12 +129,16 @@ async fn one_death(crowd: &Crowd, place: &str) -> bool {
         "cancel" => cancels(crowd, &base).await,
         "show" => shows(crowd, &base).await,
         "replay" => {}
+        // Their first answers get lost, and they wait for the next attempt.
+        "held" => {
+            join_all((0..4).map(|_| crowd.ask_in_vain(&base))).await;
+        }
         _ => {
             let news = join_all((0..4).map(|_| crowd.ask(&base, Wish::New)));
             join(news, again(crowd, &base)).await;
         }
     }
-    let ended = end_of(&mut served, if road == "replay" { LIFE_ALONE_MAX } else { LIFE_MAX }).await;
+    let ended = end_of(&mut served, if matches!(road, "replay" | "held") { LIFE_ALONE_MAX } else { LIFE_MAX }).await;
     crowd.take_cut();
     ended.is_some_and(is_ours)
 }

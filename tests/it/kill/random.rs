@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 
 use super::{
-    Dice, count_of,
+    Dice, WAITED, count_of,
     crowd::{Crowd, Wish},
     print, seed, stage, start,
     verdict::{Replays, judge, replays},
@@ -149,7 +149,10 @@ async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
 async fn bring_up(crowd: &Crowd, replicas: &mut [Option<Served>]) {
     let missing = replicas.iter_mut().filter(|replica| replica.is_none());
     join_all(missing.map(|place| async {
-        let served = start(crowd.app.environment().to_vec()).await.unwrap();
+        // Half of them make their callers wait for another attempt.
+        let mut environment = crowd.app.environment().to_vec();
+        environment.push((WAITED.to_owned(), crowd.percent(50).to_string()));
+        let served = start(environment).await.unwrap();
         // A first request takes longer than the kill does to come. So most are killed while they are warm, and the
         // others at the first thing that they do.
         if crowd.percent(WARM) {
