@@ -2,4 +2,5 @@
 
 mod budgets;
 mod ledger;
+mod million;
 mod programs;
