@@ -20,7 +20,43 @@ const ROUTES: &[(&str, &str)] = &[
     ("/v1/rewards/rwd_00000000000070008000000000000000/cancel", "POST"),
     ("/v1/balances", "GET"),
     ("/v1/balances/main", "GET"),
+    ("/v1/programs", "GET, POST"),
+    ("/v1/programs/prg_spring", "GET, PATCH"),
+    ("/v1/programs/prg_spring/budget", "GET"),
+    ("/v1/programs/prg_spring/suspend", "POST"),
+    ("/v1/programs/prg_spring/resume", "POST"),
+    ("/v1/ledger-entries", "GET"),
+    ("/v1/events", "GET"),
 ];
+
+/// A route that is added and not listed is not tried.
+#[test]
+fn every_route_of_the_source_is_listed() {
+    let mut paths = std::collections::BTreeSet::new();
+    let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let named = text.split("resource(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix("\"/v1/"));
+                paths.extend(named.map(|rest| format!("/v1/{}", rest.split('"').next().unwrap())));
+            }
+        }
+    }
+    let like = |pattern: &String| {
+        let parts: Vec<&str> = pattern.split('/').collect();
+        ROUTES.iter().any(|(target, _methods)| {
+            let there: Vec<&str> = target.split('/').collect();
+            there.len() == parts.len()
+                && there.iter().zip(&parts).all(|(mine, part)| part.starts_with('{') || mine == part)
+        })
+    };
+    let missing: Vec<&String> = paths.iter().filter(|path| !like(path)).collect();
+    assert!(paths.len() >= ROUTES.len() && missing.is_empty(), "{} routes, not listed: {missing:?}", paths.len());
+}
 
 const METHODS: &[&str] = &[
     "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "PURGE", "ZQCANARY", "get",
@@ -280,6 +316,9 @@ async fn a_key_without_the_scope_is_forbidden() {
         for method in methods.split(", ") {
             let needed = match (method, *target) {
                 ("GET", target) if target.starts_with("/v1/balances") => Scope::BalancesRead,
+                ("GET", target) if target.starts_with("/v1/programs") => Scope::ProgramsRead,
+                (_, target) if target.starts_with("/v1/programs") => Scope::ProgramsWrite,
+                ("GET", "/v1/ledger-entries" | "/v1/events") => Scope::LedgerRead,
                 ("GET", _) => Scope::RewardsRead,
                 (_, target) if target.ends_with("/reveal") => Scope::ClaimCodesReveal,
                 (_, target) if target.ends_with("/cancel") => Scope::RewardsCancel,
