@@ -7,6 +7,7 @@
 //! [`Client`] is for the issuing, canceling and funds workers; [`Endpoint`] and [`Credentials`] are for `bootstrap`.
 
 pub mod account;
+pub mod activity;
 mod classify;
 pub mod client;
 pub mod endpoint;
@@ -15,6 +16,7 @@ pub mod sign;
 mod wire;
 
 pub use account::{Account, Accounts, Terms};
+pub use activity::{ActivityKind, ActivityPage, ActivityQuery, ActivityRecord};
 pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Timeouts, install_tls_provider};
 pub use endpoint::{Endpoint, NotLoopback};
 pub use quota::{NoSlot, Priority, Quota};

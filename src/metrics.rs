@@ -21,7 +21,7 @@ const UPSTREAM_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5
 const REQUEST_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 6.0, 8.0, 10.0];
 
 /// Operations of Amazon's that we call.
-pub const OPERATIONS: [&str; 3] = ["CreateGiftCard", "CancelGiftCard", "GetAvailableFunds"];
+pub const OPERATIONS: [&str; 4] = ["CreateGiftCard", "CancelGiftCard", "GetAvailableFunds", "GetGiftCardActivityPage"];
 
 /// Every metric of ours, in a registry of its own.
 pub struct Metrics {

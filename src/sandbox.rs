@@ -9,7 +9,7 @@
 //! codes; it listens on loopback only.
 //!
 //! Where Amazon's behaviour is not known, the choice is stated where it is made. What it cannot do: XML, the activation
-//! and balance-load operations, the activity report, minimum amounts.
+//! and balance-load operations, minimum amounts.
 //!
 //! ```no_run
 //! # use noshi::sandbox::{AccessKey, Account, Options, Sandbox};
@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod activity;
 mod answer;
 mod book;
 mod chance;
@@ -63,6 +64,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::activity::{Activity, ActivityType};
 pub use self::book::{Card, CardState};
 pub use self::control::{ClockReading, Control, ControlError, Funds};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
@@ -182,6 +184,7 @@ impl Sandbox {
             accounts: options.accounts,
             clock,
             chance: chance::Chance::new(),
+            journal: activity::Journal::of(&book.cards()),
             book,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),

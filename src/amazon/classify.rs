@@ -8,6 +8,7 @@ use crate::kernel::{
     outcome::{ErrorType, Family},
 };
 
+use super::activity::ActivityPage;
 use super::wire::{Body, Comparison, Funds, text};
 
 /// No answer, and what the transport knows about why.
@@ -58,6 +59,13 @@ pub(super) fn cancel(heard: Heard<'_>, id: &CreationRequestId) -> Outcome<()> {
 pub(super) fn funds(heard: Heard<'_>, currency: Currency) -> Outcome<Funds> {
     and_then(understood(heard, None), |body| {
         body.funds(currency).map_or(Outcome::Ambiguous(Doubt::WrongShape), Outcome::Proven)
+    })
+}
+
+/// Outcome of GetGiftCardActivityPage. A page of which a part cannot be read proves nothing.
+pub(super) fn activity(heard: Heard<'_>, currency: Currency) -> Outcome<ActivityPage> {
+    and_then(understood(heard, None), |body| {
+        body.activity(currency).map_or(Outcome::Ambiguous(Doubt::WrongShape), Outcome::Proven)
     })
 }
 

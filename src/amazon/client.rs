@@ -21,6 +21,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use zeroize::Zeroizing;
 
 use super::{
+    activity::{self, ActivityPage, ActivityQuery},
     classify::{self, Answer, Heard, Silence},
     endpoint::Endpoint,
     sign::{self, Credentials, Scope},
@@ -34,8 +35,6 @@ use crate::{
     },
 };
 
-/// Bytes of the longest answer that is read; Amazon's have a few hundred.
-const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Idle connections kept to an account's host. With none, each call pays a TLS handshake within its six seconds; with
 /// many, more of them go stale.
 const IDLE_CONNECTIONS_MAX: usize = 2;
@@ -239,6 +238,13 @@ impl Client {
         self.exchange(Operation::GetAvailableFunds, body, |heard| classify::funds(heard, currency)).await
     }
 
+    /// Reads a page of the activity report. Amazon allows one such call per minute over all replicas.
+    pub async fn get_gift_card_activity_page(&self, query: ActivityQuery) -> Exchange<ActivityPage> {
+        let body = activity::page_body(&self.0.settings.partner_id, &query);
+        let currency = self.endpoint().currency();
+        self.exchange(Operation::GetGiftCardActivityPage, body, |heard| classify::activity(heard, currency)).await
+    }
+
     /// One call; and once more where Amazon's door says that our clock is wrong, signed by Amazon's. The first did nothing
     /// then: it was turned away before the operation was looked at.
     async fn exchange<T>(
@@ -307,11 +313,15 @@ impl Client {
     #[expect(clippy::disallowed_methods, reason = "this is the one place from which a call leaves")]
     async fn send(&self, operation: Operation, headers: HeaderMap, body: Vec<u8>, head: &mut Head) -> Received {
         let url = format!("{}{}", self.0.base_url, operation.path());
-        let sent = self.0.http.post(url).headers(headers).body(body).send().await;
+        let mut request = self.0.http.post(url).headers(headers).body(body);
+        if let Some(longer) = operation.timeout() {
+            request = request.timeout(longer);
+        }
+        let sent = request.send().await;
         let response = sent.map_err(|error| unsent(&error))?;
         *head = Head::read(&response);
         failpoint::pass("head", operation.path());
-        read_body(response).await
+        read_body(response, operation.body_bytes_max()).await
     }
 }
 
@@ -373,11 +383,11 @@ fn lost(error: &reqwest::Error) -> Doubt {
 
 /// The body, up to the cap. The buffer has its full size from the start, so that it never moves and leaves no copy; the
 /// HTTP library's own buffers are out of our reach.
-async fn read_body(mut response: Response) -> Received {
-    let mut body = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
+async fn read_body(mut response: Response, bytes_max: usize) -> Received {
+    let mut body = Zeroizing::new(Vec::with_capacity(bytes_max));
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if chunk.len() > BODY_BYTES_MAX.saturating_sub(body.len()) => {
+            Ok(Some(chunk)) if chunk.len() > bytes_max.saturating_sub(body.len()) => {
                 return Err(Silence::Doubtful(Doubt::TooLarge));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),

@@ -3,12 +3,13 @@
 //! Reading borrows from the answer's buffer, so that a claim code is copied once, into its own type. Every field is
 //! optional and is kept as raw text until it is asked for: one odd field cannot hide the others.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::activity::{self, ActivityPage};
 use crate::kernel::{ClaimCode, CreationRequestId, Currency, Doubt, Money};
 
 /// An operation of the Incentives API that we call.
@@ -17,6 +18,7 @@ pub(super) enum Operation {
     CreateGiftCard,
     CancelGiftCard,
     GetAvailableFunds,
+    GetGiftCardActivityPage,
 }
 
 impl Operation {
@@ -26,6 +28,24 @@ impl Operation {
             Self::CreateGiftCard => "/CreateGiftCard",
             Self::CancelGiftCard => "/CancelGiftCard",
             Self::GetAvailableFunds => "/GetAvailableFunds",
+            Self::GetGiftCardActivityPage => "/GetGiftCardActivityPage",
+        }
+    }
+
+    /// Bytes of the longest answer that is read; most of Amazon's have a few hundred, a page of 1,000 records half a
+    /// million.
+    pub(super) const fn body_bytes_max(self) -> usize {
+        match self {
+            Self::CreateGiftCard | Self::CancelGiftCard | Self::GetAvailableFunds => 64 * 1024,
+            Self::GetGiftCardActivityPage => 2 * 1024 * 1024,
+        }
+    }
+
+    /// How long a call may take where it is not the account's usual time: nobody waits for a report.
+    pub(super) const fn timeout(self) -> Option<Duration> {
+        match self {
+            Self::CreateGiftCard | Self::CancelGiftCard | Self::GetAvailableFunds => None,
+            Self::GetGiftCardActivityPage => Some(Duration::from_secs(30)),
         }
     }
 
@@ -95,12 +115,12 @@ pub(super) fn funds_body(partner_id: &str) -> Result<Vec<u8>, Unwritable> {
     body(&FundsRequest { partner_id })
 }
 
-fn body(request: &impl Serialize) -> Result<Vec<u8>, Unwritable> {
+pub(super) fn body(request: &impl Serialize) -> Result<Vec<u8>, Unwritable> {
     serde_json::to_vec(request).map_err(|_error| Unwritable)
 }
 
 /// A field as it stands in the body; absent and `null` are the same.
-type Field<'a> = Option<&'a RawValue>;
+pub(super) type Field<'a> = Option<&'a RawValue>;
 
 /// The fields of every operation's answer and of every refusal.
 #[derive(Deserialize)]
@@ -118,6 +138,10 @@ pub(super) struct Body<'a> {
     available_funds: Field<'a>,
     #[serde(borrow)]
     timestamp: Field<'a>,
+    #[serde(borrow)]
+    card_activity_list: Field<'a>,
+    #[serde(borrow, rename = "totalNumberOfTransactionsInRequestedTimeFrame")]
+    activity_total: Field<'a>,
     #[serde(borrow)]
     agcod_response: Field<'a>,
     #[serde(borrow)]
@@ -191,11 +215,13 @@ impl<'a> Body<'a> {
     /// The balance, when it is in the account's currency.
     pub(super) fn funds(&self, currency: Currency) -> Option<Funds> {
         let amount: Amount<'_> = self.available_funds.and_then(object)?;
-        if text(amount.currency_code)? != currency.code() {
-            return None;
-        }
         let as_of = text(self.timestamp).and_then(|text| timestamp(&text));
-        Money::from_amazon_number(amount.amount?.get(), currency).ok().map(|amount| Funds { amount, as_of })
+        amount.money(currency).map(|amount| Funds { amount, as_of })
+    }
+
+    /// A page of the activity report, when every record of it is in the account's currency.
+    pub(super) fn activity(&self, currency: Currency) -> Option<ActivityPage> {
+        activity::page(self.card_activity_list, self.activity_total, currency)
     }
 
     /// The claim code, when there is a usable one. Read from the buffer itself: unescaping would leave a copy behind,
@@ -213,6 +239,12 @@ impl<'a> CardInfo<'a> {
 }
 
 impl Amount<'_> {
+    /// The amount, when it is one of this currency.
+    pub(super) fn money(&self, currency: Currency) -> Option<Money> {
+        text(self.currency_code).filter(|code| code == currency.code())?;
+        Money::from_amazon_number(self.amount?.get(), currency).ok()
+    }
+
     /// Compares by value, never by text (`agcod-reference.md` 1.3).
     pub(super) fn compare(&self, asked: Money) -> Comparison {
         let (Some(currency), Some(number)) = (text(self.currency_code), self.amount) else {
@@ -237,7 +269,7 @@ pub(super) fn text(field: Field<'_>) -> Option<Cow<'_, str>> {
 }
 
 /// A field's object. Serde would also take an array for a struct, by position; Amazon never means that.
-fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
 }
 

@@ -205,6 +205,22 @@ words! {
         CancelRequestArrivedAfterTimeLimit = "CancelRequestArrivedAfterTimeLimit",
         /// The card cannot be refunded (claimed).
         GcNotReadyForRefund = "GcNotReadyForRefund",
+        /// The partner may not read the activity report.
+        ActivityPageDisabled = "APIGetGiftCardActivityPageIsDisabled",
+        /// A date of the report's period cannot be read.
+        InvalidDateFormat = "InvalidDateFormat",
+        /// The report's first date is missing or not allowed.
+        InvalidStartDate = "InvalidStartDate",
+        /// The report's last date is missing or not allowed.
+        InvalidEndDate = "InvalidEndDate",
+        /// The report's dates are the wrong way round.
+        StartDateAfterEndDate = "StartDateAfterEndDate",
+        /// There is no such page.
+        InvalidPageIndex = "InvalidPageIndex",
+        /// A page has at least one record.
+        InvalidPageSize = "InvalidPageSize",
+        /// A page has at most 1,000 records.
+        MaxPageSizeExceeded = "MaxPageSizeExceeded",
         /// A physical card's word, which a mock id answers.
         CardAlreadyActivatedWithDifferentRequestId = "CardAlreadyActivatedWithDifferentRequestId",
         /// The word that says nothing.

@@ -6,6 +6,7 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::activity::Page;
 use super::errors::{REFUSAL_STATUS, Refusal};
 use super::fault::Operation;
 use super::money;
@@ -46,6 +47,8 @@ pub(super) enum Answer {
         currency: String,
         at: DateTime<Utc>,
     },
+    /// A page of the activity report.
+    Page(Box<Page>),
     Refused {
         refusal: Refusal,
         echo: Box<Echo>,
@@ -85,14 +88,16 @@ impl Answer {
         match self {
             Self::Refused { refusal, .. } => (Some(refusal.code.to_string()), Some(refusal.error_type.to_string())),
             Self::Front { exception, .. } => (None, exception.map(str::to_owned)),
-            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Unread { .. } => (None, None),
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) | Self::Unread { .. } => {
+                (None, None)
+            }
         }
     }
 
     /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } => StatusCode::OK,
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) => StatusCode::OK,
             Self::Refused { .. } => REFUSAL_STATUS,
             Self::Front { status, .. } | Self::Unread { status, .. } => *status,
         }
@@ -102,9 +107,12 @@ impl Answer {
     pub(super) fn reply(&self) -> Reply {
         let exception = match self {
             Self::Front { exception, .. } => *exception,
-            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Refused { .. } | Self::Unread { .. } => {
-                None
-            }
+            Self::Card(_)
+            | Self::Canceled { .. }
+            | Self::Funds { .. }
+            | Self::Page(_)
+            | Self::Refused { .. }
+            | Self::Unread { .. } => None,
         };
         match self.body() {
             Ok(mut body) => {
@@ -134,6 +142,7 @@ impl Answer {
                 status: "SUCCESS",
                 timestamp: Some(at.format("%Y%m%dT%H%M%SZ").to_string()),
             }),
+            Self::Page(page) => page.body(),
             Self::Refused { refusal, echo } => refused(refusal, echo),
             Self::Front { message, .. } => serde_json::to_vec(&serde_json::json!({ "message": message })),
             Self::Unread { message, .. } => serde_json::to_vec(&serde_json::json!({ "Message": message })),
@@ -143,9 +152,15 @@ impl Answer {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Value<'a> {
+pub(super) struct Value<'a> {
     amount: Box<RawValue>,
     currency_code: &'a str,
+}
+
+impl<'a> Value<'a> {
+    pub(super) fn of(amount: Decimal, currency_code: &'a str) -> Result<Self, serde_json::Error> {
+        Ok(Self { amount: money::to_json_number(amount)?, currency_code })
+    }
 }
 
 #[derive(Serialize)]
@@ -209,6 +224,13 @@ struct FundsBody<'a> {
     timestamp: Option<String>,
 }
 
+/// No refusal of this operation was ever recorded: as the others, without a list.
+#[derive(Serialize)]
+struct PageRefusedBody<'a> {
+    __type: Option<String>,
+    status: &'a str,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct RefusedBody<'a, B: Serialize> {
@@ -241,6 +263,7 @@ fn refused(refusal: &Refusal, echo: &Echo) -> Result<Vec<u8>, serde_json::Error>
         Operation::GetAvailableFunds => {
             wrapped(refusal, FundsBody { __type, available_funds: None, status, timestamp: None })
         }
+        Operation::GetGiftCardActivityPage => wrapped(refusal, PageRefusedBody { __type, status }),
     }
 }
 

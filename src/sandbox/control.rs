@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+use super::activity::Activity;
 use super::book::{BookError, Card};
 use super::clock::MOVED_SECONDS_MAX;
 use super::fault::{FaultRule, ScriptedFault};
@@ -160,6 +161,34 @@ impl Control {
             return Err(ControlError::NegativeFunds(amount));
         }
         Ok(self.world.book.set_funds(partner_id, amount)?)
+    }
+
+    /// The activity report, oldest record first.
+    #[must_use]
+    pub fn activity(&self) -> Vec<Activity> {
+        self.world.journal.records().clone()
+    }
+
+    /// Changes what the report lists: records that only Amazon has, others left out or told differently. Cards and funds
+    /// stay as they are.
+    pub fn edit_activity(&self, edit: impl FnOnce(&mut Vec<Activity>)) {
+        edit(&mut self.world.journal.records());
+    }
+
+    /// Whether the partners may read the report.
+    #[must_use]
+    pub fn activity_enabled(&self) -> bool {
+        self.world.journal.enabled()
+    }
+
+    /// Switches the report on or off, as Amazon does per partner.
+    pub fn set_activity_enabled(&self, enabled: bool) {
+        self.world.journal.set_enabled(enabled);
+    }
+
+    /// Whether `pageIndex` counts records instead of pages: clients of Amazon's contradict each other.
+    pub fn page_activity_by_record(&self, by_record: bool) {
+        self.world.journal.set_paged_by_record(by_record);
     }
 
     /// Whether the rate limit holds.

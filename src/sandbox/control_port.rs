@@ -7,6 +7,8 @@
 //! | `GET /faults`, `POST /faults`, `DELETE /faults` | a rule, or an array of rules | the rules in force |
 //! | `GET /clock`, `POST /clock` | `{"advance_seconds":n}` and/or `{"signature_skew_seconds":n}` | both clocks |
 //! | `GET /funds`, `PUT /funds` | `{"partner_id":"…","amount":"100.00"}` | every partner's funds |
+//! | `GET /activity`, `POST /activity` | an array of records to list besides | the activity report |
+//! | `GET /activity/enabled`, `PUT /activity/enabled` | `{"enabled":false}` | the same |
 //! | `GET /throttle`, `PUT /throttle` | `{"enabled":true}` | the same |
 //!
 //! What cannot be understood is answered 400 with `{"message":"…"}`, and nothing is changed.
@@ -21,6 +23,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::activity::Activity;
 use super::control::{Control, ControlError};
 use super::fault::FaultRule;
 use super::money;
@@ -61,7 +64,7 @@ struct FundsSetting {
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct ThrottleSetting {
+struct Setting {
     enabled: bool,
 }
 
@@ -99,15 +102,29 @@ impl ControlPort {
             ("POST", "/clock") => self.move_clock(&parsed(body)?),
             ("GET", "/funds") => Ok(ok(&control.all_funds())),
             ("PUT", "/funds") => self.set_funds(&parsed(body)?),
-            ("GET", "/throttle") => Ok(ok(&ThrottleSetting { enabled: control.throttle() })),
+            ("GET", "/activity") => Ok(ok(&control.activity())),
+            ("POST", "/activity") => {
+                let more: Vec<Activity> = parsed(body)?;
+                control.edit_activity(|records| records.extend(more));
+                Ok(ok(&control.activity()))
+            }
+            ("GET", "/activity/enabled") => Ok(ok(&Setting { enabled: control.activity_enabled() })),
+            ("PUT", "/activity/enabled") => {
+                let setting: Setting = parsed(body)?;
+                control.set_activity_enabled(setting.enabled);
+                Ok(ok(&setting))
+            }
+            ("GET", "/throttle") => Ok(ok(&Setting { enabled: control.throttle() })),
             ("PUT", "/throttle") => {
-                let setting: ThrottleSetting = parsed(body)?;
+                let setting: Setting = parsed(body)?;
                 control.set_throttle(setting.enabled);
                 Ok(ok(&setting))
             }
-            (_, "/book" | "/requests" | "/faults" | "/clock" | "/funds" | "/throttle") => {
-                Err(Refused(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}")))
-            }
+            (
+                _,
+                "/book" | "/requests" | "/faults" | "/clock" | "/funds" | "/throttle" | "/activity"
+                | "/activity/enabled",
+            ) => Err(Refused(StatusCode::METHOD_NOT_ALLOWED, format!("{path} does not take {method}"))),
             _ => Err(Refused(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
         }
     }

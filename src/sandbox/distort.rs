@@ -154,6 +154,7 @@ fn falsified(fault: &Fault, answer: Answer) -> Answer {
         }
         Answer::Canceled { .. }
         | Answer::Funds { .. }
+        | Answer::Page(_)
         | Answer::Refused { .. }
         | Answer::Front { .. }
         | Answer::Unread { .. } => answer,

@@ -87,6 +87,18 @@ pub(super) const OPERATION_NOT_PERMITTED: Refusal =
 pub(super) const INVALID_PARTNER_ID: Refusal = Refusal::new("F300", "InvalidPartnerId", "Invalid Partner Id");
 pub(super) const CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT: Refusal =
     Refusal::new("F300", "CustomerSurpassedDailyVelocityLimit", "Customer has exceeded daily velocity limit");
+pub(super) const INVALID_DATE_FORMAT: Refusal = Refusal::new("F200", "InvalidDateFormat", "Invalid Date Format");
+pub(super) const INVALID_START_DATE: Refusal = Refusal::new("F200", "InvalidStartDate", "Invalid Start Date");
+pub(super) const INVALID_END_DATE: Refusal = Refusal::new("F200", "InvalidEndDate", "Invalid End Date");
+pub(super) const START_DATE_AFTER_END_DATE: Refusal =
+    Refusal::new("F200", "StartDateAfterEndDate", "Start Date After End Date");
+pub(super) const INVALID_PAGE_INDEX: Refusal = Refusal::new("F200", "InvalidPageIndex", "Invalid Page Index");
+pub(super) const INVALID_PAGE_SIZE: Refusal = Refusal::new("F200", "InvalidPageSize", "Invalid Page Size");
+pub(super) const MAX_PAGE_SIZE_EXCEEDED: Refusal =
+    Refusal::new("F200", "MaxPageSizeExceeded", "Max Page Size Exceeded");
+/// Its family was never recorded; what an account may not do is F300.
+pub(super) const ACTIVITY_PAGE_DISABLED: Refusal =
+    Refusal::new("F300", "APIGetGiftCardActivityPageIsDisabled", "API Get Gift Card Activity Page Is Disabled");
 pub(super) const SYSTEM_TEMPORARILY_UNAVAILABLE: Refusal =
     Refusal::new("F400", "SystemTemporarilyUnavailable", "System Temporarily Unavailable");
 
@@ -111,6 +123,14 @@ const KNOWN: &[Refusal] = &[
     CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT,
     INSUFFICIENT_FUNDS,
     OPERATION_NOT_PERMITTED,
+    INVALID_DATE_FORMAT,
+    INVALID_START_DATE,
+    INVALID_END_DATE,
+    START_DATE_AFTER_END_DATE,
+    INVALID_PAGE_INDEX,
+    INVALID_PAGE_SIZE,
+    MAX_PAGE_SIZE_EXCEEDED,
+    ACTIVITY_PAGE_DISABLED,
     INVALID_PARTNER_ID,
     CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT,
     SYSTEM_TEMPORARILY_UNAVAILABLE,

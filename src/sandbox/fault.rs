@@ -20,11 +20,14 @@ pub enum Operation {
     CancelGiftCard,
     /// Reads the balance.
     GetAvailableFunds,
+    /// Reads a page of the activity report.
+    GetGiftCardActivityPage,
 }
 
 impl Operation {
     /// Every operation that the gateway knows.
-    pub const ALL: [Self; 3] = [Self::CreateGiftCard, Self::CancelGiftCard, Self::GetAvailableFunds];
+    pub const ALL: [Self; 4] =
+        [Self::CreateGiftCard, Self::CancelGiftCard, Self::GetAvailableFunds, Self::GetGiftCardActivityPage];
 
     /// Its name in the path.
     #[must_use]
@@ -33,6 +36,7 @@ impl Operation {
             Self::CreateGiftCard => "CreateGiftCard",
             Self::CancelGiftCard => "CancelGiftCard",
             Self::GetAvailableFunds => "GetAvailableFunds",
+            Self::GetGiftCardActivityPage => "GetGiftCardActivityPage",
         }
     }
 

@@ -64,6 +64,15 @@ impl Fields {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
+    /// A truth member; absent and null are false.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, BadBody> {
+        match self.present(name).map(RawValue::get) {
+            Some("true") => Ok(true),
+            Some("false") | None => Ok(false),
+            Some(_) => self.present(name).map_or(Ok(false), |value| Err(unexpected(value))),
+        }
+    }
+
     /// An object member; none if it is absent or null.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, BadBody> {
         self.present(name).map(Self::of).transpose()

@@ -136,8 +136,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     let Some(account) = world.account_of_key(&accepted.key_id) else {
         return concluded(&world, sequence, Say::Answer(distort::rejected(&Rejection::UnknownKey)), false);
     };
-    let asks_for_funds = operation == Operation::GetAvailableFunds;
-    if !world.throttle.admits(&account.partner_id, asks_for_funds, Clock::monotonic()) {
+    if !world.throttle.admits(&account.partner_id, operation, Clock::monotonic()) {
         return concluded(&world, sequence, Say::Answer(distort::throttled()), false);
     }
     let market = Market::of(arrival.header("host"), &accepted.region);

@@ -38,6 +38,33 @@ pub(super) mod text {
     }
 }
 
+/// The same where there may be none.
+pub(super) mod text_or_none {
+    use rust_decimal::Decimal;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(in crate::sandbox) fn serialize<S: Serializer>(
+        amount: &Option<Decimal>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match amount {
+            Some(amount) => super::text::serialize(amount, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in crate::sandbox) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Decimal>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let read = |text: String| {
+            Decimal::from_str_exact(&text)
+                .map_err(|error| de::Error::custom(format!("{text:?} is not an amount: {error}")))
+        };
+        text.map(read).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,4 +1,4 @@
-//! The three operations: check the request in the order in which Amazon was seen to, then ask the book.
+//! The operations: check the request in the order in which Amazon was seen to, then ask the book.
 //!
 //! The checks come before the look-up of the id. So a replay whose amount is over the limit is refused although a card
 //! of that id exists: as with Amazon, a refused replay does not prove that there is no card.
@@ -7,6 +7,7 @@ use hyper::StatusCode;
 use rust_decimal::Decimal;
 
 use super::Account;
+use super::activity::{ActivityType, Asked, NotAsked};
 use super::answer::{Answer, CardAnswer, Echo};
 use super::book::{BookError, Canceled, Card, CardState, Created};
 use super::errors::{self, Refusal};
@@ -49,8 +50,19 @@ pub(super) fn perform(world: &World, call: &Call<'_>) -> Done {
         Operation::CreateGiftCard => create(world, call),
         Operation::CancelGiftCard => cancel(world, call),
         Operation::GetAvailableFunds => funds(world, call),
+        Operation::GetGiftCardActivityPage => activity_page(world, call),
     };
-    done.unwrap_or_else(Done::from)
+    let done = done.unwrap_or_else(Done::from);
+    let listed = match call.operation {
+        Operation::CreateGiftCard => Some(ActivityType::GCCreation),
+        Operation::CancelGiftCard => Some(ActivityType::GCCancellation),
+        Operation::GetAvailableFunds | Operation::GetGiftCardActivityPage => None,
+    };
+    if let Some(listed) = listed {
+        let outcome = (&done.answer, done.real_op);
+        world.journal.note(&call.account.partner_id, listed, call.body, outcome, world.clock.now());
+    }
+    done
 }
 
 /// The currency that an account's cards have.
@@ -194,6 +206,18 @@ fn funds(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
     let amount = world.book.funds(&call.account.partner_id).map_err(|error| unbooked(&error, &echo))?;
     let currency = currency_of(call.account, call.market).to_owned();
     Ok(Answer::Funds { amount, currency, at: world.clock.now() }.into())
+}
+
+fn activity_page(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+    let echo = Echo { operation: call.operation, request_id: None, value: None };
+    let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
+    demand_partner(call.account, &fields, &echo)?;
+    let asked = Asked::read(&fields).map_err(|not_asked| match not_asked {
+        NotAsked::Body(bad) => unread(bad, &echo),
+        NotAsked::Refused(refusal) => refused(refusal, &echo),
+    })?;
+    let page = world.journal.page(&call.account.partner_id, &asked).map_err(|refusal| refused(refusal, &echo))?;
+    Ok(Answer::Page(Box::new(page)).into())
 }
 
 fn demand_partner(account: &Account, fields: &Fields, echo: &Echo) -> Result<(), Answer> {

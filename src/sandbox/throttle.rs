@@ -7,12 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::fault::Operation;
+
 /// Requests a partner may make in any second, over all operations.
 pub(super) const REQUESTS_PER_SECOND: usize = 10;
 /// Of these, how many may ask for the balance.
 pub(super) const FUNDS_REQUESTS_PER_SECOND: usize = 1;
+/// Of all, how many may ask for a page of the activity report in any minute.
+pub(super) const ACTIVITY_REQUESTS_PER_MINUTE: usize = 1;
 
 const WINDOW: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Sliding windows by partner.
 pub(super) struct Throttle {
@@ -24,6 +29,7 @@ pub(super) struct Throttle {
 struct Windows {
     all: VecDeque<Instant>,
     funds: VecDeque<Instant>,
+    activity: VecDeque<Instant>,
 }
 
 impl Throttle {
@@ -40,24 +46,27 @@ impl Throttle {
     }
 
     /// Whether a request that arrives now may pass. Counts it if so.
-    pub(super) fn admits(&self, partner_id: &str, asks_for_funds: bool, now: Instant) -> bool {
+    pub(super) fn admits(&self, partner_id: &str, operation: Operation, now: Instant) -> bool {
         if !self.enabled() {
             return true;
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { all, funds } = windows.entry(partner_id.to_owned()).or_default();
-        for window in [&mut *all, &mut *funds] {
-            while window.front().is_some_and(|arrived| now.duration_since(*arrived) >= WINDOW) {
+        let Windows { all, funds, activity } = windows.entry(partner_id.to_owned()).or_default();
+        let of_its_own = match operation {
+            Operation::CreateGiftCard | Operation::CancelGiftCard => None,
+            Operation::GetAvailableFunds => Some((funds, WINDOW, FUNDS_REQUESTS_PER_SECOND)),
+            Operation::GetGiftCardActivityPage => Some((activity, MINUTE, ACTIVITY_REQUESTS_PER_MINUTE)),
+        };
+        let mut counted = [Some((all, WINDOW, REQUESTS_PER_SECOND)), of_its_own];
+        for (window, span, most) in counted.iter_mut().flatten() {
+            while window.front().is_some_and(|arrived| now.duration_since(*arrived) >= *span) {
                 window.pop_front();
             }
+            if window.len() >= *most {
+                return false;
+            }
         }
-        if all.len() >= REQUESTS_PER_SECOND || (asks_for_funds && funds.len() >= FUNDS_REQUESTS_PER_SECOND) {
-            return false;
-        }
-        all.push_back(now);
-        if asks_for_funds {
-            funds.push_back(now);
-        }
+        counted.into_iter().flatten().for_each(|(window, ..)| window.push_back(now));
         true
     }
 }
@@ -71,18 +80,28 @@ mod tests {
     fn the_eleventh_request_in_any_second_is_refused_and_not_counted() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert!((0..10).all(|index| throttle.admits("Awssb", false, at(index * 50))));
-        assert!(!throttle.admits("Awssb", false, at(999)));
-        assert!(throttle.admits("Other", false, at(999)), "another partner has a limit of its own");
-        assert!(throttle.admits("Awssb", false, at(1_000)), "the first one has left the window");
-        assert!(!throttle.admits("Awssb", false, at(1_049)));
+        assert!((0..10).all(|index| throttle.admits("Awssb", Operation::CreateGiftCard, at(index * 50))));
+        assert!(!throttle.admits("Awssb", Operation::CreateGiftCard, at(999)));
+        assert!(throttle.admits("Other", Operation::CreateGiftCard, at(999)), "another partner has a limit of its own");
+        assert!(throttle.admits("Awssb", Operation::CreateGiftCard, at(1_000)), "the first one has left the window");
+        assert!(!throttle.admits("Awssb", Operation::CreateGiftCard, at(1_049)));
     }
 
     #[test]
     fn the_balance_may_be_asked_for_once_a_second() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
-        assert!(throttle.admits("Awssb", true, start));
-        assert!(!throttle.admits("Awssb", true, start + Duration::from_millis(999)));
-        assert!(throttle.admits("Awssb", true, start + Duration::from_secs(1)));
+        assert!(throttle.admits("Awssb", Operation::GetAvailableFunds, start));
+        assert!(!throttle.admits("Awssb", Operation::GetAvailableFunds, start + Duration::from_millis(999)));
+        assert!(throttle.admits("Awssb", Operation::GetAvailableFunds, start + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_page_of_the_activity_report_may_be_asked_for_once_a_minute() {
+        let (throttle, start) = (Throttle::new(true), Clock::monotonic());
+        let page = |at| throttle.admits("Awssb", Operation::GetGiftCardActivityPage, at);
+        assert!(page(start));
+        assert!(!page(start + Duration::from_millis(59_999)));
+        assert!(throttle.admits("Awssb", Operation::CreateGiftCard, start + Duration::from_secs(30)));
+        assert!(page(start + Duration::from_secs(60)));
     }
 }

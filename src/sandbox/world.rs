@@ -4,6 +4,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Account;
+use super::activity::Journal;
 use super::book::Book;
 use super::chance::Chance;
 use super::clock::Clock;
@@ -17,6 +18,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) chance: Chance,
     pub(super) book: Book,
+    pub(super) journal: Journal,
     pub(super) throttle: Throttle,
     pub(super) faults: FaultBoard,
     pub(super) record: Record,

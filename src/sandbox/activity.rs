@@ -1,0 +1,287 @@
+//! The activity report: what Amazon says it did for a partner, record by record, and the operation that reads it.
+//!
+//! A replay is listed, too: as a success that is no real operation, with the first card's id and the amount that the
+//! replay asked for. A cancel has no amount, a refused create no card. All as recorded in 2014; where nothing was
+//! recorded, the choice is stated where it is made.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::answer::Answer;
+use super::book::{Card, CardState};
+use super::errors::{self, Refusal};
+use super::fields::{Amount, BadBody, Fields};
+use super::money;
+
+/// The most records of one page.
+pub(super) const PAGE_RECORDS_MAX: usize = 1_000;
+
+/// What a record tells of.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub enum ActivityType {
+    /// A create.
+    GCCreation,
+    /// A cancel.
+    GCCancellation,
+}
+
+/// One record of the report.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Activity {
+    /// The partner.
+    pub partner_id: String,
+    /// The `creationRequestId` of the call.
+    pub request_id: String,
+    /// What was asked for.
+    pub activity_type: ActivityType,
+    /// The errorType where it was refused.
+    pub failure_code: Option<String>,
+    /// When, on the sandbox clock.
+    pub at: DateTime<Utc>,
+    /// The amount asked for; none of a cancel. Decimal text in JSON.
+    #[serde(with = "money::text_or_none")]
+    pub amount: Option<Decimal>,
+    /// The currency asked for; none of a cancel.
+    pub currency: Option<String>,
+    /// The card; none of a refused create.
+    pub gc_id: Option<String>,
+    /// Whether it changed anything: a first create or a first cancel.
+    pub real_op: bool,
+}
+
+/// Every record, oldest first, and how the report behaves.
+#[derive(Default)]
+pub(super) struct Journal {
+    records: Mutex<Vec<Activity>>,
+    disabled: AtomicBool,
+    paged_by_record: AtomicBool,
+}
+
+impl Journal {
+    /// The journal of a book that was read from its file: replays and refusals before that are not known any more.
+    pub(super) fn of(cards: &[Card]) -> Self {
+        let mut records: Vec<Activity> = cards.iter().flat_map(real_operations).collect();
+        records.sort_by_key(|record| record.at);
+        Self { records: Mutex::new(records), ..Self::default() }
+    }
+
+    pub(super) fn records(&self) -> MutexGuard<'_, Vec<Activity>> {
+        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn enabled(&self) -> bool {
+        !self.disabled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_enabled(&self, enabled: bool) {
+        self.disabled.store(!enabled, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_paged_by_record(&self, by_record: bool) {
+        self.paged_by_record.store(by_record, Ordering::SeqCst);
+    }
+
+    /// Writes down what came of a create or a cancel. A call that the service did not get to read is not listed.
+    pub(super) fn note(
+        &self,
+        partner_id: &str,
+        activity_type: ActivityType,
+        body: &[u8],
+        outcome: (&Answer, bool),
+        at: DateTime<Utc>,
+    ) {
+        let (answer, real_op) = outcome;
+        let Ok(fields) = Fields::read(body) else { return };
+        let Ok(Some(request_id)) = fields.text("creationRequestId") else { return };
+        let (failure_code, gc_id) = match answer {
+            Answer::Card(card) => (None, Some(card.gc_id.clone())),
+            Answer::Canceled { gc_id, .. } => (None, Some(gc_id.clone())),
+            Answer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
+            Answer::Funds { .. } | Answer::Page(_) | Answer::Front { .. } | Answer::Unread { .. } => return,
+        };
+        let value = fields.object("value").ok().flatten();
+        let amount = value.as_ref().and_then(|value| match value.amount("amount") {
+            Ok(Amount::Number(amount)) => Some(amount),
+            Ok(Amount::Absent | Amount::Null) | Err(_) => None,
+        });
+        let currency = value.and_then(|value| value.text("currencyCode").ok().flatten());
+        let partner_id = partner_id.to_owned();
+        let record =
+            Activity { partner_id, request_id, activity_type, failure_code, at, amount, currency, gc_id, real_op };
+        self.records().push(record);
+    }
+
+    /// One page of the report, or why there is none.
+    pub(super) fn page(&self, partner_id: &str, asked: &Asked) -> Result<Page, Refusal> {
+        if !self.enabled() {
+            return Err(errors::ACTIVITY_PAGE_DISABLED);
+        }
+        let within = |record: &&Activity| {
+            record.partner_id == partner_id
+                && (asked.start..=asked.end).contains(&record.at)
+                && (asked.show_no_ops || record.real_op)
+        };
+        let records = self.records();
+        let total = records.iter().filter(within).count();
+        // Clients contradict each other: a page number, or the number of the first record. A page number is the default.
+        let by_record = self.paged_by_record.load(Ordering::SeqCst);
+        let first = if by_record { asked.page_index } else { asked.page_index.saturating_mul(asked.page_size) };
+        let records = records.iter().filter(within).skip(first).take(asked.page_size).cloned().collect();
+        Ok(Page { request_id: asked.request_id.clone(), page_index: asked.page_index, total, records })
+    }
+}
+
+/// A card's life, as the report tells it.
+fn real_operations(card: &Card) -> impl Iterator<Item = Activity> {
+    let record = |activity_type, at, value: Option<(Decimal, String)>| {
+        let (amount, currency) = value.unzip();
+        Activity {
+            partner_id: card.partner_id.clone(),
+            request_id: card.creation_request_id.clone(),
+            activity_type,
+            failure_code: None,
+            at,
+            amount,
+            currency,
+            gc_id: Some(card.gc_id.clone()),
+            real_op: true,
+        }
+    };
+    let value = Some((card.amount, card.currency.clone()));
+    let created = record(ActivityType::GCCreation, card.created_at, value);
+    let canceled_at = card.canceled_at.filter(|_at| card.state == CardState::Refunded);
+    let canceled = canceled_at.map(|at| record(ActivityType::GCCancellation, at, None));
+    [Some(created), canceled].into_iter().flatten()
+}
+
+/// What a call asks for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    request_id: Option<String>,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+    page_index: usize,
+    page_size: usize,
+    show_no_ops: bool,
+}
+
+/// Why it is not one.
+pub(super) enum NotAsked {
+    Body(BadBody),
+    Refused(Refusal),
+}
+
+impl From<BadBody> for NotAsked {
+    fn from(bad: BadBody) -> Self {
+        Self::Body(bad)
+    }
+}
+
+impl From<Refusal> for NotAsked {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl Asked {
+    /// Reads a call's members. Which refusal names which mistake was never recorded: each by its word.
+    pub(super) fn read(fields: &Fields) -> Result<Self, NotAsked> {
+        let start = instant(fields.text("utcStartDate")?, errors::INVALID_START_DATE)?;
+        let end = instant(fields.text("utcEndDate")?, errors::INVALID_END_DATE)?;
+        if start > end {
+            return Err(errors::START_DATE_AFTER_END_DATE.into());
+        }
+        let page_index = whole(fields.amount("pageIndex")?).ok_or(errors::INVALID_PAGE_INDEX)?;
+        let page_size = whole(fields.amount("pageSize")?).filter(|size| *size > 0).ok_or(errors::INVALID_PAGE_SIZE)?;
+        if page_size > PAGE_RECORDS_MAX {
+            return Err(errors::MAX_PAGE_SIZE_EXCEEDED.into());
+        }
+        let show_no_ops = fields.flag("showNoOps")?;
+        Ok(Self { request_id: fields.text("requestId")?, start, end, page_index, page_size, show_no_ops })
+    }
+}
+
+fn instant(text: Option<String>, missing: Refusal) -> Result<DateTime<Utc>, Refusal> {
+    let text = text.ok_or(missing)?;
+    DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc()).map_err(|_error| errors::INVALID_DATE_FORMAT)
+}
+
+fn whole(amount: Amount) -> Option<usize> {
+    match amount {
+        Amount::Number(number) if number.is_integer() => usize::try_from(number).ok(),
+        Amount::Number(_) | Amount::Absent | Amount::Null => None,
+    }
+}
+
+/// One page, as it is answered.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    request_id: Option<String>,
+    page_index: usize,
+    total: usize,
+    records: Vec<Activity>,
+}
+
+impl Page {
+    /// The page's body: shape and order of members as recorded.
+    pub(super) fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let records = self.records.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+        serde_json::to_vec(&PageBody {
+            card_activity_list: records,
+            page_index: self.page_index,
+            request_id: self.request_id.as_deref(),
+            status: "SUCCESS",
+            total: self.total,
+        })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PageBody<'a> {
+    card_activity_list: Vec<RecordBody<'a>>,
+    page_index: usize,
+    request_id: Option<&'a str>,
+    status: &'static str,
+    #[serde(rename = "totalNumberOfTransactionsInRequestedTimeFrame")]
+    total: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RecordBody<'a> {
+    activity_status: &'static str,
+    activity_time: String,
+    activity_type: ActivityType,
+    card_number: Option<&'a str>,
+    card_value: Option<super::answer::Value<'a>>,
+    failure_code: Option<&'a str>,
+    gc_id: Option<&'a str>,
+    is_real_op: &'static str,
+    partner_id: &'a str,
+    request_id: &'a str,
+}
+
+fn shown(record: &Activity) -> Result<RecordBody<'_>, serde_json::Error> {
+    let card_value = match (record.amount, record.currency.as_deref()) {
+        (Some(amount), Some(currency)) => Some(super::answer::Value::of(amount, currency)?),
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    Ok(RecordBody {
+        activity_status: if record.failure_code.is_none() { "Success" } else { "Failed" },
+        activity_time: record.at.format("%a %b %d %H:%M:%S UTC %Y").to_string(),
+        activity_type: record.activity_type,
+        card_number: None,
+        card_value,
+        failure_code: record.failure_code.as_deref(),
+        gc_id: record.gc_id.as_deref(),
+        is_real_op: if record.real_op { "true" } else { "false" },
+        partner_id: &record.partner_id,
+        request_id: &record.request_id,
+    })
+}
