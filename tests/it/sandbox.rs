@@ -1,5 +1,6 @@
 //! The sandbox over real sockets, with a client and a signer written for this test alone.
 
+mod activity;
 mod bench;
 mod book;
 mod control;
