@@ -28,7 +28,7 @@ use crate::{
         clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
-    treasury::{Balances, balances},
+    treasury::{Balances, Reconciliations, balances, reconciliation},
     worker::{clock, recovery},
 };
 
@@ -193,6 +193,14 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
     });
     let books =
         Books::new(service::Parts { store: store.clone(), ambient: ambient.clone(), accounts: accounts.clone() });
+    let reconciliations = Reconciliations::new(reconciliation::Parts {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        accounts: accounts.clone(),
+        metrics: Arc::clone(&metrics),
+        tasks: tasks.clone(),
+        page_spacing: settings.reconciliation.page_spacing,
+    });
     let balances = Balances::new(balances::Parts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -209,7 +217,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         metrics,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(Served { http, rewards, balances, books, clock })
+    Ok(Served { http, rewards, balances, books, reconciliations, clock })
 }
 
 fn build_account(
@@ -245,6 +253,23 @@ fn build_account(
     Ok(Account::new(terms, client, quota))
 }
 
+/// What a command needs to reconcile: the service's own parts, without servers and loops. On a database that is migrated.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
+    let (store, ambient) = open_with_clock(&settings.store).await?;
+    match schema(&store).await? {
+        Schema::Current => {}
+        Schema::Older => return Err(StartError::SchemaOlder),
+        Schema::Newer => return Err(StartError::SchemaNewer),
+    }
+    let tasks = Tasks::on(Handle::current());
+    let served = assemble(settings, &ambient, &store, &tasks)?;
+    drop(pace(&served, &tasks).await?);
+    Ok((served.reconciliations, store))
+}
+
 /// Begins to hand out the slots of every account.
 async fn pace(served: &Served, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let mut paced = Vec::new();
@@ -263,6 +288,10 @@ fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &
     let (balances, own) = (served.balances.clone(), tasks.clone());
     let mut loops = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
     loops.extend(served.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
+    if settings.reconciliation.daily {
+        let (reconciliations, hour) = (served.reconciliations.clone(), settings.reconciliation.hour);
+        loops.push(tasks.spawn(async move { reconciliations.daily_until_stopped(hour).await }));
+    }
     loops
 }
 

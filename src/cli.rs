@@ -3,6 +3,7 @@
 mod books;
 mod demo;
 mod keys;
+mod reconcile;
 mod rewards;
 mod sandbox;
 
@@ -58,6 +59,9 @@ enum Command {
     /// Look at the ledger, and correct it.
     #[command(subcommand)]
     Ledger(books::Ledger),
+    /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
+    /// 2 usage or settings, 3 they do not agree.
+    Reconcile(reconcile::Arguments),
     /// Run an Amazon Incentives gateway on loopback, for trials and tests.
     Sandbox(sandbox::Arguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
@@ -84,6 +88,8 @@ enum Failure {
     #[error(transparent)]
     Books(#[from] books::BooksError),
     #[error(transparent)]
+    Reconcile(#[from] reconcile::ReconcileError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -100,6 +106,7 @@ impl Failure {
             | Self::Keys(_)
             | Self::Rewards(_)
             | Self::Books(_)
+            | Self::Reconcile(_)
             | Self::Demo(_)
             | Self::Io(_) => 1,
         }
@@ -135,6 +142,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
         Command::Programs(command) => books::run(command, &load(cli.config.as_deref())?).await,
         Command::Ledger(command) => books::run_ledger(command, &load(cli.config.as_deref())?).await,
+        Command::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?).await,
         Command::Sandbox(arguments) => sandbox::run(arguments).await,
         Command::Demo(arguments) => demo::run(arguments).await,
     }

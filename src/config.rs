@@ -33,6 +33,8 @@ pub struct Settings {
     pub rewards: Rewards,
     /// How Amazon's balances are watched.
     pub balances: Balances,
+    /// When and how Amazon's books are compared with ours.
+    pub reconciliation: Reconciliation,
     /// Accounts at Amazon, by our name for them (`[a-z0-9_-]`, at most 32 characters). May be empty.
     pub accounts: BTreeMap<String, Account>,
 }
@@ -132,6 +134,17 @@ pub struct Balances {
     pub poll: Duration,
     /// The age at which one is shown as stale; more than one poll.
     pub stale_after: Duration,
+}
+
+/// When and how Amazon's books are compared with ours.
+#[derive(Debug, Clone)]
+pub struct Reconciliation {
+    /// Whether each day is reconciled by itself.
+    pub daily: bool,
+    /// From which hour (UTC) on the day before is.
+    pub hour: u32,
+    /// How far apart pages of Amazon's report are asked for, over all replicas; nothing for a sandbox only.
+    pub page_spacing: Duration,
 }
 
 /// A partner account at Amazon.

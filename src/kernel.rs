@@ -17,7 +17,7 @@ pub mod window;
 pub use chain::Chain;
 pub use claim_code::ClaimCode;
 pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};
-pub use ids::{ApiKeyId, ClientId, ProgramId, RewardId};
+pub use ids::{ApiKeyId, ClientId, ProgramId, ReconciliationId, RewardId};
 pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};
 pub use outcome::{CardProof, Doubt, FrontDoor, NotSent, Outcome, Refusal};

@@ -4,6 +4,8 @@
 //! sees nothing. Gauges about the whole service are set from the database when they are read, so all replicas show the
 //! same: dashboards use `max by (account, currency)`, never `sum`.
 
+mod reconciled;
+
 use std::time::Duration;
 
 use prometheus::{
@@ -11,6 +13,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use self::reconciled::Reconciled;
 use crate::kernel::{Doubt, FrontDoor, Money, NotSent};
 
 /// The content type that Prometheus demands.
@@ -40,6 +43,7 @@ pub struct Metrics {
     available_funds: GaugeVec,
     available_funds_updated: GaugeVec,
     reserved_funds: GaugeVec,
+    reconciled: Reconciled,
     clock_skew: GaugeVec,
     database_clock_skew: Gauge,
     database_clock_residual: Gauge,
@@ -156,6 +160,7 @@ impl Metrics {
                 ("reserved_funds", "Value of rewards whose purchase is not proven yet, in major units."),
                 &["account", "currency"],
             )?,
+            reconciled: Reconciled::new()?,
             breaker_open: IntGaugeVec::new(
                 opts("breaker_open", "1 while new rewards are refused because Amazon refuses the account."),
                 &["account", "reason"],
@@ -201,7 +206,7 @@ impl Metrics {
             Box::new(self.lease_lost.clone()),
             Box::new(self.recovery_heartbeat.clone()),
         ];
-        all.into_iter().try_for_each(|collector| self.registry.register(collector))
+        all.into_iter().chain(self.reconciled.collectors()).try_for_each(|collector| self.registry.register(collector))
     }
 
     /// Makes every child whose labels are known, at zero. Balances have none before Amazon has said one.
@@ -301,6 +306,12 @@ impl Metrics {
     /// Age in seconds of the oldest unproven outcome.
     pub fn oldest_unresolved(&self, account: &str, age: i64) {
         self.oldest_unresolved.with_label_values(&[account]).set(seconds(age));
+    }
+
+    /// What the newest reconciled period of an account came to, how many cards of it only we and only Amazon know, and when
+    /// it was reconciled (seconds since 1970).
+    pub fn reconciled(&self, account: &str, difference: Money, unmatched: (i64, i64), at: i64) {
+        self.reconciled.set(account, difference, unmatched, at);
     }
 
     /// Amazon's clock minus ours, in milliseconds.

@@ -3,6 +3,7 @@
 //! `machine` decides, purely; `sql` keeps; `drive` talks to Amazon between two transactions; `service` holds the use
 //! cases; `http` is their REST face. The first try and the recovery are the same `drive`.
 
+pub mod adoption;
 pub mod attempt;
 pub mod attention;
 mod caller;

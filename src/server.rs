@@ -27,7 +27,7 @@ use crate::{
         clock::ServerClock,
         migrate::{Schema, schema},
     },
-    treasury::{self, Balances},
+    treasury::{self, Balances, Reconciliations},
 };
 
 /// What the servers serve.
@@ -43,6 +43,8 @@ pub struct Served {
     pub books: Books,
     /// The database server's clock, where there is one to go by.
     pub clock: Option<ServerClock>,
+    /// Reconciliations.
+    pub reconciliations: Reconciliations,
 }
 
 /// A bound server and the address it got.
@@ -66,10 +68,11 @@ impl Bound {
 /// # Errors
 /// When the address cannot be had.
 pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
-    let (http, rewards, balances) = (
+    let (http, rewards, balances, reconciliations) = (
         web::Data::new(served.http.clone()),
         web::Data::new(served.rewards.clone()),
         web::Data::new(served.balances.clone()),
+        web::Data::new(served.reconciliations.clone()),
     );
     let books = web::Data::new(served.books.clone());
     let server = HttpServer::new(move || {
@@ -78,8 +81,10 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
             .app_data(rewards.clone())
             .app_data(balances.clone())
             .app_data(books.clone())
+            .app_data(reconciliations.clone())
             .wrap(from_fn(observe))
             .configure(treasury::http::routes)
+            .configure(treasury::reconciliation::http::routes)
             .configure(reward::http::routes)
             .configure(books::http::routes)
             .service(resource("/v1/ping", "GET", [web::get().to(ping)]))
@@ -185,9 +190,13 @@ fn unready(why: &'static str) -> HttpResponse {
 }
 
 async fn metrics(served: web::Data<Served>) -> Result<HttpResponse, Problem> {
-    let balances = served.balances.clone();
+    let (balances, reconciliations) = (served.balances.clone(), served.reconciliations.clone());
+    let publish = async move {
+        balances.publish().await?;
+        reconciliations.publish().await
+    };
     // When the database is away, the process's own metrics are still worth having.
-    if let Ok(Err(error)) = served.http.tasks.run(async move { balances.publish().await }).await {
+    if let Ok(Err(error)) = served.http.tasks.run(publish).await {
         tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh");
     }
     let text = served.http.metrics.encode().map_err(|_error| Problem::new(Code::Internal))?;

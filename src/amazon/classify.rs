@@ -174,7 +174,7 @@ fn refusal<'a>(body: &Body<'_>, id: Option<&CreationRequestId>) -> Outcome<Body<
     if other_id || shows_card || status.as_deref() == Some("SUCCESS") {
         return Outcome::Ambiguous(Doubt::WrongShape);
     }
-    let error_type = text(body.error_type).and_then(|word| ErrorType::from_word(&word)).unwrap_or(ErrorType::Other);
+    let error_type = text(body.error_type).map_or(ErrorType::Other, |word| ErrorType::said(&word));
     Outcome::Refused(Refusal { family, error_type })
 }
 

@@ -182,6 +182,14 @@ impl Quota {
             .unwrap_or(false)
     }
 
+    /// Whether this replica may ask for a page of the activity report now: once in `every` over all of them.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database: without it nothing may be sent.
+    pub async fn may_ask_activity(&self, every: Duration) -> Result<bool, StoreError> {
+        limiter::take_activity(&self.shared.store, &self.shared.account, self.shared.now_us(), micros(every)).await
+    }
+
     /// Hands out slots, for ever: money work needs them to the end of a drain.
     pub async fn dispatch(self) {
         let shared = &self.shared;

@@ -13,6 +13,7 @@ use crate::{
     config::Settings,
     http::api_key::mint,
     kernel::{ApiKeyId, ClientId, ProgramId, Scope, Scopes, claim_code::looks_like_claim_code},
+    reward::adoption,
     store::{
         Store, StoreError,
         keys::{self, ApiKey},
@@ -87,7 +88,7 @@ pub(super) async fn create(
 ) -> Result<String, KeysError> {
     for text in [client, name] {
         let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
-        if !good || looks_like_claim_code(text) {
+        if !good || looks_like_claim_code(text) || text == adoption::CLIENT_NAME {
             return Err(KeysError::Name);
         }
     }

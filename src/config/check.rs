@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Account, Backend, Balances, DatabaseUrl, Log, LogFormat, Rewards, Server, Settings, Store,
+    Account, Backend, Balances, DatabaseUrl, Log, LogFormat, Reconciliation, Rewards, Server, Settings, Store,
     source::{Section, Source},
 };
 use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
@@ -25,20 +25,30 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// A stop waits for a call that has just begun and for the one that may follow it, whatever the time-out is set to.
 const DRAIN_SECONDS: RangeInclusive<u64> = 2 * UPSTREAM_SECONDS_MAX..=600;
 
+/// Amazon allows one page of the activity report a minute, and may block who asks more often.
+const PAGE_SPACING_SECONDS: u64 = 60;
+
 const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
 const CREDENTIAL_LENGTH_MAX: usize = 256;
 
 /// Everything, wrong values replaced by defaults and recorded in `source`.
 pub(super) fn settings(source: &mut Source) -> Settings {
-    Settings {
+    let settings = Settings {
         server: server(source.section("server")),
         store: store(source.section("store")),
         log: log(source.section("log")),
         rewards: rewards(source.section("rewards")),
         balances: balances(source.section("balances")),
+        reconciliation: reconciliation(source.section("reconciliation")),
         accounts: accounts(source),
+    };
+    let production = settings.accounts.values().any(|account| account.environment == Environment::Production);
+    if production && settings.reconciliation.page_spacing.as_secs() < PAGE_SPACING_SECONDS {
+        let why = format!("must be at least {PAGE_SPACING_SECONDS} where an account's environment is \"production\"");
+        source.section("reconciliation").refuse("page_spacing_seconds", &why);
     }
+    settings
 }
 
 fn server(mut section: Section<'_>) -> Server {
@@ -120,6 +130,15 @@ const fn hours(hours: u64) -> Duration {
 
 const fn days(days: u64) -> Duration {
     hours(days.saturating_mul(24))
+}
+
+fn reconciliation(mut section: Section<'_>) -> Reconciliation {
+    Reconciliation {
+        daily: section.flag("daily").unwrap_or(true),
+        // The period is over for an hour then.
+        hour: section.number("hour", 6, 1..=23),
+        page_spacing: section.seconds("page_spacing_seconds", PAGE_SPACING_SECONDS, 0..=3600),
+    }
 }
 
 fn balances(mut section: Section<'_>) -> Balances {

@@ -11,7 +11,7 @@ const HIDDEN: &str = "[hidden]";
 
 /// All of it.
 pub(super) fn render(settings: &Settings) -> String {
-    let Settings { server, store, log, rewards, balances, accounts } = settings;
+    let Settings { server, store, log, rewards, balances, reconciliation, accounts } = settings;
     let mut page = Page::default();
     page.section("server");
     page.text("listen", &server.listen.to_string());
@@ -43,6 +43,10 @@ pub(super) fn render(settings: &Settings) -> String {
     page.section("balances");
     page.seconds("poll_seconds", balances.poll);
     page.seconds("stale_after_seconds", balances.stale_after);
+    page.section("reconciliation");
+    page.plain("daily", reconciliation.daily);
+    page.plain("hour", reconciliation.hour);
+    page.seconds("page_spacing_seconds", reconciliation.page_spacing);
     for (id, account) in accounts {
         page.section(&format!("accounts.{id}"));
         page.account(account);

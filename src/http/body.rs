@@ -37,6 +37,8 @@ const FIELDS: &[&str] = &[
     "unit",
     "hard",
     "soft",
+    "from",
+    "to",
 ];
 
 impl Http {

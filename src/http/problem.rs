@@ -78,6 +78,8 @@ codes! {
     ExternalIdConflict = "external-id-conflict", 409, false, "The external_id names another reward";
     /// Another program has the id.
     ProgramConflict = "program-conflict", 409, false, "There is a program of that id";
+    /// A reconciliation of the account is under way.
+    ReconciliationRunning = "reconciliation-running", 409, true, "A reconciliation of the account is under way";
     /// The reward was canceled.
     Gone = "gone", 410, false, "The reward is canceled";
     /// The body is too large.

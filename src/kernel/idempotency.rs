@@ -153,6 +153,14 @@ impl CreationRequestId {
         self.0.strip_prefix('F').is_some_and(|rest| rest.len() == 4 && rest.bytes().all(|b| b.is_ascii_digit()))
     }
 
+    /// The intent that this id was derived from under this partner id; `None` when it is not one of ours.
+    #[must_use]
+    pub fn intent(&self, partner_id: &str) -> Option<Intent> {
+        let digits = self.0.strip_prefix(partner_id)?;
+        let bytes = BASE32.decode(digits.as_bytes()).ok()?;
+        bytes.try_into().ok().map(Intent)
+    }
+
     /// An id that the store kept.
     #[must_use]
     pub const fn from_stored(text: String) -> Self {
@@ -214,6 +222,18 @@ mod tests {
         let client = ClientId::new(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
         let id = CreationRequestId::derive("Awssb", &Intent::derive(client, &key("order-1")));
         assert_eq!(id.as_str(), "AwssbKD2L4PZJGQUB3RMZ2XYIVPOCVKFPPTZJ");
+    }
+
+    #[test]
+    fn an_amazon_id_tells_its_intent_and_a_strangers_tells_none() {
+        let client = ClientId::new(Uuid::from_u128(7));
+        let intent = Intent::derive(client, &key("order-1"));
+        let id = CreationRequestId::derive("Awssb", &intent);
+        assert_eq!(id.intent("Awssb"), Some(intent));
+        assert_eq!(id.intent("Other"), None);
+        for stranger in ["AwssbMZXW6YTBOI", "Awssb", "F0000", "", "Awssb0000000000000000000000000000000!"] {
+            assert_eq!(CreationRequestId::from_stored(stranger.to_owned()).intent("Awssb"), None, "{stranger}");
+        }
     }
 
     #[test]

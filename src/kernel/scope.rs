@@ -15,17 +15,19 @@ pub enum Scope {
     ClaimCodesReveal,
     /// Read balances.
     BalancesRead,
-    /// Read the ledger and the events.
+    /// Read the ledger, the events and what reconciliations found.
     LedgerRead,
     /// Read programs and their budgets.
     ProgramsRead,
     /// Make and change programs: an operator's work.
     ProgramsWrite,
+    /// Start a reconciliation: an operator's work.
+    ReconciliationsWrite,
 }
 
 impl Scope {
     /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RewardsWrite,
         Self::RewardsRead,
         Self::RewardsCancel,
@@ -34,6 +36,7 @@ impl Scope {
         Self::LedgerRead,
         Self::ProgramsRead,
         Self::ProgramsWrite,
+        Self::ReconciliationsWrite,
     ];
 
     /// What a caller needs. Whoever spends a budget does not set it.
@@ -59,6 +62,7 @@ impl Scope {
             Self::LedgerRead => "ledger:read",
             Self::ProgramsRead => "programs:read",
             Self::ProgramsWrite => "programs:write",
+            Self::ReconciliationsWrite => "reconciliations:write",
         }
     }
 }
@@ -73,7 +77,7 @@ impl fmt::Display for Scope {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "there is no scope of that name; the scopes are rewards:write, rewards:read, rewards:cancel, claim_codes:reveal, balances:read, \
-     ledger:read, programs:read, programs:write"
+     ledger:read, programs:read, programs:write, reconciliations:write"
 )]
 pub struct UnknownScope;
 

@@ -91,7 +91,7 @@ pub enum IssueError {
 }
 
 /// What is left of the caller's time for recording once there is a slot.
-const RECORD_MARGIN: Duration = Duration::from_millis(500);
+pub(super) const RECORD_MARGIN: Duration = Duration::from_millis(500);
 /// How long an answer waits for the wish to cancel to be recorded.
 const WITHDRAW: Duration = Duration::from_millis(400);
 /// Waits between tries to record it: the caller has been told, and nobody else knows of the wish.
@@ -99,7 +99,7 @@ const WITHDRAW_PAUSES: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_secs(1), Duration::from_secs(3)];
 
 /// What T1 came to.
-enum Recorded {
+pub(super) enum Recorded {
     /// The intent is recorded, leased and about to be sent.
     Attempt(Committed<Attempt>),
     /// The key named this reward before.
@@ -211,7 +211,7 @@ impl Rewards {
     ) -> Result<Issued, IssueError> {
         let intent = Intent::derive(client, &command.key);
         let recorded = match self.peek_intent(&intent).await? {
-            Some(known) => self.again(known, &command, started).await?,
+            Some(known) => self.seen_before(known, client, &command, started).await?,
             None => self.record(client, &command, intent, started).await?,
         };
         match recorded {
@@ -273,9 +273,23 @@ impl Rewards {
             return Ok(Recorded::Attempt(committed));
         }
         match self.peek_intent(&intent).await? {
-            Some(known) => self.again(known, command, started).await,
+            Some(known) => self.seen_before(known, client, command, started).await,
             None => Err(IssueError::ExternalIdConflict),
         }
+    }
+
+    /// There is a reward of this key: the caller's, or one that is theirs as this key proves.
+    async fn seen_before(
+        &self,
+        known: Reward,
+        client: ClientId,
+        command: &Command,
+        started: Instant,
+    ) -> Result<Recorded, IssueError> {
+        if known.client == ClientId::ADOPTED {
+            return self.reclaim(known, client, command, started).await;
+        }
+        self.again(known, command, started).await
     }
 
     /// The key was used before: for this command, or the request is refused. A refusal of Amazon's that can be cured is

@@ -53,6 +53,8 @@ words! {
         /// The same bytes are refused again and again (F200) after an attempt whose outcome is unknown: no replay will
         /// ever prove that one.
         RefusedInDoubt = "refused_in_doubt",
+        /// Only Amazon knew of it: a reconciliation made the row.
+        Adopted = "adopted",
     }
 }
 
@@ -246,6 +248,13 @@ pub fn decide(facts: Facts, verdict: Verdict) -> Option<Facts> {
     };
     let settled = Facts { state, ambiguous: false, cancel_requested: false, cancel_doubt: false, ..facts };
     (facts.state == State::NeedsAttention).then_some(settled)
+}
+
+/// What the return of the caller who bought it makes of a reward that only Amazon knew of: it exists, so it is replayed,
+/// and no refusal is believed.
+#[must_use]
+pub const fn reclaim(facts: Facts) -> Facts {
+    Facts { state: State::Issuing, ambiguous: true, refusals: 0, ..facts }
 }
 
 /// As [`step`], while the caller still waits and another attempt is made before they hear anything: until then a reward

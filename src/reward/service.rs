@@ -130,6 +130,10 @@ impl Rewards {
     /// the reward's id is unknown, and replaying it would buy a card.
     pub(super) fn account_of(&self, reward: &Reward) -> Option<&Account> {
         let (id, own) = (&reward.creation_request_id, &reward.intent);
+        // Whose it is, is not proven: nothing is sent for it.
+        if reward.client == ClientId::ADOPTED {
+            return None;
+        }
         self.parts.accounts.get(&reward.account).filter(|account| {
             let place = (account.marketplace(), account.environment()) == (reward.marketplace, reward.environment);
             let mock = reward.environment == Environment::Sandbox && id.is_mock();

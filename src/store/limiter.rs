@@ -46,6 +46,10 @@ statements! {
         "UPDATE upstream SET next_funds_us = $3 WHERE account = $1 \
          AND (next_funds_us <= $2 OR next_funds_us > $3 + 10000000)",
     );
+    TAKE_ACTIVITY = Sql::same(
+        "upstream.take_activity",
+        "UPDATE upstream SET next_activity_us = $3 WHERE account = $1 AND next_activity_us <= $2",
+    );
     TRIP = Sql::same("upstream.trip", "UPDATE upstream SET breaker = $2, breaker_until_us = $3 WHERE account = $1");
     CLEAR = Sql::same(
         "upstream.clear",
@@ -158,6 +162,16 @@ pub async fn look(store: &Store, account: &str) -> Result<Limiter, StoreError> {
 pub async fn take_funds(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
     let taken = execute!(tx, TAKE_FUNDS, account, now_us, now_us.saturating_add(every_us))? == 1;
+    tx.commit(taken).await.map(super::Committed::into_inner)
+}
+
+/// Takes the right to ask for a page of the activity report, once in `every_us` over all replicas.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn take_activity(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
+    let mut tx = store.begin().await?;
+    let taken = execute!(tx, TAKE_ACTIVITY, account, now_us, now_us.saturating_add(every_us))? == 1;
     tx.commit(taken).await.map(super::Committed::into_inner)
 }
 

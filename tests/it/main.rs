@@ -24,6 +24,7 @@ mod matrix;
 mod patience;
 mod process;
 mod quota;
+mod reconciliation;
 mod refusals;
 mod review;
 mod sandbox;

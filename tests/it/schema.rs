@@ -26,6 +26,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("books/budget.rs", books::budget::STATEMENTS),
     ("books/ledger.rs", books::ledger::STATEMENTS),
     ("books/programs.rs", books::programs::STATEMENTS),
+    ("reward/adoption.rs", reward::adoption::STATEMENTS),
     ("reward/sql.rs", reward::sql::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
     ("store/keys.rs", store::keys::STATEMENTS),
@@ -33,6 +34,8 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("store/migrate.rs", store::migrate::STATEMENTS),
     ("store/outbox.rs", store::outbox::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
+    ("treasury/reconciliation/pairs.rs", treasury::reconciliation::pairs::STATEMENTS),
+    ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
 ];
 
 /// Our store on a test's database.

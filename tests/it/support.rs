@@ -458,6 +458,9 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
         // Rate and breakers have tests of their own; the others would wait for them.
         ("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", "0"),
         ("NOSHI__REWARDS__BREAKER_SECONDS", "0"),
+        // Days are reconciled when a test says so, and no test waits a minute for a page.
+        ("NOSHI__RECONCILIATION__DAILY", "false"),
+        ("NOSHI__RECONCILIATION__PAGE_SPACING_SECONDS", "0"),
         // Most look at a reward after its first attempt.
         ("NOSHI__REWARDS__REPLAY_WHILE_WAITED", "false"),
         ("NOSHI__ACCOUNTS__MAIN__PARTNER_ID", PARTNER),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use noshi::sandbox::Activity;
 use sqlx::error::DatabaseError;
 
 use crate::support::{
@@ -164,7 +165,26 @@ async fn with_rows(backend: Backend) -> App {
         }
         tokio::time::sleep(std::time::Duration::from_millis(25)).await;
     }
+    let elsewhere = |records: &mut Vec<Activity>| {
+        let stranger = Activity { request_id: "AwssbElsewhere".to_owned(), ..records[0].clone() };
+        records.push(stranger);
+    };
+    app.control.edit_activity(elsewhere);
+    let day = app.ambient.now().date_naive().to_string();
+    app.advance(2 * 24 * 3600);
+    let body = serde_json::json!({"account_id": "main", "from": day, "to": day});
+    assert_eq!(app.post("/v1/reconciliations", body).await.status, 202);
+    for _ in 0..200 {
+        if app.database.number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'").await == 1 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
     assert!(app.stop().await);
+    // A run's own rows are gone when it has ended.
+    let seen = "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at) \
+                SELECT reconciliation_id, partner_id, request_id, at, theirs_minor, at FROM reconciliation_items";
+    assert_eq!(app.database.execute(seen).await.unwrap(), 1);
     app
 }
 

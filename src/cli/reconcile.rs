@@ -1,0 +1,153 @@
+//! `noshi reconcile`: Amazon's books against ours, for people (text) and programs (JSON, CSV).
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use chrono::NaiveDate;
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
+
+use super::Failure;
+use crate::{
+    bootstrap::reconciler,
+    config::Settings,
+    treasury::{
+        Reconciliations,
+        reconciliation::{
+            BeginError, Order,
+            model::{Item, Reconciliation},
+            period::Period,
+            report::{self, CSV_HEADER, ItemView, View},
+            run::{Chunk, Chunks, RunError},
+        },
+    },
+};
+
+/// The two sides do not agree.
+const DIFFERENT: u8 = 3;
+/// Items read at once.
+const STEP: i64 = 1_000;
+/// Bytes of a file read at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The account, by its name in the settings.
+    #[arg(long)]
+    account: String,
+    /// The first day (UTC), as in 2026-11-01.
+    #[arg(long, value_name = "DATE")]
+    from: NaiveDate,
+    /// The last day (UTC); it is compared, too.
+    #[arg(long, value_name = "DATE")]
+    to: NaiveDate,
+    /// A file of Amazon's portal instead of the activity report, where Amazon has that switched off. Times in UTC.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// How to print what was found.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// The totals and every item, as one JSON object.
+    Json,
+    /// Every item, a line each.
+    Csv,
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReconcileError {
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+pub(super) async fn run(arguments: Arguments, settings: &Settings) -> Result<ExitCode, Failure> {
+    let (room, store) = reconciler(settings).await?;
+    let ended = reconcile(&room, arguments).await;
+    store.close().await;
+    ended
+}
+
+async fn reconcile(room: &Reconciliations, arguments: Arguments) -> Result<ExitCode, Failure> {
+    let Arguments { account, from, to, csv, format } = arguments;
+    let period = Period::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
+    // Opened before anything is begun: a file that is not there is a slip of the hand.
+    let file = match &csv {
+        Some(path) => Some(File::open(path).await?),
+        None => None,
+    };
+    let order = Order { account, period, file: file.is_some(), daily: false };
+    let begun = room.begin(&order).await.map_err(ReconcileError::Begin)?;
+    let run = match file {
+        Some(file) => {
+            let (parts, chunks): (_, Chunks) = mpsc::channel(2);
+            let (ran, sent) = tokio::join!(room.run(begun, Some(chunks)), send(file, parts));
+            sent?;
+            ran
+        }
+        None => room.run(begun, None).await,
+    };
+    let run = run.map_err(ReconcileError::Run)?;
+    print(room, &run, format).await?;
+    Ok(if run.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// Sends a file in parts. A run that wants no more has its own reason.
+async fn send(mut file: File, parts: mpsc::Sender<Chunk>) -> io::Result<()> {
+    loop {
+        let mut bytes = vec![0; CHUNK_BYTES];
+        let read = file.read(&mut bytes).await?;
+        bytes.truncate(read);
+        let (part, end) = if read == 0 { (Chunk::End, true) } else { (Chunk::Bytes(bytes), false) };
+        if parts.send(part).await.is_err() || end {
+            return Ok(());
+        }
+    }
+}
+
+async fn print(room: &Reconciliations, run: &Reconciliation, format: Format) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Text => {
+            writeln!(out, "{}", report::text(run))?;
+            if run.tally.findings() > 0 || run.tally.unproven > 0 {
+                writeln!(out, "{}", report::text_header())?;
+            }
+        }
+        Format::Json => write!(out, "{{\"reconciliation\":{},\"items\":[", json(&View::from(run))?)?,
+        Format::Csv => writeln!(out, "{CSV_HEADER}")?,
+    }
+    let mut after = 0;
+    loop {
+        let items: Vec<Item> = room.items(run, after, STEP).await?;
+        let Some(last) = items.last() else { break };
+        for item in &items {
+            let view = ItemView::new(item, run.currency);
+            match format {
+                Format::Text => writeln!(out, "{}", view.text())?,
+                Format::Csv => writeln!(out, "{}", view.csv())?,
+                Format::Json => write!(out, "{}\n{}", if item.seq == 1 { "" } else { "," }, json(&view)?)?,
+            }
+        }
+        after = last.seq;
+    }
+    if matches!(format, Format::Json) {
+        writeln!(out, "\n]}}")?;
+    }
+    Ok(())
+}
+
+fn json(value: &impl Serialize) -> io::Result<String> {
+    serde_json::to_string(value).map_err(io::Error::from)
+}

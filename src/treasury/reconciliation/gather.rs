@@ -1,0 +1,232 @@
+//! Amazon's records, one page at a time: paging as far as Amazon can be understood, and what a page says of each id.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    amazon::{ActivityKind, ActivityPage, ActivityRecord},
+    kernel::{CreationRequestId, claim_code::looks_like_claim_code, idempotency::CREATION_REQUEST_ID_LEN_MAX},
+};
+
+/// The report does not add up: it changed while it was read, or is shorter than it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the report does not have as many records as it says")]
+pub struct Incomplete;
+
+/// Walks the pages. Clients of Amazon's contradict each other on whether `pageIndex` counts pages or records
+/// (`agcod-reference.md` 3.7), so the second page tells: where it is the first one moved on by one record, records are
+/// counted. The number of records that Amazon says there are must come out exactly.
+#[derive(Default)]
+pub struct Pager {
+    /// The first page, until the second has told.
+    first: Vec<ActivityRecord>,
+    pages: u64,
+    received: u64,
+    total: Option<u64>,
+    by_record: Option<bool>,
+}
+
+impl Pager {
+    /// The index to ask for next; `None` when everything has come.
+    #[must_use]
+    pub fn next(&self) -> Option<u64> {
+        match self.total {
+            Some(total) if self.received >= total => None,
+            Some(_) | None if self.by_record == Some(true) => Some(self.received),
+            Some(_) | None => Some(self.pages),
+        }
+    }
+
+    /// Takes the page that was asked for; `false` when it is only the first one, moved on.
+    ///
+    /// # Errors
+    /// [`Incomplete`].
+    pub fn take(&mut self, page: &ActivityPage) -> Result<bool, Incomplete> {
+        let (count, first) = (u64::try_from(page.records.len()).unwrap_or(u64::MAX), self.total.is_none());
+        let total = *self.total.get_or_insert(page.total);
+        if total != page.total || (count == 0 && total > 0) {
+            return Err(Incomplete);
+        }
+        if first {
+            self.first.clone_from(&page.records);
+        } else if self.by_record.is_none() {
+            let overlap = self.first.get(1..).filter(|rest| !rest.is_empty() && page.records.starts_with(rest));
+            self.by_record = Some(overlap.is_some());
+            self.first = Vec::new();
+            if self.by_record == Some(true) {
+                // All but one of them had come; asked for again by its number, it comes with the next.
+                return Ok(false);
+            }
+        }
+        self.pages = self.pages.saturating_add(1);
+        self.received = self.received.saturating_add(count);
+        if self.received > total { Err(Incomplete) } else { Ok(true) }
+    }
+}
+
+/// What some records say of one id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Seen {
+    /// When the card was bought.
+    pub created_at: Option<DateTime<Utc>>,
+    /// For how much, in minor units.
+    pub amount_minor: Option<i64>,
+    /// When it was given back.
+    pub canceled_at: Option<DateTime<Utc>>,
+}
+
+/// What a page of records says of each id.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// By the id as it is stored.
+    pub seen: BTreeMap<String, Seen>,
+    /// Records read, of any kind.
+    pub records: i64,
+    /// The first and the last instant.
+    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+impl Batch {
+    /// Adds a record. Only real operations say anything (`isRealOp`); Amazon's mock ids buy nothing.
+    pub fn add(&mut self, record: &ActivityRecord, partner_id: &str) {
+        self.records = self.records.saturating_add(1);
+        let (first, last) = self.span.unwrap_or((record.at, record.at));
+        self.span = Some((first.min(record.at), last.max(record.at)));
+        let mock = CreationRequestId::from_stored(record.request_id.clone()).is_mock();
+        if !record.is_real || mock {
+            return;
+        }
+        let key = stored_id(&record.request_id, partner_id);
+        match record.kind {
+            ActivityKind::Creation => {
+                let seen = self.seen.entry(key).or_default();
+                let again = seen.created_at.is_some_and(|at| at != record.at);
+                let amount = record.value.map_or(0, crate::kernel::Money::minor);
+                // Two real creates of one id are two cards.
+                let before = if again { seen.amount_minor.unwrap_or(0) } else { 0 };
+                seen.amount_minor = Some(before.saturating_add(amount));
+                seen.created_at = seen.created_at.or(Some(record.at));
+            }
+            ActivityKind::Cancellation => {
+                let seen = self.seen.entry(key).or_default();
+                seen.canceled_at = seen.canceled_at.or(Some(record.at));
+            }
+            ActivityKind::Other => {}
+        }
+    }
+}
+
+/// An id as it may be stored: itself when it begins with the partner id, as Amazon demands and no claim code does; else
+/// the partner id and a hash. What stands in a report's column of ids may be anything.
+#[must_use]
+pub fn stored_id(request_id: &str, partner_id: &str) -> String {
+    let rest = request_id.strip_prefix(partner_id).unwrap_or_default();
+    let charset = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    let plain = !rest.is_empty() && request_id.len() <= CREATION_REQUEST_ID_LEN_MAX && request_id.bytes().all(charset);
+    if plain && !looks_like_claim_code(request_id) {
+        return request_id.to_owned();
+    }
+    let hash = HEXLOWER.encode(&Sha256::digest(request_id));
+    format!("{partner_id}#{}", hash.get(..32).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Currency, Money};
+
+    fn record(id: &str, second: i64, kind: ActivityKind, minor: i64) -> ActivityRecord {
+        let at = DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap();
+        let value = (kind == ActivityKind::Creation).then(|| Money::from_minor(minor, Currency::Usd));
+        ActivityRecord { request_id: id.to_owned(), kind, is_real: true, at, value }
+    }
+
+    /// All records that a walk over this report collects, where an index counts pages of three, or records.
+    fn walk(report: &[ActivityRecord], by_record: bool) -> Result<Vec<ActivityRecord>, Incomplete> {
+        let (mut pager, mut all) = (Pager::default(), Vec::new());
+        while let Some(index) = pager.next() {
+            let index = usize::try_from(index).unwrap();
+            let skip = if by_record { index } else { index * 3 };
+            let records: Vec<_> = report.iter().skip(skip).take(3).cloned().collect();
+            if pager.take(&ActivityPage { records: records.clone(), total: u64::try_from(report.len()).unwrap() })? {
+                all.extend(records);
+            }
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn all_pages_come_whichever_way_they_are_counted() {
+        for count in 0..20 {
+            let report: Vec<_> = (0..count).map(|n| record("AwssbA", n, ActivityKind::Creation, 1)).collect();
+            for by_record in [false, true] {
+                assert_eq!(walk(&report, by_record).unwrap(), report, "{count} {by_record}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_report_that_changes_or_ends_early_is_not_believed() {
+        let one = record("AwssbA", 0, ActivityKind::Creation, 1);
+        let page = |records: usize, total| ActivityPage { records: vec![one.clone(); records], total };
+        let mut pager = Pager::default();
+        pager.take(&page(2, 4)).unwrap();
+        assert_eq!(pager.take(&page(2, 5)), Err(Incomplete), "another total");
+        let mut pager = Pager::default();
+        pager.take(&page(2, 4)).unwrap();
+        assert_eq!(pager.take(&page(0, 4)), Err(Incomplete), "it ends early");
+        assert_eq!(Pager::default().take(&page(3, 2)), Err(Incomplete), "more than it says");
+        let mut pager = Pager::default();
+        pager.take(&page(0, 0)).unwrap();
+        assert_eq!(pager.next(), None, "nothing happened");
+    }
+
+    #[test]
+    fn real_operations_are_gathered_by_id_and_nothing_else() {
+        let mut batch = Batch::default();
+        let replay = ActivityRecord { is_real: false, ..record("AwssbA", 9, ActivityKind::Creation, 777) };
+        for record in [
+            record("AwssbA", 1, ActivityKind::Creation, 500),
+            record("AwssbA", 1, ActivityKind::Creation, 500),
+            replay,
+            record("AwssbA", 5, ActivityKind::Cancellation, 0),
+            record("F0000", 2, ActivityKind::Creation, 100),
+            record("AwssbB", 3, ActivityKind::Other, 0),
+            record("AwssbC", 3, ActivityKind::Creation, 200),
+            record("AwssbC", 8, ActivityKind::Creation, 200),
+        ] {
+            batch.add(&record, "Awssb");
+        }
+        let ids: Vec<&str> = batch.seen.keys().map(String::as_str).collect();
+        assert_eq!((ids, batch.records), (vec!["AwssbA", "AwssbC"], 8));
+        let a = batch.seen["AwssbA"];
+        assert_eq!(
+            (a.amount_minor, a.canceled_at.is_some()),
+            (Some(500), true),
+            "a record that comes twice counts once"
+        );
+        assert_eq!(batch.seen["AwssbC"].amount_minor, Some(400), "two cards under one id");
+        let (first, last) = batch.span.unwrap();
+        assert_eq!((last - first).num_seconds(), 8);
+    }
+
+    #[test]
+    fn what_does_not_begin_with_the_partner_id_is_stored_as_a_hash() {
+        assert_eq!(stored_id("Awssb-order_1", "Awssb"), "Awssb-order_1");
+        for other in [
+            "ABCD-EFGHJK-LMNP",
+            "ABCDEFGHJKLMNP",
+            "Awssb",
+            "Awssb=!&",
+            "AwssbABCD-EFGHJK-LMNP",
+            &format!("Awssb{}", "x".repeat(40)),
+        ] {
+            let stored = stored_id(other, "Awssb");
+            assert!(stored.starts_with("Awssb#") && stored.len() == 38, "{other}: {stored}");
+            assert_ne!(stored, stored_id("another", "Awssb"));
+        }
+    }
+}

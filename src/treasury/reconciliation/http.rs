@@ -1,0 +1,272 @@
+//! The REST face of reconciliations. They speak of the whole account, whoever bought: a scope of its own starts one.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use chrono::NaiveDate;
+use data_encoding::HEXLOWER;
+use futures_util::StreamExt;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::{
+    BeginError, Begun, Order, Reconciliations,
+    model::{Reconciliation, State},
+    period::Period,
+    report::{ItemView, View},
+    run::{Chunk, RunError},
+};
+use crate::{
+    http::{
+        Code, Http, Problem,
+        body::Object,
+        headers::{self, NotOne},
+        routing::resource,
+    },
+    kernel::{ReconciliationId, Scope},
+    lifecycle::Lost,
+};
+
+/// Runs or items on a page at most.
+const PAGE_MAX: i64 = 200;
+/// On a page when the caller does not say.
+const PAGE: i64 = 50;
+/// Parts of a file between its sender and the run.
+const CHUNKS_MAX: usize = 4;
+/// How long the answer to a file waits for what it came to.
+const RESULT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/reconciliations", "GET, POST", [web::post().to(start), web::get().to(list)]))
+        .service(resource("/v1/reconciliations/{id}", "GET", [web::get().to(get)]))
+        .service(resource("/v1/reconciliations/{id}/items", "GET", [web::get().to(items)]));
+}
+
+/// What is asked for: days, both of them included.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartBody {
+    account_id: String,
+    from: String,
+    to: String,
+}
+
+impl StartBody {
+    fn into_order(self, file: bool) -> Result<Order, Problem> {
+        let day = |text: &str, pointer: &'static str| -> Result<NaiveDate, Problem> {
+            let bad = || Problem::new(Code::InvalidRequest).field(pointer, "invalid", "a day as in 2026-11-01");
+            text.parse().map_err(|_error| bad())
+        };
+        let (first, last) = (day(&self.from, "/from")?, day(&self.to, "/to")?);
+        let period = Period::days(first, last).map_err(BeginError::from)?;
+        Ok(Order { account: self.account_id, period, file, daily: false })
+    }
+}
+
+async fn start(
+    http: web::Data<Http>,
+    reconciliations: web::Data<Reconciliations>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::ReconciliationsWrite).await?;
+    if is_csv(&request)? {
+        return upload(&http, &reconciliations, &request, payload).await;
+    }
+    let Object(body): Object<StartBody> = http.body(&request, payload).await?;
+    let begun = begin(&http, &reconciliations, body.into_order(false)?).await?;
+    let run = begun.run.clone();
+    let room = reconciliations.get_ref().clone();
+    // It is told where it fails; nobody waits for it.
+    drop(http.tasks.spawn(async move { drop(room.run(begun, None).await) }));
+    Ok(answer(&run))
+}
+
+async fn begin(http: &Http, reconciliations: &Reconciliations, order: Order) -> Result<Begun, Problem> {
+    let room = reconciliations.clone();
+    http.run(async move { room.begin(&order).await }).await
+}
+
+fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
+    let content_type = headers::only(request, header::CONTENT_TYPE);
+    let content_type = content_type.map_err(|NotOne| Problem::new(Code::UnsupportedMediaType))?.unwrap_or_default();
+    let encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    Ok(essence.eq_ignore_ascii_case("text/csv") && !encoded)
+}
+
+/// The portal's file as the body; what it is compared with stands in the query. It passes through in parts, so its length
+/// costs no memory, and no part of it may take longer than the whole body of another request.
+async fn upload(
+    http: &Http,
+    reconciliations: &Reconciliations,
+    request: &HttpRequest,
+    mut payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let query = web::Query::<StartBody>::from_query(request.query_string())
+        .map_err(|_error| Problem::new(Code::InvalidRequest).detail("the query must have account_id, from and to"))?;
+    let begun = begin(http, reconciliations, query.into_inner().into_order(true)?).await?;
+    let (run, room) = (begun.run.clone(), reconciliations.clone());
+    let (parts, file) = mpsc::channel(CHUNKS_MAX);
+    let mut job = http.tasks.spawn(async move { room.run(begun, Some(file)).await });
+    loop {
+        let part = match tokio::time::timeout(http.body_timeout, payload.next()).await {
+            Ok(Some(Ok(bytes))) => Chunk::Bytes(bytes.to_vec()),
+            Ok(None) => Chunk::End,
+            // Too slow, or cut: the sender goes away without an end, and the run fails.
+            Ok(Some(Err(_))) | Err(_) => break,
+        };
+        let end = matches!(part, Chunk::End);
+        if parts.send(part).await.is_err() || end {
+            break;
+        }
+    }
+    drop(parts);
+    match tokio::time::timeout(RESULT_PATIENCE, &mut job).await {
+        Ok(ended) => Ok(answer(&ended.map_err(|_panicked| Lost)??)),
+        Err(_elapsed) => Ok(answer(&run)),
+    }
+}
+
+/// Where it stands: 202 while it is under way.
+fn answer(run: &Reconciliation) -> HttpResponse {
+    let mut answer = if run.state == State::Running { HttpResponse::Accepted() } else { HttpResponse::Ok() };
+    answer.insert_header((header::LOCATION, format!("/v1/reconciliations/{}", run.id)));
+    if run.state == State::Running {
+        answer.insert_header((header::RETRY_AFTER, "5"));
+    }
+    answer.json(View::from(run))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    account_id: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+impl ListQuery {
+    fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let query = web::Query::<Self>::from_query(request.query_string());
+        let query = query.map(web::Query::into_inner).map_err(|_error| {
+            Problem::new(Code::InvalidRequest).detail("the query has an unknown or malformed parameter")
+        })?;
+        let account = query.account_id.as_deref().unwrap_or_default();
+        if account.chars().any(char::is_control) { Err(bad("account_id")) } else { Ok(query) }
+    }
+
+    fn limit(&self) -> Result<i64, Problem> {
+        let limit = self.limit.unwrap_or(PAGE);
+        if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(bad("limit")) }
+    }
+}
+
+fn bad(name: &str) -> Problem {
+    Problem::new(Code::InvalidRequest).detail(format!("the query's {name} is not valid"))
+}
+
+#[derive(Serialize)]
+struct List<T> {
+    data: Vec<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_cursor: Option<String>,
+}
+
+/// A page; the link to the next one when this one is full.
+fn page<T: Serialize>(request: &HttpRequest, data: Vec<T>, limit: i64, last: Option<String>) -> HttpResponse {
+    let next_cursor = last.filter(|_last| i64::try_from(data.len()) == Ok(limit));
+    let mut answer = HttpResponse::Ok();
+    if let Some(next) = &next_cursor {
+        let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+        let cursor = format!("cursor={next}");
+        let query = kept.chain([cursor.as_str()]).collect::<Vec<_>>().join("&");
+        answer.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
+    }
+    answer.json(List { data, next_cursor })
+}
+
+async fn list(
+    http: web::Data<Http>,
+    reconciliations: web::Data<Reconciliations>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::LedgerRead).await?;
+    let query = ListQuery::read(&request)?;
+    let limit = query.limit()?;
+    let before = query.cursor.as_deref().map_or(Ok(Uuid::max()), |text| read_id(text).ok_or_else(|| bad("cursor")))?;
+    let room = reconciliations.get_ref().clone();
+    let account = query.account_id;
+    let runs = http.run(async move { room.list(before, account.as_deref(), limit).await }).await?;
+    let last = runs.last().map(|run| HEXLOWER.encode(run.id.uuid().as_bytes()));
+    Ok(page(&request, runs.iter().map(View::from).collect(), limit, last))
+}
+
+fn read_id(text: &str) -> Option<Uuid> {
+    HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok())
+}
+
+async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Result<Reconciliation, Problem> {
+    let id: ReconciliationId = id.parse().map_err(|_malformed| Problem::new(Code::NotFound))?;
+    let room = reconciliations.clone();
+    http.run(async move { room.find(id).await }).await?.ok_or(Problem::new(Code::NotFound))
+}
+
+async fn get(
+    http: web::Data<Http>,
+    reconciliations: web::Data<Reconciliations>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::LedgerRead).await?;
+    Ok(HttpResponse::Ok().json(View::from(&find(&http, &reconciliations, &id).await?)))
+}
+
+async fn items(
+    http: web::Data<Http>,
+    reconciliations: web::Data<Reconciliations>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::LedgerRead).await?;
+    let query = ListQuery::read(&request)?;
+    let limit = query.limit()?;
+    let after = query.cursor.as_deref().map_or(Ok(0), |text| text.parse().map_err(|_error| bad("cursor")))?;
+    let run = find(&http, &reconciliations, &id).await?;
+    let (room, of) = (reconciliations.get_ref().clone(), run.clone());
+    let items = http.run(async move { room.items(&of, after, limit).await }).await?;
+    let last = items.last().map(|item| item.seq.to_string());
+    let data = items.iter().map(|item| ItemView::new(item, run.currency)).collect();
+    Ok(page(&request, data, limit, last))
+}
+
+impl From<BeginError> for Problem {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::UnknownAccount => {
+                Self::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id")
+            }
+            BeginError::Period(bad) => Self::new(Code::InvalidRequest).detail(bad.to_string()),
+            BeginError::Running(_) => Self::new(Code::ReconciliationRunning),
+            BeginError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<RunError> for Problem {
+    fn from(error: RunError) -> Self {
+        match error {
+            // Its words name rows and columns, never what stands there.
+            RunError::File(error) => Self::new(Code::InvalidRequest).detail(error.to_string()),
+            RunError::Broken => Self::new(Code::RequestTimeout),
+            RunError::Disabled | RunError::Refused | RunError::Unanswered(_) | RunError::Incomplete(_) => {
+                Self::new(Code::DependencyUnavailable)
+            }
+            RunError::Interrupted => Self::new(Code::DependencyUnavailable),
+            RunError::Store(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A reconciliation for people and for programs: text, JSON and CSV. No field of it could hold a claim code.
+
+use serde::Serialize;
+
+use super::{
+    compare::TheirState,
+    model::{Item, Reconciliation},
+};
+use crate::{
+    http::problem::timestamp,
+    kernel::{Currency, Money},
+    reward::machine,
+};
+
+/// A reconciliation as callers see it.
+#[derive(Debug, Serialize)]
+pub struct View {
+    id: String,
+    account_id: String,
+    source: &'static str,
+    daily: bool,
+    from: String,
+    to: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    started_at: String,
+    ended_at: Option<String>,
+    records: i64,
+    currency_code: &'static str,
+    ours: String,
+    theirs: String,
+    difference: String,
+    matched: i64,
+    ours_only: i64,
+    theirs_only: i64,
+    amount_differs: i64,
+    state_differs: i64,
+    unproven: i64,
+    unchecked: i64,
+    adopted: i64,
+}
+
+impl From<&Reconciliation> for View {
+    fn from(run: &Reconciliation) -> Self {
+        let ((first, last), tally) = (run.period.first_and_last(), &run.tally);
+        Self {
+            id: run.id.to_string(),
+            account_id: run.account.clone(),
+            source: run.source.as_str(),
+            daily: run.daily,
+            from: first.to_string(),
+            to: last.to_string(),
+            status: run.state.as_str(),
+            failure: run.failure.clone(),
+            started_at: timestamp(run.started_at),
+            ended_at: run.ended_at.map(timestamp),
+            records: run.records,
+            currency_code: run.currency.code(),
+            ours: money(tally.ours_minor, run.currency),
+            theirs: money(tally.theirs_minor, run.currency),
+            difference: run.difference().to_string(),
+            matched: tally.matched,
+            ours_only: tally.ours_only,
+            theirs_only: tally.theirs_only,
+            amount_differs: tally.amount_differs,
+            state_differs: tally.state_differs,
+            unproven: tally.unproven,
+            unchecked: tally.unchecked,
+            adopted: tally.adopted,
+        }
+    }
+}
+
+/// A finding, or an open reward, as callers see it.
+#[derive(Debug, Serialize)]
+pub struct ItemView {
+    class: &'static str,
+    creation_request_id: String,
+    reward_id: Option<String>,
+    ours_status: Option<&'static str>,
+    theirs_status: Option<&'static str>,
+    ours: Option<String>,
+    theirs: Option<String>,
+    at: String,
+}
+
+impl ItemView {
+    /// An item of a run with this currency.
+    #[must_use]
+    pub fn new(item: &Item, currency: Currency) -> Self {
+        let amount = |minor: Option<i64>| minor.map(|minor| money(minor, currency));
+        Self {
+            class: item.class.as_str(),
+            creation_request_id: item.request_id.clone(),
+            reward_id: item.reward.map(|id| id.to_string()),
+            ours_status: item.ours_state.map(machine::State::as_str),
+            theirs_status: item.theirs_state.map(TheirState::as_str),
+            ours: amount(item.ours_minor),
+            theirs: amount(item.theirs_minor),
+            at: timestamp(item.at),
+        }
+    }
+
+    fn fields(&self) -> [&str; 8] {
+        [
+            self.class,
+            &self.creation_request_id,
+            self.reward_id.as_deref().unwrap_or_default(),
+            self.ours_status.unwrap_or_default(),
+            self.theirs_status.unwrap_or_default(),
+            self.ours.as_deref().unwrap_or_default(),
+            self.theirs.as_deref().unwrap_or_default(),
+            &self.at,
+        ]
+    }
+
+    /// A line of CSV. No field has a comma, a quote or a line's end in it; an id begins with a letter or a digit, so no
+    /// spreadsheet takes one for a formula.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        self.fields().join(",")
+    }
+
+    /// A line for people.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let [class, id, reward, ours_status, theirs_status, ours, theirs, at] = self.fields();
+        let side =
+            |status: &str, amount: &str| if status.is_empty() { "-".to_owned() } else { format!("{status} {amount}") };
+        let (ours, theirs) = (side(ours_status, ours), side(theirs_status, theirs));
+        let reward = if reward.is_empty() { "-" } else { reward };
+        format!("  {class:<14}  {id:<40}  {reward:<36}  {ours:<24}  {theirs:<24}  {at}")
+    }
+}
+
+/// The header of the CSV.
+pub const CSV_HEADER: &str = "class,creation_request_id,reward_id,ours_status,theirs_status,ours,theirs,at";
+
+/// The head of the report for people.
+#[must_use]
+pub fn text(run: &Reconciliation) -> String {
+    let ((first, last), tally, currency) = (run.period.first_and_last(), &run.tally, run.currency);
+    let (ours, theirs) = (money(tally.ours_minor, currency), money(tally.theirs_minor, currency));
+    let difference = run.difference().to_string();
+    let width = [&ours, &theirs, &difference].into_iter().map(String::len).max().unwrap_or(0);
+    let verdict = if run.is_clean() { "Amazon's books are ours." } else { "Amazon's books are not ours." };
+    format!(
+        "{id}: account {account}, {first} to {last} (UTC), {records} records from {source}\n\
+         {verdict}\n\n  \
+         Amazon lists  {theirs:>width$} {currency}\n  \
+         we hold       {ours:>width$} {currency}\n  \
+         difference    {difference:>width$} {currency}\n\n  \
+         matched {matched}, ours only {ours_only}, theirs only {theirs_only} ({adopted} adopted now), amount differs \
+         {amount}, state differs {state}\n  \
+         not proven yet {unproven}, not comparable at the period's edge {unchecked}",
+        id = run.id,
+        account = run.account,
+        records = run.records,
+        source = run.source.as_str(),
+        matched = tally.matched,
+        ours_only = tally.ours_only,
+        theirs_only = tally.theirs_only,
+        adopted = tally.adopted,
+        amount = tally.amount_differs,
+        state = tally.state_differs,
+        unproven = tally.unproven,
+        unchecked = tally.unchecked,
+    )
+}
+
+/// The header of the list for people.
+#[must_use]
+pub fn text_header() -> String {
+    let [class, id, reward, ours, theirs] = ["class", "Amazon's id", "reward", "ours", "theirs"];
+    format!("\n  {class:<14}  {id:<40}  {reward:<36}  {ours:<24}  {theirs:<24}  since")
+}
+
+fn money(minor: i64, currency: Currency) -> String {
+    Money::from_minor(minor, currency).to_string()
+}

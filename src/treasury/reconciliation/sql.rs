@@ -1,0 +1,366 @@
+//! Reconciliations and what they found, in the database.
+//! Whoever writes names the lease of the run; a run that lost it writes nothing more.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{
+    compare::{Class, TheirState},
+    model::{Item, Reconciliation, Source, State, Tally},
+    period::Period,
+};
+use crate::{
+    amazon::Account,
+    kernel::{CreationRequestId, Money, ReconciliationId, RewardId},
+    reward::machine,
+    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+};
+
+/// Rows of one step: of a page read, of a comparison, of a list.
+pub const STEP: i64 = 1_000;
+
+macro_rules! columns {
+    () => {
+        "id, account, currency, source, daily, period_from, period_to, state, failure, started_at, ended_at, records, matched, \
+         ours_only, theirs_only, amount_differs, state_differs, unproven, unchecked, adopted, ours_minor, theirs_minor"
+    };
+}
+
+statements! {
+    /// Does nothing where a run of the account is under way, or the day was reconciled.
+    BEGIN = Sql::same(
+        "reconciliations.begin",
+        "INSERT INTO reconciliations (id, account, partner_id, currency, source, daily, period_from, period_to, state, \
+         lease_token, lease_until, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11) \
+         ON CONFLICT DO NOTHING",
+    );
+    /// A run whose process died.
+    ABANDON = Sql::same(
+        "reconciliations.abandon",
+        "UPDATE reconciliations SET state = 'failed', failure = 'interrupted', lease_token = NULL, ended_at = $2 \
+         WHERE account = $1 AND state = 'running' AND lease_until < $2",
+    );
+    RUNNING = Sql::same(
+        "reconciliations.running",
+        "SELECT id FROM reconciliations WHERE account = $1 AND state = 'running'",
+    );
+    RENEW = Sql::same(
+        "reconciliations.renew",
+        "UPDATE reconciliations SET lease_until = $3, records = records + $4 \
+         WHERE id = $1 AND lease_token = $2 AND state = 'running'",
+    );
+    FINISH = Sql::same(
+        "reconciliations.finish",
+        "UPDATE reconciliations SET state = 'finished', lease_token = NULL, ended_at = $3, matched = $4, ours_only = $5, \
+         theirs_only = $6, amount_differs = $7, state_differs = $8, unproven = $9, unchecked = $10, adopted = $11, \
+         ours_minor = $12, theirs_minor = $13 WHERE id = $1 AND lease_token = $2 AND state = 'running'",
+    );
+    FAIL = Sql::same(
+        "reconciliations.fail",
+        "UPDATE reconciliations SET state = 'failed', lease_token = NULL, ended_at = $3, failure = $4 \
+         WHERE id = $1 AND lease_token = $2 AND state = 'running'",
+    );
+    ITEM = Sql::same(
+        "reconciliation_items.insert",
+        "INSERT INTO reconciliation_items (reconciliation_id, seq, class, partner_id, request_id, reward_id, ours_state, \
+         theirs_state, ours_minor, theirs_minor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+    );
+    STRANGERS = Sql::same(
+        "reconciliation_items.strangers",
+        "SELECT seq, class, request_id, reward_id, ours_state, theirs_state, ours_minor, theirs_minor, at \
+         FROM reconciliation_items WHERE reconciliation_id = $1 AND seq > $2 AND class = 'theirs_only' \
+         AND reward_id IS NULL ORDER BY seq LIMIT $3",
+    );
+    ADOPTED = Sql::same(
+        "reconciliation_items.adopted",
+        "UPDATE reconciliation_items SET reward_id = $3 WHERE reconciliation_id = $1 AND seq = $2",
+    );
+    FORGET_ITEMS = Sql::same(
+        "reconciliation_items.forget",
+        "DELETE FROM reconciliation_items WHERE reconciliation_id = $1 AND seq IN \
+         (SELECT seq FROM reconciliation_items WHERE reconciliation_id = $1 ORDER BY seq LIMIT $2)",
+    );
+    /// Runs that ended and left something behind: their process died in between.
+    LEFTOVERS = Sql::same(
+        "reconciliations.leftovers",
+        "SELECT id FROM reconciliations r WHERE account = $1 AND (state = 'failed' AND EXISTS \
+         (SELECT 1 FROM reconciliation_items i WHERE i.reconciliation_id = r.id) OR state <> 'running' AND EXISTS \
+         (SELECT 1 FROM reconciliation_seen s WHERE s.reconciliation_id = r.id)) ORDER BY id LIMIT 10",
+    );
+    BY_ID = Sql::same("reconciliations.by_id", concat!("SELECT ", columns!(), " FROM reconciliations WHERE id = $1"));
+    LIST = Sql::same(
+        "reconciliations.list",
+        concat!(
+            "SELECT ", columns!(), " FROM reconciliations WHERE id < $1 AND (CAST($2 AS TEXT) IS NULL OR account = $2) \
+             ORDER BY id DESC LIMIT $3"
+        ),
+    );
+    ITEMS = Sql::same(
+        "reconciliation_items.list",
+        "SELECT seq, class, request_id, reward_id, ours_state, theirs_state, ours_minor, theirs_minor, at \
+         FROM reconciliation_items WHERE reconciliation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    );
+    /// What the newest period of the account came to.
+    NEWEST = Sql::same(
+        "reconciliations.newest",
+        concat!(
+            "SELECT ", columns!(), " FROM reconciliations WHERE account = $1 AND state = 'finished' \
+             ORDER BY period_to DESC, ended_at DESC LIMIT 1"
+        ),
+    );
+    /// When a run of this day by itself last failed.
+    LAST_FAILED = Sql::same(
+        "reconciliations.last_failed",
+        concat!(
+            "SELECT ", columns!(), " FROM reconciliations WHERE account = $1 AND daily AND period_from = $2 \
+             AND state = 'failed' ORDER BY id DESC LIMIT 1"
+        ),
+    );
+}
+
+row! {
+    struct IdRow { id: Uuid }
+}
+
+row! {
+    struct RunRow {
+        id: Uuid, account: String, currency: String, source: String, daily: bool, period_from: DateTime<Utc>,
+        period_to: DateTime<Utc>, state: String, failure: Option<String>, started_at: DateTime<Utc>,
+        ended_at: Option<DateTime<Utc>>, records: i64, matched: i64, ours_only: i64, theirs_only: i64, amount_differs: i64,
+        state_differs: i64, unproven: i64, unchecked: i64, adopted: i64, ours_minor: i64, theirs_minor: i64,
+    }
+}
+
+row! {
+    struct ItemRow {
+        seq: i64, class: String, request_id: String, reward_id: Option<Uuid>, ours_state: Option<String>,
+        theirs_state: Option<String>, ours_minor: Option<i64>, theirs_minor: Option<i64>, at: DateTime<Utc>,
+    }
+}
+
+fn bad(column: &'static str) -> StoreError {
+    StoreError::Inconsistent { table: "reconciliations", column }
+}
+
+impl TryFrom<RunRow> for Reconciliation {
+    type Error = StoreError;
+
+    fn try_from(row: RunRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: ReconciliationId::new(row.id),
+            account: row.account,
+            currency: row.currency.parse().map_err(|_error| bad("currency"))?,
+            source: Source::from_word(&row.source).ok_or_else(|| bad("source"))?,
+            daily: row.daily,
+            period: Period { from: row.period_from, to: row.period_to },
+            state: State::from_word(&row.state).ok_or_else(|| bad("state"))?,
+            failure: row.failure,
+            started_at: row.started_at,
+            ended_at: row.ended_at,
+            records: row.records,
+            tally: Tally {
+                matched: row.matched,
+                ours_only: row.ours_only,
+                theirs_only: row.theirs_only,
+                amount_differs: row.amount_differs,
+                state_differs: row.state_differs,
+                unproven: row.unproven,
+                unchecked: row.unchecked,
+                adopted: row.adopted,
+                ours_minor: row.ours_minor,
+                theirs_minor: row.theirs_minor,
+            },
+        })
+    }
+}
+
+impl TryFrom<ItemRow> for Item {
+    type Error = StoreError;
+
+    fn try_from(row: ItemRow) -> Result<Self, StoreError> {
+        let word =
+            |text: Option<String>| text.map(|text| machine::State::from_word(&text).ok_or_else(|| bad("ours_state")));
+        let theirs =
+            |text: Option<String>| text.map(|text| TheirState::from_word(&text).ok_or_else(|| bad("theirs_state")));
+        Ok(Self {
+            seq: row.seq,
+            class: Class::from_word(&row.class).ok_or_else(|| bad("class"))?,
+            request_id: row.request_id,
+            reward: row.reward_id.map(RewardId::new),
+            ours_state: word(row.ours_state).transpose()?,
+            theirs_state: theirs(row.theirs_state).transpose()?,
+            ours_minor: row.ours_minor,
+            theirs_minor: row.theirs_minor,
+            at: row.at,
+        })
+    }
+}
+
+/// A run's right to write.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease {
+    /// The run.
+    pub id: ReconciliationId,
+    /// The proof.
+    pub token: Uuid,
+    /// Until when it holds.
+    pub until: DateTime<Utc>,
+}
+
+/// Makes a run, leased; `false` when one of the account is under way, or the day was reconciled.
+pub(super) async fn begin(
+    tx: &mut Tx,
+    run: &Reconciliation,
+    account: &Account,
+    lease: Lease,
+) -> Result<bool, StoreError> {
+    execute!(tx, ABANDON, account.id(), run.started_at)?;
+    let made = execute!(
+        tx,
+        BEGIN,
+        run.id.uuid(),
+        account.id(),
+        account.partner_id(),
+        account.currency().code(),
+        run.source.as_str(),
+        run.daily,
+        run.period.from,
+        run.period.to,
+        lease.token,
+        lease.until,
+        run.started_at
+    )?;
+    Ok(made == 1)
+}
+
+/// The run of the account that is under way.
+pub(super) async fn running(snapshot: &mut Snapshot, account: &str) -> Result<Option<ReconciliationId>, StoreError> {
+    Ok(fetch_optional!(IdRow, snapshot, RUNNING, account)?.map(|row| ReconciliationId::new(row.id)))
+}
+
+/// Keeps the lease, and counts records; `false` when it is lost.
+pub(super) async fn renew(tx: &mut Tx, lease: Lease, records: i64) -> Result<bool, StoreError> {
+    Ok(execute!(tx, RENEW, lease.id.uuid(), lease.token, lease.until, records)? == 1)
+}
+
+/// Ends a run well; `false` when its lease is lost.
+pub(super) async fn finish(tx: &mut Tx, lease: Lease, tally: &Tally, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let done = execute!(
+        tx,
+        FINISH,
+        lease.id.uuid(),
+        lease.token,
+        now,
+        tally.matched,
+        tally.ours_only,
+        tally.theirs_only,
+        tally.amount_differs,
+        tally.state_differs,
+        tally.unproven,
+        tally.unchecked,
+        tally.adopted,
+        tally.ours_minor,
+        tally.theirs_minor
+    )?;
+    Ok(done == 1)
+}
+
+/// Ends a run badly, for this reason.
+pub(super) async fn fail(tx: &mut Tx, lease: Lease, why: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, FAIL, lease.id.uuid(), lease.token, now, why).map(|_one| ())
+}
+
+/// Writes an item down.
+pub(super) async fn item(tx: &mut Tx, id: ReconciliationId, partner_id: &str, item: &Item) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        ITEM,
+        id.uuid(),
+        item.seq,
+        item.class.as_str(),
+        partner_id,
+        item.request_id.as_str(),
+        item.reward.map(RewardId::uuid),
+        item.ours_state.map(machine::State::as_str),
+        item.theirs_state.map(TheirState::as_str),
+        item.ours_minor,
+        item.theirs_minor,
+        item.at
+    )
+    .map(|_one| ())
+}
+
+/// The next cards that only Amazon knows of.
+pub(super) async fn strangers(
+    snapshot: &mut Snapshot,
+    id: ReconciliationId,
+    after: i64,
+) -> Result<Vec<Item>, StoreError> {
+    fetch_all!(ItemRow, snapshot, STRANGERS, id.uuid(), after, STEP)?.into_iter().map(Item::try_from).collect()
+}
+
+/// Names the row that was made of an item.
+pub(super) async fn adopted(tx: &mut Tx, id: ReconciliationId, seq: i64, reward: RewardId) -> Result<(), StoreError> {
+    execute!(tx, ADOPTED, id.uuid(), seq, reward.uuid()).map(|_one| ())
+}
+
+/// Forgets a step's worth of a failed run's items; says how much that was.
+pub(super) async fn forget_items(tx: &mut Tx, id: ReconciliationId) -> Result<u64, StoreError> {
+    execute!(tx, FORGET_ITEMS, id.uuid(), STEP)
+}
+
+/// Runs of the account that ended and left something behind.
+pub(super) async fn leftovers(snapshot: &mut Snapshot, account: &str) -> Result<Vec<ReconciliationId>, StoreError> {
+    Ok(fetch_all!(IdRow, snapshot, LEFTOVERS, account)?.into_iter().map(|row| ReconciliationId::new(row.id)).collect())
+}
+
+/// The run of this id.
+pub(super) async fn find(snapshot: &mut Snapshot, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
+    fetch_optional!(RunRow, snapshot, BY_ID, id.uuid())?.map(Reconciliation::try_from).transpose()
+}
+
+/// Runs, newest first.
+pub(super) async fn list(
+    snapshot: &mut Snapshot,
+    before: Uuid,
+    account: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Reconciliation>, StoreError> {
+    fetch_all!(RunRow, snapshot, LIST, before, account, limit)?.into_iter().map(Reconciliation::try_from).collect()
+}
+
+/// A run's items, in order.
+pub(super) async fn items(
+    snapshot: &mut Snapshot,
+    id: ReconciliationId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<Item>, StoreError> {
+    fetch_all!(ItemRow, snapshot, ITEMS, id.uuid(), after, limit)?.into_iter().map(Item::try_from).collect()
+}
+
+/// What the newest period of the account came to.
+pub(super) async fn newest(snapshot: &mut Snapshot, account: &str) -> Result<Option<Reconciliation>, StoreError> {
+    fetch_optional!(RunRow, snapshot, NEWEST, account)?.map(Reconciliation::try_from).transpose()
+}
+
+/// The last run of this day by itself that failed.
+pub(super) async fn last_failed(
+    snapshot: &mut Snapshot,
+    account: &str,
+    day: DateTime<Utc>,
+) -> Result<Option<Reconciliation>, StoreError> {
+    fetch_optional!(RunRow, snapshot, LAST_FAILED, account, day)?.map(Reconciliation::try_from).transpose()
+}
+
+/// An id as a reward keeps it.
+#[must_use]
+pub fn creation_request_id(item: &Item) -> CreationRequestId {
+    CreationRequestId::from_stored(item.request_id.clone())
+}
+
+/// An item's amount at Amazon.
+#[must_use]
+pub fn theirs(item: &Item, account: &Account) -> Option<Money> {
+    item.theirs_minor.filter(|minor| *minor > 0).map(|minor| Money::from_minor(minor, account.currency()))
+}

@@ -1,0 +1,75 @@
+//! Amazon's books against ours: what is found, what is no finding, and what becomes of a card that only Amazon knows.
+
+mod adoption;
+mod classes;
+mod command;
+mod million;
+mod plant;
+mod sources;
+mod surface;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App};
+
+/// The day that most tests compare: long over by the machine's clock.
+const DAY: &str = "2026-11-10";
+
+async fn begin(app: &App, from: &str, to: &str) -> Answer {
+    app.post("/v1/reconciliations", json!({"account_id": "main", "from": from, "to": to})).await
+}
+
+/// Waits until a run has ended.
+async fn ended(app: &App, id: &str) -> Value {
+    for _ in 0..2400 {
+        let run = app.get(&format!("/v1/reconciliations/{id}")).await;
+        assert_eq!(run.status, 200, "{}", run.text);
+        if run.json["status"] != "running" {
+            return run.json;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("the reconciliation did not end");
+}
+
+/// Compares days to the end.
+async fn reconcile(app: &App, from: &str, to: &str) -> Value {
+    let begun = begin(app, from, to).await;
+    assert_eq!(begun.status, 202, "{}", begun.text);
+    assert_eq!(begun.header("location"), format!("/v1/reconciliations/{}", begun.id()));
+    ended(app, begun.id()).await
+}
+
+/// Everything that a run found, page by page.
+async fn items(app: &App, run: &Value) -> Vec<Value> {
+    let (mut all, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = app.get(&format!("/v1/reconciliations/{}/items?limit=200{next}", run["id"].as_str().unwrap())).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        all.extend(page.json["data"].as_array().unwrap().iter().cloned());
+        match page.json["next_cursor"].as_str() {
+            Some(cursor) => next = format!("&cursor={cursor}"),
+            None => return all,
+        }
+    }
+}
+
+/// How many of each: matched, ours only, theirs only, amount differs, state differs, unproven, unchecked.
+fn counts(run: &Value) -> [i64; 7] {
+    assert_eq!(run["status"], "finished", "{run}");
+    ["matched", "ours_only", "theirs_only", "amount_differs", "state_differs", "unproven", "unchecked"]
+        .map(|name| run[name].as_i64().unwrap())
+}
+
+/// Waits until what runs needed while they were under way is gone; fails after 30 s.
+async fn nothing_is_left_over(app: &App) {
+    for _ in 0..1200 {
+        if app.database.number("SELECT COUNT(*) FROM reconciliation_seen").await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("something is left over");
+}

@@ -1,0 +1,157 @@
+//! Ten thousand clean rewards and five hundred differences of every class: all are found, each in its class, and nothing
+//! else is.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use noshi::sandbox::Activity;
+use rust_decimal::Decimal;
+
+use super::{
+    DAY, counts, items, nothing_is_left_over,
+    plant::{Planted, instant, list, plant},
+    reconcile,
+};
+use crate::support::{App, Backend, PARTNER, on_each_backend};
+
+const CLEAN: u64 = 10_000;
+/// Differences of each class.
+const EACH: usize = 125;
+
+/// Rewards spread over the whole day, first and last second included.
+fn day(app: &App) -> Vec<Planted> {
+    let midnight = instant("2026-11-10T00:00:00Z");
+    let total = CLEAN + 3 * EACH as u64;
+    let at = |n: u64| midnight + TimeDelta::milliseconds(i64::try_from(n * 86_397_000 / (total - 1)).unwrap());
+    (0..total).map(|n| Planted::issued(app, n, 100 + i64::try_from(n % 977).unwrap(), at(n))).collect()
+}
+
+/// What is no difference: replays with other amounts, refusals, second cancels, mock ids, the days around, open rewards,
+/// rewards that never were bought.
+fn noise(app: &App, clean: &[Planted]) -> (Vec<Planted>, Vec<Activity>) {
+    let (mut rewards, mut records) = (Vec::new(), Vec::new());
+    for reward in clean.iter().step_by(20) {
+        records.push(Activity { real_op: false, amount: Some(Decimal::new(999_999, 2)), ..reward.record() });
+    }
+    let mock = Activity { request_id: "F0000".to_owned(), ..clean[0].record() };
+    records.push(mock);
+    let number = |n: u64| 50_000 + n;
+    for n in 0..40 {
+        // Refused here and there.
+        let refused = Planted::issued(app, number(n), 500, instant("2026-11-10T10:00:00Z")).in_state("failed");
+        records.push(Activity {
+            real_op: false,
+            failure_code: Some("InsufficientFunds".to_owned()),
+            gc_id: None,
+            ..refused.record()
+        });
+        rewards.push(refused);
+        // Open here, and there or not.
+        let open = Planted::issued(app, number(100 + n), 500, instant("2026-11-10T11:00:00Z")).in_state("unresolved");
+        records.extend((n % 2 == 0).then(|| open.record()));
+        rewards.push(open);
+        // Of the day before and of the day after, on one side only or with another amount: not this day's.
+        for (place, time) in [(200, "2026-11-09T23:59:59Z"), (300, "2026-11-11T00:00:00Z")] {
+            let other = Planted::issued(app, number(place + n), 500, instant(time));
+            match n % 3 {
+                0 => records.push(Activity { amount: Some(Decimal::new(501, 2)), at: other.sent_at, ..other.record() }),
+                1 => records.push(Activity { at: other.sent_at, ..other.record() }),
+                _ => {}
+            }
+            if n % 3 != 1 {
+                rewards.push(Planted {
+                    sent_at: other.sent_at - TimeDelta::seconds(if place == 200 { 5 } else { 0 }),
+                    ..other
+                });
+            }
+        }
+    }
+    (rewards, records)
+}
+
+/// An id that Amazon alone knows: some could only be ours, some are another system's.
+fn stranger(app: &App, n: usize) -> Activity {
+    let at = instant("2026-11-10T00:00:01Z") + TimeDelta::minutes(11 * i64::try_from(n).unwrap());
+    let lost = Planted::issued(app, 90_000 + n as u64, 700, at);
+    let request_id = if n.is_multiple_of(5) { format!("{PARTNER}Other{n}") } else { lost.id.clone() };
+    Activity { request_id, ..lost.record() }
+}
+
+on_each_backend! {
+    async fn five_hundred_differences_among_ten_thousand_are_found_and_nothing_else_is(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let all = day(&app);
+        let mut wanted: BTreeMap<String, &str> = BTreeMap::new();
+        let (mut rewards, mut records, mut difference) = (Vec::new(), Vec::new(), 0);
+        // Every 27th differs, so the first and the last of the day do as well.
+        let mut turn = 0;
+        for (at, reward) in all.iter().enumerate() {
+            let differs = at % 27 == 0 && turn < 3 * EACH || all.len() - at <= 3 * EACH - turn;
+            if !differs {
+                // Some were canceled on both sides.
+                let canceled = at % 20 == 7;
+                rewards.push(if canceled { reward.clone().canceled() } else { reward.clone() });
+                records.push(reward.record());
+                records.extend(canceled.then(|| reward.cancel_record()));
+                continue;
+            }
+            let (class, ours, theirs) = match (turn / 3 % 3, turn % 3) {
+                (_, 0) => ("ours_only", reward.clone(), vec![]),
+                (_, 1) => {
+                    let amount = Some(Decimal::new(reward.amount + 1, 2));
+                    ("amount_differs", reward.clone(), vec![Activity { amount, ..reward.record() }])
+                }
+                (0, _) => ("state_differs", reward.clone(), vec![reward.record(), reward.cancel_record()]),
+                (1, _) => ("state_differs", reward.clone().canceled(), vec![reward.record()]),
+                (_, _) => ("state_differs", reward.clone().in_state("failed"), vec![reward.record()]),
+            };
+            let charged = if ours.state == "issued" { ours.amount } else { 0 };
+            let listed = match theirs.as_slice() {
+                [create] => i64::try_from((create.amount.unwrap() * Decimal::ONE_HUNDRED).trunc()).unwrap(),
+                _ => 0,
+            };
+            difference += listed - charged;
+            wanted.insert(reward.id.clone(), class);
+            rewards.push(ours);
+            records.extend(theirs);
+            turn += 1;
+        }
+        assert_eq!((turn, rewards.len()), (3 * EACH, all.len()));
+        for record in (0..EACH).map(|n| stranger(&app, n)) {
+            difference += 700;
+            wanted.insert(record.request_id.clone(), "theirs_only");
+            records.push(record);
+        }
+        let (more, noise) = noise(&app, &all);
+        rewards.extend(more);
+        records.extend(noise);
+        plant(&app, &rewards).await;
+        let listed = records.len();
+        list(&app, records);
+
+        let run = reconcile(&app, DAY, DAY).await;
+        let each = i64::try_from(EACH).unwrap();
+        assert_eq!(counts(&run), [i64::try_from(CLEAN).unwrap(), each, each, each, each, 40, 0], "{run}");
+        assert_eq!(run["records"], listed, "every record of the day and its margins was read");
+        let cents = difference.unsigned_abs();
+        let sign = if difference < 0 { "-" } else { "" };
+        assert_eq!(run["difference"], format!("{sign}{}.{:02}", cents / 100, cents % 100));
+        assert_eq!(run["adopted"], 100, "four of five strangers could only be ours");
+
+        let found = items(&app, &run).await;
+        let (open, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|item| item["class"] == "unproven");
+        assert_eq!((open.len(), found.len(), wanted.len()), (40, 500, 500));
+        assert_eq!(open.iter().filter(|item| item["theirs_status"] == "live").count(), 20, "the second witness is noted");
+        for item in &found {
+            let id = item["creation_request_id"].as_str().unwrap();
+            assert_eq!(wanted.remove(id), item["class"].as_str(), "{item}");
+        }
+        assert!(wanted.is_empty(), "not found: {wanted:?}");
+
+        // The next run finds the same, and makes no second row for a stranger.
+        let again = reconcile(&app, DAY, DAY).await;
+        assert_eq!((counts(&again), &again["difference"], &again["adopted"]), (counts(&run), &run["difference"], &0.into()));
+        nothing_is_left_over(&app).await;
+        app.end().await;
+    }
+}

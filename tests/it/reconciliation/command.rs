@@ -1,0 +1,61 @@
+//! `noshi reconcile`: its formats and its exit codes.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{
+    DAY,
+    plant::{Planted, instant, list, plant},
+};
+use crate::{
+    process::noshi,
+    support::{App, Backend, on_each_backend},
+};
+
+on_each_backend! {
+    async fn the_command_prints_text_json_and_csv_and_tells_a_difference_by_its_exit_code(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let rewards: Vec<_> = (0..3).map(|n| Planted::issued(&app, n, 500, instant("2026-11-10T12:00:00Z"))).collect();
+        plant(&app, &rewards).await;
+        list(&app, rewards.iter().map(Planted::record));
+        let environment = app.environment().to_vec();
+        // While the service runs, too.
+        let run = |more: &[&str]| {
+            let mut command = noshi();
+            command.args(["reconcile", "--account", "main", "--from", DAY, "--to", DAY]).args(more);
+            let output = command.envs(environment.iter().cloned()).output().unwrap();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (output.status.code(), text(&output.stdout), text(&output.stderr))
+        };
+        let (code, text, error) = run(&[]);
+        assert_eq!(code, Some(0), "{text}{error}");
+        assert!(text.contains("Amazon's books are ours.") && text.contains("difference     0.00 USD"), "{text}");
+
+        app.control.edit_activity(|all| all.retain(|record| record.request_id != rewards[1].id));
+        let (code, text, _error) = run(&[]);
+        assert_eq!(code, Some(3), "{text}");
+        assert!(text.contains("not ours") && text.contains("-5.00 USD") && text.contains(&rewards[1].id), "{text}");
+        let (code, json, _error) = run(&["--format", "json"]);
+        let json: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((code, json["reconciliation"]["ours_only"].as_i64()), (Some(3), Some(1)), "{json}");
+        assert_eq!(json["items"][0]["creation_request_id"], rewards[1].id);
+        let (code, csv, _error) = run(&["--format", "csv"]);
+        let lines: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+        assert_eq!((code, lines.len()), (Some(3), 2), "{csv}");
+        assert_eq!((lines[0][1], lines[1][0], lines[1][1]), ("creation_request_id", "ours_only", rewards[1].id.as_str()));
+
+        let file = app.database.folder.path().join("portal.csv");
+        let rows: String = rewards.iter().map(|r| format!("2026-11-10 12:00:01,Create,{},5.00\n", r.id)).collect();
+        fs::write(&file, format!("time,type,request id,amount\n{rows}")).unwrap();
+        let (code, text, error) = run(&["--csv", file.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "{text}{error}");
+
+        app.control.set_activity_enabled(false);
+        let (code, _text, error) = run(&[]);
+        assert!(code == Some(1) && error.contains("switched off"), "{error}");
+        assert_eq!(run(&["--csv", "nowhere.csv"]).0, Some(1));
+        assert_eq!(run(&["--format", "xml"]).0, Some(2));
+        app.end().await;
+    }
+}

@@ -1,0 +1,115 @@
+//! The REST surface: who may ask, what is refused, pages and their cursors, and the days that are reconciled by themselves.
+
+use noshi::kernel::{Scope, Scopes};
+use serde_json::json;
+
+use super::{DAY, begin, counts, reconcile};
+use crate::support::{App, Backend, Shape, on_each_backend};
+
+on_each_backend! {
+    async fn starting_and_reading_have_a_scope_each(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let run = reconcile(&app, DAY, DAY).await;
+        let id = run["id"].as_str().unwrap().to_owned();
+        let (_client, reader) = app.mint_key("reader", Scopes::new([Scope::LedgerRead])).await;
+        let (_client, starter) = app.mint_key("starter", Scopes::new([Scope::ReconciliationsWrite])).await;
+        let reads = ["/v1/reconciliations".to_owned(), format!("/v1/reconciliations/{id}"), format!("/v1/reconciliations/{id}/items")];
+        app.key = reader;
+        for path in &reads {
+            assert_eq!(app.get(path).await.status, 200, "{path}");
+        }
+        begin(&app, DAY, DAY).await.is_problem(403, "insufficient-scope");
+        app.key = starter;
+        for path in &reads {
+            app.get(path).await.is_problem(403, "insufficient-scope");
+        }
+        assert_eq!(begin(&app, DAY, DAY).await.status, 202);
+        app.end().await;
+    }
+
+    async fn what_makes_no_sense_is_refused_and_begins_nothing(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let today = app.ambient.now().date_naive().to_string();
+        for (from, to) in [("2026-11-10", "2026-11-09"), ("2024-01-01", "2025-06-01"), ("10.11.2026", DAY), (DAY, today.as_str()), (DAY, "9999-12-31")] {
+            begin(&app, from, to).await.is_problem(400, "invalid-request");
+        }
+        let post = async |body| app.post("/v1/reconciliations", body).await;
+        post(json!({"account_id": "other", "from": DAY, "to": DAY})).await.is_problem(400, "invalid-request");
+        post(json!({"account_id": "main", "from": DAY})).await.is_problem(400, "invalid-request");
+        post(json!({"account_id": "main", "from": DAY, "to": DAY, "more": 1})).await.is_problem(400, "invalid-request");
+        for path in ["/v1/reconciliations/rec_1", "/v1/reconciliations/rec_00000000000070008000000000000001/items"] {
+            app.get(path).await.is_problem(404, "not-found");
+        }
+        for path in ["limit=0", "limit=201", "cursor=x", "offset=1"] {
+            app.get(&format!("/v1/reconciliations?{path}")).await.is_problem(400, "invalid-request");
+        }
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM reconciliations").await, 0);
+        app.end().await;
+    }
+
+    async fn runs_are_listed_newest_first_page_by_page(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let mut ids = Vec::new();
+        for day in ["2026-11-08", "2026-11-09", "2026-11-10"] {
+            let run = reconcile(&app, day, day).await;
+            assert_eq!((counts(&run), &run["records"], &run["from"], &run["to"]), ([0; 7], &json!(0), &json!(day), &json!(day)));
+            ids.insert(0, run["id"].clone());
+        }
+        let first = app.get("/v1/reconciliations?limit=2&account_id=main").await;
+        let listed: Vec<_> = first.json["data"].as_array().unwrap().iter().map(|run| run["id"].clone()).collect();
+        assert_eq!(listed, ids[..2]);
+        let link = first.header("link").to_owned();
+        let next = link.strip_prefix('<').unwrap().split_once('>').unwrap().0;
+        let second = app.get(next).await;
+        assert_eq!((second.json["data"].as_array().unwrap().len(), &second.json["data"][0]["id"]), (1, &ids[2]));
+        assert_eq!(app.get("/v1/reconciliations?account_id=other").await.json["data"], json!([]));
+        app.end().await;
+    }
+
+    async fn yesterday_is_reconciled_by_itself_once_and_a_gap_is_filled(backend: Backend) {
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__RECONCILIATION__HOUR", 2)).await;
+        // To one in the morning, whatever the hour is now: too early.
+        let second_of_day = app.ambient.now().timestamp().rem_euclid(86_400);
+        app.advance(86_400 - second_of_day + 3600);
+        app.restart_with("NOSHI__RECONCILIATION__DAILY", "true").await;
+        app.issue("meanwhile", "5.00").await;
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM reconciliations").await, 0, "its hour has not come");
+        let yesterday = app.ambient.now().date_naive().pred_opt().unwrap();
+
+        // Nothing looks for a minute; a start looks at once.
+        app.advance(3600);
+        app.restart_with("NOSHI__REWARDS__BREAKER_SECONDS", "0").await;
+        until(&app, 1).await;
+        app.restart_with("NOSHI__REWARDS__BREAKER_SECONDS", "0").await;
+        app.issue("another", "5.00").await;
+        until(&app, 1).await;
+        let run = &app.get("/v1/reconciliations").await.json["data"][0];
+        let day = json!(yesterday.to_string());
+        assert_eq!((&run["daily"], &run["from"], &run["to"]), (&json!(true), &day, &day));
+
+        // Away for three days: each start fills one, the oldest first, and the look a minute later would the next.
+        app.advance(3 * 86_400);
+        for filled in 2..=4 {
+            app.restart_with("NOSHI__REWARDS__BREAKER_SECONDS", "0").await;
+            until(&app, filled).await;
+        }
+        let runs = app.get("/v1/reconciliations").await.json;
+        let finished = runs["data"].as_array().unwrap().iter().filter(|run| run["status"] == "finished");
+        let told: Vec<_> = finished.map(|run| (run["from"].clone(), run["matched"].clone())).collect();
+        let day = |number: u64| json!((yesterday + chrono::Days::new(number)).to_string());
+        let wanted = [(day(3), json!(0)), (day(2), json!(0)), (day(1), json!(2)), (day(0), json!(0))];
+        assert_eq!(told, wanted);
+        app.end().await;
+    }
+}
+
+/// Waits until so many days are reconciled.
+async fn until(app: &App, wanted: i64) {
+    for _ in 0..400 {
+        if app.database.number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'").await == wanted {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+    }
+    panic!("{wanted} days were not reconciled");
+}
