@@ -27,6 +27,9 @@ const ROUTES: &[(&str, &str)] = &[
     ("/v1/programs/prg_spring/resume", "POST"),
     ("/v1/ledger-entries", "GET"),
     ("/v1/events", "GET"),
+    ("/v1/reconciliations", "GET, POST"),
+    ("/v1/reconciliations/rec_00000000000070008000000000000000", "GET"),
+    ("/v1/reconciliations/rec_00000000000070008000000000000000/items", "GET"),
 ];
 
 /// A route that is added and not listed is not tried.
@@ -319,6 +322,8 @@ async fn a_key_without_the_scope_is_forbidden() {
                 ("GET", target) if target.starts_with("/v1/programs") => Scope::ProgramsRead,
                 (_, target) if target.starts_with("/v1/programs") => Scope::ProgramsWrite,
                 ("GET", "/v1/ledger-entries" | "/v1/events") => Scope::LedgerRead,
+                ("GET", target) if target.starts_with("/v1/reconciliations") => Scope::LedgerRead,
+                (_, "/v1/reconciliations") => Scope::ReconciliationsWrite,
                 ("GET", _) => Scope::RewardsRead,
                 (_, target) if target.ends_with("/reveal") => Scope::ClaimCodesReveal,
                 (_, target) if target.ends_with("/cancel") => Scope::RewardsCancel,
