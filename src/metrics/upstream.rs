@@ -1,0 +1,75 @@
+//! Calls to Amazon: what they came to, how long they took, and what the answers say of the clocks.
+
+use std::time::Duration;
+
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec};
+
+use super::{Metrics, room::Room, signed};
+use crate::kernel::{Doubt, FrontDoor, NotSent};
+
+/// Seconds; Amazon's 6 s time-out lies on a bound.
+const BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+
+/// Operations of Amazon's that we call.
+pub const OPERATIONS: [&str; 4] = ["CreateGiftCard", "CancelGiftCard", "GetAvailableFunds", "GetGiftCardActivityPage"];
+
+/// Counted in this process.
+pub(super) struct Upstream {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    clock_skew: GaugeVec,
+}
+
+impl Upstream {
+    pub(super) fn new(room: &Room<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            requests: room.counters(
+                ("upstream_requests_total", "Calls to Amazon."),
+                &["account", "operation", "outcome", "error_code"],
+            )?,
+            duration: room.histograms(
+                ("noshi_upstream_request_duration_seconds", "Calls to Amazon, connect to last byte."),
+                &BUCKETS,
+                &["operation"],
+            )?,
+            clock_skew: room
+                .gauges(("clock_skew_seconds", "Amazon's clock minus ours, from its Date header."), &["account"])?,
+        })
+    }
+
+    /// Every child whose labels are known, at zero.
+    pub(super) fn prepare(&self, accounts: &[(&str, &str)]) -> Result<(), prometheus::Error> {
+        for operation in OPERATIONS {
+            for (account, _currency) in accounts {
+                self.prepare_outcomes(account, operation)?;
+            }
+            self.duration.get_metric_with_label_values(&[operation])?;
+        }
+        Ok(())
+    }
+
+    fn prepare_outcomes(&self, account: &str, operation: &str) -> Result<(), prometheus::Error> {
+        let doubts = Doubt::ALL.iter().map(|doubt| ("ambiguous", doubt.as_str()));
+        let doors = FrontDoor::ALL.iter().map(|door| ("turned_away", door.as_str()));
+        let unsent = NotSent::ALL.iter().map(|why| ("not_sent", why.as_str()));
+        let known = [("proven", "none"), ("refused", "F200"), ("refused", "F300")];
+        for (outcome, code) in known.into_iter().chain(doubts).chain(doors).chain(unsent) {
+            self.requests.get_metric_with_label_values(&[account, operation, outcome, code])?;
+        }
+        Ok(())
+    }
+}
+
+impl Metrics {
+    /// One call to Amazon.
+    pub fn upstream(&self, account: &str, operation: &str, (outcome, code): (&str, &str), took: Duration) {
+        self.upstream.requests.with_label_values(&[account, operation, outcome, code]).inc();
+        self.upstream.duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// Amazon's clock minus ours, in milliseconds.
+    pub fn clock_skew(&self, account: &str, millis: i64) {
+        let skew = signed(Duration::from_millis(millis.unsigned_abs()), millis);
+        self.upstream.clock_skew.with_label_values(&[account]).set(skew);
+    }
+}
