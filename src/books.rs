@@ -6,5 +6,6 @@ pub mod http;
 pub mod ledger;
 pub mod programs;
 pub mod service;
+pub mod watch;
 
 pub use service::Books;

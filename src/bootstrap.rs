@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use actix_web::dev::ServerHandle;
+use chrono::NaiveTime;
 use tokio::{
     runtime::Handle,
     sync::{Notify, Semaphore},
@@ -163,14 +164,16 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
 }
 
 fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
+    let pairs = settings.accounts.iter().map(|(id, account)| (id.as_str(), account.marketplace.currency().code()));
+    let metrics = Arc::new(Metrics::new(pairs)?);
+    tell_key_ages(settings, &metrics);
     let accounts = Accounts::new(
         settings
             .accounts
             .iter()
-            .map(|(id, account)| build_account(id, account, settings, (ambient, store)))
+            .map(|(id, account)| build_account(id, account, settings, (ambient, store, &metrics)))
             .collect::<Result<Vec<_>, _>>()?,
     );
-    let metrics = Arc::new(Metrics::new(accounts.iter().map(|account| (account.id(), account.currency().code())))?);
     let limits = &settings.rewards;
     let rewards = Rewards::new(Parts {
         store: store.clone(),
@@ -191,8 +194,12 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         wake: Arc::new(Notify::new()),
         room: Arc::new(Semaphore::new(limits.in_flight_max)),
     });
-    let books =
-        Books::new(service::Parts { store: store.clone(), ambient: ambient.clone(), accounts: accounts.clone() });
+    let books = Books::new(service::Parts {
+        store: store.clone(),
+        ambient: ambient.clone(),
+        accounts: accounts.clone(),
+        metrics: Arc::clone(&metrics),
+    });
     let reconciliations = Reconciliations::new(reconciliation::Parts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -220,11 +227,22 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
     Ok(Served { http, rewards, balances, books, reconciliations, clock })
 }
 
+/// The slot of an account's one key.
+const KEY_SLOT: &str = "primary";
+
+fn tell_key_ages(settings: &Settings, metrics: &Metrics) {
+    for (id, account) in &settings.accounts {
+        if let Some(date) = account.access_key_created {
+            metrics.credential_created(id, KEY_SLOT, date.and_time(NaiveTime::MIN).and_utc().timestamp());
+        }
+    }
+}
+
 fn build_account(
     id: &str,
     account: &config::Account,
     settings: &Settings,
-    (ambient, store): (&Ambient, &Store),
+    (ambient, store, metrics): (&Ambient, &Store, &Arc<Metrics>),
 ) -> Result<Account, StartError> {
     let endpoint = match account.sandbox_gateway {
         Some(address) => {
@@ -249,7 +267,7 @@ fn build_account(
         maximum: account.reward_maximum,
         time_zone: account.time_zone,
     };
-    let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone());
+    let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone(), Arc::clone(metrics));
     Ok(Account::new(terms, client, quota))
 }
 

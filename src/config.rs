@@ -14,6 +14,7 @@ mod source;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
@@ -162,6 +163,8 @@ pub struct Account {
     pub access_key_id: SecretString,
     /// The AWS access key's secret.
     pub secret_access_key: SecretString,
+    /// When the key was made, for the alert on its age.
+    pub access_key_created: Option<NaiveDate>,
     /// The smallest reward, in the marketplace's currency; more than nothing.
     pub reward_minimum: Money,
     /// Where its days and months begin.

@@ -12,13 +12,23 @@ mod whole;
 
 use std::time::Duration;
 
-use prometheus::{Encoder, Gauge, HistogramVec, Registry, TextEncoder};
+use prometheus::{Encoder, Gauge, GaugeVec, HistogramVec, Registry, TextEncoder};
 
 use self::{reconciled::Reconciled, rewards::Rewards, room::Room, upstream::Upstream, whole::Whole};
-pub use self::{rewards::KeyUse, upstream::OPERATIONS};
+pub use self::{
+    rewards::{KeyUse, PROGRAMS_MAX},
+    upstream::OPERATIONS,
+    whole::Budget,
+};
 
 /// The content type that Prometheus demands.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The commit that the program was built from, where the build says it.
+const REVISION: &str = match option_env!("NOSHI_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
 
 /// Seconds.
 const REQUEST_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 6.0, 8.0, 10.0];
@@ -31,6 +41,7 @@ pub struct Metrics {
     database_clock_skew: Gauge,
     database_clock_residual: Gauge,
     recovery_heartbeat: Gauge,
+    credential_created: GaugeVec,
     upstream: Upstream,
     rewards: Rewards,
     whole: Whole,
@@ -45,8 +56,8 @@ impl Metrics {
     pub fn new<'a>(accounts: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let room = Room(&registry);
-        room.counts(("build_info", "The running program."), &["version"])?
-            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION")])?
+        room.counts(("build_info", "The running program."), &["version", "revision"])?
+            .get_metric_with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION])?
             .set(1);
         let metrics = Self {
             http: room.histograms(
@@ -60,6 +71,13 @@ impl Metrics {
                 .gauge(("database_clock_residual_seconds", "What is left of it once corrected."))?,
             recovery_heartbeat: room
                 .gauge(("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for."))?,
+            credential_created: room.gauges(
+                (
+                    "credential_created_timestamp_seconds",
+                    "When the account's AWS key was made, as the settings say. Amazon wants a new one every 180 days.",
+                ),
+                &["account", "slot"],
+            )?,
             upstream: Upstream::new(&room)?,
             rewards: Rewards::new(&room)?,
             whole: Whole::new(&room)?,
@@ -82,6 +100,11 @@ impl Metrics {
     pub fn database_clock(&self, skew: i64, residual: i64) {
         self.database_clock_skew.set(signed(Duration::from_micros(skew.unsigned_abs()), skew));
         self.database_clock_residual.set(signed(Duration::from_micros(residual.unsigned_abs()), residual));
+    }
+
+    /// When the key of an account was made (seconds since 1970).
+    pub fn credential_created(&self, account: &str, slot: &str, at: i64) {
+        self.credential_created.with_label_values(&[account, slot]).set(seconds(at));
     }
 
     /// The recovery loop is alive at this second.

@@ -190,15 +190,21 @@ fn unready(why: &'static str) -> HttpResponse {
 }
 
 async fn metrics(served: web::Data<Served>) -> Result<HttpResponse, Problem> {
-    let (balances, reconciliations) = (served.balances.clone(), served.reconciliations.clone());
-    let publish = async move {
+    let Http { tasks, metrics: all, ambient, .. } = &served.http;
+    let (balances, books, reconciliations) =
+        (served.balances.clone(), served.books.clone(), served.reconciliations.clone());
+    let as_of = ambient.now().timestamp();
+    let published = async move {
         balances.publish().await?;
+        books.publish().await?;
         reconciliations.publish().await
     };
     // When the database is away, the process's own metrics are still worth having.
-    if let Ok(Err(error)) = served.http.tasks.run(publish).await {
-        tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh");
+    match tasks.run(published).await {
+        Ok(Ok(())) => all.snapshot(as_of),
+        Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh"),
+        Err(_stopping) => {}
     }
-    let text = served.http.metrics.encode().map_err(|_error| Problem::new(Code::Internal))?;
+    let text = all.encode().map_err(|_error| Problem::new(Code::Internal))?;
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, metrics::CONTENT_TYPE)).body(text))
 }

@@ -17,6 +17,7 @@ use crate::{
     ambient::Ambient,
     failpoint,
     kernel::Chain,
+    metrics::Metrics,
     store::{
         Store, StoreError,
         limiter::{self, Ask, Breaker, Limiter, STRAY_US},
@@ -62,6 +63,7 @@ struct Shared {
     spacing: Option<Duration>,
     store: Store,
     ambient: Ambient,
+    metrics: Arc<Metrics>,
     waiting: Mutex<Waiting>,
     arrived: Notify,
 }
@@ -76,7 +78,7 @@ struct Waiting {
 impl Quota {
     /// The slots of an account that may send so many requests a second; 0 is unlimited.
     #[must_use]
-    pub fn new(account: &str, per_second: u32, store: Store, ambient: Ambient) -> Self {
+    pub fn new(account: &str, per_second: u32, store: Store, ambient: Ambient, metrics: Arc<Metrics>) -> Self {
         let spacing = Duration::from_millis(10).saturating_mul(SPREAD_PERCENT).checked_div(per_second);
         let shared = Shared {
             account: if failpoint::seeded("B17") {
@@ -87,6 +89,7 @@ impl Quota {
             spacing,
             store,
             ambient,
+            metrics,
             waiting: Mutex::default(),
             arrived: Notify::new(),
         };
@@ -106,6 +109,13 @@ impl Quota {
     /// # Errors
     /// [`NoSlot`].
     pub async fn slot(&self, priority: Priority, patience: Duration) -> Result<(), NoSlot> {
+        let began = self.shared.ambient.monotonic();
+        let slot = self.wait(priority, patience).await;
+        self.shared.metrics.waited_for_slot(&self.shared.account, slot.is_ok().then(|| began.elapsed()));
+        slot
+    }
+
+    async fn wait(&self, priority: Priority, patience: Duration) -> Result<(), NoSlot> {
         let Some(spacing) = self.shared.spacing else { return Ok(()) };
         let (give, given) = oneshot::channel();
         {

@@ -12,13 +12,14 @@ use crate::{
     amazon::{Account, Accounts},
     ambient::Ambient,
     kernel::ProgramId,
+    metrics::Metrics,
     store::{Store, StoreError},
 };
 
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
 pub struct Books {
-    parts: Arc<Parts>,
+    pub(super) parts: Arc<Parts>,
 }
 
 /// What they are built from.
@@ -29,6 +30,8 @@ pub struct Parts {
     pub ambient: Ambient,
     /// The accounts of the settings.
     pub accounts: Accounts,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why a program was not made or changed.

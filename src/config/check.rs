@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
@@ -201,6 +202,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
     }
     let access_key_id = section.secret("access_key_id", access_key_id);
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
+    let access_key_created = section.text("access_key_created", date);
     let limits = match marketplace {
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency they cannot be read; what is missing was told.
@@ -227,6 +229,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
         sandbox_gateway,
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
+        access_key_created,
         reward_minimum,
         time_zone,
         reward_maximum,
@@ -282,6 +285,11 @@ fn environment(text: &str) -> Result<Environment, String> {
         .into_iter()
         .find(|environment| environment.as_str() == text)
         .ok_or_else(|| "must be sandbox or production".to_owned())
+}
+
+fn date(text: &str) -> Result<NaiveDate, String> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .map_err(|_unread| "must be a date in quotes, like \"2026-01-31\"".to_owned())
 }
 
 fn partner_id(text: &str) -> Result<String, String> {

@@ -91,6 +91,9 @@ impl Page {
         }
         self.text("access_key_id", HIDDEN);
         self.text("secret_access_key", HIDDEN);
+        if let Some(date) = account.access_key_created {
+            self.text("access_key_created", &date.to_string());
+        }
         self.text("time_zone", account.time_zone.name());
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());

@@ -163,6 +163,10 @@ fn risky_combinations_are_refused() {
         ["accounts.us.sandbox_gateway"]
     );
     assert_eq!(wrong(&format!("{ACCOUNT}\nsandbox_gateway = \"10.0.0.1:1\""), &[]), ["accounts.us.sandbox_gateway"]);
+    for date in ["2026-02-30", "31.01.2026", ""] {
+        let created = format!("{ACCOUNT}\naccess_key_created = \"{date}\"");
+        assert_eq!(wrong(&created, &[]), ["accounts.us.access_key_created"], "{date:?}");
+    }
     let twins = format!("{ACCOUNT}{}", ACCOUNT.replace("accounts.us", "accounts.us-2"));
     assert_eq!(wrong(&twins, &[]), ["accounts.us-2"]);
     load(&twins.replacen("sandbox", "production", 1), &[]).unwrap();

@@ -10,6 +10,9 @@ use crate::kernel::{Doubt, FrontDoor, NotSent};
 /// Seconds; Amazon's 6 s time-out lies on a bound.
 const BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
 
+/// Seconds; a caller waits up to 10, recovery a little longer.
+const WAIT_BUCKETS: [f64; 12] = [0.005, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0];
+
 /// Operations of Amazon's that we call.
 pub const OPERATIONS: [&str; 4] = ["CreateGiftCard", "CancelGiftCard", "GetAvailableFunds", "GetGiftCardActivityPage"];
 
@@ -17,6 +20,8 @@ pub const OPERATIONS: [&str; 4] = ["CreateGiftCard", "CancelGiftCard", "GetAvail
 pub(super) struct Upstream {
     requests: IntCounterVec,
     duration: HistogramVec,
+    quota_wait: HistogramVec,
+    quota_refused: IntCounterVec,
     clock_skew: GaugeVec,
 }
 
@@ -32,6 +37,18 @@ impl Upstream {
                 &BUCKETS,
                 &["operation"],
             )?,
+            quota_wait: room.histograms(
+                (
+                    "noshi_upstream_quota_wait_seconds",
+                    "Waits for a slot of Amazon's rate, of those that were given one.",
+                ),
+                &WAIT_BUCKETS,
+                &["account"],
+            )?,
+            quota_refused: room.counters(
+                ("upstream_quota_refused_total", "Waits for a slot of Amazon's rate that ended without one."),
+                &["account"],
+            )?,
             clock_skew: room
                 .gauges(("clock_skew_seconds", "Amazon's clock minus ours, from its Date header."), &["account"])?,
         })
@@ -39,6 +56,10 @@ impl Upstream {
 
     /// Every child whose labels are known, at zero.
     pub(super) fn prepare(&self, accounts: &[(&str, &str)]) -> Result<(), prometheus::Error> {
+        for (account, _currency) in accounts {
+            self.quota_wait.get_metric_with_label_values(&[account])?;
+            self.quota_refused.get_metric_with_label_values(&[account])?;
+        }
         for operation in OPERATIONS {
             for (account, _currency) in accounts {
                 self.prepare_outcomes(account, operation)?;
@@ -65,6 +86,14 @@ impl Metrics {
     pub fn upstream(&self, account: &str, operation: &str, (outcome, code): (&str, &str), took: Duration) {
         self.upstream.requests.with_label_values(&[account, operation, outcome, code]).inc();
         self.upstream.duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// A wait for a slot of Amazon's rate; `None` when it ended without one, at once or at the end of the patience.
+    pub fn waited_for_slot(&self, account: &str, took: Option<Duration>) {
+        match took {
+            Some(took) => self.upstream.quota_wait.with_label_values(&[account]).observe(took.as_secs_f64()),
+            None => self.upstream.quota_refused.with_label_values(&[account]).inc(),
+        }
     }
 
     /// Amazon's clock minus ours, in milliseconds.

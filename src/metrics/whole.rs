@@ -1,12 +1,66 @@
 //! Gauges about the whole service, set from the database on each scrape: every replica shows the same.
 
-use prometheus::{GaugeVec, IntGaugeVec};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
+use prometheus::{Gauge, GaugeVec, IntGaugeVec};
 
 use super::{Metrics, room::Room, seconds};
 use crate::kernel::Money;
 
 /// States of a reward that are gauges; finished ones are counters.
 const OPEN_STATES: [&str; 5] = ["pending", "issuing", "unresolved", "canceling", "needs_attention"];
+
+const BUDGET: [&str; 3] = ["program", "currency", "window"];
+
+/// A whole program's budget in one window.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// The program.
+    pub program: String,
+    /// `day`, `month` or `total`.
+    pub window: &'static str,
+    /// The hard limit, where one is set.
+    pub limit: Option<Money>,
+    /// Spent.
+    pub used: Money,
+    /// Held for purchases on their way.
+    pub reserved: Money,
+}
+
+impl Budget {
+    fn labels(&self) -> [String; 3] {
+        [self.program.clone(), self.used.currency().code().to_owned(), self.window.to_owned()]
+    }
+}
+
+/// A gauge of a set of labels that changes, and the labels that it has.
+struct Changing {
+    gauges: GaugeVec,
+    shown: Mutex<BTreeSet<[String; 3]>>,
+}
+
+impl Changing {
+    const fn new(gauges: GaugeVec) -> Self {
+        Self { gauges, shown: Mutex::new(BTreeSet::new()) }
+    }
+
+    /// Shows these, and nothing that was shown before and is not among them.
+    fn show(&self, now: impl Iterator<Item = ([String; 3], Money)>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = std::mem::take(&mut *shown);
+        for (labels, value) in now {
+            self.gauges.with_label_values(&labels).set(value.to_gauge());
+            gone.remove(&labels);
+            shown.insert(labels);
+        }
+        for labels in gone {
+            drop(self.gauges.remove_label_values(&labels));
+        }
+    }
+}
 
 /// Read from the database.
 pub(super) struct Whole {
@@ -16,6 +70,10 @@ pub(super) struct Whole {
     available_funds_updated: GaugeVec,
     reserved_funds: GaugeVec,
     breaker_open: IntGaugeVec,
+    budget_limit: Changing,
+    budget_used: Changing,
+    budget_reserved: Changing,
+    snapshot: Gauge,
 }
 
 impl Whole {
@@ -46,6 +104,21 @@ impl Whole {
                 ("breaker_open", "1 while new rewards are refused because Amazon refuses the account."),
                 &["account", "reason"],
             )?,
+            budget_limit: Changing::new(room.gauges(
+                ("budget_limit", "Hard limit of a whole program's budget, in major units, where one is set."),
+                &BUDGET,
+            )?),
+            budget_used: Changing::new(
+                room.gauges(("budget_used", "What a program has spent in the window, in major units."), &BUDGET)?,
+            ),
+            budget_reserved: Changing::new(room.gauges(
+                ("budget_reserved", "What a program holds for purchases on their way, in major units."),
+                &BUDGET,
+            )?),
+            snapshot: room.gauge((
+                "database_snapshot_timestamp_seconds",
+                "When the gauges of the whole service were last read from the database.",
+            ))?,
         })
     }
 
@@ -95,5 +168,18 @@ impl Metrics {
     /// Age in seconds of the oldest unproven outcome.
     pub fn oldest_unresolved(&self, account: &str, age: i64) {
         self.whole.oldest_unresolved.with_label_values(&[account]).set(seconds(age));
+    }
+
+    /// The budgets of the programs that are shown, all of them: what was shown before and is not among them goes.
+    pub fn budgets(&self, now: &[Budget]) {
+        now.iter().for_each(|budget| self.rewards.expect_program(&budget.program));
+        self.whole.budget_used.show(now.iter().map(|budget| (budget.labels(), budget.used)));
+        self.whole.budget_reserved.show(now.iter().map(|budget| (budget.labels(), budget.reserved)));
+        self.whole.budget_limit.show(now.iter().filter_map(|budget| Some((budget.labels(), budget.limit?))));
+    }
+
+    /// The gauges of the whole service are as of this second.
+    pub fn snapshot(&self, at: i64) {
+        self.whole.snapshot.set(seconds(at));
     }
 }

@@ -440,7 +440,8 @@ impl Rewards {
                 self.metrics().resolved(outcome);
             }
             if from != State::Canceling || to != State::Issued {
-                self.metrics().finished(&after.account, after.value, to.as_str());
+                let program = after.charge.as_ref().map(|charge| charge.program.as_str());
+                self.metrics().finished(&after.account, program, after.value, to.as_str());
             }
         }
         let attention = after.attention.map(|why| why.as_str());

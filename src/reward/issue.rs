@@ -132,6 +132,19 @@ impl Rewards {
         command: Command,
         patience: Option<Duration>,
     ) -> Result<Issued, IssueError> {
+        let ended = self.issue_in_time(client, command, patience).await;
+        if let Err(IssueError::Late | IssueError::Store(_)) = &ended {
+            self.metrics().unrecorded();
+        }
+        ended
+    }
+
+    async fn issue_in_time(
+        &self,
+        client: ClientId,
+        command: Command,
+        patience: Option<Duration>,
+    ) -> Result<Issued, IssueError> {
         let started = self.ambient().monotonic();
         let permit = Arc::clone(&self.parts.room).try_acquire_owned().map_err(|_full| IssueError::Busy)?;
         let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
@@ -211,9 +224,10 @@ impl Rewards {
     ) -> Result<Issued, IssueError> {
         let intent = Intent::derive(client, &command.key);
         let recorded = match self.peek_intent(&intent).await? {
-            Some(known) => self.seen_before(known, client, &command, started).await?,
-            None => self.record(client, &command, intent, started).await?,
+            Some(known) => self.seen_before(known, client, &command, started).await,
+            None => self.record(client, &command, intent, started).await,
         };
+        let recorded = recorded.inspect_err(|error| self.count_refusal(&command, error))?;
         match recorded {
             Recorded::Attempt(attempt) => {
                 let (reward, code) = self.driven(attempt, &caller).await;
@@ -223,6 +237,13 @@ impl Rewards {
                 caller.tell_known(&reward);
                 Ok(self.known(reward).await)
             }
+        }
+    }
+
+    fn count_refusal(&self, command: &Command, error: &IssueError) {
+        // Only a program that exists has budgets: the label is never the caller's own text.
+        if let (IssueError::Charge(ChargeError::Budget(_)), Some(program)) = (error, &command.program) {
+            self.metrics().budget_refused(program.as_str());
         }
     }
 

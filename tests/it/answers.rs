@@ -113,6 +113,7 @@ on_each_backend! {
         unknown.is_problem(503, "dependency-unavailable");
         assert_eq!((&unknown.json["retryable"], &unknown.json["money_moved"]), (&json!(true), &json!("unknown")));
         hold.release().await;
+        assert!(app.metrics().await.contains("\nnoshi_requests_unrecorded_total 1\n"), "whoever runs it is told as well");
         let again = app.issue("new", "7.00").await;
         app.until(again.id(), "issued").await;
         assert_eq!(app.control.book().len(), 2, "what was begun is finished, once");

@@ -280,12 +280,13 @@ fn production(app: &App, store: Store) -> Rewards {
         time_zone: chrono_tz::Tz::UTC,
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
-    let quota = Quota::new("main", 0, store.clone(), app.ambient.clone());
+    let metrics = Arc::new(Metrics::new(std::iter::empty()).unwrap());
+    let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), Arc::clone(&metrics));
     Rewards::new(Parts {
         store,
         ambient: app.ambient.clone(),
         accounts: Accounts::new([Account::new(terms, client, quota)]),
-        metrics: Arc::new(Metrics::new(std::iter::empty()).unwrap()),
+        metrics,
         tasks: Tasks::on(tokio::runtime::Handle::current()),
         settings: Limits {
             lease: seconds(20),

@@ -26,6 +26,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("books/budget.rs", books::budget::STATEMENTS),
     ("books/ledger.rs", books::ledger::STATEMENTS),
     ("books/programs.rs", books::programs::STATEMENTS),
+    ("books/watch.rs", books::watch::STATEMENTS),
     ("reward/adoption.rs", reward::adoption::STATEMENTS),
     ("reward/sql.rs", reward::sql::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
