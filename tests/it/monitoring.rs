@@ -1,3 +1,6 @@
-//! What is watched: the metrics page, and what Prometheus, alerts and dashboards make of it.
+//! What is watched: the metrics page, and what the real Prometheus, our alerts and our dashboards make of it.
 
+mod files;
+mod live;
 mod page;
+mod prometheus;

@@ -1,0 +1,214 @@
+//! The real thing: two replicas with traffic of every kind, scraped by Prometheus; every query of the dashboards has data,
+//! every alert is evaluated, and those fire that should.
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use noshi::sandbox::{Fault, FaultRule, Operation};
+use serde_json::{Value, json};
+
+use super::{
+    files::{DASHBOARDS, dashboard, metrics_in, queries},
+    page::COMING,
+    prometheus::{Prometheus, promtool, said},
+};
+use crate::{
+    process::Served,
+    support::{App, Backend, Shape, order, partners::Partner},
+};
+
+/// Alerts that count what happens in minutes: whether they have seen enough of it is a matter of the moment.
+const MAY_STIR: [&str; 3] = ["NoshiBudgetRefusing", "NoshiThrottled", "NoshiUnproven"];
+/// A partner account of its own for what would refuse the other's rewards.
+const BROKE: &str = "Broke";
+
+async fn stage() -> App {
+    let shape = Shape {
+        partners: vec![Partner { id: BROKE.to_owned(), gateway: None }],
+        ..Shape::default()
+            .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_CREATED", "2026-01-31")
+            .with("NOSHI__REWARDS__BREAKER_SECONDS", 600)
+            .with("NOSHI__BALANCES__POLL_SECONDS", 2)
+    };
+    App::shaped(Backend::Postgres, shape).await
+}
+
+async fn charge(app: &App, key: &str, amount: &str, program: Option<&str>, account: &str) -> (u16, Value) {
+    let mut body = order(amount);
+    body["account_id"] = json!(account);
+    if let Some(program) = program {
+        body["program_id"] = json!(program);
+    }
+    let answer = app.issue_body(key, body).await;
+    (answer.status, answer.json)
+}
+
+/// One fault for the create of one key.
+fn fault(app: &App, key: &str, rule: FaultRule) {
+    let rule =
+        FaultRule { operation: Some(Operation::CreateGiftCard), creation_request_id: Some(app.amazon_id(key)), ..rule };
+    app.control.script(rule).unwrap();
+}
+
+/// What happens once: each state, refusal and fault that has a metric.
+async fn odd_traffic(app: &App) {
+    let program = json!({"id": "prg_spring", "name": "Spring", "account_id": "main", "limits": [{"span": "total", "hard": "10.00"}]});
+    assert_eq!(app.post("/v1/programs", program).await.status, 201);
+    assert_eq!(charge(app, "charged", "9.50", Some("prg_spring"), "main").await.0, 201);
+    assert_eq!(charge(app, "too-much", "9.50", Some("prg_spring"), "main").await.0, 403);
+    let refused =
+        Fault::FCode { code: "F200".to_owned(), error_type: "MaxAmountExceeded".to_owned(), after_work: false };
+    fault(app, "failed", FaultRule::once(refused));
+    assert_eq!(charge(app, "failed", "5.00", None, "main").await.0, 422);
+    fault(app, "open", FaultRule::always(Fault::Throttle));
+    assert_eq!(charge(app, "open", "5.00", None, "main").await.0, 202);
+    fault(app, "odd", FaultRule::once(Fault::WrongAmount));
+    let (status, odd) = charge(app, "odd", "5.00", None, "main").await;
+    assert_eq!((status, &odd["status"]), (202, &json!("needs_attention")), "{odd}");
+    fault(app, "late", FaultRule::once(Fault::DropAfterWork));
+    let (_status, late) = charge(app, "late", "5.00", None, "main").await;
+    app.until(late["id"].as_str().unwrap(), "issued").await;
+    app.control.set_funds(BROKE, 0.into()).unwrap();
+    assert_eq!(charge(app, "broke", "5.00", None, "broke").await.0, 402);
+    for _ in 0..100 {
+        // Refused before a row is made, once the breaker is known.
+        if charge(app, &app.ambient.token().unwrap().to_string(), "5.00", None, "broke").await.1["reward_id"].is_null()
+        {
+            return;
+        }
+    }
+    panic!("no breaker opened");
+}
+
+/// What goes on until it is stopped: rates need it.
+async fn steady_traffic(app: &App, stop: &AtomicBool) {
+    for round in 0.. {
+        if stop.load(Relaxed) {
+            return;
+        }
+        let key = format!("steady-{round}");
+        let (status, reward) = charge(app, &key, "1.00", None, "main").await;
+        assert_eq!(status, 201, "{reward}");
+        assert_eq!(charge(app, &key, "1.00", None, "main").await.0, 200);
+        assert_eq!(charge(app, &key, "2.00", None, "main").await.0, 422);
+        assert_eq!(app.cancel(reward["id"].as_str().unwrap()).await.status, 200);
+        app.get("/v1/nowhere").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// As Grafana fills it in.
+fn filled_in(expression: &str) -> String {
+    let filled = expression.replace("$__rate_interval", "30s").replace("$account", ".*");
+    assert!(!filled.contains('$'), "a variable that nothing fills in: {filled}");
+    filled
+}
+
+/// Metrics on a page.
+fn on_page(page: &str) -> BTreeSet<String> {
+    let names = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+async fn every_query_has_data(prometheus: &Prometheus, page: &str) {
+    let there = on_page(page);
+    for name in DASHBOARDS {
+        let (mut asked, mut coming) = (0, 0);
+        for (title, expression) in queries(&dashboard(name)) {
+            // What another part of the service delivers has data as soon as it is delivered.
+            let is_coming = |metric: &String| COMING.iter().any(|one| one.0 == *metric) && !there.contains(metric);
+            if metrics_in(&expression).iter().any(is_coming) {
+                coming += 1;
+                continue;
+            }
+            let found = prometheus.until_data(&filled_in(&expression)).await;
+            assert!(found.iter().all(|(_labels, number)| number.is_finite()), "{name}, {title}: {found:?}");
+            asked += 1;
+        }
+        println!("{name}: {asked} queries have data, {coming} wait for their metrics");
+        assert!(asked > 12, "{name}: {asked}");
+    }
+}
+
+/// The alerts that are not silent. Every rule was evaluated without an error, and what is told reads as text.
+async fn stirring(prometheus: &Prometheus) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for rule in prometheus.evaluated_rules().await {
+        let name = rule["name"].as_str().unwrap().to_owned();
+        assert_eq!((&rule["health"], rule["lastError"].as_str().unwrap_or("")), (&json!("ok"), ""), "{name}");
+        for alert in rule["alerts"].as_array().unwrap() {
+            let told = alert["annotations"].to_string();
+            assert!(!told.contains("error") && !told.contains("<no value>"), "{name}: {told}");
+        }
+        if rule["state"] != "inactive" {
+            seen.insert(name);
+        }
+    }
+    seen
+}
+
+/// Waits until these alerts stir and no other; fails after 60 s.
+async fn alerts_are(prometheus: &Prometheus, expected: &[&str]) {
+    let expected: BTreeSet<String> = expected.iter().map(|name| (*name).to_owned()).collect();
+    let mut seen = BTreeSet::new();
+    for _ in 0..240 {
+        seen = stirring(prometheus).await;
+        seen.retain(|name| !MAY_STIR.contains(&name.as_str()));
+        if seen == expected {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prometheus_reads_all_of_it_dashboards_have_data_and_the_right_alerts_stir() {
+    let app = stage().await;
+    let other = Served::start(app.environment());
+    let prometheus = Prometheus::start(&app.http, &[&app.admin, &other.admin]);
+    odd_traffic(&app).await;
+    let stop = AtomicBool::new(false);
+    let looked = async {
+        let page = app.metrics().await;
+        let checked = promtool(&std::env::temp_dir(), &["check", "metrics"], &page);
+        assert!(checked.status.success() && said(&checked).is_empty(), "{}", said(&checked));
+        every_query_has_data(&prometheus, &page).await;
+        // Two replicas show the same: a dashboard shows it once.
+        let funds =
+            prometheus.until_data("max by (account, currency) (noshi_available_funds{account=\"broke\"})").await;
+        assert_eq!(funds, [(json!({"account": "broke", "currency": "USD"}), 0.0)]);
+        assert_eq!(prometheus.until_data("count(noshi_available_funds{account=\"broke\"})").await[0].1, 2.0);
+        let (open, odd) = ("unresolved", "needs_attention");
+        for state in [open, odd] {
+            let query = format!("max by (state) (noshi_rewards_in_state{{account=\"main\",state=\"{state}\"}})");
+            assert_eq!(prometheus.until_data(&query).await, [(json!({"state": state}), 1.0)]);
+        }
+    };
+    let looked = std::panic::AssertUnwindSafe(looked).catch_unwind().map(|looked| {
+        stop.store(true, Relaxed);
+        looked
+    });
+    let (looked, ()) = tokio::join!(looked, steady_traffic(&app, &stop));
+    looked.unwrap();
+    // By the day in the settings both ages of the key are passed; a day has not passed without a reconciliation, but would.
+    let mut stirred = vec![
+        "NoshiBreakerOpen",
+        "NoshiBudgetNearlyUsed",
+        "NoshiNeedsAttention",
+        "NoshiCredentialOld",
+        "NoshiCredentialEnding",
+    ];
+    if !on_page(&app.metrics().await).contains("noshi_reconciliation_last_success_timestamp_seconds") {
+        stirred.push("NoshiReconciliationNever");
+    }
+    alerts_are(&prometheus, &stirred).await;
+    other.kill();
+    stirred.push("NoshiReplicaDown");
+    alerts_are(&prometheus, &stirred).await;
+    app.end().await;
+}
