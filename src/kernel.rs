@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no randomness, no I/O, and nothing of ours is imported.
 
+pub mod bank;
 pub mod chain;
 pub mod claim_code;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod ladder;
 pub mod marketplace;
 pub mod money;
 pub mod outcome;
+pub mod runway;
 pub mod scope;
 pub mod window;
 

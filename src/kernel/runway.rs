@@ -1,0 +1,156 @@
+//! How long an account's funds last, from what was spent in the last weeks.
+//!
+//! The pattern is the mean spending of each hour of the week (by UTC) over up to eight weeks. Walking forward along it,
+//! hour by hour, the demand of the next days is that of the pattern times a factor: how much more than the pattern said
+//! was spent in a stretch of so many days, among all such stretches of the history. The median of the stretches gives the
+//! median runway; the most expensive one, and a margin for growth, the pessimistic one. So the end of a month or a
+//! campaign that happened once in eight weeks is expected again, starting now.
+//!
+//! With less than a week of history there is no answer: a guess would raise alarms, or hide them. What has never
+//! happened in eight weeks (a yearly peak, a campaign larger than any before) is not foreseen.
+
+/// Hours of a week: what the pattern is made of.
+pub const WEEK: usize = 168;
+/// The history that is looked at, in hours: eight weeks, so that at least one end of a month is in it.
+pub const HISTORY: usize = 8 * WEEK;
+/// What lies farther away is not said: 400 days, in hours.
+const HORIZON: usize = 400 * DAY;
+const DAY: usize = 24;
+/// Factors are parts of so many.
+const ONE: i128 = 10_000;
+/// What the pessimistic factor is multiplied by: spending grows, and the next peak may be higher than the last one. By
+/// experiment: of 100 synthetic years in which money was ordered at the alarm, 4 ran dry with 1.2, 1 with 1.4, none with 1.5.
+const MARGIN: i128 = 15_000;
+
+/// When funds are used up, in seconds from the present instant; `None` when they last longer than 400 days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Runway {
+    /// As likely to be too long as too short.
+    pub median: Option<i64>,
+    /// Spending as in the worst stretch of the history, and more.
+    pub pessimistic: Option<i64>,
+}
+
+/// What was spent in each hour, the oldest first.
+#[derive(Debug, Clone)]
+pub struct History<'a> {
+    /// Minor units; at most [`HISTORY`] of them are looked at, the last ones.
+    pub spent: &'a [i64],
+    /// The hour that follows the last one, in hours since 1970.
+    pub end: i64,
+}
+
+impl History<'_> {
+    /// How long `funds` (minor units) last from the instant `now` (seconds since 1970); `None` with less than a week of
+    /// history, or when nothing was ever spent.
+    #[must_use]
+    pub fn runway(&self, funds: i64, now: i64) -> Option<Runway> {
+        let weeks = (self.spent.len() / WEEK).min(HISTORY / WEEK);
+        let spent = self.spent.get(self.spent.len().checked_sub(weeks.checked_mul(WEEK)?)?..)?;
+        if spent.iter().all(|minor| *minor <= 0) {
+            return None;
+        }
+        let pattern = Pattern::of(spent, self.end, weeks);
+        let factors = Factors::of(spent, &pattern);
+        let walk =
+            |factor: fn(&Stretches) -> i128| pattern.walk(i128::from(funds), now, |days| factors.at(days, factor));
+        Some(Runway { median: walk(Stretches::median), pessimistic: walk(Stretches::worst) })
+    }
+}
+
+/// What the weeks of the history have in common.
+struct Pattern {
+    /// The sum over all weeks, by hour of the week; the first is that of `end`.
+    sums: Vec<i128>,
+    end: i64,
+    weeks: i128,
+}
+
+impl Pattern {
+    fn of(spent: &[i64], end: i64, weeks: usize) -> Self {
+        // The history is whole weeks, so that its first hour and the hour that follows it are one of the week's.
+        let sum = |hour| spent.iter().skip(hour).step_by(WEEK).map(|minor| i128::from(*minor)).sum();
+        Self { sums: (0..WEEK).map(sum).collect(), end, weeks: i128::try_from(weeks).unwrap_or(1) }
+    }
+
+    /// Walks from `now` until the pattern, times the factor of as many days as were walked, has used up the funds.
+    fn walk(&self, funds: i128, now: i64, factor: impl Fn(usize) -> i128) -> Option<i64> {
+        let (first, into) = (now.div_euclid(3600), now.rem_euclid(3600));
+        let offset = usize::try_from(first.wrapping_sub(self.end).rem_euclid(168)).unwrap_or(0);
+        // In units of minor / (weeks · 3600 · ONE).
+        let wanted = funds.max(0).saturating_mul(self.weeks).saturating_mul(3600).saturating_mul(ONE);
+        let hours = self.sums.iter().cycle().skip(offset).take(HORIZON).enumerate();
+        let (mut walked, mut gone) = (0_i128, 0_i64);
+        let (mut days, mut of_days) = (0, 0);
+        for (hour, sum) in hours {
+            if hour / DAY >= days {
+                days = (hour / DAY).saturating_add(1);
+                of_days = factor(days);
+            }
+            let seconds = if hour == 0 { 3600_i64.saturating_sub(into) } else { 3600 };
+            let next = walked.saturating_add(sum.saturating_mul(i128::from(seconds)));
+            if next.saturating_mul(of_days) >= wanted {
+                let missing = wanted.saturating_sub(walked.saturating_mul(of_days)).max(0);
+                let part = missing.checked_div(sum.saturating_mul(of_days)).unwrap_or(0);
+                return Some(gone.saturating_add(i64::try_from(part).unwrap_or(seconds).min(seconds)));
+            }
+            (walked, gone) = (next, gone.saturating_add(seconds));
+        }
+        None
+    }
+}
+
+/// What was spent in stretches of the history, against the pattern.
+struct Factors {
+    /// Spent before each day, and what the pattern says for it.
+    spent: Vec<i128>,
+    pattern: Vec<i128>,
+    weeks: i128,
+}
+
+/// How much more than the pattern was spent in each stretch of one length, the least first.
+struct Stretches(Vec<i128>);
+
+impl Stretches {
+    fn median(&self) -> i128 {
+        self.0.get(self.0.len() / 2).copied().unwrap_or(ONE)
+    }
+
+    fn worst(&self) -> i128 {
+        self.0.last().copied().unwrap_or(ONE).max(ONE).saturating_mul(MARGIN) / ONE
+    }
+}
+
+impl Factors {
+    fn of(spent: &[i64], pattern: &Pattern) -> Self {
+        let running = |days: Vec<i128>| {
+            let sums = days.into_iter().scan(0_i128, |sum, day| {
+                *sum = sum.saturating_add(day);
+                Some(*sum)
+            });
+            std::iter::once(0).chain(sums).collect()
+        };
+        let of_history = spent.chunks(DAY).map(|day| day.iter().map(|minor| i128::from(*minor)).sum()).collect();
+        let of_week: Vec<i128> = pattern.sums.chunks(DAY).map(|day| day.iter().sum()).collect();
+        let repeated = of_week.iter().copied().cycle().take(spent.len() / DAY).collect();
+        Self { spent: running(of_history), pattern: running(repeated), weeks: pattern.weeks }
+    }
+
+    /// The factor of a stretch of so many days. A stretch longer than half the history is like one of that length: there
+    /// would be too few to choose from.
+    fn at(&self, days: usize, choose: fn(&Stretches) -> i128) -> i128 {
+        let days = days.min(self.spent.len() / 2).max(1);
+        let between = |sums: &[i128]| -> Vec<i128> {
+            sums.iter().zip(sums.iter().skip(days)).map(|(from, to)| to.saturating_sub(*from)).collect()
+        };
+        let spent = between(&self.spent).into_iter().zip(between(&self.pattern));
+        let mut all: Vec<i128> = spent
+            .filter_map(|(spent, pattern)| spent.saturating_mul(self.weeks).saturating_mul(ONE).checked_div(pattern))
+            .collect();
+        all.sort_unstable();
+        choose(&Stretches(all))
+    }
+}
+
+#[cfg(test)]
+mod tests;
