@@ -266,6 +266,8 @@ fn build_account(
         minimum: account.reward_minimum,
         maximum: account.reward_maximum,
         time_zone: account.time_zone,
+        low_balance: account.low_balance,
+        funding_lead_days: account.funding_lead_days,
     };
     let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone(), Arc::clone(metrics));
     Ok(Account::new(terms, client, quota))

@@ -171,6 +171,10 @@ pub struct Account {
     pub time_zone: Tz,
     /// The largest, at most what Amazon is known to allow, and not below the smallest.
     pub reward_maximum: Money,
+    /// Below this the balance is low, and an event says so; more than nothing.
+    pub low_balance: Option<Money>,
+    /// How many business days money takes from the bank to Amazon.
+    pub funding_lead_days: u32,
     /// What the account may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
     pub requests_per_second: u32,
 }

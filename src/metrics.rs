@@ -4,6 +4,7 @@
 //! sees nothing. Gauges about the whole service are set from the database when they are read, so all replicas show the
 //! same: dashboards use `max by (account, currency)`, never `sum`.
 
+mod funds;
 mod reconciled;
 mod rewards;
 mod room;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use prometheus::{Encoder, Gauge, GaugeVec, HistogramVec, Registry, TextEncoder};
 
-use self::{reconciled::Reconciled, rewards::Rewards, room::Room, upstream::Upstream, whole::Whole};
+use self::{funds::Funds, reconciled::Reconciled, rewards::Rewards, room::Room, upstream::Upstream, whole::Whole};
 pub use self::{
     rewards::{KeyUse, PROGRAMS_MAX},
     upstream::OPERATIONS,
@@ -46,6 +47,7 @@ pub struct Metrics {
     rewards: Rewards,
     whole: Whole,
     reconciled: Reconciled,
+    funds: Funds,
 }
 
 impl Metrics {
@@ -82,12 +84,14 @@ impl Metrics {
             rewards: Rewards::new(&room)?,
             whole: Whole::new(&room)?,
             reconciled: Reconciled::new(&room)?,
+            funds: Funds::new(&room)?,
             registry,
         };
         let accounts: Vec<_> = accounts.collect();
         metrics.upstream.prepare(&accounts)?;
         metrics.rewards.prepare(&accounts)?;
         metrics.whole.prepare(&accounts)?;
+        metrics.funds.prepare(&accounts)?;
         Ok(metrics)
     }
 

@@ -1,8 +1,12 @@
 //! What looks at rewards and accounts from above: balances, and reconciliation with Amazon's own report.
 
 pub mod balances;
+mod deposits;
 pub mod http;
+mod observe;
 pub mod reconciliation;
+pub mod standing;
+pub mod totals;
 
 pub use balances::Balances;
 pub use reconciliation::Reconciliations;

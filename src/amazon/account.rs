@@ -16,6 +16,8 @@ pub struct Account {
     minimum: Money,
     maximum: Money,
     time_zone: Tz,
+    low_balance: Option<Money>,
+    funding_lead_days: u32,
     client: Client,
     quota: Quota,
 }
@@ -37,14 +39,29 @@ pub struct Terms {
     pub maximum: Money,
     /// Where its days and months begin.
     pub time_zone: Tz,
+    /// Below this its balance is low.
+    pub low_balance: Option<Money>,
+    /// How many business days money takes to arrive.
+    pub funding_lead_days: u32,
 }
 
 impl Account {
     /// An account over a client that signs for it and a quota that paces it.
     #[must_use]
     pub fn new(terms: Terms, client: Client, quota: Quota) -> Self {
-        let Terms { id, partner_id, marketplace, environment, minimum, maximum, time_zone } = terms;
-        Self { id, partner_id, marketplace, environment, minimum, maximum, time_zone, client, quota }
+        Self {
+            id: terms.id,
+            partner_id: terms.partner_id,
+            marketplace: terms.marketplace,
+            environment: terms.environment,
+            minimum: terms.minimum,
+            maximum: terms.maximum,
+            time_zone: terms.time_zone,
+            low_balance: terms.low_balance,
+            funding_lead_days: terms.funding_lead_days,
+            client,
+            quota,
+        }
     }
 
     /// Its name in the settings, and to our callers.
@@ -57,6 +74,18 @@ impl Account {
     #[must_use]
     pub const fn time_zone(&self) -> Tz {
         self.time_zone
+    }
+
+    /// Below this its balance is low; `None` when nobody wants to hear.
+    #[must_use]
+    pub const fn low_balance(&self) -> Option<Money> {
+        self.low_balance
+    }
+
+    /// How many business days money takes to arrive.
+    #[must_use]
+    pub const fn funding_lead_days(&self) -> u32 {
+        self.funding_lead_days
     }
 
     /// Amazon's name for it.

@@ -183,7 +183,7 @@ impl Quota {
         limiter::probe(&self.shared.store, &self.shared.account, now, until).await.unwrap_or(false)
     }
 
-    /// Whether this replica may ask for the balance now: once in `every` over all of them.
+    /// Whether this replica may ask for the balance now: nobody has for `every`, and never twice in a second.
     pub async fn may_ask_funds(&self, every: Duration) -> bool {
         // A little less than the period, or the poll that comes just in time would be a period late.
         let every = every.saturating_sub(every / 10);

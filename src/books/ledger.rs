@@ -289,7 +289,8 @@ impl Sums {
         }
     }
 
-    fn add(&mut self, kind: Kind, debit: Side, minor: i64) {
+    /// Adds entries of one kind and one direction.
+    pub fn add(&mut self, kind: Kind, debit: Side, minor: i64) {
         let sum = match kind {
             Kind::Opening => &mut self.opening,
             Kind::Deposit => &mut self.deposits,

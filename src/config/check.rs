@@ -207,10 +207,16 @@ fn account(mut section: Section<'_>) -> Option<Account> {
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency they cannot be read; what is missing was told.
         None => {
-            section.skip(&["reward_minimum", "reward_maximum"]);
+            section.skip(&["reward_minimum", "reward_maximum", "low_balance"]);
             None
         }
     };
+    let low_balance = section.text("low_balance", |text| match marketplace {
+        Some(marketplace) => amount(text, marketplace.currency()),
+        None => Err("cannot be read without a marketplace".to_owned()),
+    });
+    // A bank transfer in Japan: the next business day.
+    let funding_lead_days = section.number("funding_lead_days", 1, 0..=30);
     // Amazon's contract: 10 a second for each partner account.
     let requests_per_second = section.number("requests_per_second", 10, 0..=1000);
     if requests_per_second == 0 && environment == Some(Environment::Production) {
@@ -233,6 +239,8 @@ fn account(mut section: Section<'_>) -> Option<Account> {
         reward_minimum,
         time_zone,
         reward_maximum,
+        low_balance,
+        funding_lead_days,
         requests_per_second,
     })
 }

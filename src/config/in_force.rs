@@ -97,6 +97,10 @@ impl Page {
         self.text("time_zone", account.time_zone.name());
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());
+        if let Some(low) = account.low_balance {
+            self.text("low_balance", &low.to_string());
+        }
+        self.plain("funding_lead_days", account.funding_lead_days);
         self.plain("requests_per_second", account.requests_per_second);
     }
 }

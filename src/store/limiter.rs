@@ -41,10 +41,11 @@ statements! {
         "upstream.look",
         "SELECT next_send_us, urgent_until_us, breaker, breaker_until_us FROM upstream WHERE account = $1",
     );
+    /// $3 is $2 less what the question has to be apart from the last one beyond Amazon's second.
     TAKE_FUNDS = Sql::same(
         "upstream.take_funds",
-        "UPDATE upstream SET next_funds_us = $3 WHERE account = $1 \
-         AND (next_funds_us <= $2 OR next_funds_us > $3 + 10000000)",
+        "UPDATE upstream SET next_funds_us = $2 + 1000000 WHERE account = $1 \
+         AND (next_funds_us <= $3 OR next_funds_us > $2 + 11000000)",
     );
     TAKE_ACTIVITY = Sql::same(
         "upstream.take_activity",
@@ -155,13 +156,15 @@ pub async fn look(store: &Store, account: &str) -> Result<Limiter, StoreError> {
     Ok(Limiter { next_send_us: row.next_send_us, urgent_until_us: row.urgent_until_us, breaker })
 }
 
-/// Takes the right to ask for the balance, once in `every_us` over all replicas.
+/// Takes the right to ask for the balance: the last question of any replica was `every_us` ago, and never less than the
+/// second that Amazon demands.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn take_funds(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
+    let beyond = every_us.saturating_sub(1_000_000).max(0);
     let mut tx = store.begin().await?;
-    let taken = execute!(tx, TAKE_FUNDS, account, now_us, now_us.saturating_add(every_us))? == 1;
+    let taken = execute!(tx, TAKE_FUNDS, account, now_us, now_us.saturating_sub(beyond))? == 1;
     tx.commit(taken).await.map(super::Committed::into_inner)
 }
 

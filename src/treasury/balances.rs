@@ -1,20 +1,25 @@
-//! The balance of each account: what Amazon last said, what is reserved for purchases not proven yet, and how old it is.
+//! The balance of each account: what Amazon last said, what is reserved for purchases not proven yet, how old it is, and
+//! how long it lasts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 
+use super::standing::{self, StateRow};
 use crate::{
-    amazon::{Account, Accounts, Priority},
+    amazon::{Account, Accounts},
     ambient::Ambient,
-    kernel::{Currency, Money, Outcome},
+    kernel::{Currency, Money, runway::Runway},
     lifecycle::Tasks,
     metrics::Metrics,
     reward::{
         machine::State,
         sql::{Unfinished, unfinished},
     },
-    store::{Sql, Store, StoreError, execute, fetch_all, limiter::Breaker, row, statements},
+    store::{Sql, Store, StoreError, Tx, execute, fetch_all, limiter::Breaker, row, statements},
 };
 
 statements! {
@@ -25,6 +30,11 @@ statements! {
          ON CONFLICT (account) DO UPDATE SET currency = excluded.currency, available_minor = excluded.available_minor, \
          as_of = excluded.as_of WHERE balances.as_of < excluded.as_of",
     );
+    OBSERVED = Sql::same(
+        "balance_observations.insert",
+        "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (account, hour, as_of) DO NOTHING",
+    );
     ALL = Sql::same("balances.all", "SELECT account, currency, available_minor, as_of FROM balances");
 }
 
@@ -32,8 +42,10 @@ row! {
     struct BalanceRow { account: String, currency: String, available_minor: i64, as_of: DateTime<Utc> }
 }
 
-/// How long a question may wait for a slot of Amazon's rate.
-const SLOT_PATIENCE: Duration = Duration::from_secs(10);
+/// How often to look whether much was spent since the last observation, and how often to ask then.
+pub(super) const LOOK: Duration = Duration::from_secs(2);
+/// Much is one part in so many of what is left above the low balance.
+const BURST_SHARE: i64 = 20;
 
 /// The balance of one account.
 #[derive(Debug, Clone)]
@@ -50,6 +62,10 @@ pub struct Balance {
     pub reserved: Money,
     /// Too old to be trusted, or never known.
     pub stale: bool,
+    /// How long it lasts from `as_of` on, when it is not known not to be: a week of spending is needed to say so.
+    pub runway: Runway,
+    /// What the ledger says is there and Amazon did not, at `as_of`; zero, or below.
+    pub unexplained: Money,
 }
 
 /// Reads and keeps balances. Cheap to clone.
@@ -81,15 +97,24 @@ impl Balances {
         Self { parts: Arc::new(parts) }
     }
 
-    /// Asks Amazon for every account's balance, again and again until the process stops. One call per account and round:
-    /// far below Amazon's one a second.
+    /// Asks Amazon for every account's balance, again and again until the process stops: once in the settings' period,
+    /// and soon after much was spent. What another replica has asked meanwhile counts.
     pub async fn poll_until(&self, tasks: Tasks) {
+        let mut last = None::<Instant>;
         while !tasks.stopping().is_cancelled() {
             let round = async {
-                for account in self.parts.accounts.iter() {
-                    self.refresh(account).await;
+                let all = last.is_none_or(|last| last.elapsed() >= self.parts.poll);
+                if all {
+                    last = Some(self.parts.ambient.monotonic());
                 }
-                tokio::time::sleep(self.parts.poll).await;
+                for account in self.parts.accounts.iter() {
+                    if all {
+                        self.ask(account, self.parts.poll).await;
+                    } else if self.much_was_spent(account).await.unwrap_or(false) {
+                        self.ask(account, LOOK).await;
+                    }
+                }
+                tokio::time::sleep(LOOK).await;
             };
             // A read: a stop need not wait for it.
             tokio::select! {
@@ -99,41 +124,27 @@ impl Balances {
         }
     }
 
-    async fn refresh(&self, account: &Account) {
-        // Amazon allows one question a second, over all replicas; what another one has learnt is in the database.
-        let quota = account.quota();
-        if !quota.may_ask_funds(self.parts.poll).await || quota.slot(Priority::Ordinary, SLOT_PATIENCE).await.is_err() {
-            return;
-        }
-        // The instant before the call: the balance is at least as old as that.
-        let as_of = self.parts.ambient.now();
-        let started = self.parts.ambient.monotonic();
-        let exchange = account.client().get_available_funds().await;
-        let outcome = (exchange.outcome.class(), exchange.outcome.reason());
-        self.parts.metrics.upstream(account.id(), "GetAvailableFunds", outcome, started.elapsed());
-        match exchange.outcome {
-            Outcome::Proven(funds) => {
-                if let Err(error) = self.keep(account, funds.amount, as_of).await {
-                    tracing::error!(account = account.id(), error = %crate::kernel::Chain(&error), "a balance could not be kept");
-                }
-            }
-            Outcome::Refused(_) | Outcome::TurnedAway(_) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => {
-                tracing::warn!(
-                    account = account.id(),
-                    upstream.outcome = outcome.0,
-                    upstream.error = outcome.1,
-                    "Amazon did not say the balance"
-                );
-            }
+    /// Asks for an account's balance now, unless that was done a moment ago. Whether Amazon answered shows in `as_of`.
+    pub async fn refresh(&self, account: &str) {
+        if let Some(account) = self.parts.accounts.get(account) {
+            self.ask(account, LOOK).await;
         }
     }
 
-    async fn keep(&self, account: &Account, available: Money, as_of: DateTime<Utc>) -> Result<(), StoreError> {
-        let mut tx = self.parts.store.begin().await?;
-        let currency = available.currency().code();
-        execute!(tx, UPSERT, account.id(), currency, available.minor(), as_of)?;
-        tx.commit(()).await?;
-        Ok(())
+    async fn much_was_spent(&self, account: &Account) -> Result<bool, StoreError> {
+        let mut snapshot = self.parts.store.snapshot().await?;
+        let of = (account.id(), account.currency().code());
+        let Some(state) = standing::state(&mut snapshot, of).await? else { return Ok(false) };
+        let spent = standing::spent_since(&mut snapshot, of, state.last_entry).await?;
+        let known = fetch_all!(BalanceRow, snapshot, ALL)?.into_iter().find(|row| row.account == account.id());
+        let low = account.low_balance().map_or(0, Money::minor);
+        let left = known.map_or(0, |row| row.available_minor).saturating_sub(low);
+        Ok(spent > 0 && spent.saturating_mul(BURST_SHARE) >= left)
+    }
+
+    /// What it is built from.
+    pub(super) fn parts(&self) -> &Parts {
+        &self.parts
     }
 
     /// The balance of every account of the settings.
@@ -145,10 +156,21 @@ impl Balances {
         let rows = fetch_all!(BalanceRow, snapshot, ALL)?;
         let open = unfinished(&mut snapshot).await?;
         let now = self.parts.ambient.now();
-        Ok(self.parts.accounts.iter().map(|account| self.balance(account, &rows, &open, now)).collect())
+        let mut all = Vec::new();
+        for account in self.parts.accounts.iter() {
+            let state = standing::state(&mut snapshot, (account.id(), account.currency().code())).await?;
+            all.push(self.balance(account, (&rows, &open), state.as_ref(), now));
+        }
+        Ok(all)
     }
 
-    fn balance(&self, account: &Account, rows: &[BalanceRow], open: &[Unfinished], now: DateTime<Utc>) -> Balance {
+    fn balance(
+        &self,
+        account: &Account,
+        (rows, open): (&[BalanceRow], &[Unfinished]),
+        state: Option<&StateRow>,
+        now: DateTime<Utc>,
+    ) -> Balance {
         let currency = account.currency();
         let known = rows.iter().find(|row| row.account == account.id() && row.currency == currency.code());
         let age = known.map(|row| now.signed_duration_since(row.as_of).num_seconds());
@@ -167,6 +189,11 @@ impl Balances {
             reserved: reserved.unwrap_or(Money::from_minor(i64::MAX, currency)),
             // One from the future is a clock gone wrong.
             stale: age.is_none_or(|age| age > limit || age < -limit),
+            runway: Runway {
+                median: state.and_then(|state| state.runway_seconds),
+                pessimistic: state.and_then(|state| state.runway_pessimistic_seconds),
+            },
+            unexplained: Money::from_minor(state.map_or(0, |state| state.state().missing.saturating_neg()), currency),
         }
     }
 
@@ -181,10 +208,16 @@ impl Balances {
         let now = self.parts.ambient.now();
         for balance in balances {
             metrics.reserved(&balance.account, balance.reserved);
+            metrics.unexplained(&balance.account, balance.unexplained);
+            metrics.runway(&balance.account, balance.currency.code(), balance.runway);
             if let (Some(available), Some(as_of)) = (balance.available, balance.as_of) {
                 metrics.funds(&balance.account, available, as_of.timestamp());
             }
-            let breaker = self.parts.accounts.get(&balance.account).and_then(|account| account.quota().breaker());
+            let account = self.parts.accounts.get(&balance.account);
+            if let Some(low) = account.and_then(Account::low_balance) {
+                metrics.low_threshold(&balance.account, low);
+            }
+            let breaker = account.and_then(|account| account.quota().breaker());
             for why in Breaker::ALL {
                 metrics.breaker(&balance.account, why.as_str(), breaker.is_some_and(|(open, _until)| open == *why));
             }
@@ -199,4 +232,20 @@ impl Balances {
         }
         Ok(())
     }
+}
+
+/// Writes what Amazon said, unless something newer is known. Whoever writes it holds the account until the transaction
+/// ends.
+pub(super) async fn keep(
+    tx: &mut Tx,
+    account: &str,
+    available: Money,
+    as_of: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let (currency, hour) = (available.currency().code(), as_of.timestamp().div_euclid(3600));
+    if execute!(tx, UPSERT, account, currency, available.minor(), as_of)? != 1 {
+        return Ok(false);
+    }
+    execute!(tx, OBSERVED, account, hour, as_of, currency, available.minor())?;
+    Ok(true)
 }

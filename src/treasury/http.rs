@@ -11,6 +11,7 @@ use crate::{
         Rewards,
         dto::{IssueBody, ValueView},
     },
+    store::StoreError,
 };
 
 /// Adds the routes. Before those of rewards, whose `{id}` would take `validate` for an id.
@@ -18,6 +19,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/balances", "GET", [web::get().to(balances)]))
         .service(resource("/v1/balances/{account_id}", "GET", [web::get().to(balance)]))
+        .service(resource("/v1/balances/{account_id}/refresh", "POST", [web::post().to(refresh)]))
         .service(resource("/v1/rewards/validate", "POST", [web::post().to(validate)]));
 }
 
@@ -29,6 +31,8 @@ struct BalanceView {
     reserved: ValueView,
     as_of: Option<String>,
     stale: bool,
+    runway_seconds: Option<i64>,
+    runway_pessimistic_seconds: Option<i64>,
 }
 
 impl From<Balance> for BalanceView {
@@ -40,6 +44,8 @@ impl From<Balance> for BalanceView {
             reserved: balance.reserved.into(),
             as_of: balance.as_of.map(timestamp),
             stale: balance.stale,
+            runway_seconds: balance.runway.median,
+            runway_pessimistic_seconds: balance.runway.pessimistic,
         }
     }
 }
@@ -66,8 +72,30 @@ async fn balance(
     account: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     http.caller(&request, Scope::BalancesRead).await?;
+    one(&http, &balances, &account).await
+}
+
+/// Asks Amazon first, unless that was done in the last two seconds; the answer says from when it is.
+async fn refresh(
+    http: web::Data<Http>,
+    balances: web::Data<Balances>,
+    request: HttpRequest,
+    account: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::BalancesRead).await?;
+    let (asks, id) = (balances.get_ref().clone(), account.clone());
+    http.run(async move {
+        asks.refresh(&id).await;
+        Ok::<_, StoreError>(())
+    })
+    .await?;
+    one(&http, &balances, &account).await
+}
+
+async fn one(http: &Http, balances: &Balances, account: &str) -> Result<HttpResponse, Problem> {
+    let balances = balances.clone();
     let all = http.run(async move { balances.all().await }).await?;
-    let found = all.into_iter().find(|balance| balance.account == *account);
+    let found = all.into_iter().find(|balance| balance.account == account);
     Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NotFound))?)))
 }
 

@@ -46,10 +46,10 @@ on_each_backend! {
         let mut app = App::shaped(backend, Shape { funds: 100, ..Shape::default() }).await;
         balance_known(&app).await;
         app.control.script(FaultRule::always(Fault::DropBeforeWork)).unwrap();
-        let open = app.issue("open", "30.00").await;
+        let open = app.issue("open", "4.00").await;
         let balance = app.get("/v1/balances/main").await.json;
         let usd = |amount: &str| json!({"amount": amount, "currency_code": "USD"});
-        assert_eq!((&balance["available"], &balance["reserved"], &balance["stale"]), (&usd("100.00"), &usd("30.00"), &json!(false)));
+        assert_eq!((&balance["available"], &balance["reserved"], &balance["stale"]), (&usd("100.00"), &usd("4.00"), &json!(false)));
         assert_eq!(app.get("/v1/balances").await.json, json!({"data": [balance]}));
         app.get("/v1/balances/nobody").await.is_problem(404, "not-found");
         app.control.clear_faults();

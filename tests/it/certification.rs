@@ -278,6 +278,8 @@ fn production(app: &App, store: Store) -> Rewards {
         minimum: Money::from_minor(1, Currency::Usd),
         maximum: Money::from_minor(200_000, Currency::Usd),
         time_zone: chrono_tz::Tz::UTC,
+        low_balance: None,
+        funding_lead_days: 1,
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
     let metrics = Arc::new(Metrics::new(std::iter::empty()).unwrap());

@@ -34,4 +34,5 @@ mod seeded;
 mod simulation;
 mod slice;
 mod support;
+mod treasury;
 mod unknown_outcomes;

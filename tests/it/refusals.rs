@@ -48,7 +48,7 @@ fn without_request_id(answer: &Answer) -> String {
 }
 
 /// Every route that needs a scope, with the scope.
-fn routes(id: &str) -> [(&'static str, String, Scope); 10] {
+fn routes(id: &str) -> [(&'static str, String, Scope); 11] {
     let reward = format!("/v1/rewards/{id}");
     [
         ("POST", "/v1/rewards".to_owned(), Scope::RewardsWrite),
@@ -61,6 +61,7 @@ fn routes(id: &str) -> [(&'static str, String, Scope); 10] {
         ("POST", format!("{reward}/reveal"), Scope::ClaimCodesReveal),
         ("GET", "/v1/balances".to_owned(), Scope::BalancesRead),
         ("GET", "/v1/balances/main".to_owned(), Scope::BalancesRead),
+        ("POST", "/v1/balances/main/refresh".to_owned(), Scope::BalancesRead),
     ]
 }
 

@@ -37,6 +37,8 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
     ("treasury/reconciliation/pairs.rs", treasury::reconciliation::pairs::STATEMENTS),
     ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
+    ("treasury/standing.rs", treasury::standing::STATEMENTS),
+    ("treasury/totals.rs", treasury::totals::STATEMENTS),
 ];
 
 /// Our store on a test's database.

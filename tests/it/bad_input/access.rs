@@ -20,6 +20,7 @@ const ROUTES: &[(&str, &str)] = &[
     ("/v1/rewards/rwd_00000000000070008000000000000000/cancel", "POST"),
     ("/v1/balances", "GET"),
     ("/v1/balances/main", "GET"),
+    ("/v1/balances/main/refresh", "POST"),
     ("/v1/programs", "GET, POST"),
     ("/v1/programs/prg_spring", "GET, PATCH"),
     ("/v1/programs/prg_spring/budget", "GET"),
@@ -318,7 +319,7 @@ async fn a_key_without_the_scope_is_forbidden() {
     for (target, methods) in ROUTES.iter().filter(|(target, _methods)| *target != "/v1/ping") {
         for method in methods.split(", ") {
             let needed = match (method, *target) {
-                ("GET", target) if target.starts_with("/v1/balances") => Scope::BalancesRead,
+                ("GET" | "POST", target) if target.starts_with("/v1/balances") => Scope::BalancesRead,
                 ("GET", target) if target.starts_with("/v1/programs") => Scope::ProgramsRead,
                 (_, target) if target.starts_with("/v1/programs") => Scope::ProgramsWrite,
                 ("GET", "/v1/ledger-entries" | "/v1/events") => Scope::LedgerRead,

@@ -11,6 +11,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("http_server_request_duration_seconds", "histogram", &["method", "route", "status"]),
     ("noshi_available_funds", "gauge", &["account", "currency"]),
     ("noshi_available_funds_updated_timestamp_seconds", "gauge", &["account"]),
+    ("noshi_balance_unexplained", "gauge", &["account", "currency"]),
     ("noshi_breaker_open", "gauge", &["account", "reason"]),
     ("noshi_budget_limit", "gauge", &["currency", "program", "window"]),
     ("noshi_budget_refusals_total", "counter", &["program"]),
@@ -37,9 +38,9 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_upstream_request_duration_seconds", "histogram", &["operation"]),
     ("noshi_upstream_requests_total", "counter", &["account", "error_code", "operation", "outcome"]),
 ];
-/// Metrics that stand in `conventions` and come with the treasury's watch; once there, they are as this says.
+/// Metrics whose series come with what they are about: a period that was reconciled, a threshold in the settings, a week
+/// of spending.
 pub(super) const COMING: &[(&str, &str, &[&str])] = &[
-    ("noshi_balance_unexplained", "gauge", &["account", "currency"]),
     ("noshi_funds_low_threshold", "gauge", &["account", "currency"]),
     ("noshi_funds_runway_seconds", "gauge", &["account", "currency", "quantile"]),
     ("noshi_reconciliation_difference", "gauge", &["account", "currency"]),

@@ -1,0 +1,61 @@
+//! Balances with a history: the opening, deposits found and booked, what is missing, alarms. At rest the ledger says to
+//! the minor unit what Amazon has, whatever ran meanwhile.
+
+mod alarms;
+mod deposits;
+
+use std::time::Duration;
+
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use crate::support::{App, PARTNER};
+
+/// Asks for the balance anew, and waits until an observation later than everything before has been written.
+pub(crate) async fn observe(app: &mut App) -> Value {
+    let before = app.ambient.now();
+    // The last question was a moment ago for Amazon, or for us.
+    app.advance(3);
+    for _ in 0..400 {
+        let said = app.post("/v1/balances/main/refresh", json!({})).await;
+        assert_eq!(said.status, 200, "{}", said.text);
+        if said.json["as_of"]
+            .as_str()
+            .is_some_and(|as_of| as_of.parse::<chrono::DateTime<chrono::Utc>>().unwrap() > before)
+        {
+            return said.json;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("no balance was observed");
+}
+
+/// The sum of the ledger's entries of a kind.
+pub(crate) async fn sum(app: &App, kind: &str) -> i64 {
+    let text = format!(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN debit = 'adjustments' THEN -amount_minor ELSE amount_minor END), 0) AS BIGINT) \
+         FROM ledger_entries WHERE kind = '{kind}'"
+    );
+    app.database.number(&text).await
+}
+
+/// Fails unless opening + deposits + adjustments − issued + canceled is what Amazon has, in cents.
+pub(crate) async fn ledger_is_amazons(app: &App) {
+    let mut expected = 0;
+    for (kind, sign) in [("opening", 1), ("deposit", 1), ("adjustment", 1), ("issued", -1), ("canceled", 1)] {
+        expected += sign * sum(app, kind).await;
+    }
+    assert_eq!(Decimal::new(expected, 2), app.control.funds(PARTNER).unwrap(), "the ledger is not Amazon's");
+}
+
+/// Every event of a kind, oldest first.
+pub(crate) async fn events(app: &App, kind: &str) -> Vec<Value> {
+    let page = app.get(&format!("/v1/events?type={kind}&limit=200")).await;
+    page.json["data"].as_array().unwrap().clone()
+}
+
+/// The value of a metric, as far as it is there.
+pub(crate) async fn metric(app: &App, name: &str) -> Option<f64> {
+    let page = app.metrics().await;
+    page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
