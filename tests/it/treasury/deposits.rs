@@ -105,6 +105,32 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_deposit_that_two_questions_see_at_once_is_booked_once(backend: Backend) {
+        let mut app = App::shaped(backend, Shape { funds: 1000, ..Shape::default() }).await;
+        observe(&mut app).await;
+        app.advance(3);
+        pay_in(&app, 500);
+        for milliseconds in [1200, 2400] {
+            let late = FaultRule::once(Fault::Delay { milliseconds });
+            app.control.script(FaultRule { operation: Some(Operation::GetAvailableFunds), ..late }).unwrap();
+        }
+        let asked = app.received("GetAvailableFunds").len();
+        let refresh = || app.post("/v1/balances/main/refresh", json!({}));
+        let second = async {
+            while app.received("GetAvailableFunds").len() == asked {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            app.ambient.advance(chrono::TimeDelta::seconds(3));
+            refresh().await
+        };
+        tokio::join!(refresh(), second);
+        assert_eq!(app.received("GetAvailableFunds").len(), asked + 2, "both were on their way at once");
+        assert_eq!((sum(&app, "deposit").await, events(&app, "funds.deposit_detected").await.len()), (50_000, 1));
+        observe(&mut app).await;
+        ledger_is_amazons(&app).await;
+        app.end().await;
+    }
+
     async fn old_observations_are_thinned_to_one_an_hour(backend: Backend) {
         let mut app = App::spawn(backend).await;
         for _ in 0..5 {
