@@ -1,10 +1,12 @@
 //! Every state × every event, and the properties that no sequence of events may break.
 
 use chrono::TimeDelta;
-use proptest::prelude::*;
 
 use super::*;
 use crate::kernel::outcome::{ErrorType, Family};
+
+mod edges;
+mod sequences;
 
 const F200: Event = Event::Refused(Refusal { family: Family::F200, error_type: ErrorType::MaxAmountExceeded });
 const F300: Event = Event::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds });
@@ -272,44 +274,4 @@ fn only_a_curable_refusal_is_tried_again_and_its_window_starts_anew() {
     assert_eq!((again.state, again.first_send_at), (State::Issuing, Some(at(5000))));
     let invalid = step(facts(State::Issuing), F200, at(1)).unwrap().facts;
     assert_eq!(step(invalid, Event::Begin, at(5)), Err(Rejected::InvalidState));
-}
-
-fn any_event() -> impl Strategy<Value = Event> {
-    prop::sample::select(EVENTS.to_vec())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn no_sequence_of_events_breaks_the_promises(
-        events in prop::collection::vec((any_event(), 0_i64..60), 1..40),
-        cancel_if_unresolved in any::<bool>(),
-    ) {
-        let mut now = sent();
-        let mut facts = Facts { cancel_if_unresolved, ..facts(State::Issuing) };
-        for (event, wait) in events {
-            now += TimeDelta::seconds(wait);
-            let Ok(next) = step(facts, event, now) else { continue };
-            prop_assert!(!next.deliver || next.facts.state == State::Issued, "a code leaves only as issued");
-            if facts.state == State::Canceling || facts.state == State::Canceled {
-                prop_assert!(!next.deliver, "no code leaves after a cancel was committed");
-            }
-            if facts.ambiguous {
-                prop_assert!(next.facts.state != State::Failed && next.facts.state != State::Pending, "ambiguity is sticky");
-            }
-            if facts.first_send_at.is_some() && facts.ambiguous {
-                prop_assert_eq!(next.facts.first_send_at, facts.first_send_at, "a replay never moves the window");
-            }
-            if due(&next.facts, now) == Some(Action::Cancel) {
-                prop_assert!(next.facts.first_send_at.is_some_and(|sent| window::may_cancel(sent, now)));
-            }
-            if due(&next.facts, now).is_some() {
-                prop_assert!(next.wake != Wake::Never, "what is not finished is due");
-            } else {
-                prop_assert!(next.wake == Wake::Never, "what is finished is not due");
-            }
-            facts = next.facts;
-        }
-    }
 }

@@ -1,0 +1,83 @@
+//! The edges of the cancel's clock (P15): a cancel that is asked for and tried at each of them, and each thing that can
+//! come of it (`reliability.md` 2.5).
+
+use super::*;
+
+/// In milliseconds after the first send.
+const EDGES: [i64; 8] = [0, 600_000, 889_900, 890_000, 899_900, 900_100, 959_900, 960_000];
+const ANSWERS: [(&str, Event); 4] = [
+    ("ok", Event::CancelDone),
+    ("lost", Event::CancelLost),
+    ("too late", Event::CancelRefused(CancelFailure::TooLate)),
+    ("claimed", Event::CancelRefused(CancelFailure::NotPermitted)),
+];
+
+fn at_millis(millis: i64) -> DateTime<Utc> {
+    sent() + TimeDelta::milliseconds(millis)
+}
+
+/// What was committed before the edge and is tried at it: what is due then, what its answer makes of the row, what is due
+/// after that, and what a read says that shows the card live.
+fn tried(millis: i64, answer: Event) -> [String; 4] {
+    let now = at_millis(millis);
+    let word =
+        |facts: &Facts| due(facts, now).map_or("nothing".to_owned(), |action| format!("{action:?}").to_lowercase());
+    let canceling = facts(State::Canceling);
+    let next = step(canceling, answer, now).unwrap();
+    let read = if next.facts.state == State::Canceling {
+        told(next.facts, Event::Seen(Card::Fulfilled), now)
+    } else {
+        String::new()
+    };
+    [word(&canceling), told(canceling, answer, now), word(&next.facts), read]
+}
+
+#[test]
+fn every_edge_of_the_window_means_what_is_written() {
+    let mut cells = 0;
+    for millis in EDGES {
+        let (open, certain) = (millis < 890_000, millis >= 960_000);
+        let asked = told(facts(State::Issued), Event::CancelAsked, at_millis(millis));
+        assert_eq!(asked, if open { "canceling now" } else { "- window" }, "asked at {millis}");
+        let first = if open { "cancel" } else { "read" };
+        for (name, answer) in ANSWERS {
+            let expected = match name {
+                "ok" => [first, "canceled", "nothing", ""],
+                // A doubt: tried again while it may be, and not believed before 16:00.
+                "lost" => [first, "canceling later", first, if certain { "issued" } else { "canceling at" }],
+                // A refusal: not tried again, and the read is the verdict.
+                _ => [first, "canceling now", "read", "issued"],
+            };
+            assert_eq!(tried(millis, answer), expected, "{name} at {millis}");
+            cells += 1;
+        }
+    }
+    assert_eq!(cells, 32);
+}
+
+/// What the caller is told of a cancel that came to nothing, and that a refund is believed at any instant.
+#[test]
+fn at_every_edge_a_failure_keeps_its_cause_and_a_refund_is_a_refund() {
+    for millis in EDGES {
+        let now = at_millis(millis);
+        for (name, answer) in ANSWERS {
+            let next = step(facts(State::Canceling), answer, now).unwrap();
+            if next.facts.state == State::Canceled {
+                continue;
+            }
+            assert_eq!(told(next.facts, Event::Seen(Card::Refunded), now), "canceled", "{name} at {millis}");
+            let settled = step(next.facts, Event::Seen(Card::Fulfilled), at_millis(960_000)).unwrap();
+            let cause = if name == "claimed" { CancelFailure::NotPermitted } else { CancelFailure::TooLate };
+            let told = (settled.facts.state, settled.facts.cancel_failure, settled.deliver);
+            assert_eq!(told, (State::Issued, Some(cause), false), "{name} at {millis}");
+        }
+        let doubt = Facts { cancel_doubt: true, ..facts(State::Canceling) };
+        let refused = step(doubt, Event::CancelRefused(CancelFailure::NotPermitted), now).unwrap().facts;
+        let read = told(refused, Event::Seen(Card::Fulfilled), now);
+        assert_eq!(
+            read,
+            if millis >= 960_000 { "issued" } else { "canceling at" },
+            "a refusal after a doubt at {millis}"
+        );
+    }
+}
