@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::{
     machine::{Action, CancelFailure, Card, Event},
     model::LastError,
@@ -18,6 +20,8 @@ use crate::{
 /// One attempt's result, before it is written.
 pub(super) struct Sent {
     pub(super) event: Event,
+    /// When the request left: what came after it at Amazon, its answer does not show.
+    pub(super) asked_at: DateTime<Utc>,
     /// The code, while it is in hand. Dropped, and wiped, with this value.
     pub(super) code: Option<ClaimCode>,
     pub(super) detail: Detail,
@@ -57,23 +61,29 @@ pub fn event_of_cancel(outcome: &Outcome<()>) -> Event {
 }
 
 /// Reads the answer to a create, or to a replay of it.
-pub(super) fn of_create(action: Action, exchange: Exchange<CardProof>, took: Duration) -> Sent {
+pub(super) fn of_create(
+    action: Action,
+    exchange: Exchange<CardProof>,
+    asked_at: DateTime<Utc>,
+    took: Duration,
+) -> Sent {
     let (detail, error) = (detail_of(action, &exchange, took), error_of(&exchange.outcome));
     let (event, code) = event_of_create(exchange.outcome);
-    Sent { event, code, detail, error }
+    Sent { event, asked_at, code, detail, error }
 }
 
 /// Reads the answer to a cancel.
-pub(super) fn of_cancel(exchange: Exchange<()>, took: Duration) -> Sent {
+pub(super) fn of_cancel(exchange: Exchange<()>, asked_at: DateTime<Utc>, took: Duration) -> Sent {
     let (detail, error) = (detail_of(Action::Cancel, &exchange, took), error_of(&exchange.outcome));
-    Sent { event: event_of_cancel(&exchange.outcome), code: None, detail, error }
+    Sent { event: event_of_cancel(&exchange.outcome), asked_at, code: None, detail, error }
 }
 
 /// There was no slot of Amazon's rate in time: nothing was sent.
-pub(super) fn without_slot(canceling: bool) -> Sent {
+pub(super) fn without_slot(canceling: bool, asked_at: DateTime<Utc>) -> Sent {
     let why = NotSent::Quota.as_str();
     Sent {
         event: if canceling { Event::CancelNotSent } else { Event::NotSent },
+        asked_at,
         code: None,
         detail: Detail { outcome: Some("not_sent"), error: Some(why), ..Detail::default() },
         error: Some(LastError { code: why.to_owned(), error_type: None }),

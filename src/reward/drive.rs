@@ -13,7 +13,7 @@ use super::{
     attempt::{self, Sent},
     caller::Caller,
     course::{self, Lease, STEPS_MAX},
-    machine::{self, Action, Event, Next, Rejected, State, Wake},
+    machine::{self, Action, Next, Rejected, State, Wake},
     model::Reward,
     sql,
     timeline::{Entry, kind_of},
@@ -194,24 +194,26 @@ impl Rewards {
             return Err(DriveError::TooOld);
         }
         if !attempt.has_slot && account.quota().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
-            let canceling = machine::due(&reward.facts, self.ambient().now()) == Some(Action::Cancel);
-            return Ok(attempt::without_slot(canceling));
+            let now = self.ambient().now();
+            let canceling = machine::due(&reward.facts, now) == Some(Action::Cancel);
+            return Ok(attempt::without_slot(canceling, now));
         }
         failpoint::pass(road(reward), "before_send");
         let started = self.ambient().monotonic();
         // Read again right before the call: a frozen process must not send a cancel that was in time when it was claimed.
-        let action = machine::due(&reward.facts, self.ambient().now()).unwrap_or(Action::Read);
+        let asked_at = self.ambient().now();
+        let action = machine::due(&reward.facts, asked_at).unwrap_or(Action::Read);
         let sent = match action {
             Action::Create | Action::Read => {
                 let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
                 self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed());
                 self.learn(account, &reward.creation_request_id, &exchange.outcome).await;
-                attempt::of_create(action, exchange, started.elapsed())
+                attempt::of_create(action, exchange, asked_at, started.elapsed())
             }
             Action::Cancel => {
                 let exchange = account.client().cancel_gift_card(&reward.creation_request_id).await;
                 self.observe(&reward.account, &exchange, "CancelGiftCard", started.elapsed());
-                attempt::of_cancel(exchange, started.elapsed())
+                attempt::of_cancel(exchange, asked_at, started.elapsed())
             }
         };
         if matches!(sent.detail.error, Some(word) if word == Doubt::Throttled.as_str()) {
@@ -292,7 +294,7 @@ impl Rewards {
         now: DateTime<Utc>,
     ) -> Result<Option<Written>, DriveError> {
         let (id, state, attempts) = (before.id, before.facts.state, before.attempts);
-        let Ok(mut written) = self.decide(before, sent.event, hold, now)? else { return Err(self.lease_lost(id)) };
+        let Ok(mut written) = self.decide(before, sent, hold, now)? else { return Err(self.lease_lost(id)) };
         let mut entry = Entry::new(kind_of(sent.event, state, written.reward.facts.state));
         entry.detail = sent.detail.clone();
         entry.detail.attempt = Some(attempts);
@@ -304,16 +306,18 @@ impl Rewards {
     }
 
     /// What the event makes of the row: with the lease kept over a pause when the caller waits for the attempt after it.
+    /// The machine is told when the request left, not when its answer is settled: a read that left before Amazon's window
+    /// was over is no verdict, however long its worker, or the database, stood still afterwards.
     fn decide(
         &self,
         before: Reward,
-        event: Event,
+        sent: &Sent,
         hold: Hold<'_>,
         now: DateTime<Utc>,
     ) -> Result<Result<Written, Rejected>, StoreError> {
         let lease = hold.may_go_on.then_some(hold.token);
         if let Some(caller) = hold.caller
-            && let Ok(next) = machine::step_while_awaited(before.facts, event, now)
+            && let Ok(next) = machine::step_while_awaited(before.facts, sent.event, sent.asked_at)
             && next.wake == Wake::Backoff
         {
             let mut reward = before.clone();
@@ -324,7 +328,7 @@ impl Rewards {
             }
         }
         let mut reward = before;
-        let next = match machine::step(reward.facts, event, now) {
+        let next = match machine::step(reward.facts, sent.event, sent.asked_at) {
             Ok(next) => next,
             Err(rejected) => return Ok(Err(rejected)),
         };

@@ -198,7 +198,7 @@ pub fn due(facts: &Facts, now: DateTime<Utc>) -> Option<Action> {
     }
 }
 
-/// What `event` at `now` makes of the facts.
+/// What `event` at `now` makes of the facts. Of an answer, `now` is when its question left: Amazon may have changed since.
 ///
 /// # Errors
 /// [`Rejected`] when the state does not allow the event; nothing changes then.

@@ -77,6 +77,8 @@ pub(super) struct Job {
     pub(super) sent: Option<Sent>,
     pub(super) call: usize,
     pub(super) action: Option<Action>,
+    /// `attempt::Sent::asked_at`.
+    pub(super) asked: DateTime<Utc>,
     /// The caller has an answer, or is gone.
     pub(super) told: bool,
     pub(super) recorded: bool,
@@ -110,6 +112,7 @@ impl World<'_> {
             sent: None,
             call: usize::MAX,
             action: None,
+            asked: DateTime::UNIX_EPOCH,
             told: false,
             recorded: false,
             withdraw: false,
@@ -265,7 +268,7 @@ impl World<'_> {
             self.met(Class::ReadAfterWindow);
         }
         let stranger = self.has(Bug::NewIdOnRetry) && self.jobs[job].row().attempts > 1;
-        self.jobs[job].phase = Phase::Wait;
+        (self.jobs[job].phase, self.jobs[job].asked) = (Phase::Wait, now);
         self.leave(job, action, stranger);
         self.later(30 * MILLI, Ev::Watch(job));
     }
@@ -295,7 +298,9 @@ impl World<'_> {
         let mut lease = self.lease();
         lease.token = token;
         self.cover.stepped(state, event);
-        let Ok(next) = bugs::step(self.bug, base.facts, event, now) else { return self.lease_lost(job) };
+        let Ok(next) = bugs::step(self.bug, base.facts, event, self.jobs[job].asked) else {
+            return self.lease_lost(job);
+        };
         if matches!(next.wake, Wake::At(_)) {
             self.met(Class::VerdictWaits);
         }
@@ -346,7 +351,7 @@ impl World<'_> {
         event: Event,
         (lease, now, draw): (Lease, DateTime<Utc>, u32),
     ) -> Option<(Reward, i64)> {
-        let next = bugs::step_while_awaited(self.bug, base.facts, event, now).ok()?;
+        let next = bugs::step_while_awaited(self.bug, base.facts, event, self.jobs[job].asked).ok()?;
         let mut row = base.clone();
         course::apply(&mut row, &next, None, now, draw);
         let pause = if next.wake == Wake::Backoff { course::hold(&mut row, lease, now)? } else { return None };
