@@ -27,7 +27,7 @@ impl Funds {
                     "How long the funds last by what was spent in the last weeks: as likely as not, and at worst. \
                      Not there with less than a week of spending, or when they last longer than 400 days.",
                 ),
-                &["account", "currency", "quantile"],
+                &["account", "currency", "outlook"],
             )?,
             unexplained: room.gauges(
                 (
@@ -62,8 +62,8 @@ impl Metrics {
 
     /// How long an account's funds last, as far as that is known.
     pub fn runway(&self, account: &str, currency: &str, runway: Runway) {
-        for (quantile, said) in [("0.5", runway.median), ("0.95", runway.pessimistic)] {
-            let labels = [account, currency, quantile];
+        for (outlook, said) in [("median", runway.median), ("pessimistic", runway.pessimistic)] {
+            let labels = [account, currency, outlook];
             match said {
                 Some(said) => self.funds.runway.with_label_values(&labels).set(seconds(said)),
                 // An old figure would look like a new one. Not there is no error.

@@ -42,7 +42,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
 /// of spending.
 pub(super) const COMING: &[(&str, &str, &[&str])] = &[
     ("noshi_funds_low_threshold", "gauge", &["account", "currency"]),
-    ("noshi_funds_runway_seconds", "gauge", &["account", "currency", "quantile"]),
+    ("noshi_funds_runway_seconds", "gauge", &["account", "currency", "outlook"]),
     ("noshi_reconciliation_difference", "gauge", &["account", "currency"]),
     ("noshi_reconciliation_last_success_timestamp_seconds", "gauge", &["account"]),
     ("noshi_reconciliation_unmatched", "gauge", &["account", "side"]),

@@ -42,8 +42,8 @@ on_each_backend! {
         let mut app = App::shaped(backend, Shape { funds: 5000, ..Shape::default() }).await;
         let unknown = observe(&mut app).await;
         assert_eq!((&unknown["runway_seconds"], &unknown["runway_pessimistic_seconds"]), (&json!(null), &json!(null)));
-        let gauge = |quantile: &str| format!("noshi_funds_runway_seconds{{account=\"main\",currency=\"USD\",quantile=\"{quantile}\"}}");
-        assert_eq!(metric(&app, &gauge("0.95")).await, None, "no figure before there is one");
+        let gauge = |outlook: &str| format!("noshi_funds_runway_seconds{{account=\"main\",currency=\"USD\",outlook=\"{outlook}\"}}");
+        assert_eq!(metric(&app, &gauge("pessimistic")).await, None, "no figure before there is one");
         app.advance(700);
         observe(&mut app).await;
         spent(&app, 1000).await;
@@ -53,7 +53,7 @@ on_each_backend! {
         // 500 hours of ten dollars; the pattern has hours that the mark has not reached.
         assert!((495 * 3600..=505 * 3600).contains(&median), "{median}");
         assert!((330 * 3600..=337 * 3600).contains(&worst), "{worst}");
-        assert_eq!(metric(&app, &gauge("0.5")).await.map(|said| said.round().to_string()), Some(median.to_string()));
+        assert_eq!(metric(&app, &gauge("median")).await.map(|said| said.round().to_string()), Some(median.to_string()));
         for (amount, told) in [(300, 1), (200, 1), (5000, 1), (100, 2)] {
             set(&app, amount);
             observe(&mut app).await;
@@ -63,7 +63,7 @@ on_each_backend! {
         assert!(data["runway_pessimistic_seconds"].as_i64() < data["funding_lead_seconds"].as_i64(), "{data}");
         set(&app, 4_000_000);
         let said = observe(&mut app).await;
-        assert_eq!((&said["runway_seconds"], metric(&app, &gauge("0.5")).await), (&json!(null), None), "farther than 400 days");
+        assert_eq!((&said["runway_seconds"], metric(&app, &gauge("median")).await), (&json!(null), None), "farther than 400 days");
         app.end().await;
     }
 
