@@ -19,6 +19,7 @@ use crate::{
         Reconciliations,
         reconciliation::{
             BeginError, Order,
+            equation::{Equation, EquationView},
             model::{Item, Reconciliation},
             period::Period,
             report::{self, CSV_HEADER, ItemView, View},
@@ -99,8 +100,9 @@ async fn reconcile(room: &Reconciliations, arguments: Arguments) -> Result<ExitC
         None => room.run(begun, None).await,
     };
     let run = run.map_err(ReconcileError::Run)?;
-    print(room, &run, format).await?;
-    Ok(if run.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    let equation = room.equation((&run.account, run.currency)).await?;
+    print(room, (&run, &equation), format).await?;
+    Ok(if run.is_clean() && equation.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
 /// Sends a file in parts. A run that wants no more has its own reason.
@@ -116,16 +118,23 @@ async fn send(mut file: File, parts: mpsc::Sender<Chunk>) -> io::Result<()> {
     }
 }
 
-async fn print(room: &Reconciliations, run: &Reconciliation, format: Format) -> Result<(), Failure> {
+async fn print(
+    room: &Reconciliations,
+    (run, equation): (&Reconciliation, &Equation),
+    format: Format,
+) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match format {
         Format::Text => {
-            writeln!(out, "{}", report::text(run))?;
+            writeln!(out, "{}\n{}", report::text(run), equation.text())?;
             if run.tally.findings() > 0 || run.tally.unproven > 0 {
                 writeln!(out, "{}", report::text_header())?;
             }
         }
-        Format::Json => write!(out, "{{\"reconciliation\":{},\"items\":[", json(&View::from(run))?)?,
+        Format::Json => {
+            let (run, balance) = (json(&View::from(run))?, json(&EquationView::from(equation))?);
+            write!(out, "{{\"reconciliation\":{run},\"balance\":{balance},\"items\":[")?;
+        }
         Format::Csv => writeln!(out, "{CSV_HEADER}")?,
     }
     let mut after = 0;

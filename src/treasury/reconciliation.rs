@@ -8,6 +8,7 @@
 pub mod compare;
 pub mod csv;
 pub mod daily;
+pub mod equation;
 pub mod gather;
 pub mod http;
 pub mod model;

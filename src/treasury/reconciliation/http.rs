@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::{
     BeginError, Begun, Order, Reconciliations,
+    equation::EquationView,
     model::{Reconciliation, State},
     period::Period,
     report::{ItemView, View},
@@ -169,6 +170,14 @@ fn bad(name: &str) -> Problem {
     Problem::new(Code::InvalidRequest).detail(format!("the query's {name} is not valid"))
 }
 
+/// A run, and the balance equation as it stands now.
+#[derive(Serialize)]
+struct Balanced {
+    #[serde(flatten)]
+    run: View,
+    balance: EquationView,
+}
+
 #[derive(Serialize)]
 struct List<T> {
     data: Vec<T>,
@@ -222,7 +231,10 @@ async fn get(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     http.caller(&request, Scope::LedgerRead).await?;
-    Ok(HttpResponse::Ok().json(View::from(&find(&http, &reconciliations, &id).await?)))
+    let run = find(&http, &reconciliations, &id).await?;
+    let (room, account, currency) = (reconciliations.get_ref().clone(), run.account.clone(), run.currency);
+    let equation = http.run(async move { room.equation((&account, currency)).await }).await?;
+    Ok(HttpResponse::Ok().json(Balanced { run: View::from(&run), balance: EquationView::from(&equation) }))
 }
 
 async fn items(
