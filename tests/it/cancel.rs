@@ -287,6 +287,27 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_read_that_left_before_16_00_is_no_verdict_however_late_it_is_written(backend: Backend) {
+        // A lease that outlasts the jump, so that nobody takes the row over.
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__LEASE_SECONDS", 300)).await;
+        let bought = app.issue("stale", "10.00").await;
+        app.control.script(FaultRule { times: None, ..of_cancel(Fault::DropBeforeWork) }).unwrap();
+        app.cancel(bought.id()).await.is_accepted();
+        app.control.script(of_create(Fault::Delay { milliseconds: 2000 }, 1)).unwrap();
+        app.advance(895);
+        while app.received("Create").len() < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        // The read has been answered, and its answer is on its way, when the cancel could still land.
+        app.advance(70);
+        app.until(bought.id(), "issued").await;
+        let creates = app.received("Create");
+        let last = creates.last().unwrap().at.signed_duration_since(creates[0].at).num_seconds();
+        assert!(last >= 960, "the verdict was read {last} s after the first send");
+        books_match(&app).await;
+        app.end().await;
+    }
+
     async fn canceling_twice_or_sixteen_times_at_once_is_canceling_once(backend: Backend) {
         let app = App::spawn(backend).await;
         let bought = app.issue("many", "10.00").await;
