@@ -21,6 +21,7 @@ mod database;
 mod house;
 mod kill;
 mod matrix;
+mod model;
 mod monitoring;
 mod patience;
 mod process;

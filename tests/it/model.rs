@@ -1,0 +1,108 @@
+//! A model check (`reliability.md` P3): every way that one key can go, with two workers, a caller who asks, cancels and
+//! retries, a network that loses, delays and repeats, and workers that crash or stand still past their lease. Breadth first
+//! until nothing is left, so the first path that breaks a promise is a shortest one.
+//!
+//! What decides is the real machine and the real window. The search is our own: the checkers of the registry bring a web
+//! server along, and what they add to a queue and a set is not needed here.
+
+mod bugs;
+mod world;
+
+use std::collections::{HashMap, VecDeque};
+
+use bugs::Bug;
+use noshi::{ambient::Ambient, reward::machine::State};
+use world::{Budget, World};
+
+/// What the network and the workers may do wrong in one run. NOSHI_MODEL_FAULTS=2 lets the network fail twice: three
+/// million states.
+const BUDGET: Budget = Budget { faults: 1, crashes: 1, freezes: 1, wishes: 1, retries: 1 };
+/// The programme's figure.
+const STATES_MIN: usize = 200_000;
+
+struct Found {
+    states: usize,
+    depth: usize,
+    ends: HashMap<&'static str, usize>,
+    broken: Option<(String, Vec<String>)>,
+}
+
+/// Goes through everything that can happen.
+fn search(budget: Budget, bug: Option<Bug>) -> Found {
+    let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut came: Vec<(usize, String)> = Vec::new();
+    let mut queue: VecDeque<(World, usize, usize)> = VecDeque::new();
+    let mut found = Found { states: 0, depth: 0, ends: HashMap::new(), broken: None };
+    for world in World::beginnings(budget) {
+        known.insert(world.key(), came.len());
+        queue.push_back((world, came.len(), 0));
+        came.push((usize::MAX, "begin".to_owned()));
+    }
+    while let Some((world, at, depth)) = queue.pop_front() {
+        found.depth = found.depth.max(depth);
+        world.state().into_iter().for_each(|state| *found.ends.entry(state).or_default() += 1);
+        for (step, next) in world.steps(bug) {
+            next.marks().for_each(|what| *found.ends.entry(what).or_default() += 1);
+            let broken = next.broken();
+            let key = next.key();
+            if broken.is_none() && known.contains_key(&key) {
+                continue;
+            }
+            let place = came.len();
+            came.push((at, step));
+            if let Some(why) = broken {
+                found.broken = Some((why, path(&came, place)));
+                found.states = known.len();
+                return found;
+            }
+            known.insert(key, place);
+            queue.push_back((next, place, depth + 1));
+        }
+    }
+    found.states = known.len();
+    found
+}
+
+fn path(came: &[(usize, String)], mut at: usize) -> Vec<String> {
+    let mut steps = Vec::new();
+    while let Some((before, step)) = came.get(at) {
+        steps.push(step.clone());
+        at = *before;
+    }
+    steps.reverse();
+    steps
+}
+
+#[test]
+fn no_way_of_one_key_breaks_a_promise() {
+    let began = Ambient::system().monotonic();
+    #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
+    let faults = std::env::var("NOSHI_MODEL_FAULTS").ok().map_or(BUDGET.faults, |text| text.parse().unwrap());
+    let found = search(Budget { faults, ..BUDGET }, None);
+    println!(
+        "{} states, {} steps deep, exhausted in {} ms; {:?}",
+        found.states,
+        found.depth,
+        began.elapsed().as_millis(),
+        found.ends
+    );
+    if let Some((why, path)) = found.broken {
+        panic!("{why}: {}", path.join(" "));
+    }
+    assert!(found.states >= STATES_MIN, "{} states", found.states);
+    for what in world::REACHED {
+        assert!(found.ends.contains_key(what), "never reached: {what}");
+    }
+    // What only a mismatch, a dead card, or a day lead to is the outcome table's.
+    let all = State::ALL.iter().filter(|state| **state != State::NeedsAttention);
+    assert!(all.into_iter().all(|state| found.ends.contains_key(state.as_str())), "{:?}", found.ends);
+}
+
+#[test]
+fn every_seeded_bug_breaks_one() {
+    for bug in Bug::ALL {
+        let found = search(BUDGET, Some(bug));
+        let Some((why, path)) = found.broken else { panic!("{bug:?} is not caught in {} states", found.states) };
+        println!("{bug:?}: {why} after {} states: {}", found.states, path.join(" "));
+    }
+}

@@ -1,0 +1,35 @@
+//! What could be wrong, each to be caught.
+
+/// A bug, by the number it has in `reliability.md` 3.6 or in the simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bug {
+    /// B3: a time-out is a failure.
+    TimeoutIsFailure,
+    /// B6: whoever lost the lease settles all the same.
+    NoLeaseCheck,
+    /// B7: a refusal of a replay is believed.
+    RefusalProves,
+    /// B8: a cancel leaves before existence is proven.
+    NoBarrier,
+    /// B18: the window is not looked at.
+    NoWindow,
+    /// N3: an abandoned lease is not ambiguous.
+    AbandonedIsNothing,
+    /// N12: the attempt after a pause does not look at the row.
+    HeldBlind,
+    /// A read is taken for a verdict by when it is written.
+    VerdictByWriting,
+}
+
+impl Bug {
+    pub(super) const ALL: [Self; 8] = [
+        Self::TimeoutIsFailure,
+        Self::NoLeaseCheck,
+        Self::RefusalProves,
+        Self::NoBarrier,
+        Self::NoWindow,
+        Self::AbandonedIsNothing,
+        Self::HeldBlind,
+        Self::VerdictByWriting,
+    ];
+}
