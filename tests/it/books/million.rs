@@ -62,7 +62,9 @@ on_each_backend! {
         let (before, clock) = (peak_kib(&served.id()), noshi::ambient::Ambient::system());
         for accept in ["text/csv", "application/x-ndjson"] {
             let began = clock.monotonic();
-            let request = app.http.get(format!("{}/v1/ledger-entries", served.base)).bearer_auth(&app.key).header("Accept", accept);
+            // Not what the service itself books meanwhile: the opening of the account.
+            let path = format!("{}/v1/ledger-entries?to=2025-01-01T00:00:00Z", served.base);
+            let request = app.http.get(path).bearer_auth(&app.key).header("Accept", accept);
             let mut answer = request.timeout(Duration::from_secs(600)).send().await.unwrap();
             let (mut left, mut lines, mut bytes, mut last) = (Vec::new(), 0_i64, 0_usize, BTreeSet::new());
             while let Some(chunk) = answer.chunk().await.unwrap() {
