@@ -53,10 +53,10 @@ async fn one_key_at_two_replicas_at_once_is_one_card_and_one_code() {
 async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_and_writes_nothing() {
     // The shortest lease that the settings allow.
     let shape =
-        Shape::default().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2).with("NOSHI__REWARDS__LEASE_SECONDS", 12);
+        Shape::default().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 3).with("NOSHI__REWARDS__LEASE_SECONDS", 13);
     let (app, frozen, awake) = two(shape).await;
     // Amazon's answers are a little late, so that they find the database held.
-    let late = FaultRule::always(Fault::Delay { milliseconds: 500 });
+    let late = FaultRule::always(Fault::Delay { milliseconds: 1500 });
     let late = FaultRule { operation: Some(Operation::CreateGiftCard), times: Some(6), ..late };
     app.control.script(late).unwrap();
     let keys: Vec<String> = (0..6).map(|at| format!("frozen-{at}")).collect();
@@ -67,7 +67,7 @@ async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_an
         }
         // The codes arrive, and their outcomes wait for the database; then the process stands still.
         let hold = app.database.hold_writes().await;
-        tokio::time::sleep(Duration::from_millis(1000)).await;
+        tokio::time::sleep(Duration::from_millis(1800)).await;
         frozen.signal("STOP");
         hold.release().await;
         assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issuing'").await, 6);
