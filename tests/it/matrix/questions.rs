@@ -106,8 +106,11 @@ async fn until_all_are_known(ground: &Ground, cells: &[Cell]) {
         let (known, metrics) = (written(ground).await, ground.app.metrics().await);
         for cell in cells.iter().filter(|cell| matches!(cell.class.funds, Made::Refused)) {
             let ended = asked(&metrics, cell);
-            // The one after those that were heard is the one that is refused.
-            if heard(ground, cell).len() + 1 == cell.attempt {
+            // The one after those that were heard is the one that is refused. A question is heard a moment before it has
+            // ended: one of those that is counted late must not be taken for it.
+            let heard = heard(ground, cell).len();
+            let all_ended = counted(&metrics, cell, "error_code=\"connection_lost\"") >= u64::try_from(heard).unwrap();
+            if heard + 1 == cell.attempt && all_ended {
                 let before = *ended_before.entry(cell.at).or_insert(ended);
                 if ended > before {
                     ground.fronts[cell.at].open();
