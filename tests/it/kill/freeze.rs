@@ -18,12 +18,14 @@ use crate::{
 const FREEZES: usize = 50;
 /// Where the replica stands still: at the place where Amazon's answer about one of them is in hand; or, with none, as soon
 /// as all calls have arrived. Each has a pair of replicas of its own: a freeze mostly waits for the leases to run out.
-const PLACES: [Option<(&str, Stage)>; 5] = [
+const PLACES: [Option<(&str, Stage)>; 6] = [
     None,
     Some(("issue.after_answer", Stage::Create)),
     Some(("issue.before_t2", Stage::Create)),
     Some(("cancel.before_t2", Stage::Cancel)),
     Some(("show.after_read", Stage::Show)),
+    // Inside a transaction: its row is held until the server ends the session.
+    Some(("show.in_t2", Stage::Show)),
 ];
 /// Rewards of a round: creates, cancels and showings that are in flight when the replica stops.
 const CREATES: usize = 5;
@@ -234,6 +236,7 @@ async fn cancel(app: &App, id: &str) {
             return;
         }
         answer.is_problem(503, "dependency-unavailable");
+        print("a cancel was told 503 beside a replica that stands still");
         assert!(waiting.elapsed() < PATIENCE, "nobody ended the session that holds the row");
     }
 }
