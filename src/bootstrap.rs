@@ -45,8 +45,8 @@ pub enum StartError {
     /// The schema is not this program's.
     #[error("the database must be migrated first: run `noshi migrate`")]
     SchemaOlder,
-    /// A later program has migrated the database.
-    #[error("the database was migrated by a later version of this program")]
+    /// A later program has migrated the database, to what this one would not understand.
+    #[error("the database was migrated by a later version of this program, and this one is too old for it")]
     SchemaNewer,
     /// The database server's clock was not learnt: whose window is open and whose lease has run out would be guesses.
     #[error("the clock cannot be aligned with the database's")]
@@ -122,6 +122,18 @@ pub async fn open_with_clock(settings: &config::Store) -> Result<(Store, Ambient
     Ok((store, ambient))
 }
 
+async fn check_schema(store: &Store) -> Result<(), StartError> {
+    match schema(store).await? {
+        Schema::Current => Ok(()),
+        Schema::Ahead => {
+            tracing::warn!("a later version has migrated the database; this one can live with it");
+            Ok(())
+        }
+        Schema::Older => Err(StartError::SchemaOlder),
+        Schema::Newer => Err(StartError::SchemaNewer),
+    }
+}
+
 /// Starts the service: it listens and recovers when this returns. Must run on the multi-threaded main runtime.
 ///
 /// # Errors
@@ -134,11 +146,7 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     if settings.store.migrate_on_start {
         migrate(&store).await?;
     }
-    match schema(&store).await? {
-        Schema::Current => {}
-        Schema::Older => return Err(StartError::SchemaOlder),
-        Schema::Newer => return Err(StartError::SchemaNewer),
-    }
+    check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
     let served = assemble(settings, &ambient, &store, &tasks)?;
     if let Some(clock) = &served.clock {
@@ -279,11 +287,7 @@ fn build_account(
 /// [`StartError`].
 pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    match schema(&store).await? {
-        Schema::Current => {}
-        Schema::Older => return Err(StartError::SchemaOlder),
-        Schema::Newer => return Err(StartError::SchemaNewer),
-    }
+    check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
     let served = assemble(settings, &ambient, &store, &tasks)?;
     drop(pace(&served, &tasks).await?);

@@ -169,12 +169,12 @@ async fn readyz(served: web::Data<Served>) -> HttpResponse {
     }
     let store = store.clone();
     match tasks.run(async move { schema(&store).await }).await {
-        Ok(Ok(Schema::Current)) => match served.clock.as_ref().and_then(ServerClock::trouble) {
+        Ok(Ok(Schema::Current | Schema::Ahead)) => match served.clock.as_ref().and_then(ServerClock::trouble) {
             None => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
             Some(why) => unready(why),
         },
         Ok(Ok(Schema::Older)) => unready("the database must be migrated"),
-        Ok(Ok(Schema::Newer)) => unready("the database is newer than this program"),
+        Ok(Ok(Schema::Newer)) => unready("the database is too new for this program"),
         Ok(Err(error)) => {
             tracing::warn!(error = %Chain(&error), "not ready");
             unready("the database does not answer")

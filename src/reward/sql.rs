@@ -29,6 +29,15 @@ macro_rules! columns {
     };
 }
 
+/// Named, so that states and kinds which only a later version knows are left to it: beside it, this one would lease them for
+/// nothing.
+macro_rules! due {
+    () => {
+        " FROM rewards WHERE due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling') \
+         AND kind = 'gift_code' ORDER BY due_at LIMIT $2"
+    };
+}
+
 statements! {
     /// Conflicts on the intent and on the external id alike: the caller looks which it was.
     INSERT = Sql::same(
@@ -49,8 +58,8 @@ statements! {
     );
     DUE = Sql::each(
         "rewards.due",
-        concat!("SELECT ", columns!(), " FROM rewards WHERE due_at <= $1 ORDER BY due_at LIMIT $2"),
-        concat!("SELECT ", columns!(), " FROM rewards WHERE due_at <= $1 ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED"),
+        concat!("SELECT ", columns!(), due!()),
+        concat!("SELECT ", columns!(), due!(), " FOR UPDATE SKIP LOCKED"),
     );
     LIST = Sql::same(
         "rewards.list",
@@ -67,7 +76,8 @@ statements! {
         "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
          attention = $8, error_code = $9, error_type = $10, attempts = $11, deliveries = $12, events = $13, \
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
-         canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, version = $2 + 1 WHERE id = $1 AND version = $2",
+         canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
+         version = $2 + 1 WHERE id = $1 AND version = $2",
     );
     EVENT_INSERT = Sql::same(
         "reward_events.insert",
@@ -266,7 +276,7 @@ pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<V
         let id = row.id;
         match Reward::try_from(row) {
             Ok(reward) => rewards.push(reward),
-            // A later version may have written a word that we do not know: its rewards are its own, and the others go on.
+            // A later version may have written a word that we do not know, or somebody by hand: the others go on.
             Err(error) => {
                 tracing::error!(reward.id = %RewardId::new(id), error = %Chain(&error), "a due reward cannot be read");
                 execute!(tx, PARK, id, now.checked_add_signed(UNREADABLE_PAUSE))?;

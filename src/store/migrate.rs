@@ -1,4 +1,11 @@
 //! Migrations: the same numbers and names for both databases, embedded in the binary, forward only.
+//!
+//! Two versions of the program work on one database while a roll-out or a way back is under way. So the name of a
+//! migration says since which schema programs can live with what it does: `0009_from_0008_more.sql` only adds, and a
+//! program whose last migration is 0008 goes on; `0010_from_0009_less.sql` takes away what 0009 no longer uses. The name
+//! is in the database, where the older program reads it. A later migration without such a name is for no older program.
+
+use std::sync::LazyLock;
 
 use sqlx::{
     Connection, Executor, PgPool,
@@ -8,8 +15,8 @@ use sqlx::{
 use super::{Inner, Sql, Store, StoreError, fetch_all, row, statements};
 use crate::failpoint;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| beside_later_ones(sqlx::migrate!("migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| beside_later_ones(sqlx::migrate!("migrations/postgres")));
 
 /// For the wait until another replica has migrated.
 const PATIENT: &str = "SET statement_timeout = 0; SET lock_timeout = '60s'";
@@ -17,11 +24,11 @@ const PATIENT: &str = "SET statement_timeout = 0; SET lock_timeout = '60s'";
 const BRISK: &str = "SET lock_timeout = '3s'";
 
 statements! {
-    APPLIED = Sql::same("migrations.applied", "SELECT version FROM _sqlx_migrations WHERE success ORDER BY version");
+    APPLIED = Sql::same("migrations.applied", "SELECT version, description FROM _sqlx_migrations WHERE success ORDER BY version");
 }
 
 row! {
-    struct AppliedRow { version: i64 }
+    struct AppliedRow { version: i64, description: String }
 }
 
 /// How a database's schema stands to this program.
@@ -29,18 +36,30 @@ row! {
 pub enum Schema {
     /// As this program expects.
     Current,
+    /// A later program has migrated it, to what this one can live with.
+    Ahead,
     /// Migrations are missing: run `noshi migrate`.
     Older,
-    /// A later program has migrated it.
+    /// A later program has migrated it, to what this one would not understand.
     Newer,
+}
+
+/// The driver would refuse what it does not know; whether we do is for [`schema`] to say.
+fn beside_later_ones(mut migrator: Migrator) -> Migrator {
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 /// Brings the schema up to date. Safe to run from several replicas at once: the driver takes a lock.
 ///
 /// # Errors
 /// [`StoreError::Migrate`]; each migration is a transaction, so what failed left nothing behind.
+/// [`StoreError::Schema`] when a later program's schema is not for this one.
 pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     failpoint::pass("migrate", "before");
+    if schema(store).await? == Schema::Newer {
+        return Err(StoreError::Schema("a later version has migrated it, to what this one would not understand"));
+    }
     match &store.inner {
         Inner::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
         Inner::Postgres(pool) => migrate_postgres(pool).await?,
@@ -81,14 +100,23 @@ pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
         }
         Err(error) => return Err(error),
     };
-    let theirs: Vec<i64> = theirs.into_iter().map(|row| row.version).collect();
-    Ok(if theirs == ours {
-        Schema::Current
-    } else if theirs.iter().any(|version| !ours.contains(version)) {
+    let last = ours.last().copied().unwrap_or_default();
+    let later: Vec<&AppliedRow> = theirs.iter().filter(|row| !ours.contains(&row.version)).collect();
+    Ok(if later.iter().any(|row| since(&row.description).is_none_or(|since| last < since)) {
         Schema::Newer
-    } else {
+    } else if ours.iter().any(|version| theirs.iter().all(|row| row.version != *version)) {
         Schema::Older
+    } else if later.is_empty() {
+        Schema::Current
+    } else {
+        Schema::Ahead
     })
+}
+
+/// The schema since which programs can live with a migration, by its name: the driver keeps `from_0008_more` as
+/// `from 0008 more`.
+fn since(description: &str) -> Option<i64> {
+    description.strip_prefix("from ")?.split(' ').next()?.parse().ok()
 }
 
 /// The table of migrations is made by the first migration. SQLite has no code of its own for this.

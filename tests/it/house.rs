@@ -164,13 +164,21 @@ fn wrong_in_lock(lock: &str) -> Vec<String> {
     wrong
 }
 
-/// What one folder of migrations has and the other has not, and numbers that do not count up from one.
+/// Migrations from before two versions could work on one database.
+const NAMELESS: usize = 6;
+
+/// What one folder of migrations has and the other has not, numbers that do not count up from one, and names that do not
+/// say which older programs may go on (`store/migrate.rs`).
 fn wrong_migrations(sqlite: &BTreeSet<String>, postgres: &BTreeSet<String>) -> Vec<String> {
     let mut wrong: Vec<String> =
         sqlite.symmetric_difference(postgres).map(|name| format!("{name} is in one")).collect();
     for (at, name) in sqlite.iter().enumerate() {
         if !name.starts_with(&format!("{:04}_", at + 1)) {
             wrong.push(format!("{name} is not number {}", at + 1));
+        }
+        let since = name.get(5..).and_then(|rest| rest.strip_prefix("from_")?.get(..4)?.parse::<usize>().ok());
+        if at >= NAMELESS && since.is_none_or(|since| since < NAMELESS || since > at) {
+            wrong.push(format!("{name} does not say since which schema programs can live with it"));
         }
     }
     wrong
@@ -364,4 +372,9 @@ fn a_migration_that_only_one_database_has_is_told() {
     assert_eq!(wrong_migrations(&first, &set(&["0001_one.sql"])).len(), 2);
     let gap = set(&["0001_first.sql", "0003_more.sql"]);
     assert_eq!(wrong_migrations(&gap, &gap).len(), 1);
+    for (seventh, wrong) in [("from_0006_x", 0), ("more", 1), ("from_more", 1), ("from_0007_x", 1), ("from_0005_x", 1)]
+    {
+        let named = (1..=6).map(|at| format!("{at:04}_x.sql")).chain([format!("0007_{seventh}.sql")]).collect();
+        assert_eq!(wrong_migrations(&named, &named).len(), wrong, "{seventh}");
+    }
 }

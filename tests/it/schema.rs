@@ -9,6 +9,7 @@ use noshi::{
     books,
     bootstrap::{self, StartError},
     reward,
+    sandbox::{Fault, FaultRule, Operation},
     store::{
         self, Options, Snapshot, Sql, Store, StoreError,
         migrate::{Schema, migrate, schema},
@@ -19,7 +20,7 @@ use noshi::{
 use secrecy::SecretString;
 use sqlx::{Either, Executor, SqlSafeStr, Statement};
 
-use crate::support::{Answer, App, Backend, Database, look::Look, on_each_backend};
+use crate::support::{Answer, App, Backend, Database, Shape, books::books_match, look::Look, on_each_backend};
 
 /// Every list of statements and the file it stands in.
 const LISTS: &[(&str, &[Sql])] = &[
@@ -159,23 +160,24 @@ on_each_backend! {
         database.remove().await;
     }
 
-    async fn an_older_or_a_newer_schema_is_told_and_the_service_is_not_ready(backend: Backend) {
+    async fn an_older_or_a_too_new_schema_is_told_and_the_service_is_not_ready(backend: Backend) {
         let app = App::spawn(backend).await;
         let store = open(&app.database).await;
         assert_eq!(ready(&app).await, (200, "ok\n".to_owned()));
 
-        let later = "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
-                     SELECT 9999, 'later', installed_on, success, checksum, execution_time FROM _sqlx_migrations LIMIT 1";
-        app.database.execute(later).await.unwrap();
-        assert_eq!(schema(&store).await.unwrap(), Schema::Newer);
-        assert_eq!(ready(&app).await, (503, "the database is newer than this program\n".to_owned()));
-        let second = bootstrap::start(&app.settings, app.ambient.clone()).await.err().unwrap();
-        if backend == Backend::Postgres {
-            assert!(matches!(second, StartError::Store(StoreError::Migrate(_))), "{second:?}");
+        let ours = app.database.number("SELECT MAX(version) FROM _sqlx_migrations").await;
+        for since in [None, Some(ours + 1), Some(9999)] {
+            later(&app.database, ours + 2, since).await;
+            assert_eq!(schema(&store).await.unwrap(), Schema::Newer, "{since:?}");
+            assert_eq!(ready(&app).await, (503, "the database is too new for this program\n".to_owned()));
+            assert!(matches!(migrate(&store).await, Err(StoreError::Schema(_))), "{since:?}");
+            let second = bootstrap::start(&app.settings, app.ambient.clone()).await.err().unwrap();
+            if backend == Backend::Postgres {
+                assert!(matches!(second, StartError::Store(StoreError::Schema(_))), "{second:?}");
+            }
+            app.database.execute(&format!("DELETE FROM _sqlx_migrations WHERE version > {ours}")).await.unwrap();
+            assert_eq!(ready(&app).await.0, 200);
         }
-
-        app.database.execute("DELETE FROM _sqlx_migrations WHERE version = 9999").await.unwrap();
-        assert_eq!(ready(&app).await.0, 200);
 
         app.database.execute("UPDATE _sqlx_migrations SET success = FALSE").await.unwrap();
         assert_eq!(schema(&store).await.unwrap(), Schema::Older, "what was begun and not ended is not there");
@@ -188,6 +190,52 @@ on_each_backend! {
         let live = Answer::of(app.http.get(format!("{}/livez", app.admin))).await;
         assert_eq!(live.status, 200, "a restart would not help");
         store.close().await;
+        app.end().await;
+    }
+
+    async fn a_schema_that_a_later_version_only_added_to_is_worked_with(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let before = app.issue("before", "5.00").await;
+        let ours = app.database.number("SELECT MAX(version) FROM _sqlx_migrations").await;
+        app.database.execute("ALTER TABLE rewards ADD COLUMN later TEXT").await.unwrap();
+        later(&app.database, ours + 1, Some(ours)).await;
+        later(&app.database, ours + 2, Some(ours - 1)).await;
+        let store = open(&app.database).await;
+        assert_eq!(schema(&store).await.unwrap(), Schema::Ahead);
+        assert_eq!(ready(&app).await.0, 200);
+        migrate(&store).await.unwrap();
+        store.close().await;
+        assert!(app.stop().await);
+        app.start().await;
+        assert_eq!(app.issue("before", "5.00").await.code(), before.code());
+        assert_eq!(app.issue("after", "5.00").await.status, 201);
+        assert_eq!(app.cancel(before.id()).await.status, 200);
+        books_match(&app).await;
+
+        // And one that took nothing but lacks one of ours.
+        app.database.execute(&format!("DELETE FROM _sqlx_migrations WHERE version = {ours}")).await.unwrap();
+        assert_eq!(ready(&app).await, (503, "the database must be migrated\n".to_owned()));
+        app.end().await;
+    }
+
+    async fn a_reward_in_a_state_of_a_later_version_is_left_alone(backend: Backend) {
+        let app = App::shaped(backend, Shape::default()).await;
+        let mut rule = FaultRule::always(Fault::DropAfterWork);
+        rule.operation = Some(Operation::CreateGiftCard);
+        app.control.script(rule).unwrap();
+        let theirs = app.issue("theirs", "5.00").await;
+        let ours = app.issue("ours", "6.00").await;
+        assert_eq!((theirs.status, ours.status), (202, 202));
+        let unchecked = match backend {
+            Backend::Sqlite => "PRAGMA ignore_check_constraints = ON",
+            Backend::Postgres => "ALTER TABLE rewards DROP CONSTRAINT rewards_state_check",
+        };
+        let later = "UPDATE rewards SET state = 'escrowed', lease_token = NULL, due_at = created_at WHERE amount_minor = 500";
+        assert_eq!(app.database.execute(&format!("{unchecked}; {later}")).await.unwrap(), 1);
+        app.control.clear_faults();
+        app.until(ours.id(), "issued").await;
+        let untouched = "SELECT COUNT(*) FROM rewards WHERE state = 'escrowed' AND due_at = created_at";
+        assert_eq!(app.database.number(untouched).await, 1, "it was taken up, or put off");
         app.end().await;
     }
 
@@ -237,6 +285,16 @@ on_each_backend! {
         store.close().await;
         app.end().await;
     }
+}
+
+/// Says that a later version has migrated, and since which schema programs can live with that.
+async fn later(database: &Database, version: i64, since: Option<i64>) {
+    let name = since.map_or("later".to_owned(), |since| format!("from {since:04} later"));
+    let text = format!(
+        "INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time) \
+         SELECT {version}, '{name}', installed_on, success, checksum, execution_time FROM _sqlx_migrations WHERE version = 1"
+    );
+    database.execute(&text).await.unwrap();
 }
 
 async fn setting(connection: &mut sqlx::SqliteConnection, text: &'static str) -> String {
