@@ -13,9 +13,10 @@ use crate::support::{App, PARTNER};
 
 /// Asks for the balance anew, and waits until an observation later than everything before has been written.
 pub(crate) async fn observe(app: &mut App) -> Value {
-    let before = app.ambient.now();
-    // The last question was a moment ago for Amazon, or for us.
+    // The last question was a moment ago for Amazon, or for us. One that is under way since before this does not count: who
+    // asks next would ask Amazon anew.
     app.advance(3);
+    let before = app.ambient.now();
     for _ in 0..400 {
         let said = app.post("/v1/balances/main/refresh", json!({})).await;
         assert_eq!(said.status, 200, "{}", said.text);
