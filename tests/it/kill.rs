@@ -15,12 +15,13 @@ mod pairs;
 mod points;
 mod random;
 mod torn;
+mod two_versions;
 mod verdict;
 
 use std::time::Duration;
 
 use crate::{
-    process::Served,
+    process::{Build, Served},
     support::{App, Backend, Shape},
 };
 
@@ -82,19 +83,26 @@ fn print(line: &str) {
     eprintln!("{line}");
 }
 
-/// A database, a sandbox and a key, and no service: the driver starts and kills it as a process.
-async fn stage(backend: Backend) -> App {
-    // The shortest lease that the settings allow: on PostgreSQL the dead process's leases must run out.
-    let shape = Shape { funds: 100_000_000, ..Shape::default() }
+/// The shortest lease that the settings allow: on PostgreSQL a dead process's leases must run out.
+fn shape() -> Shape {
+    Shape { funds: 100_000_000, ..Shape::default() }
         .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
         .with("NOSHI__REWARDS__LEASE_SECONDS", 11)
-        .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info");
-    let mut app = App::shaped(backend, shape).await;
+        .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info")
+}
+
+/// A database, a sandbox and a key, and no service: the driver starts and kills it as a process.
+async fn stage(backend: Backend) -> App {
+    let mut app = App::shaped(backend, shape()).await;
     assert!(app.stop().await, "something was still running");
     app
 }
 
 /// Starts the service without holding up those who run beside us.
 async fn start(environment: Vec<(String, String)>) -> Result<Served, std::process::ExitStatus> {
-    tokio::task::spawn_blocking(move || Served::start_or_die(&environment)).await.unwrap()
+    start_build(Build::This, environment).await
+}
+
+async fn start_build(build: Build, environment: Vec<(String, String)>) -> Result<Served, std::process::ExitStatus> {
+    tokio::task::spawn_blocking(move || Served::start_build(build, &environment)).await.unwrap()
 }

@@ -16,11 +16,40 @@ use std::{
 
 use serde_json::Value;
 
+/// A build of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Build {
+    /// What is tested.
+    This,
+    /// The release before it, which `tests/previous` builds: both serve one database while a roll-out lasts.
+    Previous,
+}
+
+impl Build {
+    fn path(self) -> String {
+        match self {
+            Self::This => env!("CARGO_BIN_EXE_noshi").to_owned(),
+            Self::Previous => told_by_hand("NOSHI_TEST_PREVIOUS")
+                .unwrap_or_else(|| panic!("this test needs the release before: NOSHI_TEST_PREVIOUS=$(tests/previous)")),
+        }
+    }
+
+    /// The program, with no variable but what the test gives it.
+    pub(crate) fn command(self) -> Command {
+        let mut command = Command::new(self.path());
+        command.env_clear().stdin(Stdio::null());
+        command
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests/run tells the program by a variable")]
+fn told_by_hand(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// The program.
 pub(crate) fn noshi() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_noshi"));
-    command.env_clear().stdin(Stdio::null());
-    command
+    Build::This.command()
 }
 
 /// A running `noshi serve`.
@@ -39,7 +68,12 @@ impl Served {
 
     /// The same of one that may die before it says so.
     pub(crate) fn start_or_die(environment: &[(String, String)]) -> Result<Self, ExitStatus> {
-        let mut command = noshi();
+        Self::start_build(Build::This, environment)
+    }
+
+    /// The same of any build.
+    pub(crate) fn start_build(build: Build, environment: &[(String, String)]) -> Result<Self, ExitStatus> {
+        let mut command = build.command();
         command.arg("serve");
         Self::spawn(command, environment)
     }

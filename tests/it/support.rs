@@ -2,23 +2,20 @@
 
 pub(crate) mod books;
 pub(crate) mod database;
+mod keys;
 pub(crate) mod look;
 pub(crate) mod partners;
 
 use std::{net::SocketAddr, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use noshi::{
     ambient::Ambient,
     bootstrap::{self, Service},
     config::{Log, LogFormat, Settings},
-    http::api_key::{Presented, mint},
-    kernel::{ClientId, ProgramId, Scope, Scopes},
+    kernel::ClientId,
     sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
-    store::{
-        Store,
-        keys::{self, ApiKey},
-    },
+    store::Store,
 };
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -107,6 +104,14 @@ impl App {
 
     /// On a database of the test's own making.
     pub(crate) async fn on(database: Database, shape: Shape) -> Self {
+        let mut app = Self::not_started(database, shape).await;
+        app.start().await;
+        app.mint_own_key().await;
+        app
+    }
+
+    /// All but the service and the key: the database has not been migrated yet.
+    pub(crate) async fn not_started(database: Database, shape: Shape) -> Self {
         show_log();
         let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
         let account =
@@ -118,7 +123,7 @@ impl App {
         let environment = environment(&shape, &database, &sandbox.gateway_addr().to_string());
         let settings = Settings::load(None, environment.clone()).unwrap();
         let ambient = Ambient::movable(seed());
-        let mut app = Self {
+        Self {
             control: sandbox.control(),
             ambient,
             http: http_client(),
@@ -134,10 +139,7 @@ impl App {
             shape,
             moved: 0,
             running: None,
-        };
-        app.start().await;
-        (app.client, app.key) = app.mint_key("tests", Scopes::new(Scope::ALL)).await;
-        app
+        }
     }
 
     /// Starts the service on the same database; a stopped one is started again.
@@ -172,65 +174,6 @@ impl App {
     /// Where the sandbox listens.
     pub(crate) fn gateway(&self) -> SocketAddr {
         self.sandbox.gateway_addr()
-    }
-
-    /// A new key of a client of this name.
-    pub(crate) async fn mint_key(&self, client: &str, scopes: Scopes) -> (ClientId, String) {
-        self.mint_key_until(client, scopes, None).await
-    }
-
-    /// A new key that is refused from an instant on.
-    pub(crate) async fn mint_key_until(
-        &self,
-        client: &str,
-        scopes: Scopes,
-        expires_at: Option<DateTime<Utc>>,
-    ) -> (ClientId, String) {
-        self.mint(client, (scopes, None), expires_at).await
-    }
-
-    /// A new key that may charge this program only.
-    pub(crate) async fn mint_bound_key(&self, client: &str, program: &str) -> (ClientId, String) {
-        self.mint(client, (Scopes::new(Scope::ALL), Some(program.parse().unwrap())), None).await
-    }
-
-    async fn mint(
-        &self,
-        client: &str,
-        (scopes, program): (Scopes, Option<ProgramId>),
-        expires_at: Option<DateTime<Utc>>,
-    ) -> (ClientId, String) {
-        let store = self.open_store().await;
-        let now = self.ambient.now();
-        let minted = mint(&self.ambient).unwrap();
-        let mut tx = store.begin().await.unwrap();
-        let new_id = ClientId::new(self.ambient.row_id(now).unwrap());
-        let client = keys::client(&mut tx, client, new_id, now).await.unwrap();
-        let key = ApiKey {
-            id: minted.id,
-            client,
-            client_name: String::new(),
-            name: "test".to_owned(),
-            secret_sha256: minted.secret_sha256,
-            scopes,
-            created_at: now,
-            expires_at,
-            revoked_at: None,
-            program,
-        };
-        keys::insert(&mut tx, &key).await.unwrap();
-        tx.commit(()).await.unwrap();
-        store.close().await;
-        (client, minted.text.to_string())
-    }
-
-    /// Revokes the key of this text.
-    pub(crate) async fn revoke_key(&self, text: &str) {
-        let store = self.open_store().await;
-        let mut tx = store.begin().await.unwrap();
-        assert!(keys::revoke(&mut tx, Presented::parse(text).unwrap().id, self.ambient.now()).await.unwrap());
-        tx.commit(()).await.unwrap();
-        store.close().await;
     }
 
     /// Amazon's id of the usual client's key, before anything is sent: for faults that strike one reward only.

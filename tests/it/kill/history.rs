@@ -28,8 +28,11 @@ use self::{
     planted::CHANGES,
     search::{OPS_MAX, Op, explain},
 };
-use super::{Dice, count_of, print, seed, stage, start};
-use crate::support::{Answer, App, Backend, books, order, with_json};
+use super::{Dice, count_of, print, seed, stage, start_build};
+use crate::{
+    process::Build,
+    support::{Answer, App, Backend, books, order, with_json},
+};
 
 const OPS: usize = 5_000;
 const CALLERS: usize = 64;
@@ -88,10 +91,21 @@ struct Run {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_history_of_three_replicas_is_explained_by_the_promise() {
-    let (seed, ops) = (seed(), count_of("NOSHI_TEST_HISTORY_OPS", OPS));
-    print(&format!("histories: NOSHI_TEST_SEED={seed}"));
+    let ops = count_of("NOSHI_TEST_HISTORY_OPS", OPS);
+    explain_histories(ops, [Build::This; REPLICAS]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_history_of_replicas_of_two_versions_is_explained_by_the_promise() {
+    let ops = count_of("NOSHI_TEST_HISTORY_OPS", OPS) / 4;
+    explain_histories(ops, [Build::Previous, Build::This, Build::Previous]).await;
+}
+
+async fn explain_histories(ops: usize, builds: [Build; REPLICAS]) {
+    let seed = seed();
+    print(&format!("histories, {builds:?}: NOSHI_TEST_SEED={seed}"));
     let app = stage(Backend::Postgres).await;
-    let started = (0..REPLICAS).map(|_| start(app.environment().to_vec()));
+    let started = builds.map(|build| start_build(build, app.environment().to_vec()));
     let served: Vec<_> = join_all(started).await.into_iter().map(Result::unwrap).collect();
     let run = Run {
         bases: served.iter().map(|served| served.base.clone()).collect(),

@@ -7,11 +7,11 @@ use futures_util::future::join_all;
 use super::{
     Dice, WAITED, count_of,
     crowd::{Crowd, Wish},
-    print, seed, stage, start,
+    print, seed, stage, start_build,
     verdict::{Replays, judge, replays},
 };
 use crate::{
-    process::Served,
+    process::{Build, Served},
     support::{Backend, books::states_of},
 };
 
@@ -53,6 +53,8 @@ struct Plan {
     kills: usize,
     lanes: usize,
     replicas: usize,
+    /// What each start draws from.
+    builds: &'static [Build],
 }
 
 #[derive(Default)]
@@ -66,18 +68,34 @@ struct Found {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_at_any_time_on_sqlite() {
     let kills = count_of("NOSHI_TEST_KILLS_SQLITE", 1_000);
-    run(Plan { backend: Backend::Sqlite, kills, lanes: 3, replicas: 1 }).await;
+    run(Plan { backend: Backend::Sqlite, kills, lanes: 3, replicas: 1, builds: &[Build::This] }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_one_of_two_replicas_or_both_on_postgres() {
     let kills = count_of("NOSHI_TEST_KILLS_POSTGRES", 300);
-    run(Plan { backend: Backend::Postgres, kills, lanes: 2, replicas: 2 }).await;
+    run(Plan { backend: Backend::Postgres, kills, lanes: 2, replicas: 2, builds: &[Build::This] }).await;
+}
+
+/// Every start draws its version: up, back, and both at once.
+const BOTH: &[Build] = &[Build::This, Build::Previous];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_between_two_versions_on_sqlite() {
+    let kills = count_of("NOSHI_TEST_KILLS_VERSIONS", 90);
+    run(Plan { backend: Backend::Sqlite, kills, lanes: 3, replicas: 1, builds: BOTH }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_of_replicas_of_two_versions_on_postgres() {
+    let kills = count_of("NOSHI_TEST_KILLS_VERSIONS", 60);
+    run(Plan { backend: Backend::Postgres, kills, lanes: 2, replicas: 2, builds: BOTH }).await;
 }
 
 async fn run(plan: Plan) {
     let (seed, began) = (seed(), noshi::ambient::Ambient::system().monotonic());
-    print(&format!("kill -9, {:?}: NOSHI_TEST_SEED={seed}", plan.backend));
+    let versions = plan.builds.len();
+    print(&format!("kill -9, {:?}, versions: {versions}: NOSHI_TEST_SEED={seed}", plan.backend));
     let mut all = Found::default();
     for found in join_all((0..plan.lanes).map(|lane| run_lane(&plan, seed, lane))).await {
         all.kills += found.kills;
@@ -88,7 +106,7 @@ async fn run(plan: Plan) {
     }
     let Replays { touched, replayed } = all.replays;
     print(&format!(
-        "kill -9, {:?}: {} kills in {} s, {} keys: 0 double, 0 lost, 0 wrong code: at most {} in 1,000,000 kills (95 %)\n\
+        "kill -9, {:?}, versions: {versions}: {} kills in {} s, {} keys: 0 double, 0 lost, 0 wrong code: at most {} in 1,000,000 kills (95 %)\n\
          {touched} ids were cut off, {replayed} of them asked of Amazon again; seen: {:?}",
         plan.backend,
         all.kills,
@@ -104,9 +122,9 @@ async fn run(plan: Plan) {
         Backend::Postgres => 25,
     };
     assert!(replayed * 100 > touched * least, "the kills missed the window: {replayed} of {touched}");
-    // A short run by hand may miss the rare ones.
+    // A short run may miss the rare ones.
     let missed: Vec<_> = CLASSES.iter().filter(|class| !all.classes.contains_key(**class)).collect();
-    assert!(missed.is_empty() || plan.kills < 100, "never seen: {missed:?}");
+    assert!(missed.is_empty() || plan.kills < 300, "never seen: {missed:?}");
 }
 
 async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
@@ -116,7 +134,7 @@ async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
     let mut replicas: Vec<Option<Served>> = (0..plan.replicas).map(|_| None).collect();
     let (mut kills, wanted) = (0, plan.kills.div_ceil(plan.lanes));
     while kills < wanted {
-        bring_up(&crowd, &mut replicas).await;
+        bring_up(&crowd, plan.builds, &mut replicas).await;
         let after = dice.microseconds_below(KILL_WITHIN_MICROSECONDS);
         let bases: Vec<String> = replicas.iter().flatten().map(|served| served.base.clone()).collect();
         // One of them, or now and then all of them.
@@ -133,7 +151,7 @@ async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
         tokio::join!(join_all((0..CALLERS).map(|_| call(&crowd, &bases))), killed);
         look(&crowd, plan.backend == Backend::Postgres || kills % LOOK_EVERY == 0).await;
     }
-    bring_up(&crowd, &mut replicas).await;
+    bring_up(&crowd, plan.builds, &mut replicas).await;
     let found = replays(&crowd);
     let verdict = judge(&crowd, &replicas[0].as_ref().unwrap().base).await;
     verdict.holds();
@@ -146,13 +164,14 @@ async fn run_lane(plan: &Plan, seed: u64, lane: usize) -> Found {
     Found { kills, keys, replays: found, classes }
 }
 
-async fn bring_up(crowd: &Crowd, replicas: &mut [Option<Served>]) {
+async fn bring_up(crowd: &Crowd, builds: &[Build], replicas: &mut [Option<Served>]) {
     let missing = replicas.iter_mut().filter(|replica| replica.is_none());
     join_all(missing.map(|place| async {
         // Half of them make their callers wait for another attempt.
         let mut environment = crowd.app.environment().to_vec();
         environment.push((WAITED.to_owned(), crowd.percent(50).to_string()));
-        let served = start(environment).await.unwrap();
+        let build = builds[crowd.roll(builds.len())];
+        let served = start_build(build, environment).await.unwrap();
         // A first request takes longer than the kill does to come. So most are killed while they are warm, and the
         // others at the first thing that they do.
         if crowd.percent(WARM) {

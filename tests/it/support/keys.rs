@@ -1,0 +1,76 @@
+//! Keys that callers ask with.
+
+use chrono::{DateTime, Utc};
+use noshi::{
+    http::api_key::{Presented, mint},
+    kernel::{ClientId, ProgramId, Scope, Scopes},
+    store::keys::{self, ApiKey},
+};
+
+use super::App;
+
+impl App {
+    /// The key that the test asks with.
+    pub(crate) async fn mint_own_key(&mut self) {
+        (self.client, self.key) = self.mint_key("tests", Scopes::new(Scope::ALL)).await;
+    }
+
+    /// A new key of a client of this name.
+    pub(crate) async fn mint_key(&self, client: &str, scopes: Scopes) -> (ClientId, String) {
+        self.mint_key_until(client, scopes, None).await
+    }
+
+    /// A new key that is refused from an instant on.
+    pub(crate) async fn mint_key_until(
+        &self,
+        client: &str,
+        scopes: Scopes,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> (ClientId, String) {
+        self.mint(client, (scopes, None), expires_at).await
+    }
+
+    /// A new key that may charge this program only.
+    pub(crate) async fn mint_bound_key(&self, client: &str, program: &str) -> (ClientId, String) {
+        self.mint(client, (Scopes::new(Scope::ALL), Some(program.parse().unwrap())), None).await
+    }
+
+    async fn mint(
+        &self,
+        client: &str,
+        (scopes, program): (Scopes, Option<ProgramId>),
+        expires_at: Option<DateTime<Utc>>,
+    ) -> (ClientId, String) {
+        let store = self.open_store().await;
+        let now = self.ambient.now();
+        let minted = mint(&self.ambient).unwrap();
+        let mut tx = store.begin().await.unwrap();
+        let new_id = ClientId::new(self.ambient.row_id(now).unwrap());
+        let client = keys::client(&mut tx, client, new_id, now).await.unwrap();
+        let key = ApiKey {
+            id: minted.id,
+            client,
+            client_name: String::new(),
+            name: "test".to_owned(),
+            secret_sha256: minted.secret_sha256,
+            scopes,
+            created_at: now,
+            expires_at,
+            revoked_at: None,
+            program,
+        };
+        keys::insert(&mut tx, &key).await.unwrap();
+        tx.commit(()).await.unwrap();
+        store.close().await;
+        (client, minted.text.to_string())
+    }
+
+    /// Revokes the key of this text.
+    pub(crate) async fn revoke_key(&self, text: &str) {
+        let store = self.open_store().await;
+        let mut tx = store.begin().await.unwrap();
+        assert!(keys::revoke(&mut tx, Presented::parse(text).unwrap().id, self.ambient.now()).await.unwrap());
+        tx.commit(()).await.unwrap();
+        store.close().await;
+    }
+}
