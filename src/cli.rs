@@ -181,3 +181,6 @@ fn say(line: &str) -> Result<ExitCode, Failure> {
     writeln!(io::stdout(), "{line}")?;
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests;

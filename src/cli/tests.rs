@@ -1,0 +1,95 @@
+use std::{fs, path::Path};
+
+use clap::Parser;
+use uuid::Uuid;
+
+use super::Cli;
+use crate::{
+    kernel::{ApiKeyId, RewardId},
+    reward::machine::Attention,
+};
+
+const RUNBOOK: &str = "k8s/monitoring/RUNBOOK.md";
+/// Where commands stand that people copy.
+const PAGES: [&str; 4] = [
+    RUNBOOK,
+    "k8s/overlays/postgres/kustomization.yaml",
+    "k8s/overlays/sandbox/kustomization.yaml",
+    "k8s/overlays/sqlite/kustomization.yaml",
+];
+
+fn read(page: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap()
+}
+
+/// The commands of a page, on one line each: our own, bare or run in a container.
+fn commands(page: &str) -> Vec<String> {
+    let joined = page.replace("\\\n", " ");
+    let lines = joined.lines().map(|line| line.trim_start_matches('#').trim());
+    let command = |line: &str| match line.split_once(" -- noshi ") {
+        Some((before, ours)) if before.starts_with("kubectl ") => Some(format!("noshi {ours}")),
+        _ => line.starts_with("noshi ").then(|| line.to_owned()),
+    };
+    lines.filter_map(command).collect()
+}
+
+/// The words of a command as a shell makes them, with something real where a reader puts their own.
+fn words_of(command: &str) -> Vec<String> {
+    let command = command.split(" > ").next().unwrap_or(command);
+    let command = command
+        .replace("rwd_…", &RewardId::new(Uuid::nil()).to_string())
+        .replace("KEY_ID", &ApiKeyId::new(Uuid::nil()).to_string());
+    let mut words = Vec::new();
+    for (at, part) in command.split('"').enumerate() {
+        if at % 2 == 1 {
+            words.push(part.to_owned());
+        } else {
+            // Of alternatives, the first.
+            words.extend(part.split_whitespace().map(|word| word.split('|').next().unwrap_or(word).to_owned()));
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_that_people_copy_is_one() {
+    for page in PAGES {
+        for command in commands(&read(page)) {
+            if let Err(error) = Cli::try_parse_from(words_of(&command)) {
+                panic!("{page}: {command}: {error}");
+            }
+        }
+    }
+    assert!(commands(&read(RUNBOOK)).len() >= 8, "the commands of the runbook are not found");
+    for bad in ["noshi rewards attention settle rwd_… --as issued", "noshi key list", "noshi keys revoke 7"] {
+        assert!(Cli::try_parse_from(words_of(bad)).is_err(), "{bad}");
+    }
+    let both =
+        "#  kubectl -n noshi exec noshi-0 -- noshi keys list\nthe words noshi serve\n$ noshi\nnoshi ledger \\\n  sums";
+    assert_eq!(commands(both), ["noshi keys list", "noshi ledger    sums"]);
+}
+
+#[test]
+fn the_runbook_says_how_each_cause_is_settled() {
+    let runbook = read(RUNBOOK);
+    for cause in Attention::ALL {
+        let row = format!("| `{}` |", cause.as_str());
+        assert_eq!(runbook.lines().filter(|line| line.starts_with(&row)).count(), 1, "{row}");
+    }
+}
+
+/// Anchors as the usual renderers make them of headings.
+#[test]
+fn every_link_inside_the_runbook_leads_somewhere() {
+    let runbook = read(RUNBOOK);
+    let anchor = |heading: &str| -> String {
+        let text = heading.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        text.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect()
+    };
+    let anchors: Vec<String> = runbook.lines().filter(|line| line.starts_with('#')).map(anchor).collect();
+    let links: Vec<&str> = runbook.split("](#").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    assert!(!links.is_empty());
+    for link in links {
+        assert!(anchors.iter().any(|anchor| anchor == link), "{link} leads nowhere");
+    }
+}
