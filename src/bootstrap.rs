@@ -30,7 +30,11 @@ use crate::{
         migrate::{Schema, migrate, schema},
     },
     treasury::{Balances, Reconciliations, balances, reconciliation},
-    worker::{clock, recovery},
+    worker::{
+        clock,
+        key_pairs::{self, Watched},
+        recovery,
+    },
 };
 
 /// Why the service does not start.
@@ -235,13 +239,10 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
     Ok(Served { http, rewards, balances, books, reconciliations, clock })
 }
 
-/// The slot of an account's one key.
-const KEY_SLOT: &str = "primary";
-
 fn tell_key_ages(settings: &Settings, metrics: &Metrics) {
     for (id, account) in &settings.accounts {
         if let Some(date) = account.access_key_created {
-            metrics.credential_created(id, KEY_SLOT, date.and_time(NaiveTime::MIN).and_utc().timestamp());
+            metrics.credential_created(id, date.and_time(NaiveTime::MIN).and_utc().timestamp());
         }
     }
 }
@@ -311,6 +312,13 @@ fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &
     let recovery = tasks.spawn(recovery::run(rewards, clock, metrics, poll));
     let (balances, own) = (served.balances.clone(), tasks.clone());
     let mut loops = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
+    for (account, settings) in &settings.accounts {
+        if let Some(files) = settings.key_files.clone() {
+            let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
+            let parts = (ambient.clone(), Arc::clone(&served.http.metrics));
+            loops.push(tasks.spawn(key_pairs::run(watched, served.rewards.accounts().clone(), parts, tasks.clone())));
+        }
+    }
     loops.extend(served.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
     if settings.reconciliation.daily {
         let (reconciliations, hour) = (served.reconciliations.clone(), settings.reconciliation.hour);

@@ -10,6 +10,7 @@
 mod check;
 mod database;
 mod in_force;
+mod key_files;
 mod source;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
@@ -18,7 +19,10 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 
-pub use self::database::{Backend, DatabaseUrl};
+pub use self::{
+    database::{Backend, DatabaseUrl},
+    key_files::KeyFiles,
+};
 use crate::kernel::{Environment, Marketplace, Money};
 
 /// Everything that is set.
@@ -163,6 +167,8 @@ pub struct Account {
     pub access_key_id: SecretString,
     /// The AWS access key's secret.
     pub secret_access_key: SecretString,
+    /// Where both lie, when both lie in files: then they may be exchanged while the service runs.
+    pub key_files: Option<KeyFiles>,
     /// When the key was made, for the alert on its age.
     pub access_key_created: Option<NaiveDate>,
     /// The smallest reward, in the marketplace's currency; more than nothing.

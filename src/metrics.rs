@@ -34,6 +34,9 @@ const REVISION: &str = match option_env!("NOSHI_REVISION") {
 /// Seconds.
 const REQUEST_BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 6.0, 8.0, 10.0];
 
+/// The slot of an account's one key.
+const KEY_SLOT: &str = "primary";
+
 /// Every metric of ours, in a registry of its own.
 pub struct Metrics {
     registry: Registry,
@@ -76,7 +79,7 @@ impl Metrics {
             credential_created: room.gauges(
                 (
                     "credential_created_timestamp_seconds",
-                    "When the account's AWS key was made, as the settings say. Amazon wants a new one every 180 days.",
+                    "When the account's AWS key was made, as the settings say, or came while the process ran. Amazon wants a new one every 180 days.",
                 ),
                 &["account", "slot"],
             )?,
@@ -107,8 +110,8 @@ impl Metrics {
     }
 
     /// When the key of an account was made (seconds since 1970).
-    pub fn credential_created(&self, account: &str, slot: &str, at: i64) {
-        self.credential_created.with_label_values(&[account, slot]).set(seconds(at));
+    pub fn credential_created(&self, account: &str, at: i64) {
+        self.credential_created.with_label_values(&[account, KEY_SLOT]).set(seconds(at));
     }
 
     /// The recovery loop is alive at this second.

@@ -56,7 +56,7 @@ use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -182,6 +182,7 @@ impl Sandbox {
         clock.set_offset_seconds(clock_offset_seconds);
         let world = Arc::new(World {
             accounts: options.accounts,
+            revoked_keys: RwLock::default(),
             clock,
             chance: chance::Chance::new(),
             journal: activity::Journal::of(&book.cards()),

@@ -5,7 +5,7 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
     },
     time::Duration,
@@ -142,6 +142,8 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     settings: ClientSettings,
+    /// What the next call is signed with; at first the settings'.
+    credentials: RwLock<Credentials>,
     base_url: String,
     skew: Skew,
     now: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
@@ -204,7 +206,20 @@ impl Client {
         }
         let http = build_http(&settings).map_err(BuildError::Http)?;
         let base_url = settings.endpoint.base_url();
-        Ok(Self(Arc::new(Inner { http, settings, base_url, skew: Skew::default(), now: Box::new(now) })))
+        let credentials = RwLock::new(settings.credentials.clone());
+        Ok(Self(Arc::new(Inner { http, settings, credentials, base_url, skew: Skew::default(), now: Box::new(now) })))
+    }
+
+    /// What calls are signed with now.
+    #[must_use]
+    pub fn credentials(&self) -> Credentials {
+        self.0.credentials.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Signs every call from now on with another pair of the same partner. Amazon's request ids belong to the partner, so
+    /// a replay under the new pair finds what was bought under the old one.
+    pub fn sign_with(&self, credentials: Credentials) {
+        *self.0.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials;
     }
 
     /// The endpoint that the calls go to.
@@ -302,10 +317,10 @@ impl Client {
         body: Result<Vec<u8>, Unwritable>,
         at: DateTime<Utc>,
     ) -> Result<(HeaderMap, Vec<u8>), Silence> {
-        let ClientSettings { endpoint, credentials, .. } = &self.0.settings;
+        let endpoint = &self.0.settings.endpoint;
         let body = body.map_err(|Unwritable| Silence::NotSent(NotSent::Build))?;
         let scope = Scope { host: endpoint.host(), region: endpoint.region(), operation, at };
-        sign::signed_headers(scope, &body, credentials)
+        sign::signed_headers(scope, &body, &self.credentials())
             .map(|headers| (headers, body))
             .map_err(|sign::Unsigned| Silence::NotSent(NotSent::Build))
     }

@@ -38,6 +38,14 @@ impl Credentials {
     pub const fn new(access_key_id: SecretString, secret_access_key: SecretString) -> Self {
         Self { access_key_id, secret_access_key }
     }
+
+    /// Whether another pair has the same id, and whether it has the same secret.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "of two pairs of our own; neither is shown")]
+    pub fn shares(&self, other: &Self) -> (bool, bool) {
+        let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
+        (same(&self.access_key_id, &other.access_key_id), same(&self.secret_access_key, &other.secret_access_key))
+    }
 }
 
 /// Prints neither part: the access key id names the account at Amazon.

@@ -1,3 +1,5 @@
+//! What people are told to copy works, and what the runbook must have it has.
+
 use std::{fs, path::Path};
 
 use clap::Parser;

@@ -11,7 +11,8 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Account, Backend, Balances, DatabaseUrl, Log, LogFormat, Reconciliation, Rewards, Server, Settings, Store,
+    Account, Backend, Balances, DatabaseUrl, KeyFiles, Log, LogFormat, Reconciliation, Rewards, Server, Settings,
+    Store,
     source::{Section, Source},
 };
 use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
@@ -200,6 +201,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
     if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
         section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
     }
+    let key_files = section.file_of("access_key_id").zip(section.file_of("secret_access_key"));
     let access_key_id = section.secret("access_key_id", access_key_id);
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
     let access_key_created = section.text("access_key_created", date);
@@ -235,6 +237,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
         sandbox_gateway,
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
+        key_files: key_files.map(|(access_key_id, secret_access_key)| KeyFiles { access_key_id, secret_access_key }),
         access_key_created,
         reward_minimum,
         time_zone,
@@ -308,14 +311,14 @@ fn partner_id(text: &str) -> Result<String, String> {
 }
 
 /// It stands between separators in the `Authorization` header.
-fn access_key_id(text: &str) -> Result<SecretString, String> {
+pub(super) fn access_key_id(text: &str) -> Result<SecretString, String> {
     if text.starts_with("ASIA") {
         return Err("is a temporary key, which needs a session token; Amazon Incentives takes lasting keys".to_owned());
     }
     credential(text, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
 }
 
-fn secret_access_key(text: &str) -> Result<SecretString, String> {
+pub(super) fn secret_access_key(text: &str) -> Result<SecretString, String> {
     credential(text, |byte| byte.is_ascii_graphic())
 }
 

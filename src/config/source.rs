@@ -10,11 +10,12 @@ use std::{
     fs::File,
     io::Read,
     ops::RangeInclusive,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use toml::{Table, Value};
+use zeroize::Zeroizing;
 
 /// What the names of our environment variables begin with.
 pub(super) const PREFIX: &str = "NOSHI__";
@@ -195,6 +196,12 @@ impl Section<'_> {
         parsed.map_err(|why| self.refuse_entry(key, &why, &entry.origin)).ok()
     }
 
+    /// The file that holds a secret, where it is in one.
+    pub(super) fn file_of(&self, key: &str) -> Option<PathBuf> {
+        let entry = self.source.entries.get(&format!("{}{key}{FILE_SUFFIX}", self.prefix))?;
+        entry.value.as_str().map(PathBuf::from)
+    }
+
     /// Like [`Section::text`], but the value may also be in the file that `key_file` names. One newline at its end is
     /// not part of it.
     pub(super) fn secret<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
@@ -208,10 +215,7 @@ impl Section<'_> {
             self.refuse_entry(&file_key, "must be the path of a file, in quotes", &file.origin);
             return None;
         };
-        let parsed = read_limited(Path::new(path), SECRET_BYTES_MAX).and_then(|text| {
-            let line = text.strip_suffix('\n').unwrap_or(&text);
-            parse(line.strip_suffix('\r').unwrap_or(line))
-        });
+        let parsed = read_secret(Path::new(path)).and_then(|text| parse(&text));
         parsed.map_err(|why| self.refuse_entry(&file_key, &why, &file.origin)).ok()
     }
 
@@ -246,6 +250,13 @@ impl Section<'_> {
         }
         flag
     }
+}
+
+/// A secret's file, without the newline that editors put at its end.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
+    let text = Zeroizing::new(read_limited(path, SECRET_BYTES_MAX)?);
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }
 
 /// The whole text of a file. What went wrong is told without any of it.

@@ -3,7 +3,7 @@
 //! The control port calls these same methods.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -141,6 +141,11 @@ impl Control {
         }
         self.world.clock.set_signature_skew_seconds(seconds);
         Ok(())
+    }
+
+    /// Accepts an access key no more, as when its owner has made it inactive in the portal.
+    pub fn revoke_key(&self, key_id: &str) {
+        self.world.revoked_keys.write().unwrap_or_else(PoisonError::into_inner).insert(key_id.to_owned());
     }
 
     /// What a partner has left.

@@ -1,5 +1,8 @@
 //! Everything that the gateway and the control share.
 
+use std::collections::BTreeSet;
+use std::sync::{PoisonError, RwLock};
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,6 +18,8 @@ use super::throttle::Throttle;
 /// The sandbox's whole state.
 pub(super) struct World {
     pub(super) accounts: Vec<Account>,
+    /// Access keys of theirs that are accepted no more.
+    pub(super) revoked_keys: RwLock<BTreeSet<String>>,
     pub(super) clock: Clock,
     pub(super) chance: Chance,
     pub(super) book: Book,
@@ -35,9 +40,13 @@ impl World {
         self.accounts.iter().find(|account| account.keys.iter().any(|key| key.id == key_id))
     }
 
-    /// The secret of an access key.
+    fn is_revoked(&self, key_id: &str) -> bool {
+        self.revoked_keys.read().unwrap_or_else(PoisonError::into_inner).contains(key_id)
+    }
+
+    /// The secret of an access key that is accepted.
     pub(super) fn secret_of_key(&self, key_id: &str) -> Option<&str> {
         let mut keys = self.accounts.iter().flat_map(|account| &account.keys);
-        keys.find(|key| key.id == key_id).map(|key| key.secret.as_str())
+        keys.find(|key| key.id == key_id && !self.is_revoked(key_id)).map(|key| key.secret.as_str())
     }
 }

@@ -47,8 +47,9 @@ const HOMES: [(&str, &[&str]); 7] = [
 
 /// Where a claim code becomes text, tests apart: the writer of the answer, once.
 const CLAIM_CODE_SITES: [(&str, usize); 1] = [("reward/dto.rs", 1)];
-/// Where a secret is opened, tests apart: the two halves of the key pair are signed with, the database's URL is opened.
-const SECRET_SITES: [(&str, usize); 2] = [("amazon/sign.rs", 2), ("store.rs", 1)];
+/// Where a secret is opened, tests apart: the two halves of the key pair are signed with, and two pairs are compared; the
+/// database's URL is opened.
+const SECRET_SITES: [(&str, usize); 2] = [("amazon/sign.rs", 4), ("store.rs", 1)];
 const LINES_MAX: usize = 500;
 
 fn root() -> PathBuf {

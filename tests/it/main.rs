@@ -19,6 +19,7 @@ mod certification;
 mod clock;
 mod database;
 mod house;
+mod key_pairs;
 mod kill;
 mod matrix;
 mod model;

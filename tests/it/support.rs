@@ -30,6 +30,10 @@ pub(crate) const PARTNER: &str = "Awssb";
 pub(crate) const ACCESS_KEY_ID: &str = "AKIDCANARY0000000001";
 pub(crate) const SECRET_ACCESS_KEY: &str = "canary+secret/access+key/0123456789abcdef";
 
+/// A second pair that Amazon accepts as well: what the first is exchanged for.
+pub(crate) const NEXT_ACCESS_KEY_ID: &str = "AKIDCANARY0000000002";
+pub(crate) const NEXT_SECRET_ACCESS_KEY: &str = "canary+next/secret/key+9876543210fedcba";
+
 /// Runs a test once on SQLite and once on PostgreSQL.
 macro_rules! on_each_backend {
     ($($(#[$doc:meta])* async fn $name:ident($backend:ident: Backend) $body:block)+) => {
@@ -114,8 +118,13 @@ impl App {
     pub(crate) async fn not_started(database: Database, shape: Shape) -> Self {
         show_log();
         let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
-        let account =
-            Account { partner_id: PARTNER.to_owned(), keys: vec![key], currency: None, funds: shape.funds.into() };
+        let next = AccessKey { id: NEXT_ACCESS_KEY_ID.to_owned(), secret: NEXT_SECRET_ACCESS_KEY.to_owned() };
+        let account = Account {
+            partner_id: PARTNER.to_owned(),
+            keys: vec![key, next],
+            currency: None,
+            funds: shape.funds.into(),
+        };
         let accounts: Vec<Account> = std::iter::once(account).chain(partners::accounts(&shape)).collect();
         let mut options = Options::on_any_port(accounts);
         options.throttle = false;
@@ -417,6 +426,8 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
     .to_vec();
     environment.extend(partners::environment(shape, gateway));
     environment.extend(shape.settings.iter().cloned());
+    // What a test puts into a file stands nowhere else.
+    environment.retain(|(name, _)| shape.settings.iter().all(|(set, _)| *set != format!("{name}_FILE")));
     environment
 }
 
