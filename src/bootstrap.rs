@@ -29,6 +29,7 @@ use crate::{
         clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
+    trace::Traces,
     treasury::{Balances, Reconciliations, balances, reconciliation},
     worker::{
         clock,
@@ -179,6 +180,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
     let pairs = settings.accounts.iter().map(|(id, account)| (id.as_str(), account.marketplace.currency().code()));
     let metrics = Arc::new(Metrics::new(pairs)?);
     tell_key_ages(settings, &metrics);
+    let traces = Traces::silent(ambient.clone());
     let accounts = Accounts::new(
         settings
             .accounts
@@ -205,6 +207,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         },
         wake: Arc::new(Notify::new()),
         room: Arc::new(Semaphore::new(limits.in_flight_max)),
+        traces: traces.clone(),
     });
     let books = Books::new(service::Parts {
         store: store.clone(),
@@ -234,6 +237,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         ambient: ambient.clone(),
         tasks: tasks.clone(),
         metrics,
+        traces,
         body_timeout: settings.server.body_timeout,
     };
     Ok(Served { http, rewards, balances, books, reconciliations, clock })

@@ -17,7 +17,7 @@ use std::{sync::Arc, time::Duration};
 pub use caller::Caller;
 pub use problem::{Code, Problem};
 
-use crate::{ambient::Ambient, lifecycle::Tasks, metrics::Metrics, store::Store};
+use crate::{ambient::Ambient, lifecycle::Tasks, metrics::Metrics, store::Store, trace::Traces};
 
 /// What every handler needs besides its slice's service. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +30,8 @@ pub struct Http {
     pub tasks: Tasks,
     /// Counts requests.
     pub metrics: Arc<Metrics>,
+    /// Begins the trace of each request, or goes on with its caller's.
+    pub traces: Traces,
     /// How long a body may take.
     pub body_timeout: Duration,
 }

@@ -14,6 +14,7 @@ pub mod money;
 pub mod outcome;
 pub mod runway;
 pub mod scope;
+pub mod trace_context;
 pub mod window;
 
 pub use chain::Chain;
@@ -24,3 +25,4 @@ pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};
 pub use outcome::{CardProof, Doubt, FrontDoor, NotSent, Outcome, Refusal};
 pub use scope::{Scope, Scopes};
+pub use trace_context::TraceContext;

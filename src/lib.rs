@@ -23,6 +23,8 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod telemetry;
 
+pub mod trace;
+
 pub mod ambient;
 mod failpoint;
 pub mod kernel;

@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::failpoint;
+use crate::{failpoint, trace};
 
 /// Work ended without an answer: it panicked, or the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,14 +31,14 @@ impl Tasks {
         Self { runtime, tracker: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    /// Runs `work` to its end, whoever waits for it or not.
+    /// Runs `work` to its end, whoever waits for it or not, as a part of the trace that this is a part of.
     pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let runtime = if failpoint::seeded("B11") { &Handle::current() } else { &self.runtime };
-        self.tracker.spawn_on(work, runtime)
+        self.tracker.spawn_on(trace::carry(work), runtime)
     }
 
     /// Runs `service` for as long as anything else here runs: a stop does not wait for it, and whoever stops ends it.
@@ -90,6 +90,16 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ambient::Ambient, trace::Traces};
+
+    #[tokio::test]
+    async fn spawned_work_is_a_part_of_the_trace_that_spawned_it() {
+        let tasks = Tasks::on(Handle::current());
+        let span = Traces::silent(Ambient::movable(1)).request(None);
+        let spawned = span.scope(async { tasks.spawn(async { trace::current() }) }).await;
+        assert_eq!(spawned.await.unwrap(), span.context());
+        assert_eq!(tasks.run(async { trace::current() }).await, Ok(None), "nor is anything else");
+    }
 
     #[tokio::test]
     async fn a_stop_waits_for_work_whose_caller_has_gone() {

@@ -8,6 +8,7 @@
 //! is no bridge, and building one would need these rules too.
 
 mod human;
+mod traced;
 
 use std::{
     io::{self, IsTerminal},
@@ -101,13 +102,15 @@ where
     Ok(Dispatch::new(Registry::default().with(lines.with_filter(filter))))
 }
 
-/// Times are RFC 3339 in UTC; the fields of an event stand beside its level and target.
+/// Times are RFC 3339 in UTC; the fields of an event stand beside its level and target, and so does the trace.
 fn json_lines<S, W>(writer: W) -> Box<dyn Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    let lines = fmt::layer().json().map_event_format(|lines| {
+        traced::json(lines.flatten_event(true).with_current_span(true).with_span_list(false))
+    });
     // What cannot be written would be complained about on standard error, with a panic where that is closed.
     lines.with_writer(writer).log_internal_errors(false).boxed()
 }
@@ -118,6 +121,7 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let lines = fmt::layer().fmt_fields(human::fields()).with_writer(writer).log_internal_errors(false);
+    let lines = lines.map_event_format(traced::human);
     // Left alone it is coloured, unless NO_COLOR says otherwise.
     if at_terminal { lines.boxed() } else { lines.with_ansi(false).boxed() }
 }

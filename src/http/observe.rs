@@ -11,19 +11,38 @@ use actix_web::{
 };
 
 use super::{Code, Http, Problem, headers, unread};
-use crate::kernel::claim_code::looks_like_claim_code;
+use crate::{
+    kernel::{TraceContext, claim_code::looks_like_claim_code},
+    trace::{self, Attribute},
+};
 
 /// The id of a request: the caller's, where it is 8 to 64 safe characters, else ours.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub String);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The middleware.
+/// The middleware. All that is done for a request is in the scope of its span, which ends when the answer is ready.
 ///
 /// # Errors
 /// What another middleware refuses; what a handler refuses becomes an answer here.
 pub async fn observe(
+    http: web::Data<Http>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let span = http.traces.request(caller_trace(&request));
+    span.scope(observed(http, request, next)).await
+}
+
+/// The trace of the caller's, when the header names one, once and as the standard wants it; else it is a new trace, and
+/// never a refusal (W3C Trace Context, 4.3). Its `tracestate` is dropped: nothing is passed on, and it is the caller's text.
+fn caller_trace(request: &ServiceRequest) -> Option<TraceContext> {
+    headers::only(request.request(), TRACEPARENT).ok()??.parse().ok()
+}
+
+async fn observed(
     http: web::Data<Http>,
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -46,6 +65,10 @@ pub async fn observe(
     let status = answer.status().as_u16();
     let method = known_method(&method);
     http.metrics.request(method, &route, status, took);
+    trace::name(|| format!("{method} {route}"));
+    trace::note(Attribute::Method(method));
+    trace::note(Attribute::Route(route.clone()));
+    trace::note(Attribute::Status(status));
     let (millis, running) = (took.as_millis(), http.tasks.running());
     tracing::info!(
         http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
@@ -60,6 +83,9 @@ fn render(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody
         .response()
         .error()
         .map(|error| error.as_error::<Problem>().cloned().unwrap_or_else(|| from_framework(error)));
+    if let Some(code) = problem.as_ref().map(Problem::code).filter(|code| code.status() >= 500) {
+        trace::note(Attribute::Error(code.as_str()));
+    }
     match problem {
         Some(problem) => answer.into_response(problem.respond(id)),
         None => answer,

@@ -23,6 +23,7 @@ use crate::{
     failpoint,
     kernel::{Chain, ClaimCode, Doubt, RewardId},
     store::{Committed, StoreError, Tx},
+    trace::{self, Attribute},
 };
 
 /// Waits between tries to write an outcome; a lease holds longer.
@@ -127,12 +128,28 @@ impl Rewards {
         }
     }
 
-    /// Drives what recovery has leased: nobody waits for it.
-    ///
-    /// # Errors
-    /// [`DriveError`]; the lease then runs out by itself.
-    pub async fn recover(&self, attempt: Committed<Attempt>) -> Result<Driven, DriveError> {
-        self.drive(attempt, None).await
+    /// Drives what recovery has leased, in a trace of its own: nobody waits for it, and who did had an answer. Its code is
+    /// dropped, and wiped. Where it ends without a committed outcome the lease runs out by itself.
+    pub async fn recover(&self, attempt: Committed<Attempt>) {
+        let reward = &attempt.get().reward;
+        let (id, trace_id) = (reward.id, reward.trace_id());
+        let span = self.parts.traces.resume("reward.recover", reward.trace);
+        span.set(Attribute::Reward(id));
+        let drive = async {
+            match self.drive(attempt, None).await {
+                Ok(driven) => trace::note(Attribute::State(driven.reward.facts.state.as_str())),
+                Err(error) => {
+                    trace::note(Attribute::Error("not_settled"));
+                    tracing::warn!(
+                        reward.id = %id,
+                        reward.trace_id = trace_id,
+                        error = %Chain(&error),
+                        "a recovery ended without a committed outcome"
+                    );
+                }
+            }
+        };
+        span.scope(drive).await;
     }
 
     /// Drives for a caller who waits: answers with the reward as it was last committed, whatever came of it.
@@ -149,6 +166,7 @@ impl Rewards {
             Err(error) => {
                 tracing::warn!(
                     reward.id = %reward.id,
+                    reward.trace_id = reward.trace_id(),
                     error = %Chain(&error),
                     "a drive ended without a committed outcome; recovery takes it up"
                 );
@@ -450,9 +468,15 @@ impl Rewards {
         }
         let attention = after.attention.map(|why| why.as_str());
         if to == State::NeedsAttention {
-            tracing::error!(reward.id = %after.id, reward.account = after.account, reward.attention = attention, "a reward needs a person");
+            tracing::error!(
+                reward.id = %after.id, reward.account = after.account, reward.trace_id = after.trace_id(),
+                reward.attention = attention, "a reward needs a person"
+            );
         } else {
-            tracing::info!(reward.id = %after.id, reward.account = after.account, reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str());
+            tracing::info!(
+                reward.id = %after.id, reward.account = after.account, reward.trace_id = after.trace_id(),
+                reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str()
+            );
         }
     }
 }

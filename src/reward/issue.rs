@@ -29,6 +29,7 @@ use crate::{
     lifecycle::Lost,
     metrics::KeyUse,
     store::{Committed, StoreError, limiter::Breaker},
+    trace,
 };
 
 /// The answer to an issue.
@@ -402,6 +403,7 @@ impl Rewards {
             unproven_since: Some(now),
             issued_at: None,
             canceled_at: None,
+            trace: trace::current(),
         };
         Ok((reward, token))
     }

@@ -10,7 +10,7 @@ use crate::{
     books::{budget::Charge, ledger::Booked},
     kernel::{
         ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
-        RewardId, outcome::words,
+        RewardId, TraceContext, outcome::words,
     },
 };
 
@@ -121,9 +121,17 @@ pub struct Reward {
     pub issued_at: Option<DateTime<Utc>>,
     /// When Amazon proved the reversal.
     pub canceled_at: Option<DateTime<Utc>>,
+    /// The request that it came from, for those who trace.
+    pub trace: Option<TraceContext>,
 }
 
 impl Reward {
+    /// The trace of the request that it came from, as log lines name it.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace.map(|context| context.trace().to_string())
+    }
+
     /// Where its value belongs in the ledger: proven to exist, or held for what may exist, or nowhere. While a person
     /// decides, it stays where it is. Amazon's mock ids move no money.
     #[must_use]

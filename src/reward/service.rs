@@ -26,6 +26,7 @@ use crate::{
     lifecycle::Tasks,
     metrics::Metrics,
     store::{Store, StoreError, limiter::Breaker},
+    trace::Traces,
 };
 
 /// The use cases of rewards. Cheap to clone.
@@ -52,6 +53,8 @@ pub struct Parts {
     pub wake: Arc<Notify>,
     /// Requests that may be in flight at once; one more is refused.
     pub room: Arc<Semaphore>,
+    /// Begins the traces of recoveries.
+    pub traces: Traces,
 }
 
 /// Limits of the settings, as durations.

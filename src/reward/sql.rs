@@ -25,7 +25,7 @@ macro_rules! columns {
         "id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
-         first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked"
+         first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context"
     };
 }
 
@@ -45,8 +45,8 @@ statements! {
         "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
          external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
          deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
-         environment, program_id, budget_key, budget_day, booked) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-         $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23) \
+         environment, program_id, budget_key, budget_day, booked, trace_context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+         $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24) \
          ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
@@ -116,6 +116,7 @@ row! {
         first_send_at: Option<DateTime<Utc>>, unproven_since: Option<DateTime<Utc>>,
         issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
+        trace_context: Option<String>,
     }
 }
 
@@ -210,6 +211,8 @@ impl TryFrom<RewardRow> for Reward {
             unproven_since: row.unproven_since,
             issued_at: row.issued_at,
             canceled_at: row.canceled_at,
+            // A form that only a later version knows is no reason not to find the reward.
+            trace: row.trace_context.and_then(|text| text.parse().ok()),
         })
     }
 }
@@ -245,7 +248,8 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         charge.map(|charge| charge.program.as_str()),
         charge.map(|charge| charge.key.to_string()),
         charge.map(Charge::day_text),
-        reward.booked.as_str()
+        reward.booked.as_str(),
+        reward.trace.map(|context| context.to_string())
     )?;
     if rows == 1 {
         book(tx, reward, Booked::None, reward.created_at).await?;

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tracing::{debug, dispatcher::with_default, error, error_span, info, info_span, trace, warn};
 
 use super::*;
+use crate::{ambient::Ambient, trace::Traces};
 
 /// The panic hook is the whole process's, and tests may share one.
 static HOOK: Mutex<()> = Mutex::new(());
@@ -111,6 +112,37 @@ fn a_human_line_has_message_fields_and_span() {
     let expected =
         r#"  INFO request{request.id="r1"}: noshi::telemetry::tests: issued reward.id="rwd_1" type=create attempts=2"#;
     assert_eq!(text.split_once('Z').unwrap().1, format!("{expected}\n"));
+}
+
+#[test]
+fn a_line_within_a_trace_names_it_and_its_span() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let span = Traces::silent(Ambient::movable(3)).request(None);
+    let (trace, own) = span.context().map(|context| (context.trace(), context.span())).unwrap();
+    let events = || {
+        info!(reward.id = "rwd_1", "before }}");
+        runtime.block_on(span.scope(async { info!(reward.id = "rwd_1", "within }}\n") }));
+    };
+    let json = logged(LogFormat::Json, "info", events);
+    let lines: Vec<Value> = json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), lines[0].get("trace_id")), (2, None), "{json}");
+    assert_eq!((&lines[1]["trace_id"], &lines[1]["span_id"]), (&trace.to_string().into(), &own.to_string().into()));
+    assert_eq!((&lines[1]["message"], &lines[1]["reward.id"]), (&"within }\n".into(), &"rwd_1".into()));
+
+    let ending = format!(" reward.id=\"rwd_1\" trace_id={trace} span_id={own}");
+    let human = logged(LogFormat::Human, "info", events);
+    let lines: Vec<&str> = human.lines().collect();
+    assert!(lines.len() == 2 && lines[0].ends_with(" reward.id=\"rwd_1\"") && lines[1].ends_with(&ending), "{human}");
+
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let log = Log { format: LogFormat::Human, filter: "info".to_owned() };
+    with_default(&build(&log, move || writer.clone(), true).unwrap(), events);
+    let coloured = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+    let ends: Vec<bool> = coloured.lines().map(|line| line.contains("trace_id=")).collect();
+    assert_eq!(ends, [false, true], "{coloured}");
+    let escapes: Vec<usize> = coloured.lines().map(|line| line.matches('\u{1b}').count()).collect();
+    assert_eq!(escapes[0], escapes[1], "both are coloured alike, or NO_COLOR is set: {coloured:?}");
 }
 
 #[test]

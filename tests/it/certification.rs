@@ -15,6 +15,7 @@ use noshi::{
     },
     sandbox::{Fault, FaultRule, Operation},
     store::Store,
+    trace::Traces,
 };
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
@@ -302,5 +303,6 @@ fn production(app: &App, store: Store) -> Rewards {
         },
         wake: Arc::new(Notify::new()),
         room: Arc::new(Semaphore::new(1)),
+        traces: Traces::silent(app.ambient.clone()),
     })
 }

@@ -12,7 +12,7 @@ use std::{
 use text::{Source, forbidden_attributes, imports, mentions, sites};
 
 /// The rooms from the top down. A room imports from lower ranks and from itself.
-const RANKS: [&[&str]; 13] = [
+const RANKS: [&[&str]; 14] = [
     &["main"],
     &["cli"],
     &["bootstrap"],
@@ -25,6 +25,7 @@ const RANKS: [&[&str]; 13] = [
     &["http"],
     &["store"],
     &["config", "lifecycle", "telemetry", "metrics"],
+    &["trace"],
     &["ambient", "failpoint"],
 ];
 /// Below every rank; imports nothing of ours.

@@ -36,5 +36,6 @@ mod seeded;
 mod simulation;
 mod slice;
 mod support;
+mod traces;
 mod treasury;
 mod unknown_outcomes;

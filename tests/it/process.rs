@@ -9,7 +9,7 @@ pub(crate) mod write_ahead;
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, mpsc},
     thread,
     time::Duration,
 };
@@ -58,6 +58,7 @@ pub(crate) struct Served {
     pub(crate) base: String,
     /// Where probes and metrics are.
     pub(crate) admin: String,
+    log: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Served {
@@ -84,6 +85,8 @@ impl Served {
         let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (tell, told) = mpsc::channel();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&log);
         // Reads to the end, or the program would block on a full pipe.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -91,16 +94,22 @@ impl Served {
                 if let (Some(api), Some(admin)) = (event["api"].as_str(), event["admin"].as_str()) {
                     drop(tell.send((format!("http://{api}"), format!("http://{admin}"))));
                 }
+                kept.lock().unwrap().push(event);
             }
         });
         match told.recv_timeout(Duration::from_secs(20)) {
-            Ok((base, admin)) => Ok(Self { child, base, admin }),
+            Ok((base, admin)) => Ok(Self { child, base, admin, log }),
             Err(mpsc::RecvTimeoutError::Disconnected) => Err(child.wait().unwrap()),
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 child.kill().unwrap();
                 panic!("the service neither died nor said where it listens");
             }
         }
+    }
+
+    /// What it has logged so far, a line each.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
     }
 
     /// How it ended, if it has.

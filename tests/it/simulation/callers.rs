@@ -106,6 +106,7 @@ fn blank(key: usize, now: DateTime<Utc>) -> Reward {
         unproven_since: None,
         issued_at: None,
         canceled_at: None,
+        trace: None,
     }
 }
 

@@ -1,0 +1,256 @@
+//! Traces: which request a piece of work belongs to, and how long each part of it took.
+//!
+//! A [`Span`] is a part of a trace. What runs in its scope knows it, on whatever task that is: `lifecycle::Tasks` carries
+//! it over ([`carry`]), log lines name it ([`current`]), and the row of a reward keeps it. All that holds whether or not
+//! spans are exported; without an export a span is no more than its name.
+//!
+//! Not built on `tracing`'s spans: those last until the last of their children has ended, so a request that was answered
+//! would end with the money work that outlives it, and whatever a library says within them would be exported. Here a span
+//! ends when its owner drops it, and holds what [`Attribute`] can hold.
+
+mod record;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::Either;
+use prometheus::IntCounter;
+use tokio::sync::mpsc;
+
+pub use record::{Attribute, Kind, Record, Value};
+
+use crate::{
+    ambient::Ambient,
+    kernel::{
+        TraceContext,
+        trace_context::{SpanId, TraceId},
+    },
+};
+
+/// Links and attributes of a span at most. Only a loop could make more.
+const FACTS_MAX: usize = 32;
+
+tokio::task_local! {
+    /// The innermost span in whose scope the task works.
+    static HERE: Arc<Active>;
+}
+
+/// Begins traces. Cheap to clone.
+#[derive(Clone)]
+pub struct Traces(Arc<Inner>);
+
+struct Inner {
+    ambient: Ambient,
+    /// Traces that we begin and that are recorded, of a million.
+    millionths: u32,
+    sink: Option<Sink>,
+}
+
+/// Where spans go that have ended.
+pub struct Sink {
+    /// Bounded: one that is full loses spans and holds nobody up.
+    pub queue: mpsc::Sender<Record>,
+    /// Counts those.
+    pub lost: IntCounter,
+}
+
+/// A span under way; it ends when this is dropped. May be none at all, and then does nothing.
+#[must_use]
+pub struct Span(Option<Arc<Active>>);
+
+struct Active {
+    traces: Traces,
+    context: TraceContext,
+    /// `None` when it is not recorded, or has ended.
+    record: Mutex<Option<Record>>,
+}
+
+impl Traces {
+    /// Traces that nobody exports.
+    #[must_use]
+    pub fn silent(ambient: Ambient) -> Self {
+        Self(Arc::new(Inner { ambient, millionths: 0, sink: None }))
+    }
+
+    /// Traces that are exported: those whose caller says so, and of the others so many of a million.
+    #[must_use]
+    pub fn recorded(ambient: Ambient, millionths: u32, sink: Sink) -> Self {
+        Self(Arc::new(Inner { ambient, millionths, sink: Some(sink) }))
+    }
+
+    /// The span of a request that we serve, in its caller's trace when there is one.
+    pub fn request(&self, theirs: Option<TraceContext>) -> Span {
+        let trace = theirs.map(TraceContext::trace).or_else(|| self.new_trace());
+        let Some((trace, span)) = trace.zip(self.new_span()) else { return Span(None) };
+        let sampled = theirs.map_or_else(|| trace.is_among(self.0.millionths), TraceContext::is_sampled);
+        let context = TraceContext::new(trace, span, sampled);
+        self.open(context, theirs.map(TraceContext::span), "request", Kind::Server)
+    }
+
+    /// A trace of its own for work that nobody asks for just now, linked to the one that gave rise to it. It is recorded
+    /// when that one was.
+    pub fn resume(&self, name: &'static str, cause: Option<TraceContext>) -> Span {
+        let Some((trace, span)) = self.new_trace().zip(self.new_span()) else { return Span(None) };
+        let sampled = cause.map_or_else(|| trace.is_among(self.0.millionths), TraceContext::is_sampled);
+        let span = self.open(TraceContext::new(trace, span, sampled), None, name, Kind::Internal);
+        if let Some(cause) = cause {
+            span.link(cause);
+        }
+        span
+    }
+
+    fn open(&self, context: TraceContext, parent: Option<SpanId>, name: &'static str, kind: Kind) -> Span {
+        let recorded = context.is_sampled() && self.0.sink.is_some();
+        let record = recorded.then(|| {
+            let now = self.0.ambient.now();
+            Record {
+                context,
+                parent,
+                parent_is_remote: kind == Kind::Server && parent.is_some(),
+                name: name.to_owned(),
+                kind,
+                began: now,
+                ended: now,
+                attributes: Vec::new(),
+                links: Vec::new(),
+            }
+        });
+        Span(Some(Arc::new(Active { traces: self.clone(), context, record: Mutex::new(record) })))
+    }
+
+    fn new_trace(&self) -> Option<TraceId> {
+        let mut bytes = [0; 16];
+        self.0.ambient.fill_random(&mut bytes).ok()?;
+        TraceId::new(bytes)
+    }
+
+    fn new_span(&self) -> Option<SpanId> {
+        let mut bytes = [0; 8];
+        self.0.ambient.fill_random(&mut bytes).ok()?;
+        SpanId::new(bytes)
+    }
+}
+
+impl Active {
+    fn change(&self, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            change(record);
+        }
+    }
+
+    fn set(&self, attribute: Attribute) {
+        self.change(|record| {
+            if record.attributes.len() < FACTS_MAX {
+                record.attributes.push(attribute);
+            }
+        });
+    }
+
+    fn link(&self, other: TraceContext) {
+        self.change(|record| {
+            if record.links.len() < FACTS_MAX && !record.links.contains(&other) {
+                record.links.push(other);
+            }
+        });
+    }
+
+    fn child(&self, name: &'static str, kind: Kind) -> Span {
+        let traces = &self.traces;
+        if !self.context.is_sampled() || traces.0.sink.is_none() {
+            return Span(None);
+        }
+        let Some(span) = traces.new_span() else { return Span(None) };
+        let context = TraceContext::new(self.context.trace(), span, true);
+        traces.open(context, Some(self.context.span()), name, kind)
+    }
+
+    fn end(&self) {
+        let ended = self.record.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some((mut record, sink)) = ended.zip(self.traces.0.sink.as_ref()) else { return };
+        record.ended = self.traces.0.ambient.now();
+        if sink.queue.try_send(record).is_err() {
+            sink.lost.inc();
+        }
+    }
+}
+
+impl Span {
+    /// Which it is.
+    #[must_use]
+    pub fn context(&self) -> Option<TraceContext> {
+        self.0.as_ref().map(|active| active.context)
+    }
+
+    /// Runs `work` in this span's scope. The span goes on after it, until it is dropped.
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        match &self.0 {
+            Some(active) => Either::Left(HERE.scope(Arc::clone(active), work)),
+            None => Either::Right(work),
+        }
+    }
+
+    /// Says more about it.
+    pub fn set(&self, attribute: Attribute) {
+        if let Some(active) = &self.0 {
+            active.set(attribute);
+        }
+    }
+
+    /// A span of another trace has to do with it.
+    pub fn link(&self, other: TraceContext) {
+        if let Some(active) = &self.0 {
+            active.link(other);
+        }
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        if let Some(active) = &self.0 {
+            active.end();
+        }
+    }
+}
+
+/// The span in whose scope this runs.
+#[must_use]
+pub fn current() -> Option<TraceContext> {
+    HERE.try_with(|active| active.context).ok()
+}
+
+/// A part of the current span; none where that is not recorded.
+pub fn child(name: &'static str) -> Span {
+    HERE.try_with(|active| active.child(name, Kind::Internal)).unwrap_or(Span(None))
+}
+
+/// A call of ours, as a part of the current span.
+pub fn call(name: &'static str) -> Span {
+    HERE.try_with(|active| active.child(name, Kind::Client)).unwrap_or(Span(None))
+}
+
+/// Says more about the current span.
+pub fn note(attribute: Attribute) {
+    HERE.try_with(|active| active.set(attribute)).unwrap_or_default();
+}
+
+/// Names the current span, where that is known late.
+pub fn name(name: impl FnOnce() -> String) {
+    HERE.try_with(|active| active.change(|record| record.name = name())).unwrap_or_default();
+}
+
+/// A span of another trace has to do with the current one.
+pub fn link(other: Option<TraceContext>) {
+    if let Some(other) = other {
+        HERE.try_with(|active| active.link(other)).unwrap_or_default();
+    }
+}
+
+/// `work` for another task, in the scope that this one works in.
+pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
+    match HERE.try_with(Arc::clone) {
+        Ok(active) => Either::Left(HERE.scope(active, work)),
+        Err(_no_scope) => Either::Right(work),
+    }
+}
+
+#[cfg(test)]
+mod tests;
