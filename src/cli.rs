@@ -2,6 +2,7 @@
 
 mod books;
 mod demo;
+mod healthcheck;
 mod keys;
 mod reconcile;
 mod rewards;
@@ -47,6 +48,9 @@ enum Command {
     Migrate,
     /// Check the settings and show what is in force, secrets masked.
     Check,
+    /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and Compose.
+    /// Says one line. Exit codes: 0 ready, 1 not.
+    Healthcheck(healthcheck::Arguments),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::Command),
@@ -82,6 +86,8 @@ enum Failure {
     #[error(transparent)]
     Sandbox(#[from] crate::sandbox::StartError),
     #[error(transparent)]
+    Healthcheck(#[from] healthcheck::HealthcheckError),
+    #[error(transparent)]
     Keys(#[from] keys::KeysError),
     #[error(transparent)]
     Rewards(#[from] rewards::RewardsError),
@@ -103,6 +109,7 @@ impl Failure {
             | Self::Store(_)
             | Self::Telemetry(_)
             | Self::Sandbox(_)
+            | Self::Healthcheck(_)
             | Self::Keys(_)
             | Self::Rewards(_)
             | Self::Books(_)
@@ -138,6 +145,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             say("the database is up to date")
         }
         Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
+        Command::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
         Command::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         Command::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
         Command::Programs(command) => books::run(command, &load(cli.config.as_deref())?).await,

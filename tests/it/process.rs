@@ -3,6 +3,7 @@
 mod command;
 mod crash;
 pub(crate) mod drain;
+mod healthcheck;
 pub(crate) mod neighbour;
 pub(crate) mod write_ahead;
 

@@ -1,0 +1,117 @@
+//! `noshi healthcheck`: asks the service beside it how it is, for engines that run a command where Kubernetes would send a
+//! request: in the image there is no shell and no curl.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
+
+use clap::Args;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{Failure, say};
+use crate::config::{ConfigError, Settings};
+
+/// How long the service may take to answer; the probes in k8s/base wait as long for `/readyz`.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// More than any answer of a probe has, in bytes.
+const ANSWER_MAX: usize = 1024;
+/// How much of an answer is shown, in characters.
+const SHOWN_MAX: usize = 120;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// Ask whether the process turns (`/livez`), not whether it is ready to serve (`/readyz`).
+    #[arg(long)]
+    live: bool,
+}
+
+/// Why the service is not healthy, or could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HealthcheckError {
+    /// Where to ask is not known. Exits with 1 like the rest: 2 is reserved by Docker.
+    #[error("where to ask is not known")]
+    Settings(#[source] ConfigError),
+    #[error("nobody listens on {0}")]
+    Nobody(SocketAddr, #[source] io::Error),
+    #[error("no answer from {0} within {limit} s", limit = PATIENCE.as_secs())]
+    Late(SocketAddr),
+    #[error("what listens on {0} does not answer as the service does")]
+    Odd(SocketAddr, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("{path} answered {status}: {said}")]
+    Refused { path: &'static str, status: u16, said: String },
+}
+
+pub(super) async fn run(arguments: Arguments, settings: Result<Settings, ConfigError>) -> Result<ExitCode, Failure> {
+    let settings = settings.map_err(HealthcheckError::Settings)?;
+    let address = on_this_machine(settings.server.admin_listen);
+    let (path, good) = if arguments.live { ("/livez", "live") } else { ("/readyz", "ready") };
+    let asked = tokio::time::timeout(PATIENCE, ask(address, path)).await;
+    let (status, body) = asked.map_err(|_elapsed| HealthcheckError::Late(address))??;
+    if status == StatusCode::OK {
+        return say(good);
+    }
+    Err(HealthcheckError::Refused { path, status: status.as_u16(), said: first_line(&body) }.into())
+}
+
+/// Where a server that listens here is reached from here: who listens everywhere, listens on loopback too.
+fn on_this_machine(listen: SocketAddr) -> SocketAddr {
+    let loopback: IpAddr = match listen {
+        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    if listen.ip().is_unspecified() { SocketAddr::new(loopback, listen.port()) } else { listen }
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), HealthcheckError> {
+    let stream = TcpStream::connect(address).await.map_err(|error| HealthcheckError::Nobody(address, error))?;
+    let odd = |error: hyper::Error| HealthcheckError::Odd(address, error.into());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(odd)?;
+    let request = Request::get(path).header("Host", address.to_string()).body(Empty::<Bytes>::new());
+    let request = request.map_err(|error| HealthcheckError::Odd(address, error.into()))?;
+    let talk = async move {
+        let (head, body) = sender.send_request(request).await.map_err(odd)?.into_parts();
+        let body = Limited::new(body, ANSWER_MAX).collect().await;
+        Ok((head.status, body.map_err(|error| HealthcheckError::Odd(address, error))?.to_bytes()))
+    };
+    let (told, _connection) = tokio::join!(talk, connection);
+    told
+}
+
+/// The reason, which is a line of its own; of a stranger's answer no more than fits one.
+fn first_line(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_listens_everywhere_is_asked_on_loopback() {
+        for (listen, asked) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+            ("127.0.0.1:9091", "127.0.0.1:9091"),
+            ("10.1.2.3:9090", "10.1.2.3:9090"),
+            ("[fd00::1]:9090", "[fd00::1]:9090"),
+        ] {
+            assert_eq!(on_this_machine(listen.parse().unwrap()).to_string(), asked, "{listen}");
+        }
+    }
+
+    #[test]
+    fn of_an_answer_one_line_is_shown() {
+        assert_eq!(first_line(b"draining\n"), "draining");
+        assert_eq!(first_line(b"\x1b[31mred\x07\r\nmore"), "[31mred");
+        assert_eq!(first_line(b""), "");
+        assert_eq!(first_line("é".repeat(1000).as_bytes()), "é".repeat(SHOWN_MAX));
+        assert_eq!(first_line(b"\xff"), "\u{fffd}");
+    }
+}
