@@ -26,6 +26,8 @@ def findings(text: str) -> Iterator[str]:
         yield "one file is copied, from the build, and stays root's"
     if 'ENTRYPOINT ["/usr/local/bin/noshi"]' not in last or 'CMD ["serve"]' not in last:
         yield "entry point and command must be lists: there is no shell"
+    if not any(re.fullmatch(r'HEALTHCHECK (--\S+ )*CMD \["/usr/local/bin/noshi", "healthcheck", "--live"\]', line) for line in last):
+        yield "there must be a health check, a list, that asks for the process only: a restart brings no database back"
     for label in LABELS:
         if f"org.opencontainers.image.{label}=" not in "\n".join(last):
             yield f"no label org.opencontainers.image.{label}"
@@ -53,6 +55,9 @@ FAULTS = {
     "newest of everything": ("rust:1.95-slim-bookworm", "rust:latest"),
     "dependencies as they come": (" --locked", ""),
     "entry point by a shell": ('ENTRYPOINT ["/usr/local/bin/noshi"]', "ENTRYPOINT /usr/local/bin/noshi"),
+    "health check by a shell": ('CMD ["/usr/local/bin/noshi", "healthcheck", "--live"]', "CMD /usr/local/bin/noshi healthcheck --live"),
+    "restarts for the database": (', "--live"]', "]"),
+    "no health check": ("HEALTHCHECK --interval", "# HEALTHCHECK --interval"),
     "the source in the image": ("COPY --from=build /out/noshi /usr/local/bin/noshi", "COPY . /usr/local/bin"),
     "no revision": ('      org.opencontainers.image.revision="${REVISION}" \\\n', ""),
 }
