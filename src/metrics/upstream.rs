@@ -72,7 +72,9 @@ impl Upstream {
     fn prepare_outcomes(&self, account: &str, operation: &str) -> Result<(), prometheus::Error> {
         let doubts = Doubt::ALL.iter().map(|doubt| ("ambiguous", doubt.as_str()));
         let doors = FrontDoor::ALL.iter().map(|door| ("turned_away", door.as_str()));
-        let unsent = NotSent::ALL.iter().map(|why| ("not_sent", why.as_str()));
+        // What found no slot was no call: it is counted by itself.
+        let unsent = NotSent::ALL.iter().filter(|why| **why != NotSent::Quota);
+        let unsent = unsent.map(|why| ("not_sent", why.as_str()));
         let known = [("proven", "none"), ("refused", "F200"), ("refused", "F300")];
         for (outcome, code) in known.into_iter().chain(doubts).chain(doors).chain(unsent) {
             self.requests.get_metric_with_label_values(&[account, operation, outcome, code])?;
