@@ -1,5 +1,6 @@
 //! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
 
+mod backup;
 mod books;
 mod demo;
 mod healthcheck;
@@ -46,6 +47,10 @@ enum Command {
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
+    /// Copy the SQLite database, also while a process serves it. (PostgreSQL has tools of its own.)
+    Backup(backup::Backup),
+    /// Put a back-up in the place of the SQLite database, which nobody serves meanwhile.
+    Restore(backup::Restore),
     /// Check the settings and show what is in force, secrets masked.
     Check,
     /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and Compose.
@@ -94,6 +99,8 @@ enum Failure {
     #[error(transparent)]
     Books(#[from] books::BooksError),
     #[error(transparent)]
+    Backup(#[from] backup::BackupError),
+    #[error(transparent)]
     Reconcile(#[from] reconcile::ReconcileError),
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
@@ -104,7 +111,7 @@ enum Failure {
 impl Failure {
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) => 2,
+            Self::Settings(_) | Self::Backup(backup::BackupError::OwnTools) => 2,
             Self::Start(_)
             | Self::Store(_)
             | Self::Telemetry(_)
@@ -113,6 +120,7 @@ impl Failure {
             | Self::Keys(_)
             | Self::Rewards(_)
             | Self::Books(_)
+            | Self::Backup(_)
             | Self::Reconcile(_)
             | Self::Demo(_)
             | Self::Io(_) => 1,
@@ -144,6 +152,8 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             store.close().await;
             say("the database is up to date")
         }
+        Command::Backup(arguments) => backup::back_up(arguments, &load(cli.config.as_deref())?).await,
+        Command::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
         Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
         Command::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
         Command::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
@@ -164,13 +174,18 @@ fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
 
 async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
     telemetry::init(&settings.log)?;
+    arm_failpoint();
+    let service = bootstrap::start(settings, Ambient::system()).await?;
+    let ended = service.run_until(stop_signal()?).await;
+    Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Takes the tests' order to die at a named place. A release build has no such places.
+fn arm_failpoint() {
     #[cfg(debug_assertions)]
     if let Some(order) = crate::config::failpoint() {
         crate::failpoint::arm(&order);
     }
-    let service = bootstrap::start(settings, Ambient::system()).await?;
-    let ended = service.run_until(stop_signal()?).await;
-    Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Resolves at SIGTERM or Ctrl-C. The handlers are in place when this returns.

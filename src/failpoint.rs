@@ -7,7 +7,7 @@
 //! `NOSHI_FAILPOINT=show.after_read@1:stop` has the process stand still there instead, as by `kill -STOP`, until it is
 //! told to go on.
 //!
-//! A place is a road (`issue`, `cancel`, `held`, `replay`, `show`, `store`, `head`, `migrate`) and a stage on it.
+//! A place is a road (`issue`, `cancel`, `held`, `replay`, `show`, `store`, `head`, `migrate`, `backup`, `restore`) and a stage on it.
 //!
 //! Seeded bugs are the same idea: `NOSHI_SEEDED_BUG=B12` makes a debug build wrong in one known way (`reliability.md`
 //! 3.6), so that the test that should notice is seen to notice. A place of the code that can be wrong asks [`seeded`]; in

@@ -7,12 +7,14 @@
 //! `synchronous_commit = on`); correctness rests on constraints and guarded updates, never on an isolation level; no
 //! instant in a row comes from the database's clock but by way of `Ambient` ([`clock`]). Never hold a [`Tx`] over a network call.
 
+pub mod backup;
 pub mod clock;
 pub mod keys;
 pub mod limiter;
 pub mod migrate;
 pub mod outbox;
 mod postgres;
+pub mod restore;
 pub mod sql;
 mod sqlite;
 

@@ -331,7 +331,7 @@ fn create_private(path: &Path) -> io::Result<()> {
 }
 
 /// Two processes that serve one file would each think the other's leases their own.
-fn take_lock(path: &Path) -> Result<File, StoreError> {
+pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let file = OpenOptions::new()

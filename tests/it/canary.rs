@@ -11,7 +11,10 @@ mod scan;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::support::{App, Backend, Database, look::Look, on_each_backend};
+use crate::{
+    process::noshi,
+    support::{App, Backend, Database, look::Look, on_each_backend},
+};
 use capture::log;
 use drive::{Drive, FAULTS};
 use scan::{FORMS, Scanner};
@@ -40,12 +43,20 @@ fn files(folder: &Path) -> Places {
     fs::read_dir(folder).unwrap().filter_map(|entry| read(entry.unwrap())).collect()
 }
 
+/// A back-up while the service runs, beside its database.
+fn back_up(app: &App, name: &str) {
+    let to = app.database.folder.path().join(name);
+    let done = noshi().args(["backup", "--to"]).arg(to).envs(app.environment().iter().cloned()).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
 /// Everything that a service leaves behind or shows, but for the answers that hand a code over.
 async fn everywhere(app: &App, drive: &Drive) -> Places {
     let mut places = rows(&app.database).await;
     if app.database.backend == Backend::Sqlite {
+        back_up(app, "back-up.db");
         let files = files(app.database.folder.path());
-        for name in ["file noshi.db", "file noshi.db-wal", "file noshi.db-shm"] {
+        for name in ["file noshi.db", "file noshi.db-wal", "file noshi.db-shm", "file back-up.db"] {
             assert!(files.get(name).is_some_and(|bytes| !bytes.is_empty()), "{name} is not there");
         }
         places.extend(files);
@@ -124,8 +135,11 @@ on_each_backend! {
         let found = search(&scanner, &rows(&app.database).await);
         assert!(found.len() == 1 && found[0].starts_with("column rewards.note"), "{found:?}");
         if backend == Backend::Sqlite {
+            back_up(&app, "back-up.db");
             let found = search(&scanner, &files(app.database.folder.path()));
-            assert!(found.iter().any(|hit| hit.starts_with("file noshi.db-wal")), "{found:?}");
+            for file in ["file noshi.db-wal", "file back-up.db"] {
+                assert!(found.iter().any(|hit| hit.starts_with(file)), "{found:?}");
+            }
         }
         tracing::trace!(target: "noshi::canary", body = ?canary.as_bytes(), "planted");
         tracing::trace!(target: "aws_sigv4::http_request", "muted whatever the filter says: {canary}");

@@ -29,6 +29,7 @@ mod process;
 mod quota;
 mod reconciliation;
 mod refusals;
+mod restore;
 mod review;
 mod sandbox;
 mod schema;

@@ -1,0 +1,123 @@
+//! `noshi backup` and `noshi restore`: the SQLite file, copied and put back. What it means for rewards when an old back-up
+//! comes back, and how PostgreSQL does it, is in the runbook.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::Args;
+
+use super::{Failure, arm_failpoint, say};
+use crate::{
+    ambient::Ambient,
+    config::{Backend, Settings},
+    store::{
+        backup::{self, Contents, CopyError, Seal},
+        migrate::{Schema, migrate, schema},
+        restore::{self, RestoreError},
+    },
+};
+
+/// Standard output, or standard input.
+const STREAM: &str = "-";
+
+#[derive(Args)]
+pub(super) struct Backup {
+    /// The file to write, which must not be there yet; `-` for standard output.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+#[derive(Args)]
+pub(super) struct Restore {
+    /// A back-up that `noshi backup` wrote; `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    from: PathBuf,
+}
+
+/// Why there is no back-up, or nothing was restored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error("the database is PostgreSQL, which has tools of its own: see Back-up in k8s/monitoring/RUNBOOK.md")]
+    OwnTools,
+    #[error("a back-up is not for a terminal: lead it into a file")]
+    Terminal,
+    #[error("the back-up was written by a later version of this program")]
+    Newer,
+    #[error("no back-up was made")]
+    Copy(#[from] CopyError),
+    #[error("nothing was restored")]
+    Restore(#[from] RestoreError),
+}
+
+/// The SQLite file of the settings.
+fn file_of(settings: &Settings) -> Result<PathBuf, BackupError> {
+    match settings.store.url.backend() {
+        Backend::Sqlite => {
+            let url = settings.store.url.to_string();
+            Ok(PathBuf::from(url.strip_prefix("sqlite://").unwrap_or(&url)))
+        }
+        Backend::Postgres => Err(BackupError::OwnTools),
+    }
+}
+
+pub(super) async fn back_up(Backup { to }: Backup, settings: &Settings) -> Result<ExitCode, Failure> {
+    arm_failpoint();
+    let database = file_of(settings)?;
+    if to != Path::new(STREAM) {
+        if to.exists() {
+            return Err(BackupError::from(CopyError::Taken(to)).into());
+        }
+        let copied = backup::copy(&database, backup::part_of(&to)).await.map_err(BackupError::from)?;
+        let contents = copied.contents;
+        let seal = copied.keep_as(&to).map_err(BackupError::from)?;
+        return say(&line(&to.display().to_string(), contents, &seal));
+    }
+    let mut out = io::stdout().lock();
+    if out.is_terminal() {
+        return Err(BackupError::Terminal.into());
+    }
+    // Beside the database is a disk that can hold it; a container's /tmp may be memory.
+    let beside = backup::part_of(&database);
+    let copied = backup::copy(&database, beside).await.map_err(BackupError::from)?;
+    let contents = copied.contents;
+    let seal = copied.pour(&mut out).map_err(BackupError::from)?;
+    writeln!(io::stderr(), "{}", line(STREAM, contents, &seal))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> Result<ExitCode, Failure> {
+    arm_failpoint();
+    let database = file_of(settings)?;
+    let staged = if from == Path::new(STREAM) {
+        restore::stage(&database, &mut io::stdin()).await
+    } else {
+        match restore::open_backup(&from, &database) {
+            Ok(mut file) => restore::stage(&database, &mut file).await,
+            Err(error) => Err(error),
+        }
+    };
+    let staged = staged.map_err(BackupError::from)?;
+    let (contents, seal) = (staged.contents, staged.seal.clone());
+    let ambient = Ambient::system();
+    let store = staged.open().await.map_err(RestoreError::from).map_err(BackupError::from)?;
+    if schema(&store).await? == Schema::Newer {
+        return Err(BackupError::Newer.into());
+    }
+    migrate(&store).await?;
+    store.close().await;
+    drop(store);
+    let aside = staged.take_place(ambient.now()).await.map_err(BackupError::from)?;
+    let old = aside.map_or_else(String::new, |aside| format!("\nwhat was there before is {}", aside.display()));
+    say(&format!("restored {}{old}", line(&from.display().to_string(), contents, &seal)))
+}
+
+fn line(name: &str, contents: Contents, seal: &Seal) -> String {
+    let Contents { schema, rewards, ledger_entries } = contents;
+    let Seal { bytes, sha256 } = seal;
+    format!(
+        "{name}: {rewards} rewards, {ledger_entries} ledger entries, schema {schema}, {bytes} bytes, SHA-256 {sha256}"
+    )
+}

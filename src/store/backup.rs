@@ -1,0 +1,285 @@
+//! A copy of a SQLite file while a process serves it.
+//!
+//! SQLite writes the copy itself (`VACUUM INTO`), from one read transaction: it holds what was committed when it began, no
+//! writer waits for it, and it is a single file without a WAL. It is no back-up before it was read back and found whole,
+//! and is on the disk: until then it has another name, so that a death on the way leaves nothing that looks like one.
+//! PostgreSQL has tools of its own for this.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use super::{StoreError, row, sql};
+use crate::failpoint;
+
+/// Bytes copied at once.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// Why there is no back-up, or why a file is none.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The database's file is not there.
+    #[error("there is no database at {0}")]
+    Absent(PathBuf),
+    /// Nothing is ever written over.
+    #[error("{0} is there already")]
+    Taken(PathBuf),
+    /// Another one is being written under this name.
+    #[error("another process is writing {0}")]
+    UnderWay(PathBuf),
+    /// SQLite finds it damaged, or it is no SQLite file.
+    #[error("the file is damaged: {0}")]
+    Damaged(String),
+    /// It holds no tables of ours.
+    #[error("the file holds no database of this program's")]
+    Foreign,
+    /// A path that is not text.
+    #[error("the path is not UTF-8")]
+    Path,
+    /// The files.
+    #[error("{0}")]
+    Io(&'static str, #[source] io::Error),
+    /// SQLite.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a whole database holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    /// The number of its last migration.
+    pub schema: i64,
+    /// Rewards.
+    pub rewards: i64,
+    /// Entries of the ledger.
+    pub ledger_entries: i64,
+}
+
+/// A file's size and fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seal {
+    /// Bytes.
+    pub bytes: u64,
+    /// In lower-case hex, as `sha256sum` prints it.
+    pub sha256: String,
+}
+
+/// A copy that was found whole and is on the disk, under a name that nobody takes for a back-up's.
+#[derive(Debug)]
+pub struct Copied {
+    /// Locked, so that of two processes one writes it. Also what a killed process left is nobody's, and is written over.
+    file: File,
+    part: PathBuf,
+    /// What is in it.
+    pub contents: Contents,
+}
+
+row! {
+    struct CheckRow { found: String }
+}
+
+row! {
+    struct ContentsRow { schema: Option<i64>, rewards: i64, ledger_entries: i64 }
+}
+
+// SQLite's alone, and not all of them can be prepared: they are no `statements!`.
+const COPY: &str = "VACUUM INTO $1";
+const CHECK: &str = "SELECT integrity_check AS found FROM pragma_integrity_check LIMIT 20";
+const CHECK_KEYS: &str =
+    "SELECT \"table\" || ' refers to a row that is not there' AS found FROM pragma_foreign_key_check LIMIT 20";
+const CONTENTS: &str = "SELECT (SELECT MAX(version) FROM _sqlx_migrations WHERE success) AS schema, \
+                        (SELECT COUNT(*) FROM rewards) AS rewards, (SELECT COUNT(*) FROM ledger_entries) AS ledger_entries";
+
+/// Writes a copy of `database` to `part`, reads it back and puts it on the disk. Whoever serves the database goes on.
+///
+/// # Errors
+/// [`CopyError`]; `part` is gone then.
+pub async fn copy(database: &Path, part: PathBuf) -> Result<Copied, CopyError> {
+    if !database.is_file() {
+        return Err(CopyError::Absent(database.to_owned()));
+    }
+    let file = begin(&part)?;
+    match write(database, &part, &file).await {
+        Ok(contents) => Ok(Copied { file, part, contents }),
+        Err(error) => {
+            drop(fs::remove_file(&part));
+            Err(error)
+        }
+    }
+}
+
+/// Creates the file, empty, for its owner alone.
+fn begin(part: &Path) -> Result<File, CopyError> {
+    let failed = |error| CopyError::Io("the copy cannot be created", error);
+    // Not truncated before it is known that nobody else is at it.
+    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(part);
+    let file = file.map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(CopyError::UnderWay(part.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).map_err(failed)?;
+    Ok(file)
+}
+
+async fn write(database: &Path, part: &Path, file: &File) -> Result<Contents, CopyError> {
+    let target = part.to_str().ok_or(CopyError::Path)?;
+    let mut source = open(database).await?;
+    failpoint::pass("backup", "before_copy");
+    let copied = sql::sqlite(COPY).bind(target).execute(&mut source).await;
+    copied.map_err(|error| StoreError::database("backup.copy", error))?;
+    source.close().await.map_err(|error| StoreError::database("close", error))?;
+    failpoint::pass("backup", "copied");
+    let contents = inspect(part).await?;
+    failpoint::pass("backup", "checked");
+    file.sync_all().map_err(|error| CopyError::Io("the copy did not reach the disk", error))?;
+    Ok(contents)
+}
+
+/// A connection that changes nothing.
+async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(false)
+        .read_only(true)
+        .busy_timeout(std::time::Duration::from_secs(5));
+    options.disable_statement_logging().connect().await.map_err(|error| StoreError::database("connect", error))
+}
+
+/// Reads every page of a file that nobody writes, and says what it holds.
+///
+/// # Errors
+/// [`CopyError::Damaged`] with what SQLite says of it, [`CopyError::Foreign`], [`CopyError::Store`].
+pub async fn inspect(file: &Path) -> Result<Contents, CopyError> {
+    let mut connection = open(file).await?;
+    let found = inspect_open(&mut connection).await;
+    connection.close().await.map_err(|error| StoreError::database("close", error))?;
+    found
+}
+
+async fn inspect_open(connection: &mut SqliteConnection) -> Result<Contents, CopyError> {
+    for statement in [CHECK, CHECK_KEYS] {
+        let found: Vec<CheckRow> =
+            sql::sqlite_as(statement).fetch_all(&mut *connection).await.map_err(|error| unreadable("check", error))?;
+        let wrong: Vec<String> = found.into_iter().map(|row| row.found).filter(|found| found != "ok").collect();
+        if !wrong.is_empty() {
+            return Err(CopyError::Damaged(wrong.join("; ")));
+        }
+    }
+    let contents: Result<ContentsRow, _> = sql::sqlite_as(CONTENTS).fetch_one(connection).await;
+    match contents {
+        Ok(ContentsRow { schema: Some(schema), rewards, ledger_entries }) => {
+            Ok(Contents { schema, rewards, ledger_entries })
+        }
+        Ok(ContentsRow { schema: None, .. }) => Err(CopyError::Foreign),
+        Err(sqlx::Error::Database(error)) if error.message().starts_with("no such table") => Err(CopyError::Foreign),
+        Err(error) => Err(unreadable("contents", error)),
+    }
+}
+
+/// SQLite's word for a file that it cannot make sense of is a finding, not a failure of ours.
+fn unreadable(statement: &'static str, error: sqlx::Error) -> CopyError {
+    if primary_code(&error).is_some_and(|code| [CORRUPT, NOT_A_DATABASE].contains(&code)) {
+        return CopyError::Damaged(error.to_string());
+    }
+    StoreError::database(statement, error).into()
+}
+
+/// SQLITE_BUSY: someone else has it open.
+pub(super) const BUSY: i32 = 5;
+/// SQLITE_CORRUPT.
+pub(super) const CORRUPT: i32 = 11;
+/// SQLITE_NOTADB.
+pub(super) const NOT_A_DATABASE: i32 = 26;
+
+/// SQLite's result code, without what the extended one adds.
+pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let sqlx::Error::Database(error) = error else { return None };
+    error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
+}
+
+impl Copied {
+    /// Gives the copy its name, durably.
+    ///
+    /// # Errors
+    /// [`CopyError::Taken`] where something has that name; [`CopyError::Io`]. The copy is gone then.
+    pub fn keep_as(mut self, name: &Path) -> Result<Seal, CopyError> {
+        let kept = self.seal(&mut io::sink()).and_then(|seal| {
+            if name.exists() {
+                return Err(CopyError::Taken(name.to_owned()));
+            }
+            fs::rename(&self.part, name).map_err(|error| CopyError::Io("the copy cannot be renamed", error))?;
+            failpoint::pass("backup", "renamed");
+            sync_folder_of(name)?;
+            Ok(seal)
+        });
+        if kept.is_err() {
+            drop(fs::remove_file(&self.part));
+        }
+        kept
+    }
+
+    /// Hands the copy out, and keeps nothing of it.
+    ///
+    /// # Errors
+    /// [`CopyError::Io`]: what was handed out is not whole.
+    pub fn pour(mut self, out: &mut impl Write) -> Result<Seal, CopyError> {
+        let poured = self.seal(out);
+        drop(fs::remove_file(&self.part));
+        poured
+    }
+
+    /// Reads it to its end, into `out`.
+    fn seal(&mut self, out: &mut impl Write) -> Result<Seal, CopyError> {
+        let failed = |error| CopyError::Io("the copy cannot be read and handed on", error);
+        self.file.rewind().map_err(failed)?;
+        let seal = transfer(&mut self.file, out).map_err(failed)?;
+        out.flush().map_err(failed)?;
+        Ok(seal)
+    }
+}
+
+/// Copies bytes to their end, and says what went by.
+pub(super) fn transfer(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Seal> {
+    let (mut chunk, mut hash, mut bytes) = (vec![0; CHUNK_BYTES], Sha256::new(), 0_u64);
+    loop {
+        let read = match from.read(&mut chunk) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let Some(part) = chunk.get(..read).filter(|part| !part.is_empty()) else { break };
+        to.write_all(part)?;
+        hash.update(part);
+        bytes = bytes.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
+    }
+    Ok(Seal { bytes, sha256: HEXLOWER.encode(&hash.finalize()) })
+}
+
+/// Makes a name durable: it is the folder that holds it.
+pub(super) fn sync_folder_of(file: &Path) -> Result<(), CopyError> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| CopyError::Io("the folder did not reach the disk", error))
+}
+
+/// The path with something behind its name.
+pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+/// Where a copy is written until it is whole.
+#[must_use]
+pub fn part_of(name: &Path) -> PathBuf {
+    beside(name, ".part")
+}

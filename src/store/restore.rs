@@ -1,0 +1,222 @@
+//! A back-up takes the place of a SQLite file: all of it or nothing, whenever the process dies.
+//!
+//! It is copied beside the database, read to the last page and brought up to date there. Only then it takes the name, by
+//! one rename. What had the name keeps its bytes under another one. A WAL or a journal that was left beside the old file
+//! goes with it: SQLite would play it into whatever stands there under that name.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use sqlx::{
+    ConnectOptions, Connection, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteSynchronous},
+};
+
+use super::{
+    Options, Store, StoreError,
+    backup::{
+        BUSY, CORRUPT, Contents, CopyError, NOT_A_DATABASE, Seal, beside, inspect, primary_code, sync_folder_of,
+        transfer,
+    },
+    row, sql, sqlite,
+};
+use crate::failpoint;
+
+/// What SQLite keeps beside a file, and plays into it.
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+/// How often, and after which pause each time, to wait for our own connections' end.
+const CLOSE_TRIES: usize = 100;
+const CLOSE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why nothing was restored. The database is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Some process has the database open: one that serves it, or a command.
+    #[error("another process has the database open: stop it first")]
+    InUse,
+    /// The back-up is the database.
+    #[error("the back-up is the database itself")]
+    Itself,
+    /// A copy of a file that was in use: what was committed last is in its WAL.
+    #[error("{0} has a WAL or a journal beside it: it is no back-up, but a copy of a file in use")]
+    InTwoParts(PathBuf),
+    /// It cannot be read.
+    #[error("the back-up cannot be read")]
+    Unread(#[source] io::Error),
+    /// The files, or what is in them.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// SQLite.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A back-up that was copied beside the database and found whole. Nobody serves the database meanwhile.
+#[derive(Debug)]
+pub struct Staged {
+    database: PathBuf,
+    staged: PathBuf,
+    /// Held to the end.
+    _serving: File,
+    /// What is in it.
+    pub contents: Contents,
+    /// What was read.
+    pub seal: Seal,
+}
+
+row! {
+    struct JournalRow { journal_mode: String }
+}
+
+/// Copies a back-up beside the database, and reads it.
+///
+/// # Errors
+/// [`RestoreError`].
+pub async fn stage(database: &Path, from: &mut dyn Read) -> Result<Staged, RestoreError> {
+    let serving = sqlite::take_lock(database)?;
+    let staged = beside(database, ".restoring");
+    for ending in SIDE_FILES {
+        remove(&beside(&staged, ending))?;
+    }
+    let seal = copy_in(&staged, from)?;
+    failpoint::pass("restore", "copied");
+    let contents = inspect(&staged).await.inspect_err(|_error| drop(fs::remove_file(&staged)))?;
+    failpoint::pass("restore", "inspected");
+    Ok(Staged { database: database.to_owned(), staged, _serving: serving, contents, seal })
+}
+
+/// Opens a back-up to be read.
+///
+/// # Errors
+/// [`RestoreError`] where it is the database itself, or not all of a database.
+pub fn open_backup(file: &Path, database: &Path) -> Result<File, RestoreError> {
+    let opened = File::open(file).map_err(RestoreError::Unread)?;
+    let same = fs::canonicalize(file).ok().is_some_and(|real| fs::canonicalize(database).is_ok_and(|it| it == real));
+    if same {
+        return Err(RestoreError::Itself);
+    }
+    let has_more = |ending: &&str| fs::metadata(beside(file, ending)).is_ok_and(|found| found.len() > 0);
+    if ["-wal", "-journal"].iter().any(has_more) {
+        return Err(RestoreError::InTwoParts(file.to_owned()));
+    }
+    Ok(opened)
+}
+
+fn remove(file: &Path) -> Result<(), RestoreError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(CopyError::Io("what an earlier restore left cannot be removed", error).into())
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn copy_in(staged: &Path, from: &mut dyn Read) -> Result<Seal, RestoreError> {
+    let created = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(staged);
+    let mut file = created.map_err(|error| CopyError::Io("the copy cannot be created", error))?;
+    transfer(from, &mut file).map_err(RestoreError::Unread)
+}
+
+impl Staged {
+    /// Opens it, to bring it up to date before it takes the database's place.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn open(&self) -> Result<Store, StoreError> {
+        let path = self.staged.to_str().ok_or_else(|| StoreError::Open("the path is not UTF-8".to_owned()))?;
+        let url = SecretString::from(format!("sqlite://{path}"));
+        Store::open(&Options { url, connections_max: 1, exclusive: false }).await
+    }
+
+    /// Takes the database's place. What had it before gets a name with the instant in it, which is returned.
+    ///
+    /// # Errors
+    /// [`RestoreError`]; the database is as it was.
+    pub async fn take_place(self, now: DateTime<Utc>) -> Result<Option<PathBuf>, RestoreError> {
+        self.become_one_file().await?;
+        let (database, aside) =
+            (&self.database, beside(&self.database, &now.format(".before-%Y%m%dT%H%M%S%.3fZ").to_string()));
+        fold(database).await?;
+        failpoint::pass("restore", "folded");
+        let io = |what| move |error| RestoreError::Copy(CopyError::Io(what, error));
+        let old = database.exists();
+        if old {
+            // A second name: at no instant is there no database.
+            fs::hard_link(database, &aside).map_err(io("the old database cannot be put aside"))?;
+        }
+        for ending in SIDE_FILES {
+            let left = beside(database, ending);
+            if left.exists() {
+                fs::rename(&left, beside(&aside, ending)).map_err(io("the old database cannot be put aside"))?;
+            }
+        }
+        failpoint::pass("restore", "aside");
+        fs::rename(&self.staged, database).map_err(io("the back-up cannot take the database's place"))?;
+        failpoint::pass("restore", "in_place");
+        sync_folder_of(database)?;
+        Ok(old.then_some(aside))
+    }
+
+    /// All that was written is in the file, on the disk, and nothing is beside it.
+    async fn become_one_file(&self) -> Result<(), RestoreError> {
+        // The connections of a store that was closed end a moment later.
+        let mut folded = fold(&self.staged).await;
+        for _try in 0..CLOSE_TRIES {
+            if !matches!(folded, Err(RestoreError::InUse)) {
+                break;
+            }
+            tokio::time::sleep(CLOSE_PAUSE).await;
+            folded = fold(&self.staged).await;
+        }
+        folded?;
+        for ending in SIDE_FILES {
+            remove(&beside(&self.staged, ending))?;
+        }
+        let synced = File::open(&self.staged).and_then(|file| file.sync_all());
+        synced.map_err(|error| CopyError::Io("the copy did not reach the disk", error))?;
+        failpoint::pass("restore", "synced");
+        Ok(())
+    }
+}
+
+async fn writer(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(false)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(1));
+    options.disable_statement_logging().connect().await
+}
+
+/// Puts a database's WAL into its file. Leaving the WAL mode takes the file alone: whoever else had it open would later
+/// remove the new database's WAL by its name. What cannot be read any more is left as it is.
+async fn fold(database: &Path) -> Result<(), RestoreError> {
+    if !database.exists() {
+        return Ok(());
+    }
+    let folded = match writer(database).await {
+        Ok(mut connection) => {
+            let folded: Result<JournalRow, _> =
+                sql::sqlite_as("PRAGMA journal_mode = DELETE").fetch_one(&mut connection).await;
+            connection.close().await.map_err(|error| StoreError::database("close", error))?;
+            folded
+        }
+        Err(error) => Err(error),
+    };
+    match folded {
+        Ok(row) if row.journal_mode == "delete" => Ok(()),
+        Ok(_still_wal) => Err(RestoreError::InUse),
+        Err(error) => match primary_code(&error) {
+            Some(BUSY) => Err(RestoreError::InUse),
+            Some(CORRUPT | NOT_A_DATABASE) => Ok(()),
+            Some(_) | None => Err(StoreError::database("fold", error).into()),
+        },
+    }
+}
