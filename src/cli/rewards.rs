@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 
 use super::{Failure, say};
@@ -12,9 +13,11 @@ use crate::{
     kernel::{RewardId, claim_code::looks_like_claim_code},
     reward::{
         Reward,
-        attention::{self, SettleError},
+        attention::{self, Otherwise, SettleError},
         machine::Verdict,
     },
+    store::Store,
+    treasury::reconciliation::findings::{self, Finding},
 };
 
 #[derive(Subcommand)]
@@ -28,7 +31,8 @@ pub(super) enum Command {
 pub(super) enum Attention {
     /// List them, oldest first, with the cause.
     List,
-    /// Write down what a person found out; the reward is final afterwards. Nothing is sent to Amazon.
+    /// Write down what a person found out about a reward that needs one, or that the newest reconciliation shows in another
+    /// state at Amazon; it is final afterwards. Nothing is sent to Amazon.
     Settle {
         /// Its id, `rwd_…`.
         id: RewardId,
@@ -76,13 +80,29 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCod
                 Found::Canceled => Verdict::Canceled,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
-            let settled = attention::settle(&store, id, verdict, reason, ambient.now()).await;
-            let reward = settled.map_err(RewardsError::Settle)?;
+            let reward = settle(&store, (id, verdict), reason, ambient.now()).await.map_err(RewardsError::Settle)?;
             format!("{id} is {}", reward.facts.state.as_str())
         }
     };
     store.close().await;
     say(&lines)
+}
+
+/// One that needs a person is settled as it is; one that had come to its end only where a reconciliation differs.
+async fn settle(
+    store: &Store,
+    (id, verdict): (RewardId, Verdict),
+    reason: String,
+    now: DateTime<Utc>,
+) -> Result<Reward, SettleError> {
+    match attention::settle(store, id, verdict, reason.clone(), now).await {
+        Err(SettleError::InvalidState(state)) => {
+            let found = findings::of_reward(&mut store.snapshot().await?, id).await?;
+            let Finding { at, found_at } = found.ok_or(SettleError::InvalidState(state))?;
+            attention::overrule(store, (id, Otherwise { at, found_at }), verdict, reason, now).await
+        }
+        settled => settled,
+    }
 }
 
 fn checked(text: String) -> Result<String, RewardsError> {

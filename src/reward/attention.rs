@@ -20,7 +20,9 @@ pub enum SettleError {
     #[error("there is no such reward")]
     NotFound,
     /// It needs no person.
-    #[error("the reward is {0}; only one that needs attention is settled by hand")]
+    #[error(
+        "the reward is {0}; only one that needs attention, or that a reconciliation has found otherwise, is settled by hand"
+    )]
     InvalidState(&'static str),
     /// The store.
     #[error(transparent)]
@@ -35,6 +37,15 @@ pub async fn list(store: &Store) -> Result<Vec<Reward>, StoreError> {
     sql::attention(&mut store.snapshot().await?).await
 }
 
+/// A reconciliation's finding: Amazon shows a reward otherwise than we hold it.
+#[derive(Debug, Clone, Copy)]
+pub struct Otherwise {
+    /// When Amazon made the card.
+    pub at: DateTime<Utc>,
+    /// When that was found. A reward that has changed since is not the one that was compared.
+    pub found_at: DateTime<Utc>,
+}
+
 /// Writes down what a person found out about a reward, and why, and who it was. It is final afterwards.
 ///
 /// # Errors
@@ -46,14 +57,47 @@ pub async fn settle(
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
+    write(store, (id, None), verdict, reason, now).await
+}
+
+/// The same of a reward that had come to its end, on the ground of a reconciliation's finding.
+///
+/// # Errors
+/// [`SettleError`]; nothing has changed.
+pub async fn overrule(
+    store: &Store,
+    (id, otherwise): (RewardId, Otherwise),
+    verdict: Verdict,
+    reason: String,
+    now: DateTime<Utc>,
+) -> Result<Reward, SettleError> {
+    write(store, (id, Some(otherwise)), verdict, reason, now).await
+}
+
+async fn write(
+    store: &Store,
+    (id, otherwise): (RewardId, Option<Otherwise>),
+    verdict: Verdict,
+    reason: String,
+    now: DateTime<Utc>,
+) -> Result<Reward, SettleError> {
     let mut tx = store.begin().await?;
     let mut reward = sql::lock(&mut tx, id).await?.ok_or(SettleError::NotFound)?;
-    let state = reward.facts.state;
-    reward.facts = machine::decide(reward.facts, verdict).ok_or(SettleError::InvalidState(state.as_str()))?;
+    let (state, changed_at) = (reward.facts.state, reward.updated_at);
+    let settled = match otherwise {
+        None => machine::decide(reward.facts, verdict),
+        Some(Otherwise { at, found_at }) => {
+            machine::overrule(reward.facts, verdict, at).filter(|_facts| changed_at < found_at)
+        }
+    };
+    reward.facts = settled.ok_or(SettleError::InvalidState(state.as_str()))?;
     reward.attention = None;
     reward.unproven_since = None;
     match verdict {
-        Verdict::Issued => reward.issued_at = reward.issued_at.or(Some(now)),
+        Verdict::Issued => {
+            reward.issued_at = reward.issued_at.or(Some(now));
+            (reward.canceled_at, reward.last_error) = (None, None);
+        }
         Verdict::Canceled => reward.canceled_at = reward.canceled_at.or(Some(now)),
         Verdict::NotBought => {}
     }

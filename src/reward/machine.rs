@@ -250,6 +250,21 @@ pub fn decide(facts: Facts, verdict: Verdict) -> Option<Facts> {
     (facts.state == State::NeedsAttention).then_some(settled)
 }
 
+/// What a person's verdict makes of a reward that had come to its end, and that Amazon shows otherwise; `None` when it is
+/// under way, or stands as the verdict says. `at` is when Amazon made the card, for one that was never sent by what we know.
+#[must_use]
+pub fn overrule(facts: Facts, verdict: Verdict, at: DateTime<Utc>) -> Option<Facts> {
+    let state = match verdict {
+        Verdict::Issued => State::Issued,
+        Verdict::NotBought | Verdict::Canceled => State::Canceled,
+    };
+    let ended = matches!(facts.state, State::Issued | State::Failed | State::Canceled);
+    let first_send_at = facts.first_send_at.or(Some(at));
+    let settled =
+        Facts { state, ambiguous: false, cancel_requested: false, cancel_doubt: false, first_send_at, ..facts };
+    (ended && facts.state != state).then_some(settled)
+}
+
 /// What the return of the caller who bought it makes of a reward that only Amazon knew of: it exists, so it is replayed,
 /// and no refusal is believed.
 #[must_use]

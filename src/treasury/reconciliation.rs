@@ -9,6 +9,7 @@ pub mod compare;
 pub mod csv;
 pub mod daily;
 pub mod equation;
+pub mod findings;
 pub mod gather;
 pub mod http;
 pub mod model;

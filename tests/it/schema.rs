@@ -36,6 +36,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("store/migrate.rs", store::migrate::STATEMENTS),
     ("store/outbox.rs", store::outbox::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
+    ("treasury/reconciliation/findings.rs", treasury::reconciliation::findings::STATEMENTS),
     ("treasury/reconciliation/pairs.rs", treasury::reconciliation::pairs::STATEMENTS),
     ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
     ("treasury/standing.rs", treasury::standing::STATEMENTS),

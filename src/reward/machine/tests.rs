@@ -275,3 +275,28 @@ fn only_a_curable_refusal_is_tried_again_and_its_window_starts_anew() {
     let invalid = step(facts(State::Issuing), F200, at(1)).unwrap().facts;
     assert_eq!(step(invalid, Event::Begin, at(5)), Err(Rejected::InvalidState));
 }
+
+#[test]
+fn a_person_overrules_only_what_has_come_to_its_end_and_only_to_the_other_end() {
+    for state in State::ALL {
+        for (verdict, to) in [
+            (Verdict::Issued, State::Issued),
+            (Verdict::NotBought, State::Canceled),
+            (Verdict::Canceled, State::Canceled),
+        ] {
+            let before = facts(*state);
+            let overruled = overrule(before, verdict, at(7));
+            let ended = matches!(state, State::Issued | State::Failed | State::Canceled);
+            assert_eq!(
+                overruled.map(|facts| facts.state),
+                (ended && *state != to).then_some(to),
+                "{state:?} {verdict:?}"
+            );
+            if let Some(facts) = overruled {
+                assert!(!facts.ambiguous && !facts.cancel_requested && !facts.cancel_doubt);
+                assert_eq!(facts.first_send_at, before.first_send_at.or(Some(at(7))), "the age limit counts");
+            }
+            assert_eq!(decide(before, verdict).is_some(), *state == State::NeedsAttention, "{state:?}");
+        }
+    }
+}
