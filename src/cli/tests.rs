@@ -40,7 +40,11 @@ fn words_of(command: &str) -> Vec<String> {
     let command = command.split(" > ").next().unwrap_or(command);
     let command = command
         .replace("rwd_…", &RewardId::new(Uuid::nil()).to_string())
-        .replace("KEY_ID", &ApiKeyId::new(Uuid::nil()).to_string());
+        .replace("KEY_ID", &ApiKeyId::new(Uuid::nil()).to_string())
+        .replace("$ID", &RewardId::new(Uuid::nil()).to_string())
+        .replace("$FOUND", "issued")
+        .replace("$FIRST_DAY", "2026-11-01")
+        .replace("$LAST_DAY", "2026-11-02");
     let mut words = Vec::new();
     for (at, part) in command.split('"').enumerate() {
         if at % 2 == 1 {

@@ -6,7 +6,7 @@
 //! `tests/soak` runs the same drivers for longer. What a killed process cannot show is a power cut: the kernel's page
 //! cache survives it. `torn` cuts the log instead.
 
-mod crowd;
+pub(crate) mod crowd;
 mod drain;
 mod freeze;
 mod history;
@@ -16,7 +16,7 @@ mod points;
 mod random;
 mod torn;
 mod two_versions;
-mod verdict;
+pub(crate) mod verdict;
 
 use std::time::Duration;
 
@@ -70,7 +70,7 @@ fn count_of(name: &str, everyday: usize) -> usize {
 }
 
 /// The run's seed: a new one each time, printed, unless `NOSHI_TEST_SEED` names that of a run to repeat.
-fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     set_by_hand("NOSHI_TEST_SEED").unwrap_or_else(|| {
         let mut bytes = [0; 8];
         noshi::ambient::Ambient::system().fill_random(&mut bytes).unwrap();
@@ -79,7 +79,7 @@ fn seed() -> u64 {
 }
 
 #[expect(clippy::print_stderr, reason = "the figures of a run are its result")]
-fn print(line: &str) {
+pub(crate) fn print(line: &str) {
     eprintln!("{line}");
 }
 
@@ -99,7 +99,7 @@ async fn stage(backend: Backend) -> App {
 }
 
 /// Starts the service without holding up those who run beside us.
-async fn start(environment: Vec<(String, String)>) -> Result<Served, std::process::ExitStatus> {
+pub(crate) async fn start(environment: Vec<(String, String)>) -> Result<Served, std::process::ExitStatus> {
     start_build(Build::This, environment).await
 }
 

@@ -3,6 +3,9 @@
 
 mod file;
 mod kills;
+mod portal;
+mod rehearsal;
+mod runbook;
 
 use std::{
     path::{Path, PathBuf},
