@@ -9,8 +9,9 @@ import shlex
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-    """The last stage, and the words of the build before it."""
+    """The last stage, and the words of the stage before it: the tools that it installs, and the build."""
 
+    tools: list[list[str]]
     build: list[str]
     base: str
     copies: list[tuple[str, str]]
@@ -37,8 +38,9 @@ def read(path: pathlib.Path) -> Image:
     lines = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", path.read_text(), flags=re.MULTILINE)).splitlines()
     instructions = [tuple(line.split(None, 1)) for line in lines if line.strip()]
     last = max(at for at, (word, _) in enumerate(instructions) if word == "FROM")
-    build = re.search(r"cargo build [^&]*", next(rest for word, rest in instructions if word == "RUN" and "cargo build" in rest))
-    assert build, "the Dockerfile builds nothing"
+    runs = " && ".join(rest for word, rest in instructions if word == "RUN")
+    tools, build = (re.findall(words, runs) for words in (r"cargo install [^&]*", r"cargo (?:auditable )?build [^&]*"))
+    assert len(build) == 1, "the Dockerfile builds one thing"
     known = {"FROM", "ARG", "LABEL", "COPY", "USER", "EXPOSE", "ENTRYPOINT", "CMD", "HEALTHCHECK"}
     stage: dict[str, list[str]] = {word: [] for word in known}
     for word, rest in instructions[last:]:
@@ -48,6 +50,7 @@ def read(path: pathlib.Path) -> Image:
     assert len(copies) == 1 and copies[0], "the last stage takes one file, from the build"
     user, group = map(int, stage["USER"][-1].split(":"))
     return Image(
+        tools=[shlex.split(tool) for tool in tools],
         build=shlex.split(build[0]),
         base=stage["FROM"][0],
         copies=[(copies[0][1], copies[0][2])],

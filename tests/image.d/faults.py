@@ -4,8 +4,10 @@ import dataclasses
 import os
 import pathlib
 import shutil
+import subprocess
 from collections.abc import Callable
 
+import crates
 import distroless
 import inspection
 import running
@@ -85,7 +87,12 @@ def writable(container: Container) -> None:
     container.root_is_read_only = False
 
 
+def without_crates(file: pathlib.Path) -> None:
+    subprocess.run(["objcopy", "--remove-section", crates.SECTION, file], timeout=60, check=True)
+
+
 BINARY = "usr/local/bin/noshi"
+OF_A_RELEASE = ("crates", "sizes")
 ALL = [
     Fault("a shell", "programs", "/bin/sh", added("bin/sh", "/bin/dash")),
     Fault("a shell under another name", "programs", "/usr/lib/helper", added("usr/lib/helper", "/bin/dash")),
@@ -103,6 +110,7 @@ ALL = [
     Fault("may listen on any port", "identity", "Cap", starts_as=with_capability),
     Fault("a root that can be written", "writes", "could be written", starts_as=writable),
     Fault("a large file", "sizes", "compressed", lambda root: (root / "large").write_bytes(os.urandom(sizes.COMPRESSED_MAX))),
+    Fault("no list of crates", "crates", "sqlx", changed(BINARY, without_crates)),
     Fault("no libgcc, started", "start", "libgcc_s.so.1", removed("lib/x86_64-linux-gnu/libgcc_s.so.1")),
     Fault("no certificates, started", "start", "No CA certificates", removed(distroless.BUNDLE)),
 ]
@@ -117,6 +125,8 @@ def found(fault: Fault, runtime: Runtime, image: Image, root: pathlib.Path) -> l
     for path, owner, _mode in distroless.FOLDERS:
         shutil.chown(copy / path, owner, owner)
     fault.breaks(copy)
+    if fault.seen_by == "crates":
+        return list(crates.findings(copy / BINARY))
     if fault.seen_by == "sizes":
         return list(sizes.findings(sizes.layers(copy, image)))
     if fault.seen_by == "start":

@@ -31,8 +31,10 @@ def findings(text: str) -> Iterator[str]:
     for label in LABELS:
         if f"org.opencontainers.image.{label}=" not in "\n".join(last):
             yield f"no label org.opencontainers.image.{label}"
-    if not any("--locked" in line for line in instructions):
-        yield "must build what Cargo.lock says"
+    if not any(re.search(r"cargo auditable build [^&]*--locked", line) for line in instructions):
+        yield "must build what Cargo.lock says, and write into the binary what that is"
+    if not any(re.search(r"cargo install --locked cargo-auditable@[0-9.]+$", line) for line in instructions):
+        yield "the tool that it is built with must be of one version"
     build, run = (re.search(r"(bookworm|trixie|debian1[23])", line) for line in (instructions[stages[0]], last[0]))
     debian = {"bookworm": "debian12", "trixie": "debian13"}
     if build is None or run is None or debian.get(build[0], build[0]) != run[0]:
@@ -53,7 +55,9 @@ FAULTS = {
     "image with a shell": ("FROM gcr.io/distroless/cc-debian12:nonroot", "FROM debian:12-slim"),
     "another Debian to build than to run": ("rust:1.95-slim-bookworm", "rust:1.95-slim-trixie"),
     "newest of everything": ("rust:1.95-slim-bookworm", "rust:latest"),
-    "dependencies as they come": (" --locked", ""),
+    "dependencies as they come": ("build --release --locked", "build --release"),
+    "no list of crates": ("cargo auditable build", "cargo build"),
+    "the newest tool": ("cargo-auditable@0.7.7", "cargo-auditable"),
     "entry point by a shell": ('ENTRYPOINT ["/usr/local/bin/noshi"]', "ENTRYPOINT /usr/local/bin/noshi"),
     "health check by a shell": ('CMD ["/usr/local/bin/noshi", "healthcheck", "--live"]', "CMD /usr/local/bin/noshi healthcheck --live"),
     "restarts for the database": (', "--live"]', "]"),
