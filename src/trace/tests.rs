@@ -67,15 +67,16 @@ async fn a_span_ends_when_it_is_dropped_whoever_still_works_in_its_scope() {
     let mut kept = kept(1_000_000, 8);
     let server = kept.traces.request(None);
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
-    let late = server.scope(async { Handle::current().spawn(carry(async { drop((wait.await, child("late"))) })) });
-    let late = late.await;
+    let mut late = None;
+    let spawn = async { late = Some(Handle::current().spawn(carry(async { drop((wait.await, child("late"))) }))) };
+    server.scope(spawn).await;
     kept.ambient.advance(TimeDelta::seconds(3));
     let of_server = server.context().unwrap();
     drop(server);
     let ended = kept.queue.try_recv().unwrap();
     assert!((ended.ended - ended.began - TimeDelta::seconds(3)).abs() < TimeDelta::seconds(1));
     go.send(()).unwrap();
-    late.await.unwrap();
+    late.unwrap().await.unwrap();
     let late = kept.queue.try_recv().unwrap();
     assert_eq!((late.name.as_str(), late.parent), ("late", Some(of_server.span())));
 }
