@@ -20,7 +20,7 @@ use crate::{
     lifecycle::Tasks,
     metrics::Metrics,
     reward::{
-        Rewards,
+        Rewards, restored,
         service::{Limits, Parts},
     },
     server::{self, Bound, Served},
@@ -53,6 +53,11 @@ pub enum StartError {
     /// A later program has migrated the database, to what this one would not understand.
     #[error("the database was migrated by a later version of this program, and this one is too old for it")]
     SchemaNewer,
+    /// The database was restored from a back-up that is older than ids may be replayed, and not reconciled since.
+    #[error(
+        "account {0}: the restored back-up is older than `rewards.replay_age_limit_days`: run `noshi reconcile` for the days since it first"
+    )]
+    RestoredTooOld(String),
     /// The database server's clock was not learnt: whose window is open and whose lease has run out would be guesses.
     #[error("the clock cannot be aligned with the database's")]
     Clock(#[from] ClockError),
@@ -139,6 +144,18 @@ async fn check_schema(store: &Store) -> Result<(), StartError> {
     }
 }
 
+/// A key that was lost with an old back-up looks new, however old its card is. Amazon may have forgotten those.
+async fn check_age(served: &Served, settings: &Settings) -> Result<(), StartError> {
+    let now = served.http.ambient.now();
+    for account in served.rewards.accounts().iter() {
+        let uncovered = served.reconciliations.uncovered(account.id()).await?;
+        if uncovered.is_some_and(|from| restored::is_too_old(from, settings.rewards.replay_age_limit, now)) {
+            return Err(StartError::RestoredTooOld(account.id().to_owned()));
+        }
+    }
+    Ok(())
+}
+
 /// Starts the service: it listens and recovers when this returns. Must run on the multi-threaded main runtime.
 ///
 /// # Errors
@@ -153,10 +170,11 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     }
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let served = assemble(settings, &ambient, &store, &tasks)?;
+    let served = assemble(settings, &ambient, &store, &tasks).await?;
     if let Some(clock) = &served.clock {
         clock.align().await?;
     }
+    check_age(&served, settings).await?;
     if settings.store.url.backend() == Backend::Sqlite {
         let abandoned = served.rewards.abandon_leases().await?;
         if abandoned > 0 {
@@ -176,7 +194,8 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     Ok(Service { served, api, admin, tasks, loops, paced, store, settings: settings.server.clone() })
 }
 
-fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
+async fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
+    let restored = restored::last(&mut store.snapshot().await?).await?;
     let pairs = settings.accounts.iter().map(|(id, account)| (id.as_str(), account.marketplace.currency().code()));
     let metrics = Arc::new(Metrics::new(pairs)?);
     tell_key_ages(settings, &metrics);
@@ -195,6 +214,7 @@ fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks
         accounts: accounts.clone(),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
+        restored,
         settings: Limits {
             lease: limits.lease,
             upstream_timeout: limits.upstream_timeout,
@@ -294,7 +314,7 @@ pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store),
     let (store, ambient) = open_with_clock(&settings.store).await?;
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let served = assemble(settings, &ambient, &store, &tasks)?;
+    let served = assemble(settings, &ambient, &store, &tasks).await?;
     drop(pace(&served, &tasks).await?);
     Ok((served.reconciliations, store))
 }

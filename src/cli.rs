@@ -51,6 +51,9 @@ enum Command {
     Backup(backup::Backup),
     /// Put a back-up in the place of the SQLite database, which nobody serves meanwhile.
     Restore(backup::Restore),
+    /// Note that the database was restored by tools of its own, before anybody serves it again. (`noshi restore` does so by
+    /// itself.) Until every day since the back-up is reconciled, no refusal of Amazon's is taken as proof.
+    Restored(backup::Restored),
     /// Check the settings and show what is in force, secrets masked.
     Check,
     /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and Compose.
@@ -153,6 +156,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Failure> {
             say("the database is up to date")
         }
         Command::Backup(arguments) => backup::back_up(arguments, &load(cli.config.as_deref())?).await,
+        Command::Restored(arguments) => backup::restored(arguments, &load(cli.config.as_deref())?).await,
         Command::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
         Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
         Command::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,

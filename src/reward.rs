@@ -16,6 +16,7 @@ pub mod http;
 pub mod issue;
 pub mod machine;
 pub mod model;
+pub mod restored;
 pub mod reveal;
 pub mod service;
 pub mod sql;

@@ -7,12 +7,16 @@ use std::{
     process::ExitCode,
 };
 
+use chrono::{DateTime, Utc};
 use clap::Args;
 
 use super::{Failure, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
+    bootstrap::open_with_clock,
     config::{Backend, Settings},
+    http::problem::timestamp,
+    reward::restored::{self, RestoredError},
     store::{
         backup::{self, Contents, CopyError, Seal},
         migrate::{Schema, migrate, schema},
@@ -37,6 +41,13 @@ pub(super) struct Restore {
     from: PathBuf,
 }
 
+#[derive(Args)]
+pub(super) struct Restored {
+    /// From when on the database knows nothing, as in 2026-11-01T10:00:00Z; by its own youngest instant when left out.
+    #[arg(long, value_name = "TIME")]
+    lost_from: Option<DateTime<Utc>>,
+}
+
 /// Why there is no back-up, or nothing was restored.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BackupError {
@@ -50,6 +61,8 @@ pub(super) enum BackupError {
     Copy(#[from] CopyError),
     #[error("nothing was restored")]
     Restore(#[from] RestoreError),
+    #[error("the restore is not noted")]
+    Note(#[from] RestoredError),
 }
 
 /// The SQLite file of the settings.
@@ -107,11 +120,26 @@ pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> R
         return Err(BackupError::Newer.into());
     }
     migrate(&store).await?;
+    let gap = restored::note(&store, &ambient, None).await.map_err(BackupError::from)?;
     store.close().await;
     drop(store);
     let aside = staged.take_place(ambient.now()).await.map_err(BackupError::from)?;
     let old = aside.map_or_else(String::new, |aside| format!("\nwhat was there before is {}", aside.display()));
-    say(&format!("restored {}{old}", line(&from.display().to_string(), contents, &seal)))
+    say(&format!("restored {}{old}\n{}", line(&from.display().to_string(), contents, &seal), next(&gap)))
+}
+
+pub(super) async fn restored(Restored { lost_from }: Restored, settings: &Settings) -> Result<ExitCode, Failure> {
+    let (store, ambient) = open_with_clock(&settings.store).await?;
+    let gap = restored::note(&store, &ambient, lost_from).await;
+    store.close().await;
+    say(&next(&gap.map_err(BackupError::from)?))
+}
+
+/// What is to be done next.
+fn next(gap: &restored::Restored) -> String {
+    let (from, to) = (gap.lost_from.date_naive(), gap.restored_at.date_naive());
+    let lost = timestamp(gap.lost_from);
+    format!("what happened from {lost} on is not in it: `noshi reconcile --from {from} --to {to}` for each account")
 }
 
 fn line(name: &str, contents: Contents, seal: &Seal) -> String {

@@ -276,6 +276,7 @@ impl Rewards {
         self.admit(account, started).await?;
         let now = self.ambient().now();
         let (mut reward, token) = self.draft(client, (account, command), intent, now)?;
+        reward.facts.ambiguous = self.is_in_doubt(account.id()).await?;
         failpoint::pass("issue", "before_t1");
         let mut tx = self.store().begin().await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
@@ -330,8 +331,10 @@ impl Rewards {
         // The caller says that it is cured: this one may try, whatever the breaker says.
         account.quota().slot(Priority::Ordinary, self.left(started).saturating_sub(RECORD_MARGIN)).await?;
         let now = self.ambient().now();
+        let in_doubt = self.is_in_doubt(account.id()).await?;
         let mut tx = self.store().begin().await?;
         let mut reward = sql::lock(&mut tx, known.id).await?.unwrap_or(known);
+        reward.facts.ambiguous |= in_doubt;
         let token = self.ambient().token().map_err(StoreError::from)?;
         let begun = match machine::step(reward.facts, Event::Begin, now) {
             Ok(next) if reward.facts.state == State::Failed => {

@@ -265,6 +265,23 @@ pub fn overrule(facts: Facts, verdict: Verdict, at: DateTime<Utc>) -> Option<Fac
     (ended && facts.state != state).then_some(settled)
 }
 
+/// What a restored back-up makes of a reward that was under way in it: that nothing was sent is not proven any more, and
+/// what was sent, was so at the earliest when the back-up was made.
+#[must_use]
+pub fn doubt(facts: Facts, lost_from: DateTime<Utc>) -> Facts {
+    match facts.state {
+        State::Pending => Facts {
+            state: State::Unresolved,
+            ambiguous: true,
+            first_send_at: facts.first_send_at.or(Some(lost_from)),
+            ..facts
+        },
+        State::Issuing | State::Unresolved => Facts { ambiguous: true, ..facts },
+        State::Canceling => Facts { cancel_doubt: true, ..facts },
+        State::Issued | State::Failed | State::Canceled | State::NeedsAttention => facts,
+    }
+}
+
 /// What the return of the caller who bought it makes of a reward that only Amazon knew of: it exists, so it is replayed,
 /// and no refusal is believed.
 #[must_use]

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore};
 use super::{
     course,
     model::{Kind, Reward},
+    restored::Restored,
     sql::{self, EventRow, Filter},
 };
 use crate::{
@@ -49,6 +50,8 @@ pub struct Parts {
     pub tasks: Tasks,
     /// Limits.
     pub settings: Limits,
+    /// The last restore of the database, if there was one.
+    pub restored: Option<Restored>,
     /// Wakes the worker; carries nothing.
     pub wake: Arc<Notify>,
     /// Requests that may be in flight at once; one more is refused.

@@ -46,7 +46,7 @@ statements! {
          external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
          deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
          environment, program_id, budget_key, budget_day, booked, trace_context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-         $12, 1, FALSE, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24) \
+         $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24) \
          ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
@@ -249,7 +249,8 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         charge.map(|charge| charge.key.to_string()),
         charge.map(Charge::day_text),
         reward.booked.as_str(),
-        reward.trace.map(|context| context.to_string())
+        reward.trace.map(|context| context.to_string()),
+        reward.facts.ambiguous
     )?;
     if rows == 1 {
         book(tx, reward, Booked::None, reward.created_at).await?;

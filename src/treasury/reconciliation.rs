@@ -10,6 +10,7 @@ pub mod csv;
 pub mod daily;
 pub mod equation;
 pub mod findings;
+pub mod gap;
 pub mod gather;
 pub mod http;
 pub mod model;

@@ -291,6 +291,7 @@ fn production(app: &App, store: Store) -> Rewards {
         accounts: Accounts::new([Account::new(terms, client, quota)]),
         metrics,
         tasks: Tasks::on(tokio::runtime::Handle::current()),
+        restored: None,
         settings: Limits {
             lease: seconds(20),
             upstream_timeout: seconds(6),

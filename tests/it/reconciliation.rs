@@ -1,6 +1,6 @@
 //! Amazon's books against ours: what is found, what is no finding, and what becomes of a card that only Amazon knows.
 
-mod adoption;
+pub(crate) mod adoption;
 mod classes;
 mod command;
 mod million;
@@ -35,7 +35,7 @@ async fn ended(app: &App, id: &str) -> Value {
 }
 
 /// Compares days to the end.
-async fn reconcile(app: &App, from: &str, to: &str) -> Value {
+pub(crate) async fn reconcile(app: &App, from: &str, to: &str) -> Value {
     let begun = begin(app, from, to).await;
     assert_eq!(begun.status, 202, "{}", begun.text);
     assert_eq!(begun.header("location"), format!("/v1/reconciliations/{}", begun.id()));

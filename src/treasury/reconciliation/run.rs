@@ -10,6 +10,7 @@ use super::{
     Reconciliations,
     compare::{Class, Frame, Verdict},
     csv::{CsvError, Portal},
+    gap,
     gather::{Batch, Incomplete, Pager},
     model::{Item, Reconciliation, Source, Tally},
     pairs::{self, Pair},
@@ -362,6 +363,9 @@ impl Run<'_> {
     async fn finish(&self) -> Result<(), RunError> {
         let mut tx = self.room.parts.store.begin().await?;
         let done = sql::finish(&mut tx, self.lease(), &self.tally, self.now()).await?;
+        if done {
+            gap::fill(&mut tx, self.account.id(), self.now()).await?;
+        }
         let done: Committed<bool> = tx.commit(done).await?;
         if done.into_inner() { Ok(()) } else { Err(RunError::Interrupted) }
     }

@@ -30,21 +30,25 @@ async fn lost_and_found(app: &mut App, key: &str) -> (Answer, Value) {
 }
 
 /// What a restored back-up does to a row.
-async fn lose(app: &App, key: &str) {
+pub(crate) async fn lose(app: &App, key: &str) {
     let id = app.amazon_id(key);
     let row = format!("SELECT id FROM rewards WHERE creation_request_id = '{id}'");
-    // A back-up that is restored knows nothing of append-only.
-    let open = match app.database.backend {
-        Backend::Sqlite => "DROP TRIGGER IF EXISTS ledger_entries_no_delete",
-        Backend::Postgres => "ALTER TABLE ledger_entries DISABLE TRIGGER USER",
-    };
-    app.database.execute(open).await.unwrap();
-    app.database.execute(&format!("DELETE FROM ledger_entries WHERE reward_id IN ({row})")).await.unwrap();
+    forget_entries(app, &format!("reward_id IN ({row})")).await;
     app.database.execute(&format!("DELETE FROM reward_events WHERE reward_id IN ({row})")).await.unwrap();
     assert_eq!(
         app.database.execute(&format!("DELETE FROM rewards WHERE creation_request_id = '{id}'")).await.unwrap(),
         1
     );
+}
+
+/// A back-up that is restored knows nothing of append-only.
+pub(crate) async fn forget_entries(app: &App, which: &str) {
+    let open = match app.database.backend {
+        Backend::Sqlite => "DROP TRIGGER IF EXISTS ledger_entries_no_delete",
+        Backend::Postgres => "ALTER TABLE ledger_entries DISABLE TRIGGER USER",
+    };
+    app.database.execute(open).await.unwrap();
+    app.database.execute(&format!("DELETE FROM ledger_entries WHERE {which}")).await.unwrap();
 }
 
 /// The reward that a run made of its only finding.

@@ -13,6 +13,7 @@ const BACKUP: [&str; 4] = ["before_copy", "copied", "checked", "renamed"];
 /// The last one is behind the rename.
 const RESTORE: [&str; 6] = ["copied", "inspected", "synced", "folded", "aside", "in_place"];
 const REWARDS: &str = "SELECT COUNT(*) FROM rewards";
+const NOTES: &str = "SELECT COUNT(*) FROM events WHERE kind = 'database.restored'";
 
 /// Runs a command that is to die at a place.
 fn dies(app: &App, arguments: &[&str], place: &str) {
@@ -76,6 +77,8 @@ async fn death_in_a_restore_leaves_the_old_database_or_the_new_one() {
         assert_eq!(before, 5, "the dead process's WAL counts");
         dies(&app, &restore, &format!("restore.{place}"));
         let expected = if *place == "in_place" { 3 } else { 5 };
+        let noted = i64::from(at > 0 || *place == "in_place");
+        assert_eq!(number_in(&database, NOTES).await, noted, "no restored database is without its note: {place}");
         assert_eq!(number_in(&database, REWARDS).await, expected, "{place}");
         assert_eq!(
             number_in(&database, "SELECT COUNT(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'").await,
@@ -88,6 +91,7 @@ async fn death_in_a_restore_leaves_the_old_database_or_the_new_one() {
         let (code, _out, error) = run(&app, &restore);
         assert_eq!(code, Some(0), "{place}: {error}");
         assert_eq!(number_in(&database, REWARDS).await, 3, "{place}");
+        assert_eq!(number_in(&database, NOTES).await, 1, "a restored database says that it is one");
         for name in names(database.parent().unwrap()).into_iter().filter(|name| name != "noshi.db") {
             assert!(name.starts_with("noshi.db.before-"), "{place} left {name}");
             fs::remove_file(database.with_file_name(name)).unwrap();
