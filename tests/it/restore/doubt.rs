@@ -107,6 +107,20 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn another_body_under_a_lost_key_buys_nothing_and_shows_no_code(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let bought = app.issue("lost", "5.00").await;
+        assert_eq!(bought.status, 201, "{}", bought.text);
+        restored_without(&mut app, &["lost"]).await;
+        let other = app.issue("lost", "9.00").await;
+        other.is_accepted();
+        assert_eq!((&other.json["status"], &other.json["attention"]), (&"needs_attention".into(), &"mismatch".into()));
+        app.issue("lost", "5.00").await.is_problem(422, "idempotency-mismatch");
+        app.reveal(other.id()).await.is_problem(409, "invalid-state");
+        assert_eq!(app.live_cards().len(), 1, "the one that was bought before");
+        app.end().await;
+    }
+
     async fn a_refused_reward_that_was_bought_since_is_in_doubt_when_it_is_tried_again(backend: Backend) {
         let mut app = App::spawn(backend).await;
         refuse(&app, "cured", 1, NO_FUNDS);

@@ -310,3 +310,35 @@ async fn a_stream_that_is_cut_is_no_success() {
     assert_ne!(child.wait().unwrap().code(), Some(0));
     app.end().await;
 }
+
+/// What a person decided since the back-up is undone with everything else: the runbook says so, and what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_revoked_and_programs_suspended_since_are_as_in_the_back_up() {
+    let mut app = killed_with(1).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let copy = folder.path().join("copy.db");
+    let said = |arguments: &[&str]| {
+        let (code, out, error) = run(&app, arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {error}");
+        out
+    };
+    let revoked = said(&["keys", "create", "--client", "shop"]).trim().to_owned();
+    let id = said(&["keys", "list"]).lines().find(|line| line.contains("shop")).unwrap()[..36].to_owned();
+    said(&["programs", "create", "prg_spring", "--account", "main", "--name", "Spring"]);
+    back_up(&app, &copy);
+    said(&["keys", "revoke", &id]);
+    said(&["programs", "suspend", "prg_spring", "--by", "kim"]);
+    let later = said(&["keys", "create", "--client", "later"]).trim().to_owned();
+    assert_eq!(restore(&app, &copy).0, Some(0));
+    assert!(run(&app, &["programs", "list"]).1.contains("prg_spring  active"), "open again");
+    let served = Served::start(app.environment());
+    app.base.clone_from(&served.base);
+    app.key = revoked;
+    assert_eq!(app.get("/v1/ping").await.status, 200, "valid again, until it is revoked again");
+    assert_eq!(run(&app, &["keys", "revoke", &id]).0, Some(0));
+    app.get("/v1/ping").await.is_problem(401, "unauthorized");
+    app.key = later;
+    app.get("/v1/ping").await.is_problem(401, "unauthorized");
+    assert!(served.terminate().success());
+    app.end().await;
+}

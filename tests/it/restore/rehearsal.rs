@@ -131,6 +131,8 @@ async fn one_round(crowd: &Crowd, shell: &Shell, served: Served, (round, backed_
         .filter(|caller| !known.contains(&caller.amazon_id))
         .for_each(|caller| caller.id = None);
 
+    let notes = "SELECT COUNT(*) FROM events WHERE kind = 'database.restored'";
+    assert_eq!(crowd.app.database.number(notes).await, 1, "the database says that it was restored");
     let served = start(crowd.app.environment().to_vec()).await.unwrap();
     come_back(crowd, &served.base, backed_up, &known).await;
     come_to_rest(crowd).await;
