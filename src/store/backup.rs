@@ -135,7 +135,7 @@ async fn write(database: &Path, part: &Path, file: &File) -> Result<Contents, Co
     let mut source = open(database).await?;
     failpoint::pass("backup", "before_copy");
     let copied = sql::sqlite(COPY).bind(target).execute(&mut source).await;
-    copied.map_err(|error| StoreError::database("backup.copy", error))?;
+    copied.map_err(|error| unreadable("backup.copy", error))?;
     source.close().await.map_err(|error| StoreError::database("close", error))?;
     failpoint::pass("backup", "copied");
     let contents = inspect(part).await?;

@@ -323,7 +323,14 @@ async fn keys_revoked_and_programs_suspended_since_are_as_in_the_back_up() {
         out
     };
     let revoked = said(&["keys", "create", "--client", "shop"]).trim().to_owned();
-    let id = said(&["keys", "list"]).lines().find(|line| line.contains("shop")).unwrap()[..36].to_owned();
+    let id = said(&["keys", "list"])
+        .lines()
+        .find(|line| line.contains("shop"))
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
     said(&["programs", "create", "prg_spring", "--account", "main", "--name", "Spring"]);
     back_up(&app, &copy);
     said(&["keys", "revoke", &id]);
@@ -340,5 +347,21 @@ async fn keys_revoked_and_programs_suspended_since_are_as_in_the_back_up() {
     app.key = later;
     app.get("/v1/ping").await.is_problem(401, "unauthorized");
     assert!(served.terminate().success());
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_damaged_database_there_is_no_back_up() {
+    let app = killed_with(3).await;
+    let (folder, database) = (tempfile::TempDir::new().unwrap(), path_of(&app.database));
+    // What is in the WAL must be in the file before the file can be damaged.
+    let served = Served::start(app.environment());
+    assert!(served.terminate().success());
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[4096 * 3..4096 * 9].fill(0xa5);
+    fs::write(&database, bytes).unwrap();
+    let (code, _out, error) = run(&app, &["backup", "--to", folder.path().join("copy.db").to_str().unwrap()]);
+    assert!(code == Some(1) && error.contains("damaged"), "{error}");
+    assert_eq!(names(folder.path()), [""; 0]);
     app.end().await;
 }
