@@ -65,7 +65,7 @@ fn set_by_hand(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_bad| panic!("{name} is no number: {text}")))
 }
 
-fn count_of(name: &str, everyday: usize) -> usize {
+pub(crate) fn count_of(name: &str, everyday: usize) -> usize {
     set_by_hand(name).map_or(everyday, |count| usize::try_from(count).unwrap())
 }
 

@@ -31,6 +31,7 @@ mod reconciliation;
 mod refusals;
 mod restore;
 mod review;
+mod rollout;
 mod sandbox;
 mod schema;
 mod seeded;

@@ -20,7 +20,7 @@ use serde_json::Value;
 /// A build of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Build {
-    /// What is tested.
+    /// What is tested: the one that was built with the tests, or another that `tests/rollout` names.
     This,
     /// The release before it, which `tests/previous` builds: both serve one database while a roll-out lasts.
     Previous,
@@ -29,7 +29,7 @@ pub(crate) enum Build {
 impl Build {
     fn path(self) -> String {
         match self {
-            Self::This => env!("CARGO_BIN_EXE_noshi").to_owned(),
+            Self::This => told_by_hand("NOSHI_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_noshi").to_owned()),
             Self::Previous => told_by_hand("NOSHI_TEST_PREVIOUS")
                 .unwrap_or_else(|| panic!("this test needs the release before: NOSHI_TEST_PREVIOUS=$(tests/previous)")),
         }
@@ -43,7 +43,7 @@ impl Build {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "tests/run tells the program by a variable")]
+#[expect(clippy::disallowed_methods, reason = "tests/run and tests/rollout tell the program by a variable")]
 fn told_by_hand(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
