@@ -22,12 +22,12 @@ const LIBRARY_VARIABLE: &str = "NOSHI_TEST_FAKETIME";
 const SKEW_MAX: i64 = 2_000;
 
 /// A wall clock for one process, off by what its file says, also while the process runs.
-struct Wall {
+pub(crate) struct Wall {
     folder: TempDir,
 }
 
 impl Wall {
-    fn off_by(seconds: i64) -> Self {
+    pub(crate) fn off_by(seconds: i64) -> Self {
         let wall = Self { folder: TempDir::new().unwrap() };
         wall.set(seconds);
         wall
@@ -38,14 +38,14 @@ impl Wall {
     }
 
     /// In one step: a file that is half written would be another time of day.
-    fn set(&self, seconds: i64) {
+    pub(crate) fn set(&self, seconds: i64) {
         let fresh = self.folder.path().join("fresh");
         fs::write(&fresh, format!("{seconds:+}\n")).unwrap();
         fs::rename(fresh, self.file()).unwrap();
     }
 
     /// The program under this clock. The clocks that measure time stay true, as they do when someone sets the date.
-    fn noshi(&self) -> Command {
+    pub(crate) fn noshi(&self) -> Command {
         let mut command = noshi();
         command
             .env("LD_PRELOAD", library())

@@ -24,6 +24,7 @@ mod kill;
 mod matrix;
 mod model;
 mod monitoring;
+mod partition;
 mod patience;
 mod process;
 mod quota;

@@ -24,7 +24,7 @@ fn breaking(funds: i64) -> Shape {
 }
 
 /// The most arrivals in any sliding second.
-fn busiest_second(arrivals: &[DateTime<Utc>]) -> usize {
+pub(crate) fn busiest_second(arrivals: &[DateTime<Utc>]) -> usize {
     let within = |start: &DateTime<Utc>| {
         arrivals.iter().filter(|at| *at >= start && **at < *start + TimeDelta::seconds(1)).count()
     };
