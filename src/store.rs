@@ -13,7 +13,7 @@ pub mod keys;
 pub mod limiter;
 pub mod migrate;
 pub mod outbox;
-mod postgres;
+pub(crate) mod postgres;
 pub mod restore;
 pub mod sql;
 mod sqlite;
@@ -21,10 +21,11 @@ mod sqlite;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{PgPool, Postgres, Sqlite, pool::PoolConnection};
+use sqlx::{PgPool, Sqlite, pool::PoolConnection};
 
 use crate::failpoint;
 
+pub use postgres::Link;
 pub use sql::{Conn, Sql};
 pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
 
@@ -109,7 +110,7 @@ enum OpenTx {
     /// One of the transactions that share the next durable commit.
     Sqlite(sqlite::SqliteTx),
     /// A transaction of its own.
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(Link),
 }
 
 /// A connection for reading.
@@ -117,7 +118,7 @@ pub enum Snapshot {
     /// A read-only connection of its own, so that reads never wait for the writer.
     Sqlite(PoolConnection<Sqlite>),
     /// Any connection of the pool.
-    Postgres(PoolConnection<Postgres>),
+    Postgres(Link),
 }
 
 /// Proof that a value came out of a transaction that has committed. What is sent to Amazon asks for one.
@@ -195,7 +196,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         let open = match &self.inner {
             Inner::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
-            Inner::Postgres(pool) => postgres::begin(pool).await.map(OpenTx::Postgres)?,
+            Inner::Postgres(pool) => Link::begin(pool).await.map(OpenTx::Postgres)?,
         };
         Ok(Tx { open, failed: false })
     }
@@ -207,9 +208,7 @@ impl Store {
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         match &self.inner {
             Inner::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
-            Inner::Postgres(pool) => {
-                pool.acquire().await.map(Snapshot::Postgres).map_err(|error| StoreError::database("acquire", error))
-            }
+            Inner::Postgres(pool) => Link::take(pool).await.map(Snapshot::Postgres),
         }
     }
 
@@ -217,7 +216,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.inner {
             Inner::Sqlite(store) => store.close().await,
-            Inner::Postgres(pool) => pool.close().await,
+            Inner::Postgres(pool) => postgres::close(pool).await,
         }
     }
 }
@@ -235,9 +234,9 @@ impl Tx {
         }
         match self.open {
             OpenTx::Sqlite(tx) => tx.commit().await?,
-            OpenTx::Postgres(tx) => {
+            OpenTx::Postgres(link) => {
                 failpoint::pass("store", "before_commit");
-                tx.commit().await.map_err(|error| StoreError::database("commit", error))?;
+                link.commit().await?;
                 failpoint::pass("store", "after_commit");
             }
         }
@@ -248,7 +247,7 @@ impl Tx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match &mut self.open {
             OpenTx::Sqlite(tx) => tx.conn(),
-            OpenTx::Postgres(tx) => Conn::Postgres(tx),
+            OpenTx::Postgres(link) => Conn::Postgres(link.conn()),
         }
     }
 
@@ -263,7 +262,7 @@ impl Snapshot {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Sqlite(connection) => Conn::Sqlite(connection),
-            Self::Postgres(connection) => Conn::Postgres(connection),
+            Self::Postgres(link) => Conn::Postgres(link.conn()),
         }
     }
 

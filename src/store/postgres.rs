@@ -1,14 +1,22 @@
 //! PostgreSQL: a pool, and limits on how long a statement, a lock and an idle transaction may take.
 
-use std::str::FromStr;
+use std::{io, str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    Executor, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
+use tokio::runtime::Handle;
 
 use super::{ACQUIRE_TIMEOUT, StoreError};
 use crate::failpoint;
+
+/// How long an answer may take. The server ends a statement after 5 s and says so: who hears nothing by then will hear
+/// nothing any more, for the network or the server's machine has gone, and the driver itself would wait for ever.
+const ANSWER_MAX: Duration = Duration::from_secs(7);
+/// How long a stop waits for connections to be given back. One that has gone silent never is.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// Opens the pool.
 pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, StoreError> {
@@ -32,7 +40,65 @@ pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, Stor
         .map_err(|error| StoreError::database("connect", error))
 }
 
-#[expect(clippy::disallowed_methods, reason = "PostgreSQL has no write lock to lose by a plain BEGIN")]
-pub(super) async fn begin(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StoreError> {
-    pool.begin().await.map_err(|error| StoreError::database("begin", error))
+/// A connection that was taken out of the pool, with or without a transaction.
+///
+/// It goes back when it still answers; else it is closed, and the pool opens another. The driver's own way back asks it
+/// whether it is alive and waits for ever when it has gone silent: the pool would be the smaller for each, until nothing
+/// is left of it. A transaction that was not committed is closed with its connection, so that its locks are free at once.
+pub struct Link {
+    connection: PoolConnection<Postgres>,
+    in_transaction: bool,
+}
+
+impl Link {
+    /// Takes one out, or opens one.
+    pub(super) async fn take(pool: &PgPool) -> Result<Self, StoreError> {
+        let connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?;
+        Ok(Self { connection, in_transaction: false })
+    }
+
+    /// The same, and begins a transaction.
+    pub(super) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
+        let mut link = Self::take(pool).await?;
+        // Set before: it may have begun although nobody heard of it.
+        link.in_transaction = true;
+        in_time(link.conn().execute("BEGIN")).await.map_err(|error| StoreError::database("begin", error))?;
+        Ok(link)
+    }
+
+    /// Commits. Without an answer it is unknown whether it happened, as without a connection.
+    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
+        in_time(self.conn().execute("COMMIT")).await.map_err(|error| StoreError::database("commit", error))?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// The connection that statements run on.
+    pub fn conn(&mut self) -> &mut PgConnection {
+        &mut self.connection
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if self.in_transaction {
+            self.connection.close_on_drop();
+        } else if let Ok(runtime) = Handle::try_current() {
+            let back = tokio::time::timeout(ANSWER_MAX, self.connection.return_to_pool());
+            drop(runtime.spawn(back));
+        }
+    }
+}
+
+/// Waits for an answer as long as there can be one.
+pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let silent = |_elapsed| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
+    tokio::time::timeout(ANSWER_MAX, answer).await.map_err(silent)?
+}
+
+/// Closes the connections that answer.
+pub(super) async fn close(pool: &PgPool) {
+    if tokio::time::timeout(CLOSE_MAX, pool.close()).await.is_err() {
+        tracing::warn!("a connection to the database was not given back; left to the server");
+    }
 }

@@ -124,7 +124,8 @@ macro_rules! execute {
                 $crate::store::sql::sqlite($sql.sqlite)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
             }
             $crate::store::Conn::Postgres(c) => {
-                $crate::store::sql::postgres($sql.postgres)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
+                let answer = $crate::store::sql::postgres($sql.postgres)$(.bind($bind))*.execute(c);
+                $crate::store::postgres::in_time(answer).await.map(|done| done.rows_affected())
             }
         }
         .map_err(|error| {
@@ -143,7 +144,8 @@ macro_rules! fetch_optional {
                 $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_optional(c).await
             }
             $crate::store::Conn::Postgres(c) => {
-                $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_optional(c).await
+                let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_optional(c);
+                $crate::store::postgres::in_time(answer).await
             }
         }
         .map_err(|error| {
@@ -162,7 +164,8 @@ macro_rules! fetch_all {
                 $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_all(c).await
             }
             $crate::store::Conn::Postgres(c) => {
-                $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_all(c).await
+                let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_all(c);
+                $crate::store::postgres::in_time(answer).await
             }
         }
         .map_err(|error| {

@@ -17,6 +17,7 @@
 //!
 //! I5, I6, I12 and I14 have tests of their own (access, canaries, the histories).
 
+mod forgotten;
 mod wire;
 mod world;
 
@@ -73,10 +74,11 @@ const fn cut(name: &'static str, replicas: usize, wire: To, flow: Flow) -> Cut {
     Cut { name, replicas, wire, flow, limited: false, clock: false }
 }
 
-static CUTS: [Cut; 8] = [
+static CUTS: [Cut; 9] = [
     cut("one from the database, silently", 1, To::Database, Flow::Stalled),
     Cut { limited: true, ..cut("one from the database, refused, under the rate", 1, To::Database, Flow::Refused) },
     Cut { limited: true, ..cut("one from the database's answers, under the rate", 1, To::Database, Flow::Deaf) },
+    cut("one from the database, its connections forgotten", 1, To::Database, Flow::Lost),
     cut("all from the database, silently", 3, To::Database, Flow::Stalled),
     cut("one from Amazon, silently", 1, To::Amazon, Flow::Stalled),
     cut("one from Amazon's answers", 1, To::Amazon, Flow::Deaf),

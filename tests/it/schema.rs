@@ -272,7 +272,7 @@ on_each_backend! {
                 }
                 assert_eq!(fs::read_dir(folder).unwrap().count(), 4, "no other file lies there");
             }
-            Snapshot::Postgres(mut connection) => {
+            Snapshot::Postgres(mut link) => {
                 for (name, value) in [
                     ("synchronous_commit", "on"),
                     ("statement_timeout", "5s"),
@@ -280,7 +280,7 @@ on_each_backend! {
                     ("idle_in_transaction_session_timeout", "10s"),
                 ] {
                     let text = format!("SHOW {name}");
-                    let found: String = scalar(sqlx::AssertSqlSafe(text), &mut connection).await;
+                    let found: String = scalar(sqlx::AssertSqlSafe(text), link.conn()).await;
                     assert_eq!(found, value, "{name}");
                 }
             }

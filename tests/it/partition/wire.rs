@@ -26,6 +26,9 @@ pub(super) enum Flow {
     Deaf,
     /// Connections are reset, and new ones refused.
     Refused,
+    /// Nothing passes, and the connections of that time never come to life again: a router has forgotten them, or
+    /// another machine has taken the server's address.
+    Lost,
 }
 
 /// A wire, and who listens at its near end.
@@ -82,7 +85,7 @@ async fn listen(first: TcpListener, address: SocketAddr, server: SocketAddr, mut
                 continue;
             }
             // Who connects now waits in the kernel's queue.
-            (Flow::Stalled, Some(_)) => {}
+            (Flow::Stalled | Flow::Lost, Some(_)) => {}
         }
         if flow.changed().await.is_err() {
             return;
@@ -96,19 +99,23 @@ async fn relay(mut client: TcpStream, server: SocketAddr, flow: watch::Receiver<
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();
     let mut own = flow.clone();
-    let refused = {
+    let ended = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
         let up = pass(from_client, to_server, flow.clone(), |flow| matches!(flow, Flow::Whole | Flow::Deaf));
         let down = pass(from_server, to_client, flow, |flow| flow == Flow::Whole);
         tokio::select! {
-            _both = async { tokio::join!(up, down) } => false,
-            over = own.wait_for(|flow| *flow == Flow::Refused) => over.is_ok(),
+            _both = async { tokio::join!(up, down) } => None,
+            over = own.wait_for(|flow| matches!(flow, Flow::Refused | Flow::Lost)) => over.ok().map(|flow| *flow),
         }
     };
-    if refused {
-        client.set_zero_linger().unwrap();
-        server.set_zero_linger().unwrap();
+    match ended {
+        Some(Flow::Lost) => std::future::pending().await,
+        Some(_refused) => {
+            client.set_zero_linger().unwrap();
+            server.set_zero_linger().unwrap();
+        }
+        None => {}
     }
 }
 
