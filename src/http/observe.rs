@@ -5,7 +5,10 @@ use actix_web::{
     Error, HttpMessage,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderName, HeaderValue},
+    http::{
+        ConnectionType,
+        header::{self, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web,
 };
@@ -60,6 +63,10 @@ async fn observed(
     }
     // Nothing here is for a cache: a reward changes, and a code must not lie around.
     head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // The door closes soon, and whoever sends into a connection that closes has no answer: pools let go of this one now.
+    if http.tasks.stopping().is_cancelled() {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     let took = started.elapsed();
     let route = answer.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let status = answer.status().as_u16();

@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use super::Served;
 use crate::{
     seeded,
-    support::{App, Backend, on_each_backend},
+    support::{Answer, App, Backend, Shape, on_each_backend},
 };
 
 on_each_backend! {
@@ -30,6 +30,27 @@ on_each_backend! {
         assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
         assert_eq!(app.live_cards().len(), 40);
         assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issued'").await, 40);
+        app.end().await;
+    }
+
+    /// A pool of connections that a balancer passes on lets go of those to a replica that will close them, before it does:
+    /// an order that is sent into a closing connection has no answer.
+    async fn while_it_drains_each_answer_ends_its_connection(backend: Backend) {
+        let shape = Shape::default().with("NOSHI__SERVER__DRAIN_DELAY_SECONDS", 2);
+        let mut app = App::shaped(backend, shape).await;
+        assert!(app.stop().await);
+        let served = Served::start(app.environment());
+        app.base.clone_from(&served.base);
+        let before = app.issue("before", "2.00").await;
+        assert_eq!((before.status, before.header("connection")), (201, ""), "{}", before.text);
+        served.signal("TERM");
+        let ready = format!("{}/readyz", served.admin);
+        while Answer::of(app.http.get(&ready)).await.status == 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let draining = app.issue("draining", "2.00").await;
+        assert_eq!((draining.status, draining.header("connection")), (201, "close"), "{}", draining.text);
+        assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
         app.end().await;
     }
 
