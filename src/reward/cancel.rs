@@ -1,5 +1,7 @@
 //! Canceling: the wish is committed, then Amazon is asked, inside its window.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 
 use super::{
@@ -18,6 +20,9 @@ use crate::{
     lifecycle::Lost,
     store::StoreError,
 };
+
+/// How long the last look may take, when the answer is due.
+const LAST_LOOK: Duration = Duration::from_millis(400);
 
 /// Why a cancel was refused.
 #[derive(Debug, thiserror::Error)]
@@ -46,21 +51,31 @@ pub enum CancelError {
 }
 
 impl Rewards {
-    /// Cancels a reward, or says that it will be canceled as soon as its existence is proven.
+    /// Cancels a reward, or says that it will be canceled as soon as its existence is proven. Waits as long as the settings
+    /// allow since the request `arrived`; the work goes on after that.
     ///
     /// # Errors
     /// [`CancelError`]; the reward is as it was.
-    pub async fn cancel(&self, client: ClientId, id: RewardId, reason: String) -> Result<Reward, CancelError> {
-        let started = self.ambient().monotonic();
-        let (caller, _hears) = Caller::new(started + self.left(started));
+    pub async fn cancel(
+        &self,
+        client: ClientId,
+        id: RewardId,
+        reason: String,
+        arrived: Instant,
+    ) -> Result<Reward, CancelError> {
+        let wait = self.left(arrived);
+        let (caller, _hears) = Caller::new(self.ambient().monotonic() + wait);
         let this = self.clone();
         let job = self.tasks().spawn(async move { this.cancel_now(client, id, reason, &caller).await });
-        match tokio::time::timeout(self.left(started), job).await {
+        match tokio::time::timeout(wait, job).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panicked)) => Err(Lost.into()),
             Err(_elapsed) => {
                 let this = self.clone();
-                let found = self.tasks().run(async move { this.find_now(client, id).await }).await??;
+                let found = self.tasks().run(async move { this.find_now(client, id).await });
+                // Without the database there is nothing to tell but that.
+                let found =
+                    tokio::time::timeout(LAST_LOOK, found).await.map_err(|_late| StoreError::Unconfirmed)???;
                 found.ok_or(CancelError::NotFound).and_then(cancel_answer)
             }
         }

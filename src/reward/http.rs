@@ -53,12 +53,13 @@ async fn issue(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let arrived = http.ambient.monotonic();
     let caller = http.caller(&request, Scope::RewardsWrite).await?;
     let body: IssueBody = http.body(&request, payload).await?;
     let command = body.into_command(headers::idempotency_key(&request)?, &caller)?;
     let patience = headers::patience(&request);
     let wait = patience.map(|patience| patience.wait);
-    let mut answer = issued(&rewards.issue(caller.client, command, wait).await?)?;
+    let mut answer = issued(&rewards.issue(caller.client, command, wait, arrived).await?)?;
     if let Some(patience) = patience {
         headers::preference_applied(patience, answer.headers_mut());
     }
@@ -99,9 +100,10 @@ async fn cancel(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let arrived = http.ambient.monotonic();
     let caller = http.caller(&request, Scope::RewardsCancel).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
-    let reward = rewards.cancel(caller.client, reward_id(&id)?, body.into_reason()?).await?;
+    let reward = rewards.cancel(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
     let mut answer = if is_final(reward.facts.state) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !is_final(reward.facts.state) {
         answer.insert_header((header::RETRY_AFTER, "1"));
@@ -117,9 +119,10 @@ async fn reveal(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
+    let arrived = http.ambient.monotonic();
     let caller = http.caller(&request, Scope::ClaimCodesReveal).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
-    let (reward, code) = rewards.reveal(caller.client, reward_id(&id)?, body.into_reason()?).await?;
+    let (reward, code) = rewards.reveal(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
     failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }

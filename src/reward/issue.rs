@@ -123,7 +123,7 @@ fn tell_withdrawn(id: RewardId, ended: Result<Reward, CancelError>) {
 
 impl Rewards {
     /// Issues a reward, or tells the state of the one that this key named before. Waits for the outcome as long as the
-    /// caller has patience and the settings allow; the work goes on after that.
+    /// caller has patience and the settings allow since the request `arrived`; the work goes on after that.
     ///
     /// # Errors
     /// [`IssueError`]: nothing was sent to Amazon. A refusal of Amazon's is a `failed` reward, not an error.
@@ -132,8 +132,9 @@ impl Rewards {
         client: ClientId,
         command: Command,
         patience: Option<Duration>,
+        arrived: Instant,
     ) -> Result<Issued, IssueError> {
-        let ended = self.issue_in_time(client, command, patience).await;
+        let ended = self.issue_in_time(client, command, patience, arrived).await;
         if let Err(IssueError::Late | IssueError::Store(_)) = &ended {
             self.metrics().unrecorded();
         }
@@ -145,11 +146,11 @@ impl Rewards {
         client: ClientId,
         command: Command,
         patience: Option<Duration>,
+        started: Instant,
     ) -> Result<Issued, IssueError> {
-        let started = self.ambient().monotonic();
         let permit = Arc::clone(&self.parts.room).try_acquire_owned().map_err(|_full| IssueError::Busy)?;
         let wait = self.left(started).min(patience.unwrap_or(Duration::MAX));
-        let (caller, mut hears) = Caller::new(started + wait);
+        let (caller, mut hears) = Caller::new(self.ambient().monotonic() + wait);
         let this = self.clone();
         let mut job = self.tasks().spawn(async move {
             let _permit = permit;

@@ -1,6 +1,6 @@
 //! Showing a code again: the create is replayed as a pure read, bounded and noted.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use super::{
     Rewards,
@@ -68,7 +68,8 @@ pub(super) enum Showing {
 }
 
 impl Rewards {
-    /// Shows an issued reward's code again, by asking Amazon.
+    /// Shows an issued reward's code again, by asking Amazon. Waits as long as the settings allow since the request
+    /// `arrived`; what comes later is wiped.
     ///
     /// # Errors
     /// [`RevealError`]; nothing was bought.
@@ -77,6 +78,7 @@ impl Rewards {
         client: ClientId,
         id: RewardId,
         reason: String,
+        arrived: Instant,
     ) -> Result<(Reward, ClaimCode), RevealError> {
         let permit = Arc::clone(&self.parts.room).try_acquire_owned().map_err(|_full| RevealError::Busy)?;
         let this = self.clone();
@@ -93,7 +95,8 @@ impl Rewards {
                 | State::NeedsAttention) => Err(RevealError::InvalidState(state)),
             }
         };
-        self.tasks().run(work).await?
+        let shown = tokio::time::timeout(self.left(arrived), self.tasks().run(work)).await;
+        shown.map_err(|_late| RevealError::Unavailable { throttled: false })??
     }
 
     /// Replays the create of an issued reward as a pure read, and hands the code over only after the showing is

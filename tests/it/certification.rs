@@ -250,7 +250,7 @@ on_each_backend! {
         let command = Command {
             key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep,
         };
-        let issued = production(&app, store.clone()).issue(app.client, command, None).await.unwrap();
+        let issued = production(&app, store.clone()).issue(app.client, command, None, app.ambient.monotonic()).await.unwrap();
         assert_eq!(issued.reward.creation_request_id.as_str(), app.amazon_id("F0000"));
         assert_eq!(issued.code.unwrap().expose(), app.live_cards()[0].claim_code, "a card was bought, no mock");
         assert_eq!((creates_of(&app, "F0000"), app.received("Create").len()), (0, 1));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use noshi::sandbox::{CardState, Fault, FaultRule, Operation};
 use serde_json::json;
+use sqlx::Executor;
 
 use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json};
 
@@ -37,6 +38,30 @@ async fn until_called(app: &App, key: &str, times: usize) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{key} was not sent {times} times");
+}
+
+/// The caller's time is counted from the request, not from when its key has been looked up: the answer is there while
+/// the first attempt still runs. PostgreSQL only: on SQLite readers wait for nobody.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_was_slow_to_know_the_caller_has_used_up_some_of_the_time() {
+    let shape =
+        waiting().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 3).with("NOSHI__REWARDS__ANSWER_WITHIN_SECONDS", 4);
+    let app = App::shaped(Backend::Postgres, shape).await;
+    of_create(&app, "slow", Fault::Hang, 5);
+    let mut other = app.database.postgres().await;
+    other.execute("BEGIN").await.unwrap();
+    other.execute("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        other.execute("ROLLBACK").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(app.issue("slow", "10.00"), release);
+    answer.is_accepted();
+    assert_eq!(answer.json["status"], "issuing", "the first attempt was over before the answer: {}", answer.text);
+    app.control.clear_faults();
+    app.until(answer.id(), "issued").await;
+    books_match(&app).await;
+    app.end().await;
 }
 
 on_each_backend! {
