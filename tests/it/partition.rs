@@ -10,7 +10,7 @@
 //! | I2, I3, I13: book, rows and funds agree, to the cent | `kill::verdict` and `support::books` |
 //! | I4, I8: one code a key, the book's, none after a cancel | `kill::crowd` and `kill::verdict` |
 //! | I7: what Amazon receives has a committed row | `World::watch`, while it happens |
-//! | I9: a cancel leaves within its window | the clock's lane: windows are stored by the server's clock |
+//! | I9: a cancel leaves within its window | every instant stored is of the server's clock, and no cancel comes too late: `clocks_agree` |
 //! | I10: Amazon's rate over all replicas | the lanes that are limited, by the arrivals |
 //! | I15: after the cut all comes to its end within 60 s | `healed` |
 //! | I16: every answer within 10.5 s | `World::ask`, of every request |
@@ -125,6 +125,7 @@ async fn run(cut: &'static Cut, seed: u64) {
         let busiest = busiest_second(&arrivals);
         assert!(busiest <= PER_SECOND, "I10, {}: {busiest} in one second", cut.name);
     }
+    clocks_agree(&world).await;
     let verdict = judge(&world.crowd, &world.replicas[0].served.base).await;
     let keys = world.crowd.told().callers.len();
     print(&format!(
@@ -136,6 +137,15 @@ async fn run(cut: &'static Cut, seed: u64) {
     ));
     verdict.holds();
     world.finish().await.app.end().await;
+}
+
+/// No row has an instant of a clock that is hours ahead, and no cancel met a window that such a clock had closed.
+async fn clocks_agree(world: &World) {
+    const AHEAD: &str = "SELECT COUNT(*) FROM rewards \
+         WHERE GREATEST(created_at, updated_at, first_send_at, issued_at) > clock_timestamp() + INTERVAL '2 seconds'";
+    assert_eq!(world.app().database.number(AHEAD).await, 0, "I9, {}: instants that have not come yet", world.cut.name);
+    let too_late = world.crowd.told().classes.get("cancel: 409").copied();
+    assert_eq!(too_late, None, "I9, {}: cancels were told that their window is closed", world.cut.name);
 }
 
 /// Cuts with something in hand, looks around, makes whole, and waits until everything is at its end. Says how long it took.
