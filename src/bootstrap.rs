@@ -1,5 +1,7 @@
 //! Settings → store → clients → services → servers and loops, and the way back. The only place that sees everything.
 
+mod exporting;
+
 use std::{io, net::SocketAddr, sync::Arc};
 
 use actix_web::dev::ServerHandle;
@@ -9,6 +11,8 @@ use tokio::{
     sync::{Notify, Semaphore},
     task::JoinHandle,
 };
+
+use exporting::Exporting;
 
 use crate::{
     amazon::{self, Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
@@ -29,7 +33,7 @@ use crate::{
         clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
-    trace::Traces,
+    trace::{self, Traces},
     treasury::{Balances, Reconciliations, balances, reconciliation},
     worker::{
         clock,
@@ -70,6 +74,10 @@ pub enum StartError {
     /// Metrics.
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
+    /// Spans cannot be exported.
+    #[cfg(feature = "otlp")]
+    #[error("the export of spans cannot be set up")]
+    Export(#[source] trace::export::ExportError),
     /// A port cannot be had.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
@@ -83,6 +91,7 @@ pub struct Service {
     tasks: Tasks,
     loops: Vec<JoinHandle<()>>,
     paced: Vec<JoinHandle<()>>,
+    exporting: Option<Exporting>,
     store: Store,
     settings: config::Server,
 }
@@ -170,7 +179,9 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     }
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let served = assemble(settings, &ambient, &store, &tasks).await?;
+    let metrics = metrics_of(settings)?;
+    let (traces, exporting) = exporting::begin(settings, &ambient, &metrics, &tasks)?;
+    let served = assemble(settings, (&ambient, &store, &tasks), metrics, traces).await?;
     if let Some(clock) = &served.clock {
         clock.align().await?;
     }
@@ -191,15 +202,23 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     let paced = pace(&served, &tasks).await?;
     let loops = begin_loops(&served, &ambient, settings, &tasks);
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
-    Ok(Service { served, api, admin, tasks, loops, paced, store, settings: settings.server.clone() })
+    Ok(Service { served, api, admin, tasks, loops, paced, exporting, store, settings: settings.server.clone() })
 }
 
-async fn assemble(settings: &Settings, ambient: &Ambient, store: &Store, tasks: &Tasks) -> Result<Served, StartError> {
-    let restored = restored::last(&mut store.snapshot().await?).await?;
+fn metrics_of(settings: &Settings) -> Result<Arc<Metrics>, StartError> {
     let pairs = settings.accounts.iter().map(|(id, account)| (id.as_str(), account.marketplace.currency().code()));
     let metrics = Arc::new(Metrics::new(pairs)?);
     tell_key_ages(settings, &metrics);
-    let traces = Traces::silent(ambient.clone());
+    Ok(metrics)
+}
+
+async fn assemble(
+    settings: &Settings,
+    (ambient, store, tasks): (&Ambient, &Store, &Tasks),
+    metrics: Arc<Metrics>,
+    traces: Traces,
+) -> Result<Served, StartError> {
+    let restored = restored::last(&mut store.snapshot().await?).await?;
     let accounts = Accounts::new(
         settings
             .accounts
@@ -314,7 +333,8 @@ pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store),
     let (store, ambient) = open_with_clock(&settings.store).await?;
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let served = assemble(settings, &ambient, &store, &tasks).await?;
+    let traces = Traces::silent(ambient.clone());
+    let served = assemble(settings, (&ambient, &store, &tasks), metrics_of(settings)?, traces).await?;
     drop(pace(&served, &tasks).await?);
     Ok((served.reconciliations, store))
 }
@@ -381,7 +401,7 @@ impl Service {
     /// durable and is taken up by the next start; a loop that ends by itself stops the process, for a fresh one is
     /// better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { served, api, admin, tasks, loops, paced, store, settings } = self;
+        let Self { served, api, admin, tasks, loops, paced, exporting, store, settings } = self;
         let whole = tokio::select! {
             () = stop => true,
             _ended = futures_util::future::select_all(loops) => {
@@ -403,6 +423,9 @@ impl Service {
         paced.iter().for_each(JoinHandle::abort);
         drop(served);
         store.close().await;
+        if let Some(exporting) = exporting {
+            exporting.finish().await;
+        }
         tracing::info!("stopped");
         whole && ended
     }

@@ -12,6 +12,7 @@ mod database;
 mod in_force;
 mod key_files;
 mod source;
+mod traces;
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
 
@@ -22,6 +23,7 @@ use secrecy::SecretString;
 pub use self::{
     database::{Backend, DatabaseUrl},
     key_files::KeyFiles,
+    traces::{Ratio, Traces},
 };
 use crate::kernel::{Environment, Marketplace, Money};
 
@@ -34,6 +36,8 @@ pub struct Settings {
     pub store: Store,
     /// What is logged, and how.
     pub log: Log,
+    /// Where spans are sent.
+    pub traces: Traces,
     /// How rewards are bought, recovered and shown again.
     pub rewards: Rewards,
     /// How Amazon's balances are watched.
@@ -239,7 +243,8 @@ impl Settings {
     }
 }
 
-/// Our variables of the process's environment, for [`Settings::load`]: the only place that reads it.
+/// Our variables of the process's environment, and those of OpenTelemetry's that we know, for [`Settings::load`]: the
+/// only place that reads it.
 ///
 /// # Errors
 /// One of them is not UTF-8. Variables of others may hold whatever they like.
@@ -248,7 +253,8 @@ pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
     let variables = std::env::vars_os();
     let (mut ours, mut mistakes) = (Vec::new(), Vec::new());
     for (name, value) in variables {
-        if !name.as_encoded_bytes().starts_with(source::PREFIX.as_bytes()) {
+        let standard = source::STANDARD.iter().any(|known| name == *known);
+        if !standard && !name.as_encoded_bytes().starts_with(source::PREFIX.as_bytes()) {
             continue;
         }
         match (name.into_string(), value.into_string()) {

@@ -8,6 +8,7 @@ mod funds;
 mod reconciled;
 mod rewards;
 mod room;
+mod traces;
 mod upstream;
 mod whole;
 
@@ -15,7 +16,10 @@ use std::time::Duration;
 
 use prometheus::{Encoder, Gauge, GaugeVec, HistogramVec, Registry, TextEncoder};
 
-use self::{funds::Funds, reconciled::Reconciled, rewards::Rewards, room::Room, upstream::Upstream, whole::Whole};
+use self::{
+    funds::Funds, reconciled::Reconciled, rewards::Rewards, room::Room, traces::Traces, upstream::Upstream,
+    whole::Whole,
+};
 pub use self::{
     rewards::{KeyUse, PROGRAMS_MAX},
     upstream::OPERATIONS,
@@ -51,6 +55,7 @@ pub struct Metrics {
     whole: Whole,
     reconciled: Reconciled,
     funds: Funds,
+    traces: Traces,
 }
 
 impl Metrics {
@@ -88,6 +93,7 @@ impl Metrics {
             whole: Whole::new(&room)?,
             reconciled: Reconciled::new(&room)?,
             funds: Funds::new(&room)?,
+            traces: Traces::new(&room)?,
             registry,
         };
         let accounts: Vec<_> = accounts.collect();

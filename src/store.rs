@@ -23,7 +23,10 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgPool, Sqlite, pool::PoolConnection};
 
-use crate::failpoint;
+use crate::{
+    failpoint,
+    trace::{self, Attribute, Span},
+};
 
 pub use postgres::Link;
 pub use sql::{Conn, Sql};
@@ -104,6 +107,8 @@ pub struct Tx {
     open: OpenTx,
     /// A statement failed: nothing of it may be committed any more.
     failed: bool,
+    /// From the wish for it to its end.
+    span: Span,
 }
 
 enum OpenTx {
@@ -194,11 +199,28 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when there is no connection in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
+        self.begin_in(Span::none()).await
+    }
+
+    /// The same, as a part of the current trace by this name.
+    ///
+    /// # Errors
+    /// [`StoreError`], as [`Store::begin`].
+    pub async fn begin_as(&self, name: &'static str) -> Result<Tx, StoreError> {
+        let span = trace::child(name);
+        span.set(Attribute::Database(match self.backend() {
+            Backend::Sqlite => "sqlite",
+            Backend::Postgres => "postgresql",
+        }));
+        self.begin_in(span).await
+    }
+
+    async fn begin_in(&self, span: Span) -> Result<Tx, StoreError> {
         let open = match &self.inner {
             Inner::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
             Inner::Postgres(pool) => Link::begin(pool).await.map(OpenTx::Postgres)?,
         };
-        Ok(Tx { open, failed: false })
+        Ok(Tx { open, failed: false, span })
     }
 
     /// A connection for reading committed rows.
@@ -232,7 +254,8 @@ impl Tx {
         if self.failed {
             return Err(StoreError::Unconfirmed);
         }
-        match self.open {
+        let Self { open, span, .. } = self;
+        match open {
             OpenTx::Sqlite(tx) => tx.commit().await?,
             OpenTx::Postgres(link) => {
                 failpoint::pass("store", "before_commit");
@@ -240,6 +263,7 @@ impl Tx {
                 failpoint::pass("store", "after_commit");
             }
         }
+        span.set(Attribute::Committed);
         Ok(Committed(value))
     }
 

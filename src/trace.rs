@@ -8,6 +8,10 @@
 //! would end with the money work that outlives it, and whatever a library says within them would be exported. Here a span
 //! ends when its owner drops it, and holds what [`Attribute`] can hold.
 
+#[cfg(feature = "otlp")]
+pub mod export;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod record;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,8 +30,8 @@ use crate::{
     },
 };
 
-/// Links and attributes of a span at most. Only a loop could make more.
-const FACTS_MAX: usize = 32;
+/// Links of a span at most. Only a loop could make more; attributes are no more than there are names.
+const LINKS_MAX: usize = 32;
 
 tokio::task_local! {
     /// The innermost span in whose scope the task works.
@@ -51,6 +55,19 @@ pub struct Sink {
     pub queue: mpsc::Sender<Record>,
     /// Counts those.
     pub lost: IntCounter,
+}
+
+/// What becomes of spans.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    /// Taken by the collector.
+    pub exported: IntCounter,
+    /// Lost because the queue was full, or the process stopped.
+    pub queue_full: IntCounter,
+    /// Lost because the collector did not take them in a few tries.
+    pub not_sent: IntCounter,
+    /// Refused by the collector, which took others.
+    pub refused: IntCounter,
 }
 
 /// A span under way; it ends when this is dropped. May be none at all, and then does nothing.
@@ -139,15 +156,16 @@ impl Active {
 
     fn set(&self, attribute: Attribute) {
         self.change(|record| {
-            if record.attributes.len() < FACTS_MAX {
-                record.attributes.push(attribute);
-            }
+            // Said again, the later one holds.
+            record.attributes.retain(|said| said.name() != attribute.name());
+            record.attributes.push(attribute);
         });
     }
 
     fn link(&self, other: TraceContext) {
         self.change(|record| {
-            if record.links.len() < FACTS_MAX && !record.links.contains(&other) {
+            let own = other == record.context;
+            if !own && record.links.len() < LINKS_MAX && !record.links.contains(&other) {
                 record.links.push(other);
             }
         });
@@ -174,6 +192,11 @@ impl Active {
 }
 
 impl Span {
+    /// None: nothing is done by it.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
     /// Which it is.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {

@@ -14,6 +14,7 @@ use super::{
     Account, Backend, Balances, DatabaseUrl, KeyFiles, Log, LogFormat, Reconciliation, Rewards, Server, Settings,
     Store,
     source::{Section, Source},
+    traces::traces,
 };
 use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
 
@@ -40,6 +41,7 @@ pub(super) fn settings(source: &mut Source) -> Settings {
         server: server(source.section("server")),
         store: store(source.section("store")),
         log: log(source.section("log")),
+        traces: traces(source),
         rewards: rewards(source.section("rewards")),
         balances: balances(source.section("balances")),
         reconciliation: reconciliation(source.section("reconciliation")),

@@ -11,7 +11,7 @@ const HIDDEN: &str = "[hidden]";
 
 /// All of it.
 pub(super) fn render(settings: &Settings) -> String {
-    let Settings { server, store, log, rewards, balances, reconciliation, accounts } = settings;
+    let Settings { server, store, log, traces, rewards, balances, reconciliation, accounts } = settings;
     let mut page = Page::default();
     page.section("server");
     page.text("listen", &server.listen.to_string());
@@ -29,6 +29,11 @@ pub(super) fn render(settings: &Settings) -> String {
     page.section("log");
     page.text("format", log.format.as_str());
     page.text("filter", &log.filter);
+    page.section("traces");
+    page.text("endpoint", traces.endpoint.as_deref().unwrap_or_default());
+    page.plain("sample_ratio", traces.sample_ratio);
+    page.text("service_name", &traces.service_name);
+    page.text("resource_attributes", &traces.resource_attributes_text());
     page.section("rewards");
     page.plain("in_flight_max", rewards.in_flight_max);
     page.plain("replay_age_limit_days", hours(rewards.replay_age_limit) / 24);

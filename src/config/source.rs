@@ -26,6 +26,16 @@ const SEPARATOR: &str = "__";
 /// What a secret's key ends with where its value is the path of a file.
 const FILE_SUFFIX: &str = "_file";
 
+/// OpenTelemetry's own variables that stand in where a setting is not set (its specification, SDK environment variables).
+pub(super) const STANDARD: [&str; 6] = [
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_SERVICE_NAME",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+];
+
 /// The longest secret read from a file, and the longest settings file: a wrong path may name anything.
 const SECRET_BYTES_MAX: u64 = 4 * 1024;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -48,6 +58,7 @@ impl Entry {
 #[derive(Default)]
 pub(super) struct Source {
     entries: BTreeMap<String, Entry>,
+    standard: BTreeMap<String, String>,
     empty_tables: BTreeSet<String>,
     mistakes: Vec<String>,
 }
@@ -96,10 +107,16 @@ impl Source {
         }
     }
 
-    /// Adds the variables that begin with [`PREFIX`]; they win over the file.
+    /// Adds the variables that begin with [`PREFIX`]; they win over the file. Keeps those that are [`STANDARD`].
     pub(super) fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in variables {
-            let Some(path) = name.strip_prefix(PREFIX) else { continue };
+            let Some(path) = name.strip_prefix(PREFIX) else {
+                // Set and empty is not set, as that specification has it.
+                if STANDARD.contains(&name.as_str()) && !value.is_empty() {
+                    self.standard.insert(name, value);
+                }
+                continue;
+            };
             // Capitals only, or two variables could name one key.
             if !path.bytes().all(|byte| is_name_byte(byte.to_ascii_lowercase()) && !byte.is_ascii_lowercase()) {
                 self.mistakes.push(format!("{name:?}: no such setting (environment)"));
@@ -123,6 +140,13 @@ impl Source {
     pub(super) fn section(&mut self, name: &str) -> Section<'_> {
         self.empty_tables.remove(name);
         Section { prefix: format!("{name}."), source: self }
+    }
+
+    /// One of the [`STANDARD`] variables as `parse` reads it; nothing where it is not set, or wrong. `parse` must not quote
+    /// it.
+    pub(super) fn standard<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let parsed = parse(self.standard.get(name)?);
+        parsed.map_err(|why| self.refuse(name, &why)).ok()
     }
 
     /// Records a mistake that concerns no single value.
@@ -239,6 +263,20 @@ impl Section<'_> {
     /// A number of seconds inside its limits.
     pub(super) fn seconds(&mut self, key: &str, default: u64, limits: RangeInclusive<u64>) -> Duration {
         Duration::from_secs(self.number(key, default, limits))
+    }
+
+    /// A decimal number, as `parse` reads its text; nothing where it is not set, or wrong.
+    pub(super) fn decimal<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        let entry = self.take(key)?;
+        let text = match &entry.value {
+            Value::Float(number) => Ok(number.to_string()),
+            Value::Integer(number) => Ok(number.to_string()),
+            Value::String(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) | Value::Table(_) => {
+                entry.variable().map(str::to_owned).ok_or_else(|| "must be a number, without quotes".to_owned())
+            }
+        };
+        let parsed = text.and_then(|text| parse(&text));
+        parsed.map_err(|why| self.refuse_entry(key, &why, &entry.origin)).ok()
     }
 
     /// A flag, where it is set.

@@ -135,7 +135,7 @@ impl Rewards {
         account: Option<&Account>,
     ) -> Result<Recorded, IssueError> {
         let now = self.ambient().now();
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.reclaim").await?;
         let Some(mut reward) = sql::lock(&mut tx, adopted.id).await? else {
             return Err(StoreError::Unconfirmed.into());
         };

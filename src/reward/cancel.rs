@@ -90,9 +90,10 @@ impl Rewards {
     ) -> Result<Reward, CancelError> {
         failpoint::pass("cancel", "before_t1");
         let now = self.ambient().now();
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.cancel").await?;
         let before =
             sql::lock(&mut tx, id).await?.filter(|reward| reward.client == client).ok_or(CancelError::NotFound)?;
+        before.trace_on();
         let until = before.facts.first_send_at.map(window::cancelable_until);
         // Nobody is answered from what may still vanish: also what changes nothing is committed.
         let next = match machine::step(before.facts, Event::CancelAsked, now) {

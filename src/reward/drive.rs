@@ -158,6 +158,7 @@ impl Rewards {
         caller.tell(&reward);
         match self.drive(attempt, Some(caller)).await {
             Ok(Driven { reward, code }) => {
+                trace::note(Attribute::State(reward.facts.state.as_str()));
                 if reward.due_at.is_some() {
                     self.wake().notify_one();
                 }
@@ -186,7 +187,7 @@ impl Rewards {
     /// T1 of an attempt after a pause under the same lease. The row may have changed meanwhile: a cancel was asked for.
     async fn go_on(&self, held: Attempt) -> Result<Settled, DriveError> {
         let (id, token, now) = (held.reward.id, held.token, self.ambient().now());
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.replay").await?;
         let Some(mut reward) = sql::lock(&mut tx, id).await? else { return Err(self.lease_lost(id)) };
         if reward.due_at.is_none() {
             // Canceled while nothing was in flight: there is nothing left to do.
@@ -223,14 +224,16 @@ impl Rewards {
         let action = machine::due(&reward.facts, asked_at).unwrap_or(Action::Read);
         let sent = match action {
             Action::Create | Action::Read => {
+                let span = Self::call(account, reward, "CreateGiftCard");
                 let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
-                self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed());
+                self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed(), span);
                 self.learn(account, &reward.creation_request_id, &exchange.outcome).await;
                 attempt::of_create(action, exchange, asked_at, started.elapsed())
             }
             Action::Cancel => {
+                let span = Self::call(account, reward, "CancelGiftCard");
                 let exchange = account.client().cancel_gift_card(&reward.creation_request_id).await;
-                self.observe(&reward.account, &exchange, "CancelGiftCard", started.elapsed());
+                self.observe(&reward.account, &exchange, "CancelGiftCard", started.elapsed(), span);
                 attempt::of_cancel(exchange, asked_at, started.elapsed())
             }
         };
@@ -268,12 +271,12 @@ impl Rewards {
         let now = self.ambient().now();
         let (before, token) = (&attempt.reward, attempt.token);
         failpoint::pass(road(before), "before_t2");
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.settle").await?;
         let written = match self.write(&mut tx, before.clone(), sent, hold, now).await? {
             Some(written) => written,
             None => {
                 drop(tx);
-                tx = self.store().begin().await?;
+                tx = self.store().begin_as("reward.settle").await?;
                 let fresh = sql::lock(&mut tx, before.id).await?.filter(|reward| reward.lease == Some(token));
                 let Some(fresh) = fresh else { return Err(self.lease_lost(before.id)) };
                 if course::is_settled(before, &fresh) {

@@ -279,7 +279,7 @@ impl Rewards {
         let (mut reward, token) = self.draft(client, (account, command), intent, now)?;
         reward.facts.ambiguous = self.is_in_doubt(account.id()).await?;
         failpoint::pass("issue", "before_t1");
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.accept").await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
         if new && let Some(charge) = &reward.charge {
             self.reserve(&mut tx, (account, &reward), charge, now).await?;
@@ -293,6 +293,7 @@ impl Rewards {
         let committed = tx.commit(Attempt { reward, token, has_slot: true }).await?;
         failpoint::pass("issue", "after_t1");
         if new {
+            committed.get().reward.trace_on();
             self.metrics().key_used(KeyUse::New);
             return Ok(Recorded::Attempt(committed));
         }
@@ -310,6 +311,7 @@ impl Rewards {
         command: &Command,
         started: Instant,
     ) -> Result<Recorded, IssueError> {
+        known.trace_on();
         if known.client == ClientId::ADOPTED {
             return self.reclaim(known, client, command, started).await;
         }
@@ -333,7 +335,7 @@ impl Rewards {
         account.quota().slot(Priority::Ordinary, self.left(started).saturating_sub(RECORD_MARGIN)).await?;
         let now = self.ambient().now();
         let in_doubt = self.is_in_doubt(account.id()).await?;
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.retry").await?;
         let mut reward = sql::lock(&mut tx, known.id).await?.unwrap_or(known);
         reward.facts.ambiguous |= in_doubt;
         let token = self.ambient().token().map_err(StoreError::from)?;

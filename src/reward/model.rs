@@ -12,6 +12,7 @@ use crate::{
         ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
         RewardId, TraceContext, outcome::words,
     },
+    trace::{self, Attribute},
 };
 
 words! {
@@ -126,6 +127,13 @@ pub struct Reward {
 }
 
 impl Reward {
+    /// Says that the current span is about this reward, and links it to the request that the reward came from.
+    pub(super) fn trace_on(&self) {
+        trace::note(Attribute::Reward(self.id));
+        trace::note(Attribute::State(self.facts.state.as_str()));
+        trace::link(self.trace);
+    }
+
     /// The trace of the request that it came from, as log lines name it.
     #[must_use]
     pub fn trace_id(&self) -> Option<String> {

@@ -85,6 +85,7 @@ impl Rewards {
         let work = async move {
             let _permit = permit;
             let reward = this.find_now(client, id).await?.ok_or(RevealError::NotFound)?;
+            reward.trace_on();
             match reward.facts.state {
                 State::Issued => this.show_again(reward, Showing::Reveal(reason)).await,
                 state @ (State::Canceled | State::Canceling) => Err(RevealError::Gone(state)),
@@ -123,9 +124,9 @@ impl Rewards {
             return Err(RevealError::Unavailable { throttled: true });
         }
         failpoint::pass("show", "before_read");
-        let started = self.ambient().monotonic();
+        let (started, span) = (self.ambient().monotonic(), Self::call(account, &reward, "CreateGiftCard"));
         let exchange = account.client().create_gift_card(&reward.creation_request_id, reward.value).await;
-        self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed());
+        self.observe(&reward.account, &exchange, "CreateGiftCard", started.elapsed(), span);
         failpoint::pass("show", "after_read");
         let (card, code) = match exchange.outcome {
             Outcome::Proven(CardProof::Fulfilled(code)) => (Card::Fulfilled, Some(code)),
@@ -151,7 +152,7 @@ impl Rewards {
         showings_max: i64,
     ) -> Result<Reward, RevealError> {
         let now = self.ambient().now();
-        let mut tx = self.store().begin().await?;
+        let mut tx = self.store().begin_as("reward.show").await?;
         let before = sql::lock(&mut tx, seen.id).await?.ok_or(RevealError::NotFound)?;
         let state = before.facts.state;
         if state != State::Issued || before.deliveries >= showings_max {

@@ -27,7 +27,7 @@ use crate::{
     lifecycle::Tasks,
     metrics::Metrics,
     store::{Store, StoreError, limiter::Breaker},
-    trace::Traces,
+    trace::{self, Attribute, Span, Traces},
 };
 
 /// The use cases of rewards. Cheap to clone.
@@ -209,9 +209,37 @@ impl Rewards {
         account.quota().trip(why, self.settings().breaker).await;
     }
 
-    /// Counts a call to Amazon and what its answer says of the clocks.
-    pub(super) fn observe<T>(&self, account: &str, exchange: &Exchange<T>, operation: &str, took: Duration) {
+    /// The span of a call to Amazon about a reward.
+    pub(super) fn call(account: &Account, reward: &Reward, operation: &'static str) -> Span {
+        let span = trace::call(operation);
+        if span.context().is_some() {
+            span.set(Attribute::Method("POST"));
+            span.set(Attribute::Server(account.client().endpoint().host()));
+            span.set(Attribute::Reward(reward.id));
+            span.set(Attribute::Attempt(reward.attempts));
+            span.set(Attribute::CreationRequestId(reward.creation_request_id.clone()));
+        }
+        span
+    }
+
+    /// Counts a call to Amazon and what its answer says of the clocks, and ends its span.
+    pub(super) fn observe<T>(
+        &self,
+        account: &str,
+        exchange: &Exchange<T>,
+        operation: &str,
+        took: Duration,
+        span: Span,
+    ) {
         let outcome = (exchange.outcome.class(), exchange.outcome.reason());
+        span.set(Attribute::Outcome(outcome.0));
+        if let Some(status) = exchange.http_status {
+            span.set(Attribute::Status(status));
+        }
+        if outcome.0 != "proven" {
+            span.set(Attribute::Error(outcome.1));
+        }
+        drop(span);
         self.metrics().upstream(account, operation, outcome, took);
         if let Some(theirs) = exchange.server_date {
             let skew = theirs.signed_duration_since(exchange.signed_at).num_milliseconds();

@@ -18,11 +18,11 @@ pub enum Attribute {
     /// Why it failed: a word of ours. The span then counts as failed.
     Error(&'static str),
     /// The host of Amazon's that was called.
-    Server(String),
+    Server(&'static str),
     /// Which database it is.
     Database(&'static str),
-    /// The transaction was not committed.
-    RolledBack,
+    /// The transaction is committed. Without this it is not, or nobody knows.
+    Committed,
     /// The reward.
     Reward(RewardId),
     /// The state that it came to.
@@ -57,7 +57,7 @@ impl Attribute {
             Self::Error(_) => "error.type",
             Self::Server(_) => "server.address",
             Self::Database(_) => "db.system.name",
-            Self::RolledBack => "db.rolled_back",
+            Self::Committed => "db.committed",
             Self::Reward(_) => "reward.id",
             Self::State(_) => "reward.state",
             Self::Attempt(_) => "reward.attempt",
@@ -70,12 +70,15 @@ impl Attribute {
     #[must_use]
     pub fn value(&self) -> Value {
         match self {
-            Self::Method(word) | Self::Error(word) | Self::Database(word) | Self::State(word) | Self::Outcome(word) => {
-                Value::Text((*word).to_owned())
-            }
-            Self::Route(text) | Self::Server(text) => Value::Text(text.clone()),
+            Self::Method(word)
+            | Self::Server(word)
+            | Self::Error(word)
+            | Self::Database(word)
+            | Self::State(word)
+            | Self::Outcome(word) => Value::Text((*word).to_owned()),
+            Self::Route(text) => Value::Text(text.clone()),
             Self::Status(status) => Value::Number((*status).into()),
-            Self::RolledBack => Value::Flag(true),
+            Self::Committed => Value::Flag(true),
             Self::Reward(id) => Value::Text(id.to_string()),
             Self::Attempt(number) => Value::Number(*number),
             Self::CreationRequestId(id) => Value::Text(id.as_str().to_owned()),

@@ -13,7 +13,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use crate::{
     process::noshi,
-    support::{App, Backend, Database, look::Look, on_each_backend},
+    support::{App, Backend, Database, Shape, look::Look, on_each_backend},
+    traces::receiver::Receiver,
 };
 use capture::log;
 use drive::{Drive, FAULTS};
@@ -50,8 +51,8 @@ fn back_up(app: &App, name: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Everything that a service leaves behind or shows, but for the answers that hand a code over.
-async fn everywhere(app: &App, drive: &Drive) -> Places {
+/// Everything that a service leaves behind, shows or sends, but for the answers that hand a code over.
+async fn everywhere(app: &App, drive: &Drive, collector: &Receiver) -> Places {
     let mut places = rows(&app.database).await;
     if app.database.backend == Backend::Sqlite {
         back_up(app, "back-up.db");
@@ -65,6 +66,7 @@ async fn everywhere(app: &App, drive: &Drive) -> Places {
     places.insert("answers without a code".to_owned(), drive.bare_answers());
     places.insert("answers with a code, less the code".to_owned(), drive.stripped_answers());
     places.insert("the log".to_owned(), log().taken());
+    places.insert("the collector's spans".to_owned(), collector.bytes());
     places
 }
 
@@ -86,17 +88,19 @@ struct Searched {
     scanner: Scanner,
     places: Places,
     found: Vec<String>,
+    collector: Receiver,
 }
 
 async fn drive_and_search(backend: Backend) -> Searched {
     log().start();
-    let mut app = App::spawn(backend).await;
+    let collector = Receiver::start().await;
+    let mut app = App::shaped(backend, Shape::default().with("NOSHI__TRACES__ENDPOINT", collector.endpoint())).await;
     let drive = drive::run(&mut app).await;
     let scanner = Scanner::new(&drive.canaries(&app));
     assert!(scanner.canaries() >= 500, "{} canaries", scanner.canaries());
-    let places = everywhere(&app, &drive).await;
+    let places = everywhere(&app, &drive, &collector).await;
     let found = search(&scanner, &places);
-    Searched { app, drive, scanner, places, found }
+    Searched { app, drive, scanner, places, found, collector }
 }
 
 /// What leaks of a service that was driven through everything.
@@ -106,7 +110,7 @@ pub(crate) async fn leaks(backend: Backend) -> Vec<String> {
 
 on_each_backend! {
     async fn no_code_and_no_secret_is_anywhere_after_every_fault_that_carries_one(backend: Backend) {
-        let Searched { mut app, drive, scanner, places: before_stop, found } = drive_and_search(backend).await;
+        let Searched { mut app, drive, scanner, places: before_stop, found, collector } = drive_and_search(backend).await;
         assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
         drive.every_class_was_hit(&app);
         assert!(before_stop["the log"].len() > 50_000, "the log was not captured");
@@ -116,6 +120,8 @@ on_each_backend! {
         let mut after_stop = rows(&app.database).await;
         after_stop.extend(files(app.database.folder.path()));
         after_stop.insert("the log".to_owned(), log().taken());
+        after_stop.insert("the collector's spans".to_owned(), collector.bytes());
+        every_kind_of_span_came(&collector);
         let found = search(&scanner, &after_stop);
         assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
         tell(&scanner, &before_stop, &drive);
@@ -148,6 +154,28 @@ on_each_backend! {
         assert!(found[0].contains("decimal"), "{found:?}");
         app.end().await;
     }
+}
+
+/// Fails when the spans of something that holds a code were not among those that were searched.
+fn every_kind_of_span_came(collector: &Receiver) {
+    let spans = collector.spans();
+    for name in [
+        "POST /v1/rewards",
+        "POST /v1/rewards/{id}/reveal",
+        "POST /v1/rewards/{id}/cancel",
+        "GET unmatched",
+        "OTHER unmatched",
+        "reward.recover",
+        "reward.accept",
+        "reward.settle",
+        "reward.show",
+        "reward.cancel",
+        "CreateGiftCard",
+        "CancelGiftCard",
+    ] {
+        assert!(spans.iter().any(|span| span.name == name), "there was no {name} among {} spans", spans.len());
+    }
+    assert!(spans.len() > 3_000, "{} spans", spans.len());
 }
 
 /// The scanner's own test, on the very places that were found clean: each form of a canary, planted in each.

@@ -35,15 +35,18 @@ const SANDBOX: (&str, [&str; 1]) = ("sandbox", ["cli"]);
 /// Between rooms of one rank nothing is imported but this.
 const BESIDE: [(&str, &str); 1] = [("telemetry", "config")];
 
-/// Crates with one home each (two for hyper's server and client), tests apart.
-const HOMES: [(&str, &[&str]); 7] = [
+/// Crates with one home each (more for hyper's server and client), tests apart.
+const HOMES: [(&str, &[&str]); 10] = [
     ("sqlx", &["store"]),
     ("libsqlite3_sys", &["store"]),
     ("reqwest", &["amazon"]),
     ("aws_sigv4", &["amazon"]),
     ("aws_credential_types", &["amazon"]),
-    ("hyper", &["amazon", "sandbox", "cli"]),
-    ("hyper_util", &["amazon", "sandbox", "cli"]),
+    ("hyper", &["amazon", "sandbox", "cli", "trace"]),
+    ("hyper_util", &["amazon", "sandbox", "cli", "trace"]),
+    ("hyper_rustls", &["trace"]),
+    ("opentelemetry_proto", &["trace"]),
+    ("prost", &["trace"]),
 ];
 
 /// Where a claim code becomes text, tests apart: the writer of the answer, once.

@@ -1,3 +1,6 @@
-//! Traces: the caller's is gone on with, kept in the reward's row and named by every line of the log.
+//! Traces: the caller's is gone on with, kept in the reward's row, named by every line of the log, and exported.
 
+mod collector;
 mod context;
+pub(crate) mod receiver;
+mod spans;

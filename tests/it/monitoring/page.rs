@@ -33,6 +33,8 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_reward_value_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_rewards_in_state", "gauge", &["account", "state"]),
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
+    ("noshi_trace_spans_dropped_total", "counter", &["reason"]),
+    ("noshi_trace_spans_exported_total", "counter", &[]),
     ("noshi_upstream_quota_refused_total", "counter", &["account"]),
     ("noshi_upstream_quota_wait_seconds", "histogram", &["account"]),
     ("noshi_upstream_request_duration_seconds", "histogram", &["operation"]),

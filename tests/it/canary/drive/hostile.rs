@@ -44,6 +44,9 @@ const BODIES: [&str; 22] = [
     "CODE",
 ];
 
+/// A caller's trace that is recorded.
+const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 /// Drives them all.
 pub(super) async fn callers(app: &App, drive: &mut Drive) {
     let mut turn = 0;
@@ -101,6 +104,13 @@ async fn headers(app: &App, drive: &mut Drive, turn: &mut usize) {
         let code = planted(drive, *turn);
         drive.bare(&Answer::of(app.request("GET", "/v1/ping").header(name, &code)).await);
         drive.bare(&Answer::of(issue(app, "/v1/rewards").header(name, &code).body("{}")).await);
+    }
+    // Beside a good trace context these are the caller's to fill.
+    for name in ["Tracestate", "Baggage"] {
+        *turn += 1;
+        let value = format!("vendor={}", planted(drive, *turn));
+        let request = app.request("GET", "/v1/ping").header("Traceparent", TRACEPARENT).header(name, &value);
+        drive.bare(&Answer::of(request).await);
     }
     *turn += 1;
     let code = planted(drive, *turn);
