@@ -33,6 +33,7 @@ use crate::{
         clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
+    telemetry::LogFilter,
     trace::{self, Traces},
     treasury::{Balances, Reconciliations, balances, reconciliation},
     worker::{
@@ -170,6 +171,14 @@ async fn check_age(served: &Served, settings: &Settings) -> Result<(), StartErro
 /// # Errors
 /// [`StartError`]; nothing is left running.
 pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, StartError> {
+    start_with(settings, ambient, LogFilter::fixed(&settings.log.filter)).await
+}
+
+/// The same for a process whose log is the service's own: its filter can be changed by the admin port.
+///
+/// # Errors
+/// [`StartError`]; nothing is left running.
+pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -> Result<Service, StartError> {
     if settings.accounts.is_empty() {
         return Err(StartError::NoAccounts);
     }
@@ -181,7 +190,7 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     let tasks = Tasks::on(Handle::current());
     let metrics = metrics_of(settings)?;
     let (traces, exporting) = exporting::begin(settings, &ambient, &metrics, &tasks)?;
-    let served = assemble(settings, (&ambient, &store, &tasks), metrics, traces).await?;
+    let served = assemble(settings, (&ambient, &store, &tasks), metrics, (traces, log)).await?;
     if let Some(clock) = &served.clock {
         clock.align().await?;
     }
@@ -190,7 +199,7 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
         let abandoned = served.rewards.abandon_leases().await?;
         if abandoned > 0 {
             tracing::info!(
-                rewards = abandoned,
+                rewards.abandoned = abandoned,
                 "rewards were in flight when the last process ended; they are replayed"
             );
         }
@@ -216,7 +225,7 @@ async fn assemble(
     settings: &Settings,
     (ambient, store, tasks): (&Ambient, &Store, &Tasks),
     metrics: Arc<Metrics>,
-    traces: Traces,
+    (traces, log): (Traces, LogFilter),
 ) -> Result<Served, StartError> {
     let restored = restored::last(&mut store.snapshot().await?).await?;
     let accounts = Accounts::new(
@@ -279,7 +288,7 @@ async fn assemble(
         traces,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(Served { http, rewards, balances, books, reconciliations, clock })
+    Ok(Served { http, rewards, balances, books, reconciliations, clock, log })
 }
 
 fn tell_key_ages(settings: &Settings, metrics: &Metrics) {
@@ -333,8 +342,8 @@ pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store),
     let (store, ambient) = open_with_clock(&settings.store).await?;
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let traces = Traces::silent(ambient.clone());
-    let served = assemble(settings, (&ambient, &store, &tasks), metrics_of(settings)?, traces).await?;
+    let nobody = (Traces::silent(ambient.clone()), LogFilter::fixed(&settings.log.filter));
+    let served = assemble(settings, (&ambient, &store, &tasks), metrics_of(settings)?, nobody).await?;
     drop(pace(&served, &tasks).await?);
     Ok((served.reconciliations, store))
 }

@@ -177,9 +177,9 @@ fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
 }
 
 async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
-    telemetry::init(&settings.log)?;
+    let log = telemetry::init(&settings.log)?;
     arm_failpoint();
-    let service = bootstrap::start(settings, Ambient::system()).await?;
+    let service = bootstrap::start_with(settings, Ambient::system(), log).await?;
     let ended = service.run_until(stop_signal()?).await;
     Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

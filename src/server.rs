@@ -1,4 +1,7 @@
-//! The two servers: the API for callers, and the admin port for probes and Prometheus, which is never public.
+//! The two servers: the API for callers, and the admin port for probes, Prometheus and the log's filter, which is never
+//! public.
+
+mod log_filter;
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -27,6 +30,7 @@ use crate::{
         clock::ServerClock,
         migrate::{Schema, schema},
     },
+    telemetry::LogFilter,
     treasury::{self, Balances, Reconciliations},
 };
 
@@ -45,6 +49,8 @@ pub struct Served {
     pub clock: Option<ServerClock>,
     /// Reconciliations.
     pub reconciliations: Reconciliations,
+    /// What is logged.
+    pub log: LogFilter,
 }
 
 /// A bound server and the address it got.
@@ -115,6 +121,7 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
             .service(resource("/livez", "GET", [web::get().to(livez)]))
             .service(resource("/readyz", "GET", [web::get().to(readyz)]))
             .service(resource("/metrics", "GET", [web::get().to(metrics)]))
+            .configure(log_filter::routes)
             .default_service(web::to(not_found))
     })
     .workers(1)

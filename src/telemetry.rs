@@ -7,6 +7,7 @@
 //! `main` calls [`init`] once; tests capture a log through [`dispatch`]. Records of the `log` crate go nowhere: there
 //! is no bridge, and building one would need these rules too.
 
+pub mod filter;
 mod human;
 mod traced;
 
@@ -22,7 +23,10 @@ use tracing_subscriber::{
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
     registry::LookupSpan,
+    reload,
 };
+
+pub use filter::LogFilter;
 
 use crate::config::{Log, LogFormat};
 
@@ -66,15 +70,15 @@ pub enum TelemetryError {
 }
 
 /// Logs to standard error from here on, panics too. Once in a process; coloured for people at a terminal, unless
-/// NO_COLOR is set.
+/// NO_COLOR is set. The filter that is handed out changes what is logged.
 ///
 /// # Errors
 /// [`TelemetryError`]: a bad filter, or a second call.
-pub fn init(log: &Log) -> Result<(), TelemetryError> {
-    let dispatch = build(log, io::stderr, io::stderr().is_terminal())?;
+pub fn init(log: &Log) -> Result<LogFilter, TelemetryError> {
+    let (dispatch, filter) = build(log, io::stderr, io::stderr().is_terminal())?;
     dispatcher::set_global_default(dispatch).map_err(TelemetryError::Repeated)?;
     panic::set_hook(Box::new(report_panic));
-    Ok(())
+    Ok(filter)
 }
 
 /// The same log into `writer`, for `tracing::dispatcher::with_default`: nothing global is touched.
@@ -85,21 +89,24 @@ pub fn dispatch<W>(log: &Log, writer: W) -> Result<Dispatch, TelemetryError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    build(log, writer, false)
+    build(log, writer, false).map(|(dispatch, _filter)| dispatch)
 }
 
-fn build<W>(log: &Log, writer: W, at_terminal: bool) -> Result<Dispatch, TelemetryError>
+fn build<W>(log: &Log, writer: W, at_terminal: bool) -> Result<(Dispatch, LogFilter), TelemetryError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let wanted = EnvFilter::builder().parse(&log.filter).map_err(TelemetryError::Filter)?;
+    let (wanted, handle) = reload::Layer::new(wanted);
     // Both must agree, so no directive, however specific, wins over ours.
     let filter = filter_fn(may_log).and(wanted);
     let lines = match log.format {
         LogFormat::Json => json_lines(writer),
         LogFormat::Human => human_lines(writer, at_terminal),
     };
-    Ok(Dispatch::new(Registry::default().with(lines.with_filter(filter))))
+    let dispatch = Dispatch::new(Registry::default().with(lines.with_filter(filter)));
+    // An error would mean that the log is gone.
+    Ok((dispatch, LogFilter::new(&log.filter, move |filter| handle.reload(filter).is_ok())))
 }
 
 /// Times are RFC 3339 in UTC; the fields of an event stand beside its level and target, and so does the trace.

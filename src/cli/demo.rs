@@ -66,10 +66,10 @@ pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     private_folder(&arguments.dir)?;
     let sandbox = start_sandbox(&arguments.dir).await?;
     let settings = settings(&arguments.dir, sandbox.gateway_addr())?;
-    telemetry::init(&settings.log)?;
+    let log = telemetry::init(&settings.log)?;
     let ambient = Ambient::system();
     let key = make_key(&settings, &ambient).await?;
-    let service = bootstrap::start(&settings, ambient.clone()).await?;
+    let service = bootstrap::start_with(&settings, ambient.clone(), log).await?;
     say(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
     say(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
     say(&format!("  metrics  http://{}/metrics", service.admin_address()))?;

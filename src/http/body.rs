@@ -47,7 +47,7 @@ impl Http {
     /// # Errors
     /// `unsupported-media-type`, `payload-too-large`, `request-timeout` or `invalid-request`.
     pub async fn body<T: DeserializeOwned>(&self, request: &HttpRequest, payload: web::Payload) -> Result<T, Problem> {
-        check_type(request)?;
+        check_type(request, "application/json")?;
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await
             .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
@@ -55,7 +55,24 @@ impl Http {
     }
 }
 
-fn check_type(request: &HttpRequest) -> Result<(), Problem> {
+impl Http {
+    /// Reads the body as text of one line; a line feed at its end is not part of it.
+    ///
+    /// # Errors
+    /// As [`Http::body`].
+    pub async fn line(&self, request: &HttpRequest, payload: web::Payload) -> Result<String, Problem> {
+        check_type(request, "text/plain").map_err(|refused| refused.detail("text/plain is expected"))?;
+        let bytes = tokio::time::timeout(self.body_timeout, read(payload))
+            .await
+            .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
+        let text = String::from_utf8(bytes)
+            .map_err(|_error| Problem::new(Code::InvalidRequest).detail("the body is not UTF-8"))?;
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+    }
+}
+
+fn check_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
     let unsupported = || Problem::new(Code::UnsupportedMediaType);
     let one = |name| headers::only(request, name).map_err(|headers::NotOne| unsupported());
     let content_type = one(header::CONTENT_TYPE)?.ok_or_else(unsupported)?;
@@ -63,7 +80,7 @@ fn check_type(request: &HttpRequest) -> Result<(), Problem> {
     let parameters = parameters.trim().to_ascii_lowercase();
     let utf8 = matches!(parameters.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"");
     let encoded = one(header::CONTENT_ENCODING)?.is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"));
-    if !essence.trim().eq_ignore_ascii_case("application/json") || !utf8 || encoded {
+    if !essence.trim().eq_ignore_ascii_case(expected) || !utf8 || encoded {
         return Err(unsupported());
     }
     Ok(())

@@ -90,6 +90,55 @@ fn a_library_nobody_listed_stops_at_info_and_we_do_not() {
 }
 
 #[test]
+fn a_filter_that_is_put_holds_at_once_and_what_is_muted_stays_muted() {
+    let captured = Captured::default();
+    let writer = captured.clone();
+    let log = Log { format: LogFormat::Json, filter: "warn".to_owned() };
+    let (dispatch, filter) = build(&log, move || writer.clone(), false).unwrap();
+    // Within it, as it is the whole process's: with one log only, tracing asks the present one what it lets pass.
+    let said = || {
+        captured.0.lock().unwrap().clear();
+        with_default(&dispatch, || {
+            debug!("ours");
+            warn!("ours");
+            error!(target: "aws_sigv4::http_request", "never");
+            debug!(target: "reqwest::connect", "never");
+            info!(target: "brand_new", "theirs");
+            debug!(target: "brand_new", "never");
+        });
+        let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("never"), "{text}");
+        text.lines().count()
+    };
+    assert_eq!((said(), filter.in_force().as_str()), (1, "warn"));
+    for (put, lines) in
+        [("trace", 3), ("off", 0), ("aws_sigv4=trace,reqwest=trace,brand_new=trace", 1), ("noshi=debug", 2)]
+    {
+        let before = filter.in_force();
+        assert_eq!(with_default(&dispatch, || filter.set(put)).unwrap(), before);
+        assert_eq!((said(), filter.in_force().as_str()), (lines, put));
+    }
+    for (bad, why) in [
+        ("", "the filter is empty; off is silence"),
+        (" ", "the filter is empty; off is silence"),
+        ("info,a=b=c", "directive 2 cannot be read: it must be a level, or like noshi=debug"),
+        ("noshi=loud", "directive 1 cannot be read: it must be a level, or like noshi=debug"),
+        ("AB12-CD34EF-GH56=info", "the filter holds what no filter does"),
+        ("info\n", "the filter holds what no filter does"),
+        ("info,é", "the filter holds what no filter does"),
+        (&"a,".repeat(600), "the filter is longer than 1024 characters"),
+    ] {
+        assert_eq!(filter.set(bad).unwrap_err().to_string(), why, "{bad:.40}");
+        assert_eq!((said(), filter.in_force().as_str()), (2, "noshi=debug"), "{bad:.40}");
+    }
+    assert_eq!(with_default(&dispatch, || filter.reset()).unwrap(), "noshi=debug");
+    assert_eq!((said(), filter.in_force().as_str()), (1, "warn"));
+    drop(dispatch);
+    assert!(matches!(filter.set("info"), Err(filter::FilterError::Fixed)), "there is no log any more");
+    assert!(matches!(LogFilter::fixed("info").set("warn"), Err(filter::FilterError::Fixed)));
+}
+
+#[test]
 fn a_json_line_is_flat_and_its_time_is_utc() {
     let text = logged(LogFormat::Json, "info", || {
         let _span = info_span!("request", request.id = "r1").entered();
@@ -137,7 +186,7 @@ fn a_line_within_a_trace_names_it_and_its_span() {
     let captured = Captured::default();
     let writer = captured.clone();
     let log = Log { format: LogFormat::Human, filter: "info".to_owned() };
-    with_default(&build(&log, move || writer.clone(), true).unwrap(), events);
+    with_default(&build(&log, move || writer.clone(), true).unwrap().0, events);
     let coloured = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let ends: Vec<bool> = coloured.lines().map(|line| line.contains("trace_id=")).collect();
     assert_eq!(ends, [false, true], "{coloured}");

@@ -2,5 +2,6 @@
 
 mod collector;
 mod context;
+mod log_filter;
 pub(crate) mod receiver;
 mod spans;

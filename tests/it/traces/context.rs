@@ -12,7 +12,7 @@ const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const OTHER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// A service of its own process, whose log is kept; the app is its gateway and its database.
-async fn served(backend: Backend) -> (App, Served) {
+pub(super) async fn served(backend: Backend) -> (App, Served) {
     let mut app = App::shaped(backend, Shape::default()).await;
     assert!(app.stop().await);
     let environment = app.environment().to_vec();
@@ -22,7 +22,7 @@ async fn served(backend: Backend) -> (App, Served) {
 }
 
 /// Ends both.
-async fn end(app: App, served: Served) {
+pub(super) async fn end(app: App, served: Served) {
     assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
     app.end().await;
 }
