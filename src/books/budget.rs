@@ -324,7 +324,7 @@ async fn tell(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let taken = usage.taken(unit);
-    tracing::warn!(program = %program, budget.holder = usage.holder, budget.span = usage.span.as_str(), budget.unit = unit.as_str(), limit, taken, "{kind}");
+    tracing::warn!(program = %program, budget.holder = usage.holder, budget.span = usage.span.as_str(), budget.unit = unit.as_str(), budget.limit = limit, budget.taken = taken, "{kind}");
     let data = serde_json::json!({
         "holder": usage.holder, "span": usage.span.as_str(), "period": usage.period, "unit": unit.as_str(),
         "limit": limit, "taken": taken,

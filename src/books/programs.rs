@@ -267,7 +267,7 @@ async fn note(
     if let Some(members) = data.as_object_mut() {
         members.insert("by".to_owned(), json!(by.0));
     }
-    tracing::info!(program = %id, by = by.0, "{kind}");
+    tracing::info!(program = %id, program.changed_by = by.0, "{kind}");
     outbox::write(tx, kind, id.as_str(), Some(&data), now).await
 }
 

@@ -203,7 +203,7 @@ impl Rewards {
         };
         tracing::error!(
             account = account.id(),
-            breaker = why.as_str(),
+            upstream.breaker = why.as_str(),
             "Amazon refuses the account; new rewards are refused"
         );
         account.quota().trip(why, self.settings().breaker).await;

@@ -126,15 +126,15 @@ fn tell(account: &Account, found: Option<Found>, available: Money) {
     let Some(Found { verdict, newly_missing }) = found else { return };
     let money = |minor| Money::from_minor(minor, available.currency());
     if verdict.opening != 0 {
-        tracing::info!(account = account.id(), amount = %money(verdict.opening), "the ledger's opening was booked");
+        tracing::info!(account = account.id(), ledger.amount = %money(verdict.opening), "the ledger's opening was booked");
     }
     if verdict.deposit != 0 {
-        tracing::info!(account = account.id(), amount = %money(verdict.deposit), "a deposit was found and booked");
+        tracing::info!(account = account.id(), ledger.amount = %money(verdict.deposit), "a deposit was found and booked");
     }
     if newly_missing {
         tracing::error!(
             account = account.id(),
-            amount = %money(verdict.state.missing),
+            ledger.amount = %money(verdict.state.missing),
             "funds are missing at Amazon that the ledger does not explain"
         );
     }

@@ -146,8 +146,9 @@ impl Reconciliations {
             return Err(BeginError::Running(sql::running(&mut parts.store.snapshot().await?, account.id()).await?));
         }
         tracing::info!(
-            reconciliation.id = %run.id, account = account.id(), from = %run.period.from, to = %run.period.to,
-            source = run.source.as_str(), "a reconciliation begins"
+            reconciliation.id = %run.id, account = account.id(), reconciliation.from = %run.period.from,
+            reconciliation.to = %run.period.to,
+            reconciliation.source = run.source.as_str(), "a reconciliation begins"
         );
         Ok(Begun { run, token })
     }
@@ -263,19 +264,19 @@ impl Reconciliations {
 fn tell(run: &Reconciliation) {
     let (tally, difference) = (&run.tally, run.difference());
     if run.is_clean() {
-        tracing::info!(reconciliation.id = %run.id, account = run.account, matched = tally.matched, "Amazon's books are ours");
+        tracing::info!(reconciliation.id = %run.id, account = run.account, reconciliation.matched = tally.matched, "Amazon's books are ours");
         return;
     }
     tracing::error!(
         reconciliation.id = %run.id,
         account = run.account,
-        difference = %difference,
-        currency = %run.currency,
-        ours_only = tally.ours_only,
-        theirs_only = tally.theirs_only,
-        amount_differs = tally.amount_differs,
-        state_differs = tally.state_differs,
-        adopted = tally.adopted,
+        reconciliation.difference = %difference,
+        reconciliation.currency = %run.currency,
+        reconciliation.ours_only = tally.ours_only,
+        reconciliation.theirs_only = tally.theirs_only,
+        reconciliation.amount_differs = tally.amount_differs,
+        reconciliation.state_differs = tally.state_differs,
+        reconciliation.adopted = tally.adopted,
         "Amazon's books are not ours: a person must look"
     );
 }

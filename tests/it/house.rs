@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use text::{Source, forbidden_attributes, imports, mentions, sites};
+use text::{Source, forbidden_attributes, imports, logged, mentions, sites};
 
 /// The rooms from the top down. A room imports from lower ranks and from itself.
 const RANKS: [&[&str]; 14] = [
@@ -55,6 +55,13 @@ const CLAIM_CODE_SITES: [(&str, usize); 1] = [("reward/dto.rs", 1)];
 /// database's URL is opened.
 const SECRET_SITES: [(&str, usize); 2] = [("amazon/sign.rs", 4), ("store.rs", 1)];
 const LINES_MAX: usize = 500;
+/// Fields of log lines that have no room in their name: what every reader of logs knows, and where a process listens.
+const PLAIN_FIELDS: [&str; 7] = ["account", "admin", "api", "duration_ms", "error", "failpoint", "program"];
+/// Words that no field's name has a part of: what they would hold belongs in no log.
+const SECRET_FIELDS: [&str; 9] =
+    ["authorization", "body", "claim_code", "code", "credential", "header", "headers", "key", "secret"];
+/// The seeded bug that logs a body, for the test that finds it.
+const SEEDED_FIELDS: [(&str, &str); 1] = [("amazon/client.rs", "body")];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -147,6 +154,18 @@ fn offences(source: &Source) -> Vec<String> {
     found.into_iter().map(|why| format!("{} {why}", source.name)).collect()
 }
 
+/// Fields of a file's log lines that are named as no field should be.
+fn odd_fields(source: &Source) -> Vec<String> {
+    let odd = |name: &&String| {
+        let dotted = name.split('.').count() > 1 && !name.starts_with('.') && !name.ends_with('.');
+        let secret = name.split('.').any(|part| SECRET_FIELDS.contains(&part));
+        let seeded = SEEDED_FIELDS.contains(&(source.name.as_str(), name.as_str()));
+        (secret || !(dotted || PLAIN_FIELDS.contains(&name.as_str()))) && !seeded
+    };
+    let fields = if source.only_tests { Vec::new() } else { logged(source) };
+    fields.iter().filter(odd).map(|name| format!("{} logs {name}", source.name)).collect()
+}
+
 /// Crates of a lock file that must not be there, and those of which there must be one.
 fn wrong_in_lock(lock: &str) -> Vec<String> {
     let mut versions: BTreeMap<&str, usize> = BTreeMap::new();
@@ -228,6 +247,13 @@ fn a_crate_that_reaches_outside_is_named_in_its_home_alone() {
 #[test]
 fn every_file_is_introduced_short_and_free_of_silenced_lints() {
     nothing(&all(offences));
+}
+
+#[test]
+fn every_field_of_a_log_line_is_dotted_and_none_could_hold_a_secret() {
+    nothing(&all(odd_fields));
+    let all: Vec<String> = sources().iter().flat_map(logged).collect();
+    assert!(all.len() > 80 && all.iter().any(|name| name == "http.response.status_code"), "{all:?}");
 }
 
 #[test]
@@ -327,6 +353,25 @@ fn a_crate_away_from_home_is_told() {
     ] {
         assert_eq!(strangers(&Source::read(file, good)), [""; 0], "{file}: {good}");
     }
+}
+
+#[test]
+fn a_field_that_is_named_oddly_is_told() {
+    for bad in [
+        "fn f() { tracing::info!(amount = 1, \"x\") }",
+        "fn f() { tracing::warn!(reward.id = %id, limit, \"x\") }",
+        "fn f() { if x { tracing::error!(%failure, \"x\") } }",
+        "fn f() { info!(?path, \"x\") }",
+        "fn f() { tracing::debug!(target: \"noshi\", http.request.body = b, \"x\") }",
+        "fn f() { tracing::info!(claim_code, \"x\") }",
+        "fn f() { tracing::info_span!(\"a\"); tracing::error_span!(parent: None, who = 1) }",
+        "macro_rules! m { () => { tracing::info!(who = 1, \"x\") }; }",
+    ] {
+        assert_eq!(odd_fields(&Source::read("x.rs", bad)).len(), 1, "{bad}");
+    }
+    let good = "fn f() { tracing::info!(reward.id = %id, account = a.b(), error = %Chain(&e), \"{} of {}\", amount, limit); }\n\
+                #[cfg(test)] mod tests { fn t() { tracing::info!(body, \"x\") } }";
+    assert_eq!(odd_fields(&Source::read("x.rs", good)), [""; 0]);
 }
 
 #[test]

@@ -223,3 +223,60 @@ pub(super) fn mark_tests(sources: &mut [Source]) {
     };
     sources.iter_mut().for_each(|source| source.only_tests = below(&source.name));
 }
+
+/// The names of the fields of every line that a file logs, its tests apart. The message, and what it is made of, is none.
+pub(super) fn logged(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_logged(source.tokens.clone(), &mut found);
+    found
+}
+
+fn collect_logged(stream: TokenStream, found: &mut Vec<String>) {
+    let mut tokens = stream.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
+            for part in tokens.by_ref() {
+                if group(&part, Delimiter::Brace).is_some() || is_punct(Some(&part), ';') {
+                    break;
+                }
+            }
+            continue;
+        }
+        let levels = ["trace", "debug", "info", "warn", "error", "event", "span"];
+        let spans = ["trace_span", "debug_span", "info_span", "warn_span", "error_span"];
+        let macros = levels.iter().chain(&spans);
+        let logs = matches!(&token, TokenTree::Ident(word) if macros.into_iter().any(|name| word == name));
+        if logs && is_punct(tokens.peek(), '!') {
+            tokens.next();
+            if let Some(TokenTree::Group(arguments)) = tokens.peek() {
+                found.extend(fields(arguments.stream()));
+            }
+        }
+        if let TokenTree::Group(group) = &token {
+            collect_logged(group.stream(), found);
+        }
+    }
+}
+
+/// Names before `=`, or alone, up to the message.
+fn fields(arguments: TokenStream) -> Vec<String> {
+    let (mut parts, mut part) = (Vec::new(), Vec::new());
+    for token in arguments {
+        if is_punct(Some(&token), ',') {
+            parts.push(std::mem::take(&mut part));
+        } else {
+            part.push(token);
+        }
+    }
+    parts.push(part);
+    let named = parts.into_iter().filter(|part| !part.is_empty());
+    let fields = named.take_while(|part| !matches!(part[0], TokenTree::Literal(_)));
+    let name = |part: Vec<TokenTree>| -> String {
+        let marks = part.iter().skip_while(|token| is_punct(Some(token), '%') || is_punct(Some(token), '?'));
+        let name = marks.take_while(|token| matches!(token, TokenTree::Ident(_)) || is_punct(Some(token), '.'));
+        name.map(ToString::to_string).collect()
+    };
+    // `target: "…"` is no field.
+    let is_field = |part: &Vec<TokenTree>| !is_punct(part.get(1), ':');
+    fields.filter(is_field).map(name).collect()
+}
