@@ -21,7 +21,7 @@ from scanner import Waivers, scan
 ROOT = pathlib.Path(__file__).parents[2]
 K8S = ROOT / "k8s"
 # Each overlay alone, and with the optional components: what a company's own overlay looks like.
-OPTIONAL = ("components/ingress", "monitoring")
+OPTIONAL = ("components/ingress", "components/traces", "monitoring")
 OVERLAYS = ("postgres", "sandbox", "sqlite")
 WITH_ALL = "postgres-with-all"
 

@@ -1,6 +1,6 @@
 """Faults of policies, Services, the Ingress and the monitor."""
 
-from breaking import POSTGRES, SANDBOX, SQLITE, WHOLE, Row, add, drop, put, without
+from breaking import POSTGRES, SANDBOX, SQLITE, WHOLE, Row, add, drop, put, setting, without
 
 ANNOTATION = "metadata/annotations/nginx.ingress.kubernetes.io~"
 HTTPS_ANYWHERE = [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"protocol": "TCP", "port": 443}]}]
@@ -60,6 +60,30 @@ ROWS: list[Row] = [
         SANDBOX,
         "only_amazon_and_the_database_are_reached",
         add("NetworkPolicy/noshi-to-dns", "spec/egress", HTTPS_ANYWHERE[0]),
+    ),
+    (
+        "spans that reach nobody",
+        POSTGRES,
+        "spans_go_from_replicas_to_one_namespace",
+        setting("[log]", '[traces]\nendpoint = "http://otel-collector.observability.svc:4318"\n\n[log]'),
+    ),
+    (
+        "the collector may be anywhere",
+        WHOLE,
+        "spans_go_from_replicas_to_one_namespace",
+        put("NetworkPolicy/noshi-to-collector", "spec/egress/0/to/0/namespaceSelector", {}),
+    ),
+    (
+        "the migration reaches the collector",
+        WHOLE,
+        "spans_go_from_replicas_to_one_namespace",
+        drop("NetworkPolicy/noshi-to-collector", "spec/podSelector/matchLabels/app.kubernetes.io~component"),
+    ),
+    (
+        "the collector by another port",
+        WHOLE,
+        "only_amazon_and_the_database_are_reached",
+        put("NetworkPolicy/noshi-to-collector", "spec/egress/0/ports/0/port", 22),
     ),
     ("no way to the database", POSTGRES, "only_amazon_and_the_database_are_reached", without("NetworkPolicy/noshi-to-database")),
     (

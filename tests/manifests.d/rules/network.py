@@ -10,6 +10,7 @@ from . import rule
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
 SERVER = {NAME: "noshi", COMPONENT: "server"}
 ANSWER_SECONDS = 10
+COLLECTOR, COLLECTOR_PORT = "noshi-to-collector", 4318
 ANNOTATION = "nginx.ingress.kubernetes.io/"
 
 
@@ -90,8 +91,27 @@ def only_amazon_and_the_database_are_reached(bundle: Bundle) -> Iterator[str]:
     wanted = set() if bundle.gateway else {("TCP", 443)}
     if not bundle.on_sqlite:
         wanted.add(("TCP", 5432))
+    if bundle.get("NetworkPolicy", COLLECTOR):
+        wanted.add(("TCP", COLLECTOR_PORT))
     if ways != wanted:
         yield f"what goes out is {sorted(ways)}, and should be {sorted(wanted)}"
+
+
+@rule
+def spans_go_from_replicas_to_one_namespace(bundle: Bundle) -> Iterator[str]:
+    endpoint = bundle.settings.get("traces", {}).get("endpoint", "")
+    policy = bundle.get("NetworkPolicy", COLLECTOR)
+    if endpoint and not policy:
+        yield f"no way leads to the collector, {endpoint}"
+    if not policy:
+        return
+    if policy["spec"]["podSelector"].get("matchLabels") != SERVER:
+        yield f"{COLLECTOR}: only replicas make spans"
+    for name, peer, protocol, port in allowed(bundle, "egress"):
+        if name != COLLECTOR:
+            continue
+        if not peer.get("namespaceSelector", {}).get("matchLabels") or (protocol, port) != ("TCP", COLLECTOR_PORT):
+            yield f"{name}: leads further than to a collector: {peer}, {protocol} {port}"
 
 
 @rule
