@@ -267,6 +267,15 @@ impl Tx {
         Ok(Committed(value))
     }
 
+    /// Undoes the transaction. So does dropping it; this keeps a connection to PostgreSQL, which takes longer to open than a
+    /// refusal may cost.
+    pub async fn undo(self) {
+        match self.open {
+            OpenTx::Sqlite(tx) => drop(tx),
+            OpenTx::Postgres(link) => link.undo().await,
+        }
+    }
+
     /// The connection that the macros run statements on.
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match &mut self.open {

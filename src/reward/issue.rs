@@ -281,8 +281,13 @@ impl Rewards {
         failpoint::pass("issue", "before_t1");
         let mut tx = self.store().begin_as("reward.accept").await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
-        if new && let Some(charge) = &reward.charge {
-            self.reserve(&mut tx, (account, &reward), charge, now).await?;
+        if new
+            && let Some(charge) = &reward.charge
+            && let Err(refused) = self.reserve(&mut tx, (account, &reward), charge, now).await
+        {
+            // A budget that is used up may be asked for often.
+            tx.undo().await;
+            return Err(refused);
         }
         failpoint::pass("issue", "in_t1");
         if failpoint::seeded("B1") {

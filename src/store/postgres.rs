@@ -73,6 +73,11 @@ impl Link {
         Ok(())
     }
 
+    /// Undoes the transaction, so that the connection goes back instead of being closed.
+    pub(super) async fn undo(mut self) {
+        self.in_transaction = in_time(self.conn().execute("ROLLBACK")).await.is_err();
+    }
+
     /// The connection that statements run on.
     pub fn conn(&mut self) -> &mut PgConnection {
         &mut self.connection

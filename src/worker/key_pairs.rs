@@ -53,7 +53,11 @@ pub async fn run(watched: Watched, accounts: Accounts, (ambient, metrics): (Ambi
             Ok(Err(why)) => {
                 // Once, until it is readable again: the old pair is in use meanwhile.
                 if readable {
-                    tracing::error!(account = watched.account, why, "the account's key pair cannot be read again");
+                    tracing::error!(
+                        account = watched.account,
+                        key_pair.error = why,
+                        "the account's key pair cannot be read again"
+                    );
                 }
                 readable = false;
                 continue;
