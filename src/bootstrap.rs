@@ -162,6 +162,13 @@ async fn check_age(served: &Served, settings: &Settings) -> Result<(), StartErro
         if uncovered.is_some_and(|from| restored::is_too_old(from, settings.rewards.replay_age_limit, now)) {
             return Err(StartError::RestoredTooOld(account.id().to_owned()));
         }
+        if let Some(from) = uncovered {
+            tracing::warn!(
+                account = account.id(),
+                database.lost_from = %from,
+                "the database is a restored one; until the days since are reconciled no refusal is taken as proof"
+            );
+        }
     }
     Ok(())
 }
