@@ -34,7 +34,7 @@ use crate::{
         migrate::{Schema, migrate, schema},
     },
     telemetry::LogFilter,
-    trace::{self, Traces},
+    trace::Traces,
     treasury::{Balances, Reconciliations, balances, reconciliation},
     worker::{
         clock,
@@ -78,7 +78,7 @@ pub enum StartError {
     /// Spans cannot be exported.
     #[cfg(feature = "otlp")]
     #[error("the export of spans cannot be set up")]
-    Export(#[source] trace::export::ExportError),
+    Export(#[source] crate::trace::export::ExportError),
     /// A port cannot be had.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
