@@ -55,7 +55,7 @@ pub async fn run(watched: Watched, accounts: Accounts, (ambient, metrics): (Ambi
                 if readable {
                     tracing::error!(
                         account = watched.account,
-                        key_pair.error = why,
+                        error = why,
                         "the account's key pair cannot be read again"
                     );
                 }
