@@ -69,10 +69,6 @@ impl Bound {
     }
 }
 
-/// How long a connection may idle. Longer than load balancers hold theirs (60 s is common): who closes first must be the one
-/// who sends, or a request goes into a connection that is just being closed, and has no answer.
-const IDLE: Duration = Duration::from_secs(75);
-
 /// Binds the API.
 ///
 /// # Errors
@@ -104,7 +100,7 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .max_connections(per_worker(settings))
     .client_request_timeout(settings.head_timeout)
     .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(IDLE)
+    .keep_alive(Duration::from_secs(15))
     .shutdown_timeout(settings.drain_timeout.as_secs())
     .disable_signals()
     .bind(settings.listen)?;
