@@ -63,6 +63,8 @@ pub struct Server {
     pub head_timeout: Duration,
     /// How long its body may take.
     pub body_timeout: Duration,
+    /// How long a connection may idle, and one whose request was refused unread may stay.
+    pub idle_timeout: Duration,
     /// How long the service is not ready, but still accepts, before it stops.
     pub drain_delay: Duration,
     /// How long a stop waits for running work; at least twice the longest call to Amazon.

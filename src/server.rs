@@ -100,7 +100,7 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .max_connections(per_worker(settings))
     .client_request_timeout(settings.head_timeout)
     .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(Duration::from_secs(15))
+    .keep_alive(settings.idle_timeout)
     .shutdown_timeout(settings.drain_timeout.as_secs())
     .disable_signals()
     .bind(settings.listen)?;

@@ -70,6 +70,7 @@ fn server(mut section: Section<'_>) -> Server {
         connections_max: section.number("connections_max", 1024, 1..=65_536),
         head_timeout: section.seconds("head_timeout_seconds", 5, 1..=60),
         body_timeout: section.seconds("body_timeout_seconds", 5, 1..=60),
+        idle_timeout: section.seconds("idle_timeout_seconds", 15, 1..=3600),
         drain_delay: section.seconds("drain_delay_seconds", 0, 0..=60),
         drain_timeout: section.seconds("drain_timeout_seconds", 20, DRAIN_SECONDS),
     }

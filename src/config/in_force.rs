@@ -20,6 +20,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("connections_max", server.connections_max);
     page.seconds("head_timeout_seconds", server.head_timeout);
     page.seconds("body_timeout_seconds", server.body_timeout);
+    page.seconds("idle_timeout_seconds", server.idle_timeout);
     page.seconds("drain_delay_seconds", server.drain_delay);
     page.seconds("drain_timeout_seconds", server.drain_timeout);
     page.section("store");
