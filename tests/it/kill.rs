@@ -103,6 +103,9 @@ pub(crate) async fn start(environment: Vec<(String, String)>) -> Result<Served, 
     start_build(Build::This, environment).await
 }
 
-async fn start_build(build: Build, environment: Vec<(String, String)>) -> Result<Served, std::process::ExitStatus> {
+pub(crate) async fn start_build(
+    build: Build,
+    environment: Vec<(String, String)>,
+) -> Result<Served, std::process::ExitStatus> {
     tokio::task::spawn_blocking(move || Served::start_build(build, &environment)).await.unwrap()
 }

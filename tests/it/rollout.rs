@@ -21,9 +21,9 @@ use self::{
     load::{Load, Manners, Told, classes, percentiles},
 };
 use crate::{
-    kill::{count_of, print, start},
-    process::Served,
-    support::{App, Backend, Shape, books},
+    kill::{count_of, print, start_build},
+    process::{Build, Served},
+    support::{App, Backend, Database, Shape, books},
 };
 
 const REPLICAS: usize = 3;
@@ -46,18 +46,18 @@ struct Fleet<'a> {
 }
 
 impl<'a> Fleet<'a> {
-    async fn start(app: &App, balancer: &'a Balancer) -> Self {
+    async fn start(app: &App, build: Build, balancer: &'a Balancer) -> Self {
         let free = (0..PLACES).collect();
         let mut fleet = Self { balancer, environment: app.environment().to_vec(), replicas: Vec::new(), free };
         for _ in 0..REPLICAS {
-            fleet.add(app).await;
+            fleet.add(app, build).await;
         }
         fleet
     }
 
     /// One more: started, found ready by itself and then by the balancer.
-    async fn add(&mut self, app: &App) {
-        let served = start(self.environment.clone()).await.expect("the service starts");
+    async fn add(&mut self, app: &App, build: Build) {
+        let served = start_build(build, self.environment.clone()).await.expect("the service starts");
         let ready = crate::support::Answer::of(app.http.get(format!("{}/readyz", served.admin))).await;
         assert_eq!(ready.status, 200, "{}", ready.text);
         let place = self.free.pop().expect("a place is free");
@@ -67,10 +67,10 @@ impl<'a> Fleet<'a> {
 
     /// Replaces every replica, the next as soon as the one before has been told to end. Says how many requests were in
     /// flight whenever one was told.
-    async fn replace_all(&mut self, app: &App, load: &Load) -> Vec<usize> {
+    async fn replace_all(&mut self, app: &App, build: Build, load: &Load) -> Vec<usize> {
         let (mut in_flight, mut going) = (Vec::new(), Vec::new());
         for _ in 0..REPLICAS {
-            self.add(app).await;
+            self.add(app, build).await;
             let (place, old) = self.replicas.remove(0);
             in_flight.push(load.in_flight());
             going.push((place, tokio::task::spawn_blocking(move || old.terminate())));
@@ -90,7 +90,7 @@ impl<'a> Fleet<'a> {
         tokio::task::spawn_blocking(move || victim.kill()).await.unwrap();
         self.balancer.free(place).await;
         self.free.push(place);
-        self.add(app).await;
+        self.add(app, Build::This).await;
     }
 
     async fn end(self) {
@@ -104,7 +104,7 @@ impl<'a> Fleet<'a> {
     }
 }
 
-/// A database, a gateway that takes its time, and no service.
+/// A database that the first replica migrates, a gateway that takes its time, no service, and no key.
 async fn stage() -> App {
     let shape = Shape { funds: 100_000_000, ..Shape::default() }
         .with("NOSHI__SERVER__DRAIN_DELAY_SECONDS", DRAIN_DELAY_SECONDS)
@@ -112,24 +112,24 @@ async fn stage() -> App {
         .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
         .with("NOSHI__REWARDS__LEASE_SECONDS", 11)
         .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info");
-    let mut app = App::shaped(Backend::Postgres, shape).await;
-    assert!(app.stop().await, "something was still running");
+    let app = App::not_started(Database::fresh(Backend::Postgres).await, shape).await;
     app.control.script(FaultRule::always(Fault::Delay { milliseconds: CALL_MILLISECONDS })).unwrap();
     app
 }
 
-/// Rounds under load; says what callers were told. The books match.
-async fn roll(layer: Layer, rounds: usize, rate: usize) -> Vec<Told> {
-    let app = stage().await;
+/// Rounds under load, each to a build; says what callers were told. The books match.
+async fn roll(layer: Layer, first: Build, rounds: &[Build]) -> Vec<Told> {
+    let (mut app, rate) = (stage().await, rate());
     let balancer = Balancer::start(layer).await;
-    let mut fleet = Fleet::start(&app, &balancer).await;
+    let mut fleet = Fleet::start(&app, first, &balancer).await;
+    app.mint_own_key().await;
     let load = Load::new(&app, balancer.base(), Manners::AskOnce);
     let restarts = async {
         tokio::time::sleep(CALM).await;
         let mut rolled = Vec::new();
-        for _ in 0..rounds {
+        for build in rounds {
             let began = app.ambient.monotonic();
-            rolled.push((fleet.replace_all(&app, &load).await, began.elapsed()));
+            rolled.push((fleet.replace_all(&app, *build, &load).await, began.elapsed()));
         }
         tokio::time::sleep(CALM).await;
         load.end();
@@ -141,8 +141,9 @@ async fn roll(layer: Layer, rounds: usize, rate: usize) -> Vec<Told> {
     let in_flight: Vec<usize> = rolled.iter().flat_map(|(in_flight, _took)| in_flight.clone()).collect();
     let longest = rolled.iter().map(|(_in_flight, took)| *took).max().unwrap();
     print(&format!(
-        "roll-out, {layer:?}: {rounds} rounds of {REPLICAS} replicas, the longest {} ms; {} offered in {} s ({rate} a \
+        "roll-out, {layer:?}: {} rounds of {REPLICAS} replicas, the longest {} ms; {} offered in {} s ({rate} a \
          second): {:?}; {}; in flight when a replica was told to end: {} to {}",
+        rounds.len(),
         longest.as_millis(),
         told.len(),
         lasted.as_secs(),
@@ -186,8 +187,8 @@ fn nobody_failed(told: &[Told]) {
     assert!(failed.is_empty(), "{} of {} failed: {:?}", failed.len(), told.len(), &failed[..failed.len().min(5)]);
 }
 
-fn rounds() -> usize {
-    count_of("NOSHI_ROLLOUT_ROUNDS", ROUNDS)
+fn rounds() -> Vec<Build> {
+    vec![Build::This; count_of("NOSHI_ROLLOUT_ROUNDS", ROUNDS)]
 }
 
 fn rate() -> usize {
@@ -196,20 +197,27 @@ fn rate() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_behind_a_balancer_of_requests_fails_nobody() {
-    nobody_failed(&roll(Layer::Http, rounds(), rate()).await);
+    nobody_failed(&roll(Layer::Http, Build::This, &rounds()).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rolling_restart_behind_a_balancer_of_connections_fails_nobody() {
-    nobody_failed(&roll(Layer::Tcp, rounds(), rate()).await);
+    nobody_failed(&roll(Layer::Tcp, Build::This, &rounds()).await);
+}
+
+/// The first replica of this release migrates the database under the load that the others carry.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_roll_out_of_two_versions_and_the_way_back_fail_nobody() {
+    nobody_failed(&roll(Layer::Http, Build::Previous, &[Build::This, Build::Previous]).await);
 }
 
 /// Not without failed requests, but never twice and never lost: who failed asks again, and has one card and one code.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_that_are_killed_one_after_the_other_under_load_cost_no_card_and_no_code() {
-    let (app, rate) = (stage().await, rate());
+    let (mut app, rate) = (stage().await, rate());
     let balancer = Balancer::start(Layer::Http).await;
-    let mut fleet = Fleet::start(&app, &balancer).await;
+    let mut fleet = Fleet::start(&app, Build::This, &balancer).await;
+    app.mint_own_key().await;
     let load = Load::new(&app, balancer.base(), Manners::AskUntilTold);
     let kills = async {
         for _ in 0..REPLICAS {

@@ -80,10 +80,11 @@ statements! {
              AND r.first_send_at >= $3 AND r.first_send_at < $4 AND s.request_id IS NULL AND r.id > $5 ORDER BY r.id LIMIT $6",
         ),
     );
+    /// Up to the last of a step: a range of the key, whatever the planner knows of the table. Of a set it may try each pair.
     FORGET_SEEN = Sql::same(
         "reconciliation_seen.forget",
-        "DELETE FROM reconciliation_seen WHERE reconciliation_id = $1 AND request_id IN \
-         (SELECT request_id FROM reconciliation_seen WHERE reconciliation_id = $1 ORDER BY request_id LIMIT $2)",
+        "DELETE FROM reconciliation_seen WHERE reconciliation_id = $1 AND request_id <= (SELECT MAX(request_id) FROM \
+         (SELECT request_id FROM reconciliation_seen WHERE reconciliation_id = $1 ORDER BY request_id LIMIT $2) AS step)",
     );
 }
 

@@ -77,8 +77,8 @@ statements! {
     );
     FORGET_ITEMS = Sql::same(
         "reconciliation_items.forget",
-        "DELETE FROM reconciliation_items WHERE reconciliation_id = $1 AND seq IN \
-         (SELECT seq FROM reconciliation_items WHERE reconciliation_id = $1 ORDER BY seq LIMIT $2)",
+        "DELETE FROM reconciliation_items WHERE reconciliation_id = $1 AND seq <= (SELECT MAX(seq) FROM \
+         (SELECT seq FROM reconciliation_items WHERE reconciliation_id = $1 ORDER BY seq LIMIT $2) AS step)",
     );
     /// Runs that ended and left something behind: their process died in between.
     LEFTOVERS = Sql::same(
