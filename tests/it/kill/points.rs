@@ -58,7 +58,7 @@ const PLACES: [&str; 36] = [
 const DEATHS: usize = 20;
 const TRIES: usize = 60;
 /// Databases side by side: a process's start waits for the disk, and another's runs meanwhile.
-const LANES: usize = 2;
+const LANES: usize = 4;
 /// Rewards whose first answer got lost: what recovery has to do.
 const UNPROVEN: usize = 40;
 /// Fewer than this, and there is more made.
