@@ -42,7 +42,7 @@ pub async fn list(store: &Store) -> Result<Vec<Reward>, StoreError> {
 pub struct Otherwise {
     /// When Amazon made the card.
     pub at: DateTime<Utc>,
-    /// When that was found. A reward that has changed since is not the one that was compared.
+    /// When the comparison began. A reward that has changed since may not be the one that was compared.
     pub found_at: DateTime<Utc>,
 }
 

@@ -11,14 +11,14 @@ statements! {
     /// Few rows: only what differs is kept.
     OF_REWARD = Sql::same(
         "reconciliation_items.of_reward",
-        "SELECT i.at, r.ended_at FROM reconciliation_items i JOIN reconciliations r ON r.id = i.reconciliation_id \
+        "SELECT i.at, r.started_at FROM reconciliation_items i JOIN reconciliations r ON r.id = i.reconciliation_id \
          WHERE i.reward_id = $1 AND i.class IN ('state_differs', 'ours_only') AND r.state = 'finished' \
-         ORDER BY r.ended_at DESC LIMIT 1",
+         ORDER BY r.started_at DESC LIMIT 1",
     );
 }
 
 row! {
-    struct FindingRow { at: DateTime<Utc>, ended_at: Option<DateTime<Utc>> }
+    struct FindingRow { at: DateTime<Utc>, started_at: DateTime<Utc> }
 }
 
 /// A reward is not in the state that Amazon shows.
@@ -26,7 +26,7 @@ row! {
 pub struct Finding {
     /// When Amazon lists the card, or else when it was sent.
     pub at: DateTime<Utc>,
-    /// When the reconciliation that found it ended. What was changed after that, it does not speak of.
+    /// When the reconciliation that found it began. What was changed after that, it may have compared before.
     pub found_at: DateTime<Utc>,
 }
 
@@ -36,5 +36,5 @@ pub struct Finding {
 /// [`StoreError`] from the database.
 pub async fn of_reward(snapshot: &mut Snapshot, reward: RewardId) -> Result<Option<Finding>, StoreError> {
     let row = fetch_optional!(FindingRow, snapshot, OF_REWARD, reward.uuid())?;
-    Ok(row.and_then(|row| Some(Finding { at: row.at, found_at: row.ended_at? })))
+    Ok(row.map(|row| Finding { at: row.at, found_at: row.started_at }))
 }
