@@ -1,5 +1,6 @@
 //! Settings → store → clients → services → servers and loops, and the way back. The only place that sees everything.
 
+mod clock;
 mod exporting;
 
 use std::{io, net::SocketAddr, sync::Arc};
@@ -15,32 +16,29 @@ use tokio::{
 use exporting::Exporting;
 
 use crate::{
-    amazon::{self, Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
+    accounts::{
+        Account, Accounts, Quota, Terms,
+        key_pairs::{self, Watched},
+    },
     ambient::Ambient,
-    books::{Books, service},
     config::{self, Backend, Settings},
     http::Http,
-    kernel::Chain,
-    lifecycle::Tasks,
-    metrics::Metrics,
-    reward::{
-        Rewards, restored,
+    incentives::{
+        Rewards, recovery, restored,
         service::{Limits, Parts},
     },
+    kernel::Chain,
+    ledger::{Books, service},
+    lifecycle::Tasks,
+    provider::incentives::{self, Client, ClientSettings, Credentials, Endpoint, Timeouts},
     server::{self, Bound, Served},
     store::{
         self, Store, StoreError,
         clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
-    telemetry::LogFilter,
-    trace::Traces,
+    telemetry::{LogFilter, metrics::Metrics, trace::Traces},
     treasury::{Balances, Reconciliations, balances, reconciliation},
-    worker::{
-        clock,
-        key_pairs::{self, Watched},
-        recovery,
-    },
 };
 
 /// Why the service does not start.
@@ -68,7 +66,7 @@ pub enum StartError {
     Clock(#[from] ClockError),
     /// An account's client cannot be built.
     #[error("account {0}: its client cannot be built")]
-    Client(String, #[source] amazon::BuildError),
+    Client(String, #[source] incentives::BuildError),
     /// An account's gateway is not on this machine.
     #[error("account {0}: its sandbox gateway is not a loopback address")]
     Gateway(String),
@@ -78,7 +76,7 @@ pub enum StartError {
     /// Spans cannot be exported.
     #[cfg(feature = "otlp")]
     #[error("the export of spans cannot be set up")]
-    Export(#[source] crate::trace::export::ExportError),
+    Export(#[source] crate::telemetry::trace::export::ExportError),
     /// A port cannot be had.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),

@@ -3,21 +3,24 @@
 //! A handler opens the call in a fixed order, so that errors are stable: the caller's key, then the shape of the body,
 //! then the idempotency key, then everything that has a meaning.
 
-pub mod api_key;
 pub mod body;
-pub mod caller;
 pub mod headers;
 pub mod observe;
+pub(crate) mod paging;
 pub mod problem;
 pub mod routing;
 mod unread;
 
 use std::{sync::Arc, time::Duration};
 
-pub use caller::Caller;
 pub use problem::{Code, Problem};
 
-use crate::{ambient::Ambient, lifecycle::Tasks, metrics::Metrics, store::Store, trace::Traces};
+use crate::{
+    ambient::Ambient,
+    lifecycle::Tasks,
+    store::Store,
+    telemetry::{metrics::Metrics, trace::Traces},
+};
 
 /// What every handler needs besides its slice's service. Cheap to clone.
 #[derive(Clone)]

@@ -2,7 +2,6 @@
 //!
 //! Pure: no clock, no randomness, no I/O, and nothing of ours is imported.
 
-pub mod bank;
 pub mod chain;
 pub mod claim_code;
 pub mod clock;
@@ -13,7 +12,6 @@ pub mod marketplace;
 pub mod money;
 pub mod outcome;
 pub mod runway;
-pub mod scope;
 pub mod trace_context;
 pub mod window;
 
@@ -24,5 +22,4 @@ pub use ids::{ApiKeyId, ClientId, ProgramId, ReconciliationId, RewardId};
 pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};
 pub use outcome::{CardProof, Doubt, FrontDoor, NotSent, Outcome, Refusal};
-pub use scope::{Scope, Scopes};
 pub use trace_context::TraceContext;

@@ -6,24 +6,25 @@ pub mod cli;
 
 pub mod bootstrap;
 pub mod server;
-pub mod worker;
 
 pub mod treasury;
 
-pub mod reward;
+pub mod incentives;
 
-pub mod books;
+pub mod ledger;
 
-pub mod amazon;
+pub mod accounts;
+pub mod events;
+
+pub mod identity;
+
 pub mod http;
+pub mod provider;
 pub mod store;
 
 pub mod config;
 pub mod lifecycle;
-pub mod metrics;
 pub mod telemetry;
-
-pub mod trace;
 
 pub mod ambient;
 mod failpoint;

@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{failpoint, trace};
+use crate::{failpoint, telemetry::trace};
 
 /// Work ended without an answer: it panicked, or the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -90,7 +90,7 @@ impl Tasks {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ambient::Ambient, trace::Traces};
+    use crate::{ambient::Ambient, telemetry::trace::Traces};
 
     #[tokio::test]
     async fn spawned_work_is_a_part_of_the_trace_that_spawned_it() {

@@ -15,22 +15,21 @@ use actix_web::{
 use serde::Serialize;
 
 use crate::{
-    books::{self, Books},
-    config,
+    config, events,
     http::{
         Code, Http, Problem,
         observe::observe,
         problem::timestamp,
         routing::{not_found, resource},
     },
+    incentives::{self, Rewards},
     kernel::Chain,
-    metrics,
-    reward::{self, Rewards},
+    ledger::{self, Books},
     store::{
         clock::ServerClock,
         migrate::{Schema, schema},
     },
-    telemetry::LogFilter,
+    telemetry::{LogFilter, metrics},
     treasury::{self, Balances, Reconciliations},
 };
 
@@ -91,8 +90,9 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
             .wrap(from_fn(observe))
             .configure(treasury::http::routes)
             .configure(treasury::reconciliation::http::routes)
-            .configure(reward::http::routes)
-            .configure(books::http::routes)
+            .configure(incentives::http::routes)
+            .configure(ledger::http::routes)
+            .configure(events::http::routes)
             .service(resource("/v1/ping", "GET", [web::get().to(ping)]))
             .default_service(web::to(not_found))
     })

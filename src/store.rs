@@ -9,10 +9,7 @@
 
 pub mod backup;
 pub mod clock;
-pub mod keys;
-pub mod limiter;
 pub mod migrate;
-pub mod outbox;
 pub(crate) mod postgres;
 pub mod restore;
 pub mod sql;
@@ -25,7 +22,7 @@ use sqlx::{PgPool, Sqlite, pool::PoolConnection};
 
 use crate::{
     failpoint,
-    trace::{self, Attribute, Span},
+    telemetry::trace::{self, Attribute, Span},
 };
 
 pub use postgres::Link;

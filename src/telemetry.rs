@@ -9,6 +9,8 @@
 
 pub mod filter;
 mod human;
+pub mod metrics;
+pub mod trace;
 mod traced;
 
 use std::{

@@ -7,6 +7,7 @@ mod observe;
 pub mod reconciliation;
 pub mod standing;
 pub mod totals;
+pub mod value_date;
 
 pub use balances::Balances;
 pub use reconciliation::Reconciliations;

@@ -4,7 +4,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::{ambient::Ambient, config::Settings, lifecycle::Tasks, metrics::Metrics, trace::Traces};
+use crate::{
+    ambient::Ambient,
+    config::Settings,
+    lifecycle::Tasks,
+    telemetry::{metrics::Metrics, trace::Traces},
+};
 
 /// A running export.
 pub(super) struct Exporting {
@@ -31,7 +36,7 @@ pub(super) fn begin(
     metrics: &Metrics,
     tasks: &Tasks,
 ) -> Result<(Traces, Option<Exporting>), StartError> {
-    use crate::trace::export::{Export, Options};
+    use crate::telemetry::trace::export::{Export, Options};
 
     let Some(url) = settings.traces.url() else { return Ok((Traces::silent(ambient.clone()), None)) };
     let resource = resource(settings, ambient);

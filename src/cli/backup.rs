@@ -16,7 +16,7 @@ use crate::{
     bootstrap::open_with_clock,
     config::{Backend, Settings},
     http::problem::timestamp,
-    reward::restored::{self, RestoredError},
+    incentives::restored::{self, RestoredError},
     store::{
         backup::{self, Contents, CopyError, Seal},
         migrate::{Schema, migrate, schema},

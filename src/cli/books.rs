@@ -8,13 +8,13 @@ use clap::Subcommand;
 use super::{Failure, say};
 use crate::{
     ambient::Ambient,
-    books::{
-        ledger::{self, Kind, Movement},
-        programs::{self, By, State},
-    },
     bootstrap::open_with_clock,
     config::Settings,
     kernel::{Money, ProgramId, claim_code::looks_like_claim_code},
+    ledger::{
+        journal::{self, Kind, Movement},
+        programs::{self, By, State},
+    },
     store::{Store, StoreError},
 };
 
@@ -161,7 +161,7 @@ async fn ledger_lines(
 ) -> Result<String, BooksError> {
     match command {
         Ledger::Sums => {
-            let sums = ledger::sums(&mut store.snapshot().await?).await?;
+            let sums = journal::sums(&mut store.snapshot().await?).await?;
             Ok(sums.iter().map(|(account, sums)| line(account, sums)).collect::<Vec<_>>().join("\n"))
         }
         Ledger::Adjust { account, amount, reason, by } => {
@@ -182,14 +182,14 @@ async fn ledger_lines(
                 made_by: Some(checked(&by)?),
             };
             let mut tx = store.begin().await?;
-            ledger::write(&mut tx, &movement, ambient.now()).await?;
+            journal::write(&mut tx, &movement, ambient.now()).await?;
             tx.commit(()).await?;
             Ok(format!("adjusted by {amount} {currency}"))
         }
     }
 }
 
-fn line(account: &str, sums: &ledger::Sums) -> String {
+fn line(account: &str, sums: &journal::Sums) -> String {
     let money = |minor| Money::from_minor(minor, sums.currency).to_string();
     format!(
         "{account}  {}  opening {}  deposits {}  adjustments {}  issued {}  canceled {}  on the way {}  to be spent {}",

@@ -23,7 +23,7 @@ use crate::{
     ambient::Ambient,
     bootstrap::{self, open_store},
     config::Settings,
-    kernel::{Scope, Scopes},
+    identity::{Scope, Scopes},
     sandbox::{AccessKey, Account, Options, Sandbox},
     store::migrate::migrate,
     telemetry,

@@ -8,16 +8,17 @@ use clap::Subcommand;
 use super::{Failure, say};
 use crate::{
     ambient::{Ambient, NoRandomness},
-    books::programs,
     bootstrap::open_with_clock,
     config::Settings,
-    http::api_key::mint,
-    kernel::{ApiKeyId, ClientId, ProgramId, Scope, Scopes, claim_code::looks_like_claim_code},
-    reward::adoption,
-    store::{
-        Store, StoreError,
+    identity::{
+        Scope, Scopes,
+        api_key::mint,
         keys::{self, ApiKey},
     },
+    incentives::adoption,
+    kernel::{ApiKeyId, ClientId, ProgramId, claim_code::looks_like_claim_code},
+    ledger::programs,
+    store::{Store, StoreError},
 };
 
 #[derive(Subcommand)]

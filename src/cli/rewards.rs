@@ -10,12 +10,12 @@ use crate::{
     bootstrap::open_with_clock,
     config::Settings,
     http::problem::timestamp,
-    kernel::{RewardId, claim_code::looks_like_claim_code},
-    reward::{
+    incentives::{
         Reward,
         attention::{self, Otherwise, SettleError},
         machine::Verdict,
     },
+    kernel::{RewardId, claim_code::looks_like_claim_code},
     store::Store,
     treasury::reconciliation::findings::{self, Finding},
 };

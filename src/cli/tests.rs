@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::Cli;
 use crate::{
+    incentives::machine::Attention,
     kernel::{ApiKeyId, RewardId},
-    reward::machine::Attention,
 };
 
 const RUNBOOK: &str = "k8s/monitoring/RUNBOOK.md";

@@ -16,7 +16,7 @@ use actix_web::{
 use super::{Code, Http, Problem, headers, unread};
 use crate::{
     kernel::{TraceContext, claim_code::looks_like_claim_code},
-    trace::{self, Attribute},
+    telemetry::trace::{self, Attribute},
 };
 
 /// The id of a request: the caller's, where it is 8 to 64 safe characters, else ours.

@@ -9,10 +9,7 @@ use actix_web::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
-use crate::{
-    kernel::{RewardId, Scope},
-    store::StoreError,
-};
+use crate::{kernel::RewardId, store::StoreError};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $retryable:literal, $title:literal;)+) => {
@@ -157,7 +154,7 @@ struct Parts {
     reward_id: Option<RewardId>,
     cancelable_until: Option<DateTime<Utc>>,
     allow: Option<&'static str>,
-    scope: Option<Scope>,
+    scope: Option<&'static str>,
     retry_at: Option<DateTime<Utc>>,
 }
 
@@ -253,7 +250,7 @@ impl Problem {
 
     /// Which scope is lacking.
     #[must_use]
-    pub fn scope(mut self, scope: Scope) -> Self {
+    pub fn scope(mut self, scope: &'static str) -> Self {
         self.0.scope = Some(scope);
         self
     }

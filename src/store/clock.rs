@@ -13,7 +13,7 @@ use super::{Backend, Sql, Store, StoreError, fetch_optional, row, statements};
 use crate::{
     ambient::Ambient,
     kernel::clock::{self, Correction, Reading, SKEW_MAX_US},
-    metrics::Metrics,
+    telemetry::metrics::Metrics,
 };
 
 statements! {

@@ -9,8 +9,9 @@ use std::{
 use serde_json::Value;
 use tracing::{debug, dispatcher::with_default, error, error_span, info, info_span, trace, warn};
 
+use super::trace::Traces;
 use super::*;
-use crate::{ambient::Ambient, trace::Traces};
+use crate::ambient::Ambient;
 
 /// The panic hook is the whole process's, and tests may share one.
 static HOOK: Mutex<()> = Mutex::new(());

@@ -12,7 +12,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::trace;
+use super::trace;
 
 /// How a line ends.
 #[derive(Clone, Copy)]

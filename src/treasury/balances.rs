@@ -9,17 +9,18 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::standing::{self, StateRow};
+use crate::kernel::runway::Runway;
 use crate::{
-    amazon::{Account, Accounts},
+    accounts::{Account, Accounts, limiter::Breaker},
     ambient::Ambient,
-    kernel::{Currency, Money, runway::Runway},
-    lifecycle::Tasks,
-    metrics::Metrics,
-    reward::{
+    incentives::{
         machine::State,
         sql::{Unfinished, unfinished},
     },
-    store::{Sql, Store, StoreError, Tx, execute, fetch_all, limiter::Breaker, row, statements},
+    kernel::{Currency, Money},
+    lifecycle::Tasks,
+    store::{Sql, Store, StoreError, Tx, execute, fetch_all, row, statements},
+    telemetry::metrics::Metrics,
 };
 
 statements! {

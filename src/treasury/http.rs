@@ -6,11 +6,12 @@ use serde::Serialize;
 use super::{Balances, balances::Balance};
 use crate::{
     http::{Code, Http, Problem, headers, problem::timestamp, routing::resource},
-    kernel::{IdempotencyKey, Money, Scope},
-    reward::{
+    identity::Scope,
+    incentives::{
         Rewards,
         dto::{IssueBody, ValueView},
     },
+    kernel::{IdempotencyKey, Money},
     store::StoreError,
 };
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
+use super::value_date;
 use super::{
     Balances,
     balances::keep,
@@ -16,14 +17,13 @@ use super::{
     standing::{self, Standing, StateRow},
     totals,
 };
+use crate::kernel::runway::{History, Runway};
 use crate::{
-    amazon::{Account, Priority},
-    books::ledger::{self, Kind, Movement},
-    kernel::{
-        Chain, Money, Outcome, bank,
-        runway::{History, Runway},
-    },
-    store::{Committed, StoreError, Tx, outbox},
+    accounts::{Account, Priority},
+    events::outbox,
+    kernel::{Chain, Money, Outcome},
+    ledger::journal::{self, Kind, Movement},
+    store::{Committed, StoreError, Tx},
 };
 
 /// How long a question may wait for a slot of Amazon's rate.
@@ -197,7 +197,7 @@ impl News<'_> {
                 note: None,
                 made_by: None,
             };
-            ledger::write(tx, &movement, self.now).await?;
+            journal::write(tx, &movement, self.now).await?;
         }
         if verdict.deposit > 0 {
             self.event(tx, "funds.deposit_detected", json!({"amount": money(verdict.deposit).to_string()})).await?;
@@ -218,7 +218,7 @@ impl News<'_> {
             let threshold = threshold.map(|threshold| threshold.to_string());
             self.event(tx, "balance.low", json!({"threshold": threshold})).await?;
         }
-        let lead = bank::lead(self.answer.as_of, self.account.funding_lead_days(), self.account.time_zone());
+        let lead = value_date::lead(self.answer.as_of, self.account.funding_lead_days(), self.account.time_zone());
         let runway = self.runway(available.minor().saturating_sub(on_the_way));
         let short = runway.pessimistic.is_some_and(|seconds| TimeDelta::seconds(seconds) < lead);
         if short && !row.short {

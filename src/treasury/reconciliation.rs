@@ -30,12 +30,12 @@ use self::{
     run::{Chunks, Run, RunError},
 };
 use crate::{
-    amazon::{Account, Accounts},
+    accounts::{Account, Accounts},
     ambient::Ambient,
     kernel::{Chain, ReconciliationId},
     lifecycle::Tasks,
-    metrics::Metrics,
     store::{Store, StoreError},
+    telemetry::metrics::Metrics,
 };
 
 /// Compares, and tells what was found. Cheap to clone.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::deposits::State;
 use crate::{
-    books::ledger::{Kind, Side, Sums},
     kernel::Currency,
+    ledger::journal::{Kind, Side, Sums},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 

@@ -7,9 +7,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::kernel::runway;
 use crate::{
     ambient::Ambient,
-    kernel::runway,
     store::{Snapshot, Sql, Store, StoreError, execute, fetch_all, fetch_optional, row, statements},
 };
 

@@ -12,8 +12,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    amazon::{Client, ClientSettings, Credentials, Endpoint, Exchange, Timeouts},
     kernel::{CardProof, CreationRequestId, Currency, Marketplace, Money, Outcome},
+    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Exchange, Timeouts},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

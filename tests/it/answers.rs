@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use noshi::{
-    kernel::{Scope, Scopes},
+    identity::{Scope, Scopes},
     sandbox::{Fault, FaultRule, Operation},
 };
 use serde_json::json;

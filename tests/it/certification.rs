@@ -4,18 +4,18 @@
 use std::{sync::Arc, time::Duration};
 
 use noshi::{
-    amazon::{Account, Accounts, Client, ClientSettings, Credentials, Endpoint, Quota, Terms, Timeouts},
-    kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
-    lifecycle::Tasks,
-    metrics::Metrics,
-    reward::{
+    accounts::{Account, Accounts, Quota, Terms},
+    incentives::{
         Command, Rewards,
         model::{Kind, OnUnresolved},
         service::{Limits, Parts},
     },
+    kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
+    lifecycle::Tasks,
+    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
     sandbox::{Fault, FaultRule, Operation},
     store::Store,
-    trace::Traces,
+    telemetry::{metrics::Metrics, trace::Traces},
 };
 use serde_json::json;
 use tokio::sync::{Notify, Semaphore};

@@ -11,7 +11,7 @@ mod world;
 use std::collections::{HashMap, VecDeque};
 
 use bugs::Bug;
-use noshi::{ambient::Ambient, reward::machine::State};
+use noshi::{ambient::Ambient, incentives::machine::State};
 use world::{Budget, World};
 
 /// What the network and the workers may do wrong in one run. NOSHI_MODEL_FAULTS=2 lets the network fail twice: three

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use noshi::{
-    kernel::{Scope, Scopes, outcome::ErrorType},
+    identity::{Scope, Scopes},
+    kernel::outcome::ErrorType,
     sandbox::{Fault, FaultRule, Operation},
 };
 use serde_json::{Value, json};

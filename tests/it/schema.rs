@@ -6,9 +6,9 @@ mod transactions;
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use noshi::{
-    books,
+    accounts,
     bootstrap::{self, StartError},
-    reward,
+    events, identity, incentives, ledger,
     sandbox::{Fault, FaultRule, Operation},
     store::{
         self, Options, Snapshot, Sql, Store, StoreError,
@@ -24,18 +24,18 @@ use crate::support::{Answer, App, Backend, Database, Shape, books::books_match, 
 
 /// Every list of statements and the file it stands in.
 const LISTS: &[(&str, &[Sql])] = &[
-    ("books/budget.rs", books::budget::STATEMENTS),
-    ("books/ledger.rs", books::ledger::STATEMENTS),
-    ("books/programs.rs", books::programs::STATEMENTS),
-    ("books/watch.rs", books::watch::STATEMENTS),
-    ("reward/adoption.rs", reward::adoption::STATEMENTS),
-    ("reward/restored.rs", reward::restored::STATEMENTS),
-    ("reward/sql.rs", reward::sql::STATEMENTS),
+    ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
+    ("events/outbox.rs", events::outbox::STATEMENTS),
+    ("identity/keys.rs", identity::keys::STATEMENTS),
+    ("incentives/adoption.rs", incentives::adoption::STATEMENTS),
+    ("incentives/restored.rs", incentives::restored::STATEMENTS),
+    ("incentives/sql.rs", incentives::sql::STATEMENTS),
+    ("ledger/budget.rs", ledger::budget::STATEMENTS),
+    ("ledger/journal.rs", ledger::journal::STATEMENTS),
+    ("ledger/programs.rs", ledger::programs::STATEMENTS),
+    ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
-    ("store/keys.rs", store::keys::STATEMENTS),
-    ("store/limiter.rs", store::limiter::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
-    ("store/outbox.rs", store::outbox::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
     ("treasury/reconciliation/findings.rs", treasury::reconciliation::findings::STATEMENTS),
     ("treasury/reconciliation/gap.rs", treasury::reconciliation::gap::STATEMENTS),

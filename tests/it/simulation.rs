@@ -28,7 +28,7 @@ mod world;
 
 use std::thread;
 
-use noshi::{ambient::Ambient, reward::machine::State};
+use noshi::{ambient::Ambient, incentives::machine::State};
 
 use bugs::Bug;
 use coverage::Coverage;

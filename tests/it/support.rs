@@ -433,7 +433,7 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
 
 #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
 pub(crate) fn http_client() -> reqwest::Client {
-    noshi::amazon::install_tls_provider();
+    noshi::provider::incentives::install_tls_provider();
     reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().unwrap()
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::kernel::bank::{REACTION, arrival, lead};
+use crate::treasury::value_date::{REACTION, arrival, lead};
 
 const YEAR: usize = 365 * 24;
 const SEEDS: u64 = 100;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::{books::ledger::Sums, kernel::Currency};
+use crate::{kernel::Currency, ledger::journal::Sums};
 
 const FRESH: State = State { opening_room: Some(i64::MAX), missing: 0, adjustments: 0 };
 const SETTLED: State = State { opening_room: None, missing: 0, adjustments: 0 };

@@ -20,8 +20,8 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
 use crate::{
-    amazon::{ActivityKind, ActivityRecord, activity},
     kernel::{Currency, Money},
+    provider::incentives::{ActivityKind, ActivityRecord, activity},
 };
 
 /// Bytes of the longest file.

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::Reconciliations;
-use crate::{books::ledger::Sums, kernel::Money, store::StoreError, treasury::standing};
+use crate::{kernel::Money, ledger::journal::Sums, store::StoreError, treasury::standing};
 
 /// The ledger's sums of an account, and what the last balance of Amazon's left unexplained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

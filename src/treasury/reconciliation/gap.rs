@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Reconciliations;
 use crate::{
-    reward::restored,
+    incentives::restored,
     store::{Sql, StoreError, Tx, fetch_all, row, statements},
 };
 

@@ -7,8 +7,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    amazon::{ActivityKind, ActivityPage, ActivityRecord},
     kernel::{CreationRequestId, claim_code::looks_like_claim_code, idempotency::CREATION_REQUEST_ID_LEN_MAX},
+    provider::incentives::{ActivityKind, ActivityPage, ActivityRecord},
 };
 
 /// The report does not add up: it changed while it was read, or is shorter than it says.

@@ -25,7 +25,8 @@ use crate::{
         headers::{self, NotOne},
         routing::resource,
     },
-    kernel::{ReconciliationId, Scope},
+    identity::Scope,
+    kernel::ReconciliationId,
     lifecycle::Lost,
 };
 

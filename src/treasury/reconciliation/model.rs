@@ -7,8 +7,8 @@ use super::{
     period::Period,
 };
 use crate::{
+    incentives::machine,
     kernel::{Currency, Money, ReconciliationId, RewardId, outcome::words},
-    reward::machine,
 };
 
 words! {

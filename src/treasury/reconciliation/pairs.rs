@@ -12,9 +12,9 @@ use super::{
     sql::STEP,
 };
 use crate::{
-    amazon::Account,
+    accounts::Account,
+    incentives::machine,
     kernel::{ReconciliationId, RewardId},
-    reward::machine,
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     http::problem::timestamp,
+    incentives::machine,
     kernel::{Currency, Money},
-    reward::machine,
 };
 
 /// A reconciliation as callers see it.

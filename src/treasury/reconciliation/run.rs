@@ -18,9 +18,10 @@ use super::{
     sql::{self, Lease},
 };
 use crate::{
-    amazon::{Account, ActivityPage, ActivityQuery, Priority, activity::PAGE_RECORDS_MAX},
+    accounts::{Account, Priority},
+    incentives::adoption::{self, Foundling},
     kernel::{Outcome, RewardId, outcome::ErrorType},
-    reward::adoption::{self, Foundling},
+    provider::incentives::{ActivityPage, ActivityQuery, activity::PAGE_RECORDS_MAX},
     store::{Committed, StoreError},
 };
 

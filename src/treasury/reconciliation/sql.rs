@@ -10,9 +10,9 @@ use super::{
     period::Period,
 };
 use crate::{
-    amazon::Account,
+    accounts::Account,
+    incentives::machine,
     kernel::{CreationRequestId, Money, ReconciliationId, RewardId},
-    reward::machine,
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 

@@ -1,6 +1,6 @@
 //! Methods, ids, query strings, scopes, and the rewards of others.
 
-use noshi::kernel::{Scope, Scopes};
+use noshi::identity::{Scope, Scopes};
 
 use super::{
     Case, refuse_all, service,

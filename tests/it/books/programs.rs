@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use noshi::kernel::{Scope, Scopes};
+use noshi::identity::{Scope, Scopes};
 use serde_json::{Value, json};
 
 use crate::{

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use noshi::{
-    kernel::{Scope, Scopes},
+    identity::{Scope, Scopes},
     sandbox::{Fault, FaultRule, Operation},
 };
 use rust_decimal::Decimal;

@@ -4,12 +4,12 @@ mod key;
 
 use chrono::{DateTime, Utc};
 use noshi::{
+    incentives::machine::{self, Action, CancelFailure, Card, Event, Facts, Next, State, Wake},
     kernel::{
         Refusal,
         outcome::{ErrorType, Family},
         window,
     },
-    reward::machine::{self, Action, CancelFailure, Card, Event, Facts, Next, State, Wake},
 };
 
 use super::bugs::Bug;

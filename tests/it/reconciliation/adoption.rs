@@ -3,8 +3,9 @@
 
 use futures_util::future::join_all;
 use noshi::{
-    kernel::{RewardId, Scope, Scopes},
-    reward::{attention, machine::Verdict},
+    identity::{Scope, Scopes},
+    incentives::{attention, machine::Verdict},
+    kernel::RewardId,
 };
 use serde_json::{Value, json};
 

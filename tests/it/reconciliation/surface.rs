@@ -1,6 +1,6 @@
 //! The REST surface: who may ask, what is refused, pages and their cursors, and the days that are reconciled by themselves.
 
-use noshi::kernel::{Scope, Scopes};
+use noshi::identity::{Scope, Scopes};
 use serde_json::json;
 
 use super::{DAY, begin, counts, reconcile};

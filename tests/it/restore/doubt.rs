@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     bootstrap::{self, StartError},
-    reward::restored,
+    incentives::restored,
     sandbox::{Fault, FaultRule, Operation},
 };
 

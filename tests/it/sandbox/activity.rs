@@ -53,7 +53,7 @@ async fn every_create_and_cancel_is_listed_as_recorded() {
     assert_eq!((&list[0]["gcId"], &list[4]["gcId"]), (&list[1]["gcId"], &Value::Null));
     assert_eq!(list[4]["failureCode"], "MaxAmountExceeded");
     let time = list[0]["activityTime"].as_str().unwrap();
-    assert!(noshi::amazon::activity::time(time).is_some() && time.contains(" UTC "), "{time}");
+    assert!(noshi::provider::incentives::activity::time(time).is_some() && time.contains(" UTC "), "{time}");
     assert_eq!(ids(&ask(&bench, &question(0, 1000, false)).await.json()), ["AwssbA", "AwssbA"], "real operations only");
 }
 

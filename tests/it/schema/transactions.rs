@@ -8,12 +8,13 @@ use std::{
 
 use noshi::{
     ambient::Ambient,
-    http::api_key::mint,
-    kernel::{ClientId, Scope, Scopes},
-    store::{
-        Store, Tx,
+    identity::{
+        Scope, Scopes,
+        api_key::mint,
         keys::{self, ApiKey},
     },
+    kernel::ClientId,
+    store::{Store, Tx},
 };
 
 use super::migrated;

@@ -2,11 +2,11 @@
 //! work, requests that land after their caller has given up, and an intermediary that sends again what nobody answered.
 
 use noshi::{
+    incentives::machine::{Action, Card},
     kernel::{
         Doubt, Refusal,
         outcome::{ErrorType, Family},
     },
-    reward::machine::{Action, Card},
 };
 
 use super::{

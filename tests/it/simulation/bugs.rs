@@ -3,11 +3,13 @@
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    kernel::outcome::{Doubt, ErrorType, Family},
-    kernel::{CardProof, Outcome, Refusal},
-    reward::{
+    incentives::{
         Reward, course,
         machine::{self, Action, Card, Event, Facts, Next, Rejected, State, Wake},
+    },
+    kernel::{
+        CardProof, Outcome, Refusal,
+        outcome::{Doubt, ErrorType, Family},
     },
 };
 

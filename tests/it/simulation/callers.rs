@@ -5,17 +5,17 @@ use std::sync::OnceLock;
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    books::ledger::Booked,
-    kernel::{
-        ClaimCode, ClientId, CreationRequestId, Currency, Environment, IdempotencyKey, Intent, Marketplace, Money,
-        RewardId,
-    },
-    reward::{
+    incentives::{
         Reward,
         course::{self, Lease},
         machine::{Facts, State},
         model::Kind,
     },
+    kernel::{
+        ClaimCode, ClientId, CreationRequestId, Currency, Environment, IdempotencyKey, Intent, Marketplace, Money,
+        RewardId,
+    },
+    ledger::journal::Booked,
 };
 use uuid::Uuid;
 

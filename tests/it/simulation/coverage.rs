@@ -1,6 +1,6 @@
 //! What a run has met. A run that never met a class proves nothing about it, and fails.
 
-use noshi::reward::machine::{CancelFailure, Card, Event, State};
+use noshi::incentives::machine::{CancelFailure, Card, Event, State};
 
 macro_rules! classes {
     ($($name:ident = $word:literal),* $(,)?) => {

@@ -1,11 +1,11 @@
 //! The way to Amazon and back: what leaves, what is lost, who gives up, and what an answer is to the machine.
 
 use noshi::{
-    kernel::{CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, outcome::ErrorType},
-    reward::{
+    incentives::{
         attempt,
         machine::{Action, Card, Event},
     },
+    kernel::{CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, outcome::ErrorType},
 };
 
 use super::{

@@ -3,11 +3,11 @@
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    kernel::window,
-    reward::{
+    incentives::{
         Reward,
         machine::{Action, CancelFailure, Event, State},
     },
+    kernel::window,
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! The twin of showing a code again (`reveal.rs`) and of the recovery (`drive::claim_due`, `worker::recovery`).
 
-use noshi::reward::{
+use noshi::incentives::{
     course,
     machine::{Event, State, Wake},
 };

@@ -3,12 +3,12 @@
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    kernel::ClaimCode,
-    reward::{
+    incentives::{
         Reward,
         course::{self, Lease, STEPS_MAX},
         machine::{Action, Event, State, Wake},
     },
+    kernel::ClaimCode,
 };
 use uuid::Uuid;
 

@@ -2,13 +2,13 @@
 //! there says. The table is said once more here, from the outcome and not from the event.
 
 use noshi::{
+    incentives::{
+        attempt,
+        machine::{self, Event, Facts, State},
+    },
     kernel::{
         CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, Refusal,
         outcome::{ErrorType, Family},
-    },
-    reward::{
-        attempt,
-        machine::{self, Event, Facts, State},
     },
 };
 

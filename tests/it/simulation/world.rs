@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use noshi::reward::{Reward, course::Lease};
+use noshi::incentives::{Reward, course::Lease};
 use uuid::Uuid;
 
 use super::{

@@ -2,9 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    http::api_key::{Presented, mint},
-    kernel::{ClientId, ProgramId, Scope, Scopes},
-    store::keys::{self, ApiKey},
+    identity::{
+        Scope, Scopes,
+        api_key::{Presented, mint},
+        keys::{self, ApiKey},
+    },
+    kernel::{ClientId, ProgramId},
 };
 
 use super::App;

@@ -1,7 +1,7 @@
 //! What makes two worlds the same: all of it, in a few bytes.
 
 use chrono::{DateTime, Utc};
-use noshi::reward::machine::{Action, CancelFailure, Card, Event, Facts, State};
+use noshi::incentives::machine::{Action, CancelFailure, Card, Event, Facts, State};
 
 use super::{Phase, World, instant};
 

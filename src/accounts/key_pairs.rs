@@ -1,0 +1,88 @@
+//! Amazon's key pairs where they lie in files: read again every few seconds, so that replacing a Secret exchanges a pair
+//! without a restart. What is under way goes on: each attempt is signed anew, under the same Amazon request id.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Account, Accounts};
+use crate::{
+    ambient::Ambient, config::KeyFiles, lifecycle::Tasks, provider::incentives::Credentials,
+    telemetry::metrics::Metrics,
+};
+
+const EVERY: Duration = Duration::from_secs(2);
+/// A new pair is taken when it was read so often without a change: files may be written one after the other.
+const READS: u32 = 2;
+/// The same where one half is the old one: most likely the other is still to come, and Amazon would refuse a mixed pair.
+const READS_OF_A_HALF: u32 = 15;
+
+/// An account and where its pair lies.
+pub struct Watched {
+    /// Its name in the settings.
+    pub account: String,
+    /// The files.
+    pub files: KeyFiles,
+    /// Whether the day on which the pair was made is shown.
+    pub dated: bool,
+}
+
+/// What was read last, when it is not what the account signs with.
+struct Candidate {
+    pair: Credentials,
+    reads: u32,
+}
+
+/// Reads until the process stops.
+pub async fn run(watched: Watched, accounts: Accounts, (ambient, metrics): (Ambient, Arc<Metrics>), tasks: Tasks) {
+    let Some(account) = accounts.get(&watched.account) else { return };
+    let (mut candidate, mut readable) = (None, true);
+    while !tasks.stopping().is_cancelled() {
+        // A read: a stop need not wait for it.
+        let files = watched.files.clone();
+        let read = async {
+            tokio::time::sleep(EVERY).await;
+            tokio::task::spawn_blocking(move || files.read()).await
+        };
+        let read = tokio::select! {
+            () = tasks.stopping().cancelled() => return,
+            read = read => read,
+        };
+        let pair = match read {
+            Ok(Ok((id, secret))) => Credentials::new(id, secret),
+            Ok(Err(why)) => {
+                // Once, until it is readable again: the old pair is in use meanwhile.
+                if readable {
+                    tracing::error!(
+                        account = watched.account,
+                        error = why,
+                        "the account's key pair cannot be read again"
+                    );
+                }
+                readable = false;
+                continue;
+            }
+            Err(_stopping) => return,
+        };
+        readable = true;
+        candidate = consider(account, candidate.take(), pair);
+        if let Some(Candidate { pair, .. }) = candidate.take_if(|candidate| ripe(account, candidate)) {
+            account.client().sign_with(pair);
+            tracing::info!(account = watched.account, "the account's key pair was exchanged");
+            if watched.dated {
+                metrics.credential_created(&watched.account, ambient.now().timestamp());
+            }
+        }
+    }
+}
+
+fn consider(account: &Account, before: Option<Candidate>, pair: Credentials) -> Option<Candidate> {
+    if account.client().credentials().shares(&pair) == (true, true) {
+        return None;
+    }
+    let reads = before.filter(|before| before.pair.shares(&pair) == (true, true)).map_or(0, |before| before.reads);
+    Some(Candidate { pair, reads: reads.saturating_add(1) })
+}
+
+fn ripe(account: &Account, candidate: &Candidate) -> bool {
+    let whole = account.client().credentials().shares(&candidate.pair) == (false, false);
+    candidate.reads >= if whole { READS } else { READS_OF_A_HALF }
+}

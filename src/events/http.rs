@@ -1,0 +1,63 @@
+//! What finance and operators should hear of, in the order of writing.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::outbox::{self, EventRow};
+use crate::http::paging::{List, after, bad_query, query, size};
+use crate::{
+    http::{Http, Problem, problem::timestamp, routing::resource},
+    identity::Scope,
+};
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.service(resource("/v1/events", "GET", [web::get().to(events)]));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct EventView {
+    id: String,
+    #[serde(rename = "type")]
+    kind: String,
+    timestamp: String,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Box<RawValue>>,
+}
+
+impl From<EventRow> for EventView {
+    fn from(row: EventRow) -> Self {
+        let data = row.data.and_then(|json| RawValue::from_string(json).ok());
+        Self { id: format!("evt_{}", row.id), kind: row.kind, timestamp: timestamp(row.at), subject: row.subject, data }
+    }
+}
+
+async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::LedgerRead).await?;
+    let query: Query = query(&request)?;
+    let (limit, from) = (size(query.limit)?, after(query.cursor)?);
+    if query.kind.as_ref().is_some_and(|kind| kind.chars().any(char::is_control)) {
+        return Err(bad_query("type"));
+    }
+    let store = http.store.clone();
+    let rows = http
+        .run(async move {
+            let mut snapshot = store.snapshot().await?;
+            outbox::page(&mut snapshot, from, query.kind.as_deref(), limit).await
+        })
+        .await?;
+    // Always one: whoever follows the events goes on from here, also from an empty page.
+    let next_cursor = Some(rows.last().map_or(from, |row| row.id).to_string());
+    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(EventView::from).collect(), next_cursor }))
+}

@@ -1,0 +1,9 @@
+//! Who calls: clients, their API keys, and what a key may do.
+
+pub mod api_key;
+pub mod keys;
+pub mod principal;
+pub mod scope;
+
+pub use principal::Principal;
+pub use scope::{Scope, Scopes};

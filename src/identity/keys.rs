@@ -1,0 +1,166 @@
+//! Clients and their API keys.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::Scopes;
+use crate::kernel::{ApiKeyId, ClientId, ProgramId};
+use crate::store::{Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
+
+/// Keys listed at most.
+const LIST_MAX: i64 = 1000;
+
+statements! {
+    CLIENT_INSERT = Sql::same(
+        "clients.insert",
+        "INSERT INTO clients (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
+    );
+    CLIENT_BY_NAME = Sql::same("clients.by_name", "SELECT id FROM clients WHERE name = $1");
+    KEY_INSERT = Sql::same(
+        "api_keys.insert",
+        "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    );
+    KEY_BY_ID = Sql::same(
+        "api_keys.by_id",
+        "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
+         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
+    );
+    KEY_LIST = Sql::same(
+        "api_keys.list",
+        "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
+         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id ORDER BY k.id LIMIT $1",
+    );
+    KEY_REVOKE = Sql::same(
+        "api_keys.revoke",
+        "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
+    );
+}
+
+row! {
+    struct ClientRow { id: Uuid }
+}
+
+row! {
+    struct KeyRow {
+        id: Uuid,
+        client_id: Uuid,
+        client_name: String,
+        name: String,
+        secret_sha256: Vec<u8>,
+        scopes: String,
+        created_at: DateTime<Utc>,
+        expires_at: Option<DateTime<Utc>>,
+        revoked_at: Option<DateTime<Utc>>,
+        program_id: Option<String>,
+    }
+}
+
+/// An API key as the store knows it: never the secret.
+#[derive(Debug, Clone)]
+pub struct ApiKey {
+    /// Names it; the public part of the key's text.
+    pub id: ApiKeyId,
+    /// Whose it is.
+    pub client: ClientId,
+    /// The client's name.
+    pub client_name: String,
+    /// What it is for, in the operator's words.
+    pub name: String,
+    /// SHA-256 of the secret part.
+    pub secret_sha256: [u8; 32],
+    /// What it may do.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// From when on it is refused.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// The only program that it may charge, when it is bound to one.
+    pub program: Option<ProgramId>,
+}
+
+impl TryFrom<KeyRow> for ApiKey {
+    type Error = StoreError;
+
+    fn try_from(row: KeyRow) -> Result<Self, StoreError> {
+        let bad = |column| StoreError::Inconsistent { table: "api_keys", column };
+        Ok(Self {
+            id: ApiKeyId::new(row.id),
+            client: ClientId::new(row.client_id),
+            client_name: row.client_name,
+            name: row.name,
+            secret_sha256: row.secret_sha256.try_into().map_err(|_bytes| bad("secret_sha256"))?,
+            scopes: row.scopes.parse().map_err(|_error| bad("scopes"))?,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            revoked_at: row.revoked_at,
+            program: row.program_id.map(|id| id.parse().map_err(|_error| bad("program_id"))).transpose()?,
+        })
+    }
+}
+
+impl ApiKey {
+    /// Whether it opens anything at `now`.
+    #[must_use]
+    pub fn is_active(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now < end)
+    }
+}
+
+/// The client of this name; made with `new_id` when there is none yet.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn client(tx: &mut Tx, name: &str, new_id: ClientId, now: DateTime<Utc>) -> Result<ClientId, StoreError> {
+    execute!(tx, CLIENT_INSERT, new_id.uuid(), name, now)?;
+    let found = fetch_optional!(ClientRow, tx, CLIENT_BY_NAME, name)?;
+    found.map(|row| ClientId::new(row.id)).ok_or(StoreError::Inconsistent { table: "clients", column: "name" })
+}
+
+/// Stores a new key.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
+    execute!(
+        tx,
+        KEY_INSERT,
+        key.id.uuid(),
+        key.client.uuid(),
+        key.name.as_str(),
+        key.secret_sha256.as_slice(),
+        key.scopes.to_string(),
+        key.created_at,
+        key.expires_at,
+        key.program.as_ref().map(ProgramId::as_str)
+    )
+    .map(|_one| ())
+}
+
+/// The key of this id, in whatever condition.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn find(store: &Store, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    fetch_optional!(KeyRow, snapshot, KEY_BY_ID, id.uuid())?.map(ApiKey::try_from).transpose()
+}
+
+/// Every key, oldest first, at most 1,000.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    fetch_all!(KeyRow, snapshot, KEY_LIST, LIST_MAX)?.into_iter().map(ApiKey::try_from).collect()
+}
+
+/// Revokes a key; says whether it was active before.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn revoke(tx: &mut Tx, id: ApiKeyId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    execute!(tx, KEY_REVOKE, id.uuid(), now).map(|rows| rows == 1)
+}

@@ -1,0 +1,71 @@
+//! Who calls: one API key in one `Authorization` header, looked up on every request, so that a revocation holds at once.
+
+use actix_web::{HttpRequest, http::header};
+
+use super::api_key::Presented;
+use super::{Scope, Scopes, keys};
+use crate::http::{Code, Http, Problem, headers};
+use crate::kernel::{ApiKeyId, ClientId, ProgramId};
+
+/// Compared with when there is no such key, so that a wrong id and a wrong secret take the same way.
+const NO_KEY: [u8; 32] = [0; 32];
+
+/// The client behind a request.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Whose key it is.
+    pub client: ClientId,
+    /// The client's name.
+    pub client_name: String,
+    /// Which key.
+    pub key: ApiKeyId,
+    /// The key's name.
+    pub key_name: String,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The only program that it may charge, when it is bound to one.
+    pub program: Option<ProgramId>,
+}
+
+impl Http {
+    /// The caller, who must have this scope.
+    ///
+    /// # Errors
+    /// `unauthorized` for no key, several, a malformed, unknown, expired or revoked one, all alike;
+    /// `insufficient-scope`; `dependency-unavailable` when keys cannot be looked up.
+    pub async fn caller(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
+        let caller = self.any_caller(request).await?;
+        if !caller.scopes.allow(scope) {
+            return Err(Problem::new(Code::InsufficientScope).scope(scope.as_str()));
+        }
+        Ok(caller)
+    }
+
+    /// The caller, whatever its scopes.
+    ///
+    /// # Errors
+    /// `unauthorized`, as [`Http::caller`].
+    pub async fn any_caller(&self, request: &HttpRequest) -> Result<Principal, Problem> {
+        let refused = || Problem::new(Code::Unauthorized);
+        let value = headers::only(request, header::AUTHORIZATION).map_err(|_several| refused())?.ok_or_else(refused)?;
+        let presented = bearer(value).and_then(Presented::parse).ok_or_else(refused)?;
+        let (store, id) = (self.store.clone(), presented.id);
+        let found = self.run(async move { keys::find(&store, id).await }).await?;
+        let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
+        let key = found.filter(|key| genuine && key.is_active(self.ambient.now())).ok_or_else(refused)?;
+        Ok(Principal {
+            client: key.client,
+            client_name: key.client_name,
+            key: key.id,
+            key_name: key.name,
+            scopes: key.scopes,
+            program: key.program,
+        })
+    }
+}
+
+/// The token of `Bearer TOKEN` (RFC 6750, 2.1; the scheme in any case, RFC 9110, 11.1).
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_matches(' '))
+}

@@ -1,0 +1,191 @@
+//! Rewards that only Amazon knew of: rows lost with a restored back-up, found again by a reconciliation.
+//!
+//! Such a row is made as `needs_attention`, under a client that has no keys. Its intent is read out of Amazon's id, which
+//! was derived from it, so it stands exactly where the lost row stood: `UNIQUE (intent)` lets no second one in. Nothing is
+//! ever sent for it, until a caller comes back with the key that the intent was derived from. A hash of 160 bits cannot be
+//! met otherwise: that proves whose it is, the row becomes the caller's, and the replay finds the same card.
+
+use std::time::Instant;
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    Rewards,
+    drive::Attempt,
+    issue::{IssueError, RECORD_MARGIN, Recorded},
+    machine::{self, Attention, State},
+    model::{Command, Kind, OnUnresolved, Reward},
+    sql,
+    timeline::Entry,
+};
+use crate::{
+    accounts::{Account, Priority},
+    kernel::{ClientId, CreationRequestId, Environment, Intent, Marketplace, Money, RewardId},
+    store::{Sql, StoreError, Tx, execute, statements},
+    telemetry::metrics::KeyUse,
+};
+
+/// The name of the client that adopted rewards belong to; no key is made for it.
+pub const CLIENT_NAME: &str = "noshi:adopted";
+
+statements! {
+    CLIENT = Sql::same(
+        "clients.adopted",
+        "INSERT INTO clients (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    );
+    ADOPT = Sql::same(
+        "rewards.adopt",
+        "INSERT INTO rewards (id, client_id, intent, account, marketplace, environment, creation_request_id, kind, \
+         amount_minor, currency, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attention, \
+         attempts, deliveries, events, created_at, updated_at, first_send_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
+         $10, $11, $12, 1, FALSE, FALSE, FALSE, $13, 0, 0, 1, $14, $14, $15) ON CONFLICT DO NOTHING",
+    );
+    ENTRY = Sql::same(
+        "reward_events.adopted",
+        "INSERT INTO reward_events (reward_id, seq, at, kind, detail) VALUES ($1, 1, $2, 'reward.adopted', NULL)",
+    );
+    RECLAIM = Sql::same(
+        "rewards.reclaim",
+        "UPDATE rewards SET client_id = $3, external_id = $4, metadata = $5, on_unresolved = $6, program_id = $7 \
+         WHERE id = $1 AND client_id = $2 AND NOT EXISTS \
+         (SELECT 1 FROM rewards other WHERE other.client_id = $3 AND other.external_id = $4)",
+    );
+}
+
+/// A card that only Amazon knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foundling {
+    /// Amazon's id of it.
+    pub creation_request_id: CreationRequestId,
+    /// What the id was derived from.
+    pub intent: Intent,
+    /// The account that paid.
+    pub account: String,
+    /// Where.
+    pub marketplace: Marketplace,
+    /// Sandbox or production.
+    pub environment: Environment,
+    /// What it is worth.
+    pub value: Money,
+    /// When Amazon made it: the cancel window and the age limit of replays count from here.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Makes the row of a card that only Amazon knew of; `false` when a row of its intent is there meanwhile.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn adopt(tx: &mut Tx, found: &Foundling, id: RewardId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    execute!(tx, CLIENT, ClientId::ADOPTED.uuid(), CLIENT_NAME, now)?;
+    let made = execute!(
+        tx,
+        ADOPT,
+        id.uuid(),
+        ClientId::ADOPTED.uuid(),
+        found.intent.as_bytes().as_slice(),
+        found.account.as_str(),
+        found.marketplace.code(),
+        found.environment.as_str(),
+        found.creation_request_id.as_str(),
+        Kind::GiftCode.as_str(),
+        found.value.minor(),
+        found.value.currency().code(),
+        OnUnresolved::Keep.as_str(),
+        State::NeedsAttention.as_str(),
+        Attention::Adopted.as_str(),
+        now,
+        found.created_at
+    )?;
+    if made == 1 {
+        execute!(tx, ENTRY, id.uuid(), now)?;
+    }
+    Ok(made == 1)
+}
+
+impl Rewards {
+    /// The caller of an adopted reward has come back: the key proves it. The row becomes theirs, and is replayed unless a
+    /// person has settled it meanwhile or Amazon may have forgotten its id.
+    pub(super) async fn reclaim(
+        &self,
+        adopted: Reward,
+        client: ClientId,
+        command: &Command,
+        started: Instant,
+    ) -> Result<Recorded, IssueError> {
+        let same_account = command.account.as_ref().is_none_or(|account| *account == adopted.account);
+        if !same_account || command.kind != adopted.kind || command.value != adopted.value {
+            self.metrics().key_used(KeyUse::Mismatch);
+            return Err(IssueError::Mismatch);
+        }
+        let theirs = Reward { client, ..adopted.clone() };
+        let now = self.ambient().now();
+        let account = self.account_of(&theirs).filter(|_account| !self.is_too_old(&adopted, now));
+        if let Some(account) = account {
+            account.quota().slot(Priority::Ordinary, self.left(started).saturating_sub(RECORD_MARGIN)).await?;
+        }
+        self.take_over(&adopted, client, command, account).await
+    }
+
+    /// One transaction: the row is the caller's, and leased where it is to be replayed.
+    async fn take_over(
+        &self,
+        adopted: &Reward,
+        client: ClientId,
+        command: &Command,
+        account: Option<&Account>,
+    ) -> Result<Recorded, IssueError> {
+        let now = self.ambient().now();
+        let mut tx = self.store().begin_as("reward.reclaim").await?;
+        let Some(mut reward) = sql::lock(&mut tx, adopted.id).await? else {
+            return Err(StoreError::Unconfirmed.into());
+        };
+        if reward.client != ClientId::ADOPTED {
+            // The same request came twice at once, and the other one was quicker. Committed like everything that is answered.
+            return Ok(Recorded::Known(tx.commit(reward).await?.into_inner()));
+        }
+        let replayed = account.filter(|_account| reward.attention == Some(Attention::Adopted));
+        let charge = replayed.and_then(|account| Self::charge(account, command, now));
+        let metadata = command.metadata_json();
+        let taken = execute!(
+            tx,
+            RECLAIM,
+            reward.id.uuid(),
+            ClientId::ADOPTED.uuid(),
+            client.uuid(),
+            command.external_id.as_deref(),
+            metadata.as_deref(),
+            command.on_unresolved.as_str(),
+            charge.as_ref().map(|charge| charge.program.as_str())
+        )?;
+        if taken != 1 {
+            return Err(IssueError::ExternalIdConflict);
+        }
+        (reward.client, reward.external_id, reward.metadata) = (client, command.external_id.clone(), metadata);
+        reward.facts.cancel_if_unresolved = command.on_unresolved == OnUnresolved::Cancel;
+        let token = self.ambient().token().map_err(StoreError::from)?;
+        if let Some(account) = replayed {
+            // What it was charged to was lost with the row, so it is charged again. Refused, everything stays as it is.
+            reward.charge = charge;
+            if let Some(charge) = &reward.charge {
+                self.reserve(&mut tx, (account, &reward), charge, now).await?;
+            }
+            reward.facts = machine::reclaim(reward.facts);
+            reward.attention = None;
+            reward.attempts = reward.attempts.saturating_add(1);
+            reward.unproven_since = Some(now);
+            reward.lease = Some(token);
+            reward.due_at = super::course::after(now, self.settings().lease);
+        }
+        let entry = Entry::new("reward.reclaimed");
+        if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
+            return Err(StoreError::Unconfirmed.into());
+        }
+        let committed = tx.commit(Attempt { reward, token, has_slot: true }).await?;
+        self.metrics().key_used(KeyUse::Replayed);
+        Ok(if replayed.is_some() {
+            Recorded::Attempt(committed)
+        } else {
+            Recorded::Known(committed.into_inner().reward)
+        })
+    }
+}

@@ -1,0 +1,326 @@
+//! Rewards on the wire: what callers send, and what they see. The one place where a claim code becomes text of an
+//! answer.
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpResponse, http::header};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{
+    issue::Issued,
+    machine::{Attention, CancelFailure, State},
+    model::{Command, Kind, OnUnresolved, Reward},
+    sql::EventRow,
+};
+use crate::{
+    http::{
+        Code, Problem,
+        body::{Object, Texts},
+        problem::{MoneyMoved, Upstream, timestamp},
+    },
+    identity::Principal,
+    kernel::{
+        ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::looks_like_claim_code, money::MoneyError,
+        window,
+    },
+};
+
+/// Characters of the longest `external_id`.
+const EXTERNAL_ID_LEN_MAX: usize = 128;
+/// Entries of the largest `metadata`.
+const METADATA_ENTRIES_MAX: usize = 16;
+/// Bytes of a metadata name and of a metadata value.
+const METADATA_NAME_MAX: usize = 40;
+const METADATA_VALUE_MAX: usize = 100;
+/// Characters of the longest reason.
+const REASON_LEN_MAX: usize = 200;
+
+/// The body of `POST /v1/rewards`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssueBody {
+    program_id: Option<String>,
+    account_id: Option<String>,
+    kind: String,
+    value: Object<ValueBody>,
+    external_id: Option<String>,
+    metadata: Option<Texts>,
+    on_unresolved: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValueBody {
+    amount: String,
+    currency_code: String,
+}
+
+/// The body of a cancel or a reveal.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReasonBody {
+    reason: String,
+}
+
+fn invalid(pointer: &str, detail: &'static str) -> Problem {
+    Problem::new(Code::InvalidRequest).field(pointer, "invalid", detail)
+}
+
+/// Text that is stored and shown as it is: bounded, printable, and not a claim code in the wrong place.
+fn free_text(text: String, pointer: &str, max: usize) -> Result<String, Problem> {
+    if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
+        return Err(invalid(pointer, "empty, too long, or with control characters"));
+    }
+    if looks_like_claim_code(&text) {
+        return Err(invalid(pointer, "looks like a claim code, which must not be stored"));
+    }
+    Ok(text)
+}
+
+impl IssueBody {
+    /// The command of this caller, checked for shape. What needs the accounts is checked by the service.
+    ///
+    /// # Errors
+    /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
+    pub fn into_command(self, key: IdempotencyKey, caller: &Principal) -> Result<Command, Problem> {
+        let kind = Kind::from_word(&self.kind).ok_or_else(|| invalid("/kind", "not a kind of reward"))?;
+        let on_unresolved = match self.on_unresolved.as_deref() {
+            None => OnUnresolved::Keep,
+            Some(word) => OnUnresolved::from_word(word).ok_or_else(|| invalid("/on_unresolved", "keep or cancel"))?,
+        };
+        let external_id =
+            self.external_id.map(|text| free_text(text, "/external_id", EXTERNAL_ID_LEN_MAX)).transpose()?;
+        let metadata = self.metadata.map(|Texts(map)| check_metadata(map)).transpose()?;
+        let named = self.program_id.map(|text| text.parse::<ProgramId>()).transpose();
+        let named = named.map_err(|_malformed| invalid("/program_id", "not a program's id"))?;
+        let program = match (named, &caller.program) {
+            (Some(named), Some(own)) if named != *own => return Err(Problem::new(Code::ProgramForbidden)),
+            (named, own) => named.or_else(|| own.clone()),
+        };
+        let (account, asked_by, value) = (self.account_id, caller.key, self.value.0.into_money()?);
+        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved })
+    }
+}
+
+impl ValueBody {
+    fn into_money(self) -> Result<Money, Problem> {
+        let currency: Currency = self.currency_code.parse().map_err(|_unknown| {
+            Problem::new(Code::CurrencyNotSupported).field("/value/currency_code", "unknown", "not a currency of ours")
+        })?;
+        let money = Money::parse(&self.amount, currency).map_err(|error| match error {
+            MoneyError::NotDecimal => invalid("/value/amount", "not a plain decimal number"),
+            MoneyError::Precision => Problem::new(Code::AmountPrecision).field(
+                "/value/amount",
+                "precision",
+                "must have exactly the currency's decimal places",
+            ),
+            MoneyError::Overflow => {
+                Problem::new(Code::AmountOutOfRange).field("/value/amount", "range", "too large to be counted")
+            }
+        })?;
+        if money.minor() == 0 {
+            return Err(Problem::new(Code::AmountOutOfRange).field("/value/amount", "range", "must be above zero"));
+        }
+        Ok(money)
+    }
+}
+
+fn check_metadata(map: BTreeMap<String, String>) -> Result<BTreeMap<String, String>, Problem> {
+    if map.len() > METADATA_ENTRIES_MAX {
+        return Err(invalid("/metadata", "at most 16 entries"));
+    }
+    for (name, value) in &map {
+        let fits = !name.is_empty() && name.len() <= METADATA_NAME_MAX && value.len() <= METADATA_VALUE_MAX;
+        if !fits || name.chars().chain(value.chars()).any(char::is_control) {
+            return Err(invalid("/metadata", "names of 1 to 40 bytes, values of up to 100, no control characters"));
+        }
+    }
+    if serde_json::json!(map).to_string().len() > 2048 {
+        return Err(invalid("/metadata", "at most 2048 bytes as JSON"));
+    }
+    if map.iter().any(|(name, value)| looks_like_claim_code(name) || looks_like_claim_code(value)) {
+        return Err(invalid("/metadata", "looks like a claim code, which must not be stored"));
+    }
+    Ok(map)
+}
+
+impl ReasonBody {
+    /// The reason, checked.
+    ///
+    /// # Errors
+    /// The problem that names the field.
+    pub fn into_reason(self) -> Result<String, Problem> {
+        free_text(self.reason, "/reason", REASON_LEN_MAX)
+    }
+}
+
+/// An amount on the wire.
+#[derive(Serialize)]
+pub struct ValueView {
+    amount: String,
+    currency_code: &'static str,
+}
+
+impl From<Money> for ValueView {
+    fn from(money: Money) -> Self {
+        Self { amount: money.to_string(), currency_code: money.currency().code() }
+    }
+}
+
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    error_code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'a str>,
+}
+
+/// A reward on the wire.
+#[derive(Serialize)]
+pub struct RewardView<'a> {
+    id: String,
+    status: &'static str,
+    kind: &'static str,
+    value: ValueView,
+    account_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    program_id: Option<&'a str>,
+    creation_request_id: &'a str,
+    on_unresolved: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claim_code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelable_until: Option<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    cancel_requested: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancel_failure: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attention: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<ErrorView<'a>>,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issued_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canceled_at: Option<String>,
+}
+
+impl<'a> RewardView<'a> {
+    /// The reward, with its code only where a caller gives one.
+    #[must_use]
+    pub fn new(reward: &'a Reward, code: Option<&'a ClaimCode>) -> Self {
+        let facts = &reward.facts;
+        let on_unresolved = if facts.cancel_if_unresolved { OnUnresolved::Cancel } else { OnUnresolved::Keep };
+        let window = match facts.state {
+            State::Issuing | State::Unresolved | State::Issued | State::Canceling => facts.first_send_at,
+            State::Pending | State::Failed | State::Canceled | State::NeedsAttention => None,
+        };
+        Self {
+            id: reward.id.to_string(),
+            status: facts.state.as_str(),
+            kind: reward.kind.as_str(),
+            value: reward.value.into(),
+            account_id: &reward.account,
+            program_id: reward.charge.as_ref().map(|charge| charge.program.as_str()),
+            creation_request_id: reward.creation_request_id.as_str(),
+            on_unresolved: on_unresolved.as_str(),
+            claim_code: code.map(ClaimCode::expose),
+            external_id: reward.external_id.as_deref(),
+            metadata: reward.metadata.clone().and_then(|json| RawValue::from_string(json).ok()),
+            cancelable_until: window.map(window::cancelable_until).map(timestamp),
+            cancel_requested: facts.cancel_requested && facts.state != State::Canceled,
+            cancel_failure: facts.cancel_failure.map(CancelFailure::as_str),
+            attention: reward.attention.map(Attention::as_str),
+            last_error: reward
+                .last_error
+                .as_ref()
+                .map(|error| ErrorView { error_code: &error.code, error_type: error.error_type.as_deref() }),
+            created_at: timestamp(reward.created_at),
+            updated_at: timestamp(reward.updated_at),
+            issued_at: reward.issued_at.map(timestamp),
+            canceled_at: reward.canceled_at.map(timestamp),
+        }
+    }
+}
+
+/// An entry of a timeline on the wire.
+#[derive(Serialize)]
+pub struct EventView {
+    seq: i64,
+    at: String,
+    kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<Box<RawValue>>,
+}
+
+impl From<EventRow> for EventView {
+    fn from(row: EventRow) -> Self {
+        let detail = row.detail.and_then(|json| RawValue::from_string(json).ok());
+        Self { seq: row.seq, at: timestamp(row.at), kind: row.kind, detail }
+    }
+}
+
+/// Whether nothing more will happen to a reward by itself.
+#[must_use]
+pub const fn is_final(state: State) -> bool {
+    match state {
+        State::Issued | State::Failed | State::Canceled => true,
+        State::Pending | State::Issuing | State::Unresolved | State::Canceling | State::NeedsAttention => false,
+    }
+}
+
+/// The answer to an issue. 201 says "issued now, and here is the code"; whatever else is final is 200.
+///
+/// # Errors
+/// A `failed` reward answers as the problem that it ended in.
+pub fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
+    let Issued { reward, code, replayed } = answer;
+    if reward.facts.state == State::Failed {
+        return Err(refusal(reward));
+    }
+    let state = reward.facts.state;
+    let mut response = if !is_final(state) {
+        HttpResponse::Accepted()
+    } else if code.is_some() && !replayed {
+        HttpResponse::Created()
+    } else {
+        HttpResponse::Ok()
+    };
+    if !is_final(state) {
+        response.insert_header((header::RETRY_AFTER, "1"));
+    }
+    if *replayed {
+        response.insert_header(("Idempotent-Replayed", "true"));
+    }
+    response.insert_header((header::LOCATION, format!("/v1/rewards/{}", reward.id)));
+    Ok(response.json(RewardView::new(reward, code.as_ref())))
+}
+
+/// What Amazon refused for good, in our words.
+fn refusal(reward: &Reward) -> Problem {
+    let error = reward.last_error.as_ref();
+    let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
+    let problem = match (code, kind) {
+        ("F300", Some("InsufficientFunds")) => Code::InsufficientFunds,
+        ("F300", _) => Code::AccountProblem,
+        (
+            "F200",
+            Some("MaxAmountExceeded" | "AmountBelowMinThreshold" | "InvalidAmountValue" | "NegativeOrZeroAmount"),
+        ) => Code::AmountOutOfRange,
+        ("F200", Some("FractionalAmountNotAllowed")) => Code::AmountPrecision,
+        ("F200", Some("CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace")) => Code::CurrencyNotSupported,
+        ("F200", _) => Code::UpstreamRejected,
+        _ => Code::DependencyUnavailable,
+    };
+    Problem::new(problem).reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
+        operation: "CreateGiftCard",
+        error_code: code.to_owned(),
+        error_type: kind.map(str::to_owned),
+    })
+}

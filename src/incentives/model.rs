@@ -1,0 +1,179 @@
+//! A reward as the rest of the program sees it, and the command that asks for one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::machine::{Attention, Facts, State};
+use crate::{
+    kernel::{
+        ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
+        RewardId, TraceContext, outcome::words,
+    },
+    ledger::{budget::Charge, journal::Booked},
+    telemetry::trace::{self, Attribute},
+};
+
+words! {
+    /// What kind of thing is bought.
+    Kind {
+        /// CreateGiftCard: a digital gift code.
+        GiftCode = "gift_code",
+    }
+}
+
+words! {
+    /// What becomes of a reward whose outcome is not proven while the caller waits.
+    OnUnresolved {
+        /// A late success stays; its code can be revealed.
+        Keep = "keep",
+        /// It is canceled as soon as it is proven, inside the window.
+        Cancel = "cancel",
+    }
+}
+
+/// What a caller asks for, checked for shape. Two requests under one key must carry equal commands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// Names the intent together with the client.
+    pub key: IdempotencyKey,
+    /// Which account pays, when the caller says so.
+    pub account: Option<String>,
+    /// What to buy.
+    pub kind: Kind,
+    /// Its value.
+    pub value: Money,
+    /// Which program pays, when the caller or its key says so.
+    pub program: Option<ProgramId>,
+    /// The API key that asks: budgets may know it. Another key of the same client means the same command.
+    pub asked_by: ApiKeyId,
+    /// The caller's own reference, unique per client.
+    pub external_id: Option<String>,
+    /// The caller's own words, stored and shown, never interpreted.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// What to do when the outcome stays unknown.
+    pub on_unresolved: OnUnresolved,
+}
+
+/// The last definite refusal or unknown outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastError {
+    /// Amazon's errorCode, or our word for what happened.
+    pub code: String,
+    /// Amazon's errorType, as far as we know the word.
+    pub error_type: Option<String>,
+}
+
+/// One thing bought for one recipient. It has no field that could hold a claim code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reward {
+    /// Names it to callers.
+    pub id: RewardId,
+    /// Whose it is.
+    pub client: ClientId,
+    /// Fingerprint of (client, idempotency key).
+    pub intent: Intent,
+    /// The account that pays.
+    pub account: String,
+    /// Where the account bought when the reward was made: its id means nothing anywhere else.
+    pub marketplace: Marketplace,
+    /// Sandbox or production then.
+    pub environment: Environment,
+    /// Names it to Amazon, for ever.
+    pub creation_request_id: CreationRequestId,
+    /// What is bought.
+    pub kind: Kind,
+    /// Its value.
+    pub value: Money,
+    /// The caller's own reference.
+    pub external_id: Option<String>,
+    /// The caller's own words, as JSON.
+    pub metadata: Option<String>,
+    /// What the state machine knows.
+    pub facts: Facts,
+    /// Which budgets it is charged to.
+    pub charge: Option<Charge>,
+    /// Where its value stands in the ledger.
+    pub booked: Booked,
+    /// Why a person is needed, when one is.
+    pub attention: Option<Attention>,
+    /// The last refusal or doubt.
+    pub last_error: Option<LastError>,
+    /// Attempts committed, of any operation.
+    pub attempts: i64,
+    /// How often its code was shown again.
+    pub deliveries: i64,
+    /// Rows of its timeline.
+    pub events: i64,
+    /// Counts every change: what a settle compares.
+    pub version: i64,
+    /// Who works on it.
+    pub lease: Option<Uuid>,
+    /// When automation takes it up: the end of its lease or of its back-off.
+    pub due_at: Option<DateTime<Utc>>,
+    /// When it was recorded.
+    pub created_at: DateTime<Utc>,
+    /// When it last changed.
+    pub updated_at: DateTime<Utc>,
+    /// Since when its outcome, or its cancel's, is unproven.
+    pub unproven_since: Option<DateTime<Utc>>,
+    /// When Amazon proved it.
+    pub issued_at: Option<DateTime<Utc>>,
+    /// When Amazon proved the reversal.
+    pub canceled_at: Option<DateTime<Utc>>,
+    /// The request that it came from, for those who trace.
+    pub trace: Option<TraceContext>,
+}
+
+impl Reward {
+    /// Says that the current span is about this reward, and links it to the request that the reward came from.
+    pub(super) fn trace_on(&self) {
+        trace::note(Attribute::Reward(self.id));
+        trace::note(Attribute::State(self.facts.state.as_str()));
+        trace::link(self.trace);
+    }
+
+    /// The trace of the request that it came from, as log lines name it.
+    #[must_use]
+    pub fn trace_id(&self) -> Option<String> {
+        self.trace.map(|context| context.trace().to_string())
+    }
+
+    /// Where its value belongs in the ledger: proven to exist, or held for what may exist, or nowhere. While a person
+    /// decides, it stays where it is. Amazon's mock ids move no money.
+    #[must_use]
+    pub fn belongs(&self) -> Booked {
+        if self.environment == Environment::Sandbox && self.creation_request_id.is_mock() {
+            return Booked::None;
+        }
+        match self.facts.state {
+            State::Pending | State::Issuing | State::Unresolved => Booked::Reserved,
+            State::Issued | State::Canceling => Booked::Issued,
+            State::Failed | State::Canceled => Booked::None,
+            State::NeedsAttention => self.booked,
+        }
+    }
+
+    /// Whether this command is the one that made the reward: same key, same everything. A command that names no account
+    /// or no program means what was chosen then.
+    #[must_use]
+    pub fn is_of(&self, command: &Command) -> bool {
+        let program = self.charge.as_ref().map(|charge| &charge.program);
+        command.account.as_ref().is_none_or(|account| *account == self.account)
+            && command.program.as_ref().is_none_or(|asked| Some(asked) == program)
+            && self.kind == command.kind
+            && self.value == command.value
+            && self.external_id == command.external_id
+            && self.metadata == command.metadata_json()
+            && self.facts.cancel_if_unresolved == (command.on_unresolved == OnUnresolved::Cancel)
+    }
+}
+
+impl Command {
+    /// The metadata as it is stored: JSON with sorted keys, so that equal maps are equal texts.
+    #[must_use]
+    pub fn metadata_json(&self) -> Option<String> {
+        self.metadata.as_ref().map(|map| serde_json::json!(map).to_string())
+    }
+}

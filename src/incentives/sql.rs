@@ -1,0 +1,459 @@
+//! Rewards and their timeline in the database. Every update names the version it expects.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    machine::{Attention, CancelFailure, Facts, State},
+    model::{Kind, LastError, OnUnresolved, Reward},
+    timeline::Entry,
+};
+use crate::{
+    kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
+    ledger::{
+        budget::{self, Charge},
+        journal::{self, Booked},
+    },
+    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+};
+
+/// How long a due reward rests that cannot be read.
+const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(15);
+
+macro_rules! columns {
+    () => {
+        "id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
+         on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
+         error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
+         first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context"
+    };
+}
+
+/// Named, so that states and kinds which only a later version knows are left to it: beside it, this one would lease them for
+/// nothing.
+macro_rules! due {
+    () => {
+        " FROM rewards WHERE due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling') \
+         AND kind = 'gift_code' ORDER BY due_at LIMIT $2"
+    };
+}
+
+statements! {
+    /// Conflicts on the intent and on the external id alike: the caller looks which it was.
+    INSERT = Sql::same(
+        "rewards.insert",
+        "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
+         external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
+         deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
+         environment, program_id, budget_key, budget_day, booked, trace_context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+         $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24) \
+         ON CONFLICT DO NOTHING",
+    );
+    BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
+    BY_ID = Sql::same("rewards.by_id", concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1"));
+    LOCK = Sql::each(
+        "rewards.lock",
+        concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1"),
+        concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1 FOR UPDATE"),
+    );
+    DUE = Sql::each(
+        "rewards.due",
+        concat!("SELECT ", columns!(), due!()),
+        concat!("SELECT ", columns!(), due!(), " FOR UPDATE SKIP LOCKED"),
+    );
+    LIST = Sql::same(
+        "rewards.list",
+        concat!(
+            "SELECT ", columns!(), " FROM rewards WHERE client_id = $1 AND id < $2 \
+             AND (CAST($3 AS TEXT) IS NULL OR external_id = $3) AND (CAST($4 AS TEXT) IS NULL OR state = $4) \
+             AND (CAST($5 AS TEXT) IS NULL OR kind = $5) AND (CAST($6 AS TEXT) IS NULL OR account = $6) \
+             AND created_at >= $7 AND created_at < $8 AND (CAST($10 AS TEXT) IS NULL OR program_id = $10) \
+             ORDER BY id DESC LIMIT $9"
+        ),
+    );
+    SAVE = Sql::same(
+        "rewards.save",
+        "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
+         attention = $8, error_code = $9, error_type = $10, attempts = $11, deliveries = $12, events = $13, \
+         lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
+         canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
+         version = $2 + 1 WHERE id = $1 AND version = $2",
+    );
+    EVENT_INSERT = Sql::same(
+        "reward_events.insert",
+        "INSERT INTO reward_events (reward_id, seq, at, kind, detail) VALUES ($1, $2, $3, $4, $5)",
+    );
+    EVENTS_OF = Sql::same(
+        "reward_events.of",
+        "SELECT seq, at, kind, detail FROM reward_events WHERE reward_id = $1 ORDER BY seq LIMIT 1000",
+    );
+    /// Small: finished rewards are not in it.
+    UNFINISHED = Sql::same(
+        "rewards.unfinished",
+        "SELECT account, currency, state, COUNT(*) AS rewards, CAST(SUM(amount_minor) AS BIGINT) AS amount_minor, \
+         MIN(unproven_since) AS unproven_since FROM rewards \
+         WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
+    );
+    ATTENTION = Sql::same(
+        "rewards.attention",
+        concat!("SELECT ", columns!(), " FROM rewards WHERE state = 'needs_attention' ORDER BY id LIMIT 1000"),
+    );
+    PARK = Sql::same("rewards.park", "UPDATE rewards SET due_at = $2 WHERE id = $1");
+    ABANDON_ALL = Sql::same(
+        "rewards.abandon_all",
+        "UPDATE rewards SET due_at = $1 WHERE due_at IS NOT NULL AND lease_token IS NOT NULL",
+    );
+}
+
+row! {
+    struct RewardRow {
+        id: Uuid, client_id: Uuid, intent: Vec<u8>, account: String, marketplace: String, environment: String, creation_request_id: String, kind: String,
+        amount_minor: i64, currency: String, external_id: Option<String>, metadata: Option<String>,
+        on_unresolved: String, state: String, version: i64, ambiguous: bool, refusals: i64, cancel_requested: bool,
+        cancel_doubt: bool, cancel_failure: Option<String>, attention: Option<String>, error_code: Option<String>,
+        error_type: Option<String>, attempts: i64, deliveries: i64, events: i64, lease_token: Option<Uuid>,
+        due_at: Option<DateTime<Utc>>, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
+        first_send_at: Option<DateTime<Utc>>, unproven_since: Option<DateTime<Utc>>,
+        issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
+        program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
+        trace_context: Option<String>,
+    }
+}
+
+row! {
+    /// One entry of a timeline as it is stored.
+    pub struct EventRow {
+        /// Its place.
+        pub seq: i64,
+        /// When.
+        pub at: DateTime<Utc>,
+        /// What.
+        pub kind: String,
+        /// More, as a JSON object.
+        pub detail: Option<String>,
+    }
+}
+
+row! {
+    struct UnfinishedRow {
+        account: String, currency: String, state: String, rewards: i64, amount_minor: i64,
+        unproven_since: Option<DateTime<Utc>>,
+    }
+}
+
+/// How many rewards of an account are in one unfinished state, and what they are worth.
+#[derive(Debug, Clone)]
+pub struct Unfinished {
+    /// The account.
+    pub account: String,
+    /// The state.
+    pub state: State,
+    /// How many.
+    pub rewards: i64,
+    /// Their sum.
+    pub value: Money,
+    /// Since when the oldest is unproven.
+    pub unproven_since: Option<DateTime<Utc>>,
+}
+
+fn bad(column: &'static str) -> StoreError {
+    StoreError::Inconsistent { table: "rewards", column }
+}
+
+fn word<T>(text: Option<&str>, read: fn(&str) -> Option<T>, column: &'static str) -> Result<Option<T>, StoreError> {
+    text.map(|text| read(text).ok_or_else(|| bad(column))).transpose()
+}
+
+impl TryFrom<RewardRow> for Reward {
+    type Error = StoreError;
+
+    fn try_from(row: RewardRow) -> Result<Self, StoreError> {
+        let state = State::from_word(&row.state).ok_or_else(|| bad("state"))?;
+        let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
+        let on_unresolved = OnUnresolved::from_word(&row.on_unresolved).ok_or_else(|| bad("on_unresolved"))?;
+        let facts = Facts {
+            state,
+            ambiguous: row.ambiguous,
+            cancel_requested: row.cancel_requested,
+            cancel_if_unresolved: on_unresolved == OnUnresolved::Cancel,
+            refusals: u8::try_from(row.refusals).map_err(|_number| bad("refusals"))?,
+            cancel_doubt: row.cancel_doubt,
+            cancel_failure: word(row.cancel_failure.as_deref(), CancelFailure::from_word, "cancel_failure")?,
+            retryable: state == State::Failed && row.error_code.as_deref() != Some("F200"),
+            first_send_at: row.first_send_at,
+        };
+        Ok(Self {
+            id: RewardId::new(row.id),
+            client: ClientId::new(row.client_id),
+            intent: Intent::from_stored(row.intent.try_into().map_err(|_bytes| bad("intent"))?),
+            account: row.account,
+            marketplace: row.marketplace.parse().map_err(|_error| bad("marketplace"))?,
+            environment: Environment::from_word(&row.environment).ok_or_else(|| bad("environment"))?,
+            creation_request_id: CreationRequestId::from_stored(row.creation_request_id),
+            kind: Kind::from_word(&row.kind).ok_or_else(|| bad("kind"))?,
+            value: Money::from_minor(row.amount_minor, currency),
+            external_id: row.external_id,
+            metadata: row.metadata,
+            facts,
+            charge: Charge::from_stored(row.program_id, row.budget_key, row.budget_day)
+                .map_err(|_malformed| bad("program_id"))?,
+            booked: Booked::from_word(&row.booked).ok_or_else(|| bad("booked"))?,
+            attention: word(row.attention.as_deref(), Attention::from_word, "attention")?,
+            last_error: row.error_code.map(|code| LastError { code, error_type: row.error_type }),
+            attempts: row.attempts,
+            deliveries: row.deliveries,
+            events: row.events,
+            version: row.version,
+            lease: row.lease_token,
+            due_at: row.due_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            unproven_since: row.unproven_since,
+            issued_at: row.issued_at,
+            canceled_at: row.canceled_at,
+            // A form that only a later version knows is no reason not to find the reward.
+            trace: row.trace_context.and_then(|text| text.parse().ok()),
+        })
+    }
+}
+
+/// Inserts a reward that is about to be sent, with its first entry; says whether it was new.
+pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> Result<bool, StoreError> {
+    reward.events = 1;
+    reward.booked = reward.belongs();
+    let charge = reward.charge.as_ref();
+    let on_unresolved = if reward.facts.cancel_if_unresolved { OnUnresolved::Cancel } else { OnUnresolved::Keep };
+    let rows = execute!(
+        tx,
+        INSERT,
+        reward.id.uuid(),
+        reward.client.uuid(),
+        reward.intent.as_bytes().as_slice(),
+        reward.account.as_str(),
+        reward.creation_request_id.as_str(),
+        reward.kind.as_str(),
+        reward.value.minor(),
+        reward.value.currency().code(),
+        reward.external_id.as_deref(),
+        reward.metadata.as_deref(),
+        on_unresolved.as_str(),
+        reward.facts.state.as_str(),
+        reward.events,
+        reward.lease,
+        reward.due_at,
+        reward.created_at,
+        reward.facts.first_send_at,
+        reward.marketplace.code(),
+        reward.environment.as_str(),
+        charge.map(|charge| charge.program.as_str()),
+        charge.map(|charge| charge.key.to_string()),
+        charge.map(Charge::day_text),
+        reward.booked.as_str(),
+        reward.trace.map(|context| context.to_string()),
+        reward.facts.ambiguous
+    )?;
+    if rows == 1 {
+        book(tx, reward, Booked::None, reward.created_at).await?;
+        write_event(tx, reward, entry, reward.created_at).await?;
+    }
+    Ok(rows == 1)
+}
+
+/// The reward of this intent, read outside any transaction.
+pub(super) async fn peek_intent(snapshot: &mut Snapshot, intent: &Intent) -> Result<Option<Reward>, StoreError> {
+    fetch_optional!(RewardRow, snapshot, BY_INTENT, intent.as_bytes().as_slice())?.map(Reward::try_from).transpose()
+}
+
+/// The reward of this id, read outside any transaction.
+pub(super) async fn peek(snapshot: &mut Snapshot, id: RewardId) -> Result<Option<Reward>, StoreError> {
+    fetch_optional!(RewardRow, snapshot, BY_ID, id.uuid())?.map(Reward::try_from).transpose()
+}
+
+/// The reward of this id; nobody else changes it before this transaction ends.
+pub(super) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, StoreError> {
+    fetch_optional!(RewardRow, tx, LOCK, id.uuid())?.map(Reward::try_from).transpose()
+}
+
+/// Rewards that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
+pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Reward>, StoreError> {
+    let mut rewards = Vec::new();
+    for row in fetch_all!(RewardRow, tx, DUE, now, limit)? {
+        let id = row.id;
+        match Reward::try_from(row) {
+            Ok(reward) => rewards.push(reward),
+            // A later version may have written a word that we do not know, or somebody by hand: the others go on.
+            Err(error) => {
+                tracing::error!(reward.id = %RewardId::new(id), error = %Chain(&error), "a due reward cannot be read");
+                execute!(tx, PARK, id, now.checked_add_signed(UNREADABLE_PAUSE))?;
+            }
+        }
+    }
+    Ok(rewards)
+}
+
+/// Saves a reward read at `reward.version`, with its entries; `false` when it has changed since. The reward then carries
+/// its new version.
+pub(super) async fn save(
+    tx: &mut Tx,
+    reward: &mut Reward,
+    entries: &[Entry],
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    reward.updated_at = now;
+    let (first, stood) = (reward.events, reward.booked);
+    reward.booked = reward.belongs();
+    let charge = reward.charge.as_ref();
+    reward.events = first.saturating_add(i64::try_from(entries.len()).unwrap_or(0));
+    let rows = execute!(
+        tx,
+        SAVE,
+        reward.id.uuid(),
+        reward.version,
+        reward.facts.state.as_str(),
+        reward.facts.ambiguous,
+        reward.facts.cancel_requested,
+        reward.facts.cancel_doubt,
+        reward.facts.cancel_failure.map(CancelFailure::as_str),
+        reward.attention.map(Attention::as_str),
+        reward.last_error.as_ref().map(|error| error.code.as_str()),
+        reward.last_error.as_ref().and_then(|error| error.error_type.as_deref()),
+        reward.attempts,
+        reward.deliveries,
+        reward.events,
+        reward.lease,
+        reward.due_at,
+        reward.updated_at,
+        reward.facts.first_send_at,
+        reward.unproven_since,
+        reward.issued_at,
+        reward.canceled_at,
+        i64::from(reward.facts.refusals),
+        charge.map(|charge| charge.key.to_string()),
+        charge.map(Charge::day_text),
+        reward.booked.as_str()
+    )?;
+    if rows != 1 {
+        return Ok(false);
+    }
+    book(tx, reward, stood, now).await?;
+    reward.version = reward.version.saturating_add(1);
+    let last = reward.events;
+    for (entry, seq) in entries.iter().zip(first.saturating_add(1)..=last) {
+        reward.events = seq;
+        write_event(tx, reward, entry, now).await?;
+    }
+    reward.events = last;
+    Ok(true)
+}
+
+/// Writes what the change means for the ledger and the budgets. Every change of a reward comes by here, so that the books
+/// follow whatever led to it. A reservation of a budget is not among it: that can be refused, and is asked for before.
+async fn book(tx: &mut Tx, reward: &Reward, from: Booked, at: DateTime<Utc>) -> Result<(), StoreError> {
+    for kind in journal::way(from, reward.booked) {
+        let movement = journal::Movement {
+            account: &reward.account,
+            value: reward.value,
+            kind: *kind,
+            reward: Some(reward.id),
+            program: reward.charge.as_ref().map(|charge| &charge.program),
+            note: None,
+            made_by: None,
+        };
+        journal::write(tx, &movement, at).await?;
+    }
+    match &reward.charge {
+        Some(charge) => budget::follow(tx, charge, reward.value, (from, reward.booked)).await,
+        None => Ok(()),
+    }
+}
+
+async fn write_event(tx: &mut Tx, reward: &Reward, entry: &Entry, at: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, EVENT_INSERT, reward.id.uuid(), reward.events, at, entry.kind, entry.detail_json()).map(|_one| ())
+}
+
+/// Rewards that need a person, oldest first.
+pub(super) async fn attention(snapshot: &mut Snapshot) -> Result<Vec<Reward>, StoreError> {
+    fetch_all!(RewardRow, snapshot, ATTENTION)?.into_iter().map(Reward::try_from).collect()
+}
+
+/// A reward's timeline, oldest first.
+pub(super) async fn events_of(snapshot: &mut Snapshot, id: RewardId) -> Result<Vec<EventRow>, StoreError> {
+    fetch_all!(EventRow, snapshot, EVENTS_OF, id.uuid())
+}
+
+/// Which rewards a caller wants listed.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// The caller's own reference.
+    pub external_id: Option<String>,
+    /// The state.
+    pub state: Option<State>,
+    /// The kind.
+    pub kind: Option<Kind>,
+    /// The account.
+    pub account: Option<String>,
+    /// The program.
+    pub program: Option<String>,
+    /// Recorded at or after.
+    pub created_from: DateTime<Utc>,
+    /// Recorded before.
+    pub created_to: DateTime<Utc>,
+    /// Older than this one: the last of the page before.
+    pub before: Uuid,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// A page of a client's rewards, newest first.
+pub(super) async fn list(
+    snapshot: &mut Snapshot,
+    client: ClientId,
+    filter: &Filter,
+) -> Result<Vec<Reward>, StoreError> {
+    fetch_all!(
+        RewardRow,
+        snapshot,
+        LIST,
+        client.uuid(),
+        filter.before,
+        filter.external_id.as_deref(),
+        filter.state.map(State::as_str),
+        filter.kind.map(Kind::as_str),
+        filter.account.as_deref(),
+        filter.created_from,
+        filter.created_to,
+        filter.limit,
+        filter.program.as_deref()
+    )?
+    .into_iter()
+    .map(Reward::try_from)
+    .collect()
+}
+
+/// What is not finished, by account and state.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn unfinished(snapshot: &mut Snapshot) -> Result<Vec<Unfinished>, StoreError> {
+    let rows = fetch_all!(UnfinishedRow, snapshot, UNFINISHED)?;
+    Ok(rows.into_iter().filter_map(Unfinished::read).collect())
+}
+
+impl Unfinished {
+    /// `None` for a state that only a later version knows.
+    fn read(row: UnfinishedRow) -> Option<Self> {
+        let currency: Currency = row.currency.parse().ok()?;
+        Some(Self {
+            account: row.account,
+            state: State::from_word(&row.state)?,
+            rewards: row.rewards,
+            value: Money::from_minor(row.amount_minor, currency),
+            unproven_since: row.unproven_since,
+        })
+    }
+}
+
+/// Makes everything leased due at once. Only for a process that knows that it is the only one: at the start on SQLite.
+pub(super) async fn abandon_all(tx: &mut Tx, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    execute!(tx, ABANDON_ALL, now)
+}

@@ -1,0 +1,11 @@
+//! The books: the ledger, and the programs whose budgets rewards are charged to. What a reward writes here is written in
+//! the transaction that makes it true, so the books can be no other than the rewards.
+
+pub mod budget;
+pub mod http;
+pub mod journal;
+pub mod programs;
+pub mod service;
+pub mod watch;
+
+pub use service::Books;

@@ -1,0 +1,28 @@
+//! The REST face of the books: programs and their budgets, and the ledger's entries.
+
+mod ledger;
+mod programs;
+
+use actix_web::web;
+
+use super::service::ProgramError;
+use crate::http::{Code, Problem};
+
+/// Adds the routes.
+pub fn routes(config: &mut web::ServiceConfig) {
+    programs::routes(config);
+    ledger::routes(config);
+}
+
+impl From<ProgramError> for Problem {
+    fn from(error: ProgramError) -> Self {
+        match error {
+            ProgramError::NotFound => Self::new(Code::NotFound),
+            ProgramError::Taken => Self::new(Code::ProgramConflict),
+            ProgramError::UnknownAccount => {
+                Self::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id")
+            }
+            ProgramError::Store(error) => error.into(),
+        }
+    }
+}

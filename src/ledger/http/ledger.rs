@@ -1,0 +1,201 @@
+//! The ledger as pages of JSON, and as streams of CSV or NDJSON of any length, in constant memory.
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use chrono::{DateTime, Utc};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+
+use crate::http::paging::{List, after, bad_query, instant, query, size};
+use crate::{
+    http::{Code, Http, Problem, problem::timestamp, routing::resource},
+    identity::Scope,
+    ledger::{
+        Books,
+        journal::{self, Entry, Filter},
+    },
+    store::StoreError,
+};
+
+/// Entries that a stream holds at once.
+const STREAM_PAGE: i64 = 1000;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config.service(resource("/v1/ledger-entries", "GET", [web::get().to(entries)]));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Query {
+    account_id: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
+impl Query {
+    fn into_filter(self) -> Result<Filter, Problem> {
+        if self.account_id.as_ref().is_some_and(|id| id.chars().any(char::is_control)) {
+            return Err(bad_query("account_id"));
+        }
+        let end = DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        Ok(Filter {
+            after: after(self.cursor)?,
+            account: self.account_id,
+            from: instant(self.from, DateTime::UNIX_EPOCH, "from")?,
+            to: instant(self.to, end, "to")?,
+            limit: size(self.limit)?,
+        })
+    }
+}
+
+/// An entry on the wire: one level deep, so that JSON, NDJSON and CSV have the same members.
+#[derive(Serialize)]
+struct EntryView {
+    id: String,
+    timestamp: String,
+    account_id: String,
+    kind: &'static str,
+    debit: &'static str,
+    credit: &'static str,
+    amount: String,
+    currency_code: &'static str,
+    reward_id: Option<String>,
+    program_id: Option<String>,
+    note: Option<String>,
+    made_by: Option<String>,
+}
+
+impl From<Entry> for EntryView {
+    fn from(entry: Entry) -> Self {
+        Self {
+            id: entry.id.to_string(),
+            timestamp: timestamp(entry.at),
+            account_id: entry.account,
+            kind: entry.kind.as_str(),
+            debit: entry.debit.as_str(),
+            credit: entry.credit.as_str(),
+            amount: entry.value.to_string(),
+            currency_code: entry.value.currency().code(),
+            reward_id: entry.reward.map(|id| id.to_string()),
+            program_id: entry.program,
+            note: entry.note,
+            made_by: entry.made_by,
+        }
+    }
+}
+
+/// Text that a spreadsheet would take for a formula is put behind an apostrophe.
+fn tame(text: Option<String>) -> Option<String> {
+    text.map(|text| if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text })
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Csv,
+    NdJson,
+}
+
+impl Format {
+    /// What the caller asked for; `None` for pages of JSON.
+    fn of(request: &HttpRequest) -> Option<Self> {
+        let accept = request.headers().get(header::ACCEPT)?.to_str().ok()?;
+        let kinds = accept.split(',').filter_map(|kind| kind.split(';').next()).map(str::trim);
+        kinds
+            .filter_map(|kind| match kind {
+                "text/csv" => Some(Self::Csv),
+                "application/x-ndjson" => Some(Self::NdJson),
+                _ => None,
+            })
+            .next()
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Csv => "text/csv; charset=utf-8; header=present",
+            Self::NdJson => "application/x-ndjson",
+        }
+    }
+
+    /// The lines of these entries; CSV's first page has the names above.
+    fn lines(self, entries: Vec<Entry>, first: bool) -> Result<Vec<u8>, Problem> {
+        let failed = || Problem::new(Code::Internal);
+        match self {
+            Self::Csv => {
+                let mut csv = csv::WriterBuilder::new().has_headers(first).from_writer(Vec::new());
+                if first && entries.is_empty() {
+                    csv.write_record(CSV_NAMES).map_err(|_error| failed())?;
+                }
+                for entry in entries {
+                    let view = EntryView::from(entry);
+                    let view = EntryView { note: tame(view.note), made_by: tame(view.made_by), ..view };
+                    csv.serialize(view).map_err(|_error| failed())?;
+                }
+                csv.into_inner().map_err(|_error| failed())
+            }
+            Self::NdJson => {
+                let mut lines = Vec::new();
+                for entry in entries {
+                    serde_json::to_writer(&mut lines, &EntryView::from(entry)).map_err(|_error| failed())?;
+                    lines.push(b'\n');
+                }
+                Ok(lines)
+            }
+        }
+    }
+}
+
+/// The names above a CSV without entries; with entries they are the members' own.
+const CSV_NAMES: [&str; 12] = [
+    "id",
+    "timestamp",
+    "account_id",
+    "kind",
+    "debit",
+    "credit",
+    "amount",
+    "currency_code",
+    "reward_id",
+    "program_id",
+    "note",
+    "made_by",
+];
+
+async fn page(books: &Books, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+    journal::page(&mut books.store().snapshot().await?, filter).await
+}
+
+async fn entries(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    http.caller(&request, Scope::LedgerRead).await?;
+    let asked: Query = query(&request)?;
+    let filter = asked.into_filter()?;
+    let (http, books) = (http.get_ref().clone(), books.get_ref().clone());
+    if let Some(format) = Format::of(&request) {
+        let filter = Filter { limit: STREAM_PAGE, ..filter };
+        let lines = stream::try_unfold(Some((http, books, filter, true)), move |left| next_lines(format, left));
+        return Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(Box::pin(lines)));
+    }
+    let (limit, asked) = (filter.limit, filter.after);
+    let rows = http.run(async move { page(&books, &filter).await }).await?;
+    let full = i64::try_from(rows.len()) == Ok(limit);
+    let next_cursor = full.then(|| rows.last().map_or(asked, |entry| entry.id).to_string());
+    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(EntryView::from).collect(), next_cursor }))
+}
+
+type Left = Option<(Http, Books, Filter, bool)>;
+
+/// The next lines of a stream. A page that cannot be read cuts the connection: nobody takes half a ledger for the whole.
+async fn next_lines(format: Format, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
+    let Some((http, books, filter, first)) = left else { return Ok(None) };
+    let (reader, asked) = (books.clone(), filter.clone());
+    let rows = http.run(async move { page(&reader, &asked).await }).await?;
+    let full = i64::try_from(rows.len()) == Ok(filter.limit);
+    let after = rows.last().map_or(filter.after, |entry| entry.id);
+    let lines = web::Bytes::from(format.lines(rows, first)?);
+    let left = full.then_some((http, books, Filter { after, ..filter }, false));
+    if lines.is_empty() && left.is_none() { Ok(None) } else { Ok(Some((lines, left))) }
+}

@@ -1,0 +1,357 @@
+//! Programs on the wire.
+
+use std::collections::BTreeSet;
+
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use serde::{Deserialize, Serialize};
+
+use crate::http::paging::List;
+use crate::{
+    http::{Code, Http, Problem, body::Object, problem::timestamp, routing::resource},
+    identity::{Principal, Scope},
+    kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
+    ledger::{
+        Books,
+        budget::{Span, Unit, Usage, WHOLE},
+        programs::{Bound, By, Limit, State, number, span_word},
+        service::{Change, Detailed, Spent},
+    },
+};
+
+/// Characters of the longest name.
+const NAME_LEN_MAX: usize = 100;
+/// Limits of one program at most.
+const LIMITS_MAX: usize = 64;
+
+pub(super) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/programs", "GET, POST", [web::get().to(list), web::post().to(create)]))
+        .service(resource("/v1/programs/{id}", "GET, PATCH", [web::get().to(get), web::patch().to(change)]))
+        .service(resource("/v1/programs/{id}/budget", "GET", [web::get().to(budget)]))
+        .service(resource("/v1/programs/{id}/suspend", "POST", [web::post().to(suspend)]))
+        .service(resource("/v1/programs/{id}/resume", "POST", [web::post().to(resume)]));
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitBody {
+    api_key_id: Option<String>,
+    span: String,
+    unit: Option<String>,
+    hard: Option<String>,
+    soft: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreateBody {
+    id: String,
+    name: String,
+    account_id: String,
+    limits: Option<Vec<Object<LimitBody>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChangeBody {
+    name: Option<String>,
+    limits: Option<Vec<Object<LimitBody>>>,
+}
+
+fn invalid(pointer: &str, detail: &'static str) -> Problem {
+    Problem::new(Code::InvalidRequest).field(pointer, "invalid", detail)
+}
+
+fn name(text: String) -> Result<String, Problem> {
+    let good = !text.is_empty() && text.chars().count() <= NAME_LEN_MAX && !text.chars().any(char::is_control);
+    if good && !looks_like_claim_code(&text) {
+        return Ok(text);
+    }
+    Err(invalid("/name", "empty, too long, with control characters, or shaped like a claim code"))
+}
+
+impl LimitBody {
+    fn into_limit(self, currency: Currency) -> Result<Limit, Problem> {
+        let key = self.api_key_id.map(|text| text.parse::<ApiKeyId>()).transpose();
+        let key = key.map_err(|_malformed| invalid("/limits/api_key_id", "not a key's id"))?;
+        let span = match self.span.as_str() {
+            "reward" => None,
+            word => Some(Span::from_word(word).ok_or_else(|| invalid("/limits/span", "reward, day, month or total"))?),
+        };
+        let unit = match self.unit.as_deref() {
+            None => Unit::Amount,
+            Some(word) => Unit::from_word(word).ok_or_else(|| invalid("/limits/unit", "amount or count"))?,
+        };
+        let read = |text: Option<String>, pointer: &str| match text {
+            None => Ok(None),
+            Some(text) => read_number(&text, unit, currency)
+                .map(Some)
+                .ok_or_else(|| invalid(pointer, "an amount with the currency's decimal places, or a count")),
+        };
+        let bound = Bound { hard: read(self.hard, "/limits/hard")?, soft: read(self.soft, "/limits/soft")? };
+        if span.is_none() && (unit == Unit::Count || bound.soft.is_some()) {
+            return Err(invalid("/limits/span", "a limit of a single reward is a hard amount"));
+        }
+        match (bound.hard, bound.soft) {
+            (None, None) => Err(invalid("/limits/hard", "a limit is hard, soft, or both")),
+            (Some(hard), Some(soft)) if soft > hard => Err(invalid("/limits/soft", "more than the hard one")),
+            _ => Ok(Limit { key, span, unit, bound }),
+        }
+    }
+}
+
+fn read_number(text: &str, unit: Unit, currency: Currency) -> Option<i64> {
+    match unit {
+        Unit::Amount => Money::parse(text, currency).ok().map(Money::minor),
+        Unit::Count => text.parse::<u32>().ok().map(i64::from),
+    }
+}
+
+fn limits(bodies: Vec<Object<LimitBody>>, currency: Currency) -> Result<Vec<Limit>, Problem> {
+    if bodies.len() > LIMITS_MAX {
+        return Err(invalid("/limits", "at most 64"));
+    }
+    let limits = bodies.into_iter().map(|Object(body)| body.into_limit(currency)).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = BTreeSet::new();
+    if limits.iter().all(|limit| seen.insert((limit.key, span_word(limit.span), limit.unit.as_str()))) {
+        return Ok(limits);
+    }
+    Err(invalid("/limits", "two limits for the same span and unit"))
+}
+
+#[derive(Serialize)]
+struct LimitView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_id: Option<String>,
+    span: &'static str,
+    unit: &'static str,
+    hard: Option<String>,
+    soft: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ProgramView {
+    id: String,
+    name: String,
+    account_id: String,
+    currency_code: Option<&'static str>,
+    time_zone: Option<&'static str>,
+    status: &'static str,
+    limits: Vec<LimitView>,
+    created_at: String,
+    updated_at: String,
+}
+
+impl ProgramView {
+    fn new(detailed: Detailed, books: &Books) -> Self {
+        let Detailed { program, limits } = detailed;
+        let account = books.account(&program.account);
+        let currency = account.map(crate::accounts::Account::currency);
+        let text = |unit, value: Option<i64>| match (value, currency) {
+            (Some(value), Some(currency)) => Some(number(unit, value, currency)),
+            (value, _) => value.map(|value| value.to_string()),
+        };
+        let limit = |limit: Limit| LimitView {
+            api_key_id: limit.key.map(|key| key.to_string()),
+            span: span_word(limit.span),
+            unit: limit.unit.as_str(),
+            hard: text(limit.unit, limit.bound.hard),
+            soft: text(limit.unit, limit.bound.soft),
+        };
+        Self {
+            id: program.id.to_string(),
+            name: program.name,
+            currency_code: currency.map(Currency::code),
+            time_zone: account.map(|account| account.time_zone().name()),
+            account_id: program.account,
+            status: program.state.as_str(),
+            limits: limits.into_iter().map(limit).collect(),
+            created_at: timestamp(program.created_at),
+            updated_at: timestamp(program.updated_at),
+        }
+    }
+}
+
+/// A program's id in the path: what names none is like one that is not there.
+fn id_of(text: &str) -> Result<ProgramId, Problem> {
+    text.parse().map_err(|_malformed| Problem::new(Code::NotFound))
+}
+
+fn by(caller: &Principal) -> By {
+    By(caller.key.to_string())
+}
+
+/// A key that is bound to a program sees and changes no other.
+fn may_touch(caller: &Principal, id: &ProgramId) -> Result<(), Problem> {
+    let own = caller.program.as_ref().is_none_or(|own| own == id);
+    own.then_some(()).ok_or_else(|| Problem::new(Code::NotFound))
+}
+
+async fn create(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let caller = http.caller(&request, Scope::ProgramsWrite).await?;
+    let body: CreateBody = http.body(&request, payload).await?;
+    let id: ProgramId = body
+        .id
+        .parse()
+        .map_err(|_malformed| invalid("/id", "prg_ and 1 to 40 characters of a-z, 0-9 and underscore"))?;
+    may_touch(&caller, &id)?;
+    let (name, account) = (name(body.name)?, body.account_id);
+    let unknown =
+        || Problem::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id");
+    let currency = books.account(&account).ok_or_else(unknown)?.currency();
+    let limits = limits(body.limits.unwrap_or_default(), currency)?;
+    let service = books.get_ref().clone();
+    let made = http.run(async move { service.create(&id, (&name, &account), &limits, &by(&caller)).await }).await?;
+    let location = format!("/v1/programs/{}", made.program.id);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(ProgramView::new(made, &books)))
+}
+
+async fn list(http: web::Data<Http>, books: web::Data<Books>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let caller = http.caller(&request, Scope::ProgramsRead).await?;
+    let service = books.get_ref().clone();
+    let all = http.run(async move { service.all().await }).await?;
+    let own = all.into_iter().filter(|one| may_touch(&caller, &one.program.id).is_ok());
+    let data = own.map(|one| ProgramView::new(one, &books)).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
+}
+
+async fn get(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let caller = http.caller(&request, Scope::ProgramsRead).await?;
+    let id = id_of(&id)?;
+    may_touch(&caller, &id)?;
+    let service = books.get_ref().clone();
+    let found = http.run(async move { service.detailed(&id).await }).await?;
+    Ok(HttpResponse::Ok().json(ProgramView::new(found, &books)))
+}
+
+async fn change(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let caller = http.caller(&request, Scope::ProgramsWrite).await?;
+    let id = id_of(&id)?;
+    may_touch(&caller, &id)?;
+    let body: ChangeBody = http.body(&request, payload).await?;
+    let (service, asked) = (books.get_ref().clone(), id.clone());
+    let known = http.run(async move { service.detailed(&asked).await }).await?;
+    let gone = || Problem::new(Code::InvalidState).detail("the program's account is not in the settings");
+    let currency = books.account(&known.program.account).ok_or_else(gone)?.currency();
+    let limits = body.limits.map(|bodies| limits(bodies, currency)).transpose()?;
+    let change = Change { name: body.name.map(name).transpose()?, limits };
+    let service = books.get_ref().clone();
+    let changed = http.run(async move { service.change(&id, &change, &by(&caller)).await }).await?;
+    Ok(HttpResponse::Ok().json(ProgramView::new(changed, &books)))
+}
+
+async fn set_state(
+    (http, books): (web::Data<Http>, web::Data<Books>),
+    request: HttpRequest,
+    id: &str,
+    state: State,
+) -> Result<HttpResponse, Problem> {
+    let caller = http.caller(&request, Scope::ProgramsWrite).await?;
+    let id = id_of(id)?;
+    may_touch(&caller, &id)?;
+    let service = books.get_ref().clone();
+    let changed = http.run(async move { service.set_state(&id, state, &by(&caller)).await }).await?;
+    Ok(HttpResponse::Ok().json(ProgramView::new(changed, &books)))
+}
+
+async fn suspend(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    set_state((http, books), request, &id, State::Suspended).await
+}
+
+async fn resume(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    set_state((http, books), request, &id, State::Active).await
+}
+
+#[derive(Serialize)]
+struct BudgetView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api_key_id: Option<String>,
+    span: &'static str,
+    period: String,
+    resets_at: Option<String>,
+    used: String,
+    reserved: String,
+    used_count: i64,
+    reserved_count: i64,
+    /// What the hard limits leave; `null` where there is none.
+    remaining: Option<String>,
+    remaining_count: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct SpentView {
+    program_id: String,
+    currency_code: Option<&'static str>,
+    budgets: Vec<BudgetView>,
+}
+
+fn spent_view(spent: Spent, books: &Books) -> SpentView {
+    let Spent { detailed: Detailed { program, limits }, usage, resets } = spent;
+    let currency = books.account(&program.account).map(crate::accounts::Account::currency);
+    let amount = |minor: i64| currency.map_or_else(|| minor.to_string(), |it| number(Unit::Amount, minor, it));
+    let left = |usage: &Usage, unit: Unit| {
+        let mine = |limit: &&Limit| {
+            let holder = limit.key.map_or_else(|| WHOLE.to_owned(), |key| key.to_string());
+            holder == usage.holder && limit.span == Some(usage.span) && limit.unit == unit
+        };
+        let hard = limits.iter().find(mine).and_then(|limit| limit.bound.hard);
+        hard.map(|hard| hard.saturating_sub(usage.taken(unit)).max(0))
+    };
+    let view = |usage: Usage| BudgetView {
+        remaining: left(&usage, Unit::Amount).map(amount),
+        remaining_count: left(&usage, Unit::Count),
+        api_key_id: Some(usage.holder).filter(|holder| holder != WHOLE),
+        span: usage.span.as_str(),
+        resets_at: resets.iter().find(|(span, _at)| *span == usage.span).and_then(|(_span, at)| at.map(timestamp)),
+        period: usage.period,
+        used: amount(usage.used_minor),
+        reserved: amount(usage.reserved_minor),
+        used_count: usage.used_count,
+        reserved_count: usage.reserved_count,
+    };
+    SpentView {
+        program_id: program.id.to_string(),
+        currency_code: currency.map(Currency::code),
+        budgets: usage.into_iter().map(view).collect(),
+    }
+}
+
+async fn budget(
+    http: web::Data<Http>,
+    books: web::Data<Books>,
+    request: HttpRequest,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let caller = http.caller(&request, Scope::ProgramsRead).await?;
+    let id = id_of(&id)?;
+    may_touch(&caller, &id)?;
+    let service = books.get_ref().clone();
+    let spent = http.run(async move { service.spent(&id).await }).await?;
+    Ok(HttpResponse::Ok().json(spent_view(spent, &books)))
+}

@@ -1,0 +1,3 @@
+//! Clients of Amazon's APIs, each a leaf: wire format, signature, and what an answer proves.
+
+pub mod incentives;
