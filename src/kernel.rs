@@ -21,5 +21,5 @@ pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};
 pub use ids::{ApiKeyId, ClientId, ProgramId, ReconciliationId, RewardId};
 pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};
-pub use outcome::{CardProof, Doubt, FrontDoor, NotSent, Outcome, Refusal};
+pub use outcome::{AuthRejection, CardProof, NotSent, Outcome, Refusal, UnknownReason};
 pub use trace_context::TraceContext;

@@ -37,8 +37,8 @@ pub fn event_of_create(outcome: Outcome<CardProof>) -> (Event, Option<ClaimCode>
         Outcome::Proven(CardProof::Mismatch) => (Event::Seen(Card::Mismatch), None),
         Outcome::Refused(refusal) => (Event::Refused(refusal), None),
         // Turned away before the operation was looked at: this attempt did nothing.
-        Outcome::NotSent(_) | Outcome::TurnedAway(_) => (Event::NotSent, None),
-        Outcome::Ambiguous(_) => (Event::Lost, None),
+        Outcome::NotSent(_) | Outcome::AuthRejected(_) => (Event::NotSent, None),
+        Outcome::Unknown(_) => (Event::Lost, None),
     }
 }
 
@@ -55,8 +55,8 @@ pub fn event_of_cancel(outcome: &Outcome<()>) -> Event {
             // The account's trouble, not the card's: nothing was done, and it can be cured.
             (Family::F300, _) => Event::CancelNotSent,
         },
-        Outcome::NotSent(_) | Outcome::TurnedAway(_) => Event::CancelNotSent,
-        Outcome::Ambiguous(_) => Event::CancelLost,
+        Outcome::NotSent(_) | Outcome::AuthRejected(_) => Event::CancelNotSent,
+        Outcome::Unknown(_) => Event::CancelLost,
     }
 }
 
@@ -97,7 +97,7 @@ fn detail_of<T>(action: Action, exchange: &Exchange<T>, took: Duration) -> Detai
         error: Some(exchange.outcome.reason()).filter(|reason| *reason != "none"),
         error_type: match &exchange.outcome {
             Outcome::Refused(refusal) => Some(refusal.error_type.as_str()),
-            Outcome::Proven(_) | Outcome::TurnedAway(_) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => None,
+            Outcome::Proven(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => None,
         },
         http_status: exchange.http_status,
         duration_ms: u64::try_from(took.as_millis()).ok(),
@@ -111,7 +111,7 @@ fn error_of<T>(outcome: &Outcome<T>) -> Option<LastError> {
     match outcome {
         Outcome::Proven(_) => None,
         Outcome::Refused(refusal) => Some(LastError { code, error_type: Some(refusal.error_type.as_str().to_owned()) }),
-        Outcome::TurnedAway(_) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => {
+        Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
             Some(LastError { code, error_type: None })
         }
     }

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts::Priority,
     failpoint,
-    kernel::{Chain, ClaimCode, Doubt, RewardId},
+    kernel::{Chain, ClaimCode, RewardId, UnknownReason},
     store::{Committed, StoreError, Tx},
     telemetry::trace::{self, Attribute},
 };
@@ -237,7 +237,7 @@ impl Rewards {
                 attempt::of_cancel(exchange, asked_at, started.elapsed())
             }
         };
-        if matches!(sent.detail.error, Some(word) if word == Doubt::Throttled.as_str()) {
+        if matches!(sent.detail.error, Some(word) if word == UnknownReason::Throttled.as_str()) {
             account.quota().ease().await;
         }
         failpoint::pass(road(reward), "after_answer");

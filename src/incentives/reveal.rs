@@ -12,7 +12,7 @@ use super::{
 use crate::{
     accounts::Priority,
     failpoint,
-    kernel::{CardProof, ClaimCode, ClientId, Doubt, Outcome, Refusal, RewardId},
+    kernel::{CardProof, ClaimCode, ClientId, Outcome, Refusal, RewardId, UnknownReason},
     lifecycle::Lost,
     store::StoreError,
 };
@@ -134,10 +134,12 @@ impl Rewards {
             Outcome::Proven(CardProof::OddStatus) => (Card::Odd, None),
             Outcome::Proven(CardProof::Mismatch) => (Card::Mismatch, None),
             Outcome::Refused(refusal) => return Err(RevealError::Refused(refusal)),
-            Outcome::Ambiguous(doubt) => {
-                return Err(RevealError::Unavailable { throttled: doubt == Doubt::Throttled });
+            Outcome::Unknown(reason) => {
+                return Err(RevealError::Unavailable { throttled: reason == UnknownReason::Throttled });
             }
-            Outcome::TurnedAway(_) | Outcome::NotSent(_) => return Err(RevealError::Unavailable { throttled: false }),
+            Outcome::AuthRejected(_) | Outcome::NotSent(_) => {
+                return Err(RevealError::Unavailable { throttled: false });
+            }
         };
         let shown = self.note_showing(&reward, card, showing, showings_max).await?;
         let state = shown.facts.state;

@@ -199,8 +199,8 @@ impl Rewards {
             Outcome::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds }) => {
                 Breaker::Funds
             }
-            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::TurnedAway(_) => Breaker::Account,
-            Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => {
+            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::AuthRejected(_) => Breaker::Account,
+            Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
                 return;
             }
         };

@@ -13,12 +13,12 @@ pub enum Outcome<T> {
     Proven(T),
     /// Amazon refused the operation itself (F200, F300): on a first attempt nothing was done.
     Refused(Refusal),
-    /// Amazon refused the caller before looking at the operation (403): this attempt did nothing.
-    TurnedAway(FrontDoor),
+    /// Amazon rejected our credentials or signature before it looked at the operation (403): this attempt did nothing.
+    AuthRejected(AuthRejection),
     /// It is proven that no byte of the request reached Amazon.
     NotSent(NotSent),
-    /// Anything else. The operation may have been done; replay the same bytes with the same id.
-    Ambiguous(Doubt),
+    /// Anything else: the operation may have been done. Replay the same bytes with the same id.
+    Unknown(UnknownReason),
 }
 
 impl<T> Outcome<T> {
@@ -27,9 +27,9 @@ impl<T> Outcome<T> {
         match self {
             Self::Proven(proof) => Outcome::Proven(f(proof)),
             Self::Refused(refusal) => Outcome::Refused(refusal),
-            Self::TurnedAway(why) => Outcome::TurnedAway(why),
+            Self::AuthRejected(why) => Outcome::AuthRejected(why),
             Self::NotSent(why) => Outcome::NotSent(why),
-            Self::Ambiguous(doubt) => Outcome::Ambiguous(doubt),
+            Self::Unknown(reason) => Outcome::Unknown(reason),
         }
     }
 
@@ -39,9 +39,9 @@ impl<T> Outcome<T> {
         match self {
             Self::Proven(_) => "proven",
             Self::Refused(_) => "refused",
-            Self::TurnedAway(_) => "turned_away",
+            Self::AuthRejected(_) => "turned_away",
             Self::NotSent(_) => "not_sent",
-            Self::Ambiguous(_) => "ambiguous",
+            Self::Unknown(_) => "ambiguous",
         }
     }
 
@@ -51,9 +51,9 @@ impl<T> Outcome<T> {
         match self {
             Self::Proven(_) => "none",
             Self::Refused(refusal) => refusal.family.as_str(),
-            Self::TurnedAway(why) => why.as_str(),
+            Self::AuthRejected(why) => why.as_str(),
             Self::NotSent(why) => why.as_str(),
-            Self::Ambiguous(doubt) => doubt.as_str(),
+            Self::Unknown(reason) => reason.as_str(),
         }
     }
 }
@@ -205,7 +205,7 @@ words! {
         CancelRequestArrivedAfterTimeLimit = "CancelRequestArrivedAfterTimeLimit",
         /// The card cannot be refunded (claimed).
         GcNotReadyForRefund = "GcNotReadyForRefund",
-        /// The partner may not read the activity report. Amazon writes `API` in front of it; see `ErrorType::said`.
+        /// The partner may not read the activity report. Amazon writes `API` in front of it; see `ErrorType::from_amazon`.
         ActivityPageDisabled = "GetGiftCardActivityPageIsDisabled",
         /// A date of the report's period cannot be read.
         InvalidDateFormat = "InvalidDateFormat",
@@ -234,7 +234,7 @@ impl ErrorType {
     /// The type that Amazon's word names. One of its words begins with `API`, which no column of ours takes: so many
     /// capitals could be a claim code's.
     #[must_use]
-    pub fn said(word: &str) -> Self {
+    pub fn from_amazon(word: &str) -> Self {
         Self::from_word(word.strip_prefix("API").unwrap_or(word)).unwrap_or(Self::Other)
     }
 }
@@ -252,8 +252,8 @@ words! {
 }
 
 words! {
-    /// Why Amazon's front door sent us away.
-    FrontDoor {
+    /// Why Amazon rejected a request before it looked at the operation.
+    AuthRejection {
         /// The signature does not match: wrong secret, or something on the way changed the request.
         Signature = "signature",
         /// The signature's time is too far from Amazon's clock.
@@ -265,7 +265,7 @@ words! {
 
 words! {
     /// Why an outcome is unknown.
-    Doubt {
+    UnknownReason {
         /// No complete answer within the time limit.
         Timeout = "timeout",
         /// The connection ended before or inside the answer.

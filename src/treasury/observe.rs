@@ -75,7 +75,7 @@ impl Balances {
                     unkept(account, &error);
                 }
             }
-            Outcome::Refused(_) | Outcome::TurnedAway(_) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => {
+            Outcome::Refused(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
                 tracing::warn!(
                     account = account.id(),
                     upstream.outcome = outcome.0,

@@ -1,30 +1,30 @@
 //! What came of a call, decided in one place and purely (`reliability.md` 2.2, U1 to U25 and U27; U26 is the caller's).
 //!
-//! The body decides first and the status second (`agcod-reference.md` 5.3). Everything that is not proven is ambiguous:
-//! the last line of each function is a doubt, never a refusal. Nothing here quotes a body or an error that could.
+//! The body decides first and the status second (`agcod-reference.md` 5.3). Everything that is not proven is unknown:
+//! the last line of each function says so, and never refuses. Nothing here quotes a body or an error that could.
 
 use crate::kernel::{
-    CardProof, CreationRequestId, Currency, Doubt, FrontDoor, Money, NotSent, Outcome, Refusal,
+    AuthRejection, CardProof, CreationRequestId, Currency, Money, NotSent, Outcome, Refusal, UnknownReason,
     outcome::{ErrorType, Family},
 };
 
 use super::activity::ActivityPage;
 use super::wire::{Body, Comparison, Funds, text};
 
-/// No answer, and what the transport knows about why.
+/// Why there is no answer, as far as the transport knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Silence {
+pub(super) enum NoReply {
     /// No byte left us.
     NotSent(NotSent),
     /// The request may have arrived.
-    Doubtful(Doubt),
+    Unknown(UnknownReason),
 }
 
-impl Silence {
+impl NoReply {
     const fn outcome<T>(self) -> Outcome<T> {
         match self {
             Self::NotSent(why) => Outcome::NotSent(why),
-            Self::Doubtful(doubt) => Outcome::Ambiguous(doubt),
+            Self::Unknown(reason) => Outcome::Unknown(reason),
         }
     }
 }
@@ -39,33 +39,33 @@ pub(super) struct Answer<'a> {
     pub(super) body: &'a [u8],
 }
 
-/// What the transport said.
-pub(super) type Heard<'a> = Result<Answer<'a>, Silence>;
+/// What came of the call at the transport: a whole answer, or none.
+pub(super) type Reply<'a> = Result<Answer<'a>, NoReply>;
 
 /// Outcome of CreateGiftCard: first attempt, replay or duplicate, which look the same (U25).
-pub(super) fn create(heard: Heard<'_>, id: &CreationRequestId, value: Money) -> Outcome<CardProof> {
-    and_then(understood(heard, Some(id)), |body| card(&body, id, value))
+pub(super) fn create(reply: Reply<'_>, id: &CreationRequestId, value: Money) -> Outcome<CardProof> {
+    and_then(understood(reply, Some(id)), |body| card(&body, id, value))
 }
 
 /// Outcome of CancelGiftCard. An answer about another card proves nothing about ours.
-pub(super) fn cancel(heard: Heard<'_>, id: &CreationRequestId) -> Outcome<()> {
-    and_then(understood(heard, Some(id)), |body| match names(&body, id) {
+pub(super) fn cancel(reply: Reply<'_>, id: &CreationRequestId) -> Outcome<()> {
+    and_then(understood(reply, Some(id)), |body| match names(&body, id) {
         Some(true) => Outcome::Proven(()),
-        Some(false) | None => Outcome::Ambiguous(Doubt::WrongShape),
+        Some(false) | None => Outcome::Unknown(UnknownReason::WrongShape),
     })
 }
 
 /// Outcome of GetAvailableFunds. A balance in another currency than the account's is not understood.
-pub(super) fn funds(heard: Heard<'_>, currency: Currency) -> Outcome<Funds> {
-    and_then(understood(heard, None), |body| {
-        body.funds(currency).map_or(Outcome::Ambiguous(Doubt::WrongShape), Outcome::Proven)
+pub(super) fn funds(reply: Reply<'_>, currency: Currency) -> Outcome<Funds> {
+    and_then(understood(reply, None), |body| {
+        body.funds(currency).map_or(Outcome::Unknown(UnknownReason::WrongShape), Outcome::Proven)
     })
 }
 
 /// Outcome of GetGiftCardActivityPage. A page of which a part cannot be read proves nothing.
-pub(super) fn activity(heard: Heard<'_>, currency: Currency) -> Outcome<ActivityPage> {
-    and_then(understood(heard, None), |body| {
-        body.activity(currency).map_or(Outcome::Ambiguous(Doubt::WrongShape), Outcome::Proven)
+pub(super) fn activity(reply: Reply<'_>, currency: Currency) -> Outcome<ActivityPage> {
+    and_then(understood(reply, None), |body| {
+        body.activity(currency).map_or(Outcome::Unknown(UnknownReason::WrongShape), Outcome::Proven)
     })
 }
 
@@ -81,74 +81,74 @@ fn card(body: &Body<'_>, id: &CreationRequestId, asked: Money) -> Outcome<CardPr
     }
     let status = info.and_then(|info| text(info.card_status));
     let (Some(true), Comparison::Same, Some(status)) = (same_id, value, status) else {
-        return Outcome::Ambiguous(Doubt::WrongShape);
+        return Outcome::Unknown(UnknownReason::WrongShape);
     };
     match &*status {
         "Fulfilled" => body
             .claim_code()
-            .map_or(Outcome::Ambiguous(Doubt::NoClaimCode), |code| Outcome::Proven(CardProof::Fulfilled(code))),
+            .map_or(Outcome::Unknown(UnknownReason::NoClaimCode), |code| Outcome::Proven(CardProof::Fulfilled(code))),
         "RefundedToPurchaser" => Outcome::Proven(CardProof::Refunded),
         _ => Outcome::Proven(CardProof::OddStatus),
     }
 }
 
 /// Everything that the operations share. Proven means: HTTP 200, JSON, `SUCCESS`, and no sign of a refusal.
-fn understood<'a>(heard: Heard<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
-    let answer = match heard {
+fn understood<'a>(reply: Reply<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
+    let answer = match reply {
         Ok(answer) => answer,
-        Err(silence) => return silence.outcome(),
+        Err(no_reply) => return no_reply.outcome(),
     };
     // U23. Before the body: whoever redirects us is not the service.
     if (300..400).contains(&answer.status) {
-        return Outcome::Ambiguous(Doubt::Redirect);
+        return Outcome::Unknown(UnknownReason::Redirect);
     }
     // U20. Before the body: reading a throttle as unknown is safe, the other way round is not.
     if answer.status == 429 || answer.exception.is_some_and(is_throttle) {
-        return Outcome::Ambiguous(Doubt::Throttled);
+        return Outcome::Unknown(UnknownReason::Throttled);
     }
-    let body = if is_json(answer.content_type) { Body::read(answer.body) } else { Err(Doubt::NotJson) };
+    let body = if is_json(answer.content_type) { Body::read(answer.body) } else { Err(UnknownReason::NotJson) };
     match body {
         Ok(body) => by_body(&answer, body, id),
-        Err(doubt) => Outcome::Ambiguous(by_status(&answer, doubt)),
+        Err(reason) => Outcome::Unknown(by_status(&answer, reason)),
     }
 }
 
 fn by_body<'a>(answer: &Answer<'_>, body: Body<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
     if is_throttled(&body) {
-        return Outcome::Ambiguous(Doubt::Throttled);
+        return Outcome::Unknown(UnknownReason::Throttled);
     }
     if (400..500).contains(&answer.status)
-        && let Some(why) = front_door(&body)
+        && let Some(why) = auth_rejection(&body)
     {
-        return Outcome::TurnedAway(why);
+        return Outcome::AuthRejected(why);
     }
     if body.is_refusal() {
         return refusal(&body, id);
     }
     match (answer.status, text(body.status).as_deref()) {
         (200, Some("SUCCESS")) => Outcome::Proven(body),
-        (_, Some("RESEND")) => Outcome::Ambiguous(Doubt::Resend),
-        (200, Some(_)) => Outcome::Ambiguous(Doubt::Unlisted),
-        (200, None) => Outcome::Ambiguous(Doubt::WrongShape),
-        (status, _) => Outcome::Ambiguous(unknown(status)),
+        (_, Some("RESEND")) => Outcome::Unknown(UnknownReason::Resend),
+        (200, Some(_)) => Outcome::Unknown(UnknownReason::Unlisted),
+        (200, None) => Outcome::Unknown(UnknownReason::WrongShape),
+        (status, _) => Outcome::Unknown(unknown(status)),
     }
 }
 
 /// U8, U19, U20 and U24: the body says nothing that we can read, for this reason.
-fn by_status(answer: &Answer<'_>, doubt: Doubt) -> Doubt {
+fn by_status(answer: &Answer<'_>, reason: UnknownReason) -> UnknownReason {
     if answer.status == 200 {
-        return doubt;
+        return reason;
     }
     // Throttling in XML, or behind another label.
     let holds = |word: &[u8]| answer.body.windows(word.len()).any(|window| window == word);
     if holds(b"ThrottlingException") || holds(b"Rate exceeded") {
-        return Doubt::Throttled;
+        return UnknownReason::Throttled;
     }
     unknown(answer.status)
 }
 
-const fn unknown(status: u16) -> Doubt {
-    if status >= 500 { Doubt::ServerError } else { Doubt::Unlisted }
+const fn unknown(status: u16) -> UnknownReason {
+    if status >= 500 { UnknownReason::ServerError } else { UnknownReason::Unlisted }
 }
 
 /// U14 to U19 and U27: the errorCode decides, not the errorType and not the HTTP status.
@@ -157,41 +157,41 @@ fn refusal<'a>(body: &Body<'_>, id: Option<&CreationRequestId>) -> Outcome<Body<
     let inner = inner.as_ref().unwrap_or(body);
     let status = text(inner.status);
     if status.as_deref() == Some("RESEND") {
-        return Outcome::Ambiguous(Doubt::Resend);
+        return Outcome::Unknown(UnknownReason::Resend);
     }
     let family = match text(body.error_code).as_deref() {
         Some("F200") => Family::F200,
         Some("F300") => Family::F300,
-        Some("F100") => return Outcome::Ambiguous(Doubt::F100),
-        Some("F400") => return Outcome::Ambiguous(Doubt::Resend),
-        Some("F500") => return Outcome::Ambiguous(Doubt::F500),
-        Some(_) | None => return Outcome::Ambiguous(Doubt::Unlisted),
+        Some("F100") => return Outcome::Unknown(UnknownReason::F100),
+        Some("F400") => return Outcome::Unknown(UnknownReason::Resend),
+        Some("F500") => return Outcome::Unknown(UnknownReason::F500),
+        Some(_) | None => return Outcome::Unknown(UnknownReason::Unlisted),
     };
     // A refusal that also shows a card, or another request's id, contradicts itself: it refuses nothing. A `null` id is
     // normal (3.2).
     let other_id = id.is_some_and(|id| names(inner, id) == Some(false) || names(body, id) == Some(false));
     let shows_card = inner.gc_claim_code.is_some() || body.gc_claim_code.is_some();
     if other_id || shows_card || status.as_deref() == Some("SUCCESS") {
-        return Outcome::Ambiguous(Doubt::WrongShape);
+        return Outcome::Unknown(UnknownReason::WrongShape);
     }
-    let error_type = text(body.error_type).map_or(ErrorType::Other, |word| ErrorType::said(&word));
+    let error_type = text(body.error_type).map_or(ErrorType::Other, |word| ErrorType::from_amazon(&word));
     Outcome::Refused(Refusal { family, error_type })
 }
 
 /// U21 and U22: the front door speaks in sentences (`agcod-reference.md` 5.2). A sentence that is not known here leaves
 /// the outcome unknown.
-fn front_door(body: &Body<'_>) -> Option<FrontDoor> {
+fn auth_rejection(body: &Body<'_>) -> Option<AuthRejection> {
     let message = body.message()?.to_ascii_lowercase();
     let says = |sentences: &[&str]| sentences.iter().any(|sentence| message.contains(sentence));
     // Skew first: its sentences speak of the signature, too.
     if says(&["signature expired", "signature not yet current", "request has expired", "request time too skewed"]) {
-        return Some(FrontDoor::ClockSkew);
+        return Some(AuthRejection::ClockSkew);
     }
     if says(&["signature we calculated does not match"]) {
-        return Some(FrontDoor::Signature);
+        return Some(AuthRejection::Signature);
     }
     says(&["security token included in the request is invalid", "security token included in the request is expired"])
-        .then_some(FrontDoor::AccessKey)
+        .then_some(AuthRejection::AccessKey)
 }
 
 fn is_throttled(body: &Body<'_>) -> bool {
@@ -225,9 +225,9 @@ fn and_then<T, U>(outcome: Outcome<T>, next: impl FnOnce(T) -> Outcome<U>) -> Ou
     match outcome {
         Outcome::Proven(proof) => next(proof),
         Outcome::Refused(refusal) => Outcome::Refused(refusal),
-        Outcome::TurnedAway(why) => Outcome::TurnedAway(why),
+        Outcome::AuthRejected(why) => Outcome::AuthRejected(why),
         Outcome::NotSent(why) => Outcome::NotSent(why),
-        Outcome::Ambiguous(doubt) => Outcome::Ambiguous(doubt),
+        Outcome::Unknown(reason) => Outcome::Unknown(reason),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP client: signs, sends once, reads within limits, and hands what it heard to `classify`.
+//! The HTTP client: signs, sends once, reads within limits, and hands the reply to `classify`.
 //!
 //! One [`Client`] per account. It logs nothing, and what it returns holds no text of Amazon's but the request id.
 
@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use super::{
     activity::{self, ActivityPage, ActivityQuery},
-    classify::{self, Answer, Heard, Silence},
+    classify::{self, Answer, NoReply, Reply},
     endpoint::Endpoint,
     sign::{self, Credentials, Scope},
     wire::{self, Funds, Operation, Unwritable},
@@ -30,8 +30,8 @@ use super::{
 use crate::{
     failpoint,
     kernel::{
-        CardProof, CreationRequestId, Doubt, FrontDoor, Money, NotSent, Outcome, claim_code::looks_like_claim_code,
-        idempotency::PARTNER_ID_LEN_MAX,
+        AuthRejection, CardProof, CreationRequestId, Money, NotSent, Outcome, UnknownReason,
+        claim_code::looks_like_claim_code, idempotency::PARTNER_ID_LEN_MAX,
     },
 };
 
@@ -188,7 +188,7 @@ struct Head {
 const SKEW_MIN_SECONDS: u64 = 30;
 
 /// The answer's body, wiped when dropped, or why there is none.
-type Received = Result<Zeroizing<Vec<u8>>, Silence>;
+type Received = Result<Zeroizing<Vec<u8>>, NoReply>;
 
 impl Client {
     /// A client for the account. `now` is the clock that signs; it is read once per call.
@@ -237,27 +237,27 @@ impl Client {
         } else {
             Err(Unwritable)
         };
-        self.exchange(Operation::CreateGiftCard, body, |heard| classify::create(heard, id, value)).await
+        self.exchange(Operation::CreateGiftCard, body, |reply| classify::create(reply, id, value)).await
     }
 
     /// Cancels the card with this id, when it exists, is at most 15 minutes old, and is not claimed.
     pub async fn cancel_gift_card(&self, id: &CreationRequestId) -> Exchange<()> {
         let body = wire::cancel_body(&self.0.settings.partner_id, id);
-        self.exchange(Operation::CancelGiftCard, body, |heard| classify::cancel(heard, id)).await
+        self.exchange(Operation::CancelGiftCard, body, |reply| classify::cancel(reply, id)).await
     }
 
     /// Reads the account's balance. Amazon allows one such call per second over all replicas.
     pub async fn get_available_funds(&self) -> Exchange<Funds> {
         let body = wire::funds_body(&self.0.settings.partner_id);
         let currency = self.endpoint().currency();
-        self.exchange(Operation::GetAvailableFunds, body, |heard| classify::funds(heard, currency)).await
+        self.exchange(Operation::GetAvailableFunds, body, |reply| classify::funds(reply, currency)).await
     }
 
     /// Reads a page of the activity report. Amazon allows one such call per minute over all replicas.
     pub async fn get_gift_card_activity_page(&self, query: ActivityQuery) -> Exchange<ActivityPage> {
         let body = activity::page_body(&self.0.settings.partner_id, &query);
         let currency = self.endpoint().currency();
-        self.exchange(Operation::GetGiftCardActivityPage, body, |heard| classify::activity(heard, currency)).await
+        self.exchange(Operation::GetGiftCardActivityPage, body, |reply| classify::activity(reply, currency)).await
     }
 
     /// One call; and once more where Amazon's door says that our clock is wrong, signed by Amazon's. The first did nothing
@@ -266,10 +266,10 @@ impl Client {
         &self,
         operation: Operation,
         body: Result<Vec<u8>, Unwritable>,
-        classify: impl Fn(Heard<'_>) -> Outcome<T>,
+        classify: impl Fn(Reply<'_>) -> Outcome<T>,
     ) -> Exchange<T> {
         let (first, stamp) = self.call(operation, body.clone(), &classify).await;
-        let refused = matches!(first.outcome, Outcome::TurnedAway(FrontDoor::ClockSkew));
+        let refused = matches!(first.outcome, Outcome::AuthRejected(AuthRejection::ClockSkew));
         match first.server_date.filter(|_theirs| refused) {
             Some(theirs) if self.0.skew.correct(theirs, (self.0.now)(), stamp) => {
                 self.call(operation, body, &classify).await.0
@@ -283,7 +283,7 @@ impl Client {
         &self,
         operation: Operation,
         body: Result<Vec<u8>, Unwritable>,
-        classify: &impl Fn(Heard<'_>) -> Outcome<T>,
+        classify: &impl Fn(Reply<'_>) -> Outcome<T>,
     ) -> (Exchange<T>, DateTime<Utc>) {
         // The one reading of the clock: the credential scope, `x-amz-date` and the caller's record agree by design.
         let signed_at = (self.0.now)();
@@ -291,22 +291,22 @@ impl Client {
         let mut head = Head::default();
         let received = match self.sign(operation, body, stamp) {
             Ok((headers, body)) => self.send(operation, headers, body, &mut head).await,
-            Err(silence) => Err(silence),
+            Err(no_reply) => Err(no_reply),
         };
-        let heard = match (&received, head.status) {
+        let reply = match (&received, head.status) {
             (Ok(body), Some(status)) => Ok(Answer {
                 status,
                 content_type: head.content_type.as_deref(),
                 exception: head.exception.as_deref(),
                 body,
             }),
-            (Ok(_), None) => Err(Silence::Doubtful(Doubt::ConnectionLost)),
-            (Err(silence), _) => Err(*silence),
+            (Ok(_), None) => Err(NoReply::Unknown(UnknownReason::ConnectionLost)),
+            (Err(no_reply), _) => Err(*no_reply),
         };
         if failpoint::seeded("B9") {
             tracing::debug!(body = received.as_ref().map_or("", |body| str::from_utf8(body).unwrap_or_default()));
         }
-        let outcome = classify(heard);
+        let outcome = classify(reply);
         let Head { status: http_status, request_id, server_date, .. } = head;
         (Exchange { outcome, request_id, server_date, signed_at, http_status }, stamp)
     }
@@ -316,13 +316,13 @@ impl Client {
         operation: Operation,
         body: Result<Vec<u8>, Unwritable>,
         at: DateTime<Utc>,
-    ) -> Result<(HeaderMap, Vec<u8>), Silence> {
+    ) -> Result<(HeaderMap, Vec<u8>), NoReply> {
         let endpoint = &self.0.settings.endpoint;
-        let body = body.map_err(|Unwritable| Silence::NotSent(NotSent::Build))?;
+        let body = body.map_err(|Unwritable| NoReply::NotSent(NotSent::Build))?;
         let scope = Scope { host: endpoint.host(), region: endpoint.region(), operation, at };
         sign::signed_headers(scope, &body, &self.credentials())
             .map(|headers| (headers, body))
-            .map_err(|sign::Unsigned| Silence::NotSent(NotSent::Build))
+            .map_err(|sign::Unsigned| NoReply::NotSent(NotSent::Build))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place from which a call leaves")]
@@ -381,19 +381,19 @@ fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Err
 
 /// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`, and only the first says that
 /// nothing was sent: it is asked first.
-fn unsent(error: &reqwest::Error) -> Silence {
+fn unsent(error: &reqwest::Error) -> NoReply {
     if error.is_connect() {
-        return Silence::NotSent(NotSent::Connect);
+        return NoReply::NotSent(NotSent::Connect);
     }
     if error.is_builder() {
-        return Silence::NotSent(NotSent::Build);
+        return NoReply::NotSent(NotSent::Build);
     }
-    Silence::Doubtful(lost(error))
+    NoReply::Unknown(lost(error))
 }
 
 /// Why an answer did not arrive whole. The library's `is_decode` is no help: a time-out inside the body sets it, too.
-fn lost(error: &reqwest::Error) -> Doubt {
-    if error.is_timeout() { Doubt::Timeout } else { Doubt::ConnectionLost }
+fn lost(error: &reqwest::Error) -> UnknownReason {
+    if error.is_timeout() { UnknownReason::Timeout } else { UnknownReason::ConnectionLost }
 }
 
 /// The body, up to the cap. The buffer has its full size from the start, so that it never moves and leaves no copy; the
@@ -403,11 +403,11 @@ async fn read_body(mut response: Response, bytes_max: usize) -> Received {
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if chunk.len() > bytes_max.saturating_sub(body.len()) => {
-                return Err(Silence::Doubtful(Doubt::TooLarge));
+                return Err(NoReply::Unknown(UnknownReason::TooLarge));
             }
             Ok(Some(chunk)) => body.extend_from_slice(&chunk),
             Ok(None) => return Ok(body),
-            Err(error) => return Err(Silence::Doubtful(lost(&error))),
+            Err(error) => return Err(NoReply::Unknown(lost(&error))),
         }
     }
 }

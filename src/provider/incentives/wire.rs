@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::activity::{self, ActivityPage};
-use crate::kernel::{ClaimCode, CreationRequestId, Currency, Doubt, Money};
+use crate::kernel::{ClaimCode, CreationRequestId, Currency, Money, UnknownReason};
 
 /// An operation of the Incentives API that we call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,10 +187,10 @@ pub(super) enum Comparison {
 
 impl<'a> Body<'a> {
     /// Reads a body. Serde's own error is dropped: it quotes what it read.
-    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Doubt> {
+    pub(super) fn read(bytes: &'a [u8]) -> Result<Self, UnknownReason> {
         serde_json::from_slice::<&RawValue>(bytes)
-            .map_err(|_error| Doubt::NotJson)
-            .and_then(|raw| object(raw).ok_or(Doubt::WrongShape))
+            .map_err(|_error| UnknownReason::NotJson)
+            .and_then(|raw| object(raw).ok_or(UnknownReason::WrongShape))
     }
 
     /// The answer inside a refusal.
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn an_array_is_not_taken_for_an_object() {
-        assert_eq!(Body::read(br#"["SUCCESS"]"#).err(), Some(Doubt::WrongShape));
+        assert_eq!(Body::read(br#"["SUCCESS"]"#).err(), Some(UnknownReason::WrongShape));
         assert!(Body::read(br#"{"cardInfo":["Fulfilled"]}"#).unwrap().card_info().is_none());
     }
 
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_field_that_occurs_twice_is_not_read() {
-        assert_eq!(Body::read(br#"{"status":"SUCCESS","status":"FAILURE"}"#).err(), Some(Doubt::WrongShape));
+        assert_eq!(Body::read(br#"{"status":"SUCCESS","status":"FAILURE"}"#).err(), Some(UnknownReason::WrongShape));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec};
 
 use super::{Metrics, room::Room, signed};
-use crate::kernel::{Doubt, FrontDoor, NotSent};
+use crate::kernel::{AuthRejection, NotSent, UnknownReason};
 
 /// Seconds; Amazon's 6 s time-out lies on a bound.
 const BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
@@ -70,13 +70,13 @@ impl Upstream {
     }
 
     fn prepare_outcomes(&self, account: &str, operation: &str) -> Result<(), prometheus::Error> {
-        let doubts = Doubt::ALL.iter().map(|doubt| ("ambiguous", doubt.as_str()));
-        let doors = FrontDoor::ALL.iter().map(|door| ("turned_away", door.as_str()));
+        let unknown = UnknownReason::ALL.iter().map(|reason| ("ambiguous", reason.as_str()));
+        let rejected = AuthRejection::ALL.iter().map(|why| ("turned_away", why.as_str()));
         // What found no slot was no call: it is counted by itself.
         let unsent = NotSent::ALL.iter().filter(|why| **why != NotSent::Quota);
         let unsent = unsent.map(|why| ("not_sent", why.as_str()));
         let known = [("proven", "none"), ("refused", "F200"), ("refused", "F300")];
-        for (outcome, code) in known.into_iter().chain(doubts).chain(doors).chain(unsent) {
+        for (outcome, code) in known.into_iter().chain(unknown).chain(rejected).chain(unsent) {
             self.requests.get_metric_with_label_values(&[account, operation, outcome, code])?;
         }
         Ok(())

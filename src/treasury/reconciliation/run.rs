@@ -158,8 +158,8 @@ impl Run<'_> {
                 Outcome::Refused(refusal) if refusal.error_type == ErrorType::ActivityPageDisabled => {
                     return Err(RunError::Disabled);
                 }
-                Outcome::Refused(_) | Outcome::TurnedAway(_) => return Err(RunError::Refused),
-                Outcome::NotSent(_) | Outcome::Ambiguous(_) => RunError::Unanswered(outcome.1),
+                Outcome::Refused(_) | Outcome::AuthRejected(_) => return Err(RunError::Refused),
+                Outcome::NotSent(_) | Outcome::Unknown(_) => RunError::Unanswered(outcome.1),
             };
         }
         Err(last)

@@ -4,7 +4,7 @@
 use noshi::{
     incentives::machine::{Action, Card},
     kernel::{
-        Doubt, Refusal,
+        Refusal, UnknownReason,
         outcome::{ErrorType, Family},
     },
 };
@@ -68,21 +68,21 @@ pub(super) enum Answer {
     Card(Card, i64),
     Canceled,
     Refused(Refusal),
-    TurnedAway,
+    AuthRejected,
     NotSent,
-    Doubt(Doubt),
+    Unknown(UnknownReason),
 }
 
-const DOUBTS: [(Doubt, Class); 9] = [
-    (Doubt::NotJson, Class::CutBody),
-    (Doubt::Resend, Class::Resend),
-    (Doubt::F100, Class::F100),
-    (Doubt::F500, Class::F500),
-    (Doubt::ServerError, Class::ServerError),
-    (Doubt::Throttled, Class::Throttled),
-    (Doubt::NoClaimCode, Class::NoClaimCode),
-    (Doubt::WrongShape, Class::WrongShape),
-    (Doubt::Redirect, Class::Redirect),
+const UNKNOWN: [(UnknownReason, Class); 9] = [
+    (UnknownReason::NotJson, Class::CutBody),
+    (UnknownReason::Resend, Class::Resend),
+    (UnknownReason::F100, Class::F100),
+    (UnknownReason::F500, Class::F500),
+    (UnknownReason::ServerError, Class::ServerError),
+    (UnknownReason::Throttled, Class::Throttled),
+    (UnknownReason::NoClaimCode, Class::NoClaimCode),
+    (UnknownReason::WrongShape, Class::WrongShape),
+    (UnknownReason::Redirect, Class::Redirect),
 ];
 
 impl Amazon {
@@ -132,7 +132,7 @@ impl World<'_> {
             self.met(if cancel { Class::LateCancel } else { Class::LateCreate });
         }
         let mut answer = match (before, cancel) {
-            (true, _) => Answer::Doubt(Doubt::ServerError),
+            (true, _) => Answer::Unknown(UnknownReason::ServerError),
             (false, true) => self.do_cancel(&call),
             (false, false) => self.do_create(&call),
         };
@@ -153,7 +153,7 @@ impl World<'_> {
             if self.rng.per_mille(500) {
                 return;
             }
-            answer = Answer::Doubt(Doubt::ConnectionLost);
+            answer = Answer::Unknown(UnknownReason::ConnectionLost);
         }
         self.calls[at].answer = Some(answer);
         let wait = self.rng.between(20 * MILLI, 300 * MILLI);
@@ -172,9 +172,9 @@ impl World<'_> {
                 Answer::Card(card, value + 1)
             };
         }
-        let (doubt, class) = DOUBTS[self.rng.below(DOUBTS.len())];
+        let (reason, class) = UNKNOWN[self.rng.below(UNKNOWN.len())];
         self.met(class);
-        Answer::Doubt(doubt)
+        Answer::Unknown(reason)
     }
 
     fn do_create(&mut self, call: &Call) -> Answer {

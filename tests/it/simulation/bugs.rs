@@ -9,7 +9,7 @@ use noshi::{
     },
     kernel::{
         CardProof, Outcome, Refusal,
-        outcome::{Doubt, ErrorType, Family},
+        outcome::{ErrorType, Family, UnknownReason},
     },
 };
 
@@ -64,9 +64,9 @@ const NOTHING: Refusal = Refusal { family: Family::F200, error_type: ErrorType::
 /// The classifier's word, or what the bug makes of it.
 pub(super) fn heard<T>(bug: Option<Bug>, outcome: Outcome<T>) -> Outcome<T> {
     let wrong = match (&outcome, bug) {
-        (Outcome::Ambiguous(Doubt::Timeout), Some(Bug::TimeoutIsFailure)) => true,
-        (Outcome::Ambiguous(Doubt::NotJson), Some(Bug::CutBodyIsFailure)) => true,
-        (Outcome::Ambiguous(Doubt::ConnectionLost), Some(Bug::LossIsFailure)) => true,
+        (Outcome::Unknown(UnknownReason::Timeout), Some(Bug::TimeoutIsFailure)) => true,
+        (Outcome::Unknown(UnknownReason::NotJson), Some(Bug::CutBodyIsFailure)) => true,
+        (Outcome::Unknown(UnknownReason::ConnectionLost), Some(Bug::LossIsFailure)) => true,
         (_, _) => false,
     };
     if wrong { Outcome::Refused(NOTHING) } else { outcome }

@@ -20,7 +20,7 @@ macro_rules! classes {
 classes! {
     Fulfilled = "a live card seen", Refunded = "a refunded card seen", Odd = "an odd card status seen",
     Mismatch = "a mismatch seen", CreateF200 = "a create refused F200", CreateF300 = "a create refused F300",
-    RefusedReplay = "a refusal after an ambiguity", TurnedAway = "turned away", NotSent = "not sent",
+    RefusedReplay = "a refusal after an ambiguity", AuthRejected = "turned away", NotSent = "not sent",
     Timeout = "time-out", ConnectionLost = "connection lost", CutBody = "cut body", Resend = "RESEND", F100 = "F100",
     F500 = "F500", ServerError = "server error", Throttled = "throttled", NoClaimCode = "no claim code",
     WrongShape = "wrong shape", Redirect = "redirect", CancelDone = "a cancel done", CancelTooLate = "a cancel too late",

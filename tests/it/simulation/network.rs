@@ -5,7 +5,7 @@ use noshi::{
         attempt,
         machine::{Action, Card, Event},
     },
-    kernel::{CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, outcome::ErrorType},
+    kernel::{AuthRejection, CardProof, ClaimCode, NotSent, Outcome, UnknownReason, outcome::ErrorType},
 };
 
 use super::{
@@ -39,7 +39,7 @@ impl World<'_> {
             Call { job, epoch, key, action, value, stranger, stamp, again, lost_after, ended: false, answer: None };
         self.jobs[job].call = call;
         if self.rng.per_mille(weather.connect) {
-            sent.answer = Some(if self.rng.per_mille(500) { Answer::NotSent } else { Answer::TurnedAway });
+            sent.answer = Some(if self.rng.per_mille(500) { Answer::NotSent } else { Answer::AuthRejected });
             self.calls.push(sent);
             self.later(200 * MILLI, Ev::Answered(call));
             return;
@@ -47,7 +47,7 @@ impl World<'_> {
         let lost = self.rng.per_mille(weather.lose_before);
         if lost {
             self.met(Class::LostBefore);
-            sent.answer = Some(Answer::Doubt(Doubt::ConnectionLost));
+            sent.answer = Some(Answer::Unknown(UnknownReason::ConnectionLost));
         }
         self.calls.push(sent);
         self.later(CALL_TIMEOUT, Ev::GiveUp(call));
@@ -65,7 +65,7 @@ impl World<'_> {
     /// The client's time is up.
     pub(super) fn give_up(&mut self, at: usize) {
         if !self.calls[at].ended {
-            self.calls[at].answer = Some(Answer::Doubt(Doubt::Timeout));
+            self.calls[at].answer = Some(Answer::Unknown(UnknownReason::Timeout));
             self.answered(at);
         }
     }
@@ -115,13 +115,13 @@ impl World<'_> {
                 }
                 if refusal.is_retryable() { Class::CreateF300 } else { Class::CreateF200 }
             }
-            Answer::TurnedAway | Answer::NotSent if cancel => Class::CancelNotSent,
-            Answer::TurnedAway => Class::TurnedAway,
+            Answer::AuthRejected | Answer::NotSent if cancel => Class::CancelNotSent,
+            Answer::AuthRejected => Class::AuthRejected,
             Answer::NotSent => Class::NotSent,
-            Answer::Doubt(_) if cancel => Class::CancelLost,
-            Answer::Doubt(Doubt::Timeout) => Class::Timeout,
-            Answer::Doubt(Doubt::ConnectionLost) => Class::ConnectionLost,
-            Answer::Doubt(_) => return,
+            Answer::Unknown(_) if cancel => Class::CancelLost,
+            Answer::Unknown(UnknownReason::Timeout) => Class::Timeout,
+            Answer::Unknown(UnknownReason::ConnectionLost) => Class::ConnectionLost,
+            Answer::Unknown(_) => return,
         };
         self.met(class);
     }
@@ -134,21 +134,21 @@ fn create_outcome(bug: Option<Bug>, answer: Answer, key: usize, asked: i64) -> O
             let card = if value == asked { card } else { Card::Mismatch };
             Outcome::Proven(bugs::proof(bug, card, ClaimCode::parse(&code_of(key, value)).unwrap()))
         }
-        Answer::Canceled => Outcome::Ambiguous(Doubt::WrongShape),
+        Answer::Canceled => Outcome::Unknown(UnknownReason::WrongShape),
         Answer::Refused(refusal) => Outcome::Refused(refusal),
-        Answer::TurnedAway => Outcome::TurnedAway(FrontDoor::ClockSkew),
+        Answer::AuthRejected => Outcome::AuthRejected(AuthRejection::ClockSkew),
         Answer::NotSent => Outcome::NotSent(NotSent::Connect),
-        Answer::Doubt(doubt) => Outcome::Ambiguous(doubt),
+        Answer::Unknown(reason) => Outcome::Unknown(reason),
     }
 }
 
 fn cancel_outcome(answer: Answer) -> Outcome<()> {
     match answer {
-        Answer::Card(..) => Outcome::Ambiguous(Doubt::WrongShape),
+        Answer::Card(..) => Outcome::Unknown(UnknownReason::WrongShape),
         Answer::Canceled => Outcome::Proven(()),
         Answer::Refused(refusal) => Outcome::Refused(refusal),
-        Answer::TurnedAway => Outcome::TurnedAway(FrontDoor::ClockSkew),
+        Answer::AuthRejected => Outcome::AuthRejected(AuthRejection::ClockSkew),
         Answer::NotSent => Outcome::NotSent(NotSent::Connect),
-        Answer::Doubt(doubt) => Outcome::Ambiguous(doubt),
+        Answer::Unknown(reason) => Outcome::Unknown(reason),
     }
 }

@@ -7,7 +7,7 @@ use noshi::{
         machine::{self, Event, Facts, State},
     },
     kernel::{
-        CardProof, ClaimCode, Doubt, FrontDoor, NotSent, Outcome, Refusal,
+        AuthRejection, CardProof, ClaimCode, NotSent, Outcome, Refusal, UnknownReason,
         outcome::{ErrorType, Family},
     },
 };
@@ -34,8 +34,8 @@ fn unproven<T>() -> Vec<Outcome<T>> {
         .into_iter()
         .flat_map(|family| ErrorType::ALL.iter().map(move |error_type| Refusal { family, error_type: *error_type }));
     let mut outcomes: Vec<Outcome<T>> = refusals.map(Outcome::Refused).collect();
-    outcomes.extend(Doubt::ALL.iter().map(|doubt| Outcome::Ambiguous(*doubt)));
-    outcomes.extend(FrontDoor::ALL.iter().map(|why| Outcome::TurnedAway(*why)));
+    outcomes.extend(UnknownReason::ALL.iter().map(|reason| Outcome::Unknown(*reason)));
+    outcomes.extend(AuthRejection::ALL.iter().map(|why| Outcome::AuthRejected(*why)));
     outcomes.extend(NotSent::ALL.iter().map(|why| Outcome::NotSent(*why)));
     outcomes
 }
@@ -54,8 +54,8 @@ fn after_create(outcome: &Outcome<CardProof>, state: State, replay: bool) -> Opt
         State::Issuing | State::Unresolved if replay => State::Unresolved,
         State::Issuing | State::Unresolved => match outcome {
             Outcome::Refused(_) => State::Failed,
-            Outcome::TurnedAway(_) | Outcome::NotSent(_) => State::Pending,
-            Outcome::Proven(_) | Outcome::Ambiguous(_) => State::Unresolved,
+            Outcome::AuthRejected(_) | Outcome::NotSent(_) => State::Pending,
+            Outcome::Proven(_) | Outcome::Unknown(_) => State::Unresolved,
         },
         State::Issued | State::Canceling => state,
         State::Pending | State::Failed | State::Canceled | State::NeedsAttention => return None,

@@ -61,7 +61,7 @@ fn word(outcome: &Outcome<CardProof>) -> String {
         Outcome::Refused(refusal) => {
             return format!("refused {} {}", refusal.family.as_str(), refusal.error_type.as_str());
         }
-        Outcome::TurnedAway(_) | Outcome::NotSent(_) | Outcome::Ambiguous(_) => outcome.reason(),
+        Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => outcome.reason(),
     };
     format!("{} {detail}", outcome.class())
 }
@@ -74,16 +74,16 @@ fn created(answer: Answer<'_>) -> String {
 
 #[test]
 fn u1_to_u6_silence_is_doubt_unless_nothing_was_sent() {
-    for (silence, expected) in [
-        (Silence::NotSent(NotSent::Connect), "not_sent connect"),
-        (Silence::NotSent(NotSent::Build), "not_sent build"),
-        (Silence::Doubtful(Doubt::Timeout), "ambiguous timeout"),
-        (Silence::Doubtful(Doubt::ConnectionLost), "ambiguous connection_lost"),
-        (Silence::Doubtful(Doubt::TooLarge), "ambiguous too_large"),
+    for (no_reply, expected) in [
+        (NoReply::NotSent(NotSent::Connect), "not_sent connect"),
+        (NoReply::NotSent(NotSent::Build), "not_sent build"),
+        (NoReply::Unknown(UnknownReason::Timeout), "ambiguous timeout"),
+        (NoReply::Unknown(UnknownReason::ConnectionLost), "ambiguous connection_lost"),
+        (NoReply::Unknown(UnknownReason::TooLarge), "ambiguous too_large"),
     ] {
-        assert_eq!(word(&create(Err(silence), &id(), asked())), expected);
-        assert_eq!(cancel(Err(silence), &id()).reason(), create(Err(silence), &id(), asked()).reason());
-        assert_eq!(funds(Err(silence), Currency::Usd).class(), create(Err(silence), &id(), asked()).class());
+        assert_eq!(word(&create(Err(no_reply), &id(), asked())), expected);
+        assert_eq!(cancel(Err(no_reply), &id()).reason(), create(Err(no_reply), &id(), asked()).reason());
+        assert_eq!(funds(Err(no_reply), Currency::Usd).class(), create(Err(no_reply), &id(), asked()).class());
     }
 }
 
