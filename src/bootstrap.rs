@@ -7,11 +7,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use actix_web::dev::ServerHandle;
 use chrono::NaiveTime;
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, Semaphore},
-    task::JoinHandle,
-};
+use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 
 use exporting::Exporting;
 
@@ -22,10 +18,12 @@ use crate::{
     },
     ambient::Ambient,
     config::{self, Backend, Settings},
+    engine::recover::recover,
     http::Http,
     incentives::{
-        Rewards, recovery, restored,
-        service::{Limits, Parts},
+        Rewards,
+        courier::{Limits, Parts},
+        restored,
     },
     kernel::Chain,
     ledger::{Books, service},
@@ -201,7 +199,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     }
     check_age(&served, settings).await?;
     if settings.store.url.backend() == Backend::Sqlite {
-        let abandoned = served.rewards.abandon_leases().await?;
+        let abandoned = served.rewards.courier().abandon_leases().await?;
         if abandoned > 0 {
             tracing::info!(
                 rewards.abandoned = abandoned,
@@ -241,14 +239,13 @@ async fn assemble(
             .collect::<Result<Vec<_>, _>>()?,
     );
     let limits = &settings.rewards;
-    let rewards = Rewards::new(Parts {
+    let parts = Parts {
         store: store.clone(),
         ambient: ambient.clone(),
         accounts: accounts.clone(),
         metrics: Arc::clone(&metrics),
         tasks: tasks.clone(),
-        restored,
-        settings: Limits {
+        limits: Limits {
             lease: limits.lease,
             upstream_timeout: limits.upstream_timeout,
             breaker: limits.breaker,
@@ -259,9 +256,9 @@ async fn assemble(
             redelivery_max: limits.redelivery_max,
         },
         wake: Arc::new(Notify::new()),
-        room: Arc::new(Semaphore::new(limits.in_flight_max)),
         traces: traces.clone(),
-    });
+    };
+    let rewards = Rewards::new(parts, limits.in_flight_max, restored);
     let books = Books::new(service::Parts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -365,9 +362,8 @@ async fn pace(served: &Served, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, Sto
 
 /// Begins what nobody's request waits for. None of it ends before the process stops.
 fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &Tasks) -> Vec<JoinHandle<()>> {
-    let (rewards, metrics) = (served.rewards.clone(), Arc::clone(&served.http.metrics));
-    let (clock, poll) = (ambient.clone(), settings.rewards.recovery_poll);
-    let recovery = tasks.spawn(recovery::run(rewards, clock, metrics, poll));
+    let (rewards, poll) = (&served.rewards, settings.rewards.recovery_poll);
+    let recovery = tasks.spawn(recover(rewards.courier().clone(), tasks.clone(), rewards.wake(), poll));
     let (balances, own) = (served.balances.clone(), tasks.clone());
     let mut loops = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
     for (account, settings) in &settings.accounts {

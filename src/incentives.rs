@@ -1,27 +1,28 @@
-//! The heart: one reward is one thing bought for one recipient, and this room sees to it that it is bought once.
+//! Product 1: rewards over Amazon's Incentives API. One reward is one thing bought for one recipient, and this room sees to
+//! it that it is bought once.
 //!
-//! `machine` decides, purely; `sql` keeps; `drive` talks to Amazon between two transactions; `service` holds the use
-//! cases; `http` is their REST face. The first try and the recovery are the same `drive`.
+//! `kind` and `kinds` say what is sent and what an answer means; `issue`, `cancel` and `reveal` are the use cases, a type
+//! each; `courier` is what the engine needs of the product; `sql` keeps the rows; `http` is the REST face. The first try and
+//! every recovery are the same drive of the engine.
 
 pub mod adoption;
-pub mod attempt;
+pub mod answer;
 pub mod attention;
 pub mod cancel;
 pub mod charge;
-pub mod course;
-pub mod drive;
+pub mod courier;
 pub mod dto;
 pub mod http;
 pub mod issue;
-pub mod machine;
+pub mod kind;
+pub mod kinds;
 pub mod model;
-pub mod recovery;
+mod recovery;
 pub mod restored;
 pub mod reveal;
 pub mod service;
 pub mod sql;
-mod timeline;
-mod waiter;
+pub mod timeline;
 
 pub use model::{Command, Reward};
 pub use service::Rewards;

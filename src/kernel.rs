@@ -7,13 +7,11 @@ pub mod claim_code;
 pub mod clock;
 pub mod idempotency;
 pub mod ids;
-pub mod ladder;
 pub mod marketplace;
 pub mod money;
 pub mod outcome;
 pub mod runway;
 pub mod trace_context;
-pub mod window;
 
 pub use chain::Chain;
 pub use claim_code::ClaimCode;

@@ -13,6 +13,8 @@ pub mod incentives;
 
 pub mod ledger;
 
+pub mod engine;
+
 pub mod accounts;
 pub mod events;
 

@@ -9,11 +9,11 @@ use super::{Failure, say};
 use crate::{
     bootstrap::open_with_clock,
     config::Settings,
+    engine::schedule::Resolution,
     http::problem::timestamp,
     incentives::{
         Reward,
         attention::{self, Otherwise, SettleError},
-        machine::Verdict,
     },
     kernel::{RewardId, claim_code::looks_like_claim_code},
     store::Store,
@@ -75,13 +75,13 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCod
         Attention::List => attention::list(&store).await?.iter().map(line).collect::<Vec<_>>().join("\n"),
         Attention::Settle { id, verdict, reason, by } => {
             let verdict = match verdict {
-                Found::Issued => Verdict::Issued,
-                Found::NotBought => Verdict::NotBought,
-                Found::Canceled => Verdict::Canceled,
+                Found::Issued => Resolution::Issued,
+                Found::NotBought => Resolution::NotBought,
+                Found::Canceled => Resolution::Canceled,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
             let reward = settle(&store, (id, verdict), reason, ambient.now()).await.map_err(RewardsError::Settle)?;
-            format!("{id} is {}", reward.facts.state.as_str())
+            format!("{id} is {}", reward.state().as_str())
         }
     };
     store.close().await;
@@ -91,7 +91,7 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCod
 /// One that needs a person is settled as it is; one that had come to its end only where a reconciliation differs.
 async fn settle(
     store: &Store,
-    (id, verdict): (RewardId, Verdict),
+    (id, verdict): (RewardId, Resolution),
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
@@ -111,8 +111,8 @@ fn checked(text: String) -> Result<String, RewardsError> {
 }
 
 fn line(reward: &Reward) -> String {
-    let why = reward.attention.map_or("unknown", |why| why.as_str());
+    let why = reward.order.stage.attention().map_or("unknown", |why| why.as_str());
     let (id, amazon, value) = (reward.id, &reward.creation_request_id, reward.value);
-    let since = timestamp(reward.updated_at);
+    let since = timestamp(reward.order.updated_at);
     format!("{id}  {why}  {value} {}  account {}  at Amazon {amazon}  since {since}", value.currency(), reward.account)
 }

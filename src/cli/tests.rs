@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::Cli;
 use crate::{
-    incentives::machine::Attention,
+    engine::AttentionReason,
     kernel::{ApiKeyId, RewardId},
 };
 
@@ -78,7 +78,7 @@ fn every_command_that_people_copy_is_one() {
 #[test]
 fn the_runbook_says_how_each_cause_is_settled() {
     let runbook = read(RUNBOOK);
-    for cause in Attention::ALL {
+    for cause in AttentionReason::ALL {
         let row = format!("| `{}` |", cause.as_str());
         assert_eq!(runbook.lines().filter(|line| line.starts_with(&row)).count(), 1, "{row}");
     }

@@ -10,16 +10,16 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Rewards,
-    drive::Attempt,
-    issue::{IssueError, RECORD_MARGIN, Recorded},
-    machine::{self, Attention, State},
-    model::{Command, Kind, OnUnresolved, Reward},
+    charge::charge,
+    issue::{Accepted, Issue, IssueError},
+    kind::Kind,
+    model::{Command, OnUnresolved, Reward},
     sql,
     timeline::Entry,
 };
 use crate::{
-    accounts::{Account, Priority},
+    accounts::Account,
+    engine::{AttentionReason, Order, State, schedule},
     kernel::{ClientId, CreationRequestId, Environment, Intent, Marketplace, Money, RewardId},
     store::{Sql, StoreError, Tx, execute, statements},
     telemetry::metrics::KeyUse,
@@ -54,7 +54,7 @@ statements! {
 
 /// A card that only Amazon knows of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Foundling {
+pub struct OrphanCard {
     /// Amazon's id of it.
     pub creation_request_id: CreationRequestId,
     /// What the id was derived from.
@@ -75,7 +75,7 @@ pub struct Foundling {
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn adopt(tx: &mut Tx, found: &Foundling, id: RewardId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+pub async fn adopt(tx: &mut Tx, found: &OrphanCard, id: RewardId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     execute!(tx, CLIENT, ClientId::ADOPTED.uuid(), CLIENT_NAME, now)?;
     let made = execute!(
         tx,
@@ -92,7 +92,7 @@ pub async fn adopt(tx: &mut Tx, found: &Foundling, id: RewardId, now: DateTime<U
         found.value.currency().code(),
         OnUnresolved::Keep.as_str(),
         State::NeedsAttention.as_str(),
-        Attention::Adopted.as_str(),
+        AttentionReason::Adopted.as_str(),
         now,
         found.created_at
     )?;
@@ -102,49 +102,51 @@ pub async fn adopt(tx: &mut Tx, found: &Foundling, id: RewardId, now: DateTime<U
     Ok(made == 1)
 }
 
-impl Rewards {
-    /// The caller of an adopted reward has come back: the key proves it. The row becomes theirs, and is replayed unless a
-    /// person has settled it meanwhile or Amazon may have forgotten its id.
+impl Issue {
+    /// The caller of an orphan has come back: the key proves it. The row becomes theirs, and is replayed unless a person has
+    /// settled it meanwhile or Amazon may have forgotten its id.
     pub(super) async fn reclaim(
         &self,
-        adopted: Reward,
+        orphan: Reward,
         client: ClientId,
         command: &Command,
-        started: Instant,
-    ) -> Result<Recorded, IssueError> {
-        let same_account = command.account.as_ref().is_none_or(|account| *account == adopted.account);
-        if !same_account || command.kind != adopted.kind || command.value != adopted.value {
-            self.metrics().key_used(KeyUse::Mismatch);
+        arrived: Instant,
+    ) -> Result<Accepted, IssueError> {
+        let courier = &self.courier;
+        let same_account = command.account.as_ref().is_none_or(|account| *account == orphan.account);
+        if !same_account || command.kind != orphan.kind || command.value != orphan.value {
+            courier.metrics.key_used(KeyUse::Mismatch);
             return Err(IssueError::Mismatch);
         }
-        let theirs = Reward { client, ..adopted.clone() };
-        let now = self.ambient().now();
-        let account = self.account_of(&theirs).filter(|_account| !self.is_too_old(&adopted, now));
+        let theirs = Reward { client, ..orphan.clone() };
+        let too_old = schedule::is_too_old(&orphan.order, courier.limits.replay_age, courier.ambient.now());
+        let account = courier.account_of(&theirs).filter(|_account| !too_old);
         if let Some(account) = account {
-            account.quota().slot(Priority::Ordinary, self.left(started).saturating_sub(RECORD_MARGIN)).await?;
+            self.take_slot(account, arrived).await?;
         }
-        self.take_over(&adopted, client, command, account).await
+        self.take_over(&orphan, client, command, account).await
     }
 
     /// One transaction: the row is the caller's, and leased where it is to be replayed.
     async fn take_over(
         &self,
-        adopted: &Reward,
+        orphan: &Reward,
         client: ClientId,
         command: &Command,
         account: Option<&Account>,
-    ) -> Result<Recorded, IssueError> {
-        let now = self.ambient().now();
-        let mut tx = self.store().begin_as("reward.reclaim").await?;
-        let Some(mut reward) = sql::lock(&mut tx, adopted.id).await? else {
+    ) -> Result<Accepted, IssueError> {
+        let courier = &self.courier;
+        let now = courier.ambient.now();
+        let mut tx = courier.store.begin_as("reward.reclaim").await?;
+        let Some(mut reward) = sql::lock(&mut tx, orphan.id).await? else {
             return Err(StoreError::Unconfirmed.into());
         };
         if reward.client != ClientId::ADOPTED {
             // The same request came twice at once, and the other one was quicker. Committed like everything that is answered.
-            return Ok(Recorded::Known(tx.commit(reward).await?.into_inner()));
+            return Ok(Accepted::Known(tx.commit(reward).await?.into_inner()));
         }
-        let replayed = account.filter(|_account| reward.attention == Some(Attention::Adopted));
-        let charge = replayed.and_then(|account| Self::charge(account, command, now));
+        let replayed = account.zip(schedule::reclaim(reward.order, courier.lease()?, now));
+        let budget = replayed.and_then(|(account, _order)| charge(account, command, now));
         let metadata = command.metadata_json();
         let taken = execute!(
             tx,
@@ -155,37 +157,30 @@ impl Rewards {
             command.external_id.as_deref(),
             metadata.as_deref(),
             command.on_unresolved.as_str(),
-            charge.as_ref().map(|charge| charge.program.as_str())
+            budget.as_ref().map(|charge| charge.program.as_str())
         )?;
         if taken != 1 {
             return Err(IssueError::ExternalIdConflict);
         }
         (reward.client, reward.external_id, reward.metadata) = (client, command.external_id.clone(), metadata);
-        reward.facts.cancel_if_unresolved = command.on_unresolved == OnUnresolved::Cancel;
-        let token = self.ambient().token().map_err(StoreError::from)?;
-        if let Some(account) = replayed {
+        reward.order.on_unproven = command.on_unresolved.into();
+        if let Some((account, order)) = replayed {
             // What it was charged to was lost with the row, so it is charged again. Refused, everything stays as it is.
-            reward.charge = charge;
+            reward.charge = budget;
             if let Some(charge) = &reward.charge {
                 self.reserve(&mut tx, (account, &reward), charge, now).await?;
             }
-            reward.facts = machine::reclaim(reward.facts);
-            reward.attention = None;
-            reward.attempts = reward.attempts.saturating_add(1);
-            reward.unproven_since = Some(now);
-            reward.lease = Some(token);
-            reward.due_at = super::course::after(now, self.settings().lease);
+            reward.order = Order { on_unproven: command.on_unresolved.into(), ..order };
         }
         let entry = Entry::new("reward.reclaimed");
         if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(StoreError::Unconfirmed.into());
         }
-        let committed = tx.commit(Attempt { reward, token, has_slot: true }).await?;
-        self.metrics().key_used(KeyUse::Replayed);
-        Ok(if replayed.is_some() {
-            Recorded::Attempt(committed)
-        } else {
-            Recorded::Known(committed.into_inner().reward)
+        let committed = tx.commit(reward).await?;
+        courier.metrics.key_used(KeyUse::Replayed);
+        Ok(match replayed {
+            Some(_) => Accepted::Attempt(committed),
+            None => Accepted::Known(committed.into_inner()),
         })
     }
 }

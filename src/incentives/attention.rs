@@ -2,13 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    machine::{self, Verdict},
-    model::Reward,
-    sql,
-    timeline::Entry,
-};
+use super::{model::Reward, sql, timeline::Entry};
 use crate::{
+    engine::schedule::{self, Resolution},
     kernel::RewardId,
     store::{Store, StoreError},
 };
@@ -53,11 +49,11 @@ pub struct Otherwise {
 pub async fn settle(
     store: &Store,
     id: RewardId,
-    verdict: Verdict,
+    resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, (id, None), verdict, reason, now).await
+    write(store, (id, None), resolution, reason, now).await
 }
 
 /// The same of a reward that had come to its end, on the ground of a reconciliation's finding.
@@ -67,39 +63,32 @@ pub async fn settle(
 pub async fn overrule(
     store: &Store,
     (id, otherwise): (RewardId, Otherwise),
-    verdict: Verdict,
+    resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, (id, Some(otherwise)), verdict, reason, now).await
+    write(store, (id, Some(otherwise)), resolution, reason, now).await
 }
 
 async fn write(
     store: &Store,
     (id, otherwise): (RewardId, Option<Otherwise>),
-    verdict: Verdict,
+    resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
     let mut tx = store.begin().await?;
     let mut reward = sql::lock(&mut tx, id).await?.ok_or(SettleError::NotFound)?;
-    let (state, changed_at) = (reward.facts.state, reward.updated_at);
+    let (state, changed_at) = (reward.state(), reward.order.updated_at);
     let settled = match otherwise {
-        None => machine::decide(reward.facts, verdict),
+        None => schedule::resolve(reward.order, resolution, now),
         Some(Otherwise { at, found_at }) => {
-            machine::overrule(reward.facts, verdict, at).filter(|_facts| changed_at < found_at)
+            schedule::overrule(reward.order, resolution, at, now).filter(|_order| changed_at < found_at)
         }
     };
-    reward.facts = settled.ok_or(SettleError::InvalidState(state.as_str()))?;
-    reward.attention = None;
-    reward.unproven_since = None;
-    match verdict {
-        Verdict::Issued => {
-            reward.issued_at = reward.issued_at.or(Some(now));
-            (reward.canceled_at, reward.last_error) = (None, None);
-        }
-        Verdict::Canceled => reward.canceled_at = reward.canceled_at.or(Some(now)),
-        Verdict::NotBought => {}
+    reward.order = settled.ok_or(SettleError::InvalidState(state.as_str()))?;
+    if resolution == Resolution::Issued {
+        reward.last_error = None;
     }
     if !sql::save(&mut tx, &mut reward, &[Entry::with_reason("operator.settled", reason)], now).await? {
         return Err(StoreError::Unconfirmed.into());

@@ -4,23 +4,15 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{
-    Rewards, course,
-    drive::Attempt,
-    machine::{self, CancelFailure, Event, Rejected, State},
-    model::Reward,
-    sql,
-    timeline::Entry,
-    waiter::Caller,
-};
+use super::{courier::Courier, model::Reward, timeline::Note};
 use crate::{
-    failpoint,
-    kernel::{ClientId, RewardId, window},
+    engine::{self, Drive, End, Rejected, ReversalFailure, State, Waiter, run::Start},
+    kernel::{ClientId, RewardId},
     lifecycle::Lost,
     store::StoreError,
 };
 
-/// How long the last look may take, when the answer is due.
+/// How long the last look may take when the answer is due.
 const LAST_LOOK: Duration = Duration::from_millis(400);
 
 /// Why a cancel was refused.
@@ -49,94 +41,99 @@ pub enum CancelError {
     Lost(#[from] Lost),
 }
 
-impl Rewards {
-    /// Cancels a reward, or says that it will be canceled as soon as its existence is proven. Waits as long as the settings
-    /// allow since the request `arrived`; the work goes on after that.
+/// A wish to cancel.
+pub(super) struct Wish {
+    pub(super) client: ClientId,
+    pub(super) id: RewardId,
+    pub(super) reason: String,
+    /// Recorded again when the store fails: whoever wished it is gone.
+    pub(super) persistent: bool,
+}
+
+/// Cancels rewards. Cheap to clone.
+#[derive(Clone)]
+pub struct Cancel {
+    courier: Courier,
+}
+
+impl Cancel {
+    pub(super) const fn new(courier: Courier) -> Self {
+        Self { courier }
+    }
+
+    /// Cancels a reward, or records that it will be canceled as soon as its existence is proven. Waits as long as the
+    /// settings allow since the request `arrived`; the work goes on after that.
     ///
     /// # Errors
     /// [`CancelError`]; the reward is as it was.
-    pub async fn cancel(
+    pub async fn run(
         &self,
         client: ClientId,
         id: RewardId,
         reason: String,
         arrived: Instant,
     ) -> Result<Reward, CancelError> {
-        let wait = self.left(arrived);
-        let (caller, _hears) = Caller::new(self.ambient().monotonic() + wait);
-        let this = self.clone();
-        let job = self.tasks().spawn(async move { this.cancel_now(client, id, reason, &caller).await });
+        let courier = &self.courier;
+        let wait = courier.left(arrived);
+        let (waiter, _listener) = Waiter::new(courier.ambient.monotonic() + wait);
+        let (this, wish) = (self.clone(), Wish { client, id, reason, persistent: false });
+        let job = courier.tasks.spawn(async move { this.carry_out(wish, &waiter).await });
         match tokio::time::timeout(wait, job).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panicked)) => Err(Lost.into()),
             Err(_elapsed) => {
-                let this = self.clone();
-                let found = self.tasks().run(async move { this.find_now(client, id).await });
-                // Without the database there is nothing to tell but that.
+                let this = courier.clone();
+                let found = courier.tasks.run(async move { this.find(client, id).await });
+                // Without the database there is nothing to answer but that.
                 let found =
                     tokio::time::timeout(LAST_LOOK, found).await.map_err(|_late| StoreError::Unconfirmed)???;
-                found.ok_or(CancelError::NotFound).and_then(cancel_answer)
+                found.ok_or(CancelError::NotFound).and_then(answer_of)
             }
         }
     }
 
-    pub(super) async fn cancel_now(
-        &self,
-        client: ClientId,
-        id: RewardId,
-        reason: String,
-        caller: &Caller,
-    ) -> Result<Reward, CancelError> {
-        failpoint::pass("cancel", "before_t1");
-        let now = self.ambient().now();
-        let mut tx = self.store().begin_as("reward.cancel").await?;
-        let before =
-            sql::lock(&mut tx, id).await?.filter(|reward| reward.client == client).ok_or(CancelError::NotFound)?;
-        before.trace_on();
-        let until = before.facts.first_send_at.map(window::cancelable_until);
-        // Nobody is answered from what may still vanish: also what changes nothing is committed.
-        let next = match machine::step(before.facts, Event::CancelAsked, now) {
-            Ok(next) if next.facts == before.facts => return Ok(tx.commit(before).await?.into_inner()),
-            Ok(next) => next,
-            Err(rejected) => {
-                tx.commit(()).await?;
-                return Err(match rejected {
-                    Rejected::WindowClosed => CancelError::WindowClosed { until },
-                    Rejected::InvalidState => CancelError::InvalidState(before.facts.state),
-                });
+    /// Records the wish, and asks Amazon where it can be asked at once.
+    pub(super) async fn carry_out(&self, wish: Wish, waiter: &Waiter<Reward>) -> Result<Reward, CancelError> {
+        let courier = &self.courier;
+        let found = courier.find(wish.client, wish.id).await?.ok_or(CancelError::NotFound)?;
+        found.trace_on();
+        let (rules, lease) = (*found.kind.rules(), courier.lease()?);
+        let drive = Drive::reverse(found.order, lease.token, wish.persistent, rules, courier.engine_limits());
+        let note = Note { reason: Some(wish.reason) };
+        let ran = engine::run(courier, drive, Start::Read(found), &note, Some(waiter)).await;
+        match ran.end {
+            End::Unchanged => Ok(ran.row),
+            End::Rejected(rejected) => Err(refused(rejected, &ran.row)),
+            End::Recorded => {
+                courier.wake.notify_one();
+                Ok(ran.row)
             }
-        };
-        let token = self.ambient().token().map_err(StoreError::from)?;
-        let mut reward = before.clone();
-        let in_flight = before.lease.is_some();
-        let draw = self.ambient().draw().map_err(StoreError::from)?;
-        course::wish_cancel(&mut reward, &next, self.lease(token), now, draw);
-        let entry = Entry::with_reason("cancel.requested", reason);
-        if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
-            return Err(StoreError::Unconfirmed.into());
+            End::Unconfirmed if ran.answer.is_none() => Err(ran.error.unwrap_or(StoreError::Unconfirmed).into()),
+            end @ (End::Settled { .. }
+            | End::NotShown
+            | End::ShownTooOften
+            | End::LeaseLost
+            | End::TooOld
+            | End::Unsendable
+            | End::Unconfirmed) => answer_of(courier.carried(end, ran.row, waiter)),
         }
-        failpoint::pass("cancel", "in_t1");
-        let committed = tx.commit(reward).await?;
-        failpoint::pass("cancel", "after_t1");
-        self.tell(&before, committed.get());
-        if in_flight || committed.get().lease != Some(token) {
-            self.wake().notify_one();
-            return Ok(committed.into_inner());
-        }
-        let (reward, _code) =
-            self.driven(committed.map(|reward| Attempt { reward, token, has_slot: false }), caller).await;
-        cancel_answer(reward)
+    }
+}
+
+fn refused(rejected: Rejected, reward: &Reward) -> CancelError {
+    match rejected {
+        Rejected::WindowClosed => CancelError::WindowClosed { until: reward.cancelable_until() },
+        Rejected::InvalidState => CancelError::InvalidState(reward.state()),
     }
 }
 
 /// A cancel that ended back at `issued` is a refusal to its caller.
-fn cancel_answer(reward: Reward) -> Result<Reward, CancelError> {
-    match (reward.facts.state, reward.facts.cancel_failure) {
-        (State::Issued, Some(CancelFailure::TooLate)) => {
-            let until = reward.facts.first_send_at.map(window::cancelable_until);
-            Err(CancelError::WindowClosed { until })
+fn answer_of(reward: Reward) -> Result<Reward, CancelError> {
+    match (reward.state(), reward.order.stage.reversal_failure()) {
+        (State::Issued, Some(ReversalFailure::TooLate)) => {
+            Err(CancelError::WindowClosed { until: reward.cancelable_until() })
         }
-        (State::Issued, Some(CancelFailure::NotPermitted)) => Err(CancelError::NotPermitted(reward.id)),
+        (State::Issued, Some(ReversalFailure::NotPermitted)) => Err(CancelError::NotPermitted(reward.id)),
         _ => Ok(reward),
     }
 }

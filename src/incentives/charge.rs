@@ -5,8 +5,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
 use super::{
-    Rewards,
-    issue::IssueError,
+    issue::{Issue, IssueError},
     model::{Command, Reward},
 };
 use crate::{
@@ -63,19 +62,19 @@ fn check(plan: Option<Plan>, account: &Account, value: Money) -> Result<Plan, Ch
     }
 }
 
-impl Rewards {
+impl Issue {
     /// The account of the command's program; `None` when it names none.
     pub(super) async fn account_of_program(&self, command: &Command) -> Result<Option<String>, IssueError> {
         let Some(program) = &command.program else { return Ok(None) };
-        let plan = programs::plan(&mut self.store().snapshot().await?, program, command.asked_by).await?;
+        let plan = programs::plan(&mut self.courier.store.snapshot().await?, program, command.asked_by).await?;
         plan.map(|plan| Some(plan.account)).ok_or(ChargeError::Forbidden.into())
     }
 
     /// Whether the command's program would pay for it now. Reserves nothing.
     pub(super) async fn look_at_budgets(&self, account: &Account, command: &Command) -> Result<(), IssueError> {
-        let (zone, charge) = zone_and_charge(account, command, self.ambient().now());
+        let (zone, charge) = zone_and_charge(account, command, self.courier.ambient.now());
         let Some(charge) = charge else { return Ok(()) };
-        let mut snapshot = self.store().snapshot().await?;
+        let mut snapshot = self.courier.store.snapshot().await?;
         let plan = programs::plan(&mut snapshot, &charge.program, charge.key).await?;
         let plan = check(plan, account, command.value)?;
         let usage = budget::usage(&mut snapshot, &charge.program, charge.day).await?;
@@ -98,9 +97,9 @@ impl Rewards {
         let reserved = budget::reserve(tx, (&plan, charge), reward.value, (account.time_zone(), now)).await?;
         reserved.map_err(|exceeded| ChargeError::Budget(exceeded).into())
     }
+}
 
-    /// What a new reward of this command is charged to.
-    pub(super) fn charge(account: &Account, command: &Command, now: DateTime<Utc>) -> Option<Charge> {
-        zone_and_charge(account, command, now).1
-    }
+/// What a new reward of this command is charged to.
+pub(super) fn charge(account: &Account, command: &Command, now: DateTime<Utc>) -> Option<Charge> {
+    zone_and_charge(account, command, now).1
 }

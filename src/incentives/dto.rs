@@ -9,11 +9,12 @@ use serde_json::value::RawValue;
 
 use super::{
     issue::Issued,
-    machine::{Attention, CancelFailure, State},
-    model::{Command, Kind, OnUnresolved, Reward},
+    kind::Kind,
+    model::{Command, OnUnresolved, Reward},
     sql::EventRow,
 };
 use crate::{
+    engine::{AttentionReason, ReversalFailure, Stage, State},
     http::{
         Code, Problem,
         body::{Object, Texts},
@@ -22,7 +23,6 @@ use crate::{
     identity::Principal,
     kernel::{
         ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::looks_like_claim_code, money::MoneyError,
-        window,
     },
 };
 
@@ -215,36 +215,37 @@ impl<'a> RewardView<'a> {
     /// The reward, with its code only where a caller gives one.
     #[must_use]
     pub fn new(reward: &'a Reward, code: Option<&'a ClaimCode>) -> Self {
-        let facts = &reward.facts;
-        let on_unresolved = if facts.cancel_if_unresolved { OnUnresolved::Cancel } else { OnUnresolved::Keep };
-        let window = match facts.state {
-            State::Issuing | State::Unresolved | State::Issued | State::Canceling => facts.first_send_at,
-            State::Pending | State::Failed | State::Canceled | State::NeedsAttention => None,
+        let (order, stage) = (&reward.order, &reward.order.stage);
+        let cancelable_until = match stage {
+            Stage::Sending(_) | Stage::Unproven(_) | Stage::Proven(_) | Stage::Reversing(_) => {
+                reward.cancelable_until()
+            }
+            Stage::Pending | Stage::Refused { .. } | Stage::Reversed(_) | Stage::Attention(_) => None,
         };
         Self {
             id: reward.id.to_string(),
-            status: facts.state.as_str(),
+            status: order.state().as_str(),
             kind: reward.kind.as_str(),
             value: reward.value.into(),
             account_id: &reward.account,
             program_id: reward.charge.as_ref().map(|charge| charge.program.as_str()),
             creation_request_id: reward.creation_request_id.as_str(),
-            on_unresolved: on_unresolved.as_str(),
+            on_unresolved: OnUnresolved::from(order.on_unproven).as_str(),
             claim_code: code.map(ClaimCode::expose),
             external_id: reward.external_id.as_deref(),
             metadata: reward.metadata.clone().and_then(|json| RawValue::from_string(json).ok()),
-            cancelable_until: window.map(window::cancelable_until).map(timestamp),
-            cancel_requested: facts.cancel_requested && facts.state != State::Canceled,
-            cancel_failure: facts.cancel_failure.map(CancelFailure::as_str),
-            attention: reward.attention.map(Attention::as_str),
+            cancelable_until: cancelable_until.map(timestamp),
+            cancel_requested: stage.reversal_wanted(),
+            cancel_failure: stage.reversal_failure().map(ReversalFailure::as_str),
+            attention: stage.attention().map(AttentionReason::as_str),
             last_error: reward
                 .last_error
                 .as_ref()
                 .map(|error| ErrorView { error_code: &error.code, error_type: error.error_type.as_deref() }),
-            created_at: timestamp(reward.created_at),
-            updated_at: timestamp(reward.updated_at),
-            issued_at: reward.issued_at.map(timestamp),
-            canceled_at: reward.canceled_at.map(timestamp),
+            created_at: timestamp(order.created_at),
+            updated_at: timestamp(order.updated_at),
+            issued_at: stage.proven_at().map(timestamp),
+            canceled_at: stage.reversed_at().map(timestamp),
         }
     }
 }
@@ -281,10 +282,10 @@ pub const fn is_final(state: State) -> bool {
 /// A `failed` reward answers as the problem that it ended in.
 pub fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
     let Issued { reward, code, replayed } = answer;
-    if reward.facts.state == State::Failed {
+    if reward.state() == State::Failed {
         return Err(refusal(reward));
     }
-    let state = reward.facts.state;
+    let state = reward.state();
     let mut response = if !is_final(state) {
         HttpResponse::Accepted()
     } else if code.is_some() && !replayed {

@@ -12,14 +12,13 @@ use super::{
     charge::ChargeError,
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::IssueError,
-    machine::State,
-    model::Kind,
+    kind::Kind,
     reveal::RevealError,
-    service::KINDS,
     sql::Filter,
 };
 use crate::{
     accounts::limiter::Breaker,
+    engine::State,
     failpoint,
     http::{
         Code, Http, Problem, headers,
@@ -60,7 +59,7 @@ async fn issue(
     let command = body.into_command(headers::idempotency_key(&request)?, &caller)?;
     let patience = headers::patience(&request);
     let wait = patience.map(|patience| patience.wait);
-    let mut answer = issued(&rewards.issue(caller.client, command, wait, arrived).await?)?;
+    let mut answer = issued(&rewards.issue.run(caller.client, command, wait, arrived).await?)?;
     if let Some(patience) = patience {
         headers::preference_applied(patience, answer.headers_mut());
     }
@@ -104,9 +103,9 @@ async fn cancel(
     let arrived = http.ambient.monotonic();
     let caller = http.caller(&request, Scope::RewardsCancel).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
-    let reward = rewards.cancel(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
-    let mut answer = if is_final(reward.facts.state) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
-    if !is_final(reward.facts.state) {
+    let reward = rewards.cancel.run(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
+    let mut answer = if is_final(reward.state()) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    if !is_final(reward.state()) {
         answer.insert_header((header::RETRY_AFTER, "1"));
     }
     failpoint::pass("cancel", "before_answer");
@@ -123,7 +122,7 @@ async fn reveal(
     let arrived = http.ambient.monotonic();
     let caller = http.caller(&request, Scope::ClaimCodesReveal).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
-    let (reward, code) = rewards.reveal(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
+    let (reward, code) = rewards.reveal.run(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
     failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }
@@ -250,7 +249,7 @@ async fn catalog(
         account_id: account.id(),
         marketplace: account.marketplace().code(),
         environment: account.environment().as_str(),
-        kinds: KINDS.iter().map(|kind| kind.as_str()).collect(),
+        kinds: Kind::ALL.iter().map(|kind| kind.as_str()).collect(),
         currency_code: account.currency().code(),
         exponent: account.currency().exponent(),
         minimum: account.minimum().into(),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::machine::{Attention, Facts, State};
+use super::kind::Kind;
 use crate::{
+    engine::{OnUnproven, Order, Stage, State},
     kernel::{
         ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
         RewardId, TraceContext, outcome::words,
@@ -16,20 +16,30 @@ use crate::{
 };
 
 words! {
-    /// What kind of thing is bought.
-    Kind {
-        /// CreateGiftCard: a digital gift code.
-        GiftCode = "gift_code",
-    }
-}
-
-words! {
     /// What becomes of a reward whose outcome is not proven while the caller waits.
     OnUnresolved {
         /// A late success stays; its code can be revealed.
         Keep = "keep",
         /// It is canceled as soon as it is proven, inside the window.
         Cancel = "cancel",
+    }
+}
+
+impl From<OnUnresolved> for OnUnproven {
+    fn from(wish: OnUnresolved) -> Self {
+        match wish {
+            OnUnresolved::Keep => Self::Keep,
+            OnUnresolved::Cancel => Self::Reverse,
+        }
+    }
+}
+
+impl From<OnUnproven> for OnUnresolved {
+    fn from(policy: OnUnproven) -> Self {
+        match policy {
+            OnUnproven::Keep => Self::Keep,
+            OnUnproven::Reverse => Self::Cancel,
+        }
     }
 }
 
@@ -90,47 +100,43 @@ pub struct Reward {
     pub external_id: Option<String>,
     /// The caller's own words, as JSON.
     pub metadata: Option<String>,
-    /// What the state machine knows.
-    pub facts: Facts,
+    /// What the engine knows of it.
+    pub order: Order,
     /// Which budgets it is charged to.
     pub charge: Option<Charge>,
     /// Where its value stands in the ledger.
     pub booked: Booked,
-    /// Why a person is needed, when one is.
-    pub attention: Option<Attention>,
     /// The last refusal or doubt.
     pub last_error: Option<LastError>,
-    /// Attempts committed, of any operation.
-    pub attempts: i64,
-    /// How often its code was shown again.
-    pub deliveries: i64,
     /// Rows of its timeline.
     pub events: i64,
-    /// Counts every change: what a settle compares.
-    pub version: i64,
-    /// Who works on it.
-    pub lease: Option<Uuid>,
-    /// When automation takes it up: the end of its lease or of its back-off.
-    pub due_at: Option<DateTime<Utc>>,
-    /// When it was recorded.
-    pub created_at: DateTime<Utc>,
-    /// When it last changed.
-    pub updated_at: DateTime<Utc>,
-    /// Since when its outcome, or its cancel's, is unproven.
-    pub unproven_since: Option<DateTime<Utc>>,
-    /// When Amazon proved it.
-    pub issued_at: Option<DateTime<Utc>>,
-    /// When Amazon proved the reversal.
-    pub canceled_at: Option<DateTime<Utc>>,
     /// The request that it came from, for those who trace.
     pub trace: Option<TraceContext>,
 }
 
 impl Reward {
+    /// The word of where it stands.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.order.state()
+    }
+
+    /// The instant from which on no cancel is started any more; `None` when nothing may exist that could be canceled.
+    #[must_use]
+    pub fn cancelable_until(&self) -> Option<DateTime<Utc>> {
+        self.order.stage.first_sent_at().and_then(|sent| self.kind.rules().reversible_until(sent))
+    }
+
+    /// The same reward with its order changed.
+    #[must_use]
+    pub fn with(&self, order: Order) -> Self {
+        Self { order, ..self.clone() }
+    }
+
     /// Says that the current span is about this reward, and links it to the request that the reward came from.
     pub(super) fn trace_on(&self) {
         trace::note(Attribute::Reward(self.id));
-        trace::note(Attribute::State(self.facts.state.as_str()));
+        trace::note(Attribute::State(self.order.state().as_str()));
         trace::link(self.trace);
     }
 
@@ -147,11 +153,11 @@ impl Reward {
         if self.environment == Environment::Sandbox && self.creation_request_id.is_mock() {
             return Booked::None;
         }
-        match self.facts.state {
-            State::Pending | State::Issuing | State::Unresolved => Booked::Reserved,
-            State::Issued | State::Canceling => Booked::Issued,
-            State::Failed | State::Canceled => Booked::None,
-            State::NeedsAttention => self.booked,
+        match self.order.stage {
+            Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) => Booked::Reserved,
+            Stage::Proven(_) | Stage::Reversing(_) => Booked::Issued,
+            Stage::Refused { .. } | Stage::Reversed(_) => Booked::None,
+            Stage::Attention(_) => self.booked,
         }
     }
 
@@ -166,7 +172,7 @@ impl Reward {
             && self.value == command.value
             && self.external_id == command.external_id
             && self.metadata == command.metadata_json()
-            && self.facts.cancel_if_unresolved == (command.on_unresolved == OnUnresolved::Cancel)
+            && self.order.on_unproven == command.on_unresolved.into()
     }
 }
 

@@ -1,58 +1,118 @@
-//! Rewards that are due, whoever left them: a crash, a time-out, a refusal of the network, a wish to cancel.
-//!
-//! The scan is the truth; a wake-up only makes it come sooner. What is found is leased and then driven by the very
-//! function that a first request uses.
+//! Rewards that are due: how they are leased, and how they are carried when nobody waits.
 
-use std::{sync::Arc, time::Duration};
+use chrono::{DateTime, Utc};
 
-use tokio::sync::Semaphore;
+use super::{courier::Courier, model::Reward, sql, timeline::Entry};
+use crate::{
+    engine::{
+        End, Order, Wake,
+        recover::Recoverable,
+        schedule::{self, Moment},
+    },
+    failpoint,
+    store::{Committed, StoreError, Tx},
+    telemetry::trace::{self, Attribute},
+};
 
-use super::Rewards;
-use crate::{ambient::Ambient, failpoint, kernel::Chain, telemetry::metrics::Metrics};
+/// How long a reward rests whose account nobody knows.
+const ACCOUNT_PAUSE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+/// Due rewards that are leased in one transaction.
+const CLAIM_MAX: i64 = 16;
 
-/// Rewards driven at once by the loop.
-const DRIVES_MAX: usize = 16;
-
-/// Looks for due rewards until the process stops; takes no more than it can drive.
-pub async fn run(rewards: Rewards, ambient: Ambient, metrics: Arc<Metrics>, poll: Duration) {
-    let room = Arc::new(Semaphore::new(DRIVES_MAX));
-    let tasks = rewards.tasks().clone();
-    while !tasks.stopping().is_cancelled() {
-        metrics.heartbeat(ambient.now().timestamp());
-        let claimed = claim(&rewards, &room).await;
-        // A full hand means that more may be waiting.
-        if claimed > 0 && room.available_permits() > 0 {
-            continue;
+impl Recoverable for Courier {
+    async fn claim_due(&self, room: usize) -> Result<Vec<Committed<Reward>>, StoreError> {
+        let now = self.ambient.now();
+        let limit = CLAIM_MAX.min(i64::try_from(room).unwrap_or(CLAIM_MAX));
+        let mut tx = self.store.begin().await?;
+        let (mut attempts, mut ended) = (Vec::new(), Vec::new());
+        for before in sql::due(&mut tx, now, limit).await? {
+            match self.take_up(&mut tx, &before, now).await? {
+                Some((after, Wake::Now)) => {
+                    failpoint::pass("replay", "in_t1");
+                    attempts.push(after);
+                }
+                Some((after, Wake::Never | Wake::Backoff | Wake::At(_))) => ended.push((before, after)),
+                None => {}
+            }
         }
-        tokio::select! {
-            () = tasks.stopping().cancelled() => {}
-            () = rewards.wake().notified() => {}
-            () = tokio::time::sleep(poll) => {}
-        }
+        let committed = tx.commit(attempts).await?;
+        ended.iter().for_each(|(before, after)| self.report(before, after));
+        Ok(committed.each().collect())
+    }
+
+    /// In a trace of its own: who waited had an answer. The code is dropped, and wiped.
+    async fn recover(&self, attempt: Committed<Reward>) {
+        let reward = attempt.get();
+        let (id, trace_id) = (reward.id, reward.trace_id());
+        let span = self.traces.resume("reward.recover", reward.trace);
+        span.set(Attribute::Reward(id));
+        let carried = async {
+            let ran = self.carry(attempt, false, None).await;
+            if matches!(ran.end, End::Settled { .. }) {
+                trace::note(Attribute::State(ran.row.state().as_str()));
+                return;
+            }
+            if ran.end == End::LeaseLost {
+                self.report_lease_lost(id);
+            }
+            trace::note(Attribute::Error("not_settled"));
+            tracing::warn!(
+                reward.id = %id,
+                reward.trace_id = trace_id,
+                reward.drive = ran.end.as_str(),
+                "a recovery ended without a committed outcome"
+            );
+        };
+        span.scope(carried).await;
+    }
+
+    fn heartbeat(&self) {
+        self.metrics.heartbeat(self.ambient.now().timestamp());
     }
 }
 
-async fn claim(rewards: &Rewards, room: &Arc<Semaphore>) -> usize {
-    let free = room.available_permits();
-    if free == 0 {
-        return 0;
-    }
-    let attempts = match rewards.claim_due(free).await {
-        Ok(attempts) => attempts,
-        Err(error) => {
-            tracing::error!(error = %Chain(&error), "due rewards could not be claimed");
-            return 0;
+impl Courier {
+    /// Leases one due reward, or gives it up when its day is over.
+    async fn take_up(
+        &self,
+        tx: &mut Tx,
+        before: &Reward,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Reward, Wake)>, StoreError> {
+        let replay_age = self.limits.replay_age;
+        let over = schedule::is_over(&before.order, replay_age, now);
+        if self.account_of(before).is_none() && !over {
+            tracing::error!(reward.id = %before.id, reward.account = before.account, "the account of a due reward is not in the settings, or has another partner id");
+            let due_at = Some(schedule::after(now, ACCOUNT_PAUSE));
+            sql::save(tx, &mut before.with(Order { due_at, ..before.order }), &[], now).await?;
+            return Ok(None);
         }
-    };
-    let claimed = attempts.len();
-    for attempt in attempts {
-        failpoint::pass("replay", "after_t1");
-        let Ok(permit) = Arc::clone(room).try_acquire_owned() else { continue };
-        let this = rewards.clone();
-        drop(rewards.tasks().spawn(async move {
-            let _permit = permit;
-            this.recover(attempt).await;
-        }));
+        let moment = Moment { now, ..engine_moment(self) };
+        let taken = schedule::take_up(before.order, self.lease()?, replay_age, before.kind.rules(), moment);
+        let Ok((order, wake)) = taken else {
+            tracing::error!(reward.id = %before.id, reward.state = before.state().as_str(), "a due reward knows no next step");
+            return Ok(None);
+        };
+        let mut reward = before.with(order);
+        let entry = match wake {
+            Wake::Now => Entry::with_attempt("attempt.sent", order.attempts),
+            Wake::Never | Wake::Backoff | Wake::At(_) => Entry::new("reward.given_up"),
+        };
+        let saved = sql::save(tx, &mut reward, &[entry], now).await?;
+        Ok(saved.then_some((reward, wake)))
     }
-    claimed
+
+    /// On SQLite one process serves the file, so whatever is leased at its start was leased by a process that is dead.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn abandon_leases(&self) -> Result<u64, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let rows = sql::abandon_all(&mut tx, self.ambient.now()).await?;
+        tx.commit(rows).await.map(Committed::into_inner)
+    }
+}
+
+fn engine_moment(courier: &Courier) -> Moment {
+    crate::engine::Effects::moment(courier, None)
 }

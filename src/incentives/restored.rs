@@ -11,9 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Rewards, machine, sql, timeline::Entry};
+use super::{sql, timeline::Entry};
 use crate::{
     ambient::Ambient,
+    engine::schedule,
     events::outbox,
     kernel::RewardId,
     store::{Snapshot, Sql, Store, StoreError, Tx, fetch_all, fetch_optional, row, statements},
@@ -84,6 +85,11 @@ pub enum RestoredError {
 }
 
 impl Restored {
+    /// Whether the account's gap is not filled yet.
+    pub(super) async fn is_open(&self, snapshot: &mut Snapshot, account: &str) -> Result<bool, StoreError> {
+        Ok(fetch_optional!(NoteRow, snapshot, RECONCILED_SINCE, self.event, account)?.is_none())
+    }
+
     /// From when on the gap is not covered by these periods, which are in the order of their beginnings; `None` when it is.
     #[must_use]
     pub fn uncovered(&self, periods: &[(DateTime<Utc>, DateTime<Utc>)]) -> Option<DateTime<Utc>> {
@@ -123,9 +129,7 @@ async fn doubt_what_is_under_way(tx: &mut Tx, lost_from: DateTime<Utc>, now: Dat
         after = last.id;
         for row in step {
             let Some(mut reward) = sql::lock(tx, RewardId::new(row.id)).await? else { continue };
-            reward.facts = machine::doubt(reward.facts, lost_from);
-            // Its day of replays begins now: nobody asked meanwhile.
-            (reward.lease, reward.due_at, reward.unproven_since) = (None, Some(now), Some(now));
+            reward.order = schedule::mark_uncertain(reward.order, lost_from, now);
             sql::save(tx, &mut reward, &[Entry::new(RESTORED)], now).await?;
         }
     }
@@ -162,16 +166,6 @@ fn read(row: NoteRow) -> Result<Restored, StoreError> {
     let lost_from = data.and_then(|data| data.get("lost_from")?.as_str()?.parse().ok());
     let lost_from = lost_from.ok_or(StoreError::Inconsistent { table: "events", column: "data" })?;
     Ok(Restored { event: row.id, lost_from, restored_at: row.at })
-}
-
-impl Rewards {
-    /// Whether a key of this account without a row may be one whose row was lost.
-    pub(super) async fn is_in_doubt(&self, account: &str) -> Result<bool, StoreError> {
-        // Nobody restores under a running service.
-        let Some(restored) = self.parts.restored else { return Ok(false) };
-        let mut snapshot = self.store().snapshot().await?;
-        Ok(fetch_optional!(NoteRow, snapshot, RECONCILED_SINCE, restored.event, account)?.is_none())
-    }
 }
 
 /// Whether Amazon may have forgotten ids of the part of a gap that begins here: a key that comes back would buy a second card.

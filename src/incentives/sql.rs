@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
-    machine::{Attention, CancelFailure, Facts, State},
-    model::{Kind, LastError, OnUnresolved, Reward},
+    kind::Kind,
+    model::{LastError, OnUnresolved, Reward},
     timeline::Entry,
 };
 use crate::{
+    engine::{AttentionReason, Order, ReversalFailure, State},
     kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::{
         budget::{self, Charge},
@@ -160,6 +161,8 @@ fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "rewards", column }
 }
 
+mod stage;
+
 fn word<T>(text: Option<&str>, read: fn(&str) -> Option<T>, column: &'static str) -> Result<Option<T>, StoreError> {
     text.map(|text| read(text).ok_or_else(|| bad(column))).transpose()
 }
@@ -168,19 +171,19 @@ impl TryFrom<RewardRow> for Reward {
     type Error = StoreError;
 
     fn try_from(row: RewardRow) -> Result<Self, StoreError> {
-        let state = State::from_word(&row.state).ok_or_else(|| bad("state"))?;
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
         let on_unresolved = OnUnresolved::from_word(&row.on_unresolved).ok_or_else(|| bad("on_unresolved"))?;
-        let facts = Facts {
-            state,
-            ambiguous: row.ambiguous,
-            cancel_requested: row.cancel_requested,
-            cancel_if_unresolved: on_unresolved == OnUnresolved::Cancel,
-            refusals: u8::try_from(row.refusals).map_err(|_number| bad("refusals"))?,
-            cancel_doubt: row.cancel_doubt,
-            cancel_failure: word(row.cancel_failure.as_deref(), CancelFailure::from_word, "cancel_failure")?,
-            retryable: state == State::Failed && row.error_code.as_deref() != Some("F200"),
-            first_send_at: row.first_send_at,
+        let order = Order {
+            stage: stage::read(&row)?,
+            on_unproven: on_unresolved.into(),
+            attempts: row.attempts,
+            showings: row.deliveries,
+            unproven_since: row.unproven_since,
+            lease: row.lease_token,
+            due_at: row.due_at,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+            version: row.version,
         };
         Ok(Self {
             id: RewardId::new(row.id),
@@ -194,23 +197,12 @@ impl TryFrom<RewardRow> for Reward {
             value: Money::from_minor(row.amount_minor, currency),
             external_id: row.external_id,
             metadata: row.metadata,
-            facts,
+            order,
             charge: Charge::from_stored(row.program_id, row.budget_key, row.budget_day)
                 .map_err(|_malformed| bad("program_id"))?,
             booked: Booked::from_word(&row.booked).ok_or_else(|| bad("booked"))?,
-            attention: word(row.attention.as_deref(), Attention::from_word, "attention")?,
             last_error: row.error_code.map(|code| LastError { code, error_type: row.error_type }),
-            attempts: row.attempts,
-            deliveries: row.deliveries,
             events: row.events,
-            version: row.version,
-            lease: row.lease_token,
-            due_at: row.due_at,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-            unproven_since: row.unproven_since,
-            issued_at: row.issued_at,
-            canceled_at: row.canceled_at,
             // A form that only a later version knows is no reason not to find the reward.
             trace: row.trace_context.and_then(|text| text.parse().ok()),
         })
@@ -222,7 +214,7 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
     reward.events = 1;
     reward.booked = reward.belongs();
     let charge = reward.charge.as_ref();
-    let on_unresolved = if reward.facts.cancel_if_unresolved { OnUnresolved::Cancel } else { OnUnresolved::Keep };
+    let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
     let rows = execute!(
         tx,
         INSERT,
@@ -236,13 +228,13 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         reward.value.currency().code(),
         reward.external_id.as_deref(),
         reward.metadata.as_deref(),
-        on_unresolved.as_str(),
-        reward.facts.state.as_str(),
+        OnUnresolved::from(order.on_unproven).as_str(),
+        order.state().as_str(),
         reward.events,
-        reward.lease,
-        reward.due_at,
-        reward.created_at,
-        reward.facts.first_send_at,
+        order.lease,
+        order.due_at,
+        order.created_at,
+        flat.first_send_at,
         reward.marketplace.code(),
         reward.environment.as_str(),
         charge.map(|charge| charge.program.as_str()),
@@ -250,11 +242,11 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         charge.map(Charge::day_text),
         reward.booked.as_str(),
         reward.trace.map(|context| context.to_string()),
-        reward.facts.ambiguous
+        flat.ambiguous
     )?;
     if rows == 1 {
-        book(tx, reward, Booked::None, reward.created_at).await?;
-        write_event(tx, reward, entry, reward.created_at).await?;
+        book(tx, reward, Booked::None, reward.order.created_at).await?;
+        write_event(tx, reward, entry, reward.order.created_at).await?;
     }
     Ok(rows == 1)
 }
@@ -299,35 +291,36 @@ pub(super) async fn save(
     entries: &[Entry],
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    reward.updated_at = now;
+    reward.order.updated_at = now;
     let (first, stood) = (reward.events, reward.booked);
     reward.booked = reward.belongs();
     let charge = reward.charge.as_ref();
     reward.events = first.saturating_add(i64::try_from(entries.len()).unwrap_or(0));
+    let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
     let rows = execute!(
         tx,
         SAVE,
         reward.id.uuid(),
-        reward.version,
-        reward.facts.state.as_str(),
-        reward.facts.ambiguous,
-        reward.facts.cancel_requested,
-        reward.facts.cancel_doubt,
-        reward.facts.cancel_failure.map(CancelFailure::as_str),
-        reward.attention.map(Attention::as_str),
+        order.version,
+        order.state().as_str(),
+        flat.ambiguous,
+        flat.cancel_requested,
+        flat.cancel_doubt,
+        flat.cancel_failure.map(ReversalFailure::as_str),
+        flat.attention.map(AttentionReason::as_str),
         reward.last_error.as_ref().map(|error| error.code.as_str()),
         reward.last_error.as_ref().and_then(|error| error.error_type.as_deref()),
-        reward.attempts,
-        reward.deliveries,
+        order.attempts,
+        order.showings,
         reward.events,
-        reward.lease,
-        reward.due_at,
-        reward.updated_at,
-        reward.facts.first_send_at,
-        reward.unproven_since,
-        reward.issued_at,
-        reward.canceled_at,
-        i64::from(reward.facts.refusals),
+        order.lease,
+        order.due_at,
+        order.updated_at,
+        flat.first_send_at,
+        order.unproven_since,
+        flat.issued_at,
+        flat.canceled_at,
+        i64::from(flat.refusals),
         charge.map(|charge| charge.key.to_string()),
         charge.map(Charge::day_text),
         reward.booked.as_str()
@@ -336,7 +329,7 @@ pub(super) async fn save(
         return Ok(false);
     }
     book(tx, reward, stood, now).await?;
-    reward.version = reward.version.saturating_add(1);
+    reward.order.version = order.version.saturating_add(1);
     let last = reward.events;
     for (entry, seq) in entries.iter().zip(first.saturating_add(1)..=last) {
         reward.events = seq;

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
-use super::machine::{Action, Event, State};
+use super::answer::Answer;
+use crate::engine::{
+    Event, State,
+    drive::{Change, Fact},
+};
 
 /// One entry, to be written in the transaction that makes it true.
 #[derive(Debug, Clone)]
@@ -53,11 +57,34 @@ impl Entry {
     }
 }
 
-/// The operation's name on the wire.
-pub(super) const fn operation(action: Action) -> &'static str {
-    match action {
-        Action::Create | Action::Read => "CreateGiftCard",
-        Action::Cancel => "CancelGiftCard",
+/// The entry of a change that the engine made, with what is known of the answer and the caller's reason.
+pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -> Entry {
+    let after = change.order.state();
+    match change.fact {
+        Fact::Sent => Entry::with_attempt("attempt.sent", change.order.attempts),
+        Fact::Settled { event, attempt } => {
+            let detail = answer.map(Answer::detail).unwrap_or_default();
+            Entry { kind: kind_of(event, change.from, after), detail: Detail { attempt: Some(attempt), ..detail } }
+        }
+        Fact::ReversalWanted => Entry { kind: "cancel.requested", detail: note.detail() },
+        Fact::Shown { deliver: false } => Entry::new("reward.needs_attention"),
+        Fact::Shown { deliver: true } => match note.reason {
+            Some(_) => Entry { kind: "claim_code.revealed", detail: note.detail() },
+            None => Entry::new("claim_code.redelivered"),
+        },
+    }
+}
+
+/// What the caller of a drive wants to be written beside its changes.
+#[derive(Debug, Clone, Default)]
+pub struct Note {
+    /// The caller's reason.
+    pub(super) reason: Option<String>,
+}
+
+impl Note {
+    fn detail(&self) -> Detail {
+        Detail { reason: self.reason.clone(), ..Detail::default() }
     }
 }
 
@@ -70,9 +97,9 @@ pub(super) const fn kind_of(event: Event, before: State, after: State) -> &'stat
         (State::Canceled, _) => "reward.canceled",
         (State::NeedsAttention, _) => "reward.needs_attention",
         (State::Canceling, Event::Seen(_)) if !matches!(before, State::Canceling) => "reward.proven",
-        (State::Canceling, Event::CancelRefused(_)) => "cancel.refused",
-        (State::Canceling, Event::CancelLost) => "cancel.unknown",
-        (_, Event::NotSent | Event::CancelNotSent) => "attempt.not_sent",
+        (State::Canceling, Event::ReversalRefused(_)) => "cancel.refused",
+        (State::Canceling, Event::ReversalLost) => "cancel.unknown",
+        (_, Event::NotSent | Event::ReversalNotSent) => "attempt.not_sent",
         (_, Event::Refused(_)) => "attempt.refused",
         (_, Event::Seen(_)) => "attempt.read",
         (_, Event::Lost) => "attempt.unknown",
@@ -80,10 +107,10 @@ pub(super) const fn kind_of(event: Event, before: State, after: State) -> &'stat
         (
             _,
             Event::Begin
-            | Event::CancelAsked
-            | Event::CancelDone
-            | Event::CancelRefused(_)
-            | Event::CancelLost
+            | Event::ReversalAsked
+            | Event::ReversalDone
+            | Event::ReversalRefused(_)
+            | Event::ReversalLost
             | Event::GiveUp,
         ) => "attempt.ended",
     }

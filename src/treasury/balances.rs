@@ -13,10 +13,8 @@ use crate::kernel::runway::Runway;
 use crate::{
     accounts::{Account, Accounts, limiter::Breaker},
     ambient::Ambient,
-    incentives::{
-        machine::State,
-        sql::{Unfinished, unfinished},
-    },
+    engine::State,
+    incentives::sql::{Unfinished, unfinished},
     kernel::{Currency, Money},
     lifecycle::Tasks,
     store::{Sql, Store, StoreError, Tx, execute, fetch_all, row, statements},

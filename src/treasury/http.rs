@@ -121,7 +121,7 @@ async fn validate(
     let command = body.into_command(dry_run_key(&request)?, &caller)?;
     let (service, asked) = (rewards.get_ref().clone(), command.clone());
     let account =
-        http.run(async move { service.validate(&asked).await.map(|account| account.id().to_owned()) }).await?;
+        http.run(async move { service.issue.validate(&asked).await.map(|account| account.id().to_owned()) }).await?;
     let all = http.run(async move { balances.all().await }).await?;
     let balance = all.into_iter().find(|balance| balance.account == account);
     let funds_sufficient = balance.and_then(|balance| covers(&balance, command.value));

@@ -7,8 +7,9 @@ use noshi::{
     accounts::{Account, Accounts, Quota, Terms},
     incentives::{
         Command, Rewards,
-        model::{Kind, OnUnresolved},
-        service::{Limits, Parts},
+        courier::{Limits, Parts},
+        kind::Kind,
+        model::OnUnresolved,
     },
     kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
     lifecycle::Tasks,
@@ -18,7 +19,7 @@ use noshi::{
     telemetry::{metrics::Metrics, trace::Traces},
 };
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::support::{
     ACCESS_KEY_ID, App, Backend, PARTNER, SECRET_ACCESS_KEY, Shape, books::books_match, on_each_backend,
@@ -250,7 +251,7 @@ on_each_backend! {
         let command = Command {
             key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep,
         };
-        let issued = production(&app, store.clone()).issue(app.client, command, None, app.ambient.monotonic()).await.unwrap();
+        let issued = production(&app, store.clone()).issue.run(app.client, command, None, app.ambient.monotonic()).await.unwrap();
         assert_eq!(issued.reward.creation_request_id.as_str(), app.amazon_id("F0000"));
         assert_eq!(issued.code.unwrap().expose(), app.live_cards()[0].claim_code, "a card was bought, no mock");
         assert_eq!((creates_of(&app, "F0000"), app.received("Create").len()), (0, 1));
@@ -285,14 +286,13 @@ fn production(app: &App, store: Store) -> Rewards {
     let client = Client::new(settings, move || clock.now()).unwrap();
     let metrics = Arc::new(Metrics::new(std::iter::empty()).unwrap());
     let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), Arc::clone(&metrics));
-    Rewards::new(Parts {
+    let parts = Parts {
         store,
         ambient: app.ambient.clone(),
         accounts: Accounts::new([Account::new(terms, client, quota)]),
         metrics,
         tasks: Tasks::on(tokio::runtime::Handle::current()),
-        restored: None,
-        settings: Limits {
+        limits: Limits {
             lease: seconds(20),
             upstream_timeout: seconds(6),
             breaker: seconds(0),
@@ -303,7 +303,7 @@ fn production(app: &App, store: Store) -> Rewards {
             redelivery_max: 20,
         },
         wake: Arc::new(Notify::new()),
-        room: Arc::new(Semaphore::new(1)),
         traces: Traces::silent(app.ambient.clone()),
-    })
+    };
+    Rewards::new(parts, 1, None)
 }

@@ -7,7 +7,7 @@ use super::{
     period::Period,
 };
 use crate::{
-    incentives::machine,
+    engine::order,
     kernel::{Currency, Money, ReconciliationId, RewardId, outcome::words},
 };
 
@@ -124,7 +124,7 @@ pub struct Item {
     /// Our reward of it; of a card that only Amazon knew, the row that was made.
     pub reward: Option<RewardId>,
     /// Where our reward stands.
-    pub ours_state: Option<machine::State>,
+    pub ours_state: Option<order::State>,
     /// What became of the card, as Amazon lists it.
     pub theirs_state: Option<TheirState>,
     /// Our amount in minor units.

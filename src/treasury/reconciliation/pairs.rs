@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     accounts::Account,
-    incentives::machine,
+    engine::order,
     kernel::{ReconciliationId, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
@@ -105,7 +105,7 @@ pub struct Pair {
     /// What Amazon showed.
     pub theirs: Option<Theirs>,
     /// What we hold, with its name and its state's word.
-    pub ours: Option<(RewardId, machine::State, Ours)>,
+    pub ours: Option<(RewardId, order::State, Ours)>,
 }
 
 fn bad(column: &'static str) -> StoreError {
@@ -120,8 +120,8 @@ impl TryFrom<PairRow> for Pair {
         let theirs = Theirs { created_at: row.created_at, amount: row.amount_minor, canceled_at: row.canceled_at };
         let ours = match (row.reward_id, row.state, row.ours_minor, row.recorded_at) {
             (Some(id), Some(state), Some(amount), Some(recorded_at)) => {
-                let state = machine::State::from_word(&state).ok_or_else(|| bad("rewards.state"))?;
-                let adopted = row.attention.as_deref() == Some(machine::Attention::Adopted.as_str());
+                let state = order::State::from_word(&state).ok_or_else(|| bad("rewards.state"))?;
+                let adopted = row.attention.as_deref() == Some(order::AttentionReason::Adopted.as_str());
                 let ours = Ours {
                     standing: standing(state, adopted),
                     amount,
@@ -137,16 +137,15 @@ impl TryFrom<PairRow> for Pair {
     }
 }
 
-const fn standing(state: machine::State, adopted: bool) -> Standing {
+const fn standing(state: order::State, adopted: bool) -> Standing {
     match state {
-        machine::State::Issued => Standing::Issued,
-        machine::State::Canceled => Standing::Canceled,
-        machine::State::Pending | machine::State::Failed => Standing::NotBought,
-        machine::State::NeedsAttention if adopted => Standing::Adopted,
-        machine::State::Issuing
-        | machine::State::Unresolved
-        | machine::State::Canceling
-        | machine::State::NeedsAttention => Standing::Open,
+        order::State::Issued => Standing::Issued,
+        order::State::Canceled => Standing::Canceled,
+        order::State::Pending | order::State::Failed => Standing::NotBought,
+        order::State::NeedsAttention if adopted => Standing::Adopted,
+        order::State::Issuing | order::State::Unresolved | order::State::Canceling | order::State::NeedsAttention => {
+            Standing::Open
+        }
     }
 }
 

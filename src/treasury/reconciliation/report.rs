@@ -7,8 +7,8 @@ use super::{
     model::{Item, Reconciliation},
 };
 use crate::{
+    engine::order,
     http::problem::timestamp,
-    incentives::machine,
     kernel::{Currency, Money},
 };
 
@@ -94,7 +94,7 @@ impl ItemView {
             class: item.class.as_str(),
             creation_request_id: item.request_id.clone(),
             reward_id: item.reward.map(|id| id.to_string()),
-            ours_status: item.ours_state.map(machine::State::as_str),
+            ours_status: item.ours_state.map(order::State::as_str),
             theirs_status: item.theirs_state.map(TheirState::as_str),
             ours: amount(item.ours_minor),
             theirs: amount(item.theirs_minor),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, Priority},
-    incentives::adoption::{self, Foundling},
+    incentives::adoption::{self, OrphanCard},
     kernel::{Outcome, RewardId, outcome::ErrorType},
     provider::incentives::{ActivityPage, ActivityQuery, activity::PAGE_RECORDS_MAX},
     store::{Committed, StoreError},
@@ -347,10 +347,10 @@ impl Run<'_> {
         }
     }
 
-    fn foundling(&self, item: &Item) -> Option<Foundling> {
+    fn foundling(&self, item: &Item) -> Option<OrphanCard> {
         let account = self.account;
         let creation_request_id = sql::creation_request_id(item);
-        Some(Foundling {
+        Some(OrphanCard {
             intent: creation_request_id.intent(account.partner_id())?,
             creation_request_id,
             account: account.id().to_owned(),

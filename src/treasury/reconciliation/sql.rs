@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     accounts::Account,
-    incentives::machine,
+    engine::order,
     kernel::{CreationRequestId, Money, ReconciliationId, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -179,7 +179,7 @@ impl TryFrom<ItemRow> for Item {
 
     fn try_from(row: ItemRow) -> Result<Self, StoreError> {
         let word =
-            |text: Option<String>| text.map(|text| machine::State::from_word(&text).ok_or_else(|| bad("ours_state")));
+            |text: Option<String>| text.map(|text| order::State::from_word(&text).ok_or_else(|| bad("ours_state")));
         let theirs =
             |text: Option<String>| text.map(|text| TheirState::from_word(&text).ok_or_else(|| bad("theirs_state")));
         Ok(Self {
@@ -281,7 +281,7 @@ pub(super) async fn item(tx: &mut Tx, id: ReconciliationId, partner_id: &str, it
         partner_id,
         item.request_id.as_str(),
         item.reward.map(RewardId::uuid),
-        item.ours_state.map(machine::State::as_str),
+        item.ours_state.map(order::State::as_str),
         item.theirs_state.map(TheirState::as_str),
         item.ours_minor,
         item.theirs_minor,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    kernel::window::CANCEL_START_BY,
+    incentives::kinds::gift_code::CANCEL_START_BY,
     sandbox::{Fault, FaultRule, Operation},
 };
 

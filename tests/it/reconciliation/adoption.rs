@@ -3,8 +3,9 @@
 
 use futures_util::future::join_all;
 use noshi::{
+    engine::schedule::Resolution,
     identity::{Scope, Scopes},
-    incentives::{attention, machine::Verdict},
+    incentives::attention,
     kernel::RewardId,
 };
 use serde_json::{Value, json};
@@ -72,7 +73,7 @@ on_each_backend! {
         let (issued, run) = lost_and_found(&mut app, "lost").await;
         let id = adopted(&app, &run).await;
         let waiting = attention::list(&app.open_store().await).await.unwrap();
-        assert_eq!((waiting.len(), waiting[0].id, waiting[0].attention.unwrap().as_str()), (1, id, "adopted"));
+        assert_eq!((waiting.len(), waiting[0].id, waiting[0].order.stage.attention().unwrap().as_str()), (1, id, "adopted"));
 
         let again = app.issue("lost", "5.00").await;
         assert_eq!((again.status, again.code()), (201, issued.code()), "{}", again.text);
@@ -98,7 +99,7 @@ on_each_backend! {
         app.cancel(&id.to_string()).await.is_problem(404, "not-found");
         app.issue("lost", "6.00").await.is_problem(422, "idempotency-mismatch");
         let store = app.open_store().await;
-        attention::settle(&store, id, Verdict::Issued, "seen in the portal".to_owned(), app.ambient.now()).await.unwrap();
+        attention::settle(&store, id, Resolution::Issued, "seen in the portal".to_owned(), app.ambient.now()).await.unwrap();
         store.close().await;
         app.restart_with("NOSHI__REWARDS__BREAKER_SECONDS", "0").await;
         app.reveal(&id.to_string()).await.is_problem(404, "not-found");
@@ -134,12 +135,12 @@ on_each_backend! {
         let (issued, run) = lost_and_found(&mut app, "lost").await;
         let id = adopted(&app, &run).await;
         let store = app.open_store().await;
-        attention::settle(&store, id, Verdict::Issued, "seen in the portal".to_owned(), app.ambient.now()).await.unwrap();
+        attention::settle(&store, id, Resolution::Issued, "seen in the portal".to_owned(), app.ambient.now()).await.unwrap();
         assert_eq!(app.issue("lost", "5.00").await.code(), issued.code(), "theirs, and shown again");
 
         let (_issued, run) = lost_and_found(&mut app, "second").await;
         let id = adopted(&app, &run).await;
-        attention::settle(&store, id, Verdict::Canceled, "given back".to_owned(), app.ambient.now()).await.unwrap();
+        attention::settle(&store, id, Resolution::Canceled, "given back".to_owned(), app.ambient.now()).await.unwrap();
         let before = creates(&app);
         let canceled = app.issue("second", "5.00").await;
         assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{}", canceled.text);

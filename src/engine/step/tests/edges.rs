@@ -1,15 +1,15 @@
 //! The edges of the cancel's clock (P15): a cancel that is asked for and tried at each of them, and each thing that can
-//! come of it (`reliability.md` 2.5).
+//! come of it.
 
 use super::*;
 
 /// In milliseconds after the first send.
 const EDGES: [i64; 8] = [0, 600_000, 889_900, 890_000, 899_900, 900_100, 959_900, 960_000];
 const ANSWERS: [(&str, Event); 4] = [
-    ("ok", Event::CancelDone),
-    ("lost", Event::CancelLost),
-    ("too late", Event::CancelRefused(CancelFailure::TooLate)),
-    ("claimed", Event::CancelRefused(CancelFailure::NotPermitted)),
+    ("ok", Event::ReversalDone),
+    ("lost", Event::ReversalLost),
+    ("too late", Event::ReversalRefused(ReversalFailure::TooLate)),
+    ("claimed", Event::ReversalRefused(ReversalFailure::NotPermitted)),
 ];
 
 fn at_millis(millis: i64) -> DateTime<Utc> {
@@ -20,16 +20,19 @@ fn at_millis(millis: i64) -> DateTime<Utc> {
 /// after that, and what a read says that shows the card live.
 fn tried(millis: i64, answer: Event) -> [String; 4] {
     let now = at_millis(millis);
-    let word =
-        |facts: &Facts| due(facts, now).map_or("nothing".to_owned(), |action| format!("{action:?}").to_lowercase());
-    let canceling = facts(State::Canceling);
+    let word = |stage: Stage| match action(stage, now) {
+        None => "nothing".to_owned(),
+        Some(Action::Reverse) => "cancel".to_owned(),
+        Some(other) => format!("{other:?}").to_lowercase(),
+    };
+    let canceling = stage(State::Canceling);
     let next = step(canceling, answer, now).unwrap();
-    let read = if next.facts.state == State::Canceling {
-        told(next.facts, Event::Seen(Card::Fulfilled), now)
+    let read = if next.stage.state() == State::Canceling {
+        told(next.stage, Event::Seen(Sight::Live), now)
     } else {
         String::new()
     };
-    [word(&canceling), told(canceling, answer, now), word(&next.facts), read]
+    [word(canceling), told(canceling, answer, now), word(next.stage), read]
 }
 
 #[test]
@@ -37,7 +40,7 @@ fn every_edge_of_the_window_means_what_is_written() {
     let mut cells = 0;
     for millis in EDGES {
         let (open, certain) = (millis < 890_000, millis >= 960_000);
-        let asked = told(facts(State::Issued), Event::CancelAsked, at_millis(millis));
+        let asked = told(stage(State::Issued), Event::ReversalAsked, at_millis(millis));
         assert_eq!(asked, if open { "canceling now" } else { "- window" }, "asked at {millis}");
         let first = if open { "cancel" } else { "read" };
         for (name, answer) in ANSWERS {
@@ -61,19 +64,19 @@ fn at_every_edge_a_failure_keeps_its_cause_and_a_refund_is_a_refund() {
     for millis in EDGES {
         let now = at_millis(millis);
         for (name, answer) in ANSWERS {
-            let next = step(facts(State::Canceling), answer, now).unwrap();
-            if next.facts.state == State::Canceled {
+            let next = step(stage(State::Canceling), answer, now).unwrap();
+            if next.stage.state() == State::Canceled {
                 continue;
             }
-            assert_eq!(told(next.facts, Event::Seen(Card::Refunded), now), "canceled", "{name} at {millis}");
-            let settled = step(next.facts, Event::Seen(Card::Fulfilled), at_millis(960_000)).unwrap();
-            let cause = if name == "claimed" { CancelFailure::NotPermitted } else { CancelFailure::TooLate };
-            let told = (settled.facts.state, settled.facts.cancel_failure, settled.deliver);
+            assert_eq!(told(next.stage, Event::Seen(Sight::Reversed), now), "canceled", "{name} at {millis}");
+            let settled = step(next.stage, Event::Seen(Sight::Live), at_millis(960_000)).unwrap();
+            let cause = if name == "claimed" { ReversalFailure::NotPermitted } else { ReversalFailure::TooLate };
+            let told = (settled.stage.state(), settled.stage.reversal_failure(), settled.deliver);
             assert_eq!(told, (State::Issued, Some(cause), false), "{name} at {millis}");
         }
-        let doubt = Facts { cancel_doubt: true, ..facts(State::Canceling) };
-        let refused = step(doubt, Event::CancelRefused(CancelFailure::NotPermitted), now).unwrap().facts;
-        let read = told(refused, Event::Seen(Card::Fulfilled), now);
+        let doubt = Stage::Reversing(Reversal { doubt: true, ..reversal() });
+        let refused = step(doubt, Event::ReversalRefused(ReversalFailure::NotPermitted), now).unwrap().stage;
+        let read = told(refused, Event::Seen(Sight::Live), now);
         assert_eq!(
             read,
             if millis >= 960_000 { "issued" } else { "canceling at" },

@@ -1,0 +1,57 @@
+//! What differs between kinds of effects, as data.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// What a definite refusal does to the id that it was answered to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AfterRefusal {
+    /// The id is as good as new: a refusal that can be cured is tried again under it.
+    SameId,
+    /// The id is used up: the same order is never tried again.
+    NewId,
+}
+
+/// How an effect that exists is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reading {
+    /// The same bytes are sent again: the remote service is idempotent by the id.
+    ReplayForward,
+    /// By an operation of its own.
+    Operation,
+}
+
+/// The rules of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Rules {
+    /// A reversal starts no later than this after the first send; `None` when the kind knows no reversal.
+    pub reverse_within: Option<TimeDelta>,
+    /// Before this, counted from the first send, an effect that a read shows live does not prove that a doubtful reversal
+    /// failed: it can still land.
+    pub verdict_after: TimeDelta,
+    /// What a definite refusal does to the id.
+    pub after_refusal: AfterRefusal,
+    /// How an effect that exists is read.
+    pub reading: Reading,
+    /// Whether a proven effect has a receipt that is handed to the caller, and shown again by a read.
+    pub has_receipt: bool,
+}
+
+impl Rules {
+    /// The instant from which on no reversal is started any more; `None` when the kind knows no reversal.
+    #[must_use]
+    pub fn reversible_until(&self, first_sent_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.reverse_within.map(|within| first_sent_at.checked_add_signed(within).unwrap_or(first_sent_at))
+    }
+
+    /// Whether a reversal may be started now.
+    #[must_use]
+    pub fn may_reverse(&self, first_sent_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        self.reversible_until(first_sent_at).is_some_and(|until| now < until)
+    }
+
+    /// The first instant at which a read that shows the effect live proves that a doubtful reversal did not happen.
+    #[must_use]
+    pub fn verdict_at(&self, first_sent_at: DateTime<Utc>) -> DateTime<Utc> {
+        first_sent_at.checked_add_signed(self.verdict_after).unwrap_or(first_sent_at)
+    }
+}

@@ -1,0 +1,185 @@
+//! The one loop that awaits: it does what a [`Drive`] asks for, through a product's [`Effects`], and answers with what came.
+//! The first try of a request and every recovery run here.
+
+use std::time::Duration;
+
+use super::{
+    drive::{Answer, Change, Command, Drive, End, Input},
+    order::Order,
+    schedule::Moment,
+    waiter::Waiter,
+};
+use crate::store::{Committed, StoreError};
+
+/// What came of a change.
+pub enum Written<R> {
+    /// It is durable.
+    Done(Committed<R>),
+    /// The row is another version: this one, which is durable; `None` when there is no row.
+    Conflict(Option<Committed<R>>),
+}
+
+/// What a product does for the engine.
+pub trait Effects: Sync {
+    /// The product's row, with the order in it.
+    type Row: Clone + Send + Sync;
+    /// What an attempt came to, in the product's words.
+    type Answer: Send + Sync;
+    /// What is handed to the caller, where the kind has one. It exists in one variable only.
+    type Receipt: Send;
+    /// What the caller of this drive wants to be written beside a change: a reason.
+    type Note: Sync;
+
+    /// The order of a row.
+    fn order(row: &Self::Row) -> Order;
+
+    /// What an answer is to the machine.
+    fn event(answer: &Self::Answer) -> Answer;
+
+    /// Takes the receipt out of an answer.
+    fn take_receipt(answer: &mut Self::Answer) -> Option<Self::Receipt>;
+
+    /// The present, a random number, and how long `waiter` still waits.
+    fn moment(&self, waiter: Option<&Waiter<Self::Row>>) -> Moment;
+
+    /// Commits a change of `row`, if the row is still the version that the change names.
+    fn commit(
+        &self,
+        row: &Self::Row,
+        change: Change,
+        answer: Option<&Self::Answer>,
+        note: &Self::Note,
+    ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
+
+    /// Sends what is due for a committed, leased order. Nothing durable changes here. `None` when nothing may be sent for
+    /// this order from here.
+    fn send(
+        &self,
+        attempt: &Committed<Self::Row>,
+        drive: &Drive,
+        has_slot: bool,
+    ) -> impl Future<Output = Option<Self::Answer>> + Send;
+
+    /// Reads an effect whose existence is proven. `None` as in [`Effects::send`].
+    fn read(&self, row: &Self::Row) -> impl Future<Output = Option<Self::Answer>> + Send;
+
+    /// Waits.
+    fn sleep(&self, pause: Duration) -> impl Future<Output = ()> + Send;
+
+    /// Waits, but not once the process is to stop.
+    fn hold(&self, pause: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Where a drive begins.
+pub enum Start<R> {
+    /// With an attempt that is committed and leased; `has_slot` when its turn at the remote service was taken before.
+    Leased(Committed<R>, bool),
+    /// With a row as it was read.
+    Read(R),
+}
+
+/// How a drive ended.
+pub struct Ran<E: Effects> {
+    /// How.
+    pub end: End,
+    /// The row as this drive last saw it.
+    pub row: E::Row,
+    /// The last answer, without its receipt.
+    pub answer: Option<E::Answer>,
+    /// The receipt, when it may be handed over now: its commit won.
+    pub receipt: Option<E::Receipt>,
+    /// Why the last commit is not confirmed.
+    pub error: Option<StoreError>,
+}
+
+/// The row that a drive works on, with the proof that it was committed where there is one.
+enum Held<R> {
+    Committed(Committed<R>),
+    Read(R),
+}
+
+impl<R> Held<R> {
+    fn get(&self) -> &R {
+        match self {
+            Self::Committed(row) => row.get(),
+            Self::Read(row) => row,
+        }
+    }
+
+    fn into_inner(self) -> R {
+        match self {
+            Self::Committed(row) => row.into_inner(),
+            Self::Read(row) => row,
+        }
+    }
+}
+
+/// Runs a drive to its end. While it goes on, `waiter` is shown each row that is committed.
+pub async fn run<E: Effects>(
+    effects: &E,
+    mut drive: Drive,
+    start: Start<E::Row>,
+    note: &E::Note,
+    waiter: Option<&Waiter<E::Row>>,
+) -> Ran<E> {
+    let (mut row, mut has_slot) = match start {
+        Start::Leased(row, has_slot) => (Held::Committed(row), has_slot),
+        Start::Read(row) => (Held::Read(row), false),
+    };
+    let (mut answer, mut error, mut input) = (None, None, Input::Begin);
+    loop {
+        input = match drive.next(input, effects.moment(waiter)) {
+            Command::Commit(change) => match effects.commit(row.get(), change, answer.as_ref(), note).await {
+                Ok(Written::Done(committed)) => {
+                    row = Held::Committed(committed);
+                    Input::Committed
+                }
+                Ok(Written::Conflict(Some(found))) => {
+                    let order = E::order(found.get());
+                    row = Held::Committed(found);
+                    Input::Conflict(Some(order))
+                }
+                Ok(Written::Conflict(None)) => Input::Conflict(None),
+                Err(failed) => {
+                    error = Some(failed);
+                    Input::Unconfirmed
+                }
+            },
+            Command::Send => {
+                publish(waiter, row.get());
+                // Only what is proven to be committed is sent.
+                answer = match &row {
+                    Held::Committed(attempt) => effects.send(attempt, &drive, has_slot).await,
+                    Held::Read(_) => None,
+                };
+                has_slot = false;
+                answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
+            }
+            Command::Read => {
+                answer = effects.read(row.get()).await;
+                answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
+            }
+            Command::Sleep(pause) => {
+                effects.sleep(pause).await;
+                Input::Slept
+            }
+            Command::Hold(pause) => {
+                publish(waiter, row.get());
+                effects.hold(pause).await;
+                Input::Slept
+            }
+            Command::Done(end) => {
+                // A receipt that is not handed over ends here, and is wiped.
+                let receipt = answer.as_mut().and_then(E::take_receipt);
+                let receipt = receipt.filter(|_receipt| end == End::Settled { deliver: true });
+                return Ran { end, row: row.into_inner(), answer, receipt, error };
+            }
+        };
+    }
+}
+
+fn publish<R: Clone>(waiter: Option<&Waiter<R>>, row: &R) {
+    if let Some(waiter) = waiter {
+        waiter.publish(row);
+    }
+}

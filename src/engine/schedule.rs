@@ -1,0 +1,302 @@
+//! When an order is taken up again: what a decision of the machine makes of its lease, its due time and its attempts, and
+//! how orders begin, are taken up, retried and settled by hand. Pure, like the machine.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
+
+use super::{
+    ladder,
+    order::{Action, AttentionReason, OnUnproven, Order, Proof, Reversed, Stage, Try},
+    rules::Rules,
+    step::{Event, Next, Rejected, Step, Wake},
+};
+
+/// The longest wait between two tries to reverse while the window is open.
+const REVERSAL_STEP_MAX: Duration = Duration::from_secs(4);
+
+/// The right to work on an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Whose it is.
+    pub token: Uuid,
+    /// How long nobody else takes the order up: longer than any attempt.
+    pub holds: Duration,
+}
+
+/// What pure code is given instead of a clock and a source of randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Moment {
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// A random number.
+    pub draw: u32,
+    /// How long someone still waits for the order; zero when nobody does.
+    pub patience: Duration,
+}
+
+/// An order that begins now, leased, with its first attempt about to be committed. `doubt` says that the row of an earlier
+/// attempt may have been lost: no refusal is believed then.
+#[must_use]
+pub fn begin(on_unproven: OnUnproven, doubt: bool, lease: Lease, now: DateTime<Utc>) -> Order {
+    let sent = Try { first_sent_at: now, doubt, reversal_wanted: false, refusals: 0 };
+    Order {
+        stage: Stage::Sending(sent),
+        on_unproven,
+        attempts: 1,
+        showings: 0,
+        unproven_since: Some(now),
+        lease: Some(lease.token),
+        due_at: Some(after(now, lease.holds)),
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    }
+}
+
+/// Puts what the machine decided into the order. A lease is kept only by a worker that goes on at once.
+#[must_use]
+pub fn apply(order: Order, next: &Next, lease: Option<Lease>, rules: &Rules, moment: Moment) -> Order {
+    let now = moment.now;
+    let mut order = Order { stage: next.stage, updated_at: now, ..order };
+    match order.stage {
+        Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. } => order.unproven_since = None,
+        Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) => {
+            order.unproven_since = order.unproven_since.or(Some(now));
+        }
+        Stage::Attention(_) => {}
+    }
+    (order.lease, order.due_at) = match (next.wake, lease) {
+        (Wake::Now, Some(lease)) => {
+            order.attempts = order.attempts.saturating_add(1);
+            (Some(lease.token), Some(after(now, lease.holds)))
+        }
+        (Wake::Now, None) => (None, Some(now)),
+        (Wake::Never, _) => (None, None),
+        (Wake::At(instant), _) => (None, Some(instant)),
+        (Wake::Backoff, _) => {
+            let attempts = u32::try_from(order.attempts).unwrap_or(u32::MAX);
+            let mut step = ladder::step(attempts, unproven_for(&order, now));
+            if order.action(rules, now) == Some(Action::Reverse) {
+                step = step.min(REVERSAL_STEP_MAX);
+            }
+            (None, Some(after(now, ladder::jittered(step, moment.draw))))
+        }
+    };
+    order
+}
+
+/// Keeps the lease over the back-off that [`apply`] set: the caller still waits, and the same worker makes the next
+/// attempt. Says how long until then; `None` when there is no back-off. The attempt counts as begun, see [`is_settled`].
+#[must_use]
+pub fn hold(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<(Order, Duration)> {
+    let pause = order.due_at?.signed_duration_since(now).to_std().ok()?;
+    let held = Order {
+        attempts: order.attempts.saturating_add(1),
+        lease: Some(lease.token),
+        due_at: Some(after(now, pause.saturating_add(lease.holds))),
+        ..order
+    };
+    Some((held, pause))
+}
+
+/// Goes on after the back-off that was held.
+///
+/// # Errors
+/// [`Rejected`] when the stage knows no next attempt.
+pub fn go_on(order: Order, lease: Lease, rules: &Rules, now: DateTime<Utc>) -> Result<Order, Rejected> {
+    let stage = step(&order, Event::Begin, now, rules).apply(order.stage)?.stage;
+    let unproven_since = order.unproven_since.or(Some(now));
+    Ok(Order { stage, unproven_since, due_at: Some(after(now, lease.holds)), updated_at: now, ..order })
+}
+
+/// The wish to reverse. An attempt that is in flight keeps its lease, and its worker sees the wish when it settles;
+/// otherwise the order goes on as the machine says, leased where a reversal can be sent at once.
+///
+/// # Errors
+/// [`Rejected`] when the stage does not allow it.
+pub fn want_reversal(order: Order, lease: Lease, rules: &Rules, moment: Moment) -> Result<Order, Rejected> {
+    let next = step(&order, Event::ReversalAsked, moment.now, rules).apply(order.stage)?;
+    if next.stage == order.stage {
+        return Ok(order);
+    }
+    let over = matches!(next.stage, Stage::Reversed(_));
+    if order.lease.is_some() && !over {
+        return Ok(Order { stage: next.stage, updated_at: moment.now, ..order });
+    }
+    let at_once = matches!(next.stage, Stage::Reversing(_)).then_some(lease);
+    Ok(apply(order, &next, at_once, rules, moment))
+}
+
+/// What becomes of a due order that is taken up: an attempt that was left ended in doubt, and after a day, or when the
+/// order is too old to be replayed, a person decides. Says also when it is due again: `Wake::Now` when it is leased.
+///
+/// # Errors
+/// [`Rejected`] when the stage knows no next step.
+pub fn take_up(
+    order: Order,
+    lease: Lease,
+    replay_age: Duration,
+    rules: &Rules,
+    moment: Moment,
+) -> Result<(Order, Wake), Rejected> {
+    let event = resumed_by(&order, replay_age, moment.now);
+    let at = |event| step(&order, event, moment.now, rules).apply(order.stage);
+    let left = if order.lease.is_some() { Event::Abandoned } else { Event::Begin };
+    let next = at(event).or_else(|_rejected| at(left))?;
+    Ok((apply(order, &next, Some(lease), rules, moment), next.wake))
+}
+
+/// The event by which a due order is taken up.
+#[must_use]
+pub fn resumed_by(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> Event {
+    match order.lease {
+        _ if is_over(order, replay_age, now) => Event::GiveUp,
+        Some(_) => Event::Abandoned,
+        None => Event::Begin,
+    }
+}
+
+/// Tries a refused order again, because its caller says that the cause is cured. `doubt` as in [`begin`].
+///
+/// # Errors
+/// [`Rejected`] unless the refusal can be cured.
+pub fn retry(order: Order, doubt: bool, lease: Lease, rules: &Rules, moment: Moment) -> Result<Order, Rejected> {
+    let Stage::Refused { .. } = order.stage else { return Err(Rejected::InvalidState) };
+    let mut next = step(&order, Event::Begin, moment.now, rules).apply(order.stage)?;
+    if let Stage::Sending(sent) = next.stage {
+        next.stage = Stage::Sending(Try { doubt, ..sent });
+    }
+    Ok(apply(order, &next, Some(lease), rules, moment))
+}
+
+/// What the return of its caller makes of an order that only the remote service knew of: it exists, so it is replayed, and
+/// no refusal is believed. `None` when a person has settled it meanwhile.
+#[must_use]
+pub fn reclaim(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<Order> {
+    let Stage::Attention(attention) = order.stage else { return None };
+    let first_sent_at = attention.first_sent_at.filter(|_sent| attention.why == Some(AttentionReason::Adopted))?;
+    Some(Order {
+        stage: Stage::Sending(Try { first_sent_at, doubt: true, reversal_wanted: false, refusals: 0 }),
+        attempts: order.attempts.saturating_add(1),
+        unproven_since: Some(now),
+        lease: Some(lease.token),
+        due_at: Some(after(now, lease.holds)),
+        updated_at: now,
+        ..order
+    })
+}
+
+/// What a restored back-up makes of an order that was under way in it: that nothing was sent is not proven any more, and
+/// what was sent, was sent at the earliest when the back-up was made. Its day of replays begins now, because nobody asked
+/// meanwhile.
+#[must_use]
+pub fn mark_uncertain(order: Order, lost_from: DateTime<Utc>, now: DateTime<Utc>) -> Order {
+    let stage = match order.stage {
+        Stage::Pending => {
+            Stage::Unproven(Try { first_sent_at: lost_from, doubt: true, reversal_wanted: false, refusals: 0 })
+        }
+        Stage::Sending(sent) => Stage::Sending(Try { doubt: true, ..sent }),
+        Stage::Unproven(sent) => Stage::Unproven(Try { doubt: true, ..sent }),
+        Stage::Reversing(mut reversal) => {
+            reversal.doubt = true;
+            Stage::Reversing(reversal)
+        }
+        Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. } | Stage::Attention(_) => order.stage,
+    };
+    Order { stage, lease: None, due_at: Some(now), unproven_since: Some(now), updated_at: now, ..order }
+}
+
+/// What a person found out about an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// The effect is live.
+    Issued,
+    /// It was never done.
+    NotBought,
+    /// It was done and reversed.
+    Canceled,
+}
+
+impl Resolution {
+    fn stage(self, stage: &Stage, first_sent_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<Stage> {
+        let (proven_at, reversal_failure) = (stage.proven_at(), stage.reversal_failure());
+        let reversed =
+            |reversed_at| Stage::Reversed(Reversed { first_sent_at, proven_at, reversed_at, reversal_failure });
+        match self {
+            Self::Issued => first_sent_at.map(|first_sent_at| {
+                Stage::Proven(Proof { first_sent_at, proven_at: proven_at.unwrap_or(now), reversal_failure })
+            }),
+            Self::NotBought => Some(reversed(stage.reversed_at())),
+            Self::Canceled => Some(reversed(stage.reversed_at().or(Some(now)))),
+        }
+    }
+}
+
+/// What a person's resolution makes of an order that needs a person; `None` when it needs none. What was not done is not
+/// tried again under its id: what the person saw is all that is known of it.
+#[must_use]
+pub fn resolve(order: Order, resolution: Resolution, now: DateTime<Utc>) -> Option<Order> {
+    let Stage::Attention(attention) = order.stage else { return None };
+    let stage = resolution.stage(&order.stage, attention.first_sent_at.or(Some(order.created_at)), now)?;
+    Some(settled_by_hand(order, stage, now))
+}
+
+/// What a person's resolution makes of an order that had come to its end, and that the remote service shows otherwise;
+/// `None` when the order is under way, or stands as the resolution says. `at` is when the remote service did it, for an
+/// order that was never sent by what we know.
+#[must_use]
+pub fn overrule(order: Order, resolution: Resolution, at: DateTime<Utc>, now: DateTime<Utc>) -> Option<Order> {
+    let (ended, differs) = match (order.stage, resolution) {
+        (Stage::Proven(_), Resolution::Issued) | (Stage::Reversed(_), Resolution::NotBought | Resolution::Canceled) => {
+            (true, false)
+        }
+        (Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. }, _) => (true, true),
+        (Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) | Stage::Attention(_), _) => {
+            (false, true)
+        }
+    };
+    let stage = resolution.stage(&order.stage, order.stage.first_sent_at().or(Some(at)), now)?;
+    (ended && differs).then(|| settled_by_hand(order, stage, now))
+}
+
+fn settled_by_hand(order: Order, stage: Stage, now: DateTime<Utc>) -> Order {
+    Order { stage, unproven_since: None, lease: None, due_at: None, updated_at: now, ..order }
+}
+
+/// Whether the outcome of the attempt that `sent` was leased for is written already, in a row that is still under the same
+/// lease: only whoever settles counts another attempt there.
+#[must_use]
+pub const fn is_settled(sent: &Order, stored: &Order) -> bool {
+    sent.attempts != stored.attempts
+}
+
+/// Whether automation ends here: unproven for a day, or too old to be replayed.
+#[must_use]
+pub fn is_over(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> bool {
+    unproven_for(order, now) >= ladder::GIVE_UP_AFTER || is_too_old(order, replay_age, now)
+}
+
+/// Whether the remote service may have forgotten the order's id by now: replaying it would do it a second time.
+#[must_use]
+pub fn is_too_old(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> bool {
+    let age = |sent| now.signed_duration_since(sent).to_std().unwrap_or_default();
+    order.stage.first_sent_at().is_some_and(|sent| age(sent) >= replay_age)
+}
+
+/// An instant so much later.
+#[must_use]
+pub fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(wait).ok().and_then(|wait| now.checked_add_signed(wait)).unwrap_or(now)
+}
+
+/// The event at this instant, under the order's own terms.
+pub(super) fn step<'a>(order: &Order, event: Event, now: DateTime<Utc>, rules: &'a Rules) -> Step<'a> {
+    Step { event, at: now, now, rules, on_unproven: order.on_unproven }
+}
+
+fn unproven_for(order: &Order, now: DateTime<Utc>) -> Duration {
+    let since = order.unproven_since.unwrap_or(order.created_at);
+    now.signed_duration_since(since).to_std().unwrap_or_default()
+}

@@ -1,0 +1,391 @@
+//! The state machine: what an event makes of a stage. Pure: the caller brings the stage and the instant.
+//!
+//! Every stage × event is decided here, and a table test holds all of them. The rules that are easy to get wrong:
+//! - doubt is sticky: a refusal after it proves nothing;
+//! - an effect is believed only when it is live and all as asked;
+//! - a reversal is sent only once existence is proven, inside the window that counts from the first send;
+//! - "not reversed" is no verdict before the window is over, unless no reversal is in doubt.
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    order::{Attention, AttentionReason, OnUnproven, Proof, Reversal, ReversalFailure, Reversed, Stage, Try},
+    rules::{AfterRefusal, Rules},
+};
+
+/// After so many final refusals of an unproven order a person decides: replaying proves nothing any more.
+pub const REFUSALS_MAX: u8 = 3;
+
+/// What an answer shows of the effect. A receipt travels beside the machine, never through it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sight {
+    /// Live, and all as asked.
+    Live,
+    /// Reversed.
+    Reversed,
+    /// Neither.
+    Odd,
+    /// Not what was asked.
+    Mismatch,
+}
+
+/// A definite refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The same request can succeed later.
+    Curable,
+    /// Repeating the request unchanged is pointless.
+    Final,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// An attempt is about to be committed and then sent.
+    Begin,
+    /// The lease ran out without an outcome: the process died, or froze. A pending order has one while its caller waits
+    /// for the next attempt.
+    Abandoned,
+    /// An attempt was answered with the effect.
+    Seen(Sight),
+    /// An attempt was refused for good.
+    Refused(Refusal),
+    /// An attempt's outcome is unknown.
+    Lost,
+    /// It is proven that an attempt did not reach the remote service, or did nothing there.
+    NotSent,
+    /// The caller wants it reversed.
+    ReversalAsked,
+    /// A reversal succeeded.
+    ReversalDone,
+    /// A reversal was refused for good.
+    ReversalRefused(ReversalFailure),
+    /// A reversal's outcome is unknown.
+    ReversalLost,
+    /// It is proven that a reversal did not reach the remote service.
+    ReversalNotSent,
+    /// 24 hours are over, or the order is too old to be replayed.
+    GiveUp,
+}
+
+/// When the order is taken up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wake {
+    /// Never by itself.
+    Never,
+    /// At once: the same worker goes on.
+    Now,
+    /// After the ladder's next step.
+    Backoff,
+    /// Not before this instant.
+    At(DateTime<Utc>),
+}
+
+/// What an event makes of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Next {
+    /// The new stage.
+    pub stage: Stage,
+    /// The receipt in hand may be given to the caller once this is committed.
+    pub deliver: bool,
+    /// When the order is due again.
+    pub wake: Wake,
+}
+
+/// The event does not apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Rejected {
+    /// The stage does not know this event.
+    #[error("the state does not allow it")]
+    InvalidState,
+    /// The window for reversals is closed.
+    #[error("the window for reversals is closed")]
+    WindowClosed,
+}
+
+/// An event at its instant, under the rules of the order's kind.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// What happened.
+    pub event: Event,
+    /// When. Of an answer, this is when its question left: the remote service may have changed since.
+    pub at: DateTime<Utc>,
+    /// When it is written down. Proofs and reversals are dated by it.
+    pub now: DateTime<Utc>,
+    /// The kind's rules.
+    pub rules: &'a Rules,
+    /// What becomes of the order when its outcome is not proven while the caller waits.
+    pub on_unproven: OnUnproven,
+}
+
+impl Step<'_> {
+    /// What the event makes of the stage.
+    ///
+    /// # Errors
+    /// [`Rejected`] when the stage does not allow the event; nothing changes then.
+    pub fn apply(&self, stage: Stage) -> Result<Next, Rejected> {
+        match stage {
+            Stage::Pending => self.from_pending(),
+            Stage::Sending(sent) | Stage::Unproven(sent) => self.from_unproven(stage, sent),
+            Stage::Proven(proof) => self.from_proven(stage, proof),
+            Stage::Refused { retryable } => match self.event {
+                Event::Begin if retryable => Ok(self.begin()),
+                Event::Begin
+                | Event::Abandoned
+                | Event::Seen(_)
+                | Event::Refused(_)
+                | Event::Lost
+                | Event::NotSent
+                | Event::ReversalAsked
+                | Event::ReversalDone
+                | Event::ReversalRefused(_)
+                | Event::ReversalLost
+                | Event::ReversalNotSent
+                | Event::GiveUp => Err(Rejected::InvalidState),
+            },
+            Stage::Reversing(reversal) => self.from_reversing(stage, reversal),
+            Stage::Reversed(_) => match self.event {
+                Event::ReversalAsked => Ok(to(stage, Wake::Never)),
+                Event::Begin
+                | Event::Abandoned
+                | Event::Seen(_)
+                | Event::Refused(_)
+                | Event::Lost
+                | Event::NotSent
+                | Event::ReversalDone
+                | Event::ReversalRefused(_)
+                | Event::ReversalLost
+                | Event::ReversalNotSent
+                | Event::GiveUp => Err(Rejected::InvalidState),
+            },
+            Stage::Attention(_) => Err(Rejected::InvalidState),
+        }
+    }
+
+    /// As [`Step::apply`], while the caller still waits and another attempt is made before they are answered: until then an
+    /// order that is to be reversed when it is not proven in their time is like any other.
+    ///
+    /// # Errors
+    /// As [`Step::apply`].
+    pub fn apply_while_awaited(&self, stage: Stage) -> Result<Next, Rejected> {
+        Step { on_unproven: OnUnproven::Keep, ..*self }.apply(stage)
+    }
+
+    /// The first send, or the first that counts: before it nothing can have been done.
+    fn begin(&self) -> Next {
+        let sent = Try { first_sent_at: self.at, doubt: false, reversal_wanted: false, refusals: 0 };
+        to(Stage::Sending(sent), Wake::Now)
+    }
+
+    /// Nothing was done, and nothing will be.
+    fn never_done(&self) -> Next {
+        let reversed =
+            Reversed { first_sent_at: None, proven_at: None, reversed_at: Some(self.now), reversal_failure: None };
+        to(Stage::Reversed(reversed), Wake::Never)
+    }
+
+    fn from_pending(&self) -> Result<Next, Rejected> {
+        match self.event {
+            Event::Begin => Ok(self.begin()),
+            Event::ReversalAsked => Ok(self.never_done()),
+            Event::GiveUp => Ok(to(Stage::Refused { retryable: true }, Wake::Never)),
+            // Nothing was sent, and the caller who waited has had no answer: they count it as not done.
+            Event::Abandoned if self.on_unproven == OnUnproven::Reverse => Ok(self.never_done()),
+            Event::Abandoned => Ok(self.begin()),
+            Event::Seen(_)
+            | Event::Refused(_)
+            | Event::Lost
+            | Event::NotSent
+            | Event::ReversalDone
+            | Event::ReversalRefused(_)
+            | Event::ReversalLost
+            | Event::ReversalNotSent => Err(Rejected::InvalidState),
+        }
+    }
+
+    /// Existence is not proven.
+    fn from_unproven(&self, stage: Stage, sent: Try) -> Result<Next, Rejected> {
+        let unproven = |sent: Try| {
+            let reversal_wanted = sent.reversal_wanted || self.on_unproven == OnUnproven::Reverse;
+            to(Stage::Unproven(Try { doubt: true, reversal_wanted, ..sent }), Wake::Backoff)
+        };
+        match self.event {
+            // A replay: the first send stays what it was.
+            Event::Begin => Ok(to(stage, Wake::Now)),
+            Event::Abandoned => Ok(Next { wake: Wake::Now, ..unproven(sent) }),
+            Event::Seen(sight) => Ok(self.seen_unproven(sent, sight)),
+            Event::Lost => Ok(unproven(Try { refusals: 0, ..sent })),
+            Event::Refused(Refusal::Final) if sent.doubt => {
+                let refused = Try { refusals: sent.refusals.saturating_add(1), ..sent };
+                let over = refused.refusals >= REFUSALS_MAX;
+                Ok(if over { attention_of(refused, AttentionReason::RefusedInDoubt) } else { unproven(refused) })
+            }
+            Event::Refused(Refusal::Curable) | Event::NotSent if sent.doubt => Ok(unproven(sent)),
+            // It is proven that nothing was done, and nothing is wanted any more.
+            Event::Refused(_) | Event::NotSent if sent.reversal_wanted => Ok(self.never_done()),
+            // We answer now that nothing was done, and the caller may compensate the customer in another way. A later
+            // attempt would pay the customer twice, so the order ends here.
+            Event::NotSent if self.on_unproven == OnUnproven::Reverse => Ok(self.never_done()),
+            Event::Refused(refusal) => {
+                let retryable = refusal == Refusal::Curable && self.rules.after_refusal == AfterRefusal::SameId;
+                Ok(to(Stage::Refused { retryable }, Wake::Never))
+            }
+            Event::NotSent => Ok(to(Stage::Pending, Wake::Backoff)),
+            Event::ReversalAsked => {
+                let sent = Try { reversal_wanted: true, ..sent };
+                let stage = match stage {
+                    Stage::Sending(_) => Stage::Sending(sent),
+                    Stage::Unproven(_)
+                    | Stage::Pending
+                    | Stage::Proven(_)
+                    | Stage::Reversing(_)
+                    | Stage::Reversed(_)
+                    | Stage::Refused { .. }
+                    | Stage::Attention(_) => Stage::Unproven(sent),
+                };
+                Ok(to(stage, Wake::Now))
+            }
+            Event::GiveUp => Ok(attention_of(Try { doubt: true, ..sent }, AttentionReason::Unproven)),
+            Event::ReversalDone | Event::ReversalRefused(_) | Event::ReversalLost | Event::ReversalNotSent => {
+                Err(Rejected::InvalidState)
+            }
+        }
+    }
+
+    fn seen_unproven(&self, sent: Try, sight: Sight) -> Next {
+        let first_sent_at = sent.first_sent_at;
+        match sight {
+            Sight::Live if sent.reversal_wanted => {
+                let reversal = Reversal { first_sent_at, proven_at: None, doubt: false, refused: None };
+                to(Stage::Reversing(reversal), Wake::Now)
+            }
+            Sight::Live => {
+                let proof = Proof { first_sent_at, proven_at: self.now, reversal_failure: None };
+                Next { deliver: true, ..to(Stage::Proven(proof), Wake::Never) }
+            }
+            Sight::Reversed if sent.reversal_wanted => {
+                let reversed = Reversed {
+                    first_sent_at: Some(first_sent_at),
+                    proven_at: None,
+                    reversed_at: Some(self.now),
+                    reversal_failure: None,
+                };
+                to(Stage::Reversed(reversed), Wake::Never)
+            }
+            Sight::Reversed => attention_of(sent, AttentionReason::CanceledElsewhere),
+            Sight::Odd => attention_of(sent, AttentionReason::OddStatus),
+            Sight::Mismatch => attention_of(sent, AttentionReason::Mismatch),
+        }
+    }
+
+    fn from_proven(&self, stage: Stage, proof: Proof) -> Result<Next, Rejected> {
+        let attention = |why| {
+            attention(Attention {
+                why: Some(why),
+                first_sent_at: Some(proof.first_sent_at),
+                proven_at: Some(proof.proven_at),
+                doubt: false,
+                reversal_wanted: false,
+                reversal_failure: proof.reversal_failure,
+            })
+        };
+        match self.event {
+            Event::ReversalAsked if self.rules.may_reverse(proof.first_sent_at, self.at) => {
+                let reversal = Reversal {
+                    first_sent_at: proof.first_sent_at,
+                    proven_at: Some(proof.proven_at),
+                    doubt: false,
+                    refused: None,
+                };
+                Ok(to(Stage::Reversing(reversal), Wake::Now))
+            }
+            Event::ReversalAsked => Err(Rejected::WindowClosed),
+            Event::Seen(Sight::Live) => Ok(Next { deliver: true, ..to(stage, Wake::Never) }),
+            Event::Seen(Sight::Reversed) => Ok(attention(AttentionReason::CanceledElsewhere)),
+            Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
+            Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),
+            // A read that came to nothing changes nothing.
+            Event::Refused(_) | Event::Lost | Event::NotSent => Ok(to(stage, Wake::Never)),
+            Event::Begin
+            | Event::Abandoned
+            | Event::ReversalDone
+            | Event::ReversalRefused(_)
+            | Event::ReversalLost
+            | Event::ReversalNotSent
+            | Event::GiveUp => Err(Rejected::InvalidState),
+        }
+    }
+
+    fn from_reversing(&self, stage: Stage, reversal: Reversal) -> Result<Next, Rejected> {
+        let reversing = |reversal: Reversal, wake| to(Stage::Reversing(reversal), wake);
+        let attention = |why| {
+            attention(Attention {
+                why: Some(why),
+                first_sent_at: Some(reversal.first_sent_at),
+                proven_at: reversal.proven_at,
+                doubt: reversal.doubt,
+                reversal_wanted: true,
+                reversal_failure: reversal.refused,
+            })
+        };
+        match self.event {
+            Event::ReversalDone | Event::Seen(Sight::Reversed) => {
+                let reversed = Reversed {
+                    first_sent_at: Some(reversal.first_sent_at),
+                    proven_at: reversal.proven_at,
+                    reversed_at: Some(self.now),
+                    reversal_failure: None,
+                };
+                Ok(to(Stage::Reversed(reversed), Wake::Never))
+            }
+            Event::ReversalRefused(failure) => {
+                Ok(reversing(Reversal { refused: Some(failure), ..reversal }, Wake::Now))
+            }
+            Event::ReversalLost => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Backoff)),
+            // The process died with a reversal perhaps on its way.
+            Event::Abandoned => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Now)),
+            Event::ReversalNotSent | Event::Refused(_) | Event::Lost | Event::NotSent => Ok(to(stage, Wake::Backoff)),
+            Event::Seen(Sight::Live) => Ok(self.verdict(stage, reversal)),
+            Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
+            Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),
+            Event::Begin | Event::ReversalAsked => Ok(to(stage, Wake::Now)),
+            Event::GiveUp => Ok(attention(AttentionReason::CancelUnproven)),
+        }
+    }
+
+    /// A read shows the effect live: the reversal did not happen, or has not happened yet.
+    fn verdict(&self, stage: Stage, reversal: Reversal) -> Next {
+        let certain_at = self.rules.verdict_at(reversal.first_sent_at);
+        if reversal.doubt && self.at < certain_at {
+            return to(stage, Wake::At(certain_at));
+        }
+        let proof = Proof {
+            first_sent_at: reversal.first_sent_at,
+            proven_at: reversal.proven_at.unwrap_or(self.now),
+            reversal_failure: Some(reversal.refused.unwrap_or(ReversalFailure::TooLate)),
+        };
+        to(Stage::Proven(proof), Wake::Never)
+    }
+}
+
+fn to(stage: Stage, wake: Wake) -> Next {
+    Next { stage, deliver: false, wake }
+}
+
+fn attention(attention: Attention) -> Next {
+    to(Stage::Attention(attention), Wake::Never)
+}
+
+fn attention_of(sent: Try, why: AttentionReason) -> Next {
+    attention(Attention {
+        why: Some(why),
+        first_sent_at: Some(sent.first_sent_at),
+        proven_at: None,
+        doubt: sent.doubt,
+        reversal_wanted: sent.reversal_wanted,
+        reversal_failure: None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! Every state × every event, and the properties that no sequence of events may break.
+
+use chrono::TimeDelta;
+
+use super::*;
+use crate::engine::{
+    order::{Action, Order, State},
+    rules::Reading,
+    schedule::{self, Resolution},
+};
+
+mod edges;
+mod sequences;
+
+const FINAL: Event = Event::Refused(Refusal::Final);
+const CURABLE: Event = Event::Refused(Refusal::Curable);
+
+/// The rules of a gift code.
+const RULES: Rules = Rules {
+    reverse_within: Some(TimeDelta::seconds(890)),
+    verdict_after: TimeDelta::seconds(960),
+    after_refusal: AfterRefusal::SameId,
+    reading: Reading::ReplayForward,
+    has_receipt: true,
+};
+
+const EVENTS: [Event; 17] = [
+    Event::Begin,
+    Event::Abandoned,
+    Event::Seen(Sight::Live),
+    Event::Seen(Sight::Reversed),
+    Event::Seen(Sight::Odd),
+    Event::Seen(Sight::Mismatch),
+    FINAL,
+    CURABLE,
+    Event::Lost,
+    Event::NotSent,
+    Event::ReversalAsked,
+    Event::ReversalDone,
+    Event::ReversalRefused(ReversalFailure::TooLate),
+    Event::ReversalRefused(ReversalFailure::NotPermitted),
+    Event::ReversalLost,
+    Event::ReversalNotSent,
+    Event::GiveUp,
+];
+
+fn sent() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+}
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    sent() + TimeDelta::seconds(seconds)
+}
+
+/// An attempt that may have reached the remote service.
+fn attempt(doubt: bool) -> Try {
+    Try { first_sent_at: sent(), doubt, reversal_wanted: false, refusals: 0 }
+}
+
+fn reversal() -> Reversal {
+    Reversal { first_sent_at: sent(), proven_at: Some(sent()), doubt: false, refused: None }
+}
+
+/// A plain stage of each word.
+fn stage(state: State) -> Stage {
+    match state {
+        State::Pending => Stage::Pending,
+        State::Issuing => Stage::Sending(attempt(false)),
+        State::Unresolved => Stage::Unproven(attempt(true)),
+        State::Issued => Stage::Proven(Proof { first_sent_at: sent(), proven_at: sent(), reversal_failure: None }),
+        State::Failed => Stage::Refused { retryable: false },
+        State::Canceling => Stage::Reversing(reversal()),
+        State::Canceled => Stage::Reversed(Reversed {
+            first_sent_at: Some(sent()),
+            proven_at: Some(sent()),
+            reversed_at: Some(sent()),
+            reversal_failure: None,
+        }),
+        State::NeedsAttention => Stage::Attention(Attention {
+            why: Some(AttentionReason::Unproven),
+            first_sent_at: Some(sent()),
+            proven_at: None,
+            doubt: true,
+            reversal_wanted: false,
+            reversal_failure: None,
+        }),
+    }
+}
+
+fn step_by(on_unproven: OnUnproven, stage: Stage, event: Event, now: DateTime<Utc>) -> Result<Next, Rejected> {
+    Step { event, at: now, now, rules: &RULES, on_unproven }.apply(stage)
+}
+
+fn step(stage: Stage, event: Event, now: DateTime<Utc>) -> Result<Next, Rejected> {
+    step_by(OnUnproven::Keep, stage, event, now)
+}
+
+/// An order in this stage.
+fn order(stage: Stage) -> Order {
+    let doubtful = schedule::Lease { token: uuid::Uuid::nil(), holds: std::time::Duration::ZERO };
+    Order { stage, lease: None, ..schedule::begin(OnUnproven::Keep, false, doubtful, sent()) }
+}
+
+fn action(stage: Stage, now: DateTime<Utc>) -> Option<Action> {
+    order(stage).action(&RULES, now)
+}
+
+/// The new state and when it is due; `!` marks a delivery, `-` a refusal.
+fn told_by(on_unproven: OnUnproven, stage: Stage, event: Event, now: DateTime<Utc>) -> String {
+    match step_by(on_unproven, stage, event, now) {
+        Err(Rejected::InvalidState) => "-".to_owned(),
+        Err(Rejected::WindowClosed) => "- window".to_owned(),
+        Ok(next) => {
+            let wake = match next.wake {
+                Wake::Never => "",
+                Wake::Now => " now",
+                Wake::Backoff => " later",
+                Wake::At(_) => " at",
+            };
+            let mark = if next.deliver { "!" } else { "" };
+            let why = next.stage.attention().map_or(String::new(), |why| format!(" ({})", why.as_str()));
+            format!("{}{mark}{wake}{why}", next.stage.state().as_str())
+        }
+    }
+}
+
+fn told(stage: Stage, event: Event, now: DateTime<Utc>) -> String {
+    told_by(OnUnproven::Keep, stage, event, now)
+}
+
+fn row(stage: Stage, seconds: i64) -> Vec<String> {
+    EVENTS.iter().map(|event| told(stage, *event, at(seconds))).collect()
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table, to be read as one")]
+fn every_state_knows_what_every_event_means() {
+    const NO: &str = "-";
+    let elsewhere = "needs_attention (canceled_elsewhere)";
+    let (odd, mismatch) = ("needs_attention (odd_card_status)", "needs_attention (mismatch)");
+    let table: [(State, [&str; 17]); 8] = [
+        (
+            State::Pending,
+            ["issuing now", "issuing now", NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, "failed"],
+        ),
+        (
+            State::Issuing,
+            [
+                "issuing now",
+                "unresolved now",
+                "issued!",
+                elsewhere,
+                odd,
+                mismatch,
+                "failed",
+                "failed",
+                "unresolved later",
+                "pending later",
+                "issuing now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                "needs_attention (unproven)",
+            ],
+        ),
+        (
+            State::Unresolved,
+            [
+                "unresolved now",
+                "unresolved now",
+                "issued!",
+                elsewhere,
+                odd,
+                mismatch,
+                "unresolved later",
+                "unresolved later",
+                "unresolved later",
+                "unresolved later",
+                "unresolved now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                "needs_attention (unproven)",
+            ],
+        ),
+        (
+            State::Issued,
+            [
+                NO,
+                NO,
+                "issued!",
+                elsewhere,
+                odd,
+                mismatch,
+                "issued",
+                "issued",
+                "issued",
+                "issued",
+                "canceling now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+            ],
+        ),
+        (State::Failed, [NO; 17]),
+        (
+            State::Canceling,
+            [
+                "canceling now",
+                "canceling now",
+                "issued",
+                "canceled",
+                odd,
+                mismatch,
+                "canceling later",
+                "canceling later",
+                "canceling later",
+                "canceling later",
+                "canceling now",
+                "canceled",
+                "canceling now",
+                "canceling now",
+                "canceling later",
+                "canceling later",
+                "needs_attention (cancel_unproven)",
+            ],
+        ),
+        (State::Canceled, [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO]),
+        (State::NeedsAttention, [NO; 17]),
+    ];
+    assert_eq!(table.len(), State::ALL.len());
+    for (state, expected) in table {
+        assert_eq!(row(stage(state), 10), expected, "{}", state.as_str());
+    }
+}
+
+#[test]
+fn a_refusal_after_an_ambiguous_attempt_proves_nothing() {
+    let doubtful = Stage::Sending(attempt(true));
+    for event in [FINAL, CURABLE, Event::NotSent] {
+        assert_eq!(told(doubtful, event, at(10)), "unresolved later");
+        assert!(step(doubtful, event, at(10)).unwrap().stage.is_in_doubt());
+    }
+}
+
+#[test]
+fn a_wish_to_cancel_is_kept_until_existence_is_proven() {
+    for state in [State::Issuing, State::Unresolved] {
+        let wished = step(stage(state), Event::ReversalAsked, at(10)).unwrap().stage;
+        assert_eq!(told(wished, Event::Seen(Sight::Live), at(20)), "canceling now");
+        assert_eq!(told(wished, Event::Seen(Sight::Reversed), at(20)), "canceled");
+    }
+    let wished = step(stage(State::Issuing), Event::ReversalAsked, at(10)).unwrap().stage;
+    assert_eq!(told(wished, CURABLE, at(20)), "canceled", "nothing was bought, nothing is wanted");
+}
+
+#[test]
+fn on_unresolved_cancel_wishes_the_cancel_at_the_first_doubt() {
+    let (careful, first) = (OnUnproven::Reverse, stage(State::Issuing));
+    assert_eq!(told_by(careful, first, Event::Seen(Sight::Live), at(3)), "issued!");
+    let doubtful = step_by(careful, first, Event::Lost, at(6)).unwrap().stage;
+    assert_eq!(told_by(careful, doubtful, Event::Seen(Sight::Live), at(9)), "canceling now");
+    assert_eq!(told_by(careful, doubtful, Event::NotSent, at(9)), "unresolved later");
+    assert_eq!(
+        told_by(careful, first, Event::NotSent, at(3)),
+        "canceled",
+        "nothing is bought later, behind the caller's back"
+    );
+}
+
+#[test]
+fn while_the_caller_waits_a_doubt_is_no_wish_to_cancel() {
+    let careful = OnUnproven::Reverse;
+    let awaited = |event, now| {
+        let step = Step { event, at: now, now, rules: &RULES, on_unproven: careful };
+        step.apply_while_awaited(stage(State::Issuing)).unwrap()
+    };
+    let lost = awaited(Event::Lost, at(6));
+    assert_eq!((lost.stage.state(), lost.wake), (State::Unresolved, Wake::Backoff));
+    assert!(!lost.stage.reversal_wanted());
+    assert_eq!(told_by(careful, lost.stage, Event::Seen(Sight::Live), at(8)), "issued!");
+    let unsent = awaited(Event::NotSent, at(1));
+    assert_eq!((unsent.stage, unsent.wake), (Stage::Pending, Wake::Backoff));
+    assert_eq!(
+        told_by(careful, unsent.stage, Event::Abandoned, at(30)),
+        "canceled",
+        "who waited had no answer, and nothing was sent"
+    );
+    assert!(step_by(careful, lost.stage, Event::Abandoned, at(30)).unwrap().stage.reversal_wanted());
+}
+
+#[test]
+fn a_request_that_is_refused_again_and_again_in_doubt_needs_a_person() {
+    let mut doubtful = stage(State::Unresolved);
+    for expected in ["unresolved later", "unresolved later", "needs_attention (refused_in_doubt)"] {
+        assert_eq!(told(doubtful, FINAL, at(10)), expected);
+        let next = step(doubtful, FINAL, at(10)).unwrap().stage;
+        if next.state() == State::Unresolved {
+            assert_eq!(told(next, CURABLE, at(10)), "unresolved later", "the account's trouble can be cured");
+            let lost = step(next, Event::Lost, at(10)).unwrap().stage;
+            assert_eq!(lost, Stage::Unproven(attempt(true)), "in a row");
+        }
+        doubtful = next;
+    }
+}
+
+#[test]
+fn a_cancel_starts_before_14_50_and_not_after() {
+    for (seconds, expected) in [(0, "canceling now"), (889, "canceling now"), (890, "- window"), (901, "- window")] {
+        assert_eq!(told(stage(State::Issued), Event::ReversalAsked, at(seconds)), expected, "{seconds}");
+    }
+    assert_eq!(action(stage(State::Canceling), at(889)), Some(Action::Reverse));
+    assert_eq!(action(stage(State::Canceling), at(890)), Some(Action::Read));
+}
+
+#[test]
+fn a_kind_without_a_reversal_refuses_every_wish() {
+    let rules = Rules { reverse_within: None, ..RULES };
+    let asked =
+        Step { event: Event::ReversalAsked, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep };
+    assert_eq!(asked.apply(stage(State::Issued)), Err(Rejected::WindowClosed));
+}
+
+#[test]
+fn a_refusal_that_uses_the_id_up_is_never_tried_again() {
+    let rules = Rules { after_refusal: AfterRefusal::NewId, ..RULES };
+    let refused = Step { event: CURABLE, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep };
+    assert_eq!(refused.apply(stage(State::Issuing)).unwrap().stage, Stage::Refused { retryable: false });
+}
+
+#[test]
+fn a_live_card_is_a_verdict_only_when_no_cancel_can_still_land() {
+    let doubt = Stage::Reversing(Reversal { doubt: true, ..reversal() });
+    assert_eq!(told(doubt, Event::Seen(Sight::Live), at(895)), "canceling at");
+    assert_eq!(told(doubt, Event::Seen(Sight::Live), at(960)), "issued");
+    assert_eq!(told(doubt, Event::Seen(Sight::Reversed), at(895)), "canceled");
+    let refused = Stage::Reversing(Reversal { refused: Some(ReversalFailure::NotPermitted), ..reversal() });
+    let next = step(refused, Event::Seen(Sight::Live), at(20)).unwrap();
+    let failure = next.stage.reversal_failure();
+    assert_eq!((next.stage.state(), failure), (State::Issued, Some(ReversalFailure::NotPermitted)));
+    assert!(!next.deliver, "no code leaves with a failed cancel");
+}
+
+#[test]
+fn only_a_curable_refusal_is_tried_again_and_its_window_starts_anew() {
+    let funds = step(stage(State::Issuing), CURABLE, at(1)).unwrap().stage;
+    let again = step(funds, Event::Begin, at(5000)).unwrap().stage;
+    assert_eq!((again.state(), again.first_sent_at()), (State::Issuing, Some(at(5000))));
+    let invalid = step(stage(State::Issuing), FINAL, at(1)).unwrap().stage;
+    assert_eq!(step(invalid, Event::Begin, at(5)), Err(Rejected::InvalidState));
+}
+
+#[test]
+fn a_person_overrules_only_what_has_come_to_its_end_and_only_to_the_other_end() {
+    for state in State::ALL {
+        for (resolution, to) in [
+            (Resolution::Issued, State::Issued),
+            (Resolution::NotBought, State::Canceled),
+            (Resolution::Canceled, State::Canceled),
+        ] {
+            let before = order(stage(*state));
+            let overruled = schedule::overrule(before, resolution, at(7), at(9));
+            let ended = matches!(state, State::Issued | State::Failed | State::Canceled);
+            assert_eq!(
+                overruled.map(|order| order.state()),
+                (ended && *state != to).then_some(to),
+                "{state:?} {resolution:?}"
+            );
+            if let Some(after) = overruled {
+                assert!(!after.stage.is_in_doubt() && !after.stage.reversal_wanted());
+                let first_sent_at = before.stage.first_sent_at().or(Some(at(7)));
+                assert_eq!(after.stage.first_sent_at(), first_sent_at, "the age limit counts");
+            }
+            let resolved = schedule::resolve(before, resolution, at(9));
+            assert_eq!(resolved.is_some(), *state == State::NeedsAttention, "{state:?}");
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The courier: what the engine needs of this product. It commits changes of rewards, sends what is due to Amazon, and
+//! reports what happened.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Notify;
+
+use super::{
+    answer::Answer,
+    model::Reward,
+    sql,
+    timeline::{self, Note},
+};
+use crate::{
+    accounts::{Account, Accounts, Priority, limiter::Breaker},
+    ambient::Ambient,
+    engine::{
+        self, Action, Drive, Effects, End, Event, Order, Stage, State, Waiter,
+        drive::{Change, Fact},
+        run::{Start, Written},
+        schedule::{Lease, Moment},
+    },
+    failpoint,
+    kernel::{
+        ClaimCode, ClientId, CreationRequestId, Environment, Outcome, Refusal, RewardId, UnknownReason,
+        outcome::{ErrorType, Family},
+    },
+    lifecycle::Tasks,
+    store::{Committed, Store, StoreError},
+    telemetry::{
+        metrics::Metrics,
+        trace::{self, Attribute, Span, Traces},
+    },
+};
+
+/// What is left of a lease for connecting and settling.
+const SETTLE_MARGIN: Duration = Duration::from_secs(6);
+
+/// Limits of the settings, as durations.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long a lease holds: longer than any attempt.
+    pub lease: Duration,
+    /// How long a call to Amazon may take.
+    pub upstream_timeout: Duration,
+    /// How long new rewards are refused after a refusal of the account; zero for never.
+    pub breaker: Duration,
+    /// How long a caller waits at most.
+    pub answer_within: Duration,
+    /// Whether an attempt without a proven outcome is repeated while its caller still waits.
+    pub replay_while_waited: bool,
+    /// How long after its first send a reward may be replayed: Amazon forgetting the id would buy a second card.
+    pub replay_age: Duration,
+    /// How long the same key shows the code again.
+    pub redelivery: Duration,
+    /// How often a code is shown again by the same key.
+    pub redelivery_max: u32,
+}
+
+/// The courier. Cheap to clone.
+#[derive(Clone)]
+pub struct Courier(Arc<Parts>);
+
+/// What the courier works with.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// Time and randomness.
+    pub ambient: Ambient,
+    /// The accounts of the settings.
+    pub accounts: Accounts,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Where money work runs.
+    pub tasks: Tasks,
+    /// Limits.
+    pub limits: Limits,
+    /// Wakes the recovery; carries nothing.
+    pub wake: Arc<Notify>,
+    /// Begins the traces of recoveries.
+    pub traces: Traces,
+}
+
+impl std::ops::Deref for Courier {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Courier {
+    /// A courier with these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// A lease that begins now, under a token of its own.
+    pub(super) fn lease(&self) -> Result<Lease, StoreError> {
+        Ok(Lease { token: self.ambient.token()?, holds: self.limits.lease })
+    }
+
+    pub(super) fn engine_limits(&self) -> engine::Limits {
+        engine::Limits { lease: self.limits.lease, replay_age: self.limits.replay_age }
+    }
+
+    /// How much of a caller's time is left.
+    pub(super) fn left(&self, arrived: Instant) -> Duration {
+        self.limits.answer_within.saturating_sub(arrived.elapsed())
+    }
+
+    /// The account that made the reward, if it is still that account. Under another partner id, marketplace or environment
+    /// the reward's id is unknown, and replaying it would buy a card.
+    pub(super) fn account_of(&self, reward: &Reward) -> Option<&Account> {
+        let (id, own) = (&reward.creation_request_id, &reward.intent);
+        // Whose it is, is not proven: nothing is sent for it.
+        if reward.client == ClientId::ADOPTED {
+            return None;
+        }
+        self.accounts.get(&reward.account).filter(|account| {
+            let place = (account.marketplace(), account.environment()) == (reward.marketplace, reward.environment);
+            let mock = reward.environment == Environment::Sandbox && id.is_mock();
+            place && (mock || *id == CreationRequestId::derive(account.partner_id(), own))
+        })
+    }
+
+    /// Carries an order whose attempt is committed and leased.
+    pub(super) async fn carry(
+        &self,
+        attempt: Committed<Reward>,
+        has_slot: bool,
+        waiter: Option<&Waiter<Reward>>,
+    ) -> engine::Ran<Self> {
+        let reward = attempt.get();
+        let token = reward.order.lease.unwrap_or_default();
+        let drive = Drive::carry(reward.order, token, *reward.kind.rules(), self.engine_limits());
+        engine::run(self, drive, Start::Leased(attempt, has_slot), &Note::default(), waiter).await
+    }
+
+    /// What a caller who waited is answered: the reward as it was last committed, whatever came of its drive.
+    pub(super) fn carried(&self, end: End, reward: Reward, waiter: &Waiter<Reward>) -> Reward {
+        if matches!(end, End::Settled { .. }) {
+            trace::note(Attribute::State(reward.state().as_str()));
+            if reward.order.due_at.is_some() {
+                self.wake.notify_one();
+            }
+            return reward;
+        }
+        if end == End::LeaseLost {
+            self.report_lease_lost(reward.id);
+        }
+        tracing::warn!(
+            reward.id = %reward.id,
+            reward.trace_id = reward.trace_id(),
+            reward.drive = end.as_str(),
+            "a drive ended without a committed outcome; recovery takes it up"
+        );
+        waiter.latest().unwrap_or(reward)
+    }
+
+    /// How long a leased reward may wait for a slot: the call and its settling must fit into the lease as well.
+    fn slot_patience(&self) -> Duration {
+        self.limits.lease.saturating_sub(self.limits.upstream_timeout).saturating_sub(SETTLE_MARGIN)
+    }
+
+    /// One call to Amazon, traced and counted.
+    async fn call(&self, account: &Account, reward: &Reward, action: Action, asked_at: DateTime<Utc>) -> Answer {
+        let spec = reward.kind.spec();
+        let span = span_of(account, reward, spec.operation(action));
+        let started = self.ambient.monotonic();
+        let mut answer = spec.call(account.client(), reward, action, asked_at).await;
+        let took = started.elapsed();
+        if let Some(call) = &mut answer.call {
+            call.took = took;
+        }
+        self.observe(&reward.account, &answer, span);
+        answer
+    }
+
+    /// Counts a call to Amazon and what its answer says of the clocks, and ends its span.
+    fn observe(&self, account: &str, answer: &Answer, span: Span) {
+        let Some(call) = &answer.call else { return };
+        let (class, reason) = (answer.outcome.class(), answer.outcome.reason());
+        span.set(Attribute::Outcome(class));
+        if let Some(status) = call.http_status {
+            span.set(Attribute::Status(status));
+        }
+        if class != "proven" {
+            span.set(Attribute::Error(reason));
+        }
+        drop(span);
+        self.metrics.upstream(account, call.operation, (class, reason), call.took);
+        if let Some((theirs, ours)) = call.clocks {
+            self.metrics.clock_skew(account, theirs.signed_duration_since(ours).num_milliseconds());
+        }
+        if class != "proven" {
+            tracing::warn!(
+                account,
+                upstream.operation = call.operation,
+                upstream.outcome = class,
+                upstream.error = reason,
+                upstream.status = call.http_status,
+                "a call to Amazon was not proven"
+            );
+        }
+    }
+
+    /// Updates the breaker from an answer: a refusal of the account (its funds used up, its keys not valid) refuses new
+    /// rewards before a row is made; a success admits them again.
+    async fn update_breaker(&self, account: &Account, id: &CreationRequestId, outcome: &Outcome<()>) {
+        if id.is_mock() || self.limits.breaker.is_zero() {
+            return;
+        }
+        let why = match outcome {
+            Outcome::Proven(()) => {
+                if account.quota().clear().await {
+                    tracing::info!(account = account.id(), "the account works again; new rewards are taken");
+                }
+                return;
+            }
+            Outcome::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds }) => {
+                Breaker::Funds
+            }
+            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::AuthRejected(_) => Breaker::Account,
+            Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
+                return;
+            }
+        };
+        tracing::error!(
+            account = account.id(),
+            upstream.breaker = why.as_str(),
+            "Amazon refuses the account; new rewards are refused"
+        );
+        account.quota().trip(why, self.limits.breaker).await;
+    }
+
+    /// The row as the change makes it, and the timeline's entry for it.
+    async fn write(
+        &self,
+        row: &Reward,
+        change: Change,
+        answer: Option<&Answer>,
+        note: &Note,
+    ) -> Result<Written<Reward>, StoreError> {
+        let points = Failpoints::of(row, change.fact);
+        points.pass(points.before);
+        let entry = timeline::of_change(&change, answer, note);
+        let mut reward = row.with(change.order);
+        match (change.order.stage, answer.and_then(Answer::error)) {
+            (Stage::Proven(_) | Stage::Reversed(_), None) => reward.last_error = None,
+            (_, Some(error)) if matches!(change.fact, Fact::Settled { .. }) => reward.last_error = Some(error),
+            (_, _) => {}
+        }
+        let mut tx = self.store.begin_as(transaction(change.fact)).await?;
+        if !sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await? {
+            // Nobody is answered from what may still vanish: what this transaction ran into is committed before it is used.
+            let found = sql::lock(&mut tx, row.id).await?;
+            return Ok(Written::Conflict(match found {
+                Some(found) => Some(tx.commit(found).await?),
+                None => None,
+            }));
+        }
+        points.pass(points.inside);
+        let committed = tx.commit(reward).await?;
+        points.pass(points.after);
+        self.report(row, committed.get());
+        Ok(Written::Done(committed))
+    }
+
+    /// Counts and logs a change once it is committed.
+    pub(super) fn report(&self, before: &Reward, after: &Reward) {
+        let (from, to) = (before.state(), after.state());
+        if from == to {
+            return;
+        }
+        let resolved = match to {
+            State::Issued => Some("kept"),
+            State::Canceled => Some("canceled"),
+            State::Failed => Some("not_created"),
+            State::NeedsAttention => Some("needs_attention"),
+            State::Pending | State::Issuing | State::Unresolved | State::Canceling => None,
+        };
+        if let Some(outcome) = resolved {
+            if before.order.stage.is_in_doubt() {
+                self.metrics.resolved(outcome);
+            }
+            if from != State::Canceling || to != State::Issued {
+                let program = after.charge.as_ref().map(|charge| charge.program.as_str());
+                self.metrics.finished(&after.account, program, after.value, to.as_str());
+            }
+        }
+        let attention = after.order.stage.attention().map(|why| why.as_str());
+        if to == State::NeedsAttention {
+            tracing::error!(
+                reward.id = %after.id, reward.account = after.account, reward.trace_id = after.trace_id(),
+                reward.attention = attention, "a reward needs a person"
+            );
+        } else {
+            tracing::info!(
+                reward.id = %after.id, reward.account = after.account, reward.trace_id = after.trace_id(),
+                reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str()
+            );
+        }
+    }
+
+    /// Says that a worker came too late.
+    pub(super) fn report_lease_lost(&self, id: RewardId) {
+        tracing::warn!(reward.id = %id, "an outcome came after another worker had taken over; it delivers nothing");
+        self.metrics.lease_lost();
+    }
+}
+
+impl Effects for Courier {
+    type Row = Reward;
+    type Answer = Answer;
+    type Receipt = ClaimCode;
+    type Note = Note;
+
+    fn order(row: &Reward) -> Order {
+        row.order
+    }
+
+    fn event(answer: &Answer) -> engine::drive::Answer {
+        answer.heard
+    }
+
+    fn take_receipt(answer: &mut Answer) -> Option<ClaimCode> {
+        answer.code.take()
+    }
+
+    fn moment(&self, waiter: Option<&Waiter<Reward>>) -> Moment {
+        let replays = self.limits.replay_while_waited && !self.tasks.stopping().is_cancelled();
+        let patience = waiter.filter(|_waiter| replays).map(|waiter| waiter.patience(self.ambient.monotonic()));
+        Moment {
+            now: self.ambient.now(),
+            // Only the jitter hangs on it.
+            draw: self.ambient.draw().unwrap_or(u32::MAX / 2),
+            patience: patience.unwrap_or_default(),
+        }
+    }
+
+    async fn commit(
+        &self,
+        row: &Reward,
+        change: Change,
+        answer: Option<&Answer>,
+        note: &Note,
+    ) -> Result<Written<Reward>, StoreError> {
+        self.write(row, change, answer, note).await.inspect_err(|error| {
+            tracing::warn!(reward.id = %row.id, error = %crate::kernel::Chain(error), "a change of a reward was not confirmed");
+        })
+    }
+
+    async fn send(&self, attempt: &Committed<Reward>, drive: &Drive, has_slot: bool) -> Option<Answer> {
+        let reward = attempt.get();
+        let account = self.account_of(reward)?;
+        if !has_slot && account.quota().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
+            let now = self.ambient.now();
+            let reversing = drive.action(now) == Action::Reverse;
+            let event = if reversing { Event::ReversalNotSent } else { Event::NotSent };
+            return Some(Answer::without_slot(event, now));
+        }
+        let points = Failpoints::of_call(reward);
+        points.pass("before_send");
+        // Read again right before the call: a process that stood still must not send a cancel that was in time when it was
+        // committed.
+        let asked_at = self.ambient.now();
+        let action = drive.action(asked_at);
+        let answer = self.call(account, reward, action, asked_at).await;
+        if action != Action::Reverse {
+            self.update_breaker(account, &reward.creation_request_id, &answer.outcome).await;
+        }
+        if answer.outcome == Outcome::Unknown(UnknownReason::Throttled) {
+            account.quota().ease().await;
+        }
+        points.pass("after_answer");
+        Some(answer)
+    }
+
+    async fn read(&self, row: &Reward) -> Option<Answer> {
+        let account = self.account_of(row)?;
+        let patience = self.limits.answer_within.saturating_sub(self.limits.upstream_timeout);
+        let now = self.ambient.now();
+        if account.quota().slot(Priority::Ordinary, patience).await.is_err() {
+            return Some(Answer::without_slot(Event::NotSent, now));
+        }
+        failpoint::pass("show", "before_read");
+        let answer = self.call(account, row, Action::Read, self.ambient.now()).await;
+        failpoint::pass("show", "after_read");
+        Some(answer)
+    }
+
+    async fn sleep(&self, pause: Duration) {
+        tokio::time::sleep(pause).await;
+    }
+
+    async fn hold(&self, pause: Duration) {
+        failpoint::pass("held", "pause");
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = self.tasks.stopping().cancelled() => {}
+        }
+    }
+}
+
+/// The span of a call to Amazon about a reward.
+fn span_of(account: &Account, reward: &Reward, operation: &'static str) -> Span {
+    let span = trace::call(operation);
+    if span.context().is_some() {
+        span.set(Attribute::Method("POST"));
+        span.set(Attribute::Server(account.client().endpoint().host()));
+        span.set(Attribute::Reward(reward.id));
+        span.set(Attribute::Attempt(reward.order.attempts));
+        span.set(Attribute::CreationRequestId(reward.creation_request_id.clone()));
+    }
+    span
+}
+
+/// What a change's transaction is called in traces.
+const fn transaction(fact: Fact) -> &'static str {
+    match fact {
+        Fact::Sent => "reward.replay",
+        Fact::Settled { .. } => "reward.settle",
+        Fact::ReversalWanted => "reward.cancel",
+        Fact::Shown { .. } => "reward.show",
+    }
+}
+
+/// The failpoints of a change: their group, and the points before its transaction, inside it and after it.
+#[derive(Clone, Copy)]
+struct Failpoints {
+    group: &'static str,
+    before: &'static str,
+    inside: &'static str,
+    after: &'static str,
+}
+
+impl Failpoints {
+    const fn of(row: &Reward, fact: Fact) -> Self {
+        match fact {
+            Fact::Settled { .. } => Self::of_call(row),
+            Fact::Sent => Self::first_transaction("held"),
+            Fact::ReversalWanted => Self::first_transaction("cancel"),
+            Fact::Shown { .. } => Self::second_transaction("show"),
+        }
+    }
+
+    /// Those of an attempt: a cancel, a first create, or a later one.
+    const fn of_call(row: &Reward) -> Self {
+        let group = match row.order.stage {
+            Stage::Reversing(_) => "cancel",
+            Stage::Pending
+            | Stage::Sending(_)
+            | Stage::Unproven(_)
+            | Stage::Proven(_)
+            | Stage::Reversed(_)
+            | Stage::Refused { .. }
+            | Stage::Attention(_) => {
+                if row.order.attempts > 1 {
+                    "replay"
+                } else {
+                    "issue"
+                }
+            }
+        };
+        Self::second_transaction(group)
+    }
+
+    const fn first_transaction(group: &'static str) -> Self {
+        Self { group, before: "before_t1", inside: "in_t1", after: "after_t1" }
+    }
+
+    const fn second_transaction(group: &'static str) -> Self {
+        Self { group, before: "before_t2", inside: "in_t2", after: "after_t2" }
+    }
+
+    fn pass(self, point: &'static str) {
+        failpoint::pass(self.group, point);
+    }
+}

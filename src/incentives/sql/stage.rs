@@ -1,0 +1,96 @@
+//! A stage as the flat row holds it. What fits no stage is refused at the door; a column that a stage has no use for is
+//! written empty and is not read.
+
+use chrono::{DateTime, Utc};
+
+use super::{RewardRow, bad, word};
+use crate::{
+    engine::{
+        AttentionReason, ReversalFailure, Stage, State,
+        order::{Attention, Proof, Reversal, Reversed, Try},
+    },
+    store::StoreError,
+};
+
+/// The columns of a stage.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Flat {
+    pub(super) ambiguous: bool,
+    pub(super) refusals: u8,
+    pub(super) cancel_requested: bool,
+    pub(super) cancel_doubt: bool,
+    pub(super) cancel_failure: Option<ReversalFailure>,
+    pub(super) attention: Option<AttentionReason>,
+    pub(super) first_send_at: Option<DateTime<Utc>>,
+    pub(super) issued_at: Option<DateTime<Utc>>,
+    pub(super) canceled_at: Option<DateTime<Utc>>,
+}
+
+impl Flat {
+    pub(super) const fn of(stage: &Stage) -> Self {
+        let (ambiguous, refusals) = match stage {
+            Stage::Sending(sent) | Stage::Unproven(sent) => (sent.doubt, sent.refusals),
+            Stage::Attention(attention) => (attention.doubt, 0),
+            Stage::Pending | Stage::Proven(_) | Stage::Reversing(_) | Stage::Reversed(_) | Stage::Refused { .. } => {
+                (false, 0)
+            }
+        };
+        Self {
+            ambiguous,
+            refusals,
+            cancel_requested: stage.reversal_wanted(),
+            cancel_doubt: matches!(stage, Stage::Reversing(Reversal { doubt: true, .. })),
+            cancel_failure: stage.reversal_failure(),
+            attention: stage.attention(),
+            first_send_at: stage.first_sent_at(),
+            issued_at: stage.proven_at(),
+            canceled_at: stage.reversed_at(),
+        }
+    }
+}
+
+/// The stage of a row.
+pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
+    let state = State::from_word(&row.state).ok_or_else(|| bad("state"))?;
+    let sent_at = || row.first_send_at.ok_or_else(|| bad("first_send_at"));
+    let reversal_failure = word(row.cancel_failure.as_deref(), ReversalFailure::from_word, "cancel_failure")?;
+    let attempt = || -> Result<Try, StoreError> {
+        Ok(Try {
+            first_sent_at: sent_at()?,
+            doubt: row.ambiguous,
+            reversal_wanted: row.cancel_requested,
+            refusals: u8::try_from(row.refusals).map_err(|_number| bad("refusals"))?,
+        })
+    };
+    Ok(match state {
+        State::Pending => Stage::Pending,
+        State::Issuing => Stage::Sending(attempt()?),
+        State::Unresolved => Stage::Unproven(attempt()?),
+        State::Issued => Stage::Proven(Proof {
+            first_sent_at: sent_at()?,
+            proven_at: row.issued_at.ok_or_else(|| bad("issued_at"))?,
+            reversal_failure,
+        }),
+        State::Failed => Stage::Refused { retryable: row.error_code.as_deref() != Some("F200") },
+        State::Canceling => Stage::Reversing(Reversal {
+            first_sent_at: sent_at()?,
+            proven_at: row.issued_at,
+            doubt: row.cancel_doubt,
+            refused: reversal_failure,
+        }),
+        State::Canceled => Stage::Reversed(Reversed {
+            first_sent_at: row.first_send_at,
+            proven_at: row.issued_at,
+            reversed_at: row.canceled_at,
+            reversal_failure,
+        }),
+        State::NeedsAttention => Stage::Attention(Attention {
+            why: word(row.attention.as_deref(), AttentionReason::from_word, "attention")?,
+            first_sent_at: row.first_send_at,
+            proven_at: row.issued_at,
+            doubt: row.ambiguous || row.cancel_doubt,
+            reversal_wanted: row.cancel_requested,
+            reversal_failure,
+        }),
+    })
+}
