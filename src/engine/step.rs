@@ -125,9 +125,9 @@ impl Step<'_> {
     /// [`Rejected`] when the stage does not allow the event; nothing changes then.
     pub fn apply(&self, stage: Stage) -> Result<Next, Rejected> {
         match stage {
-            Stage::Pending => self.from_pending(),
-            Stage::Sending(sent) | Stage::Unproven(sent) => self.from_unproven(stage, sent),
-            Stage::Proven(proof) => self.from_proven(stage, proof),
+            Stage::Pending => self.of_pending(),
+            Stage::Sending(sent) | Stage::Unproven(sent) => self.of_unproven(stage, sent),
+            Stage::Proven(proof) => self.of_proven(stage, proof),
             Stage::Refused { retryable } => match self.event {
                 Event::Begin if retryable => Ok(self.begin()),
                 Event::Begin
@@ -143,7 +143,7 @@ impl Step<'_> {
                 | Event::ReversalNotSent
                 | Event::GiveUp => Err(Rejected::InvalidState),
             },
-            Stage::Reversing(reversal) => self.from_reversing(stage, reversal),
+            Stage::Reversing(reversal) => self.of_reversing(stage, reversal),
             Stage::Reversed(_) => match self.event {
                 Event::ReversalAsked => Ok(to(stage, Wake::Never)),
                 Event::Begin
@@ -184,7 +184,7 @@ impl Step<'_> {
         to(Stage::Reversed(reversed), Wake::Never)
     }
 
-    fn from_pending(&self) -> Result<Next, Rejected> {
+    fn of_pending(&self) -> Result<Next, Rejected> {
         match self.event {
             Event::Begin => Ok(self.begin()),
             Event::ReversalAsked => Ok(self.never_done()),
@@ -204,7 +204,7 @@ impl Step<'_> {
     }
 
     /// Existence is not proven.
-    fn from_unproven(&self, stage: Stage, sent: Try) -> Result<Next, Rejected> {
+    fn of_unproven(&self, stage: Stage, sent: Try) -> Result<Next, Rejected> {
         let unproven = |sent: Try| {
             let reversal_wanted = sent.reversal_wanted || self.on_unproven == OnUnproven::Reverse;
             to(Stage::Unproven(Try { doubt: true, reversal_wanted, ..sent }), Wake::Backoff)
@@ -278,7 +278,7 @@ impl Step<'_> {
         }
     }
 
-    fn from_proven(&self, stage: Stage, proof: Proof) -> Result<Next, Rejected> {
+    fn of_proven(&self, stage: Stage, proof: Proof) -> Result<Next, Rejected> {
         let attention = |why| {
             attention(Attention {
                 why: Some(why),
@@ -316,7 +316,7 @@ impl Step<'_> {
         }
     }
 
-    fn from_reversing(&self, stage: Stage, reversal: Reversal) -> Result<Next, Rejected> {
+    fn of_reversing(&self, stage: Stage, reversal: Reversal) -> Result<Next, Rejected> {
         let reversing = |reversal: Reversal, wake| to(Stage::Reversing(reversal), wake);
         let attention = |why| {
             attention(Attention {

@@ -1,8 +1,8 @@
-//! A model check (`reliability.md` P3): every way that one key can go, with two workers, a caller who asks, cancels and
+//! A model check: every way that one key can go, with two workers, a caller who asks, cancels and
 //! retries, a network that loses, delays and repeats, and workers that crash or stand still past their lease. Breadth first
 //! until nothing is left, so the first path that breaks a promise is a shortest one.
 //!
-//! What decides is the real machine and the real window. The search is our own: the checkers of the registry bring a web
+//! What decides is the production driver itself. The search is our own: the checkers of the registry bring a web
 //! server along, and what they add to a queue and a set is not needed here.
 
 mod bugs;
@@ -11,7 +11,7 @@ mod world;
 use std::collections::{HashMap, VecDeque};
 
 use bugs::Bug;
-use noshi::{ambient::Ambient, incentives::machine::State};
+use noshi::{ambient::Ambient, engine::State};
 use world::{Budget, World};
 
 /// What the network and the workers may do wrong in one run. NOSHI_MODEL_FAULTS=2 lets the network fail twice: three
@@ -29,7 +29,7 @@ struct Found {
 
 /// Goes through everything that can happen.
 fn search(budget: Budget, bug: Option<Bug>) -> Found {
-    let mut known: HashMap<Vec<u8>, usize> = HashMap::new();
+    let mut known: HashMap<u64, usize> = HashMap::new();
     let mut came: Vec<(usize, String)> = Vec::new();
     let mut queue: VecDeque<(World, usize, usize)> = VecDeque::new();
     let mut found = Found { states: 0, depth: 0, ends: HashMap::new(), broken: None };

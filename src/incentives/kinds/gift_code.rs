@@ -45,7 +45,8 @@ pub const CANCEL_START_BY: TimeDelta = TimeDelta::seconds(890);
 /// than our figures say. It would have to be a minute and more on its way.
 pub const CANCEL_VERDICT_AFTER: TimeDelta = TimeDelta::seconds(960);
 
-static RULES: Rules = Rules {
+/// The rules of a gift code.
+pub const RULES: Rules = Rules {
     reverse_within: Some(CANCEL_START_BY),
     verdict_after: CANCEL_VERDICT_AFTER,
     after_refusal: AfterRefusal::SameId,

@@ -1,6 +1,6 @@
-//! What could be wrong, each to be caught.
+//! What could be wrong, each to be caught. A bug is planted around the driver: in what it is told, or in the world.
 
-/// A bug, by the number it has in `reliability.md` 3.6 or in the simulation.
+/// A bug, by the number that it has in the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
     /// B3: a time-out is a failure.

@@ -1,16 +1,21 @@
 //! The world of one key at one moment, small enough to be remembered a million times, and everything that can happen next.
+//! What a worker does is asked of the production driver.
 
 mod key;
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
-    incentives::machine::{self, Action, CancelFailure, Card, Event, Facts, Next, State, Wake},
-    kernel::{
-        Refusal,
-        outcome::{ErrorType, Family},
-        window,
+    engine::{
+        Action, Command, Drive, End, Event, Input, Limits, OnUnproven, Order, Refusal, ReversalFailure, Sight, Stage,
+        State, Wake,
+        drive::{Answer, Change, Fact},
+        schedule::{self, Lease, Moment},
     },
+    incentives::kinds::gift_code::RULES,
 };
+use uuid::Uuid;
 
 use super::bugs::Bug;
 
@@ -18,8 +23,11 @@ use super::bugs::Bug;
 const INSTANTS: [i64; 4] = [0, 895, 965, 1000];
 /// The last instant at which a request may land that left before: none is under way for more than a minute.
 const CANCEL_LANDS_BY: u8 = 1;
-
-const REFUSED: Refusal = Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds };
+const LIMITS: Limits = Limits { lease: Duration::from_secs(20), replay_age: Duration::from_secs(30 * 24 * 3600) };
+/// What is due within so many seconds is due now: between two of the instants there is time for every back-off.
+const SOON: TimeDelta = TimeDelta::seconds(60);
+/// How long a caller waits who waits.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What a run must have come by.
 pub(super) const REACHED: [&str; 7] = [
@@ -37,7 +45,7 @@ fn instant(at: u8) -> DateTime<Utc> {
 }
 
 /// How much may still go wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Budget {
     pub(super) faults: u8,
     pub(super) crashes: u8,
@@ -46,17 +54,17 @@ pub(super) struct Budget {
     pub(super) retries: u8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Gift {
     None,
     Live,
     Refunded,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Phase {
     Idle,
-    /// Leased and committed; nothing has left.
+    /// The driver wants to send; nothing has left.
     Ready,
     /// On its way to Amazon.
     Sent(Action, u8),
@@ -71,29 +79,19 @@ enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Worker {
     phase: Phase,
+    drive: Option<Drive>,
     token: u8,
-    /// The facts as they were leased.
-    facts: Option<Facts>,
     /// Someone waits for it.
     caller: bool,
 }
 
-const IDLE: Worker = Worker { phase: Phase::Idle, token: 0, facts: None, caller: false };
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Row {
-    facts: Facts,
-    /// Whose lease; 0 for nobody's.
-    lease: u8,
-    due: bool,
-    not_before: u8,
-}
+const IDLE: Worker = Worker { phase: Phase::Idle, drive: None, token: 0, caller: false };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct World {
     at: u8,
     left: Budget,
-    row: Option<Row>,
+    row: Option<Order>,
     workers: [Worker; 2],
     tokens: u8,
     gift: Gift,
@@ -106,19 +104,11 @@ pub(super) struct World {
     wrong: Option<&'static str>,
 }
 
-fn first(careful: bool, now: DateTime<Utc>) -> Facts {
-    Facts {
-        state: State::Issuing,
-        ambiguous: false,
-        cancel_requested: false,
-        cancel_if_unresolved: careful,
-        refusals: 0,
-        cancel_doubt: false,
-        cancel_failure: None,
-        retryable: false,
-        first_send_at: Some(now),
-    }
+fn token_of(token: u8) -> Uuid {
+    Uuid::from_u128(u128::from(token))
 }
+
+type Steps = Vec<(String, World)>;
 
 impl World {
     pub(super) fn beginnings(left: Budget) -> [Self; 2] {
@@ -146,11 +136,20 @@ impl World {
 
     /// Where the reward stands.
     pub(super) fn state(&self) -> Option<&'static str> {
-        self.row.map(|row| row.facts.state.as_str())
+        self.row.map(|row| row.state().as_str())
     }
 
     fn mark(&mut self, bit: u8) {
         self.marks |= 1 << bit;
+    }
+
+    fn moment(&self, caller: bool) -> Moment {
+        Moment { now: instant(self.at), draw: 0, patience: if caller { PATIENCE } else { Duration::ZERO } }
+    }
+
+    fn lease(&mut self) -> Lease {
+        self.tokens += 1;
+        Lease { token: token_of(self.tokens), holds: LIMITS.lease }
     }
 
     /// The promise that is broken, if one is.
@@ -161,11 +160,11 @@ impl World {
         let row = self.row?;
         let sent = |worker: &Worker, which| matches!(worker.phase, Phase::Sent(action, _) if action == which);
         let cancel_may_land = self.at <= CANCEL_LANDS_BY
-            && (self.stray_cancel.is_some() || self.workers.iter().any(|worker| sent(worker, Action::Cancel)));
-        let state = row.facts.state;
+            && (self.stray_cancel.is_some() || self.workers.iter().any(|worker| sent(worker, Action::Reverse)));
+        let state = row.state();
         let none = matches!(state, State::Canceled | State::Failed);
-        let told = state == State::Issued && row.facts.cancel_failure.is_some();
-        let open = machine::due(&row.facts, instant(self.at)).is_some();
+        let told = state == State::Issued && row.stage.reversal_failure().is_some();
+        let open = row.action(&RULES, instant(self.at)).is_some();
         let broken = [
             (none && self.gift == Gift::Live, "I2: a live card of a row that says there is none"),
             (
@@ -174,13 +173,13 @@ impl World {
             ),
             (state == State::Issued && self.gift != Gift::Live, "I3: an issued row without its live card"),
             (told && cancel_may_land, "a cancel may land after its verdict"),
-            (open && !row.due && row.lease == 0, "I15: nobody will ever take the row up"),
+            (open && row.due_at.is_none(), "I15: nobody will ever take the row up"),
         ];
         broken.into_iter().find(|(is, _why)| *is).map(|(_is, why)| why.to_owned())
     }
 
     /// Everything that can happen next.
-    pub(super) fn steps(&self, bug: Option<Bug>) -> Vec<(String, Self)> {
+    pub(super) fn steps(&self, bug: Option<Bug>) -> Steps {
         let mut steps = Vec::new();
         self.time(&mut steps);
         self.caller(&mut steps);
@@ -193,7 +192,7 @@ impl World {
         steps
     }
 
-    fn time(&self, steps: &mut Vec<(String, Self)>) {
+    fn time(&self, steps: &mut Steps) {
         if usize::from(self.at) + 1 < INSTANTS.len() {
             let mut world = Self { at: self.at + 1, ..*self };
             // What has been under way for so long is gone.
@@ -207,45 +206,51 @@ impl World {
         }
     }
 
-    fn caller(&self, steps: &mut Vec<(String, Self)>) {
-        let now = instant(self.at);
+    fn caller(&self, steps: &mut Steps) {
         let Some(row) = self.row else {
             let mut world = *self;
-            world.tokens += 1;
-            let facts = first(self.careful, now);
-            world.row = Some(Row { facts, lease: world.tokens, due: true, not_before: 0 });
-            world.workers[0] = Worker { phase: Phase::Ready, token: world.tokens, facts: Some(facts), caller: true };
+            let (lease, now) = (world.lease(), instant(self.at));
+            let policy = if self.careful { OnUnproven::Reverse } else { OnUnproven::Keep };
+            world.row = Some(schedule::begin(policy, false, lease, now));
+            world.carry(0, true);
             steps.push(("issue".to_owned(), world));
             return;
         };
-        if self.left.wishes > 0
-            && let Ok(next) = machine::step(row.facts, Event::CancelAsked, now)
-            && next.facts != row.facts
-        {
-            let mut world = *self;
-            world.left.wishes -= 1;
-            world.row = Some(if row.lease != 0 && next.facts.state != State::Canceled {
-                Row { facts: next.facts, ..row }
-            } else {
-                released(&next)
-            });
-            steps.push(("wish".to_owned(), world));
+        if self.left.wishes > 0 {
+            self.wish(row, steps);
         }
         let idle = self.workers.iter().position(|worker| worker.phase == Phase::Idle);
+        let mut world = *self;
         if self.left.retries > 0
-            && row.facts.state == State::Failed
             && let Some(at) = idle
-            && let Ok(next) = machine::step(row.facts, Event::Begin, now)
+            && let Ok(order) = schedule::retry(row, false, world.lease(), &RULES, self.moment(true))
         {
-            let mut world = *self;
             world.left.retries -= 1;
-            world.lease(at, row, next.facts, true);
+            world.row = Some(order);
+            world.carry(at, true);
             steps.push(("retry".to_owned(), world));
         }
     }
 
+    /// A caller cancels: the production driver says what is written. Its own attempt, if it has one, is left to recovery:
+    /// that is one of the things that can happen to it.
+    fn wish(&self, row: Order, steps: &mut Steps) {
+        let mut world = *self;
+        world.left.wishes -= 1;
+        let lease = world.lease();
+        let mut drive = Drive::reverse(row, lease.token, false, RULES, LIMITS);
+        let Command::Commit(change) = drive.next(Input::Begin, self.moment(false)) else { return };
+        world.commit(change);
+        let leased = world.row.is_some_and(|row| row.lease == Some(lease.token));
+        let idle = self.workers.iter().position(|worker| worker.phase == Phase::Idle);
+        if let (true, Some(at)) = (leased, idle) {
+            world.carry(at, false);
+        }
+        steps.push(("wish".to_owned(), world));
+    }
+
     /// What nobody waits for lands.
-    fn strays(&self, steps: &mut Vec<(String, Self)>) {
+    fn strays(&self, steps: &mut Steps) {
         if self.stray_create.is_some() {
             let mut world = Self { stray_create: None, ..*self };
             if world.gift == Gift::None {
@@ -263,13 +268,20 @@ impl World {
         }
     }
 
-    fn lease(&mut self, at: usize, row: Row, facts: Facts, caller: bool) {
-        self.tokens += 1;
-        self.row = Some(Row { facts, lease: self.tokens, due: true, not_before: row.not_before });
-        self.workers[at] = Worker { phase: Phase::Ready, token: self.tokens, facts: Some(facts), caller };
+    /// A worker carries the row, which is leased under the last token.
+    fn carry(&mut self, at: usize, caller: bool) {
+        let order = self.row.unwrap();
+        let mut drive = Drive::carry(order, order.lease.unwrap(), RULES, LIMITS);
+        let first = drive.next(Input::Begin, self.moment(caller));
+        assert_eq!(first, Command::Send, "a carried order is sent first");
+        self.workers[at] = Worker { phase: Phase::Ready, drive: Some(drive), token: self.tokens, caller };
     }
 
-    fn work(&self, at: usize, bug: Option<Bug>, steps: &mut Vec<(String, Self)>) {
+    fn commit(&mut self, change: Change) {
+        self.row = Some(Order { version: change.order.version + 1, ..change.order });
+    }
+
+    fn work(&self, at: usize, bug: Option<Bug>, steps: &mut Steps) {
         let worker = self.workers[at];
         if worker.phase != Phase::Idle && self.left.crashes > 0 {
             let mut world = *self;
@@ -294,7 +306,11 @@ impl World {
                 }
             }
             Phase::Heard(event, asked) => self.settle(at, (event, asked), bug, steps),
-            Phase::Held => self.go_on(at, bug, steps),
+            Phase::Held => {
+                let mut world = *self;
+                world.tell(at, Input::Slept, bug, false);
+                steps.push(("go-on".to_owned(), world));
+            }
         }
     }
 
@@ -302,54 +318,57 @@ impl World {
     fn lose(&mut self, phase: Phase) {
         if let Phase::Sent(action, asked) = phase {
             match action {
-                Action::Cancel => self.stray_cancel = Some(asked),
-                Action::Create | Action::Read => self.stray_create = Some(asked),
+                Action::Reverse => self.stray_cancel = Some(asked),
+                Action::Forward | Action::Read => self.stray_create = Some(asked),
             }
         }
     }
 
-    /// `course::resume`: of what is due, or of what someone left or stands still on.
-    fn take_up(&self, at: usize, bug: Option<Bug>, steps: &mut Vec<(String, Self)>) {
-        let Some(row) = self.row.filter(|row| row.due && row.not_before <= self.at) else { return };
+    /// The recovery takes up what is due, or what someone left or stands still on.
+    fn take_up(&self, at: usize, bug: Option<Bug>, steps: &mut Steps) {
+        let now = instant(self.at);
+        let due = |row: &Order| row.due_at.is_some_and(|due| due <= now + SOON);
+        let Some(mut row) = self.row.filter(due) else { return };
         let mut world = *self;
-        let holder = self.workers.iter().any(|worker| worker.phase != Phase::Idle && worker.token == row.lease);
-        if row.lease != 0 && holder {
+        let holds = |worker: &Worker| worker.phase != Phase::Idle && row.lease == Some(token_of(worker.token));
+        if row.lease.is_some() && self.workers.iter().any(holds) {
             if self.left.freezes == 0 {
                 return;
             }
             world.left.freezes -= 1;
         }
-        let left = row.lease != 0 && bug != Some(Bug::AbandonedIsNothing);
-        let event = if left { Event::Abandoned } else { Event::Begin };
-        let Ok(next) = machine::step(row.facts, event, instant(self.at)) else {
+        let left = row.lease.is_some();
+        if bug == Some(Bug::AbandonedIsNothing) {
+            row.lease = None;
+        }
+        let lease = world.lease();
+        let Ok((order, wake)) = schedule::take_up(row, lease, LIMITS.replay_age, &RULES, self.moment(false)) else {
             world.wrong = Some("I15: a due row knows no next step");
             steps.push(("take-up".to_owned(), world));
             return;
         };
-        if next.wake == Wake::Now {
+        world.row = Some(Order { version: row.version + 1, ..order });
+        if wake == Wake::Now {
             if left {
                 world.mark(4);
             }
-            world.lease(at, row, next.facts, false);
-        } else {
-            world.row = Some(released(&next));
+            world.carry(at, false);
         }
         steps.push(("take-up".to_owned(), world));
     }
 
-    /// `drive::send`: what is due is asked again right before the call.
-    fn send(&self, at: usize, bug: Option<Bug>, steps: &mut Vec<(String, Self)>) {
-        let (now, facts) = (instant(self.at), self.workers[at].facts.unwrap());
-        let mut action = machine::due(&facts, now).unwrap_or(Action::Read);
-        if bug == Some(Bug::NoBarrier) && facts.cancel_requested && facts.state == State::Unresolved {
-            action = Action::Cancel;
-        }
-        if bug == Some(Bug::NoWindow) && facts.state == State::Canceling && facts.cancel_failure.is_none() {
-            action = Action::Cancel;
+    /// What is due is asked again right before the call.
+    fn send(&self, at: usize, bug: Option<Bug>, steps: &mut Steps) {
+        let (now, drive) = (instant(self.at), self.workers[at].drive.unwrap());
+        let (order, mut action) = (drive.order, drive.action(now));
+        let unproven = matches!(order.stage, Stage::Unproven(sent) if sent.reversal_wanted);
+        let reversing = matches!(order.stage, Stage::Reversing(reversal) if reversal.refused.is_none());
+        if bug == Some(Bug::NoBarrier) && unproven || bug == Some(Bug::NoWindow) && reversing {
+            action = Action::Reverse;
         }
         let mut world = *self;
-        let open = facts.first_send_at.is_some_and(|sent| window::may_cancel(sent, now));
-        if action == Action::Cancel && !open {
+        let open = order.stage.first_sent_at().is_some_and(|sent| RULES.may_reverse(sent, now));
+        if action == Action::Reverse && !open {
             world.wrong = Some("I9: a cancel left after 14:50");
         }
         world.workers[at].phase = Phase::Sent(action, self.at);
@@ -357,13 +376,13 @@ impl World {
         if self.left.faults > 0 {
             let mut world = *self;
             world.left.faults -= 1;
-            let event = if action == Action::Cancel { Event::CancelNotSent } else { Event::NotSent };
+            let event = if action == Action::Reverse { Event::ReversalNotSent } else { Event::NotSent };
             world.workers[at].phase = Phase::Heard(event, self.at);
             steps.push(("not-sent".to_owned(), world));
         }
     }
 
-    fn under_way(&self, at: usize, (action, asked): (Action, u8), bug: Option<Bug>, steps: &mut Vec<(String, Self)>) {
+    fn under_way(&self, at: usize, (action, asked): (Action, u8), bug: Option<Bug>, steps: &mut Steps) {
         let mut world = *self;
         let event = world.perform(action);
         world.workers[at].phase = Phase::Done(action, event, asked);
@@ -374,128 +393,141 @@ impl World {
         let mut fault = *self;
         fault.left.faults -= 1;
         let mut unheard = fault;
-        let failed = bug == Some(Bug::TimeoutIsFailure) && action != Action::Cancel;
-        let event = if failed { Event::Refused(REFUSED) } else { lost(action) };
+        let failed = bug == Some(Bug::TimeoutIsFailure) && action != Action::Reverse;
+        let event = if failed { Event::Refused(Refusal::Curable) } else { lost(action) };
         unheard.workers[at].phase = Phase::Heard(event, asked);
         steps.push(("lost".to_owned(), unheard));
         unheard.lose(Phase::Sent(action, asked));
         steps.push(("time-out".to_owned(), unheard));
-        if action != Action::Cancel {
-            // The limits are looked at before the id.
-            fault.workers[at].phase = Phase::Heard(Event::Refused(REFUSED), asked);
-            steps.push(("refused".to_owned(), fault));
-        } else {
+        if action == Action::Reverse {
             let mut twice = world;
             twice.left.faults -= 1;
             twice.stray_cancel = Some(asked);
             steps.push(("arrive-twice".to_owned(), twice));
+        } else {
+            // The limits are looked at before the id.
+            fault.workers[at].phase = Phase::Heard(Event::Refused(Refusal::Curable), asked);
+            steps.push(("refused".to_owned(), fault));
         }
     }
 
     /// What Amazon does, and answers.
     fn perform(&mut self, action: Action) -> Event {
         match (action, self.gift) {
-            (Action::Create | Action::Read, Gift::Refunded) => Event::Seen(Card::Refunded),
-            (Action::Create | Action::Read, _) => {
+            (Action::Forward | Action::Read, Gift::Refunded) => Event::Seen(Sight::Reversed),
+            (Action::Forward | Action::Read, _) => {
                 self.gift = Gift::Live;
-                Event::Seen(Card::Fulfilled)
+                Event::Seen(Sight::Live)
             }
-            (Action::Cancel, Gift::None) => Event::CancelRefused(CancelFailure::NotPermitted),
-            (Action::Cancel, _) if self.at > CANCEL_LANDS_BY => Event::CancelRefused(CancelFailure::TooLate),
-            (Action::Cancel, _) => {
+            (Action::Reverse, Gift::None) => Event::ReversalRefused(ReversalFailure::NotPermitted),
+            (Action::Reverse, _) if self.at > CANCEL_LANDS_BY => Event::ReversalRefused(ReversalFailure::TooLate),
+            (Action::Reverse, _) => {
                 self.gift = Gift::Refunded;
-                Event::CancelDone
+                Event::ReversalDone
             }
         }
     }
 
-    /// `drive::settle` and `drive::decide`.
-    fn settle(&self, at: usize, (event, asked): (Event, u8), bug: Option<Bug>, steps: &mut Vec<(String, Self)>) {
-        let (worker, row) = (self.workers[at], self.row.unwrap());
-        let mut world = *self;
-        if row.lease != worker.token && bug != Some(Bug::NoLeaseCheck) {
-            world.workers[at] = IDLE;
-            world.mark(3);
-            steps.push(("lease-lost".to_owned(), world));
-            return;
+    /// The driver hears the outcome: while its caller waits, and when they have gone.
+    fn settle(&self, at: usize, (event, asked): (Event, u8), bug: Option<Bug>, steps: &mut Steps) {
+        let asked_at = instant(if bug == Some(Bug::VerdictByWriting) { self.at } else { asked });
+        let input = Input::Answered(Answer { event, asked_at });
+        let waits = self.workers[at].caller;
+        for patient in [true, false].into_iter().filter(|patient| waits || !patient) {
+            let mut world = *self;
+            if bug == Some(Bug::RefusalProves) && matches!(event, Event::Refused(_)) {
+                forget_doubt(&mut world.workers[at].drive.as_mut().unwrap().order);
+                world.row.iter_mut().for_each(forget_doubt);
+            }
+            world.tell(at, input, bug, patient);
+            steps.push((if patient { "settle-awaited" } else { "settle" }.to_owned(), world));
         }
-        let asked = instant(if bug == Some(Bug::VerdictByWriting) { self.at } else { asked });
-        let mut facts = row.facts;
-        if bug == Some(Bug::RefusalProves) && matches!(event, Event::Refused(_)) {
-            facts.ambiguous = false;
-        }
-        if worker.caller
-            && let Ok(next) = machine::step_while_awaited(facts, event, asked)
-            && next.wake == Wake::Backoff
-        {
-            let mut held = *self;
-            held.row = Some(Row { facts: next.facts, ..row });
-            held.workers[at].phase = Phase::Held;
-            held.mark(6);
-            steps.push(("hold".to_owned(), held));
-        }
-        let Ok(next) = machine::step(facts, event, asked) else {
-            world.workers[at] = IDLE;
-            steps.push(("rejected".to_owned(), world));
-            return;
-        };
-        if next.wake == Wake::Now {
-            world.row = Some(Row { facts: next.facts, ..row });
-            world.workers[at] = Worker { phase: Phase::Ready, facts: Some(next.facts), ..worker };
-        } else {
-            world.row = Some(released(&next));
-            world.workers[at] = IDLE;
-        }
-        world.settled(row.facts, &next);
-        steps.push(("settle".to_owned(), world));
     }
 
-    fn settled(&mut self, before: Facts, next: &Next) {
-        if next.deliver {
-            if next.facts.state != State::Issued || next.facts.cancel_requested {
-                self.wrong = Some("I8: a code left although its cancel was asked for");
-            }
-            self.delivered = true;
-            self.mark(0);
+    /// Tells a worker's driver what came, and does what it asks for until it has to wait for something.
+    fn tell(&mut self, at: usize, input: Input, bug: Option<Bug>, patient: bool) {
+        let moment = self.moment(patient);
+        let mut input = input;
+        loop {
+            let mut drive = self.workers[at].drive.unwrap();
+            let command = drive.next(input, moment);
+            self.workers[at].drive = Some(drive);
+            input = match command {
+                Command::Commit(change) => self.try_commit(at, change, bug),
+                Command::Send => {
+                    self.workers[at].phase = Phase::Ready;
+                    return;
+                }
+                Command::Hold(_) => {
+                    self.mark(6);
+                    self.workers[at].phase = Phase::Held;
+                    return;
+                }
+                Command::Done(end) => {
+                    self.done(at, end);
+                    return;
+                }
+                Command::Read | Command::Sleep(_) => unreachable!("nothing is shown here, and the store does not fail"),
+            };
         }
-        if next.facts.state == State::Canceled && (before.ambiguous || before.cancel_doubt) {
+    }
+
+    /// The database compares the version.
+    fn try_commit(&mut self, at: usize, change: Change, bug: Option<Bug>) -> Input {
+        let row = self.row.unwrap();
+        let blind = bug == Some(Bug::HeldBlind) && change.fact == Fact::Sent;
+        if blind {
+            return Input::Committed;
+        }
+        if row.version != change.order.version {
+            let mut found = row;
+            if bug == Some(Bug::NoLeaseCheck) {
+                found.lease = Some(token_of(self.workers[at].token));
+                found.attempts = self.workers[at].drive.unwrap().order.attempts;
+            }
+            return Input::Conflict(Some(found));
+        }
+        self.settled(&row, &change);
+        self.commit(change);
+        Input::Committed
+    }
+
+    fn settled(&mut self, before: &Order, change: &Change) {
+        let (was, now) = (before.stage, change.order.stage);
+        if now.state() == State::Canceled && was.is_in_doubt() {
             self.mark(1);
         }
-        if next.facts.state == State::Issued && next.facts.cancel_failure == Some(CancelFailure::TooLate) {
+        if now.state() == State::Issued && now.reversal_failure() == Some(ReversalFailure::TooLate) {
             self.mark(2);
         }
     }
 
-    /// `drive::go_on`.
-    fn go_on(&self, at: usize, bug: Option<Bug>, steps: &mut Vec<(String, Self)>) {
-        let (worker, row) = (self.workers[at], self.row.unwrap());
-        let mut world = *self;
-        if bug == Some(Bug::HeldBlind) {
-            world.workers[at].phase = Phase::Ready;
-        } else if row.lease != worker.token {
-            world.workers[at] = IDLE;
-        } else if let Ok(next) = machine::step(row.facts, Event::Begin, instant(self.at)) {
-            world.row = Some(Row { facts: next.facts, ..row });
-            world.workers[at] = Worker { phase: Phase::Ready, facts: Some(next.facts), ..worker };
-        } else {
-            world.wrong = Some("a held row knows no next attempt");
+    fn done(&mut self, at: usize, end: End) {
+        let drive = self.workers[at].drive.unwrap();
+        self.workers[at] = IDLE;
+        match end {
+            End::Settled { deliver: true } => {
+                if !matches!(drive.order.stage, Stage::Proven(_)) {
+                    self.wrong = Some("I8: a code left although its cancel was asked for");
+                }
+                self.delivered = true;
+                self.mark(0);
+            }
+            End::LeaseLost => self.mark(3),
+            _ => {}
         }
-        steps.push(("go-on".to_owned(), world));
+    }
+}
+
+fn forget_doubt(order: &mut Order) {
+    if let Stage::Sending(sent) | Stage::Unproven(sent) = &mut order.stage {
+        sent.doubt = false;
     }
 }
 
 const fn lost(action: Action) -> Event {
     match action {
-        Action::Cancel => Event::CancelLost,
-        Action::Create | Action::Read => Event::Lost,
+        Action::Reverse => Event::ReversalLost,
+        Action::Forward | Action::Read => Event::Lost,
     }
-}
-
-/// The row without a lease, due as the machine says.
-fn released(next: &Next) -> Row {
-    let not_before = match next.wake {
-        Wake::At(instant_of) => (0..4).find(|at| instant(*at) >= instant_of).unwrap_or(3),
-        Wake::Never | Wake::Now | Wake::Backoff => 0,
-    };
-    Row { facts: next.facts, lease: 0, due: next.wake != Wake::Never, not_before }
 }

@@ -1,8 +1,8 @@
-//! A simulated Amazon after `agcod-reference.md` part 4, and the network before it. Time-outs, losses before and after the
+//! A simulated Amazon, and the network before it. Time-outs, losses before and after the
 //! work, requests that land after their caller has given up, and an intermediary that sends again what nobody answered.
 
 use noshi::{
-    incentives::machine::{Action, Card},
+    engine::{Action, Sight},
     kernel::{
         Refusal, UnknownReason,
         outcome::{ErrorType, Family},
@@ -65,7 +65,7 @@ pub(super) struct Call {
 /// What came back, in the classifier's words.
 #[derive(Clone, Copy)]
 pub(super) enum Answer {
-    Card(Card, i64),
+    Card(Sight, i64),
     Canceled,
     Refused(Refusal),
     AuthRejected,
@@ -127,7 +127,7 @@ impl World<'_> {
         let gone = call.ended || self.replicas[self.jobs[call.job].replica].epoch != call.epoch;
         let odd = self.rng.per_mille(self.weather.odd_answer);
         let before = odd && self.rng.per_mille(500);
-        let cancel = call.action == Action::Cancel;
+        let cancel = call.action == Action::Reverse;
         if gone {
             self.met(if cancel { Class::LateCancel } else { Class::LateCreate });
         }
@@ -167,7 +167,7 @@ impl World<'_> {
             && self.rng.per_mille(150)
         {
             return if self.rng.per_mille(500) {
-                Answer::Card(Card::Odd, value)
+                Answer::Card(Sight::Odd, value)
             } else {
                 Answer::Card(card, value + 1)
             };
@@ -190,7 +190,7 @@ impl World<'_> {
         }
         if let Some(gift) = self.amazon.cards[call.key] {
             self.met(if gift.refunded { Class::DeadReplay } else { Class::Replay });
-            return Answer::Card(if gift.refunded { Card::Refunded } else { Card::Fulfilled }, gift.value);
+            return Answer::Card(if gift.refunded { Sight::Reversed } else { Sight::Live }, gift.value);
         }
         if let Some(refusal) = self.amazon.funds {
             return Answer::Refused(refusal);
@@ -200,7 +200,7 @@ impl World<'_> {
         self.amazon.cards[call.key] = Some(gift);
         self.amazon.debits += call.value;
         self.note("bought", "", call.key, call.value);
-        Answer::Card(Card::Fulfilled, call.value)
+        Answer::Card(Sight::Live, call.value)
     }
 
     fn do_cancel(&mut self, call: &Call) -> Answer {

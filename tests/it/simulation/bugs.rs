@@ -1,19 +1,19 @@
 //! The seeded bugs: what could be wrong with the service, each behind a switch of this test binary, so that a release
-//! build cannot have it. Each is a twist of the twin's sequence or a wrapper around the real heart.
+//! build cannot have it. Each is planted around the driver: in what it is told, in what it asks for, or in the world.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
-    incentives::{
-        Reward, course,
-        machine::{self, Action, Card, Event, Facts, Next, Rejected, State, Wake},
+    engine::{
+        Action, Command, Drive, End, Event, Input, Order, Sight, Stage, State,
+        drive::{Change, Fact},
+        order::Reversed,
+        schedule::Moment,
     },
     kernel::{
-        CardProof, Outcome, Refusal,
-        outcome::{ErrorType, Family, UnknownReason},
+        CardProof, ClaimCode, Outcome, Refusal, UnknownReason,
+        outcome::{ErrorType, Family},
     },
 };
-
-use super::world::REPLAY_AGE;
 
 macro_rules! bugs {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
@@ -72,81 +72,162 @@ pub(super) fn heard<T>(bug: Option<Bug>, outcome: Outcome<T>) -> Outcome<T> {
     if wrong { Outcome::Refused(NOTHING) } else { outcome }
 }
 
-/// The real step, or the wrong one.
-pub(super) fn step(bug: Option<Bug>, facts: Facts, event: Event, now: DateTime<Utc>) -> Result<Next, Rejected> {
-    let unproven = matches!(facts.state, State::Issuing | State::Unresolved);
-    match bug {
-        Some(Bug::RefusalProves) if matches!(event, Event::Refused(_)) => {
-            machine::step(Facts { ambiguous: false, ..facts }, event, now)
-        }
-        Some(Bug::EarlyVerdict) if facts.state == State::Canceling && event == Event::Seen(Card::Fulfilled) => {
-            machine::step(Facts { cancel_doubt: false, ..facts }, event, now)
-        }
-        Some(Bug::WishForgotten) if matches!(event, Event::Seen(_)) && unproven => {
-            machine::step(Facts { cancel_requested: false, ..facts }, event, now)
-        }
-        Some(Bug::WindowMoves) if event == Event::Begin && unproven => {
-            machine::step(Facts { first_send_at: Some(now), ..facts }, event, now)
-        }
-        Some(Bug::CancelWithoutProof) if unproven && matches!(event, Event::CancelDone | Event::CancelRefused(_)) => {
-            Ok(done(Facts { state: State::Canceled, ..facts }, Wake::Never))
-        }
-        Some(Bug::CancelWithoutProof) if unproven && matches!(event, Event::CancelLost | Event::CancelNotSent) => {
-            Ok(done(facts, Wake::Backoff))
-        }
-        Some(_) | None => machine::step(facts, event, now),
-    }
-}
-
-/// The real step for a caller who still waits, or the wrong one.
-pub(super) fn step_while_awaited(
+/// The driver, with a bug around it or none.
+pub(super) struct Planted {
+    drive: Drive,
     bug: Option<Bug>,
-    facts: Facts,
-    event: Event,
-    now: DateTime<Utc>,
-) -> Result<Next, Rejected> {
-    if bug.is_none() {
-        return machine::step_while_awaited(facts, event, now);
-    }
-    let next = step(bug, Facts { cancel_if_unresolved: false, ..facts }, event, now)?;
-    Ok(Next { facts: Facts { cancel_if_unresolved: facts.cancel_if_unresolved, ..next.facts }, ..next })
+    /// What the last answer was.
+    heard: Option<Event>,
+    /// What was asked for last.
+    asked: Option<Command>,
+    /// A change that the driver did not ask for is being committed.
+    own: bool,
 }
 
-fn done(facts: Facts, wake: Wake) -> Next {
-    Next { facts, attention: None, deliver: false, wake }
+impl Planted {
+    pub(super) fn new(drive: Drive, bug: Option<Bug>) -> Self {
+        Self { drive, bug, heard: None, asked: None, own: false }
+    }
+
+    pub(super) fn order(&self) -> &Order {
+        &self.drive.order
+    }
+
+    /// What the driver would send now.
+    pub(super) fn action(&self, now: DateTime<Utc>) -> Action {
+        let mut drive = self.drive;
+        let order = &mut drive.order;
+        match (self.bug, &mut order.stage) {
+            (Some(Bug::CancelWithoutProof), Stage::Unproven(sent)) if sent.reversal_wanted => return Action::Reverse,
+            (Some(Bug::DeadlineFromLastAttempt), Stage::Reversing(reversal)) => {
+                reversal.first_sent_at = order.updated_at;
+            }
+            (_, _) => {}
+        }
+        drive.action(now)
+    }
+
+    /// Whether the change that was asked for is taken as committed without a look at the row.
+    pub(super) fn is_blind(&self) -> bool {
+        let resumes = matches!(self.asked, Some(Command::Commit(Change { fact: Fact::Sent, .. })));
+        self.bug == Some(Bug::HeldBlind) && resumes
+    }
+
+    pub(super) fn next(&mut self, mut input: Input, moment: Moment) -> Command {
+        if let Input::Answered(answer) = input {
+            self.heard = Some(answer.event);
+        }
+        self.twist(&mut input, moment);
+        let command = self.instead(input, moment).unwrap_or_else(|| self.drive.next(input, moment));
+        let command = self.amend(command);
+        self.asked = Some(command);
+        command
+    }
+
+    /// What the driver knows of the order, or is told of it, bent by the bug.
+    fn twist(&mut self, input: &mut Input, moment: Moment) {
+        let (bug, heard, held) = (self.bug, self.heard, matches!(self.asked, Some(Command::Hold(_))));
+        let attempts = self.drive.order.attempts;
+        let bend = |order: &mut Order| match (bug, &mut order.stage) {
+            (Some(Bug::RefusalProves), Stage::Sending(sent) | Stage::Unproven(sent))
+                if matches!(heard, Some(Event::Refused(_))) =>
+            {
+                sent.doubt = false;
+            }
+            (Some(Bug::WishForgotten), Stage::Sending(sent) | Stage::Unproven(sent))
+                if matches!(heard, Some(Event::Seen(_))) =>
+            {
+                sent.reversal_wanted = false;
+            }
+            (Some(Bug::WindowMoves), Stage::Sending(sent) | Stage::Unproven(sent)) if held => {
+                sent.first_sent_at = moment.now;
+            }
+            (Some(Bug::EarlyVerdict), Stage::Reversing(reversal)) if heard == Some(Event::Seen(Sight::Live)) => {
+                reversal.doubt = false;
+            }
+            (Some(Bug::SettledTwice), _) => order.attempts = attempts,
+            (_, _) => {}
+        };
+        match input {
+            Input::Answered(_) | Input::Slept => bend(&mut self.drive.order),
+            Input::Conflict(Some(row)) => bend(row),
+            Input::Begin | Input::Committed | Input::Conflict(None) | Input::Unconfirmed | Input::Unsendable => {}
+        }
+    }
+
+    /// What the bug does in the driver's place.
+    fn instead(&mut self, input: Input, moment: Moment) -> Option<Command> {
+        let delivered = Command::Done(End::Settled { deliver: true });
+        if std::mem::take(&mut self.own) {
+            let end = if input == Input::Committed { End::Settled { deliver: false } } else { End::LeaseLost };
+            return Some(Command::Done(end));
+        }
+        match (self.bug?, input, self.asked) {
+            (Bug::DeliverUnconfirmed, Input::Unconfirmed, Some(Command::Commit(change))) => {
+                let proven = matches!(change.order.stage, Stage::Proven(_)) && change.from != State::Canceling;
+                (proven && matches!(change.fact, Fact::Settled { .. })).then_some(delivered)
+            }
+            (Bug::ShownUnseen, Input::Answered(answer), Some(Command::Read)) => {
+                matches!(answer.event, Event::Seen(_)).then_some(delivered)
+            }
+            (Bug::CancelWithoutProof, Input::Answered(answer), _) => self.cancel_unproven(answer.event, moment),
+            (_, _, _) => None,
+        }
+    }
+
+    fn cancel_unproven(&mut self, event: Event, moment: Moment) -> Option<Command> {
+        let order = self.drive.order;
+        let Stage::Unproven(sent) = order.stage else { return None };
+        let stage = match event {
+            Event::ReversalDone | Event::ReversalRefused(_) => Stage::Reversed(Reversed {
+                first_sent_at: Some(sent.first_sent_at),
+                proven_at: None,
+                reversed_at: Some(moment.now),
+                reversal_failure: None,
+            }),
+            Event::ReversalLost | Event::ReversalNotSent => order.stage,
+            _ => return None,
+        };
+        let over = matches!(stage, Stage::Reversed(_));
+        let due_at = (!over).then(|| moment.now + TimeDelta::seconds(1));
+        self.own = true;
+        let changed = Order { stage, lease: None, due_at, updated_at: moment.now, ..order };
+        let fact = Fact::Settled { event, attempt: order.attempts };
+        Some(Command::Commit(Change { order: changed, from: State::Unresolved, fact }))
+    }
+
+    fn amend(&self, command: Command) -> Command {
+        let seen = self.heard == Some(Event::Seen(Sight::Live));
+        match command {
+            Command::Done(End::LeaseLost) if self.bug == Some(Bug::DeliverAfterLeaseLost) && seen => {
+                Command::Done(End::Settled { deliver: true })
+            }
+            _ => command,
+        }
+    }
 }
 
-/// What is due by the real machine, or by the wrong one.
-pub(super) fn due(bug: Option<Bug>, reward: &Reward, now: DateTime<Utc>) -> Option<Action> {
-    let mut facts = reward.facts;
-    if bug == Some(Bug::CancelWithoutProof) && facts.cancel_requested && facts.state == State::Unresolved {
-        return Some(Action::Cancel);
+/// A due row as a recovery takes it up, bent by the bug.
+pub(super) fn taken_up(bug: Option<Bug>, mut order: Order, moment: Moment) -> Order {
+    let leased = order.lease.is_some();
+    match (bug, &mut order.stage) {
+        (Some(Bug::AbandonedIsNothing), _) => order.lease = None,
+        (Some(Bug::WindowMoves), Stage::Sending(sent) | Stage::Unproven(sent)) if !leased => {
+            sent.first_sent_at = moment.now;
+        }
+        (_, _) => {}
     }
-    if bug == Some(Bug::DeadlineFromLastAttempt) {
-        facts.first_send_at = Some(reward.updated_at);
-    }
-    machine::due(&facts, now)
+    order
 }
 
-/// What becomes of a due row.
-pub(super) fn resume(bug: Option<Bug>, reward: &Reward, now: DateTime<Utc>) -> Result<Next, Rejected> {
-    if bug == Some(Bug::AbandonedIsNothing) && reward.lease.is_some() {
-        return machine::step(reward.facts, Event::Begin, now);
-    }
-    if bug == Some(Bug::WindowMoves) && reward.lease.is_none() {
-        return step(bug, reward.facts, Event::Begin, now);
-    }
-    course::resume(reward, REPLAY_AGE, now)
-}
-
-/// What a create's answer shows of the card, or what the bug sees in it. `right` is as asked, `live` is `Fulfilled`.
-pub(super) fn proof(bug: Option<Bug>, card: Card, code: noshi::kernel::ClaimCode) -> CardProof {
+/// What a create's answer shows of the card, or what the bug sees in it.
+pub(super) fn proof(bug: Option<Bug>, card: Sight, code: ClaimCode) -> CardProof {
     match card {
-        Card::Fulfilled => CardProof::Fulfilled(code),
-        Card::Refunded | Card::Odd if bug == Some(Bug::StatusIgnored) => CardProof::Fulfilled(code),
-        Card::Mismatch if bug == Some(Bug::ValueIgnored) => CardProof::Fulfilled(code),
-        Card::Refunded => CardProof::Refunded,
-        Card::Odd => CardProof::OddStatus,
-        Card::Mismatch => CardProof::Mismatch,
+        Sight::Live => CardProof::Fulfilled(code),
+        Sight::Reversed | Sight::Odd if bug == Some(Bug::StatusIgnored) => CardProof::Fulfilled(code),
+        Sight::Mismatch if bug == Some(Bug::ValueIgnored) => CardProof::Fulfilled(code),
+        Sight::Reversed => CardProof::Refunded,
+        Sight::Odd => CardProof::OddStatus,
+        Sight::Mismatch => CardProof::Mismatch,
     }
 }

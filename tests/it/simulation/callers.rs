@@ -1,23 +1,7 @@
 //! Who calls, and what they are told: issues, retries of the same key, other bodies, cancels, reveals; and the weather
 //! that a seed brings.
 
-use std::sync::OnceLock;
-
-use chrono::{DateTime, Utc};
-use noshi::{
-    incentives::{
-        Reward,
-        course::{self, Lease},
-        machine::{Facts, State},
-        model::Kind,
-    },
-    kernel::{
-        ClaimCode, ClientId, CreationRequestId, Currency, Environment, IdempotencyKey, Intent, Marketplace, Money,
-        RewardId,
-    },
-    ledger::journal::Booked,
-};
-use uuid::Uuid;
+use noshi::{engine::OnUnproven, kernel::ClaimCode};
 
 use super::{
     bugs::Bug,
@@ -52,62 +36,9 @@ pub(super) fn value_of(key: usize) -> i64 {
     1000 * i64::try_from(key + 1).unwrap()
 }
 
-/// `issue::draft`.
-pub(super) fn draft(key: usize, body: i64, careful: bool, lease: Lease, now: DateTime<Utc>) -> Reward {
-    static DRAFTS: OnceLock<Vec<Reward>> = OnceLock::new();
-    let drafts = DRAFTS.get_or_init(|| (0..KEYS).map(|key| blank(key, now)).collect());
-    let mut reward = drafts[key].clone();
-    reward.value = Money::from_minor(body, Currency::Usd);
-    reward.facts.cancel_if_unresolved = careful;
-    reward.facts.first_send_at = Some(now);
-    (reward.lease, reward.due_at) = (Some(lease.token), course::after(now, lease.holds));
-    (reward.created_at, reward.updated_at, reward.unproven_since) = (now, now, Some(now));
-    reward
-}
-
-fn blank(key: usize, now: DateTime<Utc>) -> Reward {
-    let client = ClientId::new(Uuid::from_u128(1));
-    let intent = Intent::derive(client, &IdempotencyKey::parse(&format!("order-{key:06}")).unwrap());
-    Reward {
-        id: RewardId::new(Uuid::from_u128(u128::try_from(key).unwrap())),
-        client,
-        intent,
-        account: "main".to_owned(),
-        marketplace: Marketplace::Us,
-        environment: Environment::Production,
-        creation_request_id: CreationRequestId::derive("Awssb", &intent),
-        kind: Kind::GiftCode,
-        value: Money::from_minor(value_of(key), Currency::Usd),
-        external_id: None,
-        metadata: None,
-        facts: Facts {
-            state: State::Issuing,
-            ambiguous: false,
-            cancel_requested: false,
-            cancel_if_unresolved: false,
-            refusals: 0,
-            cancel_doubt: false,
-            cancel_failure: None,
-            retryable: false,
-            first_send_at: None,
-        },
-        charge: None,
-        booked: Booked::None,
-        attention: None,
-        last_error: None,
-        attempts: 1,
-        deliveries: 0,
-        events: 0,
-        version: 1,
-        lease: None,
-        due_at: None,
-        created_at: now,
-        updated_at: now,
-        unproven_since: None,
-        issued_at: None,
-        canceled_at: None,
-        trace: None,
-    }
+/// What a caller who asks for `on_unresolved: cancel` means to the engine, or one who does not.
+pub(super) fn policy(careful: bool) -> OnUnproven {
+    if careful { OnUnproven::Reverse } else { OnUnproven::Keep }
 }
 
 impl World<'_> {
@@ -250,7 +181,7 @@ impl World<'_> {
         }
     }
 
-    /// `issue::issue`: the caller's time is up. What is recorded is the answer.
+    /// The caller's time is up. What is recorded is the answer.
     pub(super) fn patience_ends(&mut self, job: usize) {
         if !self.jobs[job].alive || self.jobs[job].told {
             return;
@@ -270,7 +201,7 @@ impl World<'_> {
         self.told_no_code(job);
     }
 
-    /// `issue::withdraw`.
+    /// The wish to cancel of a caller who asked for `on_unresolved: cancel` and stops waiting.
     fn withdraw(&mut self, job: usize) {
         let (replica, key) = (self.jobs[job].replica, self.jobs[job].key);
         if self.has(Bug::NotWithdrawn) || !self.oracle.is_careful(key) {
@@ -287,7 +218,7 @@ impl World<'_> {
         let (key, work) = (self.jobs[job].key, self.jobs[job].work);
         let waits = matches!(work, Work::Issue { .. } | Work::Reveal) && !self.jobs[job].told;
         if self.jobs[job].withdraw && matches!(told, Told::Code(_) | Told::State) {
-            // `issue::withdraw_later`.
+            // It was not even known whether the request was recorded.
             self.withdraw(job);
         }
         if !waits {

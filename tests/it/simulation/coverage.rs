@@ -1,6 +1,6 @@
 //! What a run has met. A run that never met a class proves nothing about it, and fails.
 
-use noshi::incentives::machine::{CancelFailure, Card, Event, State};
+use noshi::engine::{Event, Refusal, ReversalFailure, Sight, State};
 
 macro_rules! classes {
     ($($name:ident = $word:literal),* $(,)?) => {
@@ -76,25 +76,20 @@ fn event_index(event: Event) -> usize {
     match event {
         Event::Begin => 0,
         Event::Abandoned => 1,
-        Event::Seen(Card::Fulfilled) => 2,
-        Event::Seen(Card::Refunded) => 3,
-        Event::Seen(Card::Odd) => 4,
-        Event::Seen(Card::Mismatch) => 5,
-        Event::Refused(refusal) => {
-            if refusal.is_retryable() {
-                7
-            } else {
-                6
-            }
-        }
+        Event::Seen(Sight::Live) => 2,
+        Event::Seen(Sight::Reversed) => 3,
+        Event::Seen(Sight::Odd) => 4,
+        Event::Seen(Sight::Mismatch) => 5,
+        Event::Refused(Refusal::Final) => 6,
+        Event::Refused(Refusal::Curable) => 7,
         Event::Lost => 8,
         Event::NotSent => 9,
-        Event::CancelAsked => 10,
-        Event::CancelDone => 11,
-        Event::CancelRefused(CancelFailure::TooLate) => 12,
-        Event::CancelRefused(CancelFailure::NotPermitted) => 13,
-        Event::CancelLost => 14,
-        Event::CancelNotSent => 15,
+        Event::ReversalAsked => 10,
+        Event::ReversalDone => 11,
+        Event::ReversalRefused(ReversalFailure::TooLate) => 12,
+        Event::ReversalRefused(ReversalFailure::NotPermitted) => 13,
+        Event::ReversalLost => 14,
+        Event::ReversalNotSent => 15,
         Event::GiveUp => 16,
     }
 }

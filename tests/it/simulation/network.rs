@@ -1,10 +1,8 @@
 //! The way to Amazon and back: what leaves, what is lost, who gives up, and what an answer is to the machine.
 
 use noshi::{
-    incentives::{
-        attempt,
-        machine::{Action, Card, Event},
-    },
+    engine::{Action, Event, Sight},
+    incentives::kinds::gift_code::{event_of_cancel, event_of_create},
     kernel::{AuthRejection, CardProof, ClaimCode, NotSent, Outcome, UnknownReason, outcome::ErrorType},
 };
 
@@ -12,7 +10,7 @@ use super::{
     amazon::{Answer, Call, code_of},
     bugs::{self, Bug},
     coverage::Class,
-    steps::{Phase, Sent},
+    steps::{Phase, Work},
     world::{Ev, MILLI, SECOND, World},
 };
 
@@ -22,17 +20,17 @@ const CALL_TIMEOUT: i64 = 6 * SECOND;
 const DELAY_MAX: i64 = 30 * SECOND;
 
 impl World<'_> {
-    /// `amazon::client`: one call leaves.
+    /// One call leaves.
     pub(super) fn leave(&mut self, job: usize, action: Action, stranger: bool) {
         let (replica, key) = (self.jobs[job].replica, self.jobs[job].key);
-        let value = self.jobs[job].row().value.minor();
+        let value = self.value_sent(job);
         let at = self.clock(replica);
-        self.oracle.leaves(key, action, self.rows[key].as_ref(), at, stranger);
+        self.oracle.leaves(key, action, self.rows[key].is_some(), at, stranger);
         let stamp = self.now + self.replicas[replica].offset;
         let epoch = self.replicas[replica].epoch;
         let call = self.calls.len();
         let weather = self.weather;
-        self.note("send", if action == Action::Cancel { "cancel" } else { "create" }, key, 0);
+        self.note("send", if action == Action::Reverse { "cancel" } else { "create" }, key, 0);
         let again = self.rng.per_mille(weather.twice);
         let lost_after = again || self.rng.per_mille(weather.lose_after);
         let mut sent =
@@ -62,6 +60,16 @@ impl World<'_> {
         }
     }
 
+    /// The value that a job's call asks for.
+    fn value_sent(&self, job: usize) -> i64 {
+        match self.jobs[job].work {
+            Work::Issue { body, .. } => body,
+            Work::Cancel | Work::Reveal | Work::Withdraw | Work::Recover => {
+                self.rows[self.jobs[job].key].map_or(0, |row| row.value)
+            }
+        }
+    }
+
     /// The client's time is up.
     pub(super) fn give_up(&mut self, at: usize) {
         if !self.calls[at].ended {
@@ -70,7 +78,7 @@ impl World<'_> {
         }
     }
 
-    /// An answer reaches whoever waits for it, if anyone does: `attempt::of_create` and `attempt::of_cancel`.
+    /// An answer reaches whoever waits for it, if anyone does, as the kind reads it.
     pub(super) fn answered(&mut self, at: usize) {
         let call = self.calls[at].clone();
         let (Some(answer), false) = (call.answer, call.ended) else { return };
@@ -79,38 +87,39 @@ impl World<'_> {
         if !self.jobs[job].alive || self.jobs[job].call != at {
             return;
         }
-        let (event, code) = if call.action == Action::Cancel {
-            (attempt::event_of_cancel(&bugs::heard(self.bug, cancel_outcome(answer))), None)
+        let (event, code) = if call.action == Action::Reverse {
+            event_of_cancel(bugs::heard(self.bug, cancel_outcome(answer)))
         } else {
             let outcome = create_outcome(self.bug, answer, call.key, call.value);
-            attempt::event_of_create(bugs::heard(self.bug, outcome))
+            event_of_create(bugs::heard(self.bug, outcome))
         };
         self.count(answer, event, job);
         self.note("answer", "", call.key, i64::from(code.is_some()));
         self.oracle.heard(call.key, event);
-        self.jobs[job].sent = Some(Sent { event, code });
-        let show = self.jobs[job].phase == Phase::ShowWait;
-        self.jobs[job].phase = if show { Phase::Note } else { Phase::Settle };
+        self.jobs[job].code = code;
+        self.jobs[job].phase = Phase::Heard(event);
         let wait = self.store_wait();
         self.later(wait, Ev::Step(job));
     }
 
     fn count(&mut self, answer: Answer, event: Event, job: usize) {
-        let cancel =
-            matches!(event, Event::CancelDone | Event::CancelRefused(_) | Event::CancelLost | Event::CancelNotSent);
+        let cancel = matches!(
+            event,
+            Event::ReversalDone | Event::ReversalRefused(_) | Event::ReversalLost | Event::ReversalNotSent
+        );
         let class = match answer {
-            Answer::Card(..) if event == Event::Seen(Card::Refunded) => Class::Refunded,
-            Answer::Card(..) if event == Event::Seen(Card::Odd) => Class::Odd,
-            Answer::Card(..) if event == Event::Seen(Card::Mismatch) => Class::Mismatch,
+            Answer::Card(..) if event == Event::Seen(Sight::Reversed) => Class::Refunded,
+            Answer::Card(..) if event == Event::Seen(Sight::Odd) => Class::Odd,
+            Answer::Card(..) if event == Event::Seen(Sight::Mismatch) => Class::Mismatch,
             Answer::Card(..) => Class::Fulfilled,
             Answer::Canceled => Class::CancelDone,
             Answer::Refused(refusal) if cancel => match (refusal.error_type, event) {
                 (ErrorType::CancelRequestArrivedAfterTimeLimit, _) => Class::CancelTooLate,
-                (_, Event::CancelNotSent) => Class::CancelAccount,
+                (_, Event::ReversalNotSent) => Class::CancelAccount,
                 (_, _) => Class::CancelNotPermitted,
             },
             Answer::Refused(refusal) => {
-                if self.jobs[job].row().facts.ambiguous {
+                if self.jobs[job].order().stage.is_in_doubt() {
                     self.met(Class::RefusedReplay);
                 }
                 if refusal.is_retryable() { Class::CreateF300 } else { Class::CreateF200 }
@@ -127,11 +136,11 @@ impl World<'_> {
     }
 }
 
-/// `amazon::classify::card`: live, refunded or odd, and whether it is what was asked.
+/// As the provider classifies it: live, refunded or odd, and whether it is what was asked.
 fn create_outcome(bug: Option<Bug>, answer: Answer, key: usize, asked: i64) -> Outcome<CardProof> {
     match answer {
         Answer::Card(card, value) => {
-            let card = if value == asked { card } else { Card::Mismatch };
+            let card = if value == asked { card } else { Sight::Mismatch };
             Outcome::Proven(bugs::proof(bug, card, ClaimCode::parse(&code_of(key, value)).unwrap()))
         }
         Answer::Canceled => Outcome::Unknown(UnknownReason::WrongShape),

@@ -1,19 +1,16 @@
-//! What must never happen, whatever happens (`reliability.md` 2.9): looked at from outside, at every commit, send, answer,
+//! What must never happen, whatever happens: looked at from outside, at every commit, send, answer,
 //! delivery and refund, and once more when the run has come to rest.
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    incentives::{
-        Reward,
-        machine::{Action, CancelFailure, Event, State},
-    },
-    kernel::window,
+    engine::{Action, Event, ReversalFailure, State},
+    incentives::kinds::gift_code::CANCEL_START_BY,
 };
 
 use super::{
     amazon::{Amazon, Gift, code_of},
     coverage::Class,
-    world::{KEYS, World},
+    world::{KEYS, RULES, Row, World},
 };
 
 /// What the oracle remembers of a key, apart from the rows.
@@ -77,18 +74,11 @@ impl Oracle {
     }
 
     /// A request leaves for Amazon.
-    pub(super) fn leaves(
-        &mut self,
-        key: usize,
-        action: Action,
-        row: Option<&Reward>,
-        at: DateTime<Utc>,
-        stranger: bool,
-    ) {
-        self.must(row.is_some(), "I7: a request left for a reward that no committed row knows");
+    pub(super) fn leaves(&mut self, key: usize, action: Action, recorded: bool, at: DateTime<Utc>, stranger: bool) {
+        self.must(recorded, "I7: a request left for a reward that no committed row knows");
         self.must(!stranger, "I1: a second id was used for a key");
-        if action == Action::Cancel {
-            let open = self.keys[key].anchor.is_some_and(|sent| at < sent + window::CANCEL_START_BY);
+        if action == Action::Reverse {
+            let open = self.keys[key].anchor.is_some_and(|sent| at < sent + CANCEL_START_BY);
             self.must(open, "I9: a cancel left after 14:50");
         }
     }
@@ -97,29 +87,29 @@ impl Oracle {
     pub(super) fn heard(&mut self, key: usize, event: Event) {
         let memory = &mut self.keys[key];
         memory.unknown |= event == Event::Lost;
-        memory.refused |= matches!(event, Event::CancelRefused(_));
+        memory.refused |= matches!(event, Event::ReversalRefused(_));
     }
 
     /// A row is written: what may follow what, and what the books say at this moment.
-    pub(super) fn committed(&mut self, amazon: &Amazon, key: usize, old: Option<&Reward>, new: &Reward) {
-        let (state, facts) = (new.facts.state, new.facts);
+    pub(super) fn committed(&mut self, amazon: &Amazon, key: usize, old: Option<&Row>, new: &Row) {
+        let (state, stage) = (new.order.state(), new.order.stage);
         let gift = amazon.cards[key];
         self.must(
-            new.due_at.is_none() == is_final(state),
+            new.order.due_at.is_none() == is_final(state),
             "I15: a row that is not final is due never, or a final one is due",
         );
         self.must(
-            (state == State::NeedsAttention) == new.attention.is_some(),
+            (state == State::NeedsAttention) == stage.attention().is_some(),
             "I15: a person is needed and nobody says why",
         );
         self.must(
-            facts.first_send_at.is_some() || !matches!(state, State::Issuing | State::Unresolved),
+            stage.first_sent_at().is_some() || !matches!(state, State::Issuing | State::Unresolved),
             "I9: a row in flight without a first send",
         );
         if let Some(old) = old {
             self.follows(old, new);
         }
-        match (self.keys[key].anchor, facts.first_send_at) {
+        match (self.keys[key].anchor, stage.first_sent_at()) {
             (Some(before), Some(now)) if before != now => self.fail("I9: a replay moved the first send"),
             (_, first) => self.keys[key].anchor = first,
         }
@@ -130,39 +120,40 @@ impl Oracle {
             State::Canceled | State::Failed => self.must(!live, "I2: a live card, and the row says that there is none"),
             State::NeedsAttention | State::Pending | State::Issuing | State::Unresolved | State::Canceling => {}
         }
-        self.wish(old, new);
+        self.wish(key, old, new);
         if is_final(state) || state == State::Pending {
             self.keys[key].unknown = false;
         }
     }
 
-    fn follows(&mut self, old: &Reward, new: &Reward) {
-        let (from, to) = (old.facts.state, new.facts.state);
-        self.must(old.id == new.id && old.value == new.value, "I1: a row became another");
+    fn follows(&mut self, old: &Row, new: &Row) {
+        let (from, to) = (old.order.state(), new.order.state());
+        self.must(old.value == new.value, "I1: a row became another");
         self.must(!matches!(from, State::Canceled | State::NeedsAttention), "a final row was changed");
-        let sticky = !old.facts.ambiguous || !matches!(to, State::Pending | State::Failed);
+        let sticky = !matches!(from, State::Issuing | State::Unresolved)
+            || !old.order.stage.is_in_doubt()
+            || !matches!(to, State::Pending | State::Failed);
         self.must(sticky, "ambiguity is sticky: a refusal after it was taken for a proof");
         let back =
             from == State::Canceling && !matches!(to, State::Canceling | State::Canceled | State::NeedsAttention);
-        let told = to == State::Issued && new.facts.cancel_failure.is_some();
+        let told = to == State::Issued && new.order.stage.reversal_failure().is_some();
         self.must(!back || told, "I8: a cancel that was committed is forgotten");
     }
 
     /// A wish to cancel ends canceled, or with a cancel that Amazon refused, or with a window that is over.
-    fn wish(&mut self, old: Option<&Reward>, new: &Reward) {
-        let key = usize::try_from(new.id.uuid().as_u128()).unwrap();
-        let wished = new.facts.cancel_requested;
+    fn wish(&mut self, key: usize, old: Option<&Row>, new: &Row) {
+        let wished = new.order.stage.reversal_wanted() || new.order.state() == State::Canceled;
         if wished && !self.keys[key].wished {
             self.keys[key].refused = false;
         }
         if self.keys[key].wished && !wished {
             let memory = self.keys[key];
-            let over = memory.anchor.is_some_and(|sent| !window::may_cancel(sent, new.updated_at));
-            let settled = is_final(new.facts.state) && new.facts.state != State::Issued;
+            let over = memory.anchor.is_some_and(|sent| !RULES.may_reverse(sent, new.order.updated_at));
+            let settled = is_final(new.order.state()) && new.order.state() != State::Issued;
             self.must(settled || over || memory.refused, "K3: a wish to cancel is forgotten inside the window");
-            let from = old.map(|old| old.facts.state);
+            let from = old.map(|old| old.order.state());
             self.must(
-                from != Some(State::Canceling) || new.facts.cancel_failure.is_some(),
+                from != Some(State::Canceling) || new.order.stage.reversal_failure().is_some(),
                 "I8: nobody says why the cancel failed",
             );
         }
@@ -170,20 +161,21 @@ impl Oracle {
     }
 
     /// Amazon paid a cancel back.
-    pub(super) fn refunded(&mut self, row: Option<&Reward>) {
-        let told = row.is_some_and(|row| row.facts.state == State::Issued && row.facts.cancel_failure.is_some());
+    pub(super) fn refunded(&mut self, row: Option<&Row>) {
+        let told =
+            row.is_some_and(|row| row.order.state() == State::Issued && row.order.stage.reversal_failure().is_some());
         self.must(!told, "a cancel landed after its caller was told that it had not");
         let unproven = row
-            .is_some_and(|row| matches!(row.facts.state, State::Canceling | State::NeedsAttention | State::Canceled));
+            .is_some_and(|row| matches!(row.order.state(), State::Canceling | State::NeedsAttention | State::Canceled));
         self.must(unproven, "I3: a card was canceled whose row knows of no cancel");
     }
 
     /// A caller holds a code.
-    pub(super) fn delivered(&mut self, key: usize, code: &str, row: Option<&Reward>, gift: Option<Gift>) {
+    pub(super) fn delivered(&mut self, key: usize, code: &str, row: Option<&Row>, gift: Option<Gift>) {
         let Some(row) = row else { return self.fail("I7: a code without a row") };
-        self.must(code == code_of(key, row.value.minor()), "I4: another code, or another card's, was delivered");
+        self.must(code == code_of(key, row.value), "I4: another code, or another card's, was delivered");
         let elsewhere = gift.is_some_and(|gift| gift.elsewhere);
-        let state = row.facts.state;
+        let state = row.order.state();
         self.must(
             !matches!(state, State::Canceling | State::Canceled),
             "I8: a code left after the cancel was committed",
@@ -192,7 +184,7 @@ impl Oracle {
             state == State::Issued || state == State::NeedsAttention && elsewhere,
             "a code left before its reward was committed as issued",
         );
-        self.must(!row.facts.cancel_requested, "K5: a code left although its cancel was asked for");
+        self.must(!row.order.stage.reversal_wanted(), "K5: a code left although its cancel was asked for");
         self.must(elsewhere || gift.is_some_and(|gift| !gift.refunded), "I3: a dead code was delivered");
         self.keys[key].delivered = true;
     }
@@ -208,19 +200,19 @@ impl World<'_> {
         for key in 0..KEYS {
             let (gift, memory) = (self.amazon.cards[key], self.oracle.keys[key]);
             let live = gift.filter(|gift| !gift.refunded);
-            let Some(row) = self.rows[key].clone() else {
+            let Some(row) = self.rows[key] else {
                 self.oracle.must(gift.is_none(), "I2: a card that no row knows");
                 continue;
             };
-            let state = row.facts.state;
+            let state = row.order.state();
             let elsewhere = gift.is_some_and(|gift| gift.elsewhere);
             self.oracle.must(is_final(state), "I15: a row is not final although all has been well for long");
             match state {
                 State::Issued => {
-                    let same = live.is_some_and(|gift| gift.value == row.value.minor());
+                    let same = live.is_some_and(|gift| gift.value == row.value);
                     self.oracle.must(same || elsewhere, "I3: an issued row without its live card");
                     let kept = memory.careful && memory.sent_away && !memory.delivered && !memory.excused;
-                    let tried = row.facts.cancel_failure.is_some();
+                    let tried = row.order.stage.reversal_failure().is_some();
                     self.oracle.must(
                         !kept || tried,
                         "on_unresolved=cancel: a card was kept that its caller was told to do without",
@@ -236,9 +228,9 @@ impl World<'_> {
                     self.oracle.must(live.is_none(), "I2: a live card without an issued row");
                 }
             }
-            match row.facts.cancel_failure {
-                Some(CancelFailure::TooLate) => self.met(Class::NotCanceledTooLate),
-                Some(CancelFailure::NotPermitted) => self.met(Class::NotCanceledClaimed),
+            match row.order.stage.reversal_failure() {
+                Some(ReversalFailure::TooLate) => self.met(Class::NotCanceledTooLate),
+                Some(ReversalFailure::NotPermitted) => self.met(Class::NotCanceledClaimed),
                 None => {}
             }
             self.met(Class::Final);

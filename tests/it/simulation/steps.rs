@@ -1,32 +1,27 @@
-//! The twin of the way of a request: what stands between the real heart and the network. Each step names the function of
-//! `src/reward` that it mirrors; a transaction is one step.
+//! The way of a request in the simulated world: the production driver asks, the world does. A transaction is one step.
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    incentives::{
-        Reward,
-        course::{self, Lease, STEPS_MAX},
-        machine::{Action, Event, State, Wake},
+    engine::{
+        Action, AttentionReason, Command, Drive, End, Event, Input, Order, Rejected, Sight, Stage, State,
+        drive::{Answer, Change, Fact},
+        schedule::{self, Moment},
     },
     kernel::ClaimCode,
 };
 use uuid::Uuid;
 
 use super::{
-    bugs::{self, Bug},
-    callers::{Told, draft},
+    bugs::{Bug, Planted},
+    callers::{Told, policy},
     coverage::Class,
-    world::{Commit, Ev, MILLI, SECOND, World},
+    world::{Commit, Ev, MILLI, RULES, Row, World},
 };
 
-/// `drive::SETTLE_PAUSES`.
-const SETTLE_PAUSES: [i64; 2] = [100 * MILLI, 400 * MILLI];
-
-/// `caller::ATTEMPT`.
-const ATTEMPT: i64 = 500 * MILLI;
-
-/// `issue::WITHDRAW_PAUSES`.
-const WITHDRAW_PAUSES: [i64; 4] = [100 * MILLI, 400 * MILLI, SECOND, 3 * SECOND];
+/// `reveal::SHOWINGS_MAX`.
+const SHOWINGS_MAX: i64 = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Work {
@@ -46,20 +41,17 @@ pub(super) enum Work {
 pub(super) enum Phase {
     Begin,
     Insert,
+    /// A change is on its way to the database.
+    Commit(Change),
     Send,
+    Read,
+    /// Amazon has the call.
     Wait,
-    Settle,
+    /// The answer is here, and the driver does not know it yet.
+    Heard(Event),
+    Slept,
     /// The lease is kept while the caller waits for the next attempt.
     Held,
-    Show,
-    ShowWait,
-    Note,
-}
-
-/// `attempt::Sent`.
-pub(super) struct Sent {
-    pub(super) event: Event,
-    pub(super) code: Option<ClaimCode>,
 }
 
 pub(super) struct Job {
@@ -68,16 +60,18 @@ pub(super) struct Job {
     pub(super) key: usize,
     pub(super) work: Work,
     pub(super) phase: Phase,
-    /// The reward as it was last committed or read.
-    pub(super) reward: Option<Reward>,
+    pub(super) drive: Option<Planted>,
+    /// Under which it holds a lease, or would.
     pub(super) token: Uuid,
     pub(super) leased_at: i64,
-    pub(super) steps: usize,
-    pub(super) tries: usize,
-    pub(super) sent: Option<Sent>,
+    /// When the change was decided that is being committed.
+    decided_at: i64,
+    /// The code in hand.
+    pub(super) code: Option<ClaimCode>,
     pub(super) call: usize,
+    /// What was due when the attempt was committed.
     pub(super) action: Option<Action>,
-    /// `attempt::Sent::asked_at`.
+    /// When the call left, by the replica's clock.
     pub(super) asked: DateTime<Utc>,
     /// The caller has an answer, or is gone.
     pub(super) told: bool,
@@ -91,8 +85,8 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn row(&self) -> &Reward {
-        self.reward.as_ref().unwrap()
+    pub(super) fn order(&self) -> &Order {
+        self.drive.as_ref().unwrap().order()
     }
 }
 
@@ -104,12 +98,11 @@ impl World<'_> {
             key,
             work,
             phase: Phase::Begin,
-            reward: None,
+            drive: None,
             token: Uuid::nil(),
             leased_at: 0,
-            steps: 0,
-            tries: 0,
-            sent: None,
+            decided_at: 0,
+            code: None,
             call: usize::MAX,
             action: None,
             asked: DateTime::UNIX_EPOCH,
@@ -138,9 +131,9 @@ impl World<'_> {
         if self.rng.per_mille(self.weather.crash) {
             self.met(match phase {
                 Phase::Begin | Phase::Insert => Class::CrashBegin,
-                Phase::Send | Phase::Show => Class::CrashSend,
+                Phase::Send | Phase::Read => Class::CrashSend,
                 Phase::Held => Class::CrashHeld,
-                Phase::Wait | Phase::ShowWait | Phase::Settle | Phase::Note => Class::CrashSettle,
+                Phase::Commit(_) | Phase::Wait | Phase::Heard(_) | Phase::Slept => Class::CrashSettle,
             });
             self.crash(replica);
             return;
@@ -151,22 +144,21 @@ impl World<'_> {
             return;
         }
         match phase {
-            Phase::Begin => match self.jobs[job].work {
-                Work::Issue { .. } => self.issue(job),
-                Work::Cancel | Work::Withdraw => self.cancel(job),
-                Work::Reveal => self.reveal(job),
-                Work::Recover => {}
-            },
+            Phase::Begin => self.begin(job),
             Phase::Insert => self.record(job),
+            Phase::Commit(change) => self.try_commit(job, change),
             Phase::Send => self.send(job),
-            Phase::Settle => self.settle(job),
-            Phase::Held => self.go_on(job),
-            Phase::Show => {
-                self.jobs[job].phase = Phase::ShowWait;
+            Phase::Read => {
+                let now = self.clock(replica);
+                (self.jobs[job].phase, self.jobs[job].asked) = (Phase::Wait, now);
                 self.leave(job, Action::Read, false);
             }
-            Phase::Note => self.note_showing(job),
-            Phase::Wait | Phase::ShowWait => {}
+            Phase::Heard(event) => {
+                let answer = Answer { event, asked_at: self.jobs[job].asked };
+                self.tell_drive(job, Input::Answered(answer));
+            }
+            Phase::Slept | Phase::Held => self.tell_drive(job, Input::Slept),
+            Phase::Wait => {}
         }
     }
 
@@ -184,30 +176,51 @@ impl World<'_> {
         }
     }
 
-    /// `issue::issue_now`: the key first.
-    fn issue(&mut self, job: usize) {
-        match self.rows[self.jobs[job].key].clone() {
-            Some(known) => self.again(job, known),
-            None => self.soon(job, Phase::Insert),
+    fn begin(&mut self, job: usize) {
+        let work = self.jobs[job].work;
+        let Some(row) = self.rows[self.jobs[job].key] else {
+            return match work {
+                Work::Issue { .. } => self.soon(job, Phase::Insert),
+                Work::Reveal => self.end(job, Told::Refused),
+                Work::Cancel | Work::Withdraw | Work::Recover => self.end(job, Told::Error),
+            };
+        };
+        match work {
+            Work::Issue { .. } => self.again(job, row),
+            Work::Cancel | Work::Withdraw => {
+                let persistent = work == Work::Withdraw && !self.has(Bug::WithdrawnOnce);
+                let (token, limits) = (self.lease().token, self.limits());
+                self.jobs[job].token = token;
+                self.drive(job, Drive::reverse(row.order, token, persistent, RULES, limits));
+            }
+            Work::Reveal if row.order.state() == State::Issued => self.show(job, row),
+            Work::Reveal => self.end(job, Told::Refused),
+            Work::Recover => {}
         }
     }
 
-    /// `issue::record`: T1.
+    fn show(&mut self, job: usize, row: Row) {
+        let limits = self.limits();
+        self.drive(job, Drive::show(row.order, SHOWINGS_MAX, RULES, limits));
+    }
+
+    /// T1: the database inserts the row, or finds that it is there.
     fn record(&mut self, job: usize) {
         let (key, replica) = (self.jobs[job].key, self.jobs[job].replica);
         let Work::Issue { body, careful } = self.jobs[job].work else { return };
-        if let Some(known) = self.rows[key].clone() {
+        if let Some(known) = self.rows[key] {
             self.met(Class::SameKeyRace);
             return self.again(job, known);
         }
-        let (lease, now) = (self.lease(), self.clock(replica));
-        let reward = draft(key, body, careful, lease, now);
+        let lease = self.lease();
+        let order = schedule::begin(policy(careful), false, lease, self.clock(replica));
         if self.has(Bug::SendBeforeCommit) {
-            self.jobs[job].reward = Some(reward.clone());
-            self.leave(job, Action::Create, false);
+            let drive = Drive::carry(order, lease.token, RULES, self.limits());
+            self.jobs[job].drive = Some(Planted::new(drive, self.bug));
+            self.leave(job, Action::Forward, false);
         }
-        match self.commit(key, replica, reward) {
-            Commit::Done => self.lead(job, lease.token),
+        match self.commit(key, Row { value: body, order }) {
+            Commit::Done => self.carry(job),
             Commit::Failed => self.unrecorded(job, Class::T1Failed),
             Commit::Lost => self.unrecorded(job, Class::T1Lost),
         }
@@ -218,233 +231,225 @@ impl World<'_> {
         self.end(job, Told::Error);
     }
 
-    /// The row is ours and committed: on to Amazon.
-    pub(super) fn lead(&mut self, job: usize, token: Uuid) {
-        let (key, replica) = (self.jobs[job].key, self.jobs[job].replica);
-        let reward = self.rows[key].clone().unwrap();
-        let action = bugs::due(self.bug, &reward, self.clock(replica));
-        let (now, leased) = (self.now, &mut self.jobs[job]);
-        (leased.reward, leased.token, leased.recorded, leased.action) = (Some(reward), token, true, action);
-        (leased.leased_at, leased.tries) = (now, 0);
-        self.soon(job, Phase::Send);
+    /// The row is ours, committed and leased.
+    pub(super) fn carry(&mut self, job: usize) {
+        let order = self.rows[self.jobs[job].key].unwrap().order;
+        self.jobs[job].recorded = true;
+        let (token, limits) = (order.lease.unwrap(), self.limits());
+        (self.jobs[job].token, self.jobs[job].leased_at) = (token, self.now);
+        self.drive(job, Drive::carry(order, token, RULES, limits));
     }
 
-    /// `issue::again`: the key was used before.
-    fn again(&mut self, job: usize, known: Reward) {
-        let (key, replica, now) = (self.jobs[job].key, self.jobs[job].replica, self.clock(self.jobs[job].replica));
+    fn drive(&mut self, job: usize, drive: Drive) {
+        self.jobs[job].drive = Some(Planted::new(drive, self.bug));
+        self.tell_drive(job, Input::Begin);
+    }
+
+    /// The key was used before.
+    fn again(&mut self, job: usize, known: Row) {
+        let (key, now) = (self.jobs[job].key, self.clock(self.jobs[job].replica));
         let Work::Issue { body, careful } = self.jobs[job].work else { return };
-        if known.value.minor() != body || known.facts.cancel_if_unresolved != careful {
+        if known.value != body || known.order.on_unproven != policy(careful) {
             self.met(Class::OtherBody);
             return self.end(job, Told::Mismatch);
         }
         self.met(Class::KnownKey);
-        if known.facts.state == State::Failed && known.facts.retryable {
-            let (mut reward, lease, draw) = (known, self.lease(), self.draw());
+        if known.order.stage == (Stage::Refused { retryable: true }) {
+            let (lease, moment) = (self.lease(), self.moment(job, now));
             self.cover.stepped(State::Failed, Event::Begin);
-            let next = bugs::step(self.bug, reward.facts, Event::Begin, now).unwrap();
-            course::apply(&mut reward, &next, Some(lease), now, draw);
+            let order = schedule::retry(known.order, false, lease, &RULES, moment).unwrap();
             self.met(Class::SecondTry);
-            return match self.commit(key, replica, reward) {
-                Commit::Done => self.lead(job, lease.token),
+            return match self.commit(key, Row { order, ..known }) {
+                Commit::Done => self.carry(job),
                 Commit::Failed | Commit::Lost => self.end(job, Told::Error),
             };
         }
-        // `issue::known`.
-        let issued = known.facts.state == State::Issued;
         self.jobs[job].recorded = true;
-        self.jobs[job].reward = Some(known);
-        if issued { self.soon(job, Phase::Show) } else { self.end(job, Told::State) }
+        if known.order.state() == State::Issued { self.show(job, known) } else { self.end(job, Told::State) }
     }
 
-    /// `drive::send`: what is due is read again right before the call.
+    fn moment(&mut self, job: usize, now: DateTime<Utc>) -> Moment {
+        let left = u64::try_from((self.jobs[job].until - self.now).max(0)).unwrap();
+        Moment { now, draw: self.draw(), patience: Duration::from_micros(left) }
+    }
+
+    /// The driver is told what came, and the world does what it asks for.
+    fn tell_drive(&mut self, job: usize, input: Input) {
+        let now = self.clock(self.jobs[job].replica);
+        let moment = self.moment(job, now);
+        let before = self.jobs[job].phase;
+        match self.jobs[job].drive.as_mut().unwrap().next(input, moment) {
+            Command::Commit(change) => {
+                // A lease counts from here, however long its commit takes.
+                self.jobs[job].decided_at = self.now;
+                self.count_step(&change);
+                let left = change.order.lease.is_none() && change.order.due_at == Some(now);
+                if left && matches!(change.fact, Fact::Settled { .. }) {
+                    self.oracle.fail("a drive was longer than a create, a cancel and a read");
+                }
+                // A wish was decided on a row that was read before its transaction began.
+                if before == Phase::Begin {
+                    self.jobs[job].phase = Phase::Commit(change);
+                    let wait = self.rng.between(MILLI, 20 * MILLI);
+                    self.later(wait, Ev::Step(job));
+                } else {
+                    self.try_commit(job, change);
+                }
+            }
+            Command::Send => {
+                if matches!(before, Phase::Commit(Change { fact: Fact::ReversalWanted, .. })) {
+                    self.met(Class::CancelNow);
+                }
+                let action = self.jobs[job].drive.as_ref().unwrap().action(now);
+                self.jobs[job].action = Some(action);
+                self.soon(job, Phase::Send);
+            }
+            Command::Read => self.soon(job, Phase::Read),
+            Command::Sleep(pause) => self.pause(job, Phase::Slept, pause),
+            Command::Hold(pause) => {
+                self.met(Class::Held);
+                self.pause(job, Phase::Held, pause);
+            }
+            Command::Done(end) => self.done(job, end, before, input),
+        }
+    }
+
+    fn pause(&mut self, job: usize, phase: Phase, pause: Duration) {
+        self.jobs[job].phase = phase;
+        self.later(i64::try_from(pause.as_micros()).unwrap(), Ev::Step(job));
+    }
+
+    /// Which cell of the machine decided.
+    fn count_step(&mut self, change: &Change) {
+        let event = match change.fact {
+            Fact::Sent => Event::Begin,
+            Fact::Settled { event, .. } => event,
+            Fact::ReversalWanted => Event::ReversalAsked,
+            Fact::Shown { deliver: true } => Event::Seen(Sight::Live),
+            Fact::Shown { deliver: false } => Event::Seen(match change.order.stage.attention() {
+                Some(AttentionReason::CanceledElsewhere) => Sight::Reversed,
+                Some(AttentionReason::OddStatus) => Sight::Odd,
+                _ => Sight::Mismatch,
+            }),
+        };
+        self.cover.stepped(change.from, event);
+        let waits = change.from == State::Canceling && change.order.state() == State::Canceling;
+        if waits && event == Event::Seen(Sight::Live) {
+            self.met(Class::VerdictWaits);
+        }
+    }
+
+    /// What is due is asked again right before the call.
     fn send(&mut self, job: usize) {
         let now = self.clock(self.jobs[job].replica);
-        let reward = self.jobs[job].row();
-        let mut action = bugs::due(self.bug, reward, now).unwrap_or(Action::Read);
+        let drive = self.jobs[job].drive.as_ref().unwrap();
+        let mut action = drive.action(now);
+        let (state, attempts) = (drive.order().state(), drive.order().attempts);
         if self.has(Bug::StaleCancelCheck) {
             action = self.jobs[job].action.unwrap_or(Action::Read);
         }
-        if action == Action::Read && reward.facts.state == State::Canceling {
+        if action == Action::Read && state == State::Canceling {
             self.met(Class::ReadAfterWindow);
         }
-        let stranger = self.has(Bug::NewIdOnRetry) && self.jobs[job].row().attempts > 1;
+        let stranger = self.has(Bug::NewIdOnRetry) && attempts > 1;
         (self.jobs[job].phase, self.jobs[job].asked) = (Phase::Wait, now);
         self.leave(job, action, stranger);
         self.later(30 * MILLI, Ev::Watch(job));
     }
 
-    /// `drive::settle`: T2, by compare-and-set; stepped again on what the row says now while it is ours.
-    fn settle(&mut self, job: usize) {
-        let (key, replica, token) = (self.jobs[job].key, self.jobs[job].replica, self.jobs[job].token);
-        let Some(event) = self.jobs[job].sent.as_ref().map(|sent| sent.event) else { return };
-        self.jobs[job].steps += usize::from(self.jobs[job].tries == 0);
-        let goes_on = self.jobs[job].steps < STEPS_MAX;
-        let (before, stored) = (self.jobs[job].row().clone(), self.rows[key].clone().unwrap());
-        let mut base = before;
-        if stored.version != base.version && !self.has(Bug::NoVersionCheck) {
-            if stored.lease != Some(token) {
-                return self.lease_lost(job);
+    /// The database compares the version, and commits, or not, or without an answer.
+    fn try_commit(&mut self, job: usize, change: Change) {
+        let (key, replica) = (self.jobs[job].key, self.jobs[job].replica);
+        self.jobs[job].phase = Phase::Commit(change);
+        if self.jobs[job].drive.as_ref().unwrap().is_blind() {
+            return self.tell_drive(job, Input::Committed);
+        }
+        let row = self.rows[key].unwrap();
+        if row.order.version != change.order.version && !self.has(Bug::NoVersionCheck) {
+            return self.conflict(job, change, row.order);
+        }
+        let fate = self.commit(key, Row { order: change.order, ..row });
+        if fate == Commit::Done && change.order.lease == Some(self.jobs[job].token) {
+            self.jobs[job].leased_at = self.jobs[job].decided_at;
+        }
+        match (fate, change.fact) {
+            (Commit::Done, Fact::Settled { .. }) if self.rng.per_mille(self.weather.crash) => {
+                self.met(Class::CrashEnd);
+                return self.crash(replica);
             }
-            if course::is_settled(&base, &stored) && !self.has(Bug::SettledTwice) {
-                // Our own write was committed after all.
-                self.met(Class::OwnWrite);
-                self.jobs[job].steps = 0;
-                return self.soon(job, Phase::Held);
-            }
-            self.met(Class::LostRace);
-            base = stored;
+            (Commit::Lost, Fact::Settled { .. }) => self.met(Class::T2Lost),
+            (Commit::Failed, Fact::Settled { .. }) => self.met(Class::T2Failed),
+            (Commit::Lost, Fact::ReversalWanted) => self.met(Class::WishLost),
+            (Commit::Failed, Fact::ReversalWanted) => self.met(Class::WishFailed),
+            (Commit::Lost, Fact::Shown { .. }) => self.met(Class::NoteLost),
+            (Commit::Failed, Fact::Shown { .. }) => self.met(Class::NoteFailed),
+            (Commit::Done, _) | (Commit::Lost | Commit::Failed, Fact::Sent) => {}
         }
-        let (now, draw, state) = (self.clock(replica), self.draw(), base.facts.state);
-        let mut lease = self.lease();
-        lease.token = token;
-        self.cover.stepped(state, event);
-        let Ok(next) = bugs::step(self.bug, base.facts, event, self.jobs[job].asked) else {
-            return self.lease_lost(job);
-        };
-        if matches!(next.wake, Wake::At(_)) {
-            self.met(Class::VerdictWaits);
-        }
-        let held = self.held(job, &base, event, (lease, now, draw));
-        match &held {
-            Some((row, _pause)) => base = row.clone(),
-            None => course::apply(&mut base, &next, goes_on.then_some(lease), now, draw),
-        }
-        let unconfirmed = self.commit(key, replica, base);
-        if unconfirmed != Commit::Done {
-            self.met(if unconfirmed == Commit::Lost { Class::T2Lost } else { Class::T2Failed });
-            if self.has(Bug::DeliverUnconfirmed) {
-                return self.hand_over(job, next.deliver);
-            }
-            let tries = self.jobs[job].tries;
-            self.jobs[job].tries += 1;
-            return match SETTLE_PAUSES.get(tries) {
-                Some(pause) => self.later(*pause, Ev::Step(job)),
-                None => self.end(job, Told::State),
-            };
-        }
-        if self.rng.per_mille(self.weather.crash) {
-            self.met(Class::CrashEnd);
-            return self.crash(replica);
-        }
-        let row = self.rows[key].clone().unwrap();
-        if let Some((_row, pause)) = held {
-            self.met(Class::Held);
-            (self.jobs[job].phase, self.jobs[job].steps, self.jobs[job].tries) = (Phase::Held, 0, 0);
-            self.jobs[job].reward = Some(row);
-            return self.later(pause, Ev::Step(job));
-        }
-        if row.lease == Some(token) {
-            return self.lead(job, token);
-        }
-        if next.wake == Wake::Now {
-            self.oracle.fail("a drive was longer than a create, a cancel and a read");
-        }
-        self.jobs[job].reward = Some(row);
-        self.hand_over(job, next.deliver);
+        self.tell_drive(job, if fate == Commit::Done { Input::Committed } else { Input::Unconfirmed });
     }
 
-    /// `drive::decide`: the row with its lease kept over the pause, when the caller waits for the attempt after it.
-    fn held(
-        &mut self,
-        job: usize,
-        base: &Reward,
-        event: Event,
-        (lease, now, draw): (Lease, DateTime<Utc>, u32),
-    ) -> Option<(Reward, i64)> {
-        let next = bugs::step_while_awaited(self.bug, base.facts, event, self.jobs[job].asked).ok()?;
-        let mut row = base.clone();
-        course::apply(&mut row, &next, None, now, draw);
-        let pause = if next.wake == Wake::Backoff { course::hold(&mut row, lease, now)? } else { return None };
-        let pause = i64::try_from(pause.as_micros()).unwrap();
-        (self.now + pause + ATTEMPT < self.jobs[job].until).then_some((row, pause))
+    fn conflict(&mut self, job: usize, change: Change, stored: Order) {
+        let known = *self.jobs[job].order();
+        let settles = matches!(change.fact, Fact::Settled { .. });
+        if settles && known.lease.is_some() && stored.lease == known.lease {
+            self.met(if schedule::is_settled(&known, &stored) { Class::OwnWrite } else { Class::LostRace });
+        }
+        // What the transaction ran into is committed before it is believed.
+        let input = if self.fate() == Commit::Done { Input::Conflict(Some(stored)) } else { Input::Unconfirmed };
+        self.tell_drive(job, input);
     }
 
-    /// `drive::go_on`: T1 of an attempt after a pause under the same lease.
-    fn go_on(&mut self, job: usize) {
-        let (key, replica, token) = (self.jobs[job].key, self.jobs[job].replica, self.jobs[job].token);
-        if self.has(Bug::HeldBlind) {
-            return self.soon(job, Phase::Send);
-        }
-        let (mut reward, now, mut lease) = (self.rows[key].clone().unwrap(), self.clock(replica), self.lease());
-        lease.token = token;
-        if reward.due_at.is_none() {
-            self.met(Class::HeldOver);
-            self.jobs[job].reward = Some(reward);
-            return self.hand_over(job, false);
-        }
-        if reward.lease != Some(token) {
-            return self.lease_lost(job);
-        }
-        self.cover.stepped(reward.facts.state, Event::Begin);
-        if course::go_on(&mut reward, lease, now).is_err() {
-            return self.oracle.fail("a held row knows no next attempt");
-        }
-        match self.commit(key, replica, reward) {
-            Commit::Done => self.lead(job, token),
-            Commit::Failed | Commit::Lost => self.end(job, Told::State),
+    fn done(&mut self, job: usize, end: End, before: Phase, input: Input) {
+        let work = self.jobs[job].work;
+        let shows = matches!(before, Phase::Commit(Change { fact: Fact::Shown { .. }, .. }));
+        match end {
+            End::Settled { deliver } => {
+                let resumes = matches!(input, Input::Slept | Input::Conflict(_));
+                if resumes && !deliver && self.jobs[job].order().due_at.is_none() {
+                    self.met(Class::HeldOver);
+                }
+                if shows && deliver {
+                    let again = matches!(work, Work::Issue { .. });
+                    self.met(if again { Class::Redelivered } else { Class::Revealed });
+                }
+                self.hand_over(job, deliver);
+            }
+            End::Recorded => {
+                self.met(Class::CancelWish);
+                let replica = self.jobs[job].replica;
+                self.later(MILLI, Ev::Poll(replica));
+                self.end(job, Told::State);
+            }
+            End::Unchanged | End::Rejected(_) => {
+                self.cover.stepped(self.jobs[job].order().state(), Event::ReversalAsked);
+                let (class, told) = match end {
+                    End::Rejected(Rejected::WindowClosed) => (Class::CancelWindowClosed, Told::Refused),
+                    End::Rejected(Rejected::InvalidState) => (Class::CancelRefusedState, Told::Refused),
+                    _ => (Class::CancelUnchanged, Told::State),
+                };
+                self.met(class);
+                self.end(job, told);
+            }
+            End::NotShown => {
+                if self.jobs[job].order().state() != State::Issued {
+                    self.met(Class::ShowGone);
+                }
+                self.end(job, Told::State);
+            }
+            End::LeaseLost => {
+                self.met(Class::LeaseLost);
+                self.end(job, Told::State);
+            }
+            End::Unconfirmed if shows || matches!(work, Work::Cancel | Work::Withdraw) => self.end(job, Told::Error),
+            End::Unconfirmed | End::ShownTooOften | End::TooOld | End::Unsendable => self.end(job, Told::State),
         }
     }
 
     /// The drive's end: the code goes to whoever waits, or is wiped.
-    pub(super) fn hand_over(&mut self, job: usize, deliver: bool) {
-        let code = self.jobs[job].sent.take().and_then(|sent| sent.code).filter(|_code| deliver);
-        match code {
+    fn hand_over(&mut self, job: usize, deliver: bool) {
+        match self.jobs[job].code.take().filter(|_code| deliver) {
             Some(code) => self.end(job, Told::Code(code)),
             None => self.end(job, Told::State),
         }
-    }
-
-    fn lease_lost(&mut self, job: usize) {
-        self.met(Class::LeaseLost);
-        let deliver = self.has(Bug::DeliverAfterLeaseLost);
-        self.hand_over(job, deliver);
-    }
-
-    /// `cancel::cancel_now`.
-    fn cancel(&mut self, job: usize) {
-        let (key, replica, now) = (self.jobs[job].key, self.jobs[job].replica, self.clock(self.jobs[job].replica));
-        let Some(before) = self.rows[key].clone() else { return self.end(job, Told::Error) };
-        self.cover.stepped(before.facts.state, Event::CancelAsked);
-        let next = match bugs::step(self.bug, before.facts, Event::CancelAsked, now) {
-            Ok(next) if next.facts == before.facts => {
-                self.met(Class::CancelUnchanged);
-                return self.end(job, Told::State);
-            }
-            Ok(next) => next,
-            Err(_rejected) => {
-                let issued = before.facts.state == State::Issued;
-                self.met(if issued { Class::CancelWindowClosed } else { Class::CancelRefusedState });
-                return self.end(job, Told::Refused);
-            }
-        };
-        let (lease, draw, in_flight) = (self.lease(), self.draw(), before.lease.is_some());
-        let mut reward = before;
-        course::wish_cancel(&mut reward, &next, lease, now, draw);
-        let drives = !in_flight && reward.lease.is_some();
-        match self.commit(key, replica, reward) {
-            Commit::Done if drives => {
-                self.met(Class::CancelNow);
-                self.lead(job, lease.token);
-            }
-            Commit::Done => {
-                self.met(Class::CancelWish);
-                self.later(MILLI, Ev::Poll(replica));
-                self.end(job, Told::State);
-            }
-            fate @ (Commit::Failed | Commit::Lost) => {
-                self.met(if fate == Commit::Lost { Class::WishLost } else { Class::WishFailed });
-                let tries = self.jobs[job].tries;
-                self.jobs[job].tries += 1;
-                match WITHDRAW_PAUSES.get(tries) {
-                    Some(pause) if self.withdraws(job) => self.later(*pause, Ev::Step(job)),
-                    Some(_) | None => self.end(job, Told::Error),
-                }
-            }
-        }
-    }
-
-    /// `issue::withdraw` tries again, and a caller who cancels does not.
-    fn withdraws(&self, job: usize) -> bool {
-        self.jobs[job].work == Work::Withdraw && !self.has(Bug::WithdrawnOnce)
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use noshi::incentives::{Reward, course::Lease};
+use noshi::engine::{Limits, Order, Rules, schedule::Lease};
 use uuid::Uuid;
 
 use super::{
@@ -24,10 +24,19 @@ use super::{
 pub(super) const MILLI: i64 = 1000;
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const HOUR: i64 = 3600 * SECOND;
+/// A row of the simulated database.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) value: i64,
+    pub(super) order: Order,
+}
+
 pub(super) const REPLAY_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) const KEYS: usize = 3;
 /// When every run begins.
 const EPOCH: i64 = 1_800_000_000 * SECOND;
+/// The rules of a gift code.
+pub(super) const RULES: Rules = noshi::incentives::kinds::gift_code::RULES;
 /// The settings' defaults.
 const LEASE: Duration = Duration::from_secs(20);
 /// More happens in no run that comes to rest.
@@ -128,7 +137,7 @@ pub(super) struct World<'a> {
     queue: BinaryHeap<Reverse<Timed>>,
     pushed: u64,
     pub(super) replicas: Vec<Replica>,
-    pub(super) rows: [Option<Reward>; KEYS],
+    pub(super) rows: [Option<Row>; KEYS],
     pub(super) jobs: Vec<Job>,
     pub(super) calls: Vec<Call>,
     pub(super) amazon: Amazon,
@@ -228,10 +237,15 @@ impl<'a> World<'a> {
         instant(self.now + self.replicas[replica].offset)
     }
 
+    /// A lease under a token of its own.
     pub(super) fn lease(&mut self) -> Lease {
         self.tokens += 1;
-        let holds = if self.has(Bug::ShortLease) { Duration::from_secs(1) } else { LEASE };
-        Lease { token: Uuid::from_u128(self.tokens), holds }
+        Lease { token: Uuid::from_u128(self.tokens), holds: self.limits().lease }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        let lease = if self.has(Bug::ShortLease) { Duration::from_secs(1) } else { LEASE };
+        Limits { lease, replay_age: REPLAY_AGE }
     }
 
     pub(super) fn draw(&mut self) -> u32 {
@@ -245,13 +259,13 @@ impl<'a> World<'a> {
     }
 
     /// Commits a row, or not, or without an answer.
-    pub(super) fn commit(&mut self, key: usize, replica: usize, row: Reward) -> Commit {
+    pub(super) fn commit(&mut self, key: usize, row: Row) -> Commit {
         let fate = self.fate();
         if fate != Commit::Done {
             self.note("commit", if fate == Commit::Lost { "unconfirmed" } else { "failed" }, key, 0);
         }
         if fate != Commit::Failed {
-            self.write(key, replica, row);
+            self.write(key, row);
         }
         fate
     }
@@ -269,12 +283,11 @@ impl<'a> World<'a> {
     }
 
     /// What the database does with an update: the version counts, and whoever waits for due rows will see it.
-    pub(super) fn write(&mut self, key: usize, replica: usize, mut row: Reward) {
-        row.updated_at = self.clock(replica);
-        row.version = self.rows[key].as_ref().map_or(1, |old| old.version + 1);
-        self.note("row", row.facts.state.as_str(), key, row.version);
+    pub(super) fn write(&mut self, key: usize, mut row: Row) {
+        row.order.version = self.rows[key].map_or(1, |old| old.order.version + 1);
+        self.note("row", row.order.state().as_str(), key, row.order.version);
         self.oracle.committed(&self.amazon, key, self.rows[key].as_ref(), &row);
-        if let Some(due) = row.due_at {
+        if let Some(due) = row.order.due_at {
             for worker in 0..self.replicas.len() {
                 let at = due.timestamp_micros() - EPOCH - self.replicas[worker].offset;
                 let jitter = self.rng.between(0, 500 * MILLI);
