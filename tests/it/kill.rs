@@ -3,8 +3,9 @@
 //! the end the sandbox's book and the rows must agree to the last card; and all that callers were told on the way must
 //! have an explanation.
 //!
-//! `tests/soak` runs the same drivers for longer. What a killed process cannot show is a power cut: the kernel's page
-//! cache survives it. `torn` cuts the log instead.
+//! The everyday run has each driver in small, so that it is known to work; `tests/soak` runs the same drivers for as many
+//! deaths as it takes to meet every class of events and every pair of places. What a killed process cannot show is a
+//! power cut: the kernel's page cache survives it. `torn` cuts the log instead.
 
 pub(crate) mod crowd;
 mod drain;
@@ -20,6 +21,8 @@ pub(crate) mod verdict;
 
 use std::time::Duration;
 
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
 use crate::{
     process::{Build, Served},
     support::{App, Backend, Shape},
@@ -28,26 +31,17 @@ use crate::{
 /// Whether callers wait for another attempt. Most of these tests look at a reward after its first.
 const WAITED: &str = "NOSHI__REWARDS__REPLAY_WHILE_WAITED";
 
-/// A seeded generator of the driver's own choices (SplitMix64): the same seed makes the same choices.
-pub(crate) struct Dice(u64);
+/// The driver's own choices: the same seed makes the same ones.
+pub(crate) struct Dice(StdRng);
 
 impl Dice {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(StdRng::seed_from_u64(seed))
     }
 
     /// A number from 0 up to, not including, `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        let end = u64::try_from(end.max(1)).unwrap();
-        usize::try_from(self.roll() % end).unwrap()
+        self.0.random_range(0..end.max(1))
     }
 
     pub(crate) fn percent(&mut self, chance: usize) -> bool {
@@ -55,7 +49,7 @@ impl Dice {
     }
 
     pub(crate) fn microseconds_below(&mut self, end: u64) -> Duration {
-        Duration::from_micros(self.roll() % end.max(1))
+        Duration::from_micros(self.0.random_range(0..end.max(1)))
     }
 }
 
@@ -78,9 +72,14 @@ pub(crate) fn seed() -> u64 {
     })
 }
 
-#[expect(clippy::print_stderr, reason = "the figures of a run are its result")]
+/// Says a figure of the run, also into the file of `tests/soak`.
+#[expect(clippy::print_stderr, clippy::disallowed_methods, reason = "the figures of a run are its result")]
 pub(crate) fn print(line: &str) {
     eprintln!("{line}");
+    if let Ok(path) = std::env::var("NOSHI_TEST_FIGURES") {
+        let mut figures = std::fs::OpenOptions::new().append(true).open(path).unwrap();
+        std::io::Write::write_all(&mut figures, format!("{line}\n").as_bytes()).unwrap();
+    }
 }
 
 /// The shortest lease that the settings allow: on PostgreSQL a dead process's leases must run out.

@@ -1,8 +1,7 @@
 //! Replicas that are cut off: from the database, from Amazon, in both directions or in one, and from the right time.
 //!
 //! Three replicas, each with wires of its own, serve callers who ask, ask again, cancel and reveal. Wires are cut when
-//! calls are in flight, stay cut for longer than a lease, and are made whole. What must hold of `reliability.md` 2.9,
-//! and where it is looked at:
+//! calls are in flight, stay cut for longer than a lease, and are made whole. What must hold, and where it is looked at:
 //!
 //! | invariant | where |
 //! |---|---|
@@ -86,20 +85,28 @@ static CUTS: [Cut; 9] = [
     cut("all from Amazon's answers", 3, To::Amazon, Flow::Deaf),
 ];
 
-/// The clock's lane takes longer than all others.
+/// Its clock is set wrong meanwhile, for longer than it believes it without asking the database.
 static CLOCK: Cut =
     Cut { clock: true, ..cut("one from the database and from the time", 1, To::Database, Flow::Stalled) };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replicas_that_are_cut_off_lose_nothing_buy_nothing_twice_and_come_back_by_themselves() {
+    all_hold(&CUTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the cut outlasts a replica's trust in its own clock, 64 s: tests/soak"]
+async fn a_replica_that_is_cut_off_from_the_database_and_from_the_time_buys_nothing_twice() {
+    all_hold(std::slice::from_ref(&CLOCK)).await;
+}
+
+async fn all_hold(cuts: &'static [Cut]) {
     let (seed, rounds) = (seed(), count_of("NOSHI_TEST_PARTITIONS", 1));
     print(&format!("partitions: NOSHI_TEST_SEED={seed}"));
     for round in 0..rounds {
         let seed = seed.wrapping_add(u64::try_from(round).unwrap());
-        let lanes = stream::iter(CUTS.iter().filter(|cut| wanted(cut))).map(|cut| whole(cut, seed));
-        let clocks = join_all(Some(&CLOCK).filter(|cut| wanted(cut)).map(|cut| whole(cut, seed)));
-        let (failed, late) = tokio::join!(lanes.buffer_unordered(LANES).collect::<Vec<_>>(), clocks);
-        let failed: Vec<_> = failed.into_iter().chain(late).flatten().collect();
+        let lanes = stream::iter(cuts.iter().filter(|cut| wanted(cut))).map(|cut| whole(cut, seed));
+        let failed: Vec<_> = lanes.buffer_unordered(LANES).filter_map(std::future::ready).collect().await;
         assert!(failed.is_empty(), "what happened there stands above: {failed:?}");
     }
 }

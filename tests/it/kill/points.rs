@@ -54,9 +54,9 @@ const PLACES: [&str; 36] = [
     "store.after_commit",
     "head./CreateGiftCard",
 ];
-/// Deaths at each of them, and tries that may be spent on it.
-const DEATHS: usize = 20;
-const TRIES: usize = 60;
+/// Deaths at each of them, and tries that may be spent on each death.
+const DEATHS: usize = 10;
+const TRIES: usize = 3;
 /// Databases side by side: a process's start waits for the disk, and another's runs meanwhile.
 const LANES: usize = 4;
 /// Rewards whose first answer got lost: what recovery has to do.
@@ -86,7 +86,7 @@ async fn run_lane(backend: Backend, seed: u64, lane: usize, deaths: usize) -> BT
     let mut died = BTreeMap::new();
     for place in PLACES.iter().skip(lane).step_by(LANES) {
         let count = died.entry(*place).or_insert(0);
-        for _ in 0..deaths * TRIES / DEATHS {
+        for _ in 0..deaths * TRIES {
             if *count < deaths {
                 *count += usize::from(one_death(&crowd, place).await);
             }

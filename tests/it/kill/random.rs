@@ -24,6 +24,8 @@ const CALLERS: usize = 4;
 /// The kill comes at most so long after the callers have begun: an issue of a debug build on a busy machine, and some
 /// more. With half of it most kills come before the first row is written.
 const KILL_WITHIN_MICROSECONDS: u64 = 50_000;
+/// Kills of the everyday run on each database: the driver works. `tests/soak` is the run that shows something.
+const EVERYDAY: usize = 36;
 /// Kills from which on a run must have met everything, by chance alone.
 const LONG: usize = 300;
 /// On SQLite the state of what was cut off is looked up after every so manyth kill: a look writes the WAL back.
@@ -69,13 +71,13 @@ struct Found {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_at_any_time_on_sqlite() {
-    let kills = count_of("NOSHI_TEST_KILLS_SQLITE", 1_000);
+    let kills = count_of("NOSHI_TEST_KILLS_SQLITE", EVERYDAY);
     run(Plan { backend: Backend::Sqlite, kills, lanes: 3, replicas: 1, builds: &[Build::This] }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_one_of_two_replicas_or_both_on_postgres() {
-    let kills = count_of("NOSHI_TEST_KILLS_POSTGRES", 300);
+    let kills = count_of("NOSHI_TEST_KILLS_POSTGRES", EVERYDAY);
     run(Plan { backend: Backend::Postgres, kills, lanes: 2, replicas: 2, builds: &[Build::This] }).await;
 }
 
@@ -84,13 +86,13 @@ const BOTH: &[Build] = &[Build::This, Build::Previous];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_between_two_versions_on_sqlite() {
-    let kills = count_of("NOSHI_TEST_KILLS_VERSIONS", 90);
+    let kills = count_of("NOSHI_TEST_KILLS_VERSIONS", EVERYDAY);
     run(Plan { backend: Backend::Sqlite, kills, lanes: 3, replicas: 1, builds: BOTH }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_of_replicas_of_two_versions_on_postgres() {
-    let kills = count_of("NOSHI_TEST_KILLS_VERSIONS", 60);
+    let kills = count_of("NOSHI_TEST_KILLS_VERSIONS", EVERYDAY);
     run(Plan { backend: Backend::Postgres, kills, lanes: 2, replicas: 2, builds: BOTH }).await;
 }
 
