@@ -1,28 +1,86 @@
-//! What callers are told besides codes: dry runs, balances, the catalogue, themselves; and what they hear who will not
-//! wait.
-
-use std::time::Duration;
+//! What callers are told: codes, dry runs, balances, the catalogue, themselves; and what they hear who will not wait.
 
 use noshi::{
     identity::{Scope, Scopes},
-    sandbox::{Fault, FaultRule, Operation},
+    sandbox::{Fault, FaultRule},
 };
 use serde_json::json;
 
-use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json};
+use crate::support::{
+    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, wait::until, with_json,
+};
 
 /// Waits until Amazon has said the balance once.
 async fn balance_known(app: &App) {
-    for _ in 0..400 {
-        if !app.get("/v1/balances/main").await.json["available"].is_null() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("the balance was not asked for");
+    until("the balance is known", async || !app.get("/v1/balances/main").await.json["available"].is_null()).await;
 }
 
 on_each_backend! {
+    async fn a_gift_code_is_issued_read_revealed_and_canceled(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let issued = app.issue("order-1", "25.00").await;
+        assert_eq!(issued.status, 201, "{}", issued.text);
+        assert_eq!(issued.header("cache-control"), "no-store");
+        assert_eq!(issued.header("location"), format!("/v1/rewards/{}", issued.id()));
+        let book = app.live_cards();
+        assert_eq!(book.len(), 1);
+        assert_eq!(book[0].claim_code, issued.code());
+        assert_eq!(issued.json["creation_request_id"], book[0].creation_request_id.as_str());
+
+        let read = app.get(&format!("/v1/rewards/{}", issued.id())).await;
+        assert_eq!((read.status, &read.json["status"]), (200, &json!("issued")));
+        assert!(!read.text.contains(issued.code()), "reading never shows the code");
+
+        let revealed = app.reveal(issued.id()).await;
+        assert_eq!((revealed.status, revealed.code()), (200, issued.code()));
+
+        let canceled = app.cancel(issued.id()).await;
+        assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{}", canceled.text);
+        assert!(app.live_cards().is_empty());
+        assert_eq!(app.cancel(issued.id()).await.status, 200, "canceling twice is the same");
+        app.reveal(issued.id()).await.is_problem(410, "gone");
+        let again = app.issue("order-1", "25.00").await;
+        assert_eq!((again.status, &again.json["status"]), (200, &json!("canceled")));
+        assert!(again.json["claim_code"].is_null());
+
+        assert_eq!(
+            app.events(issued.id()).await,
+            ["reward.received", "reward.issued", "claim_code.revealed", "cancel.requested", "reward.canceled"]
+        );
+        app.end().await;
+    }
+
+    async fn a_key_with_and_without_quotes_is_one_key(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let first = app.issue("\"order-2\"", "10.00").await;
+        let second = app.issue("order-2", "10.00").await;
+        assert_eq!((first.status, second.status), (201, 200));
+        assert_eq!((first.id(), first.code()), (second.id(), second.code()));
+        assert_eq!(second.header("idempotent-replayed"), "true");
+        let calls = app.received("Create").len();
+        app.issue("order-2", "10.01").await.is_problem(422, "idempotency-mismatch");
+        assert_eq!(app.received("Create").len(), calls, "nothing was sent");
+        assert_eq!(app.control.book().len(), 1);
+        app.end().await;
+    }
+
+    async fn sixty_four_at_once_with_one_key_buy_one_card(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let answers = futures_util::future::join_all((0..64).map(|_| app.issue("race", "5.00"))).await;
+        assert_eq!(app.control.book().len(), 1);
+        let created: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();
+        assert_eq!(created.len(), 1);
+        for answer in &answers {
+            assert!(matches!(answer.status, 200..=202), "{}", answer.text);
+            assert_eq!(answer.id(), created[0].id());
+            if let Some(code) = answer.json["claim_code"].as_str() {
+                assert_eq!(code, created[0].code());
+            }
+        }
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, 1);
+        app.end().await;
+    }
+
     async fn a_dry_run_says_what_an_issue_would_and_sends_nothing(backend: Backend) {
         let app = App::shaped(backend, Shape { funds: 100, ..Shape::default() }).await;
         balance_known(&app).await;
@@ -82,8 +140,7 @@ on_each_backend! {
     async fn a_caller_who_will_not_wait_hears_202_and_the_card_is_issued_later(backend: Backend) {
         let app = App::spawn(backend).await;
         for (key, wish, applied) in [("async", "respond-async", "respond-async"), ("wait", "wait=1", "wait")] {
-            let slow = FaultRule::once(Fault::DelayWork { milliseconds: 1500 });
-            app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..slow }).unwrap();
+            app.strike_next(Fault::DelayWork { milliseconds: 1500 });
             let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", key).header("Prefer", wish);
             let open = Answer::of(with_json(request, &order("5.00"))).await;
             open.is_accepted();
@@ -126,7 +183,7 @@ on_each_backend! {
         for at in 0..5 {
             app.issue(&format!("page-{at}"), "1.00").await;
         }
-        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refusal()) }).unwrap();
+        app.strike_next(refusal("F200", "GeneralError"));
         app.issue("refused", "1.00").await;
         let (mut path, mut seen) = ("/v1/rewards?status=issued&limit=2".to_owned(), Vec::new());
         loop {
@@ -143,8 +200,4 @@ on_each_backend! {
         assert_eq!((seen.len(), all.len()), (5, 5), "each once, and the refused one not at all");
         app.end().await;
     }
-}
-
-fn refusal() -> Fault {
-    Fault::FCode { code: "F200".to_owned(), error_type: "GeneralError".to_owned(), after_work: false }
 }

@@ -1,27 +1,14 @@
-//! Taking a reward back: only inside the window, only once it is proven to exist, until it is proven to be gone
-//! (`reliability.md` 2.5, K1 to K17).
+//! Taking a reward back: only inside the window, only once it is proven to exist, until it is proven to be gone.
 
-use std::time::Duration;
-
-use noshi::sandbox::{Fault, FaultRule, Operation};
+use noshi::sandbox::{Fault, FaultRule};
 use serde_json::{Value, json};
 
-use crate::support::{App, Backend, Shape, books::books_match, on_each_backend, order};
-
-/// A fault of cancels only.
-fn of_cancel(fault: Fault) -> FaultRule {
-    FaultRule { operation: Some(Operation::CancelGiftCard), ..FaultRule::once(fault) }
-}
-
-/// A fault of creates only, this often.
-fn of_create(fault: Fault, times: u32) -> FaultRule {
-    let rule = FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(fault) };
-    FaultRule { times: Some(times), ..rule }
-}
-
-fn refusal(error_code: &str, error_type: &str) -> Fault {
-    Fault::FCode { code: error_code.to_owned(), error_type: error_type.to_owned(), after_work: false }
-}
+use crate::support::{
+    App, Backend, Shape,
+    books::books_match,
+    faults::{of_cancel, refusal},
+    on_each_backend, order,
+};
 
 /// The usual order, whose caller has paid the customer otherwise when there is no code at once.
 fn cancel_if_unresolved(amount: &str) -> Value {
@@ -38,16 +25,8 @@ async fn nowhere() -> String {
 
 /// The one reward that there is, asked for while its create is under way.
 async fn first_reward(app: &App) -> String {
-    for _ in 0..200 {
-        let list = app.get("/v1/rewards").await;
-        if let Some(id) = list.json["data"][0]["id"].as_str()
-            && !app.received("Create").is_empty()
-        {
-            return id.to_owned();
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("no reward was recorded");
+    app.until_received("Create", 1).await;
+    app.get("/v1/rewards").await.json["data"][0]["id"].as_str().expect("it is recorded").to_owned()
 }
 
 on_each_backend! {
@@ -74,7 +53,7 @@ on_each_backend! {
 
     async fn a_replay_does_not_move_the_window(backend: Backend) {
         let mut app = App::spawn(backend).await;
-        app.control.script(of_create(Fault::DropAfterWork, 1)).unwrap();
+        app.strike_next(Fault::DropAfterWork);
         let open = app.issue("replayed", "10.00").await;
         open.is_accepted();
         app.advance(400);
@@ -88,13 +67,14 @@ on_each_backend! {
     }
 
     async fn a_cancel_of_what_was_never_sent_is_ours_alone(backend: Backend) {
-        let app = App::shaped(backend, Shape::default().with("NOSHI__ACCOUNTS__MAIN__SANDBOX_GATEWAY", nowhere().await)).await;
+        let shape = Shape::default().with("NOSHI__ACCOUNTS__MAIN__SANDBOX_GATEWAY", nowhere().await);
+        let mut app = App::shaped(backend, shape).await;
         let open = app.issue("unsent", "10.00").await;
         open.is_accepted();
         assert_eq!((&open.json["status"], &open.json["last_error"]["error_code"]), (&json!("pending"), &json!("connect")));
         let canceled = app.cancel(open.id()).await;
         assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{}", canceled.text);
-        tokio::time::sleep(Duration::from_millis(1200)).await;
+        app.pass(3600).await;
         assert_eq!(app.read(open.id()).await["status"], "canceled", "nobody takes it up again");
         books_match(&app).await;
         app.end().await;
@@ -117,7 +97,7 @@ on_each_backend! {
 
     async fn a_cancel_while_the_create_is_in_flight_leaves_no_code_and_no_card(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(of_create(Fault::Delay { milliseconds: 1500 }, 1)).unwrap();
+        app.strike_next(Fault::Delay { milliseconds: 1500 });
         let meanwhile = async {
             let id = first_reward(&app).await;
             app.cancel(&id).await
@@ -140,8 +120,8 @@ on_each_backend! {
     async fn a_cancel_of_an_unproven_reward_waits_until_the_card_is_proven(backend: Backend) {
         let app = App::spawn(backend).await;
         // Two doubts, the second of which hides a card.
-        app.control.script(of_create(Fault::DropBeforeWork, 1)).unwrap();
-        app.control.script(of_create(Fault::DropAfterWork, 1)).unwrap();
+        app.strike_next(Fault::DropBeforeWork);
+        app.strike_next(Fault::DropAfterWork);
         let open = app.issue("unproven", "10.00").await;
         open.is_accepted();
         let asked = app.cancel(open.id()).await;
@@ -158,8 +138,8 @@ on_each_backend! {
 
     async fn a_wish_to_cancel_outlives_a_refused_replay(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(of_create(Fault::DropAfterWork, 1)).unwrap();
-        app.control.script(of_create(refusal("F300", "InsufficientFunds"), 1)).unwrap();
+        app.strike_next(Fault::DropAfterWork);
+        app.strike_next(refusal("F300", "InsufficientFunds"));
         let open = app.issue("barrier", "10.00").await;
         app.cancel(open.id()).await.is_accepted();
         app.until(open.id(), "canceled").await;
@@ -174,7 +154,7 @@ on_each_backend! {
 
     async fn on_unresolved_cancel_takes_back_what_is_not_proven_at_once(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(of_create(Fault::DropAfterWork, 1)).unwrap();
+        app.strike_next(Fault::DropAfterWork);
         let open = app.issue_body("careful", cancel_if_unresolved("10.00")).await;
         open.is_accepted();
         assert_eq!(open.json["cancel_requested"], true);
@@ -187,11 +167,11 @@ on_each_backend! {
     }
 
     async fn on_unresolved_cancel_buys_nothing_later_when_nothing_could_be_sent(backend: Backend) {
-        let app = App::spawn(backend).await;
-        app.control.script(of_create(Fault::BadKey, 1)).unwrap();
+        let mut app = App::spawn(backend).await;
+        app.strike_next(Fault::BadKey);
         let answer = app.issue_body("careful", cancel_if_unresolved("10.00")).await;
         assert_eq!((answer.status, &answer.json["status"]), (200, &json!("canceled")), "{}", answer.text);
-        tokio::time::sleep(Duration::from_millis(1200)).await;
+        app.pass(3600).await;
         assert!(app.control.book().is_empty(), "the caller has paid the customer otherwise");
         books_match(&app).await;
         app.end().await;
@@ -270,12 +250,10 @@ on_each_backend! {
         let bought = app.issue("doubtful", "10.00").await;
         app.control.script(FaultRule { times: None, ..of_cancel(Fault::DropBeforeWork) }).unwrap();
         app.cancel(bought.id()).await.is_accepted();
-        app.advance(890);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        app.pass(890).await;
         let sent = app.received("Cancel").len();
         assert_eq!(app.read(bought.id()).await["status"], "canceling", "a delayed cancel may still land");
-        app.advance(60);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        app.pass(60).await;
         assert_eq!(app.read(bought.id()).await["status"], "canceling");
         app.advance(11);
         let stored = app.until(bought.id(), "issued").await;
@@ -293,11 +271,9 @@ on_each_backend! {
         let bought = app.issue("stale", "10.00").await;
         app.control.script(FaultRule { times: None, ..of_cancel(Fault::DropBeforeWork) }).unwrap();
         app.cancel(bought.id()).await.is_accepted();
-        app.control.script(of_create(Fault::Delay { milliseconds: 2000 }, 1)).unwrap();
+        app.strike_next(Fault::Delay { milliseconds: 2000 });
         app.advance(895);
-        while app.received("Create").len() < 2 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        app.until_received("Create", 2).await;
         // The read has been answered, and its answer is on its way, when the cancel could still land.
         app.advance(70);
         app.until(bought.id(), "issued").await;
@@ -336,7 +312,7 @@ on_each_backend! {
     async fn a_card_that_someone_else_canceled_is_never_shown_again_and_needs_a_person(backend: Backend) {
         let app = App::spawn(backend).await;
         let bought = app.issue("elsewhere", "10.00").await;
-        app.control.script(of_create(Fault::DeadCard, 1)).unwrap();
+        app.strike_next(Fault::DeadCard);
         let revealed = app.reveal(bought.id()).await;
         revealed.is_problem(409, "invalid-state");
         assert!(!revealed.text.contains(bought.code()));

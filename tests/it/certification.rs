@@ -14,7 +14,6 @@ use noshi::{
     kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
     lifecycle::Tasks,
     provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
-    sandbox::{Fault, FaultRule, Operation},
     store::Store,
     telemetry::{metrics::Metrics, trace::Traces},
 };
@@ -22,23 +21,12 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::support::{
-    ACCESS_KEY_ID, App, Backend, PARTNER, SECRET_ACCESS_KEY, Shape, books::books_match, on_each_backend,
+    ACCESS_KEY_ID, App, Backend, PARTNER, SECRET_ACCESS_KEY, Shape,
+    books::books_match,
+    faults::{of_cancel, refusal},
+    on_each_backend, refused,
+    wait::until,
 };
-
-/// The definite mock refusals: id, HTTP status and code of our problem, Amazon's errorCode and errorType.
-const MOCK_REFUSALS: [(&str, u16, &str, (&str, &str)); 11] = [
-    ("F2003", 422, "upstream-rejected", ("F200", "InvalidAmountInput")),
-    ("F2004", 422, "amount-out-of-range", ("F200", "InvalidAmountValue")),
-    ("F2005", 422, "upstream-rejected", ("F200", "InvalidCurrencyCodeInput")),
-    ("F2010", 422, "upstream-rejected", ("F200", "CardAlreadyActivatedWithDifferentRequestId")),
-    ("F2015", 422, "amount-out-of-range", ("F200", "MaxAmountExceeded")),
-    ("F2016", 422, "currency-not-supported", ("F200", "CurrencyCodeMismatch")),
-    ("F2017", 422, "amount-precision", ("F200", "FractionalAmountNotAllowed")),
-    ("F2047", 422, "upstream-rejected", ("F200", "CancelRequestArrivedAfterTimeLimit")),
-    ("F3003", 402, "insufficient-funds", ("F300", "InsufficientFunds")),
-    ("F3005", 503, "account-problem", ("F300", "GeneralError")),
-    ("F3010", 503, "account-problem", ("F300", "CustomerSurpassedDailyVelocityLimit")),
-];
 
 /// The mock ids that leave the outcome open, and what is told of it.
 const MOCK_DOUBTS: [(&str, &str); 3] = [("F1000", "F100"), ("F4000", "F400"), ("F5000", "F500")];
@@ -49,12 +37,6 @@ const MOCK_CODE: &str = "ZYXW-VUTS-RQPO";
 /// The creates that the gateway received under this id.
 fn creates_of(app: &App, id: &str) -> usize {
     app.received("Create").iter().filter(|received| received.creation_request_id.as_deref() == Some(id)).count()
-}
-
-/// An answer that Amazon gives to the next cancel, in place of the work.
-fn refused_cancel(error_code: &str, error_type: &str) -> FaultRule {
-    let fault = Fault::FCode { code: error_code.to_owned(), error_type: error_type.to_owned(), after_work: false };
-    FaultRule { operation: Some(Operation::CancelGiftCard), ..FaultRule::once(fault) }
 }
 
 on_each_backend! {
@@ -96,7 +78,7 @@ on_each_backend! {
     async fn onboarding_4_a_cancel_that_amazon_calls_too_late_tells_that_the_15_minutes_are_over(backend: Backend) {
         let app = App::spawn(backend).await;
         let created = app.issue("onboarding-4", "100.00").await;
-        app.control.script(refused_cancel("F200", "CancelRequestArrivedAfterTimeLimit")).unwrap();
+        app.control.script(of_cancel(refusal("F200", "CancelRequestArrivedAfterTimeLimit"))).unwrap();
         let refused = app.cancel(created.id()).await;
         refused.is_problem(409, "cancel-window-closed");
         assert_eq!(refused.json["title"], "The cancel window is closed");
@@ -109,11 +91,11 @@ on_each_backend! {
     }
 
     async fn onboarding_5_insufficient_funds_give_no_code_no_blind_retry_and_an_alarm(backend: Backend) {
-        let app = App::shaped(backend, Shape { funds: 99, ..Shape::default() }).await;
+        let mut app = App::shaped(backend, Shape { funds: 99, ..Shape::default() }).await;
         let refused = app.issue("onboarding-5", "100.00").await;
         refused.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
         assert_eq!(app.read(refused.reward_id()).await["status"], "failed");
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        app.pass(3600).await;
         assert_eq!(app.received("Create").len(), 1, "nobody tries again by itself");
         let alarm = "noshi_upstream_requests_total{account=\"main\",error_code=\"F300\",operation=\"CreateGiftCard\",outcome=\"refused\"} 1";
         assert!(app.metrics().await.contains(alarm), "someone is told");
@@ -173,11 +155,12 @@ on_each_backend! {
 
     async fn each_mock_refusal_is_told_as_what_it_is_and_is_sent_under_exactly_its_id(backend: Backend) {
         let app = App::spawn(backend).await;
-        for (mock, status, code, upstream) in MOCK_REFUSALS {
-            let refused = app.issue(mock, "25.00").await;
-            refused.is_refusal(status, code, upstream);
+        for (mock, upstream) in refused::MOCKS {
+            let (status, code) = refused::expected(upstream.0, upstream.1);
+            let answer = app.issue(mock, "25.00").await;
+            answer.is_refusal(status, code, upstream);
             assert_eq!(creates_of(&app, mock), 1, "{mock} is sent once");
-            let stored = app.read(refused.reward_id()).await;
+            let stored = app.read(answer.reward_id()).await;
             assert_eq!((&stored["status"], &stored["creation_request_id"]), (&json!("failed"), &json!(mock)));
             assert_eq!(stored["last_error"], json!({"error_code": upstream.0, "error_type": upstream.1}));
             app.issue(mock, "25.00").await.is_refusal(status, code, upstream);
@@ -197,9 +180,8 @@ on_each_backend! {
             assert_eq!((&open.json["status"], &open.json["creation_request_id"]), (&json!("unresolved"), &json!(mock)));
             assert_eq!(open.json["last_error"], json!({"error_code": word}));
         }
-        tokio::time::sleep(Duration::from_millis(1500)).await;
         for (mock, _word) in MOCK_DOUBTS {
-            assert!(creates_of(&app, mock) >= 2, "{mock} is replayed");
+            until(&format!("{mock} is replayed"), async || creates_of(&app, mock) >= 2).await;
             let again = app.issue(mock, "25.00").await;
             again.is_accepted();
             assert_eq!(again.json["status"], "unresolved");

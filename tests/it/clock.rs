@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     process::{Served, noshi},
-    support::{Answer, App},
+    support::{Answer, App, Backend, on_each_backend},
 };
 
 /// Where `tests/run` says that libfaketime is.
@@ -136,4 +136,23 @@ fn uuid_of(id: &str) -> String {
     let hex = id.rsplit('_').next().unwrap();
     assert!(hex.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-'), "{id}");
     hex.to_owned()
+}
+
+on_each_backend! {
+    async fn a_clock_that_amazon_refuses_is_corrected_by_amazons_own_and_signed_once_more(backend: Backend) {
+        let app = App::spawn(backend).await;
+        for (skew, key) in [(600, "ahead"), (-900, "behind")] {
+            app.control.set_signature_skew(skew).unwrap();
+            app.control.clear_requests();
+            let answer = app.issue(key, "5.00").await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+            app.issue(&format!("{key}-again"), "5.00").await;
+            // Whichever calls come first are turned away, be it the balance's too; the correction holds for all that follow.
+            let turned_away = app.control.requests().iter().filter(|call| call.http_status == Some(403)).count();
+            assert!((1..=2).contains(&turned_away), "turned away once, then signed by Amazon's clock: {turned_away}");
+            let last = app.received("Create").pop().and_then(|call| call.http_status);
+            assert_eq!(last, Some(200), "the correction is kept");
+        }
+        app.end().await;
+    }
 }

@@ -1,11 +1,13 @@
-//! The database's own unknowns: connections that are cut at COMMIT, a server that is killed, a disk that is full, and two
-//! replicas of which one freezes. Never twice, never lost.
+//! The database's own unknowns: connections that are cut at COMMIT, commits that fail, a server that is killed, a disk
+//! that is full, and two replicas of which one freezes. Never twice, never lost.
 
+mod commits;
 mod crash;
 mod cut;
 mod disk;
 mod proxy;
 mod replicas;
+mod stumble;
 
 use std::{collections::BTreeMap, time::Duration};
 

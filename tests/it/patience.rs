@@ -1,43 +1,26 @@
 //! While the caller still waits, an attempt without a proven outcome is repeated: most callers have their code after all,
 //! and whoever has waited in vain hears 202 in time.
 
+mod impatient;
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use noshi::sandbox::{CardState, Fault, FaultRule, Operation};
+use noshi::sandbox::{CardState, Fault};
 use serde_json::json;
 use sqlx::Executor;
 
-use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json};
+use crate::support::{
+    Answer, App, Backend, Shape,
+    books::books_match,
+    faults::{of_cancel, refusal},
+    on_each_backend, order,
+    wait::until,
+    with_json,
+};
 
 fn waiting() -> Shape {
     Shape::default().with("NOSHI__REWARDS__REPLAY_WHILE_WAITED", "true")
-}
-
-/// A fault that strikes these calls of one key, this often.
-fn rule(app: &App, key: &str, operation: Operation, fault: Fault, times: u32) -> FaultRule {
-    let creation_request_id = Some(app.amazon_id(key));
-    FaultRule { operation: Some(operation), creation_request_id, partner_id: None, skip: 0, times: Some(times), fault }
-}
-
-fn of_create(app: &App, key: &str, fault: Fault, times: u32) {
-    app.control.script(rule(app, key, Operation::CreateGiftCard, fault, times)).unwrap();
-}
-
-fn calls_of(app: &App, key: &str, operation: &str) -> usize {
-    let id = app.amazon_id(key);
-    app.received(operation).iter().filter(|call| call.creation_request_id.as_deref() == Some(id.as_str())).count()
-}
-
-/// Waits until the gateway has seen so many creates of this key.
-async fn until_called(app: &App, key: &str, times: usize) {
-    for _ in 0..800 {
-        if calls_of(app, key, "Create") >= times {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{key} was not sent {times} times");
 }
 
 /// The caller's time is counted from the request, not from when its key has been looked up: the answer is there while
@@ -47,7 +30,7 @@ async fn a_database_that_was_slow_to_know_the_caller_has_used_up_some_of_the_tim
     let shape =
         waiting().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 3).with("NOSHI__REWARDS__ANSWER_WITHIN_SECONDS", 4);
     let app = App::shaped(Backend::Postgres, shape).await;
-    of_create(&app, "slow", Fault::Hang, 5);
+    app.strike("slow", Fault::Hang, 5);
     let mut other = app.database.postgres().await;
     other.execute("BEGIN").await.unwrap();
     other.execute("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -73,12 +56,12 @@ on_each_backend! {
         ];
         let asked = faults.into_iter().map(|fault| async {
             let key = format!("{fault:?}");
-            of_create(&app, &key, fault, 1);
+            app.strike(&key, fault, 1);
             let answer = app.issue(&key, "10.00").await;
             assert_eq!((answer.status, &answer.json["status"]), (201, &json!("issued")), "{key}: {}", answer.text);
             let card = app.control.book().into_iter().find(|card| card.creation_request_id == app.amazon_id(&key)).unwrap();
             assert_eq!((card.state, card.claim_code.as_str()), (CardState::Live, answer.code()), "{key}");
-            assert_eq!(calls_of(&app, &key, "Create"), 2, "{key}");
+            assert_eq!(app.calls_of(&key, "Create"), 2, "{key}");
             let proven = app.events(answer.id()).await;
             assert_eq!(proven[2..], ["attempt.sent", "reward.issued"], "{key}: {proven:?}");
         });
@@ -89,12 +72,12 @@ on_each_backend! {
 
     async fn who_waits_in_vain_hears_202_with_what_is_known_by_then(backend: Backend) {
         let app = App::shaped(backend, waiting()).await;
-        of_create(&app, "vain", Fault::DropAfterWork, 3);
+        app.strike("vain", Fault::DropAfterWork, 3);
         let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", "vain").header("Prefer", "wait=2");
         let answer = Answer::of(with_json(request, &order("10.00"))).await;
         answer.is_accepted();
         assert_eq!((&answer.json["status"], &answer.json["last_error"]["error_code"]), (&json!("unresolved"), &json!("connection_lost")));
-        assert!(calls_of(&app, "vain", "Create") >= 2, "they waited for another attempt");
+        assert!(app.calls_of("vain", "Create") >= 2, "they waited for another attempt");
         app.until(answer.id(), "issued").await;
         assert_eq!(app.control.book().len(), 1);
         books_match(&app).await;
@@ -105,9 +88,9 @@ on_each_backend! {
         let app = App::shaped(backend, waiting()).await;
         // Once when it is proven that nothing was sent, once when the card may exist.
         for (key, fault, calls) in [("unsent", Fault::BadKey, 1), ("open", Fault::DropAfterWork, 2)] {
-            of_create(&app, key, fault, 1);
+            app.strike(key, fault, 1);
             let cancel = async {
-                until_called(&app, key, 1).await;
+                until(&format!("{key} is sent"), async || app.calls_of(key, "Create") == 1).await;
                 let mut listed = app.get(&format!("/v1/rewards?external_id={key}")).await;
                 while !matches!(listed.json["data"][0]["status"].as_str(), Some("pending" | "unresolved")) {
                     listed = app.get(&format!("/v1/rewards?external_id={key}")).await;
@@ -119,7 +102,7 @@ on_each_backend! {
             let (issued, canceled) = tokio::join!(app.issue_body(key, body), cancel);
             assert!(matches!(canceled.status, 200 | 202), "{key}: {}", canceled.text);
             assert_eq!((issued.status, &issued.json["status"]), (200, &json!("canceled")), "{key}: {}", issued.text);
-            assert_eq!(calls_of(&app, key, "Create"), calls, "{key}");
+            assert_eq!(app.calls_of(key, "Create"), calls, "{key}");
         }
         assert!(app.live_cards().is_empty());
         books_match(&app).await;
@@ -131,11 +114,11 @@ on_each_backend! {
         let mut careful = order("10.00");
         careful["on_unresolved"] = json!("cancel");
         for (key, fault) in [("proven", Fault::DropAfterWork), ("sent", Fault::BadKey)] {
-            of_create(&app, key, fault, 1);
+            app.strike(key, fault, 1);
             let answer = app.issue_body(key, careful.clone()).await;
             assert_eq!((answer.status, &answer.json["status"]), (201, &json!("issued")), "{key}: {}", answer.text);
         }
-        of_create(&app, "unproven", Fault::DropAfterWork, 2);
+        app.strike("unproven", Fault::DropAfterWork, 2);
         let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", "unproven").header("Prefer", "wait=1");
         let answer = Answer::of(with_json(request, &careful)).await;
         answer.is_accepted();
@@ -150,10 +133,10 @@ on_each_backend! {
         for fault in [Fault::DropAfterWork, Fault::DropBeforeWork, Fault::BadKey, Fault::Resend { after_work: true }] {
             let key = format!("{fault:?}");
             let bought = app.issue(&key, "10.00").await;
-            app.control.script(rule(&app, &key, Operation::CancelGiftCard, fault, 1)).unwrap();
+            app.control.script(of_cancel(fault)).unwrap();
             let canceled = app.cancel(bought.id()).await;
             assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{key}: {}", canceled.text);
-            assert_eq!(calls_of(&app, &key, "Cancel"), 2, "{key}");
+            assert_eq!(app.calls_of(&key, "Cancel"), 2, "{key}");
         }
         books_match(&app).await;
         app.end().await;
@@ -161,14 +144,13 @@ on_each_backend! {
 
     async fn a_request_that_is_refused_again_and_again_in_doubt_needs_a_person(backend: Backend) {
         let app = App::spawn(backend).await;
-        of_create(&app, "refused", Fault::DropAfterWork, 1);
-        let refusal = Fault::FCode { code: "F200".to_owned(), error_type: "MaxAmountExceeded".to_owned(), after_work: false };
-        of_create(&app, "refused", refusal, 9);
+        app.strike("refused", Fault::DropAfterWork, 1);
+        app.strike("refused", refusal("F200", "MaxAmountExceeded"), 9);
         let open = app.issue("refused", "10.00").await;
         open.is_accepted();
         let stored = app.until(open.id(), "needs_attention").await;
         assert_eq!(stored["attention"], "refused_in_doubt");
-        assert_eq!(calls_of(&app, "refused", "Create"), 4, "three refusals after the doubt");
+        assert_eq!(app.calls_of("refused", "Create"), 4, "three refusals after the doubt");
         let listed = app.metrics().await;
         assert!(listed.contains("noshi_rewards_in_state{account=\"main\",state=\"needs_attention\"} 1"));
         assert_eq!(app.live_cards().len(), 1, "which is why nobody may take it as not bought");

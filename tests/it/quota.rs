@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use noshi::sandbox::{Fault, FaultRule, Operation};
+use noshi::sandbox::Fault;
 
 use crate::{
     process::Served,
     seeded,
-    support::{Answer, App, Backend, PARTNER, Shape, books::books_match, on_each_backend, order, with_json},
+    support::{Answer, App, Backend, PARTNER, Shape, books::books_match, faults::refusal, on_each_backend, order, with_json},
 };
 
 /// Amazon's contract.
@@ -162,7 +162,7 @@ on_each_backend! {
 
     async fn after_amazon_has_throttled_nothing_leaves_for_a_second(backend: Backend) {
         let app = App::shaped(backend, limited()).await;
-        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(Fault::Throttle) }).unwrap();
+        app.strike_next(Fault::Throttle);
         let keys: Vec<String> = (0..12).map(|at| format!("eased-{at}")).collect();
         futures_util::future::join_all(keys.iter().map(|key| issue_at(&app, &app.base, key))).await;
         let calls = app.received("Create");
@@ -199,8 +199,7 @@ on_each_backend! {
 
     async fn after_half_a_minute_one_new_reward_may_try_a_tripped_account(backend: Backend) {
         let mut app = App::shaped(backend, breaking(1000)).await;
-        let refused = Fault::FCode { code: "F300".to_owned(), error_type: "AccountHasProblems".to_owned(), after_work: false };
-        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refused) }).unwrap();
+        app.strike_next(refusal("F300", "AccountHasProblems"));
         app.issue("trips", "5.00").await.is_problem(503, "account-problem");
         app.issue("waits", "5.00").await.is_problem(503, "account-problem");
         assert_eq!(app.received("Create").len(), 1);
@@ -218,8 +217,7 @@ on_each_backend! {
         let mut app = App::shaped(backend, shape).await;
         app.advance(86_400);
         assert_eq!(app.issue("ahead", "5.00").await.status, 201);
-        let refused = Fault::FCode { code: "F300".to_owned(), error_type: "AccountHasProblems".to_owned(), after_work: false };
-        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refused) }).unwrap();
+        app.strike_next(refusal("F300", "AccountHasProblems"));
         app.issue("trips", "5.00").await.is_problem(503, "account-problem");
         let stray = "UPDATE upstream SET urgent_until_us = next_send_us, next_funds_us = next_send_us";
         assert_eq!(app.database.execute(stray).await.unwrap(), 1);
@@ -232,13 +230,7 @@ on_each_backend! {
         }
         assert!(app.stop().await);
         app.start().await;
-        for _ in 0..400 {
-            if app.received("GetAvailableFunds").len() > asked {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        assert!(app.received("GetAvailableFunds").len() > asked, "the balance was to be asked for tomorrow");
+        app.until_received("GetAvailableFunds", asked + 1).await;
         books_match(&app).await;
         app.end().await;
     }

@@ -8,11 +8,9 @@ mod plant;
 mod sources;
 mod surface;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use crate::support::{Answer, App};
+use crate::support::{Answer, App, wait::until};
 
 /// The day that most tests compare: long over by the machine's clock.
 const DAY: &str = "2026-11-10";
@@ -23,15 +21,15 @@ async fn begin(app: &App, from: &str, to: &str) -> Answer {
 
 /// Waits until a run has ended.
 async fn ended(app: &App, id: &str) -> Value {
-    for _ in 0..2400 {
+    let mut last = Value::Null;
+    until("the reconciliation ends", async || {
         let run = app.get(&format!("/v1/reconciliations/{id}")).await;
         assert_eq!(run.status, 200, "{}", run.text);
-        if run.json["status"] != "running" {
-            return run.json;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("the reconciliation did not end");
+        last = run.json;
+        last["status"] != "running"
+    })
+    .await;
+    last
 }
 
 /// Compares days to the end.
@@ -63,13 +61,7 @@ fn counts(run: &Value) -> [i64; 7] {
         .map(|name| run[name].as_i64().unwrap())
 }
 
-/// Waits until what runs needed while they were under way is gone; fails after 30 s.
+/// Waits until what runs needed while they were under way is gone.
 async fn nothing_is_left_over(app: &App) {
-    for _ in 0..1200 {
-        if app.database.number("SELECT COUNT(*) FROM reconciliation_seen").await == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("something is left over");
+    app.until_number("SELECT COUNT(*) FROM reconciliation_seen", 0).await;
 }

@@ -6,36 +6,16 @@ use chrono::TimeDelta;
 use noshi::{
     identity::{Scope, Scopes},
     kernel::outcome::ErrorType,
-    sandbox::{Fault, FaultRule, Operation},
 };
 use serde_json::{Value, json};
 
-use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json};
-
-/// Status and code for a definite refusal. Written down a second time on purpose.
-fn expected(error_code: &str, error_type: &str) -> (u16, &'static str) {
-    match (error_code, error_type) {
-        ("F300", "InsufficientFunds") => (402, "insufficient-funds"),
-        ("F300", _) => (503, "account-problem"),
-        (_, "MaxAmountExceeded" | "AmountBelowMinThreshold" | "InvalidAmountValue" | "NegativeOrZeroAmount") => {
-            (422, "amount-out-of-range")
-        }
-        (_, "FractionalAmountNotAllowed") => (422, "amount-precision"),
-        (_, "CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace") => (422, "currency-not-supported"),
-        _ => (422, "upstream-rejected"),
-    }
-}
+use crate::support::{
+    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, refused::expected, with_json,
+};
 
 /// Every errorType that we know, and one that we do not.
 fn error_types() -> impl Iterator<Item = &'static str> {
     ErrorType::ALL.iter().map(|word| word.as_str()).filter(|word| *word != "Other").chain(["NeverHeardOf"])
-}
-
-/// Amazon refuses the next create for good.
-fn refuse_next(app: &App, error_code: &str, error_type: &str) {
-    let fault = Fault::FCode { code: error_code.to_owned(), error_type: error_type.to_owned(), after_work: false };
-    let of_create = Some(Operation::CreateGiftCard);
-    app.control.script(FaultRule { operation: of_create, ..FaultRule::once(fault) }).unwrap();
 }
 
 /// What is told of an errorType: its word where we know it, never Amazon's own text.
@@ -108,7 +88,7 @@ on_each_backend! {
     async fn a_refusal_of_the_request_is_the_same_problem_for_ever_and_is_never_sent_again(backend: Backend) {
         let app = App::spawn(backend).await;
         for error_type in error_types() {
-            refuse_next(&app, "F200", error_type);
+            app.strike_next(refusal("F200", error_type));
             let (status, code) = expected("F200", error_type);
             let refused = app.issue(error_type, "10.00").await;
             refused.is_refusal(status, code, ("F200", told(error_type)));
@@ -128,7 +108,7 @@ on_each_backend! {
     async fn a_refusal_of_the_account_is_tried_again_by_the_same_key_with_the_same_id_and_buys_one_card(backend: Backend) {
         let app = App::spawn(backend).await;
         for error_type in error_types() {
-            refuse_next(&app, "F300", error_type);
+            app.strike_next(refusal("F300", error_type));
             let (status, code) = expected("F300", error_type);
             let refused = app.issue(error_type, "10.00").await;
             refused.is_refusal(status, code, ("F300", told(error_type)));

@@ -2,9 +2,13 @@
 
 pub(crate) mod books;
 pub(crate) mod database;
+pub(crate) mod faults;
 mod keys;
 pub(crate) mod look;
 pub(crate) mod partners;
+pub(crate) mod refused;
+pub(crate) mod trap;
+pub(crate) mod wait;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -252,17 +256,15 @@ impl App {
         self.post(&format!("/v1/rewards/{id}/reveal"), json!({"reason": "test"})).await
     }
 
-    /// Waits until a reward has this status; fails after 30 s.
+    /// Waits until a reward has this status.
     pub(crate) async fn until(&self, id: &str, status: &str) -> Value {
         let mut last = Value::Null;
-        for _ in 0..1200 {
+        wait::until(&format!("{id} is {status}"), async || {
             last = self.get(&format!("/v1/rewards/{id}")).await.json;
-            if last["status"] == status {
-                return last;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("the reward did not become {status}: {last}");
+            last["status"] == status
+        })
+        .await;
+        last
     }
 
     /// The kinds of a reward's timeline, in order.
@@ -287,6 +289,11 @@ impl App {
     /// The live cards in the sandbox's book.
     pub(crate) fn live_cards(&self) -> Vec<Card> {
         self.control.book().into_iter().filter(|card| card.state == CardState::Live).collect()
+    }
+
+    /// How many requests that spend or show money the gateway received.
+    pub(crate) fn money_calls(&self) -> usize {
+        self.received("Create").len() + self.received("Cancel").len()
     }
 
     /// Requests that the gateway received for this operation.

@@ -1,13 +1,13 @@
 //! Budgets: never passed, whoever races; given back when nothing was bought; begun anew at the account's midnight.
 
 use futures_util::future::join_all;
-use noshi::sandbox::{Fault, FaultRule, Operation};
+use noshi::sandbox::Fault;
 use serde_json::{Value, json};
 
 use super::programs::{charged, program};
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, books::books_match, on_each_backend, with_json},
+    support::{Answer, App, Backend, books::books_match, faults::refusal, on_each_backend, with_json},
 };
 
 /// Rounds of the race, everyday; the issue's figure is the default.
@@ -18,11 +18,6 @@ async fn budget(app: &App, span: &str) -> Value {
     let all = app.get("/v1/programs/prg_spring/budget").await;
     let of_span = |budget: &&Value| budget["span"] == span && budget["api_key_id"].is_null();
     all.json["budgets"].as_array().unwrap().iter().find(of_span).cloned().unwrap_or(Value::Null)
-}
-
-fn refusal(error_type: &str) -> FaultRule {
-    let fault = Fault::FCode { code: "F300".to_owned(), error_type: error_type.to_owned(), after_work: false };
-    FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(fault) }
 }
 
 /// Sixty-four at once against what is left for ten, round after round, at these replicas.
@@ -87,7 +82,7 @@ on_each_backend! {
         let app = App::spawn(backend).await;
         program(&app, "prg_spring", json!([{"span": "month", "hard": "10.00"}])).await;
         let kept = app.issue_body("kept", charged("4.00", "prg_spring")).await;
-        app.control.script(refusal("AccountHasProblems")).unwrap();
+        app.strike_next(refusal("F300", "AccountHasProblems"));
         app.issue_body("refused", charged("6.00", "prg_spring")).await.is_problem(503, "account-problem");
         let month = budget(&app, "month").await;
         assert_eq!((&month["used"], &month["reserved"], &month["remaining"]), (&json!("4.00"), &json!("0.00"), &json!("6.00")));
@@ -107,7 +102,7 @@ on_each_backend! {
     async fn a_refusal_that_is_cured_too_late_for_the_budget_stays_refused(backend: Backend) {
         let app = App::spawn(backend).await;
         program(&app, "prg_spring", json!([{"span": "total", "hard": "10.00"}])).await;
-        app.control.script(refusal("InsufficientFunds")).unwrap();
+        app.strike_next(refusal("F300", "InsufficientFunds"));
         app.issue_body("first", charged("6.00", "prg_spring")).await.is_problem(402, "insufficient-funds");
         assert_eq!(app.issue_body("second", charged("6.00", "prg_spring")).await.status, 201);
         app.issue_body("first", charged("6.00", "prg_spring")).await.is_problem(403, "budget-exceeded");
@@ -120,8 +115,7 @@ on_each_backend! {
     async fn an_unknown_outcome_holds_its_budget_until_it_is_proven(backend: Backend) {
         let app = App::spawn(backend).await;
         program(&app, "prg_spring", json!([{"span": "day", "hard": "10.00"}])).await;
-        let lost = FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(Fault::DropAfterWork) };
-        app.control.script(lost).unwrap();
+        app.strike_next(Fault::DropAfterWork);
         let open = app.issue_body("open", charged("6.00", "prg_spring")).await;
         open.is_accepted();
         app.issue_body("other", charged("5.00", "prg_spring")).await.is_problem(403, "budget-exceeded");

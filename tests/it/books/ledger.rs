@@ -1,10 +1,10 @@
 //! The ledger: every movement once, for ever; read as JSON, CSV and NDJSON.
 
-use noshi::sandbox::{Fault, FaultRule, Operation};
+use noshi::sandbox::Fault;
 use serde_json::{Value, json};
 
 use super::programs::{charged, program};
-use crate::support::{App, Backend, Shape, books::books_match, look::Look, on_each_backend};
+use crate::support::{App, Backend, Shape, books::books_match, faults::refusal, look::Look, on_each_backend};
 
 /// The kinds of a reward's entries, in order.
 async fn kinds(app: &App, reward: &str) -> Vec<String> {
@@ -15,13 +15,7 @@ async fn kinds(app: &App, reward: &str) -> Vec<String> {
 
 /// Waits until what the account held at the beginning is in the ledger.
 async fn opened(app: &App) {
-    for _ in 0..400 {
-        if app.database.number("SELECT COUNT(*) FROM ledger_entries WHERE kind = 'opening'").await == 1 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("there is no opening");
+    app.until_number("SELECT COUNT(*) FROM ledger_entries WHERE kind = 'opening'", 1).await;
 }
 
 async fn text(app: &App, query: &str, accept: &str) -> (String, String) {
@@ -38,10 +32,9 @@ on_each_backend! {
         let issued = app.issue_body("issued", charged("5.00", "prg_spring")).await;
         let canceled = app.issue("canceled", "6.00").await;
         app.cancel(canceled.id()).await;
-        let refusal = Fault::FCode { code: "F200".to_owned(), error_type: "MaxAmountExceeded".to_owned(), after_work: false };
-        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(refusal) }).unwrap();
+        app.strike_next(refusal("F200", "MaxAmountExceeded"));
         let failed = app.issue("failed", "7.00").await;
-        app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..FaultRule::once(Fault::DropAfterWork) }).unwrap();
+        app.strike_next(Fault::DropAfterWork);
         let late = app.issue("late", "8.00").await;
         assert_eq!(kinds(&app, late.id()).await, ["reserved"]);
         app.until(late.id(), "issued").await;

@@ -7,12 +7,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use noshi::{
     identity::{Scope, Scopes},
-    sandbox::{Fault, FaultRule, Operation},
+    sandbox::{Fault, Operation},
 };
 use rust_decimal::Decimal;
 use serde_json::json;
 
-use crate::support::{ACCESS_KEY_ID, Answer, App, PARTNER, SECRET_ACCESS_KEY};
+use crate::support::{
+    ACCESS_KEY_ID, Answer, App, PARTNER, SECRET_ACCESS_KEY,
+    faults::{of, of_cancel},
+};
 
 /// Rewards that nothing is wrong with; requests at once; strikes of each fault; keys.
 const PLAIN: usize = 448;
@@ -182,14 +185,10 @@ async fn plain(app: &App, drive: &mut Drive) -> Vec<String> {
     ids
 }
 
-fn rule(operation: Operation, times: u32, fault: Fault) -> FaultRule {
-    FaultRule { operation: Some(operation), times: Some(times), ..FaultRule::always(fault) }
-}
-
 /// Each fault strikes first issues, replays by key, reveals and a cancel.
 async fn faults(app: &App, drive: &mut Drive, ids: &[String]) {
     for (at, (name, fault)) in FAULTS.iter().enumerate() {
-        app.control.script(rule(Operation::CreateGiftCard, STRIKES, fault())).unwrap();
+        app.control.script(of(Operation::CreateGiftCard, fault(), STRIKES)).unwrap();
         let keys: Vec<String> = (0..STRIKES - 2).map(|at| format!("{name}-{at}")).collect();
         for answer in join_all(keys.iter().map(|key| app.issue(key, "7.00"))).await {
             drive.may_carry(&answer);
@@ -206,7 +205,7 @@ async fn faults(app: &App, drive: &mut Drive, ids: &[String]) {
             }
             drive.may_carry(&app.issue(&format!("{name}-more-{more}"), "7.00").await);
         }
-        app.control.script(rule(Operation::CancelGiftCard, 1, fault())).unwrap();
+        app.control.script(of_cancel(fault())).unwrap();
         drive.bare(&app.cancel(&ids[at * 20 + 3]).await);
         assert!(spent(app), "{name}: {:?}", app.control.faults());
         app.control.clear_faults();

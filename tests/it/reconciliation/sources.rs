@@ -10,7 +10,7 @@ use super::{
     plant::{Planted, instant, list, plant},
     reconcile,
 };
-use crate::support::{Answer, App, Backend, look::Look, on_each_backend};
+use crate::support::{Answer, App, Backend, faults::of, look::Look, on_each_backend};
 
 const CODE: &str = "QXZK-CANARY-PORT";
 
@@ -24,9 +24,9 @@ async fn clean_day(app: &App, count: u64) -> Vec<Planted> {
     rewards
 }
 
-fn rule(skip: u32, times: u32, fault: Fault) -> FaultRule {
-    let operation = Some(Operation::GetGiftCardActivityPage);
-    FaultRule { operation, skip, times: Some(times), ..FaultRule::always(fault) }
+/// A fault of so many pages after so many.
+fn of_pages(skip: u32, times: u32, fault: Fault) -> FaultRule {
+    FaultRule { skip, ..of(Operation::GetGiftCardActivityPage, fault, times) }
 }
 
 fn pages(app: &App) -> usize {
@@ -68,12 +68,12 @@ on_each_backend! {
         let app = App::spawn(backend).await;
         let rewards = clean_day(&app, 2_500).await;
         list(&app, [Activity { request_id: "AwssbStranger".to_owned(), ..rewards[0].record() }]);
-        app.control.script(rule(1, 2, Fault::DropAfterWork)).unwrap();
+        app.control.script(of_pages(1, 2, Fault::DropAfterWork)).unwrap();
         assert_eq!(counts(&reconcile(&app, DAY, DAY).await)[2], 1, "two lost answers are borne");
         assert_eq!(pages(&app), 5);
 
         app.control.clear_faults();
-        app.control.script(rule(1, 3, Fault::Garbage)).unwrap();
+        app.control.script(of_pages(1, 3, Fault::Garbage)).unwrap();
         let run = reconcile(&app, DAY, DAY).await;
         assert_eq!((&run["status"], &run["failure"], &run["matched"]), (&json!("failed"), &json!("report_unanswered"), &json!(0)));
         assert_eq!(items(&app, &run).await.len(), 0);
@@ -174,7 +174,7 @@ on_each_backend! {
     async fn one_run_of_an_account_at_a_time_over_all_replicas(backend: Backend) {
         let app = App::spawn(backend).await;
         clean_day(&app, 100).await;
-        let slow = rule(0, 1, Fault::Delay { milliseconds: 1_500 });
+        let slow = of_pages(0, 1, Fault::Delay { milliseconds: 1_500 });
         app.control.script(slow).unwrap();
         let begun = futures_util::future::join_all((0..6).map(|_| begin(&app, DAY, DAY))).await;
         let (first, others): (Vec<_>, Vec<_>) = begun.into_iter().partition(|answer| answer.status == 202);
@@ -188,12 +188,10 @@ on_each_backend! {
     async fn a_run_whose_process_died_is_told_as_interrupted_and_cleared_away(backend: Backend) {
         let mut app = App::spawn(backend).await;
         clean_day(&app, 1_500).await;
-        app.control.script(rule(1, 1, Fault::Delay { milliseconds: 4_000 })).unwrap();
+        app.control.script(of_pages(1, 1, Fault::Delay { milliseconds: 4_000 })).unwrap();
         let begun = begin(&app, DAY, DAY).await;
         assert_eq!(begun.status, 202);
-        while pages(&app) < 2 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
+        app.until_received("GetGiftCardActivityPage", 2).await;
         // As if its replica had died: nobody keeps the lease, and five minutes later the next one takes over.
         app.advance(301);
         let next = reconcile(&app, DAY, DAY).await;

@@ -117,9 +117,7 @@ on_each_backend! {
         let asked = app.received("GetAvailableFunds").len();
         let refresh = || app.post("/v1/balances/main/refresh", json!({}));
         let second = async {
-            while app.received("GetAvailableFunds").len() == asked {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            app.until_received("GetAvailableFunds", asked + 1).await;
             app.ambient.advance(chrono::TimeDelta::seconds(3));
             refresh().await
         };
@@ -203,13 +201,7 @@ fn faults(app: &App) {
 
 async fn at_rest(app: &App) {
     app.control.clear_faults();
-    for _ in 0..600 {
-        if app.database.number("SELECT COUNT(*) FROM rewards WHERE due_at IS NOT NULL").await == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("something is still on its way");
+    app.until_number("SELECT COUNT(*) FROM rewards WHERE due_at IS NOT NULL", 0).await;
 }
 
 #[expect(clippy::print_stderr, reason = "the figures are what people read")]
@@ -254,9 +246,7 @@ async fn two_replicas_book_each_deposit_once_and_to_the_cent() {
     let paid = storm(&app, [&bases[0], &bases[1]]).await;
     at_rest(&app).await;
     let asked = app.received("GetAvailableFunds").len();
-    while app.received("GetAvailableFunds").len() < asked + 3 {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    app.until_received("GetAvailableFunds", asked + 3).await;
     judge(&app, paid).await;
     assert!(first.terminate().success() && second.terminate().success());
     app.end().await;

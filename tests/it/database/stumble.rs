@@ -5,8 +5,7 @@ use std::time::Duration;
 use noshi::sandbox::Fault;
 use serde_json::json;
 
-use super::{Trap, rule};
-use crate::support::{App, Backend, books::books_match, on_each_backend};
+use crate::support::{App, Backend, books::books_match, on_each_backend, trap::Trap};
 
 /// Makes a reward due, with this in the column of why its cancel failed: the schema lets every word in.
 async fn write_failure(app: &App, key: &str, failure: &str) {
@@ -23,9 +22,7 @@ on_each_backend! {
         let app = App::spawn(backend).await;
         let trap = Trap::set(&app, "issued").await;
         let heals = async {
-            while app.control.book().is_empty() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            app.until_bought().await;
             // At least one try has failed by now, and the last is still to come.
             tokio::time::sleep(Duration::from_millis(250)).await;
             let stored = app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issuing'").await;
@@ -58,12 +55,12 @@ on_each_backend! {
 
     async fn a_due_reward_that_cannot_be_read_stops_neither_the_others_nor_the_balances_nor_the_metrics(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(rule(&app, "odd", Fault::DropAfterWork, 1)).unwrap();
+        app.strike("odd", Fault::DropAfterWork, 1);
         let odd = app.issue("odd", "10.00").await;
         odd.is_accepted();
         app.until(odd.id(), "issued").await;
         write_failure(&app, "odd", "'teleported'").await;
-        app.control.script(rule(&app, "plain", Fault::DropAfterWork, 1)).unwrap();
+        app.strike("plain", Fault::DropAfterWork, 1);
         let plain = app.issue("plain", "10.00").await;
         plain.is_accepted();
         app.until(plain.id(), "issued").await;

@@ -6,8 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::{Trap, sent, without_funds};
-use crate::support::{Answer, App, Backend, books::books_match, on_each_backend};
+use crate::support::{Answer, App, Backend, books::books_match, on_each_backend, trap::Trap};
 
 /// Runs all of them while nothing can be written, so that they queue up, and then lets them go at once.
 async fn together(app: &App, asked: impl Future<Output = Vec<Answer>>) -> Vec<Answer> {
@@ -35,7 +34,7 @@ on_each_backend! {
         nobody_was_told(&answers);
         assert!(answers.iter().all(|answer| answer.json["money_moved"] == "unknown"), "{answers:?}");
         assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, 0);
-        assert_eq!(sent(&app), 0, "nothing leaves before its intent is durable");
+        assert_eq!(app.money_calls(), 0, "nothing leaves before its intent is durable");
         trap.lift(&app).await;
         let issued = app.issue("vanishes", "5.00").await;
         assert_eq!((issued.status, issued.code()), (201, app.live_cards()[0].claim_code.as_str()));
@@ -60,7 +59,7 @@ on_each_backend! {
 
     async fn nobody_is_told_of_a_second_try_whose_commit_failed(backend: Backend) {
         let app = App::spawn(backend).await;
-        without_funds(&app, "again");
+        app.without_funds("again");
         app.issue("again", "5.00").await.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
         let trap = Trap::set(&app, "issuing").await;
         let answers = together(&app, join_all((0..6).map(|_| app.issue("again", "5.00")))).await;
@@ -76,7 +75,7 @@ on_each_backend! {
         let app = App::spawn(backend).await;
         for round in 0..4 {
             let key = format!("twice-{round}");
-            without_funds(&app, &key);
+            app.without_funds(&key);
             app.issue(&key, "5.00").await.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
             let answers = together(&app, join_all((0..4).map(|_| app.issue(&key, "5.00")))).await;
             let created: Vec<_> = answers.iter().filter(|answer| answer.status == 201).collect();

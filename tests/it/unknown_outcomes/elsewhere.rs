@@ -1,12 +1,9 @@
 //! A reward is replayed where it was made and nowhere else: under another partner, marketplace or environment its id is
 //! unknown, and replaying it would buy a card.
 
-use std::time::Duration;
-
 use noshi::sandbox::Fault;
 use serde_json::json;
 
-use super::{rule, sent, without_funds};
 use crate::support::{App, Backend, Shape, books::books_match, on_each_backend};
 
 const PARTNER_ID: &str = "NOSHI__ACCOUNTS__MAIN__PARTNER_ID";
@@ -64,31 +61,30 @@ async fn sends_nothing_elsewhere(backend: Backend, how: Move) {
     let mut app = App::shaped(backend, shape).await;
     let issued = app.issue_body("issued", euros("10.00")).await;
     assert_eq!(issued.status, 201, "{}", issued.text);
-    without_funds(&app, "failed");
+    app.without_funds("failed");
     let refused = app.issue_body("failed", euros("11.00")).await;
     refused.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
     // Twice, in case that it is replayed before the stop.
-    app.control.script(rule(&app, "open", Fault::DropAfterWork, 2)).unwrap();
+    app.strike("open", Fault::DropAfterWork, 2);
     let open = app.issue_body("open", euros("12.00")).await;
     open.is_accepted();
 
     go_away(&mut app, how).await;
-    let before = sent(&app);
+    let before = app.money_calls();
     app.reveal(issued.id()).await.is_problem(409, "invalid-state");
     let again = app.issue_body("issued", euros("10.00")).await;
     assert_eq!((again.status, &again.json["status"]), (200, &json!("issued")), "{}", again.text);
     assert!(again.json["claim_code"].is_null(), "{}", again.text);
     let again = app.issue_body("failed", euros("11.00")).await;
     again.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    app.until_idle().await;
     let timeline = app.events(open.id()).await;
     // Due again and again, also after the rest that a reward without an account is given.
     for _ in 0..3 {
-        app.advance(20 * 60);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        app.pass(20 * 60).await;
     }
     app.issue_body("open", euros("12.00")).await.is_accepted();
-    assert_eq!(sent(&app), before, "something was sent as {how:?}");
+    assert_eq!(app.money_calls(), before, "something was sent as {how:?}");
     assert_eq!(app.events(open.id()).await, timeline, "a parked reward's timeline grows");
 
     come_back(&mut app, how).await;
@@ -122,14 +118,14 @@ on_each_backend! {
 
     async fn a_refusal_is_not_tried_again_above_a_lowered_maximum(backend: Backend) {
         let mut app = App::spawn(backend).await;
-        without_funds(&app, "large");
+        app.without_funds("large");
         app.issue("large", "50.00").await.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
         app.restart_with(MAXIMUM, "49.99").await;
         for _ in 0..2 {
             app.issue("large", "50.00").await.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
         }
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        assert_eq!((sent(&app), app.control.book().len()), (1, 0), "the settings forbid it now");
+        app.pass(3600).await;
+        assert_eq!((app.money_calls(), app.control.book().len()), (1, 0), "the settings forbid it now");
         app.restart_with(MAXIMUM, "50.00").await;
         assert_eq!(app.issue("large", "50.00").await.status, 201);
         books_match(&app).await;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use noshi::sandbox::{CardState, Fault};
 use serde_json::{Value, json};
 
-use super::rule;
 use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, with_json};
 
 fn order_or_cancel() -> Value {
@@ -31,8 +30,7 @@ fn short() -> Shape {
 /// Follows it to its end: canceled, its card refunded, and the key shows no code.
 async fn ends_canceled(app: &App, key: &str, id: &str) {
     app.until(id, "canceled").await;
-    let cards: Vec<_> =
-        app.control.book().into_iter().filter(|card| card.creation_request_id == app.amazon_id(key)).collect();
+    let cards = app.cards_of(key);
     assert!(cards.iter().all(|card| card.state != CardState::Live), "{cards:?}");
     let told = issue_or_cancel(app, key, None).await;
     assert!(told.json["claim_code"].is_null(), "{}", told.text);
@@ -45,7 +43,7 @@ on_each_backend! {
             ("late-answer", Fault::Delay { milliseconds: 2000 }),
             ("late-work", Fault::DelayWork { milliseconds: 2000 }),
         ] {
-            app.control.script(rule(&app, key, fault, 1)).unwrap();
+            app.strike(key, fault, 1);
             let answer = issue_or_cancel(&app, key, Some("wait=1")).await;
             answer.is_accepted();
             ends_canceled(&app, key, answer.id()).await;
@@ -60,11 +58,9 @@ on_each_backend! {
     /// Amazon's answer is there in time, but the database takes it too late for the caller.
     async fn a_caller_whose_time_is_up_before_the_outcome_is_written_leaves_no_card_behind(backend: Backend) {
         let app = App::shaped(backend, short()).await;
-        app.control.script(rule(&app, "unwritten", Fault::Delay { milliseconds: 1500 }, 1)).unwrap();
+        app.strike("unwritten", Fault::Delay { milliseconds: 1500 }, 1);
         let held = async {
-            while app.control.book().is_empty() {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
+            app.until_bought().await;
             let hold = app.database.hold_writes().await;
             tokio::time::sleep(Duration::from_millis(4000)).await;
             hold.release().await;
@@ -90,13 +86,7 @@ on_each_backend! {
         assert_eq!((answer.status, &answer.json["money_moved"]), (503, &json!("unknown")), "{}", answer.text);
         // Not by its key, which would join it: by what is stored.
         let canceled = "SELECT COUNT(*) FROM rewards WHERE state = 'canceled'";
-        for _ in 0..400 {
-            if app.database.number(canceled).await == 1 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        assert_eq!(app.database.number(canceled).await, 1, "it is still there, although nobody waits for it");
+        app.until_number(canceled, 1).await;
         assert!(app.live_cards().is_empty());
         books_match(&app).await;
         app.end().await;
@@ -107,7 +97,7 @@ on_each_backend! {
         let app = App::spawn(backend).await;
         let first = issue_or_cancel(&app, "handed-over", None).await;
         assert_eq!(first.status, 201, "{}", first.text);
-        app.control.script(rule(&app, "handed-over", Fault::Delay { milliseconds: 2000 }, 1)).unwrap();
+        app.strike("handed-over", Fault::Delay { milliseconds: 2000 }, 1);
         let repeat = issue_or_cancel(&app, "handed-over", Some("wait=1")).await;
         assert_eq!((repeat.status, repeat.json["status"].as_str()), (200, Some("issued")), "{}", repeat.text);
         tokio::time::sleep(Duration::from_millis(1500)).await;
