@@ -6,14 +6,14 @@
 mod node;
 mod server;
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, path::PathBuf, process::Command};
 
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 use tempfile::TempDir;
 
 use crate::{
     process::{Served, noshi},
-    support::{Answer, App, Backend, on_each_backend},
+    support::{Answer, App, Backend, on_each_backend, wait::until},
 };
 
 /// Where `tests/run` says that libfaketime is.
@@ -79,17 +79,13 @@ async fn ready(app: &App, replica: &Served) -> (u16, String) {
     (answer.status, answer.text)
 }
 
-/// Waits until a replica says so; fails after 30 s.
+/// Waits until a replica says so.
 async fn until_ready_is(app: &App, replica: &Served, expected: (u16, &str)) {
-    let mut last = (0, String::new());
-    for _ in 0..300 {
-        last = ready(app, replica).await;
-        if last.0 == expected.0 && last.1.contains(expected.1) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{expected:?} was expected: {last:?}");
+    until(&format!("it is ready or not: {expected:?}"), async || {
+        let last = ready(app, replica).await;
+        last.0 == expected.0 && last.1.contains(expected.1)
+    })
+    .await;
 }
 
 /// A gauge of seconds without labels, in milliseconds.
@@ -100,17 +96,12 @@ async fn gauge(app: &App, replica: &Served, name: &str) -> i64 {
     (seconds * Decimal::from(1000)).to_i64().unwrap()
 }
 
-/// Waits until a gauge is within 5 s of so many; fails after 30 s.
+/// Waits until a gauge is within 5 s of so many.
 async fn until_gauge_is(app: &App, replica: &Served, name: &str, seconds: i64) {
-    let mut last = i64::MAX;
-    for _ in 0..300 {
-        last = gauge(app, replica, name).await;
-        if (last - seconds * 1000).abs() < 5_000 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{name} was to be about {seconds} s: {last} ms");
+    until(&format!("{name} is about {seconds} s"), async || {
+        (gauge(app, replica, name).await - seconds * 1000).abs() < 5_000
+    })
+    .await;
 }
 
 /// The server's true clock, in milliseconds since 1970.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     ACCESS_KEY_ID, App, Backend, NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY, SECRET_ACCESS_KEY, Shape,
-    books::books_match,
+    books::books_match, wait::until,
 };
 
 const MADE: &str = "noshi_credential_created_timestamp_seconds{account=\"main\",slot=\"primary\"}";
@@ -59,13 +59,7 @@ async fn made(app: &App) -> String {
 
 /// Waits until the service signs with another pair.
 async fn exchanged(app: &App, before: &str) {
-    for _ in 0..300 {
-        if made(app).await != before {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("the pair was not exchanged");
+    until("the pair is exchanged", async || made(app).await != before).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -97,9 +91,7 @@ async fn a_pair_that_is_exchanged_under_load_fails_no_request_and_leaves_nothing
         tokio::time::sleep(Duration::from_millis(500)).await;
         app.control.revoke_key(ACCESS_KEY_ID);
         let so_far = count.load(Ordering::Acquire);
-        while count.load(Ordering::Acquire) < so_far + 20 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        until("twenty more are issued", async || count.load(Ordering::Acquire) >= so_far + 20).await;
         done.store(true, Ordering::Release);
     };
     tokio::join!(exchange, join_all((0..3).map(|_| caller())));

@@ -8,7 +8,9 @@ use noshi::sandbox::Fault;
 use crate::{
     process::Served,
     seeded,
-    support::{Answer, App, Backend, PARTNER, Shape, books::books_match, faults::refusal, on_each_backend, order, with_json},
+    support::{
+        Answer, App, Backend, PARTNER, Shape, books::books_match, faults::refusal, on_each_backend, order, with_json,
+    },
 };
 
 /// Amazon's contract.

@@ -10,7 +10,8 @@ use noshi::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, refused::expected, with_json,
+    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, refused::expected,
+    with_json,
 };
 
 /// Every errorType that we know, and one that we do not.

@@ -9,7 +9,7 @@ use noshi::sandbox::{CardState, Fault, FaultRule, Operation};
 use super::Codes;
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, Shape, books::books_match, order, with_json},
+    support::{Answer, App, Backend, Shape, books::books_match, order, wait::until, with_json},
 };
 
 async fn ask(app: &App, replica: &str, key: &str) -> Option<Answer> {
@@ -62,9 +62,7 @@ async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_an
     let keys: Vec<String> = (0..6).map(|at| format!("frozen-{at}")).collect();
     let asked = join_all(keys.iter().map(|key| ask(&app, &frozen.base, key)));
     let meanwhile = async {
-        while app.control.book().len() < keys.len() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("all are bought", async || app.control.book().len() == keys.len()).await;
         // The codes arrive, and their outcomes wait for the database; then the process stands still.
         let hold = app.database.hold_writes().await;
         tokio::time::sleep(Duration::from_millis(1800)).await;

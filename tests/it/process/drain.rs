@@ -8,7 +8,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use super::Served;
 use crate::{
     seeded,
-    support::{Answer, App, Backend, Shape, on_each_backend},
+    support::{Answer, App, Backend, Shape, on_each_backend, wait::until},
 };
 
 on_each_backend! {
@@ -45,9 +45,7 @@ on_each_backend! {
         assert_eq!((before.status, before.header("connection")), (201, ""), "{}", before.text);
         served.signal("TERM");
         let ready = format!("{}/readyz", served.admin);
-        while Answer::of(app.http.get(&ready)).await.status == 200 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        until("it drains", async || Answer::of(app.http.get(&ready)).await.status != 200).await;
         let draining = app.issue("draining", "2.00").await;
         assert_eq!((draining.status, draining.header("connection")), (201, "close"), "{}", draining.text);
         assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
@@ -86,9 +84,7 @@ pub(crate) async fn lost_by_hanging_up(backend: Backend, leaving: Leaving, bug: 
         let mut stream = TcpStream::connect(app.base.trim_start_matches("http://")).await.unwrap();
         stream.write_all(raw_order(&app.key, at).as_bytes()).await.unwrap();
         // Accepted is what Amazon has heard of.
-        while app.received("Create").len() <= at {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        app.until_received("Create", at + 1).await;
         match leaving {
             Leaving::Reset => stream.set_zero_linger().unwrap(),
             Leaving::Fin => {}

@@ -105,11 +105,5 @@ on_each_backend! {
 
 /// Waits until so many days are reconciled.
 async fn until(app: &App, wanted: i64) {
-    for _ in 0..400 {
-        if app.database.number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'").await == wanted {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("{wanted} days were not reconciled");
+    app.until_number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'", wanted).await;
 }

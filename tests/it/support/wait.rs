@@ -29,8 +29,7 @@ impl App {
     pub(crate) async fn until_idle(&self) {
         until("nothing is due", async || {
             let now = self.ambient.now().to_rfc3339_opts(SecondsFormat::Micros, false);
-            let busy =
-                format!("SELECT COUNT(*) FROM rewards WHERE lease_token IS NOT NULL OR due_at <= '{now}'");
+            let busy = format!("SELECT COUNT(*) FROM rewards WHERE lease_token IS NOT NULL OR due_at <= '{now}'");
             self.database.number(&busy).await == 0
         })
         .await;

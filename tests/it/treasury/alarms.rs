@@ -1,11 +1,9 @@
 //! Low balances, short runways, and the observation that comes sooner because much was spent.
 
-use std::time::Duration;
-
 use serde_json::json;
 
 use super::{events, metric, observe};
-use crate::support::{App, Backend, PARTNER, Shape, on_each_backend};
+use crate::support::{App, Backend, PARTNER, Shape, on_each_backend, wait::until};
 
 fn set(app: &App, amount: i64) {
     app.control.set_funds(PARTNER, amount.into()).unwrap();
@@ -70,20 +68,13 @@ on_each_backend! {
     async fn much_spending_brings_the_next_observation_forward(backend: Backend) {
         let app = App::shaped(backend, Shape { funds: 1000, ..Shape::default() }).await;
         let available = async || app.get("/v1/balances/main").await.json["available"]["amount"].clone();
-        while available().await.is_null() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        until("the balance is known", async || !available().await.is_null()).await;
         app.issue("little", "1.00").await;
         for at in 0..10 {
             app.issue(&format!("much-{at}"), "20.00").await;
         }
-        for _ in 0..400 {
-            if available().await == "799.00" {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        assert_eq!(available().await, "799.00", "the usual minute was waited for");
+        // Long before the usual minute.
+        until("799.00 are left", async || available().await == "799.00").await;
         app.end().await;
     }
 
