@@ -1,5 +1,4 @@
-//! The client against a server that misbehaves byte by byte: what a socket can do to us, and which outcome it becomes
-//! (`reliability.md` 2.2, U1 to U8 and U23).
+//! The client against a server that misbehaves byte by byte: what a socket can do to us, and which outcome it becomes.
 
 use std::{
     net::SocketAddr,

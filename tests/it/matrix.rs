@@ -1,8 +1,8 @@
-//! The fault matrix (`reliability.md` 3.2, P5 and P6): every class of upstream outcome, at each attempt, for each
-//! operation, and every pair of classes one after the other on a create; over real sockets, with the real service, a real
-//! database and the sandbox.
+//! The fault matrix: every class of upstream outcome (`classes`), at each attempt, for each operation, and every pair
+//! of classes one after the other on a create; over real sockets, with the real service, a real database and the
+//! sandbox.
 //!
-//! Right after each attempt the row must be as table 2.2 says; the database itself notes it (`watch`). Once the faults
+//! Right after each attempt the row must be as `classes` says; the database itself notes it (`watch`). Once the faults
 //! stop, every reward comes to its end, and the books are Amazon's.
 
 mod cancels;

@@ -93,7 +93,7 @@ async fn until_only_verdicts_are_left(ground: &Ground, cells: &[Cell]) {
     panic!("cancels are still under way");
 }
 
-/// Where a cancel's outcome leads, and what a refusal is taken for (`reliability.md` 2.5, K7 to K13).
+/// Where a cancel's outcome leads, and what a refusal is taken for.
 fn after_cancel(class: &Class, fault: Option<&Fault>) -> (&'static str, Option<&'static str>) {
     match class.means {
         Means::Card => ("canceled", None),

@@ -1,5 +1,5 @@
-//! The one list of what an upstream can do to us: U1 to U27 of `reliability.md` 2.2, how each is made over real sockets
-//! for each operation, and where it leads.
+//! The one list of what an upstream can do to us: U1 to U27, how each is made over real sockets for each operation, and
+//! where it leads.
 
 use noshi::sandbox::Fault;
 
@@ -21,7 +21,7 @@ pub(super) enum Made {
     Never(&'static str),
 }
 
-/// What a class means for a create (`reliability.md` 2.2, third column).
+/// What a class means for a create.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Means {
     NotSent,
@@ -211,7 +211,7 @@ impl Stand {
         matches!(self.state, "issuing" | "pending" | "unresolved")
     }
 
-    /// Table 2.2 for a create or its replay: where this class leads from here, as this variant of it.
+    /// What becomes of a create or its replay: where this class leads from here, as this variant of it.
     pub(super) fn after_create(self, class: &Class, fault: Option<&Fault>) -> Self {
         if !self.is_open() {
             // A read of what is issued: it can show that something is wrong, and nothing else.

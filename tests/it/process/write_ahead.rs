@@ -1,4 +1,4 @@
-//! Write-ahead order, seen from the kernel (`reliability.md` P11): the intent is on the disk before a byte goes to Amazon,
+//! Write-ahead order, seen from the kernel: the intent is on the disk before a byte goes to Amazon,
 //! and the outcome is before a byte goes to the caller. `strace` writes down what the process asks of the kernel.
 //!
 //! A kill cannot show this: the kernel's page cache survives the process. On PostgreSQL what the service can know is the

@@ -8,9 +8,9 @@ use noshi::sandbox::Card;
 use super::App;
 
 /// How often a wait looks.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(25);
 /// What has not come by then does not come.
-const LOOKS: usize = 3_000;
+const LOOKS: usize = 1_200;
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
