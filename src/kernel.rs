@@ -12,6 +12,7 @@ pub mod money;
 pub mod outcome;
 pub mod runway;
 pub mod trace_context;
+mod words;
 
 pub use chain::Chain;
 pub use claim_code::ClaimCode;
@@ -21,3 +22,4 @@ pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};
 pub use outcome::{AuthRejection, CardProof, NotSent, Outcome, Refusal, UnknownReason};
 pub use trace_context::TraceContext;
+pub(crate) use words::word_methods;

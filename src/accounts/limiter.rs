@@ -7,7 +7,9 @@
 //! battery before NTP reached it, a server's fail-over). To wait for it would be to send nothing for a day, so it counts
 //! as past; [`STRAY_US`] is more than the clocks of two replicas may differ.
 
-use crate::kernel::outcome::words;
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use crate::kernel::word_methods;
 use crate::store::{Committed, Sql, Store, StoreError, execute, fetch_optional, row, statements};
 
 /// Microseconds beyond the farthest that an instant is ever set ahead: what lies there is no instant of this clock. The
@@ -63,15 +65,16 @@ statements! {
     );
 }
 
-words! {
-    /// Why new rewards of an account are refused for now.
-    Breaker {
-        /// Its funds are used up.
-        Funds = "funds",
-        /// Amazon refuses the account.
-        Account = "account",
-    }
+/// Why new rewards of an account are refused for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Breaker {
+    /// Its funds are used up.
+    Funds,
+    /// Amazon refuses the account.
+    Account,
 }
+word_methods!(Breaker);
 
 row! {
     struct SlotRow { next_send_us: i64 }

@@ -3,7 +3,9 @@
 //!
 //! Nothing here quotes an answer's body: a body can hold a claim code.
 
-use super::ClaimCode;
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::{ClaimCode, word_methods};
 
 /// What is known after one attempt.
 #[must_use]
@@ -47,7 +49,7 @@ impl<T> Outcome<T> {
 
     /// What exactly it was, as a metric label and for the timeline: a word of ours or Amazon's errorCode, never free text.
     #[must_use]
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         match self {
             Self::Proven(_) => "none",
             Self::Refused(refusal) => refusal.family.as_str(),
@@ -137,97 +139,97 @@ macro_rules! words {
 }
 pub(crate) use words;
 
-words! {
-    /// Amazon's `errorType`, as far as we know the word (`agcod-reference.md` 5.4). A closed set on purpose: what Amazon
-    /// writes there is not stored as text.
-    ErrorType {
-        /// The account cannot pay.
-        InsufficientFunds = "InsufficientFunds",
-        /// The account has problems.
-        AccountHasProblems = "AccountHasProblems",
-        /// Not permitted; also the answer to the cancel of an unknown id.
-        OperationNotPermitted = "OperationNotPermitted",
-        /// The contract's cap is used up.
-        IssuanceCapExceeded = "IssuanceCapExceeded",
-        /// The daily velocity limit is used up.
-        CustomerSurpassedDailyVelocityLimit = "CustomerSurpassedDailyVelocityLimit",
-        /// No contract.
-        ActiveContractNotFound = "ActiveContractNotFound",
-        /// The account is blocked.
-        CustomerAccountBlocked = "CustomerAccountBlocked",
-        /// Blocked, older word.
-        BlockedCustomer = "BlockedCustomer",
-        /// Unknown customer.
-        UnknownCustomer = "UnknownCustomer",
-        /// The access key is not valid for the account.
-        InvalidAwsAccessKeyId = "InvalidAwsAccessKeyId",
-        /// The access key is not valid, other word.
-        InvalidAccessKey = "InvalidAccessKey",
-        /// No access.
-        AccessDenied = "AccessDenied",
-        /// Wrong partner id.
-        InvalidPartnerId = "InvalidPartnerId",
-        /// Partner id missing.
-        InvalidPartnerIdInput = "InvalidPartnerIdInput",
-        /// Request body missing.
-        InvalidRequestInput = "InvalidRequestInput",
-        /// Card number missing.
-        InvalidCardNumberInput = "InvalidCardNumberInput",
-        /// Request id missing.
-        InvalidRequestIdInput = "InvalidRequestIdInput",
-        /// Amount missing.
-        InvalidAmountInput = "InvalidAmountInput",
-        /// Amount not above zero.
-        InvalidAmountValue = "InvalidAmountValue",
-        /// Amount not above zero, other word.
-        NegativeOrZeroAmount = "NegativeOrZeroAmount",
-        /// Currency missing.
-        InvalidCurrencyCodeInput = "InvalidCurrencyCodeInput",
-        /// Currency of another marketplace.
-        InvalidCurrencyInMarketplace = "InvalidCurrencyInMarketplace",
-        /// Currency other than the account's.
-        CurrencyCodeMismatch = "CurrencyCodeMismatch",
-        /// Amount above the maximum.
-        MaxAmountExceeded = "MaxAmountExceeded",
-        /// Amount below the minimum.
-        AmountBelowMinThreshold = "AmountBelowMinThreshold",
-        /// The currency has no fractions.
-        FractionalAmountNotAllowed = "FractionalAmountNotAllowed",
-        /// Another amount under the same id.
-        RequestedDenominationMismatch = "RequestedDenominationMismatch",
-        /// The id is too long.
-        RequestIdTooLong = "RequestIdTooLong",
-        /// The id does not start with the partner id.
-        RequestIdMustStartWithPartnerName = "RequestIdMustStartWithPartnerName",
-        /// The gcId is not the request's.
-        InvalidGCIdInput = "InvalidGCIdInput",
-        /// The 15 minutes are over.
-        CancelRequestArrivedAfterTimeLimit = "CancelRequestArrivedAfterTimeLimit",
-        /// The card cannot be refunded (claimed).
-        GcNotReadyForRefund = "GcNotReadyForRefund",
-        /// The partner may not read the activity report. Amazon writes `API` in front of it; see `ErrorType::from_amazon`.
-        ActivityPageDisabled = "GetGiftCardActivityPageIsDisabled",
-        /// A date of the report's period cannot be read.
-        InvalidDateFormat = "InvalidDateFormat",
-        /// The report's first date is missing or not allowed.
-        InvalidStartDate = "InvalidStartDate",
-        /// The report's last date is missing or not allowed.
-        InvalidEndDate = "InvalidEndDate",
-        /// The report's dates are the wrong way round.
-        StartDateAfterEndDate = "StartDateAfterEndDate",
-        /// There is no such page.
-        InvalidPageIndex = "InvalidPageIndex",
-        /// A page has at least one record.
-        InvalidPageSize = "InvalidPageSize",
-        /// A page has at most 1,000 records.
-        MaxPageSizeExceeded = "MaxPageSizeExceeded",
-        /// A physical card's word, which a mock id answers.
-        CardAlreadyActivatedWithDifferentRequestId = "CardAlreadyActivatedWithDifferentRequestId",
-        /// The word that says nothing.
-        GeneralError = "GeneralError",
-        /// A word that is not in this list, or none.
-        Other = "Other",
-    }
+/// Amazon's `errorType`, as far as we know the word (`agcod-reference.md` 5.4). A closed set on purpose: what Amazon
+/// writes there is not stored as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+pub enum ErrorType {
+    /// The account cannot pay.
+    InsufficientFunds,
+    /// The account has problems.
+    AccountHasProblems,
+    /// Not permitted; also the answer to the cancel of an unknown id.
+    OperationNotPermitted,
+    /// The contract's cap is used up.
+    IssuanceCapExceeded,
+    /// The daily velocity limit is used up.
+    CustomerSurpassedDailyVelocityLimit,
+    /// No contract.
+    ActiveContractNotFound,
+    /// The account is blocked.
+    CustomerAccountBlocked,
+    /// Blocked, older word.
+    BlockedCustomer,
+    /// Unknown customer.
+    UnknownCustomer,
+    /// The access key is not valid for the account.
+    InvalidAwsAccessKeyId,
+    /// The access key is not valid, other word.
+    InvalidAccessKey,
+    /// No access.
+    AccessDenied,
+    /// Wrong partner id.
+    InvalidPartnerId,
+    /// Partner id missing.
+    InvalidPartnerIdInput,
+    /// Request body missing.
+    InvalidRequestInput,
+    /// Card number missing.
+    InvalidCardNumberInput,
+    /// Request id missing.
+    InvalidRequestIdInput,
+    /// Amount missing.
+    InvalidAmountInput,
+    /// Amount not above zero.
+    InvalidAmountValue,
+    /// Amount not above zero, other word.
+    NegativeOrZeroAmount,
+    /// Currency missing.
+    InvalidCurrencyCodeInput,
+    /// Currency of another marketplace.
+    InvalidCurrencyInMarketplace,
+    /// Currency other than the account's.
+    CurrencyCodeMismatch,
+    /// Amount above the maximum.
+    MaxAmountExceeded,
+    /// Amount below the minimum.
+    AmountBelowMinThreshold,
+    /// The currency has no fractions.
+    FractionalAmountNotAllowed,
+    /// Another amount under the same id.
+    RequestedDenominationMismatch,
+    /// The id is too long.
+    RequestIdTooLong,
+    /// The id does not start with the partner id.
+    RequestIdMustStartWithPartnerName,
+    /// The gcId is not the request's.
+    InvalidGCIdInput,
+    /// The 15 minutes are over.
+    CancelRequestArrivedAfterTimeLimit,
+    /// The card cannot be refunded (claimed).
+    GcNotReadyForRefund,
+    /// The partner may not read the activity report. Amazon writes `API` in front of it; see `ErrorType::from_amazon`.
+    #[strum(serialize = "GetGiftCardActivityPageIsDisabled")]
+    ActivityPageDisabled,
+    /// A date of the report's period cannot be read.
+    InvalidDateFormat,
+    /// The report's first date is missing or not allowed.
+    InvalidStartDate,
+    /// The report's last date is missing or not allowed.
+    InvalidEndDate,
+    /// The report's dates are the wrong way round.
+    StartDateAfterEndDate,
+    /// There is no such page.
+    InvalidPageIndex,
+    /// A page has at least one record.
+    InvalidPageSize,
+    /// A page has at most 1,000 records.
+    MaxPageSizeExceeded,
+    /// A physical card's word, which a mock id answers.
+    CardAlreadyActivatedWithDifferentRequestId,
+    /// The word that says nothing.
+    GeneralError,
+    /// A word that is not in this list, or none.
+    Other,
 }
 
 impl ErrorType {
@@ -239,60 +241,65 @@ impl ErrorType {
     }
 }
 
-words! {
-    /// Why we know that nothing reached Amazon.
-    NotSent {
-        /// No connection: refused, DNS, TLS, or the connect time-out.
-        Connect = "connect",
-        /// The request could not be built or signed.
-        Build = "build",
-        /// There was no slot of Amazon's rate in time.
-        Quota = "quota",
-    }
+/// Why we know that nothing reached Amazon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum NotSent {
+    /// No connection: refused, DNS, TLS, or the connect time-out.
+    Connect,
+    /// The request could not be built or signed.
+    Build,
+    /// There was no slot of Amazon's rate in time.
+    Quota,
 }
 
-words! {
-    /// Why Amazon rejected a request before it looked at the operation.
-    AuthRejection {
-        /// The signature does not match: wrong secret, or something on the way changed the request.
-        Signature = "signature",
-        /// The signature's time is too far from Amazon's clock.
-        ClockSkew = "clock_skew",
-        /// The access key or token is not valid.
-        AccessKey = "access_key",
-    }
+/// Why Amazon rejected a request before it looked at the operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum AuthRejection {
+    /// The signature does not match: wrong secret, or something on the way changed the request.
+    Signature,
+    /// The signature's time is too far from Amazon's clock.
+    ClockSkew,
+    /// The access key or token is not valid.
+    AccessKey,
 }
 
-words! {
-    /// Why an outcome is unknown.
-    UnknownReason {
-        /// No complete answer within the time limit.
-        Timeout = "timeout",
-        /// The connection ended before or inside the answer.
-        ConnectionLost = "connection_lost",
-        /// The answer is larger than the cap.
-        TooLarge = "too_large",
-        /// The answer is not JSON, is labelled as something else, or is cut.
-        NotJson = "not_json",
-        /// JSON, but not the operation's answer.
-        WrongShape = "wrong_shape",
-        /// SUCCESS without a usable claim code.
-        NoClaimCode = "no_claim_code",
-        /// F100: Amazon's internal error.
-        F100 = "F100",
-        /// F400 or status RESEND: Amazon asks to send it again.
-        Resend = "F400",
-        /// F500: unknown error.
-        F500 = "F500",
-        /// Over the allowed rate. Probably nothing was done; treated as unknown because nobody promises it.
-        Throttled = "throttled",
-        /// A 5xx without an answer that we know.
-        ServerError = "server_error",
-        /// A redirect: never followed.
-        Redirect = "redirect",
-        /// A refusal that is in no list: unknown errorCode or status.
-        Unlisted = "unlisted",
-        /// The process died or lost its lease before the outcome was written.
-        Interrupted = "interrupted",
-    }
+/// Why an outcome is unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum UnknownReason {
+    /// No complete answer within the time limit.
+    Timeout,
+    /// The connection ended before or inside the answer.
+    ConnectionLost,
+    /// The answer is larger than the cap.
+    TooLarge,
+    /// The answer is not JSON, is labelled as something else, or is cut.
+    NotJson,
+    /// JSON, but not the operation's answer.
+    WrongShape,
+    /// SUCCESS without a usable claim code.
+    NoClaimCode,
+    /// F100: Amazon's internal error.
+    #[strum(serialize = "F100")]
+    F100,
+    /// F400 or status RESEND: Amazon asks to send it again.
+    #[strum(serialize = "F400")]
+    Resend,
+    /// F500: unknown error.
+    #[strum(serialize = "F500")]
+    F500,
+    /// Over the allowed rate. Probably nothing was done; treated as unknown because nobody promises it.
+    Throttled,
+    /// A 5xx without an answer that we know.
+    ServerError,
+    /// A redirect: never followed.
+    Redirect,
+    /// A refusal that is in no list: unknown errorCode or status.
+    Unlisted,
+    /// The process died or lost its lease before the outcome was written.
+    Interrupted,
 }
+
+word_methods!(ErrorType, NotSent, AuthRejection, UnknownReason);

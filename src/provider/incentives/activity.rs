@@ -5,26 +5,30 @@
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::wire::{self, Amount, Field, Unwritable, object, text};
-use crate::kernel::{Currency, Money, outcome::words};
+use crate::kernel::{Currency, Money, word_methods};
 
 /// Records of the largest page (`agcod-reference.md` 7).
 pub const PAGE_RECORDS_MAX: usize = 1_000;
 /// Characters of the longest request id that is read; Amazon allows 40.
 const REQUEST_ID_LEN_MAX: usize = 128;
 
-words! {
-    /// What a record tells of.
-    ActivityKind {
-        /// A card was bought.
-        Creation = "GCCreation",
-        /// A card was given back.
-        Cancellation = "GCCancellation",
-        /// Something that we do not do: an activation, say.
-        Other = "other",
-    }
+/// What a record tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum ActivityKind {
+    /// A card was bought.
+    #[strum(serialize = "GCCreation")]
+    Creation,
+    /// A card was given back.
+    #[strum(serialize = "GCCancellation")]
+    Cancellation,
+    /// Something that we do not do: an activation, say.
+    Other,
 }
+word_methods!(ActivityKind);
 
 /// One record of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]

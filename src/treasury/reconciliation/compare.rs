@@ -1,42 +1,44 @@
 //! What Amazon shows of one id against what we hold of it. Pure, and the only place where a finding is made.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::period::{Period, Window};
-use crate::kernel::outcome::words;
+use crate::kernel::word_methods;
 
 /// How far the two clocks may be apart without anyone being wrong.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// A cancel follows its create by Amazon's 15 minutes at most, and what two clocks add.
 const CANCEL_LAG: TimeDelta = TimeDelta::minutes(20);
 
-words! {
-    /// What a comparison found.
-    Class {
-        /// We hold it bought, and Amazon does not list it.
-        OursOnly = "ours_only",
-        /// Amazon lists it, and we do not hold it.
-        TheirsOnly = "theirs_only",
-        /// Both have it, with another amount.
-        AmountDiffers = "amount_differs",
-        /// Both have it, live with one and canceled or never bought with the other; or Amazon sold it twice.
-        StateDiffers = "state_differs",
-        /// No finding: its outcome is open with us, and what Amazon shows of it is worth a look.
-        Unproven = "unproven",
-    }
+/// What a comparison found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Class {
+    /// We hold it bought, and Amazon does not list it.
+    OursOnly,
+    /// Amazon lists it, and we do not hold it.
+    TheirsOnly,
+    /// Both have it, with another amount.
+    AmountDiffers,
+    /// Both have it, live with one and canceled or never bought with the other; or Amazon sold it twice.
+    StateDiffers,
+    /// No finding: its outcome is open with us, and what Amazon shows of it is worth a look.
+    Unproven,
 }
 
-words! {
-    /// What became of a card, as Amazon lists it.
-    TheirState {
-        /// Bought.
-        Live = "live",
-        /// Bought and given back.
-        Canceled = "canceled",
-        /// Bought once more, long after we held it proven: its id had been forgotten.
-        BoughtAgain = "bought_again",
-    }
+/// What became of a card, as Amazon lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum TheirState {
+    /// Bought.
+    Live,
+    /// Bought and given back.
+    Canceled,
+    /// Bought once more, long after we held it proven: its id had been forgotten.
+    BoughtAgain,
 }
+word_methods!(Class, TheirState);
 
 /// What Amazon lists of one id, in the window that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

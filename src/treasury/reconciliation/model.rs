@@ -1,6 +1,7 @@
 //! A reconciliation and what it found, as the rest of the program sees them.
 
 use chrono::{DateTime, Utc};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     compare::{Class, TheirState},
@@ -8,30 +9,31 @@ use super::{
 };
 use crate::{
     engine::order,
-    kernel::{Currency, Money, ReconciliationId, RewardId, outcome::words},
+    kernel::{Currency, Money, ReconciliationId, RewardId, word_methods},
 };
 
-words! {
-    /// Where Amazon's side came from.
-    Source {
-        /// GetGiftCardActivityPage.
-        Amazon = "amazon",
-        /// A file of the portal.
-        Csv = "csv",
-    }
+/// Where Amazon's side came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Source {
+    /// GetGiftCardActivityPage.
+    Amazon,
+    /// A file of the portal.
+    Csv,
 }
 
-words! {
-    /// How far a reconciliation has come.
-    State {
-        /// Under way.
-        Running = "running",
-        /// Done: what it found holds.
-        Finished = "finished",
-        /// Ended without a result; nothing of it holds.
-        Failed = "failed",
-    }
+/// How far a reconciliation has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum State {
+    /// Under way.
+    Running,
+    /// Done: what it found holds.
+    Finished,
+    /// Ended without a result; nothing of it holds.
+    Failed,
 }
+word_methods!(Source, State);
 
 /// What a reconciliation counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
