@@ -20,6 +20,6 @@ pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};
 pub use ids::{ApiKeyId, ClientId, ProgramId, ReconciliationId, RewardId};
 pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};
-pub use outcome::{AuthRejection, CardProof, NotSent, Outcome, Refusal, UnknownReason};
+pub use outcome::{AuthRejection, CardProof, NotSent, UnknownReason};
 pub use trace_context::TraceContext;
 pub(crate) use words::word_methods;

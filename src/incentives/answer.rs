@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use super::{model::LastError, timeline::Detail};
 use crate::{
     engine::{Event, drive},
-    kernel::{ClaimCode, NotSent, Outcome},
-    provider::incentives::{AmznRequestId, Exchange},
+    kernel::{ClaimCode, NotSent},
+    provider::incentives::{AmznRequestId, Exchange, Outcome},
 };
 
 /// One attempt's result.

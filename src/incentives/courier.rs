@@ -25,11 +25,9 @@ use crate::{
         schedule::{Lease, Moment},
     },
     failpoint,
-    kernel::{
-        ClaimCode, ClientId, CreationRequestId, Environment, Outcome, Refusal, RewardId, UnknownReason,
-        outcome::{ErrorType, Family},
-    },
+    kernel::{ClaimCode, ClientId, CreationRequestId, Environment, RewardId, UnknownReason},
     lifecycle::Tasks,
+    provider::incentives::{ErrorType, Family, Outcome, Refusal},
     store::{Committed, Store, StoreError},
     telemetry::{
         metrics::Metrics,

@@ -7,8 +7,9 @@ use tokio::sync::Semaphore;
 use super::{courier::Courier, model::Reward, timeline::Note};
 use crate::{
     engine::{self, Drive, End, State, run::Start},
-    kernel::{ClaimCode, ClientId, NotSent, Outcome, Refusal, RewardId, UnknownReason},
+    kernel::{ClaimCode, ClientId, NotSent, RewardId, UnknownReason},
     lifecycle::Lost,
+    provider::incentives::{Outcome, Refusal},
     store::StoreError,
 };
 

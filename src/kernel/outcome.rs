@@ -1,6 +1,9 @@
 //! What came of a call to Amazon. An [`Outcome`] is not a `Result`: "we do not know" is a third answer, and `?` would
 //! hide it.
 //!
+//! How a service of Amazon's refuses is that service's own, so a refusal is a type of its provider room, and so is the
+//! alias of `Outcome` that everyone else of the product names. The frame asks it for one word ([`RefusalCode`]).
+//!
 //! Nothing here quotes an answer's body: a body can hold a claim code.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -10,11 +13,11 @@ use super::{ClaimCode, word_methods};
 /// What is known after one attempt.
 #[must_use]
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Outcome<T> {
+pub enum Outcome<T, R> {
     /// Amazon answered, and the answer is complete and makes sense.
     Proven(T),
-    /// Amazon refused the operation itself (F200, F300): on a first attempt nothing was done.
-    Refused(Refusal),
+    /// Amazon refused the operation itself: on a first attempt nothing was done.
+    Refused(R),
     /// Amazon rejected our credentials or signature before it looked at the operation (403): this attempt did nothing.
     AuthRejected(AuthRejection),
     /// It is proven that no byte of the request reached Amazon.
@@ -23,9 +26,9 @@ pub enum Outcome<T> {
     Unknown(UnknownReason),
 }
 
-impl<T> Outcome<T> {
+impl<T, R> Outcome<T, R> {
     /// The same outcome with another proof.
-    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Outcome<U> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Outcome<U, R> {
         match self {
             Self::Proven(proof) => Outcome::Proven(f(proof)),
             Self::Refused(refusal) => Outcome::Refused(refusal),
@@ -46,13 +49,21 @@ impl<T> Outcome<T> {
             Self::Unknown(_) => "ambiguous",
         }
     }
+}
 
+/// A refusal, as metrics and timelines name it: a word of a closed set, never free text.
+pub trait RefusalCode {
+    /// The word.
+    fn code(&self) -> &'static str;
+}
+
+impl<T, R: RefusalCode> Outcome<T, R> {
     /// What exactly it was, as a metric label and for the timeline: a word of ours or Amazon's errorCode, never free text.
     #[must_use]
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Proven(_) => "none",
-            Self::Refused(refusal) => refusal.family.as_str(),
+            Self::Refused(refusal) => refusal.code(),
             Self::AuthRejected(why) => why.as_str(),
             Self::NotSent(why) => why.as_str(),
             Self::Unknown(reason) => reason.as_str(),
@@ -71,46 +82,6 @@ pub enum CardProof {
     OddStatus,
     /// Another id, amount or currency than asked: never delivered, whatever its status.
     Mismatch,
-}
-
-/// The families of definite refusals (`agcod-reference.md` 5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// F200: the request is invalid; repeating it unchanged is pointless.
-    F200,
-    /// F300: the account has a problem (access, contract, funds); it can be cured.
-    F300,
-}
-
-impl Family {
-    /// Amazon's errorCode.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::F200 => "F200",
-            Self::F300 => "F300",
-        }
-    }
-}
-
-/// A definite refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    /// Decides everything: `errorType` may contradict it (`GeneralError` occurs in three families).
-    pub family: Family,
-    /// Which of the family, as far as we know the word.
-    pub error_type: ErrorType,
-}
-
-impl Refusal {
-    /// Whether the same request can succeed later: the account's problems can be cured, a bad request cannot.
-    #[must_use]
-    pub const fn is_retryable(&self) -> bool {
-        match self.family {
-            Family::F200 => false,
-            Family::F300 => true,
-        }
-    }
 }
 
 macro_rules! words {
@@ -138,108 +109,6 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
-
-/// Amazon's `errorType`, as far as we know the word (`agcod-reference.md` 5.4). A closed set on purpose: what Amazon
-/// writes there is not stored as text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
-pub enum ErrorType {
-    /// The account cannot pay.
-    InsufficientFunds,
-    /// The account has problems.
-    AccountHasProblems,
-    /// Not permitted; also the answer to the cancel of an unknown id.
-    OperationNotPermitted,
-    /// The contract's cap is used up.
-    IssuanceCapExceeded,
-    /// The daily velocity limit is used up.
-    CustomerSurpassedDailyVelocityLimit,
-    /// No contract.
-    ActiveContractNotFound,
-    /// The account is blocked.
-    CustomerAccountBlocked,
-    /// Blocked, older word.
-    BlockedCustomer,
-    /// Unknown customer.
-    UnknownCustomer,
-    /// The access key is not valid for the account.
-    InvalidAwsAccessKeyId,
-    /// The access key is not valid, other word.
-    InvalidAccessKey,
-    /// No access.
-    AccessDenied,
-    /// Wrong partner id.
-    InvalidPartnerId,
-    /// Partner id missing.
-    InvalidPartnerIdInput,
-    /// Request body missing.
-    InvalidRequestInput,
-    /// Card number missing.
-    InvalidCardNumberInput,
-    /// Request id missing.
-    InvalidRequestIdInput,
-    /// Amount missing.
-    InvalidAmountInput,
-    /// Amount not above zero.
-    InvalidAmountValue,
-    /// Amount not above zero, other word.
-    NegativeOrZeroAmount,
-    /// Currency missing.
-    InvalidCurrencyCodeInput,
-    /// Currency of another marketplace.
-    InvalidCurrencyInMarketplace,
-    /// Currency other than the account's.
-    CurrencyCodeMismatch,
-    /// Amount above the maximum.
-    MaxAmountExceeded,
-    /// Amount below the minimum.
-    AmountBelowMinThreshold,
-    /// The currency has no fractions.
-    FractionalAmountNotAllowed,
-    /// Another amount under the same id.
-    RequestedDenominationMismatch,
-    /// The id is too long.
-    RequestIdTooLong,
-    /// The id does not start with the partner id.
-    RequestIdMustStartWithPartnerName,
-    /// The gcId is not the request's.
-    InvalidGCIdInput,
-    /// The 15 minutes are over.
-    CancelRequestArrivedAfterTimeLimit,
-    /// The card cannot be refunded (claimed).
-    GcNotReadyForRefund,
-    /// The partner may not read the activity report. Amazon writes `API` in front of it; see `ErrorType::from_amazon`.
-    #[strum(serialize = "GetGiftCardActivityPageIsDisabled")]
-    ActivityPageDisabled,
-    /// A date of the report's period cannot be read.
-    InvalidDateFormat,
-    /// The report's first date is missing or not allowed.
-    InvalidStartDate,
-    /// The report's last date is missing or not allowed.
-    InvalidEndDate,
-    /// The report's dates are the wrong way round.
-    StartDateAfterEndDate,
-    /// There is no such page.
-    InvalidPageIndex,
-    /// A page has at least one record.
-    InvalidPageSize,
-    /// A page has at most 1,000 records.
-    MaxPageSizeExceeded,
-    /// A physical card's word, which a mock id answers.
-    CardAlreadyActivatedWithDifferentRequestId,
-    /// The word that says nothing.
-    GeneralError,
-    /// A word that is not in this list, or none.
-    Other,
-}
-
-impl ErrorType {
-    /// The type that Amazon's word names. One of its words begins with `API`, which no column of ours takes: so many
-    /// capitals could be a claim code's.
-    #[must_use]
-    pub fn from_amazon(word: &str) -> Self {
-        Self::from_word(word.strip_prefix("API").unwrap_or(word)).unwrap_or(Self::Other)
-    }
-}
 
 /// Why we know that nothing reached Amazon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
@@ -298,8 +167,6 @@ pub enum UnknownReason {
     Redirect,
     /// A refusal that is in no list: unknown errorCode or status.
     Unlisted,
-    /// The process died or lost its lease before the outcome was written.
-    Interrupted,
 }
 
-word_methods!(ErrorType, NotSent, AuthRejection, UnknownReason);
+word_methods!(NotSent, AuthRejection, UnknownReason);

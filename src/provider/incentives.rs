@@ -1,7 +1,7 @@
 //! The signed client of Amazon's Incentives API (AGCOD): the only room from which anything is sent to Amazon.
 //!
 //! It guarantees that the bytes that are signed are the bytes that are sent, that each call is sent exactly once (no
-//! redirect, no retry), and that whatever comes back becomes one of the kernel's [`Outcome`](crate::kernel::Outcome)s.
+//! redirect, no retry), and that whatever comes back becomes an [`Outcome`].
 //! It never logs: a body can hold a claim code and a header holds the signature.
 //!
 //! [`Client`] is for the issuing, canceling and funds workers; [`Endpoint`] and [`Credentials`] are for `bootstrap`.
@@ -10,11 +10,13 @@ pub mod activity;
 mod classify;
 pub mod client;
 pub mod endpoint;
+pub mod refusal;
 pub mod sign;
 mod wire;
 
 pub use activity::{ActivityKind, ActivityPage, ActivityQuery, ActivityRecord};
 pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Timeouts, install_tls_provider};
 pub use endpoint::{Endpoint, NotLoopback};
+pub use refusal::{ErrorType, Family, Outcome, Refusal};
 pub use sign::Credentials;
 pub use wire::Funds;

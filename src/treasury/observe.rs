@@ -21,8 +21,9 @@ use crate::kernel::runway::{History, Runway};
 use crate::{
     accounts::{Account, Priority},
     events::outbox,
-    kernel::{Chain, Money, Outcome},
+    kernel::{Chain, Money},
     ledger::journal::{self, Kind, Movement},
+    provider::incentives::Outcome,
     store::{Committed, StoreError, Tx},
 };
 

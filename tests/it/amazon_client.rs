@@ -11,8 +11,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    kernel::{CardProof, CreationRequestId, Currency, Marketplace, Money, Outcome},
-    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Exchange, Timeouts},
+    kernel::{CardProof, CreationRequestId, Currency, Marketplace, Money},
+    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Exchange, Outcome, Timeouts},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use noshi::{
     identity::{Scope, Scopes},
-    kernel::outcome::ErrorType,
+    provider::incentives::ErrorType,
 };
 use serde_json::{Value, json};
 

@@ -13,11 +13,8 @@ use crate::{
         kind::{Call, Spec},
         model::Reward,
     },
-    kernel::{
-        CardProof, ClaimCode, Outcome,
-        outcome::{ErrorType, Family},
-    },
-    provider::incentives::Client,
+    kernel::{CardProof, ClaimCode},
+    provider::incentives::{Client, ErrorType, Family, Outcome},
 };
 
 /// Amazon cancels a card until 15 minutes after its creation.

@@ -3,12 +3,10 @@
 //! The body decides first and the status second (`agcod-reference.md` 5.3). Everything that is not proven is unknown:
 //! the last line of each function says so, and never refuses. Nothing here quotes a body or an error that could.
 
-use crate::kernel::{
-    AuthRejection, CardProof, CreationRequestId, Currency, Money, NotSent, Outcome, Refusal, UnknownReason,
-    outcome::{ErrorType, Family},
-};
+use crate::kernel::{AuthRejection, CardProof, CreationRequestId, Currency, Money, NotSent, UnknownReason};
 
 use super::activity::ActivityPage;
+use super::refusal::{ErrorType, Family, Outcome, Refusal};
 use super::wire::{Body, Comparison, Funds, text};
 
 /// Why there is no answer, as far as the transport knows.

@@ -24,14 +24,15 @@ use super::{
     activity::{self, ActivityPage, ActivityQuery},
     classify::{self, Answer, NoReply, Reply},
     endpoint::Endpoint,
+    refusal::Outcome,
     sign::{self, Credentials, Scope},
     wire::{self, Funds, Operation, Unwritable},
 };
 use crate::{
     failpoint,
     kernel::{
-        AuthRejection, CardProof, CreationRequestId, Money, NotSent, Outcome, UnknownReason,
-        claim_code::looks_like_claim_code, idempotency::PARTNER_ID_LEN_MAX,
+        AuthRejection, CardProof, CreationRequestId, Money, NotSent, UnknownReason, claim_code::looks_like_claim_code,
+        idempotency::PARTNER_ID_LEN_MAX,
     },
 };
 

@@ -20,8 +20,8 @@ use super::{
 use crate::{
     accounts::{Account, Priority},
     incentives::adoption::{self, OrphanCard},
-    kernel::{Outcome, RewardId, outcome::ErrorType},
-    provider::incentives::{ActivityPage, ActivityQuery, activity::PAGE_RECORDS_MAX},
+    kernel::RewardId,
+    provider::incentives::{ActivityPage, ActivityQuery, ErrorType, Outcome, activity::PAGE_RECORDS_MAX},
     store::{Committed, StoreError},
 };
 
