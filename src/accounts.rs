@@ -2,9 +2,15 @@
 //! refuses new rewards while Amazon refuses the account.
 
 pub mod account;
+pub mod breaker;
 pub mod key_pairs;
 pub mod limiter;
 pub mod quota;
+pub mod rate;
+pub mod turns;
 
-pub use account::{Account, Accounts, Terms};
-pub use quota::{NoSlot, Priority, Quota};
+pub use account::{Account, Accounts, CardLimits, FundingPolicy, Terms};
+pub use breaker::{Breaker, BreakerCause, OpenBreaker};
+pub use quota::Quota;
+pub use rate::{NoSlot, Priority, Rate};
+pub use turns::Turns;

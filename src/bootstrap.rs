@@ -13,7 +13,7 @@ use exporting::Exporting;
 
 use crate::{
     accounts::{
-        Account, Accounts, Quota, Terms,
+        Account, Accounts, CardLimits, FundingPolicy, Quota, Terms,
         key_pairs::{self, Watched},
     },
     ambient::Ambient,
@@ -23,6 +23,7 @@ use crate::{
     incentives::{
         Rewards,
         courier::{Limits, Parts},
+        kind::Kind,
         restored,
     },
     kernel::Chain,
@@ -87,7 +88,7 @@ pub struct Service {
     admin: Running,
     tasks: Tasks,
     loops: Vec<JoinHandle<()>>,
-    paced: Vec<JoinHandle<()>>,
+    dispatchers: Vec<JoinHandle<()>>,
     exporting: Option<Exporting>,
     store: Store,
     settings: config::Server,
@@ -211,10 +212,10 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     let api = server::api(&served, &settings.server).map_err(listen(settings.server.listen))?;
     let admin = server::admin(&served, &settings.server).map_err(listen(settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
-    let paced = pace(&served, &tasks).await?;
+    let dispatchers = start_dispatchers(&served, &tasks).await?;
     let loops = begin_loops(&served, &ambient, settings, &tasks);
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
-    Ok(Service { served, api, admin, tasks, loops, paced, exporting, store, settings: settings.server.clone() })
+    Ok(Service { served, api, admin, tasks, loops, dispatchers, exporting, store, settings: settings.server.clone() })
 }
 
 fn metrics_of(settings: &Settings) -> Result<Arc<Metrics>, StartError> {
@@ -326,11 +327,10 @@ fn build_account(
         partner_id: account.partner_id.clone(),
         marketplace: account.marketplace,
         environment: account.environment,
-        minimum: account.reward_minimum,
-        maximum: account.reward_maximum,
         time_zone: account.time_zone,
-        low_balance: account.low_balance,
-        funding_lead_days: account.funding_lead_days,
+        kinds: vec![Kind::GiftCode.as_str()],
+        limits: CardLimits { minimum: account.reward_minimum, maximum: account.reward_maximum },
+        funding: FundingPolicy { low_balance: account.low_balance, lead_days: account.funding_lead_days },
     };
     let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone(), Arc::clone(metrics));
     Ok(Account::new(terms, client, quota))
@@ -346,18 +346,18 @@ pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store),
     let tasks = Tasks::on(Handle::current());
     let nobody = (Traces::silent(ambient.clone()), LogFilter::fixed(&settings.log.filter));
     let served = assemble(settings, (&ambient, &store, &tasks), metrics_of(settings)?, nobody).await?;
-    drop(pace(&served, &tasks).await?);
+    drop(start_dispatchers(&served, &tasks).await?);
     Ok((served.reconciliations, store))
 }
 
-/// Begins to hand out the slots of every account.
-async fn pace(served: &Served, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
-    let mut paced = Vec::new();
+/// Starts the dispatchers that hand out the slots of each account's rate.
+async fn start_dispatchers(served: &Served, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
+    let mut dispatchers = Vec::new();
     for account in served.rewards.accounts().iter() {
-        account.quota().prepare().await?;
-        paced.push(tasks.attend(account.quota().clone().dispatch()));
+        account.prepare().await?;
+        dispatchers.push(tasks.attend(account.rate().clone().dispatch()));
     }
-    Ok(paced)
+    Ok(dispatchers)
 }
 
 /// Begins what nobody's request waits for. None of it ends before the process stops.
@@ -369,8 +369,8 @@ fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &
     for (account, settings) in &settings.accounts {
         if let Some(files) = settings.key_files.clone() {
             let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
-            let parts = (ambient.clone(), Arc::clone(&served.http.metrics));
-            loops.push(tasks.spawn(key_pairs::run(watched, served.rewards.accounts().clone(), parts, tasks.clone())));
+            let (accounts, metrics) = (served.rewards.accounts().clone(), Arc::clone(&served.http.metrics));
+            loops.push(tasks.spawn(key_pairs::run(watched, accounts, ambient.clone(), metrics, tasks.clone())));
         }
     }
     loops.extend(served.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
@@ -411,10 +411,12 @@ impl Service {
     /// durable and is taken up by the next start; a loop that ends by itself stops the process, for a fresh one is
     /// better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { served, api, admin, tasks, loops, paced, exporting, store, settings } = self;
+        let Self { served, api, admin, tasks, mut loops, mut dispatchers, exporting, store, settings } = self;
+        // Without its dispatcher an account sends nothing, so that one is watched like a loop.
+        let watched = loops.iter_mut().chain(&mut dispatchers);
         let whole = tokio::select! {
             () = stop => true,
-            _ended = futures_util::future::select_all(loops) => {
+            _ended = futures_util::future::select_all(watched) => {
                 tracing::error!("a loop ended by itself; stopping");
                 false
             }
@@ -430,7 +432,7 @@ impl Service {
         if !ended {
             tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
         }
-        paced.iter().for_each(JoinHandle::abort);
+        dispatchers.iter().for_each(JoinHandle::abort);
         drop(served);
         store.close().await;
         if let Some(exporting) = exporting {

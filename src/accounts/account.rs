@@ -4,26 +4,21 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
 
-use super::Quota;
-use crate::kernel::{Currency, Environment, Marketplace, Money};
-use crate::provider::incentives::Client;
+use super::{Breaker, Quota, Rate, Turns};
+use crate::{
+    kernel::{Currency, Environment, Marketplace, Money},
+    provider::incentives::Client,
+    store::StoreError,
+};
 
 /// One Amazon partner account.
 pub struct Account {
-    id: String,
-    partner_id: String,
-    marketplace: Marketplace,
-    environment: Environment,
-    minimum: Money,
-    maximum: Money,
-    time_zone: Tz,
-    low_balance: Option<Money>,
-    funding_lead_days: u32,
+    terms: Terms,
     client: Client,
     quota: Quota,
 }
 
-/// What an account is made of besides its client.
+/// What the settings say of an account, its client apart.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// Its name in the settings.
@@ -34,101 +29,125 @@ pub struct Terms {
     pub marketplace: Marketplace,
     /// Sandbox or production.
     pub environment: Environment,
-    /// The smallest card.
-    pub minimum: Money,
-    /// The largest card.
-    pub maximum: Money,
     /// Where its days and months begin.
     pub time_zone: Tz,
-    /// Below this its balance is low.
+    /// What it sells: the words of the products' kinds. The catalog shows them.
+    pub kinds: Vec<&'static str>,
+    /// What may be bought with it; the use cases of rewards check it.
+    pub limits: CardLimits,
+    /// How it is paid for; treasury warns by it.
+    pub funding: FundingPolicy,
+}
+
+/// The smallest and the largest card.
+#[derive(Debug, Clone, Copy)]
+pub struct CardLimits {
+    /// The smallest.
+    pub minimum: Money,
+    /// The largest.
+    pub maximum: Money,
+}
+
+/// When the account's money runs low, and how fast more arrives.
+#[derive(Debug, Clone, Copy)]
+pub struct FundingPolicy {
+    /// The balance is low below this; `None` when no one wants a warning.
     pub low_balance: Option<Money>,
     /// How many business days money takes to arrive.
-    pub funding_lead_days: u32,
+    pub lead_days: u32,
 }
 
 impl Account {
-    /// An account over a client that signs for it and a quota that paces it.
+    /// An account over a client that signs for it, and what the replicas share of it.
     #[must_use]
-    pub fn new(terms: Terms, client: Client, quota: Quota) -> Self {
-        Self {
-            id: terms.id,
-            partner_id: terms.partner_id,
-            marketplace: terms.marketplace,
-            environment: terms.environment,
-            minimum: terms.minimum,
-            maximum: terms.maximum,
-            time_zone: terms.time_zone,
-            low_balance: terms.low_balance,
-            funding_lead_days: terms.funding_lead_days,
-            client,
-            quota,
-        }
+    pub const fn new(terms: Terms, client: Client, quota: Quota) -> Self {
+        Self { terms, client, quota }
     }
 
     /// Its name in the settings, and to our callers.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        &self.terms.id
     }
 
     /// Where its days and months begin.
     #[must_use]
     pub const fn time_zone(&self) -> Tz {
-        self.time_zone
+        self.terms.time_zone
     }
 
-    /// Below this its balance is low; `None` when nobody wants to hear.
+    /// How it is paid for.
     #[must_use]
-    pub const fn low_balance(&self) -> Option<Money> {
-        self.low_balance
+    pub const fn funding(&self) -> FundingPolicy {
+        self.terms.funding
     }
 
-    /// How many business days money takes to arrive.
+    /// The words of the kinds that it sells.
     #[must_use]
-    pub const fn funding_lead_days(&self) -> u32 {
-        self.funding_lead_days
+    pub fn kinds(&self) -> &[&'static str] {
+        &self.terms.kinds
     }
 
     /// Amazon's name for it.
     #[must_use]
     pub fn partner_id(&self) -> &str {
-        &self.partner_id
+        &self.terms.partner_id
     }
 
     /// The country whose cards it buys.
     #[must_use]
     pub const fn marketplace(&self) -> Marketplace {
-        self.marketplace
+        self.terms.marketplace
     }
 
     /// Sandbox or production.
     #[must_use]
     pub const fn environment(&self) -> Environment {
-        self.environment
+        self.terms.environment
     }
 
     /// The currency of its cards.
     #[must_use]
     pub const fn currency(&self) -> Currency {
-        self.marketplace.currency()
+        self.terms.marketplace.currency()
     }
 
     /// The smallest card it may buy.
     #[must_use]
     pub const fn minimum(&self) -> Money {
-        self.minimum
+        self.terms.limits.minimum
     }
 
     /// The largest card it may buy.
     #[must_use]
     pub const fn maximum(&self) -> Money {
-        self.maximum
+        self.terms.limits.maximum
+    }
+
+    /// Makes the row in which the replicas meet. Before the account is used.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn prepare(&self) -> Result<(), StoreError> {
+        self.quota.prepare().await
     }
 
     /// When it may send.
     #[must_use]
-    pub const fn quota(&self) -> &Quota {
-        &self.quota
+    pub const fn rate(&self) -> &Rate {
+        &self.quota.rate
+    }
+
+    /// Whether it takes new rewards.
+    #[must_use]
+    pub const fn breaker(&self) -> &Breaker {
+        &self.quota.breaker
+    }
+
+    /// Which replica asks for the balance, and for the activity report.
+    #[must_use]
+    pub const fn turns(&self) -> &Turns {
+        &self.quota.turns
     }
 
     /// The way to Amazon.
@@ -145,7 +164,7 @@ pub struct Accounts(Arc<BTreeMap<String, Account>>);
 impl Accounts {
     /// These accounts, by their ids.
     pub fn new(accounts: impl IntoIterator<Item = Account>) -> Self {
-        Self(Arc::new(accounts.into_iter().map(|account| (account.id.clone(), account)).collect()))
+        Self(Arc::new(accounts.into_iter().map(|account| (account.terms.id.clone(), account)).collect()))
     }
 
     /// The account of this id.

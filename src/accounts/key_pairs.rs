@@ -1,5 +1,6 @@
-//! Amazon's key pairs where they lie in files: read again every few seconds, so that replacing a Secret exchanges a pair
-//! without a restart. What is under way goes on: each attempt is signed anew, under the same Amazon request id.
+//! Key pairs that lie in files: a task reads them again every few seconds, so that replacing a Kubernetes Secret
+//! exchanges a pair without a restart. Requests under way are not disturbed: each attempt is signed anew, under the same
+//! Amazon request id.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,33 +11,33 @@ use crate::{
 };
 
 const EVERY: Duration = Duration::from_secs(2);
-/// A new pair is taken when it was read so often without a change: files may be written one after the other.
+/// How many reads in a row must show the same new pair before it is used: its files may be written one after the other.
 const READS: u32 = 2;
-/// The same where one half is the old one: most likely the other is still to come, and Amazon would refuse a mixed pair.
+/// The same where one half is still the old one. Most likely the other follows, and Amazon would refuse a mixed pair.
 const READS_OF_A_HALF: u32 = 15;
 
-/// An account and where its pair lies.
+/// An account and the files of its key pair.
 pub struct Watched {
     /// Its name in the settings.
     pub account: String,
-    /// The files.
+    /// Its files.
     pub files: KeyFiles,
-    /// Whether the day on which the pair was made is shown.
+    /// Whether a metric shows when the pair was made.
     pub dated: bool,
 }
 
-/// What was read last, when it is not what the account signs with.
+/// The pair that was read last, when the account signs with another.
 struct Candidate {
     pair: Credentials,
     reads: u32,
 }
 
 /// Reads until the process stops.
-pub async fn run(watched: Watched, accounts: Accounts, (ambient, metrics): (Ambient, Arc<Metrics>), tasks: Tasks) {
+pub async fn run(watched: Watched, accounts: Accounts, ambient: Ambient, metrics: Arc<Metrics>, tasks: Tasks) {
     let Some(account) = accounts.get(&watched.account) else { return };
     let (mut candidate, mut readable) = (None, true);
     while !tasks.stopping().is_cancelled() {
-        // A read: a stop need not wait for it.
+        // A stop does not wait for a read.
         let files = watched.files.clone();
         let read = async {
             tokio::time::sleep(EVERY).await;
@@ -49,7 +50,7 @@ pub async fn run(watched: Watched, accounts: Accounts, (ambient, metrics): (Ambi
         let pair = match read {
             Ok(Ok((id, secret))) => Credentials::new(id, secret),
             Ok(Err(why)) => {
-                // Once, until it is readable again: the old pair is in use meanwhile.
+                // One line until the files can be read again; the account signs with the old pair meanwhile.
                 if readable {
                     tracing::error!(
                         account = watched.account,

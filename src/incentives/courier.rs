@@ -16,7 +16,7 @@ use super::{
     timeline::{self, Note},
 };
 use crate::{
-    accounts::{Account, Accounts, Priority, limiter::Breaker},
+    accounts::{Account, Accounts, BreakerCause, Priority},
     ambient::Ambient,
     engine::{
         self, Action, Drive, Effects, End, Event, Order, Stage, State, Waiter,
@@ -216,15 +216,15 @@ impl Courier {
         }
         let why = match outcome {
             Outcome::Proven(()) => {
-                if account.quota().clear().await {
+                if account.breaker().close().await {
                     tracing::info!(account = account.id(), "the account works again; new rewards are taken");
                 }
                 return;
             }
             Outcome::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds }) => {
-                Breaker::Funds
+                BreakerCause::Funds
             }
-            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::AuthRejected(_) => Breaker::Account,
+            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::AuthRejected(_) => BreakerCause::Account,
             Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
                 return;
             }
@@ -234,7 +234,7 @@ impl Courier {
             upstream.breaker = why.as_str(),
             "Amazon refuses the account; new rewards are refused"
         );
-        account.quota().trip(why, self.limits.breaker).await;
+        account.breaker().open(why, self.limits.breaker).await;
     }
 
     /// The row as the change makes it, and the timeline's entry for it.
@@ -357,7 +357,7 @@ impl Effects for Courier {
     async fn send(&self, attempt: &Committed<Reward>, drive: &Drive, has_slot: bool) -> Option<Answer> {
         let reward = attempt.get();
         let account = self.account_of(reward)?;
-        if !has_slot && account.quota().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
+        if !has_slot && account.rate().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
             let now = self.ambient.now();
             let reversing = drive.action(now) == Action::Reverse;
             let event = if reversing { Event::ReversalNotSent } else { Event::NotSent };
@@ -374,7 +374,7 @@ impl Effects for Courier {
             self.update_breaker(account, &reward.creation_request_id, &answer.outcome).await;
         }
         if answer.outcome == Outcome::Unknown(UnknownReason::Throttled) {
-            account.quota().ease().await;
+            account.rate().back_off().await;
         }
         points.pass("after_answer");
         Some(answer)
@@ -384,7 +384,7 @@ impl Effects for Courier {
         let account = self.account_of(row)?;
         let patience = self.limits.answer_within.saturating_sub(self.limits.upstream_timeout);
         let now = self.ambient.now();
-        if account.quota().slot(Priority::Ordinary, patience).await.is_err() {
+        if account.rate().slot(Priority::Ordinary, patience).await.is_err() {
             return Some(Answer::without_slot(Event::NotSent, now));
         }
         failpoint::pass("show", "before_read");

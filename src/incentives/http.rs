@@ -17,7 +17,7 @@ use super::{
     sql::Filter,
 };
 use crate::{
-    accounts::limiter::Breaker,
+    accounts::BreakerCause,
     engine::State,
     failpoint,
     http::{
@@ -232,7 +232,7 @@ struct CatalogEntry<'a> {
     account_id: &'a str,
     marketplace: &'static str,
     environment: &'static str,
-    kinds: Vec<&'static str>,
+    kinds: &'a [&'static str],
     currency_code: &'static str,
     exponent: u32,
     minimum: ValueView,
@@ -249,7 +249,7 @@ async fn catalog(
         account_id: account.id(),
         marketplace: account.marketplace().code(),
         environment: account.environment().as_str(),
-        kinds: Kind::ALL.iter().map(|kind| kind.as_str()).collect(),
+        kinds: account.kinds(),
         currency_code: account.currency().code(),
         exponent: account.currency().exponent(),
         minimum: account.minimum().into(),
@@ -291,8 +291,8 @@ impl From<IssueError> for Problem {
             IssueError::Charge(refused) => refused.into(),
             IssueError::Busy => Self::new(Code::QuotaExceeded),
             IssueError::NoSlot(_) => Self::new(Code::UpstreamBusy),
-            IssueError::Refused(Breaker::Funds) => Self::new(Code::InsufficientFunds),
-            IssueError::Refused(Breaker::Account) => Self::new(Code::AccountProblem),
+            IssueError::Refused(BreakerCause::Funds) => Self::new(Code::InsufficientFunds),
+            IssueError::Refused(BreakerCause::Account) => Self::new(Code::AccountProblem),
             IssueError::Late => Self::new(Code::DependencyUnavailable).money(MoneyMoved::Unknown),
             // It may have begun: the same key will tell.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),

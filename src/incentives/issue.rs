@@ -18,7 +18,7 @@ use super::{
     timeline::Entry,
 };
 use crate::{
-    accounts::{Account, NoSlot, Priority, limiter::Breaker},
+    accounts::{Account, BreakerCause, NoSlot, Priority},
     engine::{
         OnUnproven, Order, Stage, State, Waiter,
         schedule::{self, Moment},
@@ -76,7 +76,7 @@ pub enum IssueError {
     Charge(#[from] ChargeError),
     /// The account is known not to work; nothing was recorded.
     #[error("Amazon refuses the account")]
-    Refused(Breaker),
+    Refused(BreakerCause),
     /// Amazon's rate is used up for longer than the caller waits; nothing was recorded.
     #[error(transparent)]
     NoSlot(#[from] NoSlot),
@@ -263,10 +263,10 @@ impl Issue {
     /// Lets a new reward in: the account works as far as we know, and there is a slot of Amazon's rate while the caller
     /// waits. Otherwise no row is made.
     async fn admit(&self, account: &Account, arrived: Instant) -> Result<(), IssueError> {
-        if let Some((why, until_us)) = account.quota().breaker()
-            && !account.quota().probe(until_us, self.courier.limits.breaker).await
+        if let Some(open) = account.breaker().open_now()
+            && !account.breaker().allow_probe(open, self.courier.limits.breaker).await
         {
-            return Err(IssueError::Refused(why));
+            return Err(IssueError::Refused(open.cause));
         }
         Ok(self.take_slot(account, arrived).await?)
     }
@@ -274,7 +274,7 @@ impl Issue {
     /// Waits for a slot of Amazon's rate as long as the caller's time leaves room for recording.
     pub(super) async fn take_slot(&self, account: &Account, arrived: Instant) -> Result<(), NoSlot> {
         let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN);
-        account.quota().slot(Priority::Ordinary, patience).await
+        account.rate().slot(Priority::Ordinary, patience).await
     }
 
     /// T1: one transaction that inserts the intent, leased and about to be sent.

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use super::standing::{self, StateRow};
 use crate::kernel::runway::Runway;
 use crate::{
-    accounts::{Account, Accounts, limiter::Breaker},
+    accounts::{Account, Accounts, BreakerCause},
     ambient::Ambient,
     engine::State,
     incentives::sql::{Unfinished, unfinished},
@@ -136,7 +136,7 @@ impl Balances {
         let Some(state) = standing::state(&mut snapshot, of).await? else { return Ok(false) };
         let spent = standing::spent_since(&mut snapshot, of, state.last_entry).await?;
         let known = fetch_all!(BalanceRow, snapshot, ALL)?.into_iter().find(|row| row.account == account.id());
-        let low = account.low_balance().map_or(0, Money::minor);
+        let low = account.funding().low_balance.map_or(0, Money::minor);
         let left = known.map_or(0, |row| row.available_minor).saturating_sub(low);
         Ok(spent > 0 && spent.saturating_mul(BURST_SHARE) >= left)
     }
@@ -213,12 +213,12 @@ impl Balances {
                 metrics.funds(&balance.account, available, as_of.timestamp());
             }
             let account = self.parts.accounts.get(&balance.account);
-            if let Some(low) = account.and_then(Account::low_balance) {
+            if let Some(low) = account.and_then(|account| account.funding().low_balance) {
                 metrics.low_threshold(&balance.account, low);
             }
-            let breaker = account.and_then(|account| account.quota().breaker());
-            for why in Breaker::ALL {
-                metrics.breaker(&balance.account, why.as_str(), breaker.is_some_and(|(open, _until)| open == *why));
+            let breaker = account.and_then(|account| account.breaker().open_now());
+            for cause in BreakerCause::ALL {
+                metrics.breaker(&balance.account, cause.as_str(), breaker.is_some_and(|open| open.cause == *cause));
             }
             metrics.clear_states(&balance.account);
             let mut oldest = 0;

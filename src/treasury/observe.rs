@@ -56,8 +56,8 @@ impl Balances {
     /// Asks for an account's balance, unless a replica did so within `every`.
     pub(super) async fn ask(&self, account: &Account, every: Duration) {
         // Amazon allows one question a second, over all replicas; what another one has learnt is in the database.
-        let quota = account.quota();
-        if !quota.may_ask_funds(every).await || quota.slot(Priority::Ordinary, SLOT_PATIENCE).await.is_err() {
+        let may_ask = account.turns().take_funds(every).await;
+        if !may_ask || account.rate().slot(Priority::Ordinary, SLOT_PATIENCE).await.is_err() {
             return;
         }
         let before = match self.before(account).await {
@@ -213,13 +213,13 @@ impl News<'_> {
     /// Sounds an alarm when its line is crossed, once; what is on the way counts as spent for the runway.
     async fn alarms(&self, tx: &mut Tx, row: &mut StateRow, on_the_way: i64) -> Result<(), StoreError> {
         let available = self.answer.available;
-        let threshold = self.account.low_balance();
+        let threshold = self.account.funding().low_balance;
         let low = threshold.is_some_and(|threshold| available.minor() < threshold.minor());
         if low && !row.low {
             let threshold = threshold.map(|threshold| threshold.to_string());
             self.event(tx, "balance.low", json!({"threshold": threshold})).await?;
         }
-        let lead = value_date::lead(self.answer.as_of, self.account.funding_lead_days(), self.account.time_zone());
+        let lead = value_date::lead(self.answer.as_of, self.account.funding().lead_days, self.account.time_zone());
         let runway = self.runway(available.minor().saturating_sub(on_the_way));
         let short = runway.pessimistic.is_some_and(|seconds| TimeDelta::seconds(seconds) < lead);
         if short && !row.short {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use noshi::{
-    accounts::{Account, Accounts, Quota, Terms},
+    accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
     incentives::{
         Command, Rewards,
         courier::{Limits, Parts},
@@ -259,11 +259,13 @@ fn production(app: &App, store: Store) -> Rewards {
         partner_id: PARTNER.to_owned(),
         marketplace,
         environment: Environment::Production,
-        minimum: Money::from_minor(1, Currency::Usd),
-        maximum: Money::from_minor(200_000, Currency::Usd),
         time_zone: chrono_tz::Tz::UTC,
-        low_balance: None,
-        funding_lead_days: 1,
+        kinds: vec!["gift_code"],
+        limits: CardLimits {
+            minimum: Money::from_minor(1, Currency::Usd),
+            maximum: Money::from_minor(200_000, Currency::Usd),
+        },
+        funding: FundingPolicy { low_balance: None, lead_days: 1 },
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
     let metrics = Arc::new(Metrics::new(std::iter::empty()).unwrap());

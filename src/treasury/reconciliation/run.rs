@@ -167,18 +167,22 @@ impl Run<'_> {
 
     /// Waits until it is this account's turn, over all replicas.
     async fn turn(&self) -> Result<(), RunError> {
-        let (quota, spacing) = (self.account.quota(), self.room.parts.page_spacing);
+        let spacing = self.room.parts.page_spacing;
         loop {
             if self.room.parts.tasks.stopping().is_cancelled() {
                 return Err(RunError::Interrupted);
             }
             self.renew().await?;
-            if quota.may_ask_activity(spacing).await? {
+            if self.account.turns().take_activity(spacing).await? {
                 break;
             }
             tokio::time::sleep(TURN.min(spacing)).await;
         }
-        quota.slot(Priority::Ordinary, SLOT_PATIENCE).await.map_err(|_no_slot| RunError::Unanswered("quota"))
+        self.account
+            .rate()
+            .slot(Priority::Ordinary, SLOT_PATIENCE)
+            .await
+            .map_err(|_no_slot| RunError::Unanswered("quota"))
     }
 
     async fn read_file(&self, mut chunks: Chunks) -> Result<Window, RunError> {
