@@ -10,7 +10,6 @@ pub mod ids;
 pub mod marketplace;
 pub mod money;
 pub mod outcome;
-pub mod runway;
 pub mod trace_context;
 mod words;
 

@@ -5,6 +5,7 @@ mod deposits;
 pub mod http;
 mod observe;
 pub mod reconciliation;
+pub mod runway;
 pub mod standing;
 pub mod totals;
 pub mod value_date;

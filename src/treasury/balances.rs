@@ -8,8 +8,8 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
+use super::runway::Runway;
 use super::standing::{self, StateRow};
-use crate::kernel::runway::Runway;
 use crate::{
     accounts::{Account, Accounts, BreakerCause},
     ambient::Ambient,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
+use super::runway::{History, Runway};
 use super::value_date;
 use super::{
     Balances,
@@ -17,7 +18,6 @@ use super::{
     standing::{self, Standing, StateRow},
     totals,
 };
-use crate::kernel::runway::{History, Runway};
 use crate::{
     accounts::{Account, Priority},
     events::outbox,

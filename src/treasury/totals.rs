@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::kernel::runway;
+use super::runway;
 use crate::{
     ambient::Ambient,
     store::{Snapshot, Sql, Store, StoreError, execute, fetch_all, fetch_optional, row, statements},

@@ -3,7 +3,7 @@
 use prometheus::GaugeVec;
 
 use super::{Metrics, room::Room, seconds};
-use crate::{kernel::Money, kernel::runway::Runway};
+use crate::{kernel::Money, treasury::runway::Runway};
 
 const OF_MONEY: [&str; 2] = ["account", "currency"];
 
