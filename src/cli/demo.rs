@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    Failure, keys,
+    Failure, keys, loopback,
     sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
     say, stop_signal,
 };
@@ -52,7 +52,7 @@ pub(super) enum DemoError {
     Step(&'static str),
     /// No answer.
     #[error("the service did not answer")]
-    Http(#[source] hyper::Error),
+    Http(#[from] loopback::LoopbackError),
     /// No connection.
     #[error("the demo's own files or sockets")]
     Io(#[from] io::Error),

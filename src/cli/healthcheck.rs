@@ -9,12 +9,13 @@ use std::{
 };
 
 use clap::Args;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use hyper::{Request, StatusCode, body::Bytes};
 
-use super::{Failure, say};
+use super::{
+    Failure,
+    loopback::{LoopbackError, exchange},
+    say,
+};
 use crate::config::{ConfigError, Settings};
 
 /// How long the service may take to answer; the probes in k8s/base wait as long for `/readyz`.
@@ -69,18 +70,12 @@ fn on_this_machine(listen: SocketAddr) -> SocketAddr {
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), HealthcheckError> {
-    let stream = TcpStream::connect(address).await.map_err(|error| HealthcheckError::Nobody(address, error))?;
-    let odd = |error: hyper::Error| HealthcheckError::Odd(address, error.into());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(odd)?;
-    let request = Request::get(path).header("Host", address.to_string()).body(Empty::<Bytes>::new());
-    let request = request.map_err(|error| HealthcheckError::Odd(address, error.into()))?;
-    let talk = async move {
-        let (head, body) = sender.send_request(request).await.map_err(odd)?.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
-        Ok((head.status, body.map_err(|error| HealthcheckError::Odd(address, error))?.to_bytes()))
-    };
-    let (told, _connection) = tokio::join!(talk, connection);
-    told
+    let (head, body) =
+        exchange(address, Request::get(path), String::new(), ANSWER_MAX).await.map_err(|error| match error {
+            LoopbackError::Connect(error) => HealthcheckError::Nobody(address, error),
+            LoopbackError::Exchange(error) => HealthcheckError::Odd(address, error),
+        })?;
+    Ok((head.status, body))
 }
 
 /// The reason, which is a line of its own; of a stranger's answer no more than fits one.

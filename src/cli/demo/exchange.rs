@@ -2,13 +2,13 @@
 
 use std::net::SocketAddr;
 
-use http_body_util::{BodyExt, Full};
-use hyper::{Request, body::Bytes, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::Request;
 use serde_json::Value;
-use tokio::net::TcpStream;
 
-use super::DemoError;
+use super::{DemoError, loopback};
+
+/// More than any answer of the demo's steps has, in bytes.
+const ANSWER_MAX: usize = 1024 * 1024;
 
 /// What is asked.
 pub(super) struct Ask<'a> {
@@ -35,10 +35,8 @@ impl Told {
 
 /// Asks the service over a connection of its own.
 pub(super) async fn exchange(address: SocketAddr, key: &str, ask: Ask<'_>) -> Result<Told, DemoError> {
-    let (mut sender, connection) =
-        http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await.map_err(DemoError::Http)?;
     let body = ask.body.as_ref().map(|body| format!("{body:#}"));
-    let mut request = Request::builder().method(ask.method).uri(ask.path).header("Host", address.to_string());
+    let mut request = Request::builder().method(ask.method).uri(ask.path);
     let mut shown = format!("> {} {}\n> Authorization: Bearer nsk_…\n", ask.method, ask.path);
     request = request.header("Authorization", format!("Bearer {key}"));
     if let Some(key) = ask.idempotency_key {
@@ -50,16 +48,7 @@ pub(super) async fn exchange(address: SocketAddr, key: &str, ask: Ask<'_>) -> Re
         shown.push_str("> Content-Type: application/json\n>\n");
         body.lines().for_each(|line| shown.push_str(&format!("> {line}\n")));
     }
-    let request = request
-        .body(Full::new(Bytes::from(body.unwrap_or_default())))
-        .map_err(|_error| DemoError::Step("a request can be built"))?;
-    let talk = async move {
-        let answer = sender.send_request(request).await?;
-        let (head, body) = answer.into_parts();
-        Ok::<_, hyper::Error>((head, body.collect().await?.to_bytes()))
-    };
-    let (told, _connection) = tokio::join!(talk, connection);
-    let (head, bytes) = told.map_err(DemoError::Http)?;
+    let (head, bytes) = loopback::exchange(address, request, body.unwrap_or_default(), ANSWER_MAX).await?;
     shown.push_str(&format!("< {}\n", head.status));
     for name in ["location", "retry-after", "cache-control", "x-request-id"] {
         if let Some(value) = head.headers.get(name).and_then(|value| value.to_str().ok()) {
