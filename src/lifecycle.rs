@@ -1,15 +1,15 @@
 //! Tasks that outlive their caller, and the order in which a process stops.
 //!
-//! actix runs handlers on single-threaded runtimes of its own and drops a handler whose client resets the connection;
-//! when it stops, what was spawned there is killed (`reliability.md` 6.1). So money work is spawned here, on the main
-//! runtime, and a stop waits for it.
+//! actix runs handlers on single-threaded runtimes of its own. It drops a handler whose client resets the connection, and
+//! when it stops, it kills what was spawned there. So money work is spawned here, on the main runtime, and a stop waits
+//! for it.
 
 use std::{future::Future, time::Duration};
 
 use tokio::{runtime::Handle, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{failpoint, telemetry::trace};
+use crate::telemetry::trace;
 
 /// Work ended without an answer: it panicked, or the process is stopping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,8 +37,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let runtime = if failpoint::seeded("B11") { &Handle::current() } else { &self.runtime };
-        self.tracker.spawn_on(trace::carry(work), runtime)
+        self.tracker.spawn_on(trace::carry(work), &self.runtime)
     }
 
     /// Runs `service` for as long as anything else here runs: a stop does not wait for it, and whoever stops ends it.

@@ -12,7 +12,6 @@ use serde::{
 use serde_json::error::Category;
 
 use super::{Code, Http, Problem, headers};
-use crate::failpoint;
 
 /// Bytes of the largest body.
 pub const BODY_BYTES_MAX: usize = 4096;
@@ -104,7 +103,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let pointer = pointer(error.path());
         let refused = Problem::new(Code::InvalidRequest);
         match error.inner().classify() {
-            _any if failpoint::seeded("B10") => refused.detail(error.to_string()),
             Category::Data => refused.field(pointer, "invalid", "missing, unknown, twice, or not of the expected type"),
             Category::Syntax | Category::Eof | Category::Io => {
                 let (line, column) = (error.inner().line(), error.inner().column());

@@ -10,7 +10,6 @@ use sqlx::{
 use tokio::runtime::Handle;
 
 use super::{ACQUIRE_TIMEOUT, StoreError};
-use crate::failpoint;
 
 /// How long an answer may take. The server ends a statement after 5 s and says so: who hears nothing by then will hear
 /// nothing any more, for the network or the server's machine has gone, and the driver itself would wait for ever.
@@ -29,7 +28,7 @@ pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, Stor
             ("lock_timeout", "3000"),
             ("idle_in_transaction_session_timeout", "10000"),
             // Whatever the server's default: an answered commit is on the disk.
-            ("synchronous_commit", if failpoint::seeded("B20") { "off" } else { "on" }),
+            ("synchronous_commit", "on"),
         ]);
     PgPoolOptions::new()
         .max_connections(connections_max)

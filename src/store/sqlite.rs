@@ -92,7 +92,7 @@ impl SqliteStore {
             .filename(&path)
             .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(if failpoint::seeded("B20") { SqliteSynchronous::Off } else { SqliteSynchronous::Full })
+            .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(Duration::from_secs(5));
         let writer =
@@ -200,8 +200,7 @@ impl Writer {
 
     async fn open_group(&mut self) -> Result<(), StoreError> {
         if self.group.is_none() {
-            let begin = if failpoint::seeded("B13") { "BEGIN" } else { "BEGIN IMMEDIATE" };
-            run(&mut self.connection, begin).await.map_err(|error| StoreError::database("begin", error))?;
+            run(&mut self.connection, "BEGIN IMMEDIATE").await.map_err(|error| StoreError::database("begin", error))?;
             self.group = Some(Group { members: 0, fate: watch::Sender::new(Fate::Open) });
         }
         Ok(())

@@ -61,8 +61,6 @@ const PLAIN_FIELDS: [&str; 7] = ["account", "admin", "api", "duration_ms", "erro
 /// Words that no field's name has a part of: what they would hold belongs in no log.
 const SECRET_FIELDS: [&str; 9] =
     ["authorization", "body", "claim_code", "code", "credential", "header", "headers", "key", "secret"];
-/// The seeded bug that logs a body, for the test that finds it.
-const SEEDED_FIELDS: [(&str, &str); 1] = [("provider/incentives/client.rs", "body")];
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -159,8 +157,7 @@ fn odd_fields(source: &Source) -> Vec<String> {
     let odd = |name: &&String| {
         let dotted = name.split('.').count() > 1 && !name.starts_with('.') && !name.ends_with('.');
         let secret = name.split('.').any(|part| SECRET_FIELDS.contains(&part));
-        let seeded = SEEDED_FIELDS.contains(&(source.name.as_str(), name.as_str()));
-        (secret || !(dotted || PLAIN_FIELDS.contains(&name.as_str()))) && !seeded
+        secret || !(dotted || PLAIN_FIELDS.contains(&name.as_str()))
     };
     let fields = if source.only_tests { Vec::new() } else { logged(source) };
     fields.iter().filter(odd).map(|name| format!("{} logs {name}", source.name)).collect()
@@ -268,18 +265,16 @@ fn secrets_are_opened_where_they_are_used_and_nowhere_else() {
     assert_eq!(counted("expose_secret"), listed(&SECRET_SITES));
 }
 
-/// The failpoints and the seeded bugs are compiled under `debug_assertions`, which a release profile has only when it is told to.
+/// Failpoints are compiled under `debug_assertions`, which a release profile has only when it says so.
 #[test]
 fn no_release_profile_has_failpoints_or_seeded_bugs() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
     assert!(manifest.contains("[profile.release]") && !manifest.contains("debug-assertions"));
     let armed = fs::read_to_string(root().join("src/failpoint.rs")).unwrap();
-    assert!(armed.contains("#[cfg(not(debug_assertions))]\npub(crate) const fn pass(_road: &str, _stage: &str) {}\n"));
-    let sound = "#[cfg(not(debug_assertions))]\npub(crate) const fn seeded(_bug: &str) -> bool {\n    false\n}\n";
-    assert!(armed.contains(sound));
-    let readers: Vec<String> =
-        sources().into_iter().filter(|s| s.text.contains("var(\"NOSHI_SEEDED_BUG\")")).map(|s| s.name).collect();
-    assert_eq!(readers, ["failpoint.rs"], "who asks for a seeded bug");
+    assert!(armed.contains("#[cfg(not(debug_assertions))]\npub(crate) const fn pass(_group: &str, _point: &str) {}\n"));
+    let seeded: Vec<String> =
+        sources().into_iter().filter(|s| s.text.contains("NOSHI_SEEDED_BUG")).map(|s| s.name).collect();
+    assert_eq!(seeded, [""; 0], "bugs are patches, in tests/seeded.d");
     let named: Vec<String> = sources().into_iter().filter(|s| s.text.contains("abort(")).map(|s| s.name).collect();
     assert_eq!(named, ["failpoint.rs"], "who may end the process");
 }

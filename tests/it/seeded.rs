@@ -1,8 +1,9 @@
-//! The harness must be able to fail: B1 to B20 of `reliability.md` 3.6, each seeded, and the check that finds it.
+//! The harness must be able to fail: B1 to B20, each seeded, and the check that finds it.
 //!
-//! The bugs of decisions and their order are those of the simulation (`simulation::bugs`). The others live in real code,
-//! behind `failpoint::seeded`, which a release build has not: here the check of an everyday test runs once more against a
-//! service that has the bug, and must find something.
+//! The bugs of decisions and their order are those of the simulation (`simulation::bugs`). The others are patches of
+//! `src` (`tests/seeded.d`). `tests/seeded` builds one copy of the program and of these tests that has them all, each
+//! behind a switch; a test here starts the copy's test binary with one bug switched on, has it run the check of an
+//! everyday test, and expects a finding.
 
 use std::{collections::BTreeSet, process::Command};
 
@@ -18,10 +19,14 @@ use crate::{
     support::Backend,
 };
 
-/// Read by `failpoint::seeded` alone.
+/// Names the bug that is switched on.
 const SWITCH: &str = "NOSHI_SEEDED_BUG";
-/// Names the check of a child that runs the service in its own process.
+/// Names the check that a child runs: that of the bug of this number, or [`WELL`].
 const CHILD: &str = "NOSHI_TEST_SEEDED_CHECK";
+/// The checks of several bugs, with none of them switched on.
+const WELL: &str = "none";
+/// Where the copy's test binary is.
+const COPY: &str = "NOSHI_TEST_SEEDED";
 
 /// Where a bug is caught.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,11 @@ fn all_twenty_bugs_are_in_the_table_and_caught_where_it_says() {
     let simulated: BTreeSet<&str> =
         BUGS.iter().filter(|(_number, caught)| *caught == Simulation).map(|(number, _caught)| *number).collect();
     assert_eq!(simulated, simulation::seeded_here().collect());
+    let patches = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seeded.d")).unwrap();
+    let patches: BTreeSet<String> =
+        patches.map(|entry| entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    let patched = BUGS.iter().filter(|(_number, caught)| *caught != Simulation);
+    assert_eq!(patches, patched.map(|(number, _caught)| (*number).to_owned()).collect());
     let here = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/seeded.rs")).unwrap();
     for (number, caught) in BUGS {
         if let Here(test) = caught {
@@ -78,28 +88,47 @@ fn all_twenty_bugs_are_in_the_table_and_caught_where_it_says() {
     }
 }
 
-/// What the check of this name finds in a process of its own, with the bug.
-fn found_by_child(bug: &str, check: &str) -> String {
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "seeded::the_child_that_has_a_bug", "--nocapture", "--test-threads=1"])
-        .env(CHILD, check)
-        .env(SWITCH, bug)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout).into_owned();
-    assert!(child.status.success(), "{said}\n{}", String::from_utf8_lossy(&child.stderr));
+/// What the check finds in the copy.
+#[expect(clippy::disallowed_methods, reason = "how tests/run names the copy")]
+fn found_in_copy(check: &str) -> String {
+    let copy = std::env::var(COPY)
+        .unwrap_or_else(|_missing| panic!("this test needs the copy with the seeded bugs: {COPY}=$(tests/seeded)"));
+    let mut child = Command::new(copy);
+    child.args(["--exact", "seeded::the_child_that_has_a_bug", "--nocapture", "--test-threads=1"]).env(CHILD, check);
+    // Where the check starts the service as a process, that process alone is wrong.
+    if ["B9", "B10", "B12"].contains(&check) {
+        child.env(SWITCH, check);
+    }
+    let child = child.output().unwrap();
+    let printed = String::from_utf8_lossy(&child.stdout).into_owned();
+    assert!(child.status.success(), "{printed}\n{}", String::from_utf8_lossy(&child.stderr));
     // The first one stands behind the name of the test.
-    said.lines().filter_map(|line| line.split_once("found: ")).map(|(_name, one)| one).collect::<Vec<_>>().join("\n")
+    printed.lines().filter_map(|line| line.split_once("found: ")).map(|(_name, one)| one).collect::<Vec<_>>().join("\n")
 }
 
 /// Does nothing but in the child.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::disallowed_methods, reason = "how the parent tells the child")]
+#[expect(clippy::disallowed_methods, reason = "how the parent names the check")]
 async fn the_child_that_has_a_bug() {
-    let found = match std::env::var(CHILD).as_deref() {
-        Ok("canary") => canary::leaks(Backend::Sqlite).await,
-        Ok("matrix") => matrix::wrong_creates(Backend::Sqlite).await,
-        Ok(_) | Err(_) => return,
+    let Ok(check) = std::env::var(CHILD) else { return };
+    let bug = Some(check.as_str()).filter(|check| *check != WELL);
+    let found = match check.as_str() {
+        "B1 on SQLite" => out_of_order(Backend::Sqlite, Some("B1")).await,
+        "B1 on PostgreSQL" => out_of_order(Backend::Postgres, Some("B1")).await,
+        "B9" | "B10" => canary::leaks(Backend::Sqlite).await,
+        "B11" => lost_by_hanging_up(Backend::Sqlite, Leaving::Reset, bug).await,
+        "B12" => matrix::wrong_creates(Backend::Sqlite).await,
+        "B13" => refused_beside_a_writer(bug).await,
+        "B17" => wrong_rate_of_three(4, bug).await,
+        "B20 on SQLite" => out_of_order(Backend::Sqlite, Some("B20")).await,
+        "B20 on PostgreSQL" => out_of_order(Backend::Postgres, Some("B20")).await,
+        WELL => {
+            let mut found = lost_by_hanging_up(Backend::Sqlite, Leaving::Reset, bug).await;
+            found.extend(refused_beside_a_writer(bug).await);
+            found.extend(matrix::wrong_creates(Backend::Sqlite).await);
+            found
+        }
+        other => panic!("no check of {other}"),
     };
     for one in found {
         println!("found: {}", one.lines().next().unwrap_or_default());
@@ -107,51 +136,56 @@ async fn the_child_that_has_a_bug() {
 }
 
 #[test]
+fn a_copy_without_a_bug_switched_on_behaves() {
+    assert_eq!(found_in_copy(WELL), "");
+}
+
+#[test]
+fn b1_a_create_that_leaves_before_its_row_is_on_the_disk_is_found() {
+    for check in ["B1 on SQLite", "B1 on PostgreSQL"] {
+        let found = found_in_copy(check);
+        assert!(found.contains("before its intent"), "{check}: {found}");
+    }
+}
+
+#[test]
 fn b9_a_body_in_the_log_is_found() {
-    let found = found_by_child("B9", "canary");
+    let found = found_in_copy("B9");
     assert!(found.contains("the log"), "{found}");
 }
 
 #[test]
 fn b10_a_parser_that_quotes_is_found() {
-    let found = found_by_child("B10", "canary");
+    let found = found_in_copy("B10");
     assert!(found.contains("answers without a code"), "{found}");
 }
 
 #[test]
+fn b11_work_on_the_callers_runtime_is_found() {
+    assert_ne!(found_in_copy("B11"), "");
+}
+
+#[test]
 fn b12_a_redirect_that_is_followed_is_found() {
-    let found = found_by_child("B12", "matrix");
+    let found = found_in_copy("B12");
     assert!(found.contains("U23-at-1"), "{found}");
     assert!(found.lines().all(|line| line.contains("U23-")), "and nothing else: {found}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b1_a_create_that_leaves_before_its_row_is_on_the_disk_is_found() {
-    for backend in [Backend::Sqlite, Backend::Postgres] {
-        let found = out_of_order(backend, Some("B1")).await;
-        assert!(found.iter().any(|one| one.contains("before its intent")), "{backend:?}: {found:?}");
-    }
+#[test]
+fn b13_a_lock_that_is_taken_late_is_found() {
+    assert_ne!(found_in_copy("B13"), "");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b11_work_on_the_callers_runtime_is_found() {
-    assert_ne!(lost_by_hanging_up(Backend::Sqlite, Leaving::Reset, Some("B11")).await, [""; 0]);
+#[test]
+fn b17_a_limiter_of_each_replicas_own_is_found() {
+    let found = found_in_copy("B17");
+    assert!(found.contains("in one second"), "{found}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b13_a_lock_that_is_taken_late_is_found() {
-    assert_ne!(refused_beside_a_writer(Some("B13")).await, [""; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b17_a_limiter_of_each_replicas_own_is_found() {
-    let found = wrong_rate_of_three(4, Some("B17")).await;
-    assert!(found.iter().any(|one| one.contains("in one second")), "{found:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn b20_a_commit_that_is_not_on_the_disk_is_found() {
-    for backend in [Backend::Sqlite, Backend::Postgres] {
-        assert_ne!(out_of_order(backend, Some("B20")).await, [""; 0], "{backend:?}");
+#[test]
+fn b20_a_commit_that_is_not_on_the_disk_is_found() {
+    for check in ["B20 on SQLite", "B20 on PostgreSQL"] {
+        assert_ne!(found_in_copy(check), "", "{check}");
     }
 }

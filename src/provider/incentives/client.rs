@@ -1,4 +1,4 @@
-//! The HTTP client: signs, sends once, reads within limits, and hands the reply to `classify`.
+//! The HTTP client: signs a request, sends it once, reads the answer within limits, and hands the reply to `classify`.
 //!
 //! One [`Client`] per account. It logs nothing, and what it returns holds no text of Amazon's but the request id.
 
@@ -78,7 +78,7 @@ pub struct ClientSettings {
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The partner id is empty, too long or not alphanumeric (`agcod-reference.md` 3.1 and 4.1).
+    /// The partner id is empty, too long or not alphanumeric (`PROTOCOL.md`).
     #[error("the partner id must be 1 to {PARTNER_ID_LEN_MAX} ASCII letters and digits")]
     PartnerId,
     /// The HTTP client could not be made, for example because the machine has no root certificates.
@@ -261,8 +261,8 @@ impl Client {
         self.exchange(Operation::GetGiftCardActivityPage, body, |reply| classify::activity(reply, currency)).await
     }
 
-    /// One call; and once more where Amazon's door says that our clock is wrong, signed by Amazon's. The first did nothing
-    /// then: it was turned away before the operation was looked at.
+    /// One call. If Amazon rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time:
+    /// the first one did nothing, because Amazon rejected it before it looked at the operation.
     async fn exchange<T>(
         &self,
         operation: Operation,
@@ -304,9 +304,6 @@ impl Client {
             (Ok(_), None) => Err(NoReply::Unknown(UnknownReason::ConnectionLost)),
             (Err(no_reply), _) => Err(*no_reply),
         };
-        if failpoint::seeded("B9") {
-            tracing::debug!(body = received.as_ref().map_or("", |body| str::from_utf8(body).unwrap_or_default()));
-        }
         let outcome = classify(reply);
         let Head { status: http_status, request_id, server_date, .. } = head;
         (Exchange { outcome, request_id, server_date, signed_at, http_status }, stamp)
@@ -356,8 +353,8 @@ impl Head {
     }
 }
 
-/// The library's defaults follow a 307 with the same POST ten times, never time out, and listen to the environment for
-/// a proxy (`reliability.md` 6.2). Each line takes one of them away.
+/// The library's defaults follow a 307 with the same POST ten times, never time out, and take a proxy from the
+/// environment. Each line switches one of them off.
 #[expect(clippy::disallowed_methods, reason = "this is the one place where an HTTP client is made")]
 fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Error> {
     install_tls_provider();
@@ -365,7 +362,7 @@ fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Err
     let builder = reqwest::Client::builder()
         .connect_timeout(settings.timeouts.connect)
         .timeout(settings.timeouts.total)
-        .redirect(if failpoint::seeded("B12") { redirect::Policy::default() } else { redirect::Policy::none() })
+        .redirect(redirect::Policy::none())
         .retry(retry::never())
         .no_proxy()
         .http1_only()
@@ -380,8 +377,8 @@ fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Err
     builder.build()
 }
 
-/// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`, and only the first says that
-/// nothing was sent: it is asked first.
+/// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`. Only the first proves that nothing
+/// was sent, so it is tested first.
 fn unsent(error: &reqwest::Error) -> NoReply {
     if error.is_connect() {
         return NoReply::NotSent(NotSent::Connect);
