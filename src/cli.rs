@@ -5,6 +5,7 @@ mod books;
 mod demo;
 mod healthcheck;
 mod keys;
+mod loopback;
 mod reconcile;
 mod rewards;
 mod sandbox;

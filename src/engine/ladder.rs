@@ -1,7 +1,7 @@
 //! How long to wait before the next attempt at something unproven.
 //!
-//! Seconds at first, so that an outcome settles inside the cancel window; then minutes; then quarter hours for a day
-//! (`reliability.md` 2.2). Full jitter below the step keeps replicas and rewards from marching in step.
+//! Seconds at first, so that an outcome settles inside the cancel window; then minutes; then quarter hours for a day.
+//! Full jitter below the step keeps replicas and rewards from marching in step.
 
 use std::time::Duration;
 

@@ -15,7 +15,7 @@
 
 /// Microseconds of a round trip from which on a reading is not believed.
 pub const ROUND_TRIP_MAX_US: i64 = 1_000_000;
-/// Microseconds that replicas may differ by: the cancel window has a margin of twice that (`reliability.md` 2.5).
+/// Microseconds that replicas may differ by: the cancel window has a margin of twice that.
 pub const SKEW_MAX_US: i64 = 2_000_000;
 
 /// One question to another clock, in microseconds.

@@ -11,7 +11,7 @@ use super::ClientId;
 pub const KEY_LEN_MAX: usize = 255;
 /// Bytes of an [`Intent`]: 160 bits, exactly 32 characters of base 32.
 pub const INTENT_BYTES: usize = 20;
-/// Characters that Amazon allows in a `creationRequestId` (`agcod-reference.md` 4.1).
+/// Characters that Amazon allows in a `creationRequestId` (`PROTOCOL.md`).
 pub const CREATION_REQUEST_ID_LEN_MAX: usize = 40;
 /// Characters of the longest partner id that leaves room for an intent.
 pub const PARTNER_ID_LEN_MAX: usize = CREATION_REQUEST_ID_LEN_MAX - 32;
@@ -140,7 +140,7 @@ impl CreationRequestId {
         Self(format!("{partner_id}{}", BASE32.encode(intent.as_bytes())))
     }
 
-    /// One of Amazon's mock ids (`F` and four digits; `agcod-reference.md` 6), sent as it is. Sandbox accounts only: the
+    /// One of Amazon's mock ids (`F` and four digits; `PROTOCOL.md`), sent as it is. Sandbox accounts only: the
     /// caller decides that.
     #[must_use]
     pub fn mock(key: &IdempotencyKey) -> Option<Self> {

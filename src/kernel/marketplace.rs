@@ -1,7 +1,7 @@
 //! Amazon's marketplaces: which host serves one, which region signs for it, which currency it deals in.
 //!
-//! One table, so that host, region and currency can never disagree (public clients mix them up; `agcod-reference.md` 2.3).
-//! Hosts and regions: `agcod-reference.md` 1.1; currencies 1.2; limits 1.3.
+//! One table, so that host, region and currency can never disagree (public clients mix them up). The figures are
+//! Amazon's (`PROTOCOL.md`).
 
 use std::{fmt, str::FromStr};
 

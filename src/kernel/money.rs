@@ -177,7 +177,7 @@ impl Money {
     }
 
     /// Reads an amount as Amazon writes it: a JSON number, often with decimals that the currency does not have
-    /// (`1000.0` for yen; `agcod-reference.md` 1.3). Compared by value, never by text.
+    /// (`1000.0` for yen; `PROTOCOL.md`). Compared by value, never by text.
     ///
     /// # Errors
     /// [`MoneyError`] when it is no number, or has a value between two minor units.

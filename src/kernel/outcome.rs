@@ -72,7 +72,7 @@ impl<T, R: RefusalCode> Outcome<T, R> {
 }
 
 /// What a complete, sensible answer to CreateGiftCard shows. `SUCCESS` alone is not deliverable
-/// (`agcod-reference.md` 4.2).
+/// (`PROTOCOL.md`).
 pub enum CardProof {
     /// The card is live and id, amount and currency are all as asked.
     Fulfilled(ClaimCode),

@@ -1,7 +1,7 @@
 //! Amazon's 15 minutes: when a cancel may leave, and when its failure is certain.
 //!
 //! The window counts from our first send, stored before the first byte left. That is at or before Amazon's own creation
-//! time, so the error is on the safe side (`reliability.md` 2.5). Replays never move it.
+//! time, so the error is on the safe side. Replays never move it.
 //!
 //! The figures are not shifted by the measured difference to Amazon's clock. The first send and "now" are read from one
 //! clock, so a constant difference cancels out when Amazon counts from its own reading. Amazon may count from the stamp

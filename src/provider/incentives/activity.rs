@@ -1,7 +1,7 @@
-//! The activity report: what Amazon says it did for the account, record by record (`agcod-reference.md` 3.7).
+//! The activity report: what Amazon did for the account, record by record (`PROTOCOL.md`).
 //!
-//! What a record says of a card's own number is not read: no `gcId` leaves here. A record that cannot be read makes its
-//! page unreadable, because a report with holes in it proves nothing.
+//! A card's own number is not read, so no `gcId` leaves here. A record that cannot be read makes its page unreadable,
+//! because a report with holes in it proves nothing.
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,12 +10,12 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use super::wire::{self, Amount, Field, Unwritable, object, text};
 use crate::kernel::{Currency, Money, word_methods};
 
-/// Records of the largest page (`agcod-reference.md` 7).
+/// Records of the largest page (`PROTOCOL.md`).
 pub const PAGE_RECORDS_MAX: usize = 1_000;
 /// Characters of the longest request id that is read; Amazon allows 40.
 const REQUEST_ID_LEN_MAX: usize = 128;
 
-/// What a record tells of.
+/// What a record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum ActivityKind {
@@ -35,7 +35,7 @@ word_methods!(ActivityKind);
 pub struct ActivityRecord {
     /// The `creationRequestId` of the call, as it was sent; not always one of ours.
     pub request_id: String,
-    /// What it tells of.
+    /// What it is about.
     pub kind: ActivityKind,
     /// Whether it succeeded and changed something: a replay, a second cancel and a refusal did not (`isRealOp`).
     pub is_real: bool,
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// As recorded in 2014 (`agcod-reference.md` 3.7).
+    /// As recorded in 2014 (`PROTOCOL.md`).
     const RECORDED: &str = r#"{"activityStatus":"Success","activityTime":"Mon Sep 22 16:39:07 UTC 2014","activityType":"GCCreation",
         "cardNumber":null,"cardValue":{"amount":10.0,"currencyCode":"GBP"},"failureCode":null,"gcId":"AXXXXXXXXXXXXX",
         "isRealOp":"true","partnerId":"Xxxxx","requestId":"Xxxxx123456"}"#;
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_a_refusal_and_a_cancel_are_told_apart() {
+    fn a_replay_a_refusal_and_a_cancel_are_distinguished() {
         let replay = read(&[RECORDED.replace(r#""isRealOp":"true""#, r#""isRealOp":"false""#)]).unwrap();
         assert!(!replay.records[0].is_real);
         let refused = read(&[RECORDED.replace("Success", "Failed")]).unwrap();

@@ -1,7 +1,8 @@
-//! What came of a call, decided in one place and purely (`reliability.md` 2.2, U1 to U25 and U27; U26 is the caller's).
+//! What came of a call to Amazon, decided in one place and without I/O. The marks U1 to U27 are the ways in which a call
+//! can end (`tests/RELIABILITY.md`); U26 is the caller's.
 //!
-//! The body decides first and the status second (`agcod-reference.md` 5.3). Everything that is not proven is unknown:
-//! the last line of each function says so, and never refuses. Nothing here quotes a body or an error that could.
+//! The body decides first and the status second (`PROTOCOL.md`). What is not proven is unknown: each function ends with
+//! `Unknown`, never with a refusal. Nothing here quotes a body, nor an error that could.
 
 use crate::kernel::{AuthRejection, CardProof, CreationRequestId, Currency, Money, NotSent, UnknownReason};
 
@@ -176,7 +177,7 @@ fn refusal<'a>(body: &Body<'_>, id: Option<&CreationRequestId>) -> Outcome<Body<
     Outcome::Refused(Refusal { family, error_type })
 }
 
-/// U21 and U22: the front door speaks in sentences (`agcod-reference.md` 5.2). A sentence that is not known here leaves
+/// U21 and U22: the front door speaks in sentences (`PROTOCOL.md`). A sentence that is not known here leaves
 /// the outcome unknown.
 fn auth_rejection(body: &Body<'_>) -> Option<AuthRejection> {
     let message = body.message()?.to_ascii_lowercase();

@@ -10,7 +10,7 @@ use crate::kernel::{Currency, Environment, Marketplace};
 #[error("the address of a loopback endpoint must be a loopback address")]
 pub struct NotLoopback;
 
-/// One marketplace's endpoint (`agcod-reference.md` 1.1).
+/// One marketplace's endpoint (`PROTOCOL.md`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     marketplace: Marketplace,

@@ -1,4 +1,4 @@
-//! The signature: AWS Signature Version 4 over the exact bytes that are sent (`agcod-reference.md` 2.2 to 2.5).
+//! The signature: AWS Signature Version 4 over the exact bytes that are sent (`PROTOCOL.md`).
 //!
 //! Pure: the time of signing is given. The secrets are opened here and nowhere else.
 
@@ -148,7 +148,7 @@ mod tests {
     const FORM_A: &str = "accept;content-type;host;x-amz-date;x-amz-target";
     const FORM_B: &str = "accept;host;x-amz-date;x-amz-target";
 
-    /// A vector of `agcod-reference.md` 2.5.
+    /// A vector of `PROTOCOL.md`.
     struct Vector {
         host: &'static str,
         region: &'static str,

@@ -1,4 +1,4 @@
-//! The bodies: what is sent, byte for byte, and what is read (`agcod-reference.md` 3 and 5.2).
+//! The JSON bodies: what is sent, byte for byte, and what is read (`PROTOCOL.md`).
 //!
 //! Reading borrows from the answer's buffer, so that a claim code is copied once, into its own type. Every field is
 //! optional and is kept as raw text until it is asked for: one odd field cannot hide the others.
@@ -105,7 +105,7 @@ pub(super) fn create_body(partner_id: &str, id: &CreationRequestId, value: Money
     body(&CreateRequest { creation_request_id: id.as_str(), partner_id, value })
 }
 
-/// The body of CancelGiftCard. `gcId` is optional and not sent: we do not keep it (`agcod-reference.md` 3.3).
+/// The body of CancelGiftCard. `gcId` is optional and not sent: we do not keep it (`PROTOCOL.md`).
 pub(super) fn cancel_body(partner_id: &str, id: &CreationRequestId) -> Result<Vec<u8>, Unwritable> {
     body(&CancelRequest { creation_request_id: id.as_str(), partner_id })
 }
@@ -245,7 +245,7 @@ impl Amount<'_> {
         Money::from_amazon_number(self.amount?.get(), currency).ok()
     }
 
-    /// Compares by value, never by text (`agcod-reference.md` 1.3).
+    /// Compares by value, never by text (`PROTOCOL.md`).
     pub(super) fn compare(&self, asked: Money) -> Comparison {
         let (Some(currency), Some(number)) = (text(self.currency_code), self.amount) else {
             return Comparison::Unreadable;
@@ -273,7 +273,7 @@ pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
 }
 
-/// Amazon documents one form and sends another (`agcod-reference.md` 3.4).
+/// Amazon documents one form and sends another (`PROTOCOL.md`).
 fn timestamp(text: &str) -> Option<DateTime<Utc>> {
     ["%Y%m%dT%H%M%SZ", "%Y-%m-%d %H:%M:%S"]
         .iter()

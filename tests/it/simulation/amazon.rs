@@ -3,10 +3,8 @@
 
 use noshi::{
     engine::{Action, Sight},
-    kernel::{
-        Refusal, UnknownReason,
-        outcome::{ErrorType, Family},
-    },
+    kernel::{UnknownReason},
+    provider::incentives::{ErrorType, Family, Refusal},
 };
 
 use super::{

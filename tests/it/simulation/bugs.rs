@@ -9,10 +9,8 @@ use noshi::{
         order::Reversed,
         schedule::Moment,
     },
-    kernel::{
-        CardProof, ClaimCode, Outcome, Refusal, UnknownReason,
-        outcome::{ErrorType, Family},
-    },
+    kernel::{CardProof, ClaimCode, UnknownReason},
+    provider::incentives::{ErrorType, Family, Outcome, Refusal},
 };
 
 macro_rules! bugs {

@@ -3,7 +3,8 @@
 use noshi::{
     engine::{Action, Event, Sight},
     incentives::kinds::gift_code::{event_of_cancel, event_of_create},
-    kernel::{AuthRejection, CardProof, ClaimCode, NotSent, Outcome, UnknownReason, outcome::ErrorType},
+    kernel::{AuthRejection, CardProof, ClaimCode, NotSent, UnknownReason},
+    provider::incentives::{ErrorType, Outcome},
 };
 
 use super::{

@@ -8,10 +8,8 @@ use noshi::{
         step::Step,
     },
     incentives::kinds::gift_code::{event_of_cancel, event_of_create},
-    kernel::{
-        AuthRejection, CardProof, ClaimCode, NotSent, Outcome, Refusal, UnknownReason,
-        outcome::{ErrorType, Family},
-    },
+    kernel::{AuthRejection, CardProof, ClaimCode, NotSent, UnknownReason},
+    provider::incentives::{ErrorType, Family, Outcome, Refusal},
 };
 
 use super::world::{RULES, instant};

@@ -1,4 +1,4 @@
-//! Every row of `reliability.md` 2.2.
+//! Every way in which a call can end (U1 to U27 of `tests/RELIABILITY.md`).
 
 use serde_json::{Value, json};
 
