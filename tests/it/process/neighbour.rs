@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use noshi::sandbox::{Fault, FaultRule};
 use sqlx::Executor;
 
 use super::Served;
@@ -15,8 +16,9 @@ const ROUNDS: usize = 5;
 /// How long the neighbour keeps the write lock: time enough for a request to come as far as it can without it.
 const HOLDS: Duration = Duration::from_millis(300);
 
-/// Cancels while a neighbour is in the middle of writing, and what was refused. A cancel reads its row and then writes
-/// it: who takes the write lock only for the second finds that what it has read is old, and no waiting helps it.
+/// Cancels one reward and retries another while a neighbour is in the middle of writing. Returns what was refused. A retry
+/// reads its row and then writes it. If it took the write lock only for the second, it would find that what it has read is
+/// old, and no waiting would help it.
 pub(crate) async fn refused_beside_a_writer(bug: Option<&str>) -> Vec<String> {
     let mut app = App::spawn(Backend::Sqlite).await;
     assert!(app.stop().await);
@@ -26,15 +28,24 @@ pub(crate) async fn refused_beside_a_writer(bug: Option<&str>) -> Vec<String> {
     for round in 0..ROUNDS {
         let issued = app.issue(&format!("beside-{round}"), "1.00").await;
         assert_eq!(issued.status, 201, "{}", issued.text);
+        let refusal =
+            Fault::FCode { code: "F300".to_owned(), error_type: "AccessDenied".to_owned(), after_work: false };
+        app.control.script(FaultRule::once(refusal)).unwrap();
+        let failed = app.issue(&format!("again-{round}"), "1.00").await;
+        assert_eq!(app.read(failed.reward_id()).await["status"], "failed");
         let mut neighbour = app.database.sqlite().await;
         neighbour.execute("BEGIN IMMEDIATE; UPDATE clients SET name = name").await.unwrap();
         let writes = async {
             tokio::time::sleep(HOLDS).await;
             neighbour.execute("COMMIT").await.unwrap();
         };
-        let (canceled, ()) = tokio::join!(app.cancel(issued.id()), writes);
+        let again = format!("again-{round}");
+        let (canceled, retried, ()) = tokio::join!(app.cancel(issued.id()), app.issue(&again, "1.00"), writes);
         if (canceled.status, canceled.json["status"].as_str()) != (200, Some("canceled")) {
             refused.push(canceled.text);
+        }
+        if retried.status != 201 {
+            refused.push(retried.text);
         }
     }
     assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
