@@ -5,12 +5,14 @@ pub mod account;
 pub mod breaker;
 pub mod key_pairs;
 pub mod limiter;
+mod metrics;
 pub mod quota;
 pub mod rate;
 pub mod turns;
 
 pub use account::{Account, Accounts, CardLimits, FundingPolicy, Terms};
 pub use breaker::{Breaker, BreakerCause, OpenBreaker};
+pub use metrics::Metrics;
 pub use quota::Quota;
 pub use rate::{NoSlot, Priority, Rate};
 pub use turns::Turns;

@@ -2,6 +2,7 @@
 
 mod clock;
 mod exporting;
+mod metrics;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -10,10 +11,11 @@ use chrono::NaiveTime;
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 
 use exporting::Exporting;
+use metrics::Metrics;
 
 use crate::{
     accounts::{
-        Account, Accounts, CardLimits, FundingPolicy, Quota, Terms,
+        self, Account, Accounts, CardLimits, FundingPolicy, Quota, Terms,
         key_pairs::{self, Watched},
     },
     ambient::Ambient,
@@ -36,7 +38,7 @@ use crate::{
         clock::{ClockError, ServerClock, align},
         migrate::{Schema, migrate, schema},
     },
-    telemetry::{LogFilter, metrics::Metrics, trace::Traces},
+    telemetry::{LogFilter, trace::Traces},
     treasury::{Balances, Reconciliations, balances, reconciliation},
 };
 
@@ -192,8 +194,8 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     }
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let metrics = metrics_of(settings)?;
-    let (traces, exporting) = exporting::begin(settings, &ambient, &metrics, &tasks)?;
+    let metrics = Metrics::new(settings)?;
+    let (traces, exporting) = exporting::begin(settings, &ambient, metrics.spans.clone(), &tasks)?;
     let served = assemble(settings, (&ambient, &store, &tasks), metrics, (traces, log)).await?;
     if let Some(clock) = &served.clock {
         clock.align().await?;
@@ -218,17 +220,10 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     Ok(Service { served, api, admin, tasks, loops, dispatchers, exporting, store, settings: settings.server.clone() })
 }
 
-fn metrics_of(settings: &Settings) -> Result<Arc<Metrics>, StartError> {
-    let pairs = settings.accounts.iter().map(|(id, account)| (id.as_str(), account.marketplace.currency().code()));
-    let metrics = Arc::new(Metrics::new(pairs)?);
-    tell_key_ages(settings, &metrics);
-    Ok(metrics)
-}
-
 async fn assemble(
     settings: &Settings,
     (ambient, store, tasks): (&Ambient, &Store, &Tasks),
-    metrics: Arc<Metrics>,
+    metrics: Metrics,
     (traces, log): (Traces, LogFilter),
 ) -> Result<Served, StartError> {
     let restored = restored::last(&mut store.snapshot().await?).await?;
@@ -236,7 +231,7 @@ async fn assemble(
         settings
             .accounts
             .iter()
-            .map(|(id, account)| build_account(id, account, settings, (ambient, store, &metrics)))
+            .map(|(id, account)| build_account(id, account, settings, (ambient, store, &metrics.accounts)))
             .collect::<Result<Vec<_>, _>>()?,
     );
     let limits = &settings.rewards;
@@ -244,7 +239,7 @@ async fn assemble(
         store: store.clone(),
         ambient: ambient.clone(),
         accounts: accounts.clone(),
-        metrics: Arc::clone(&metrics),
+        metrics: metrics.incentives,
         tasks: tasks.clone(),
         limits: Limits {
             lease: limits.lease,
@@ -264,13 +259,13 @@ async fn assemble(
         store: store.clone(),
         ambient: ambient.clone(),
         accounts: accounts.clone(),
-        metrics: Arc::clone(&metrics),
+        metrics: metrics.ledger,
     });
     let reconciliations = Reconciliations::new(reconciliation::Parts {
         store: store.clone(),
         ambient: ambient.clone(),
         accounts: accounts.clone(),
-        metrics: Arc::clone(&metrics),
+        metrics: Arc::clone(&metrics.treasury),
         tasks: tasks.clone(),
         page_spacing: settings.reconciliation.page_spacing,
     });
@@ -278,36 +273,31 @@ async fn assemble(
         store: store.clone(),
         ambient: ambient.clone(),
         accounts,
-        metrics: Arc::clone(&metrics),
+        metrics: Arc::clone(&metrics.treasury),
         poll: settings.balances.poll,
         stale_after: settings.balances.stale_after,
     });
-    let clock = ServerClock::of(store, ambient, &metrics);
+    let clock = ServerClock::of(store, ambient, &metrics.store);
     let http = Http {
         store: store.clone(),
         ambient: ambient.clone(),
         tasks: tasks.clone(),
-        metrics,
+        metrics: metrics.http,
         traces,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(Served { http, rewards, balances, books, reconciliations, clock, log })
-}
-
-fn tell_key_ages(settings: &Settings, metrics: &Metrics) {
-    for (id, account) in &settings.accounts {
-        if let Some(date) = account.access_key_created {
-            metrics.credential_created(id, date.and_time(NaiveTime::MIN).and_utc().timestamp());
-        }
-    }
+    Ok(Served { http, rewards, balances, books, reconciliations, clock, log, metrics: metrics.server })
 }
 
 fn build_account(
     id: &str,
     account: &config::Account,
     settings: &Settings,
-    (ambient, store, metrics): (&Ambient, &Store, &Arc<Metrics>),
+    (ambient, store, metrics): (&Ambient, &Store, &Arc<accounts::Metrics>),
 ) -> Result<Account, StartError> {
+    if let Some(date) = account.access_key_created {
+        metrics.credential_created(id, date.and_time(NaiveTime::MIN).and_utc().timestamp());
+    }
     let endpoint = match account.sandbox_gateway {
         Some(address) => {
             Endpoint::loopback(account.marketplace, address).map_err(|_remote| StartError::Gateway(id.to_owned()))?
@@ -345,7 +335,7 @@ pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store),
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
     let nobody = (Traces::silent(ambient.clone()), LogFilter::fixed(&settings.log.filter));
-    let served = assemble(settings, (&ambient, &store, &tasks), metrics_of(settings)?, nobody).await?;
+    let served = assemble(settings, (&ambient, &store, &tasks), Metrics::new(settings)?, nobody).await?;
     drop(start_dispatchers(&served, &tasks).await?);
     Ok((served.reconciliations, store))
 }
@@ -369,8 +359,8 @@ fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &
     for (account, settings) in &settings.accounts {
         if let Some(files) = settings.key_files.clone() {
             let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
-            let (accounts, metrics) = (served.rewards.accounts().clone(), Arc::clone(&served.http.metrics));
-            loops.push(tasks.spawn(key_pairs::run(watched, accounts, ambient.clone(), metrics, tasks.clone())));
+            let accounts = served.rewards.accounts().clone();
+            loops.push(tasks.spawn(key_pairs::run(watched, accounts, ambient.clone(), tasks.clone())));
         }
     }
     loops.extend(served.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));

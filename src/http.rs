@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod headers;
+mod metrics;
 pub mod observe;
 pub(crate) mod paging;
 pub mod problem;
@@ -13,14 +14,10 @@ mod unread;
 
 use std::{sync::Arc, time::Duration};
 
+pub use metrics::Metrics;
 pub use problem::{Code, Problem};
 
-use crate::{
-    ambient::Ambient,
-    lifecycle::Tasks,
-    store::Store,
-    telemetry::{metrics::Metrics, trace::Traces},
-};
+use crate::{ambient::Ambient, lifecycle::Tasks, store::Store, telemetry::trace::Traces};
 
 /// What every handler needs besides its slice's service. Cheap to clone.
 #[derive(Clone)]

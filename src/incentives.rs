@@ -16,6 +16,7 @@ pub mod http;
 pub mod issue;
 pub mod kind;
 pub mod kinds;
+pub mod metrics;
 pub mod model;
 mod recovery;
 pub mod restored;
@@ -24,5 +25,6 @@ pub mod service;
 pub mod sql;
 pub mod timeline;
 
+pub use metrics::Metrics;
 pub use model::{Command, Reward};
 pub use service::Rewards;

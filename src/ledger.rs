@@ -4,8 +4,10 @@
 pub mod budget;
 pub mod http;
 pub mod journal;
+pub(crate) mod metrics;
 pub mod programs;
 pub mod service;
 pub mod watch;
 
+pub use metrics::Metrics;
 pub use service::Books;

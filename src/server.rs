@@ -2,8 +2,9 @@
 //! public.
 
 mod log_filter;
+mod metrics;
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -13,6 +14,8 @@ use actix_web::{
     web,
 };
 use serde::Serialize;
+
+pub(crate) use metrics::Metrics;
 
 use crate::{
     config, events,
@@ -29,7 +32,7 @@ use crate::{
         clock::ServerClock,
         migrate::{Schema, schema},
     },
-    telemetry::{LogFilter, metrics},
+    telemetry::{LogFilter, metrics::CONTENT_TYPE},
     treasury::{self, Balances, Reconciliations},
 };
 
@@ -50,6 +53,8 @@ pub struct Served {
     pub reconciliations: Reconciliations,
     /// What is logged.
     pub log: LogFilter,
+    /// The metrics page.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// A bound server and the address it got.
@@ -120,7 +125,7 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
             .service(resource("/livez", "GET", [web::get().to(livez)]))
             .service(resource("/readyz", "GET", [web::get().to(readyz)]))
-            .service(resource("/metrics", "GET", [web::get().to(metrics)]))
+            .service(resource("/metrics", "GET", [web::get().to(metrics_page)]))
             .configure(log_filter::routes)
             .default_service(web::to(not_found))
     })
@@ -196,22 +201,25 @@ fn unready(why: &'static str) -> HttpResponse {
         .body(format!("{why}\n"))
 }
 
-async fn metrics(served: web::Data<Served>) -> Result<HttpResponse, Problem> {
-    let Http { tasks, metrics: all, ambient, .. } = &served.http;
+async fn metrics_page(served: web::Data<Served>) -> Result<HttpResponse, Problem> {
+    let Http { tasks, ambient, .. } = &served.http;
     let (balances, books, reconciliations) =
         (served.balances.clone(), served.books.clone(), served.reconciliations.clone());
     let as_of = ambient.now().timestamp();
+    let rewards = served.rewards.clone();
     let published = async move {
+        rewards.publish().await?;
+        rewards.accounts().publish();
         balances.publish().await?;
         books.publish().await?;
         reconciliations.publish().await
     };
     // When the database is away, the process's own metrics are still worth having.
     match tasks.run(published).await {
-        Ok(Ok(())) => all.snapshot(as_of),
+        Ok(Ok(())) => served.metrics.snapshot(as_of),
         Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh"),
         Err(_stopping) => {}
     }
-    let text = all.encode().map_err(|_error| Problem::new(Code::Internal))?;
-    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, metrics::CONTENT_TYPE)).body(text))
+    let text = served.metrics.page().map_err(|_error| Problem::new(Code::Internal))?;
+    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(text))
 }

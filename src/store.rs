@@ -9,6 +9,7 @@
 
 pub mod backup;
 pub mod clock;
+mod metrics;
 pub mod migrate;
 pub(crate) mod postgres;
 pub mod restore;
@@ -25,6 +26,7 @@ use crate::{
     telemetry::trace::{self, Attribute, Span},
 };
 
+pub use metrics::Metrics;
 pub use postgres::Link;
 pub use sql::{Conn, Sql};
 pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};

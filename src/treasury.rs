@@ -3,6 +3,7 @@
 pub mod balances;
 mod deposits;
 pub mod http;
+mod metrics;
 mod observe;
 pub mod reconciliation;
 pub mod runway;
@@ -11,4 +12,5 @@ pub mod totals;
 pub mod value_date;
 
 pub use balances::Balances;
+pub use metrics::Metrics;
 pub use reconciliation::Reconciliations;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
 
-use super::{Breaker, Quota, Rate, Turns};
+use super::{Breaker, Metrics, Quota, Rate, Turns};
 use crate::{
     kernel::{Currency, Environment, Marketplace, Money},
     provider::incentives::Client,
@@ -132,6 +132,12 @@ impl Account {
         self.quota.prepare().await
     }
 
+    /// Counts what it is used for.
+    #[must_use]
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.quota.rate.metrics()
+    }
+
     /// When it may send.
     #[must_use]
     pub const fn rate(&self) -> &Rate {
@@ -171,6 +177,13 @@ impl Accounts {
     #[must_use]
     pub fn get(&self, id: &str) -> Option<&Account> {
         self.0.get(id)
+    }
+
+    /// Sets the gauges of the breakers.
+    pub(crate) fn publish(&self) {
+        for account in self.iter() {
+            account.metrics().breaker(account.id(), account.breaker().open_now().map(|open| open.cause));
+        }
     }
 
     /// Each account, by id.

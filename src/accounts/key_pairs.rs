@@ -2,13 +2,10 @@
 //! exchanges a pair without a restart. Requests under way are not disturbed: each attempt is signed anew, under the same
 //! Amazon request id.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{Account, Accounts};
-use crate::{
-    ambient::Ambient, config::KeyFiles, lifecycle::Tasks, provider::incentives::Credentials,
-    telemetry::metrics::Metrics,
-};
+use crate::{ambient::Ambient, config::KeyFiles, lifecycle::Tasks, provider::incentives::Credentials};
 
 const EVERY: Duration = Duration::from_secs(2);
 /// How many reads in a row must show the same new pair before it is used: its files may be written one after the other.
@@ -33,7 +30,7 @@ struct Candidate {
 }
 
 /// Reads until the process stops.
-pub async fn run(watched: Watched, accounts: Accounts, ambient: Ambient, metrics: Arc<Metrics>, tasks: Tasks) {
+pub async fn run(watched: Watched, accounts: Accounts, ambient: Ambient, tasks: Tasks) {
     let Some(account) = accounts.get(&watched.account) else { return };
     let (mut candidate, mut readable) = (None, true);
     while !tasks.stopping().is_cancelled() {
@@ -69,7 +66,7 @@ pub async fn run(watched: Watched, accounts: Accounts, ambient: Ambient, metrics
             account.client().sign_with(pair);
             tracing::info!(account = watched.account, "the account's key pair was exchanged");
             if watched.dated {
-                metrics.credential_created(&watched.account, ambient.now().timestamp());
+                account.metrics().credential_created(&watched.account, ambient.now().timestamp());
             }
         }
     }

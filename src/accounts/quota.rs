@@ -3,11 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Breaker, Rate, Turns, limiter};
+use super::{Breaker, Metrics, Rate, Turns, limiter};
 use crate::{
     ambient::Ambient,
     store::{Store, StoreError},
-    telemetry::metrics::Metrics,
 };
 
 /// The row of one account, and what reaches it.

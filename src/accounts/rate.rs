@@ -15,11 +15,11 @@ use chrono::DateTime;
 use tokio::sync::{Notify, oneshot};
 
 use super::{
-    Breaker,
+    Breaker, Metrics,
     limiter::{self, Ask, Limiter},
     quota::{Shared, micros},
 };
-use crate::{kernel::Chain, telemetry::metrics::Metrics};
+use crate::kernel::Chain;
 
 /// How far ahead of its time a slot may be taken: the wait for it is then exact.
 const AHEAD: Duration = Duration::from_millis(15);
@@ -77,6 +77,10 @@ impl Rate {
         let spacing = Duration::from_millis(10).saturating_mul(SPREAD_PERCENT).checked_div(per_second);
         let slots = Slots { shared, spacing, breaker, metrics, waiting: Mutex::default(), arrived: Notify::new() };
         Self { slots: Arc::new(slots) }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.slots.metrics
     }
 
     /// Waits for a slot, at most `patience`. Refuses at once when the requests that wait already take longer than that.

@@ -8,7 +8,7 @@ use crate::{
     ambient::Ambient,
     config::Settings,
     lifecycle::Tasks,
-    telemetry::{metrics::Metrics, trace::Traces},
+    telemetry::trace::{Counters, Traces},
 };
 
 /// A running export.
@@ -33,14 +33,14 @@ impl Exporting {
 pub(super) fn begin(
     settings: &Settings,
     ambient: &Ambient,
-    metrics: &Metrics,
+    spans: Counters,
     tasks: &Tasks,
 ) -> Result<(Traces, Option<Exporting>), StartError> {
     use crate::telemetry::trace::export::{Export, Options};
 
     let Some(url) = settings.traces.url() else { return Ok((Traces::silent(ambient.clone()), None)) };
     let resource = resource(settings, ambient);
-    let (export, sink) = Export::new(Options { url, resource }, metrics.spans()).map_err(StartError::Export)?;
+    let (export, sink) = Export::new(Options { url, resource }, spans).map_err(StartError::Export)?;
     let stop = CancellationToken::new();
     let ended = tasks.attend(export.run(stop.clone()));
     let traces = Traces::recorded(ambient.clone(), settings.traces.sample_ratio.millionths(), sink);
@@ -52,7 +52,7 @@ pub(super) fn begin(
 pub(super) fn begin(
     _settings: &Settings,
     ambient: &Ambient,
-    _metrics: &Metrics,
+    _spans: Counters,
     _tasks: &Tasks,
 ) -> Result<(Traces, Option<Exporting>), StartError> {
     Ok((Traces::silent(ambient.clone()), None))

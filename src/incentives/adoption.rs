@@ -13,6 +13,7 @@ use super::{
     charge::charge,
     issue::{Accepted, Issue, IssueError},
     kind::Kind,
+    metrics::KeyUse,
     model::{Command, OnUnresolved, Reward},
     sql,
     timeline::Entry,
@@ -22,7 +23,6 @@ use crate::{
     engine::{AttentionReason, Order, State, schedule},
     kernel::{ClientId, CreationRequestId, Environment, Intent, Marketplace, Money, RewardId},
     store::{Sql, StoreError, Tx, execute, statements},
-    telemetry::metrics::KeyUse,
 };
 
 /// The name of the client that adopted rewards belong to; no key is made for it.

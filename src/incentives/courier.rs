@@ -29,10 +29,7 @@ use crate::{
     lifecycle::Tasks,
     provider::incentives::{ErrorType, Family, Outcome, Refusal},
     store::{Committed, Store, StoreError},
-    telemetry::{
-        metrics::Metrics,
-        trace::{self, Attribute, Span, Traces},
-    },
+    telemetry::trace::{self, Attribute, Span, Traces},
 };
 
 /// What is left of a lease for connecting and settling.
@@ -176,12 +173,12 @@ impl Courier {
         if let Some(call) = &mut answer.call {
             call.took = took;
         }
-        self.observe(&reward.account, &answer, span);
+        self.observe(account, &answer, span);
         answer
     }
 
     /// Counts a call to Amazon and what its answer says of the clocks, and ends its span.
-    fn observe(&self, account: &str, answer: &Answer, span: Span) {
+    fn observe(&self, account: &Account, answer: &Answer, span: Span) {
         let Some(call) = &answer.call else { return };
         let (class, reason) = (answer.outcome.class(), answer.outcome.reason());
         span.set(Attribute::Outcome(class));
@@ -192,13 +189,13 @@ impl Courier {
             span.set(Attribute::Error(reason));
         }
         drop(span);
-        self.metrics.upstream(account, call.operation, (class, reason), call.took);
+        account.metrics().upstream(account.id(), call.operation, (class, reason), call.took);
         if let Some((theirs, ours)) = call.clocks {
-            self.metrics.clock_skew(account, theirs.signed_duration_since(ours).num_milliseconds());
+            account.metrics().clock_skew(account.id(), theirs.signed_duration_since(ours).num_milliseconds());
         }
         if class != "proven" {
             tracing::warn!(
-                account,
+                account = account.id(),
                 upstream.operation = call.operation,
                 upstream.outcome = class,
                 upstream.error = reason,
@@ -309,7 +306,7 @@ impl Courier {
     /// Says that a worker came too late.
     pub(super) fn report_lease_lost(&self, id: RewardId) {
         tracing::warn!(reward.id = %id, "an outcome came after another worker had taken over; it delivers nothing");
-        self.metrics.lease_lost();
+        self.metrics.lease_lost.inc();
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     cancel::{Cancel, Wish},
     charge::{ChargeError, charge},
     courier::Courier,
+    metrics::KeyUse,
     model::{Command, Reward},
     restored::Restored,
     reveal::{Reveal, Showing},
@@ -29,7 +30,7 @@ use crate::{
     ledger::journal::Booked,
     lifecycle::Lost,
     store::{Committed, StoreError},
-    telemetry::{metrics::KeyUse, trace},
+    telemetry::trace,
 };
 
 /// The answer to an issue.
@@ -147,7 +148,7 @@ impl Issue {
     ) -> Result<Issued, IssueError> {
         let ended = self.run_in_time(client, command, patience, arrived).await;
         if let Err(IssueError::Late | IssueError::Store(_)) = &ended {
-            self.courier.metrics.unrecorded();
+            self.courier.metrics.unrecorded.inc();
         }
         ended
     }

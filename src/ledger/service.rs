@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{
+    Metrics,
     budget::{self, Span, Usage},
     programs::{self, By, Limit, Program, State},
 };
@@ -13,7 +14,6 @@ use crate::{
     ambient::Ambient,
     kernel::ProgramId,
     store::{Store, StoreError},
-    telemetry::metrics::Metrics,
 };
 
 /// The use cases. Cheap to clone.

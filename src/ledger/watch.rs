@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
-use super::{budget::Span, service::Books};
+use super::{
+    budget::Span,
+    metrics::{Budget, PROGRAMS_MAX},
+    service::Books,
+};
 use crate::{
     accounts::Account,
     kernel::Money,
     store::{Sql, StoreError, fetch_all, row, statements},
-    telemetry::metrics,
 };
 
 statements! {
@@ -40,7 +43,7 @@ row! {
 
 /// Programs that are shown: the rows of the first so many by id.
 fn programs_max() -> i64 {
-    i64::try_from(metrics::PROGRAMS_MAX).unwrap_or(i64::MAX)
+    i64::try_from(PROGRAMS_MAX).unwrap_or(i64::MAX)
 }
 
 /// Which day, month or ever is meant by a span today.
@@ -85,7 +88,7 @@ impl Books {
         Ok(())
     }
 
-    fn budgets(&self, limits: &[LimitRow], usage: &[UsageRow], now: DateTime<Utc>) -> Vec<metrics::Budget> {
+    fn budgets(&self, limits: &[LimitRow], usage: &[UsageRow], now: DateTime<Utc>) -> Vec<Budget> {
         let usage: BTreeMap<_, _> =
             usage.iter().map(|row| ((row.program_id.as_str(), row.span.as_str(), row.period.as_str()), row)).collect();
         let programs: BTreeSet<_> = limits.iter().map(|row| (row.id.as_str(), row.account.as_str())).collect();
@@ -106,14 +109,9 @@ impl Books {
     }
 }
 
-fn budget(
-    account: &Account,
-    (program, span): (&str, Span),
-    taken: Option<&UsageRow>,
-    limit: Option<i64>,
-) -> metrics::Budget {
+fn budget(account: &Account, (program, span): (&str, Span), taken: Option<&UsageRow>, limit: Option<i64>) -> Budget {
     let money = |minor| Money::from_minor(minor, account.currency());
-    metrics::Budget {
+    Budget {
         program: program.to_owned(),
         window: span.as_str(),
         limit: limit.map(money),

@@ -9,11 +9,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Backend, Sql, Store, StoreError, fetch_optional, row, statements};
+use super::{Backend, Metrics, Sql, Store, StoreError, fetch_optional, row, statements};
 use crate::{
     ambient::Ambient,
     kernel::clock::{self, Correction, Reading, SKEW_MAX_US},
-    telemetry::metrics::Metrics,
 };
 
 statements! {

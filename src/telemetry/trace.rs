@@ -28,6 +28,7 @@ use crate::{
         TraceContext,
         trace_context::{SpanId, TraceId},
     },
+    telemetry::metrics::Registry,
 };
 
 /// Links of a span at most. Only a loop could make more; attributes are no more than there are names.
@@ -68,6 +69,24 @@ pub struct Counters {
     pub not_sent: IntCounter,
     /// Refused by the collector, which took others.
     pub refused: IntCounter,
+}
+
+impl Counters {
+    /// Registers them. All stay at zero where nothing is exported.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let dropped = registry.counter_vec(
+            "trace_spans_dropped_total",
+            "Spans that were lost on their way to the collector.",
+            &["reason"],
+        )?;
+        let dropped = |reason: &str| dropped.get_metric_with_label_values(&[reason]);
+        Ok(Self {
+            exported: registry.counter("trace_spans_exported_total", "Spans that the collector took.")?,
+            queue_full: dropped("queue_full")?,
+            not_sent: dropped("not_sent")?,
+            refused: dropped("refused")?,
+        })
+    }
 }
 
 /// A span under way; it ends when this is dropped. May be none at all, and then does nothing.

@@ -8,17 +8,17 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
+use super::Metrics;
 use super::runway::Runway;
 use super::standing::{self, StateRow};
 use crate::{
-    accounts::{Account, Accounts, BreakerCause},
+    accounts::{Account, Accounts},
     ambient::Ambient,
     engine::State,
     incentives::sql::{Unfinished, unfinished},
     kernel::{Currency, Money},
     lifecycle::Tasks,
     store::{Sql, Store, StoreError, Tx, execute, fetch_all, row, statements},
-    telemetry::metrics::Metrics,
 };
 
 statements! {
@@ -203,8 +203,6 @@ impl Balances {
     pub async fn publish(&self) -> Result<(), StoreError> {
         let metrics = &self.parts.metrics;
         let balances = self.all().await?;
-        let open = unfinished(&mut self.parts.store.snapshot().await?).await?;
-        let now = self.parts.ambient.now();
         for balance in balances {
             metrics.reserved(&balance.account, balance.reserved);
             metrics.unexplained(&balance.account, balance.unexplained);
@@ -216,18 +214,6 @@ impl Balances {
             if let Some(low) = account.and_then(|account| account.funding().low_balance) {
                 metrics.low_threshold(&balance.account, low);
             }
-            let breaker = account.and_then(|account| account.breaker().open_now());
-            for cause in BreakerCause::ALL {
-                metrics.breaker(&balance.account, cause.as_str(), breaker.is_some_and(|open| open.cause == *cause));
-            }
-            metrics.clear_states(&balance.account);
-            let mut oldest = 0;
-            for open in open.iter().filter(|open| open.account == balance.account) {
-                metrics.in_state(&open.account, open.state.as_str(), open.rewards);
-                let age = open.unproven_since.map_or(0, |since| now.signed_duration_since(since).num_seconds());
-                oldest = oldest.max(age);
-            }
-            metrics.oldest_unresolved(&balance.account, oldest);
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl Balances {
         let started = parts.ambient.monotonic();
         let exchange = account.client().get_available_funds().await;
         let outcome = (exchange.outcome.class(), exchange.outcome.reason());
-        parts.metrics.upstream(account.id(), "GetAvailableFunds", outcome, started.elapsed());
+        account.metrics().upstream(account.id(), "GetAvailableFunds", outcome, started.elapsed());
         match exchange.outcome {
             Outcome::Proven(funds) => {
                 if let Err(error) = self.learn(account, &before, (funds.amount, as_of)).await {

@@ -29,13 +29,13 @@ use self::{
     period::{BadPeriod, Period},
     run::{Chunks, Run, RunError},
 };
+use super::Metrics;
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
     kernel::{Chain, ReconciliationId},
     lifecycle::Tasks,
     store::{Store, StoreError},
-    telemetry::metrics::Metrics,
 };
 
 /// Compares, and tells what was found. Cheap to clone.

@@ -4,18 +4,19 @@
 use std::{sync::Arc, time::Duration};
 
 use noshi::{
-    accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
+    accounts::{self, Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
     incentives::{
-        Command, Rewards,
+        self, Command, Rewards,
         courier::{Limits, Parts},
         kind::Kind,
         model::OnUnresolved,
     },
     kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
+    ledger,
     lifecycle::Tasks,
     provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
     store::Store,
-    telemetry::{metrics::Metrics, trace::Traces},
+    telemetry::{metrics::Registry, trace::Traces},
 };
 use serde_json::json;
 use tokio::sync::Notify;
@@ -268,13 +269,15 @@ fn production(app: &App, store: Store) -> Rewards {
         funding: FundingPolicy { low_balance: None, lead_days: 1 },
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
-    let metrics = Arc::new(Metrics::new(std::iter::empty()).unwrap());
-    let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), Arc::clone(&metrics));
+    let registry = Registry::new().unwrap();
+    let accounts_metrics = Arc::new(accounts::Metrics::new(&registry, &[]).unwrap());
+    let ledger_metrics = Arc::new(ledger::Metrics::new(&registry).unwrap());
+    let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), accounts_metrics);
     let parts = Parts {
         store,
         ambient: app.ambient.clone(),
         accounts: Accounts::new([Account::new(terms, client, quota)]),
-        metrics,
+        metrics: Arc::new(incentives::Metrics::new(&registry, &[], ledger_metrics).unwrap()),
         tasks: Tasks::on(tokio::runtime::Handle::current()),
         limits: Limits {
             lease: seconds(20),

@@ -152,7 +152,7 @@ impl Run<'_> {
             let started = self.room.parts.ambient.monotonic();
             let exchange = self.account.client().get_gift_card_activity_page(query).await;
             let outcome = (exchange.outcome.class(), exchange.outcome.reason());
-            self.room.parts.metrics.upstream(self.account.id(), "GetGiftCardActivityPage", outcome, started.elapsed());
+            self.account.metrics().upstream(self.account.id(), "GetGiftCardActivityPage", outcome, started.elapsed());
             last = match exchange.outcome {
                 Outcome::Proven(page) => return Ok(page),
                 Outcome::Refused(refusal) if refusal.error_type == ErrorType::ActivityPageDisabled => {

@@ -1,0 +1,138 @@
+//! Metrics of the partner accounts: calls to Amazon, waits for its rate, the breaker, and the age of the key pairs.
+
+use std::time::Duration;
+
+use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
+
+use super::BreakerCause;
+use crate::{
+    kernel::{AuthRejection, NotSent, UnknownReason},
+    telemetry::metrics::{Registry, at_zero, seconds, signed_seconds},
+};
+
+/// Seconds; Amazon's 6 s time-out lies on a bound.
+const CALL_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
+/// Seconds; a caller waits up to 10, recovery a little longer.
+const WAIT_BUCKETS: [f64; 12] = [0.005, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0];
+/// Amazon's operations that we call.
+const OPERATIONS: [&str; 4] = ["CreateGiftCard", "CancelGiftCard", "GetAvailableFunds", "GetGiftCardActivityPage"];
+/// The slot of an account's one key.
+const KEY_SLOT: &str = "primary";
+
+/// Measured in this process, except the breaker, which all replicas share.
+pub struct Metrics {
+    calls: IntCounterVec,
+    call_duration: HistogramVec,
+    quota_wait: HistogramVec,
+    quota_refused: IntCounterVec,
+    clock_skew: GaugeVec,
+    breaker_open: IntGaugeVec,
+    credential_created: GaugeVec,
+}
+
+/// What a call can come to: outcome and error code.
+fn outcomes() -> impl Iterator<Item = [&'static str; 2]> {
+    let known = [["proven", "none"], ["refused", "F200"], ["refused", "F300"]];
+    let unknown = UnknownReason::ALL.iter().map(|reason| ["ambiguous", reason.as_str()]);
+    let rejected = AuthRejection::ALL.iter().map(|why| ["turned_away", why.as_str()]);
+    // A request that found no slot was no call: `quota_refused` counts it.
+    let unsent = NotSent::ALL.iter().filter(|why| **why != NotSent::Quota).map(|why| ["not_sent", why.as_str()]);
+    known.into_iter().chain(unknown).chain(rejected).chain(unsent)
+}
+
+impl Metrics {
+    /// Registers them. `accounts` are the (account, currency) pairs of the settings.
+    ///
+    /// # Errors
+    /// When the registry has a metric of such a name.
+    pub fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
+        let ids = || accounts.iter().map(|(account, _currency)| *account);
+        let calls = ids().flat_map(|account| OPERATIONS.map(|operation| (account, operation)));
+        let calls = calls.flat_map(|(account, operation)| {
+            outcomes().map(move |[outcome, code]| [account, operation, outcome, code])
+        });
+        Ok(Self {
+            calls: at_zero(
+                registry.counter_vec(
+                    "upstream_requests_total",
+                    "Calls to Amazon.",
+                    &["account", "operation", "outcome", "error_code"],
+                )?,
+                calls,
+            )?,
+            call_duration: at_zero(
+                registry.histogram_vec(
+                    "noshi_upstream_request_duration_seconds",
+                    "Calls to Amazon, connect to last byte.",
+                    &["operation"],
+                    &CALL_BUCKETS,
+                )?,
+                OPERATIONS.map(|operation| [operation]),
+            )?,
+            quota_wait: at_zero(
+                registry.histogram_vec(
+                    "noshi_upstream_quota_wait_seconds",
+                    "Waits for a slot of Amazon's rate, of those that were given one.",
+                    &["account"],
+                    &WAIT_BUCKETS,
+                )?,
+                ids().map(|account| [account]),
+            )?,
+            quota_refused: at_zero(
+                registry.counter_vec(
+                    "upstream_quota_refused_total",
+                    "Waits for a slot of Amazon's rate that ended without one.",
+                    &["account"],
+                )?,
+                ids().map(|account| [account]),
+            )?,
+            clock_skew: registry.gauge_vec(
+                "clock_skew_seconds",
+                "Amazon's clock minus ours, from its Date header.",
+                &["account"],
+            )?,
+            breaker_open: registry.int_gauge_vec(
+                "breaker_open",
+                "1 while new rewards are refused because Amazon refuses the account.",
+                &["account", "reason"],
+            )?,
+            credential_created: registry.gauge_vec(
+                "credential_created_timestamp_seconds",
+                "When the account's AWS key was made, as the settings say, or came while the process ran. Amazon wants a new one every 180 days.",
+                &["account", "slot"],
+            )?,
+        })
+    }
+
+    /// One call to Amazon.
+    pub(crate) fn upstream(&self, account: &str, operation: &str, (outcome, code): (&str, &str), took: Duration) {
+        self.calls.with_label_values(&[account, operation, outcome, code]).inc();
+        self.call_duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// Amazon's clock minus ours, in milliseconds.
+    pub(crate) fn clock_skew(&self, account: &str, millis: i64) {
+        let skew = signed_seconds(Duration::from_millis(millis.unsigned_abs()), millis);
+        self.clock_skew.with_label_values(&[account]).set(skew);
+    }
+
+    /// When the key of an account was made (seconds since 1970).
+    pub(crate) fn credential_created(&self, account: &str, at: i64) {
+        self.credential_created.with_label_values(&[account, KEY_SLOT]).set(seconds(at));
+    }
+
+    /// A wait for a slot of Amazon's rate; `None` when it ended without one, at once or at the end of the patience.
+    pub(super) fn waited_for_slot(&self, account: &str, took: Option<Duration>) {
+        match took {
+            Some(took) => self.quota_wait.with_label_values(&[account]).observe(took.as_secs_f64()),
+            None => self.quota_refused.with_label_values(&[account]).inc(),
+        }
+    }
+
+    /// Why new rewards of the account are refused, if they are.
+    pub(super) fn breaker(&self, account: &str, open: Option<BreakerCause>) {
+        for why in BreakerCause::ALL {
+            self.breaker_open.with_label_values(&[account, why.as_str()]).set(i64::from(open == Some(*why)));
+        }
+    }
+}

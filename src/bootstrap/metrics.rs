@@ -1,0 +1,46 @@
+//! The metrics of every slice, in one registry.
+
+use std::sync::Arc;
+
+use crate::{
+    accounts,
+    config::Settings,
+    http, incentives, ledger, server, store,
+    telemetry::{metrics::Registry, trace::Counters},
+    treasury,
+};
+
+/// Each slice's own.
+pub(super) struct Metrics {
+    pub(super) accounts: Arc<accounts::Metrics>,
+    pub(super) http: Arc<http::Metrics>,
+    pub(super) incentives: Arc<incentives::Metrics>,
+    pub(super) ledger: Arc<ledger::Metrics>,
+    pub(super) server: Arc<server::Metrics>,
+    pub(super) spans: Counters,
+    pub(super) store: Arc<store::Metrics>,
+    pub(super) treasury: Arc<treasury::Metrics>,
+}
+
+impl Metrics {
+    /// Registers everything; the accounts of the settings have their series from the start.
+    pub(super) fn new(settings: &Settings) -> Result<Self, prometheus::Error> {
+        let accounts: Vec<_> = settings
+            .accounts
+            .iter()
+            .map(|(id, account)| (id.as_str(), account.marketplace.currency().code()))
+            .collect();
+        let registry = Registry::new()?;
+        let ledger = Arc::new(ledger::Metrics::new(&registry)?);
+        Ok(Self {
+            accounts: Arc::new(accounts::Metrics::new(&registry, &accounts)?),
+            http: Arc::new(http::Metrics::new(&registry)?),
+            incentives: Arc::new(incentives::Metrics::new(&registry, &accounts, Arc::clone(&ledger))?),
+            ledger,
+            spans: Counters::new(&registry)?,
+            store: Arc::new(store::Metrics::new(&registry)?),
+            treasury: Arc::new(treasury::Metrics::new(&registry, &accounts)?),
+            server: Arc::new(server::Metrics::new(registry)?),
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! Metrics of the requests that our callers make.
+
+use std::time::Duration;
+
+use prometheus::HistogramVec;
+
+use crate::telemetry::metrics::Registry;
+
+/// Seconds.
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 6.0, 8.0, 10.0];
+
+/// Measured in this process.
+pub struct Metrics {
+    requests: HistogramVec,
+}
+
+impl Metrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When the registry has a metric of such a name.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            requests: registry.histogram_vec(
+                "http_server_request_duration_seconds",
+                "Requests of our callers, head to last byte.",
+                &["method", "route", "status"],
+                &BUCKETS,
+            )?,
+        })
+    }
+
+    /// One request of a caller. `route` is the pattern, never the path.
+    pub(super) fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[method, route, &status.to_string()]).observe(took.as_secs_f64());
+    }
+}

@@ -1,0 +1,179 @@
+//! Metrics of rewards.
+
+use std::sync::Arc;
+
+use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
+
+use super::{Rewards, sql};
+use crate::{
+    kernel::Money,
+    ledger,
+    store::StoreError,
+    telemetry::metrics::{Registry, at_zero, seconds},
+};
+
+const FINAL_STATES: [&str; 4] = ["issued", "failed", "canceled", "needs_attention"];
+/// States of a reward that are gauges; finished ones are counters.
+const OPEN_STATES: [&str; 5] = ["pending", "issuing", "unresolved", "canceling", "needs_attention"];
+const RESOLUTIONS: [&str; 4] = ["kept", "canceled", "not_created", "needs_attention"];
+
+/// What became of a request that named an idempotency key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KeyUse {
+    /// The key was new.
+    New,
+    /// The key's reward is final or answers for itself.
+    Replayed,
+    /// The key's reward is still being worked on.
+    InProgress,
+    /// The key was used for another command.
+    Mismatch,
+}
+
+impl KeyUse {
+    const ALL: [Self; 4] = [Self::New, Self::Replayed, Self::InProgress, Self::Mismatch];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Replayed => "replayed",
+            Self::InProgress => "in_progress",
+            Self::Mismatch => "mismatch",
+        }
+    }
+}
+
+/// Counters are of this process; the gauges of unfinished rewards are set from the database.
+pub struct Metrics {
+    ledger: Arc<ledger::Metrics>,
+    finished: IntCounterVec,
+    value: CounterVec,
+    resolutions: IntCounterVec,
+    idempotent: IntCounterVec,
+    pub(super) lease_lost: IntCounter,
+    /// Requests that were refused because the database failed or was late.
+    pub(super) unrecorded: IntCounter,
+    recovery_heartbeat: Gauge,
+    in_state: IntGaugeVec,
+    oldest_unresolved: GaugeVec,
+}
+
+impl Metrics {
+    /// Registers them. `accounts` are the (account, currency) pairs of the settings; the ledger knows which programs have
+    /// series of their own.
+    ///
+    /// # Errors
+    /// When the registry has a metric of such a name.
+    pub fn new(
+        registry: &Registry,
+        accounts: &[(&str, &str)],
+        ledger: Arc<ledger::Metrics>,
+    ) -> Result<Self, prometheus::Error> {
+        let by_status = ["account", "program", "currency", "status"];
+        let finished = || {
+            let states = accounts.iter().flat_map(|of| FINAL_STATES.map(|status| (of, status)));
+            states.map(|((account, currency), status)| [*account, ledger::metrics::NO_PROGRAM, *currency, status])
+        };
+        Ok(Self {
+            ledger,
+            finished: at_zero(
+                registry.counter_vec(
+                    "rewards_total",
+                    "Rewards that reached a final state in this process.",
+                    &by_status,
+                )?,
+                finished(),
+            )?,
+            value: at_zero(
+                registry.float_counter_vec(
+                    "reward_value_total",
+                    "Value of those rewards, in major units.",
+                    &by_status,
+                )?,
+                finished(),
+            )?,
+            resolutions: at_zero(
+                registry.counter_vec("resolutions_total", "How unproven outcomes ended.", &["outcome"])?,
+                RESOLUTIONS.map(|outcome| [outcome]),
+            )?,
+            idempotent: at_zero(
+                registry.counter_vec("idempotent_requests_total", "Requests by what their key named.", &["result"])?,
+                KeyUse::ALL.map(|result| [result.as_str()]),
+            )?,
+            lease_lost: registry.counter("lease_lost_total", "Outcomes that came after another worker took over.")?,
+            unrecorded: registry.counter(
+                "requests_unrecorded_total",
+                "Orders that were turned away because the database failed or was late.",
+            )?,
+            recovery_heartbeat: registry
+                .gauge("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for.")?,
+            in_state: at_zero(
+                registry.int_gauge_vec(
+                    "rewards_in_state",
+                    "Unfinished rewards of the whole service.",
+                    &["account", "state"],
+                )?,
+                accounts.iter().flat_map(|(account, _currency)| OPEN_STATES.map(|state| [*account, state])),
+            )?,
+            oldest_unresolved: at_zero(
+                registry.gauge_vec(
+                    "oldest_unresolved_age_seconds",
+                    "Age of the oldest unproven outcome of the whole service.",
+                    &["account"],
+                )?,
+                accounts.iter().map(|(account, _currency)| [*account]),
+            )?,
+        })
+    }
+
+    /// A reward reached a final state.
+    pub(super) fn finished(&self, account: &str, program: Option<&str>, value: Money, status: &str) {
+        let labels = [account, self.ledger.program_label(program), value.currency().code(), status];
+        self.finished.with_label_values(&labels).inc();
+        self.value.with_label_values(&labels).inc_by(value.to_gauge());
+    }
+
+    /// An unproven outcome was proven, or was given up.
+    pub(super) fn resolved(&self, outcome: &str) {
+        self.resolutions.with_label_values(&[outcome]).inc();
+    }
+
+    /// What a request's key named.
+    pub(super) fn key_used(&self, how: KeyUse) {
+        self.idempotent.with_label_values(&[how.as_str()]).inc();
+    }
+
+    /// A reward did not fit into a budget of its program.
+    pub(super) fn budget_refused(&self, program: &str) {
+        self.ledger.budget_refused(program);
+    }
+
+    /// The recovery loop is alive at this second.
+    pub(super) fn heartbeat(&self, at: i64) {
+        self.recovery_heartbeat.set(seconds(at));
+    }
+}
+
+impl Rewards {
+    /// Sets the gauges of unfinished rewards from the database.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database; the gauges stay as they were.
+    pub(crate) async fn publish(&self) -> Result<(), StoreError> {
+        let (metrics, now) = (&self.courier().metrics, self.courier().ambient.now());
+        let open = sql::unfinished(&mut self.courier().store.snapshot().await?).await?;
+        for account in self.accounts().iter() {
+            for state in OPEN_STATES {
+                metrics.in_state.with_label_values(&[account.id(), state]).set(0);
+            }
+            let mut oldest = 0;
+            for open in open.iter().filter(|open| open.account == account.id()) {
+                metrics.in_state.with_label_values(&[account.id(), open.state.as_str()]).set(open.rewards);
+                let age = open.unproven_since.map_or(0, |since| now.signed_duration_since(since).num_seconds());
+                oldest = oldest.max(age);
+            }
+            metrics.oldest_unresolved.with_label_values(&[account.id()]).set(seconds(oldest));
+        }
+        Ok(())
+    }
+}

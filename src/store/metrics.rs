@@ -1,0 +1,33 @@
+//! Metrics of the database server's clock.
+
+use std::time::Duration;
+
+use prometheus::Gauge;
+
+use crate::telemetry::metrics::{Registry, signed_seconds};
+
+/// Measured by this process.
+pub struct Metrics {
+    clock_skew: Gauge,
+    clock_residual: Gauge,
+}
+
+impl Metrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When the registry has a metric of such a name.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            clock_skew: registry.gauge("database_clock_skew_seconds", "The database's clock minus this node's.")?,
+            clock_residual: registry.gauge("database_clock_residual_seconds", "What is left of it once corrected.")?,
+        })
+    }
+
+    /// The database server's clock minus this node's, and minus the one that rows are dated by; in microseconds.
+    pub(super) fn database_clock(&self, skew: i64, residual: i64) {
+        let length = |micros: i64| signed_seconds(Duration::from_micros(micros.unsigned_abs()), micros);
+        self.clock_skew.set(length(skew));
+        self.clock_residual.set(length(residual));
+    }
+}
