@@ -49,6 +49,6 @@ impl Http {
         E: Send + 'static,
         Problem: From<E>,
     {
-        self.tasks.run(work).await.map_err(|_lost| Problem::new(Code::Internal))?.map_err(Problem::from)
+        self.tasks.run(work).await.map_err(|_lost| Problem::new(Code::INTERNAL))?.map_err(Problem::from)
     }
 }

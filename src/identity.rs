@@ -3,6 +3,7 @@
 pub mod api_key;
 pub mod keys;
 pub mod principal;
+pub(crate) mod problems;
 pub mod scope;
 
 pub use principal::Principal;

@@ -18,6 +18,7 @@ pub mod kind;
 pub mod kinds;
 pub mod metrics;
 pub mod model;
+pub(crate) mod problems;
 mod recovery;
 pub mod restored;
 pub mod reveal;

@@ -5,6 +5,7 @@ pub mod budget;
 pub mod http;
 pub mod journal;
 pub(crate) mod metrics;
+pub(crate) mod problems;
 pub mod programs;
 pub mod service;
 pub mod watch;

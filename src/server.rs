@@ -25,6 +25,7 @@ use crate::{
         problem::timestamp,
         routing::{not_found, resource},
     },
+    identity,
     incentives::{self, Rewards},
     kernel::Chain,
     ledger::{self, Books},
@@ -138,6 +139,13 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     Ok(Bound::new(server.run(), address))
 }
 
+/// Every code that a problem document may have.
+pub fn problem_codes() -> impl Iterator<Item = Code> {
+    let slices =
+        [identity::problems::CODES, ledger::problems::CODES, incentives::problems::CODES, treasury::problems::CODES];
+    Code::OF_HTTP.iter().chain(slices.into_iter().flatten()).copied()
+}
+
 /// The share of a worker: actix counts each worker's connections by themselves.
 fn per_worker(settings: &config::Server) -> usize {
     settings.connections_max.checked_div(settings.workers).unwrap_or(0).max(1)
@@ -220,6 +228,30 @@ async fn metrics_page(served: web::Data<Served>) -> Result<HttpResponse, Problem
         Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh"),
         Err(_stopping) => {}
     }
-    let text = served.metrics.page().map_err(|_error| Problem::new(Code::Internal))?;
+    let text = served.metrics.page().map_err(|_error| Problem::new(Code::INTERNAL))?;
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_problem_code_is_gathered_once() {
+        let gathered: Vec<&str> = problem_codes().map(Code::as_str).collect();
+        assert_eq!(gathered.iter().collect::<BTreeSet<_>>().len(), gathered.len(), "{gathered:?}");
+        let sources = [
+            include_str!("http/problem.rs"),
+            include_str!("identity/problems.rs"),
+            include_str!("incentives/problems.rs"),
+            include_str!("ledger/problems.rs"),
+            include_str!("treasury/problems.rs"),
+        ];
+        let made: usize = sources.iter().map(|source| source.matches(": Code =").count()).sum();
+        let made_here = include_str!("http/problem.rs").matches(": Self =").count();
+        assert_eq!(made + made_here, gathered.len(), "a code is in no list");
+        assert!(problem_codes().all(|code| (400..600).contains(&code.status())));
+    }
 }

@@ -5,6 +5,7 @@ mod deposits;
 pub mod http;
 mod metrics;
 mod observe;
+pub(crate) mod problems;
 pub mod reconciliation;
 pub mod runway;
 pub mod standing;

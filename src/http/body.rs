@@ -49,7 +49,7 @@ impl Http {
         check_type(request, "application/json")?;
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await
-            .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
+            .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
         parse(&bytes)
     }
 }
@@ -63,16 +63,16 @@ impl Http {
         check_type(request, "text/plain").map_err(|refused| refused.detail("text/plain is expected"))?;
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await
-            .map_err(|_elapsed| Problem::new(Code::RequestTimeout))??;
+            .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
         let text = String::from_utf8(bytes)
-            .map_err(|_error| Problem::new(Code::InvalidRequest).detail("the body is not UTF-8"))?;
+            .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the body is not UTF-8"))?;
         let line = text.strip_suffix('\n').unwrap_or(&text);
         Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
     }
 }
 
 fn check_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
-    let unsupported = || Problem::new(Code::UnsupportedMediaType);
+    let unsupported = || Problem::new(Code::UNSUPPORTED_MEDIA_TYPE);
     let one = |name| headers::only(request, name).map_err(|headers::NotOne| unsupported());
     let content_type = one(header::CONTENT_TYPE)?.ok_or_else(unsupported)?;
     let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));
@@ -88,9 +88,10 @@ fn check_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
 async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
     let mut bytes = Vec::new();
     while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_broken| Problem::new(Code::InvalidRequest).detail("the body could not be read"))?;
+        let chunk =
+            chunk.map_err(|_broken| Problem::new(Code::INVALID_REQUEST).detail("the body could not be read"))?;
         if bytes.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
-            return Err(Problem::new(Code::PayloadTooLarge).detail("a body may have 4096 bytes"));
+            return Err(Problem::new(Code::PAYLOAD_TOO_LARGE).detail("a body may have 4096 bytes"));
         }
         bytes.extend_from_slice(&chunk);
     }
@@ -101,7 +102,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let pointer = pointer(error.path());
-        let refused = Problem::new(Code::InvalidRequest);
+        let refused = Problem::new(Code::INVALID_REQUEST);
         match error.inner().classify() {
             Category::Data => refused.field(pointer, "invalid", "missing, unknown, twice, or not of the expected type"),
             Category::Syntax | Category::Eof | Category::Io => {
@@ -111,7 +112,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         }
     })?;
     json.end()
-        .map_err(|_trailing| Problem::new(Code::InvalidRequest).detail("the body goes on after its JSON value"))?;
+        .map_err(|_trailing| Problem::new(Code::INVALID_REQUEST).detail("the body goes on after its JSON value"))?;
     Ok(value)
 }
 

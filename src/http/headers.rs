@@ -32,10 +32,10 @@ pub fn only(request: &HttpRequest, name: HeaderName) -> Result<Option<&str>, Not
 /// # Errors
 /// `idempotency-key-missing` or `idempotency-key-invalid`.
 pub fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
-    let invalid = |detail: &str| Problem::new(Code::KeyInvalid).detail(detail);
+    let invalid = |detail: &str| Problem::new(Code::IDEMPOTENCY_KEY_INVALID).detail(detail);
     let value = only(request, HeaderName::from_static("idempotency-key"))
         .map_err(|NotOne| invalid("exactly one Idempotency-Key of printable ASCII is expected"))?
-        .ok_or_else(|| Problem::new(Code::KeyMissing))?;
+        .ok_or_else(|| Problem::new(Code::IDEMPOTENCY_KEY_MISSING))?;
     // A proxy may join two headers into `one, two`: that is two keys, not a third. In quotes a comma is the key's own.
     if value.contains(',') && !value.starts_with('"') {
         return Err(invalid("a key with a comma must be quoted"));

@@ -102,11 +102,11 @@ fn render(answer: ServiceResponse<BoxBody>, id: &str) -> ServiceResponse<BoxBody
 /// What the framework refuses by itself. Its own texts may quote the input.
 fn from_framework(error: &Error) -> Problem {
     match error.as_response_error().status_code().as_u16() {
-        404 => Problem::new(Code::NotFound),
-        408 => Problem::new(Code::RequestTimeout),
-        413 => Problem::new(Code::PayloadTooLarge),
-        400..=499 => Problem::new(Code::InvalidRequest),
-        _ => Problem::new(Code::Internal),
+        404 => Problem::new(Code::NOT_FOUND),
+        408 => Problem::new(Code::REQUEST_TIMEOUT),
+        413 => Problem::new(Code::PAYLOAD_TOO_LARGE),
+        400..=499 => Problem::new(Code::INVALID_REQUEST),
+        _ => Problem::new(Code::INTERNAL),
     }
 }
 

@@ -21,14 +21,14 @@ pub(crate) struct List<T> {
 
 /// The problem of a query parameter that cannot be read.
 pub(crate) fn bad_query(name: &str) -> Problem {
-    Problem::new(Code::InvalidRequest).detail(format!("the query's {name} is not valid"))
+    Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid"))
 }
 
 /// Reads the query into a type that refuses unknown parameters.
 pub(crate) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
     web::Query::<T>::from_query(request.query_string())
         .map(web::Query::into_inner)
-        .map_err(|_error| Problem::new(Code::InvalidRequest).detail("the query has an unknown or malformed parameter"))
+        .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter"))
 }
 
 /// A page's size.

@@ -11,98 +11,70 @@ use serde::Serialize;
 
 use crate::{kernel::RewardId, store::StoreError};
 
-macro_rules! codes {
-    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:literal, $retryable:literal, $title:literal;)+) => {
-        /// The causes. Codes are added, never renamed.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Code { $($(#[$doc])* $variant),+ }
-
-        impl Code {
-            /// Every code.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The stable word.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $code),+ } }
-
-            /// The HTTP status.
-            #[must_use]
-            pub const fn status(self) -> u16 { match self { $(Self::$variant => $status),+ } }
-
-            /// Whether the same request with the same key can succeed later.
-            #[must_use]
-            pub const fn retryable(self) -> bool { match self { $(Self::$variant => $retryable),+ } }
-
-            const fn title(self) -> &'static str { match self { $(Self::$variant => $title),+ } }
-        }
-    };
+/// One cause of refusals: a stable word with its status. Codes are added, never renamed. Those here belong to HTTP itself;
+/// each slice has its own in `problems.rs`, and `server` gathers them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    word: &'static str,
+    status: u16,
+    retryable: bool,
+    title: &'static str,
 }
 
-codes! {
-    /// The request is malformed.
-    InvalidRequest = "invalid-request", 400, false, "The request is malformed";
-    /// There is no idempotency key.
-    KeyMissing = "idempotency-key-missing", 400, false, "The Idempotency-Key header is missing";
-    /// The idempotency key is malformed.
-    KeyInvalid = "idempotency-key-invalid", 400, false, "The Idempotency-Key header is malformed";
-    /// There is no valid API key.
-    Unauthorized = "unauthorized", 401, false, "A valid API key is required";
-    /// The account's funds are used up.
-    InsufficientFunds = "insufficient-funds", 402, true, "The account has insufficient funds";
-    /// The API key lacks a scope.
-    InsufficientScope = "insufficient-scope", 403, false, "The API key lacks a scope";
-    /// The program is not the caller's.
-    ProgramForbidden = "program-forbidden", 403, false, "The API key may not charge this program";
-    /// The program takes no new rewards.
-    ProgramSuspended = "program-suspended", 403, true, "The program is suspended";
-    /// A budget is used up.
-    BudgetExceeded = "budget-exceeded", 403, true, "A budget is used up";
-    /// A limit is used up.
-    LimitExceeded = "limit-exceeded", 403, false, "A limit is used up";
-    /// There is no such thing, or it is not the caller's.
-    NotFound = "not-found", 404, false, "Not found";
-    /// The resource does not know the method.
-    MethodNotAllowed = "method-not-allowed", 405, false, "The method is not allowed here";
-    /// Too slow.
-    RequestTimeout = "request-timeout", 408, true, "The request's body did not arrive in time";
-    /// The window for cancels is closed.
-    CancelWindowClosed = "cancel-window-closed", 409, false, "The cancel window is closed";
-    /// The recipient has claimed it.
-    AlreadyClaimed = "already-claimed", 409, false, "Amazon does not permit the cancel; the code is probably claimed";
-    /// The state does not allow it.
-    InvalidState = "invalid-state", 409, false, "The reward's state does not allow it";
-    /// The external id names another reward.
-    ExternalIdConflict = "external-id-conflict", 409, false, "The external_id names another reward";
-    /// Another program has the id.
-    ProgramConflict = "program-conflict", 409, false, "There is a program of that id";
-    /// A reconciliation of the account is under way.
-    ReconciliationRunning = "reconciliation-running", 409, true, "A reconciliation of the account is under way";
-    /// The reward was canceled.
-    Gone = "gone", 410, false, "The reward is canceled";
-    /// The body is too large.
-    PayloadTooLarge = "payload-too-large", 413, false, "The request's body is too large";
-    /// The body is not plain JSON.
-    UnsupportedMediaType = "unsupported-media-type", 415, false, "The request's body must be plain application/json";
-    /// The key was used for another request.
-    IdempotencyMismatch = "idempotency-mismatch", 422, false, "The Idempotency-Key was used for another request";
-    /// The amount is outside the limits.
-    AmountOutOfRange = "amount-out-of-range", 422, false, "The amount is outside the account's limits";
-    /// The amount has the wrong number of decimals.
-    AmountPrecision = "amount-precision", 422, false, "The amount does not have the currency's decimal places";
-    /// No account deals in the currency.
-    CurrencyNotSupported = "currency-not-supported", 422, false, "No account deals in this currency";
-    /// Amazon refused the request for good.
-    UpstreamRejected = "upstream-rejected", 422, false, "Amazon refused the request";
-    /// Too much of ours is in flight.
-    QuotaExceeded = "quota-exceeded", 429, true, "Too many requests are in flight";
-    /// Amazon's rate is used up.
-    UpstreamBusy = "upstream-busy", 429, true, "Amazon's request rate is used up";
-    /// Our mistake.
-    Internal = "internal", 500, true, "Something went wrong here";
-    /// Amazon refuses the account.
-    AccountProblem = "account-problem", 503, true, "Amazon refuses the account; an operator must act";
-    /// A thing that we need is not there.
-    DependencyUnavailable = "dependency-unavailable", 503, true, "A service that is needed does not answer";
+impl Code {
+    pub(crate) const INVALID_REQUEST: Self = Self::new("invalid-request", 400, false, "The request is malformed");
+    pub(crate) const IDEMPOTENCY_KEY_MISSING: Self =
+        Self::new("idempotency-key-missing", 400, false, "The Idempotency-Key header is missing");
+    pub(crate) const IDEMPOTENCY_KEY_INVALID: Self =
+        Self::new("idempotency-key-invalid", 400, false, "The Idempotency-Key header is malformed");
+    pub(crate) const NOT_FOUND: Self = Self::new("not-found", 404, false, "Not found");
+    pub(crate) const METHOD_NOT_ALLOWED: Self =
+        Self::new("method-not-allowed", 405, false, "The method is not allowed here");
+    pub(crate) const REQUEST_TIMEOUT: Self =
+        Self::new("request-timeout", 408, true, "The request's body did not arrive in time");
+    pub(crate) const INVALID_STATE: Self =
+        Self::new("invalid-state", 409, false, "The reward's state does not allow it");
+    pub(crate) const PAYLOAD_TOO_LARGE: Self =
+        Self::new("payload-too-large", 413, false, "The request's body is too large");
+    pub(crate) const UNSUPPORTED_MEDIA_TYPE: Self =
+        Self::new("unsupported-media-type", 415, false, "The request's body must be plain application/json");
+    pub(crate) const QUOTA_EXCEEDED: Self = Self::new("quota-exceeded", 429, true, "Too many requests are in flight");
+    pub(crate) const INTERNAL: Self = Self::new("internal", 500, true, "Something went wrong here");
+    pub(crate) const DEPENDENCY_UNAVAILABLE: Self =
+        Self::new("dependency-unavailable", 503, true, "A service that is needed does not answer");
+
+    /// All that belong to HTTP itself.
+    pub(crate) const OF_HTTP: &[Self] = &[
+        Self::INVALID_REQUEST,
+        Self::IDEMPOTENCY_KEY_MISSING,
+        Self::IDEMPOTENCY_KEY_INVALID,
+        Self::NOT_FOUND,
+        Self::METHOD_NOT_ALLOWED,
+        Self::REQUEST_TIMEOUT,
+        Self::INVALID_STATE,
+        Self::PAYLOAD_TOO_LARGE,
+        Self::UNSUPPORTED_MEDIA_TYPE,
+        Self::QUOTA_EXCEEDED,
+        Self::INTERNAL,
+        Self::DEPENDENCY_UNAVAILABLE,
+    ];
+
+    /// `retryable`: the same request with the same key can succeed later.
+    pub(crate) const fn new(word: &'static str, status: u16, retryable: bool, title: &'static str) -> Self {
+        Self { word, status, retryable, title }
+    }
+
+    /// The stable word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.word
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        self.status
+    }
 }
 
 /// Whether money has moved.
@@ -154,7 +126,7 @@ struct Parts {
     reward_id: Option<RewardId>,
     cancelable_until: Option<DateTime<Utc>>,
     allow: Option<&'static str>,
-    scope: Option<&'static str>,
+    challenge: Option<String>,
     retry_at: Option<DateTime<Utc>>,
 }
 
@@ -194,7 +166,7 @@ impl Problem {
             reward_id: None,
             cancelable_until: None,
             allow: None,
-            scope: None,
+            challenge: None,
             retry_at: None,
         }))
     }
@@ -248,10 +220,10 @@ impl Problem {
         self
     }
 
-    /// Which scope is lacking.
+    /// What the caller must authenticate with (`WWW-Authenticate`).
     #[must_use]
-    pub fn scope(mut self, scope: &'static str) -> Self {
-        self.0.scope = Some(scope);
+    pub fn challenge(mut self, challenge: impl Into<String>) -> Self {
+        self.0.challenge = Some(challenge.into());
         self
     }
 
@@ -270,7 +242,7 @@ impl Problem {
 
     /// The type's URI: the registered one where there is one, else ours.
     fn kind(&self) -> String {
-        if self.0.code == Code::QuotaExceeded {
+        if self.0.code == Code::QUOTA_EXCEEDED {
             return "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned();
         }
         format!("urn:noshi:problem:{}", self.0.code.as_str())
@@ -285,12 +257,8 @@ impl Problem {
         if let Some(methods) = self.0.allow {
             answer.insert_header((header::ALLOW, methods));
         }
-        if self.0.code == Code::Unauthorized {
-            answer.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"noshi\", error=\"invalid_token\""));
-        }
-        if let Some(scope) = self.0.scope {
-            let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
-            answer.insert_header((header::WWW_AUTHENTICATE, challenge));
+        if let Some(challenge) = &self.0.challenge {
+            answer.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
         }
         if let Some(at) = self.0.retry_at {
             // An HTTP-date (RFC 9110, 10.2.3): the next midnight is no number of seconds that stays true on its way.
@@ -302,12 +270,12 @@ impl Problem {
         }
         answer.json(Document {
             kind: self.kind(),
-            title: self.0.code.title(),
+            title: self.0.code.title,
             status: self.0.code.status(),
             detail: self.0.detail.as_deref(),
             instance: format!("urn:noshi:request:{request_id}"),
             code: self.0.code.as_str(),
-            retryable: self.0.code.retryable(),
+            retryable: self.0.code.retryable,
             money_moved: self.0.money_moved,
             request_id,
             errors: &self.0.errors,
@@ -347,13 +315,13 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Database { .. } | StoreError::Unconfirmed => Code::DependencyUnavailable,
-            StoreError::Busy => Code::QuotaExceeded,
+            StoreError::Database { .. } | StoreError::Unconfirmed => Code::DEPENDENCY_UNAVAILABLE,
+            StoreError::Busy => Code::QUOTA_EXCEEDED,
             StoreError::Migrate(_)
             | StoreError::Inconsistent { .. }
             | StoreError::Schema(_)
             | StoreError::Open(_)
-            | StoreError::Randomness(_) => Code::Internal,
+            | StoreError::Randomness(_) => Code::INTERNAL,
         };
         tracing::error!(error = %crate::kernel::Chain(&error), "the store failed a request");
         Self::new(code)

@@ -6,7 +6,8 @@ use super::{Code, Problem};
 
 /// A resource with its routes; any other method, TRACE included, is refused with the list of those allowed.
 pub fn resource(path: &str, allow: &'static str, routes: impl IntoIterator<Item = Route>) -> Resource {
-    let refuse = move || async move { Err::<HttpResponse, Problem>(Problem::new(Code::MethodNotAllowed).allow(allow)) };
+    let refuse =
+        move || async move { Err::<HttpResponse, Problem>(Problem::new(Code::METHOD_NOT_ALLOWED).allow(allow)) };
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
 }
 
@@ -15,5 +16,5 @@ pub fn resource(path: &str, allow: &'static str, routes: impl IntoIterator<Item 
 /// # Errors
 /// Always `not-found`.
 pub async fn not_found() -> Result<HttpResponse, Problem> {
-    Err(Problem::new(Code::NotFound))
+    Err(Problem::new(Code::NOT_FOUND))
 }

@@ -3,12 +3,15 @@
 use actix_web::{HttpRequest, http::header};
 
 use super::api_key::Presented;
-use super::{Scope, Scopes, keys};
-use crate::http::{Code, Http, Problem, headers};
+use super::{Scope, Scopes, keys, problems};
+use crate::http::{Http, Problem, headers};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 
 /// Compared with when there is no such key, so that a wrong id and a wrong secret take the same way.
 const NO_KEY: [u8; 32] = [0; 32];
+
+/// What a refused key is answered with (RFC 6750, 3).
+const INVALID_TOKEN: &str = "Bearer realm=\"noshi\", error=\"invalid_token\"";
 
 /// The client behind a request.
 #[derive(Debug, Clone)]
@@ -36,7 +39,8 @@ impl Http {
     pub async fn caller(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
         let caller = self.any_caller(request).await?;
         if !caller.scopes.allow(scope) {
-            return Err(Problem::new(Code::InsufficientScope).scope(scope.as_str()));
+            return Err(Problem::new(problems::INSUFFICIENT_SCOPE)
+                .challenge(format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"")));
         }
         Ok(caller)
     }
@@ -46,7 +50,7 @@ impl Http {
     /// # Errors
     /// `unauthorized`, as [`Http::caller`].
     pub async fn any_caller(&self, request: &HttpRequest) -> Result<Principal, Problem> {
-        let refused = || Problem::new(Code::Unauthorized);
+        let refused = || Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN);
         let value = headers::only(request, header::AUTHORIZATION).map_err(|_several| refused())?.ok_or_else(refused)?;
         let presented = bearer(value).and_then(Presented::parse).ok_or_else(refused)?;
         let (store, id) = (self.store.clone(), presented.id);

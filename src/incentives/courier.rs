@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     answer::Answer,
+    metrics::Metrics,
     model::Reward,
     sql,
     timeline::{self, Note},

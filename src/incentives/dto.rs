@@ -11,6 +11,7 @@ use super::{
     issue::Issued,
     kind::Kind,
     model::{Command, OnUnresolved, Reward},
+    problems,
     sql::EventRow,
 };
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     kernel::{
         ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::looks_like_claim_code, money::MoneyError,
     },
+    ledger,
 };
 
 /// Characters of the longest `external_id`.
@@ -64,7 +66,7 @@ pub struct ReasonBody {
 }
 
 fn invalid(pointer: &str, detail: &'static str) -> Problem {
-    Problem::new(Code::InvalidRequest).field(pointer, "invalid", detail)
+    Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", detail)
 }
 
 /// Text that is stored and shown as it is: bounded, printable, and not a claim code in the wrong place.
@@ -95,7 +97,7 @@ impl IssueBody {
         let named = self.program_id.map(|text| text.parse::<ProgramId>()).transpose();
         let named = named.map_err(|_malformed| invalid("/program_id", "not a program's id"))?;
         let program = match (named, &caller.program) {
-            (Some(named), Some(own)) if named != *own => return Err(Problem::new(Code::ProgramForbidden)),
+            (Some(named), Some(own)) if named != *own => return Err(Problem::new(ledger::problems::PROGRAM_FORBIDDEN)),
             (named, own) => named.or_else(|| own.clone()),
         };
         let (account, asked_by, value) = (self.account_id, caller.key, self.value.0.into_money()?);
@@ -106,21 +108,29 @@ impl IssueBody {
 impl ValueBody {
     fn into_money(self) -> Result<Money, Problem> {
         let currency: Currency = self.currency_code.parse().map_err(|_unknown| {
-            Problem::new(Code::CurrencyNotSupported).field("/value/currency_code", "unknown", "not a currency of ours")
+            Problem::new(problems::CURRENCY_NOT_SUPPORTED).field(
+                "/value/currency_code",
+                "unknown",
+                "not a currency of ours",
+            )
         })?;
         let money = Money::parse(&self.amount, currency).map_err(|error| match error {
             MoneyError::NotDecimal => invalid("/value/amount", "not a plain decimal number"),
-            MoneyError::Precision => Problem::new(Code::AmountPrecision).field(
+            MoneyError::Precision => Problem::new(problems::AMOUNT_PRECISION).field(
                 "/value/amount",
                 "precision",
                 "must have exactly the currency's decimal places",
             ),
             MoneyError::Overflow => {
-                Problem::new(Code::AmountOutOfRange).field("/value/amount", "range", "too large to be counted")
+                Problem::new(problems::AMOUNT_OUT_OF_RANGE).field("/value/amount", "range", "too large to be counted")
             }
         })?;
         if money.minor() == 0 {
-            return Err(Problem::new(Code::AmountOutOfRange).field("/value/amount", "range", "must be above zero"));
+            return Err(Problem::new(problems::AMOUNT_OUT_OF_RANGE).field(
+                "/value/amount",
+                "range",
+                "must be above zero",
+            ));
         }
         Ok(money)
     }
@@ -308,16 +318,16 @@ fn refusal(reward: &Reward) -> Problem {
     let error = reward.last_error.as_ref();
     let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
     let problem = match (code, kind) {
-        ("F300", Some("InsufficientFunds")) => Code::InsufficientFunds,
-        ("F300", _) => Code::AccountProblem,
+        ("F300", Some("InsufficientFunds")) => problems::INSUFFICIENT_FUNDS,
+        ("F300", _) => problems::ACCOUNT_PROBLEM,
         (
             "F200",
             Some("MaxAmountExceeded" | "AmountBelowMinThreshold" | "InvalidAmountValue" | "NegativeOrZeroAmount"),
-        ) => Code::AmountOutOfRange,
-        ("F200", Some("FractionalAmountNotAllowed")) => Code::AmountPrecision,
-        ("F200", Some("CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace")) => Code::CurrencyNotSupported,
-        ("F200", _) => Code::UpstreamRejected,
-        _ => Code::DependencyUnavailable,
+        ) => problems::AMOUNT_OUT_OF_RANGE,
+        ("F200", Some("FractionalAmountNotAllowed")) => problems::AMOUNT_PRECISION,
+        ("F200", Some("CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace")) => problems::CURRENCY_NOT_SUPPORTED,
+        ("F200", _) => problems::UPSTREAM_REJECTED,
+        _ => Code::DEPENDENCY_UNAVAILABLE,
     };
     Problem::new(problem).reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
         operation: "CreateGiftCard",

@@ -13,6 +13,7 @@ use super::{
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::IssueError,
     kind::Kind,
+    problems,
     reveal::RevealError,
     sql::Filter,
 };
@@ -27,7 +28,7 @@ use crate::{
     },
     identity::Scope,
     kernel::RewardId,
-    ledger::budget::WHOLE,
+    ledger::{self, budget::WHOLE},
     lifecycle::Lost,
 };
 
@@ -76,7 +77,7 @@ async fn get(
     let caller = http.caller(&request, Scope::RewardsRead).await?;
     let id = reward_id(&id)?;
     let found = http.run(async move { rewards.find(caller.client, id).await }).await?;
-    let reward = found.ok_or(Problem::new(Code::NotFound))?;
+    let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
 }
 
@@ -89,7 +90,7 @@ async fn events(
     let caller = http.caller(&request, Scope::RewardsRead).await?;
     let id = reward_id(&id)?;
     let found = http.run(async move { rewards.events(caller.client, id).await }).await?;
-    let events = found.ok_or(Problem::new(Code::NotFound))?;
+    let events = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(List { data: events.into_iter().map(EventView::from).collect(), next_cursor: None }))
 }
 
@@ -151,7 +152,7 @@ struct ListQuery {
 impl ListQuery {
     fn into_filter(self) -> Result<Filter, Problem> {
         let bad = |name: &'static str| {
-            move || Problem::new(Code::InvalidRequest).detail(format!("the query's {name} is not valid"))
+            move || Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid"))
         };
         let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status"))).transpose()?;
         let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind"))).transpose()?;
@@ -204,7 +205,7 @@ async fn list(
 ) -> Result<HttpResponse, Problem> {
     let caller = http.caller(&request, Scope::RewardsRead).await?;
     let query = web::Query::<ListQuery>::from_query(request.query_string()).map_err(|_error| {
-        Problem::new(Code::InvalidRequest).detail("the query has an unknown or malformed parameter")
+        Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter")
     })?;
     let filter = query.into_inner().into_filter()?;
     let limit = filter.limit;
@@ -260,40 +261,39 @@ async fn catalog(
 
 /// What names no reward is answered like a reward of someone else's.
 fn reward_id(text: &str) -> Result<RewardId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NotFound))
+    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }
 
 impl From<Lost> for Problem {
     fn from(_lost: Lost) -> Self {
-        Self::new(Code::Internal)
+        Self::new(Code::INTERNAL)
     }
 }
 
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::Mismatch => Self::new(Code::IdempotencyMismatch),
-            IssueError::ExternalIdConflict => Self::new(Code::ExternalIdConflict),
+            IssueError::Mismatch => Self::new(problems::IDEMPOTENCY_MISMATCH),
+            IssueError::ExternalIdConflict => Self::new(problems::EXTERNAL_ID_CONFLICT),
             IssueError::UnknownAccount => {
-                Self::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id")
+                Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }
-            IssueError::AmbiguousAccount => Self::new(Code::InvalidRequest).field(
+            IssueError::AmbiguousAccount => Self::new(Code::INVALID_REQUEST).field(
                 "/account_id",
                 "required",
                 "several accounts deal in this currency; say which",
             ),
-            IssueError::Currency(currency) => {
-                Self::new(Code::CurrencyNotSupported).detail(format!("no account of this request deals in {currency}"))
-            }
-            IssueError::AmountOutOfRange { minimum, maximum } => Self::new(Code::AmountOutOfRange)
+            IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
+                .detail(format!("no account of this request deals in {currency}")),
+            IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Charge(refused) => refused.into(),
-            IssueError::Busy => Self::new(Code::QuotaExceeded),
-            IssueError::NoSlot(_) => Self::new(Code::UpstreamBusy),
-            IssueError::Refused(BreakerCause::Funds) => Self::new(Code::InsufficientFunds),
-            IssueError::Refused(BreakerCause::Account) => Self::new(Code::AccountProblem),
-            IssueError::Late => Self::new(Code::DependencyUnavailable).money(MoneyMoved::Unknown),
+            IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
+            IssueError::NoSlot(_) => Self::new(problems::UPSTREAM_BUSY),
+            IssueError::Refused(BreakerCause::Funds) => Self::new(problems::INSUFFICIENT_FUNDS),
+            IssueError::Refused(BreakerCause::Account) => Self::new(problems::ACCOUNT_PROBLEM),
+            IssueError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
             // It may have begun: the same key will tell.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
@@ -304,19 +304,21 @@ impl From<IssueError> for Problem {
 impl From<ChargeError> for Problem {
     fn from(error: ChargeError) -> Self {
         match error {
-            ChargeError::Forbidden => Self::new(Code::ProgramForbidden),
-            ChargeError::Suspended => Self::new(Code::ProgramSuspended),
-            ChargeError::OtherAccount => Self::new(Code::InvalidRequest).field(
+            ChargeError::Forbidden => Self::new(ledger::problems::PROGRAM_FORBIDDEN),
+            ChargeError::Suspended => Self::new(ledger::problems::PROGRAM_SUSPENDED),
+            ChargeError::OtherAccount => Self::new(Code::INVALID_REQUEST).field(
                 "/account_id",
                 "conflict",
                 "the program is charged to another account",
             ),
-            ChargeError::RewardTooLarge(most) => Self::new(Code::LimitExceeded)
+            ChargeError::RewardTooLarge(most) => Self::new(problems::LIMIT_EXCEEDED)
                 .detail(format!("a reward may be worth at most {most} {}", most.currency())),
             ChargeError::Budget(exceeded) => {
                 let whose = if exceeded.holder == WHOLE { "the program's" } else { "the API key's" };
                 let span = exceeded.span.as_str();
-                Self::new(Code::BudgetExceeded).detail(format!("{whose} budget ({span})")).retry_at(exceeded.resets_at)
+                Self::new(ledger::problems::BUDGET_EXCEEDED)
+                    .detail(format!("{whose} budget ({span})"))
+                    .retry_at(exceeded.resets_at)
             }
         }
     }
@@ -325,13 +327,13 @@ impl From<ChargeError> for Problem {
 impl From<CancelError> for Problem {
     fn from(error: CancelError) -> Self {
         match error {
-            CancelError::NotFound => Self::new(Code::NotFound),
+            CancelError::NotFound => Self::new(Code::NOT_FOUND),
             CancelError::WindowClosed { until } => {
-                Self::new(Code::CancelWindowClosed).cancelable_until(until).money(MoneyMoved::Yes)
+                Self::new(problems::CANCEL_WINDOW_CLOSED).cancelable_until(until).money(MoneyMoved::Yes)
             }
-            CancelError::NotPermitted(id) => Self::new(Code::AlreadyClaimed).reward(id).money(MoneyMoved::Yes),
+            CancelError::NotPermitted(id) => Self::new(problems::ALREADY_CLAIMED).reward(id).money(MoneyMoved::Yes),
             CancelError::InvalidState(state) => {
-                Self::new(Code::InvalidState).detail(format!("the reward is {}", state.as_str()))
+                Self::new(Code::INVALID_STATE).detail(format!("the reward is {}", state.as_str()))
             }
             CancelError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             CancelError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
@@ -342,22 +344,22 @@ impl From<CancelError> for Problem {
 impl From<RevealError> for Problem {
     fn from(error: RevealError) -> Self {
         match error {
-            RevealError::NotFound => Self::new(Code::NotFound),
-            RevealError::Gone(state) => Self::new(Code::Gone).detail(format!("the reward is {}", state.as_str())),
+            RevealError::NotFound => Self::new(Code::NOT_FOUND),
+            RevealError::Gone(state) => Self::new(problems::GONE).detail(format!("the reward is {}", state.as_str())),
             RevealError::InvalidState(state) => {
-                Self::new(Code::InvalidState).detail(format!("the reward is {}", state.as_str()))
+                Self::new(Code::INVALID_STATE).detail(format!("the reward is {}", state.as_str()))
             }
-            RevealError::TooOften => Self::new(Code::LimitExceeded).detail("the code was shown again too often"),
-            RevealError::TooOld => Self::new(Code::InvalidState)
+            RevealError::TooOften => Self::new(problems::LIMIT_EXCEEDED).detail("the code was shown again too often"),
+            RevealError::TooOld => Self::new(Code::INVALID_STATE)
                 .detail("the reward is too old to be shown again: Amazon may have forgotten its id"),
-            RevealError::Unavailable { throttled: true } => Self::new(Code::UpstreamBusy),
-            RevealError::Unavailable { throttled: false } => Self::new(Code::DependencyUnavailable),
-            RevealError::Refused(refusal) => Self::new(Code::AccountProblem).upstream(Upstream {
+            RevealError::Unavailable { throttled: true } => Self::new(problems::UPSTREAM_BUSY),
+            RevealError::Unavailable { throttled: false } => Self::new(Code::DEPENDENCY_UNAVAILABLE),
+            RevealError::Refused(refusal) => Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream {
                 operation: "CreateGiftCard",
                 error_code: refusal.family.as_str().to_owned(),
                 error_type: Some(refusal.error_type.as_str().to_owned()),
             }),
-            RevealError::Busy => Self::new(Code::QuotaExceeded),
+            RevealError::Busy => Self::new(Code::QUOTA_EXCEEDED),
             RevealError::Store(error) => error.into(),
             RevealError::Lost(lost) => lost.into(),
         }

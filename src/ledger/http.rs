@@ -5,7 +5,7 @@ mod programs;
 
 use actix_web::web;
 
-use super::service::ProgramError;
+use super::{problems, service::ProgramError};
 use crate::http::{Code, Problem};
 
 /// Adds the routes.
@@ -17,10 +17,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
 impl From<ProgramError> for Problem {
     fn from(error: ProgramError) -> Self {
         match error {
-            ProgramError::NotFound => Self::new(Code::NotFound),
-            ProgramError::Taken => Self::new(Code::ProgramConflict),
+            ProgramError::NotFound => Self::new(Code::NOT_FOUND),
+            ProgramError::Taken => Self::new(problems::PROGRAM_CONFLICT),
             ProgramError::UnknownAccount => {
-                Self::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id")
+                Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }
             ProgramError::Store(error) => error.into(),
         }

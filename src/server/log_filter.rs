@@ -39,7 +39,7 @@ fn change(
     let before = served.log.in_force();
     // Not the wish: nobody has looked at it yet.
     tracing::warn!(client.address = peer, log.filter = before, "the log's filter is to be changed");
-    change(served).map_err(|error| Problem::new(Code::InvalidRequest).detail(error.to_string()))?;
+    change(served).map_err(|error| Problem::new(Code::INVALID_REQUEST).detail(error.to_string()))?;
     tracing::warn!(
         client.address = peer,
         log.filter = wanted,

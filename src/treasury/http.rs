@@ -97,7 +97,7 @@ async fn one(http: &Http, balances: &Balances, account: &str) -> Result<HttpResp
     let balances = balances.clone();
     let all = http.run(async move { balances.all().await }).await?;
     let found = all.into_iter().find(|balance| balance.account == account);
-    Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NotFound))?)))
+    Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NOT_FOUND))?)))
 }
 
 #[derive(Serialize)]
@@ -136,8 +136,8 @@ async fn validate(
 /// A dry run needs no key; one that is sent must be a good one.
 fn dry_run_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
     match headers::idempotency_key(request) {
-        Err(problem) if problem.code() == Code::KeyMissing => {
-            IdempotencyKey::parse("dry-run").map_err(|_error| Problem::new(Code::Internal))
+        Err(problem) if problem.code() == Code::IDEMPOTENCY_KEY_MISSING => {
+            IdempotencyKey::parse("dry-run").map_err(|_error| Problem::new(Code::INTERNAL))
         }
         other => other,
     }

@@ -119,7 +119,7 @@ impl Format {
 
     /// The lines of these entries; CSV's first page has the names above.
     fn lines(self, entries: Vec<Entry>, first: bool) -> Result<Vec<u8>, Problem> {
-        let failed = || Problem::new(Code::Internal);
+        let failed = || Problem::new(Code::INTERNAL);
         match self {
             Self::Csv => {
                 let mut csv = csv::WriterBuilder::new().has_headers(first).from_writer(Vec::new());

@@ -59,7 +59,7 @@ struct ChangeBody {
 }
 
 fn invalid(pointer: &str, detail: &'static str) -> Problem {
-    Problem::new(Code::InvalidRequest).field(pointer, "invalid", detail)
+    Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", detail)
 }
 
 fn name(text: String) -> Result<String, Problem> {
@@ -174,7 +174,7 @@ impl ProgramView {
 
 /// A program's id in the path: what names none is like one that is not there.
 fn id_of(text: &str) -> Result<ProgramId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NotFound))
+    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }
 
 fn by(caller: &Principal) -> By {
@@ -184,7 +184,7 @@ fn by(caller: &Principal) -> By {
 /// A key that is bound to a program sees and changes no other.
 fn may_touch(caller: &Principal, id: &ProgramId) -> Result<(), Problem> {
     let own = caller.program.as_ref().is_none_or(|own| own == id);
-    own.then_some(()).ok_or_else(|| Problem::new(Code::NotFound))
+    own.then_some(()).ok_or_else(|| Problem::new(Code::NOT_FOUND))
 }
 
 async fn create(
@@ -202,7 +202,7 @@ async fn create(
     may_touch(&caller, &id)?;
     let (name, account) = (name(body.name)?, body.account_id);
     let unknown =
-        || Problem::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id");
+        || Problem::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id");
     let currency = books.account(&account).ok_or_else(unknown)?.currency();
     let limits = limits(body.limits.unwrap_or_default(), currency)?;
     let service = books.get_ref().clone();
@@ -247,7 +247,7 @@ async fn change(
     let body: ChangeBody = http.body(&request, payload).await?;
     let (service, asked) = (books.get_ref().clone(), id.clone());
     let known = http.run(async move { service.detailed(&asked).await }).await?;
-    let gone = || Problem::new(Code::InvalidState).detail("the program's account is not in the settings");
+    let gone = || Problem::new(Code::INVALID_STATE).detail("the program's account is not in the settings");
     let currency = books.account(&known.program.account).ok_or_else(gone)?.currency();
     let limits = body.limits.map(|bodies| limits(bodies, currency)).transpose()?;
     let change = Change { name: body.name.map(name).transpose()?, limits };

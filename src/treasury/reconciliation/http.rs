@@ -18,6 +18,7 @@ use super::{
     report::{ItemView, View},
     run::{Chunk, RunError},
 };
+use crate::treasury::problems;
 use crate::{
     http::{
         Code, Http, Problem,
@@ -59,7 +60,7 @@ struct StartBody {
 impl StartBody {
     fn into_order(self, file: bool) -> Result<Order, Problem> {
         let day = |text: &str, pointer: &'static str| -> Result<NaiveDate, Problem> {
-            let bad = || Problem::new(Code::InvalidRequest).field(pointer, "invalid", "a day as in 2026-11-01");
+            let bad = || Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", "a day as in 2026-11-01");
             text.parse().map_err(|_error| bad())
         };
         let (first, last) = (day(&self.from, "/from")?, day(&self.to, "/to")?);
@@ -94,7 +95,7 @@ async fn begin(http: &Http, reconciliations: &Reconciliations, order: Order) -> 
 
 fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
     let content_type = headers::only(request, header::CONTENT_TYPE);
-    let content_type = content_type.map_err(|NotOne| Problem::new(Code::UnsupportedMediaType))?.unwrap_or_default();
+    let content_type = content_type.map_err(|NotOne| Problem::new(Code::UNSUPPORTED_MEDIA_TYPE))?.unwrap_or_default();
     let encoded = request.headers().contains_key(header::CONTENT_ENCODING);
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     Ok(essence.eq_ignore_ascii_case("text/csv") && !encoded)
@@ -109,7 +110,7 @@ async fn upload(
     mut payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let query = web::Query::<StartBody>::from_query(request.query_string())
-        .map_err(|_error| Problem::new(Code::InvalidRequest).detail("the query must have account_id, from and to"))?;
+        .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the query must have account_id, from and to"))?;
     let begun = begin(http, reconciliations, query.into_inner().into_order(true)?).await?;
     let (run, room) = (begun.run.clone(), reconciliations.clone());
     let (parts, file) = mpsc::channel(CHUNKS_MAX);
@@ -155,7 +156,7 @@ impl ListQuery {
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
         let query = web::Query::<Self>::from_query(request.query_string());
         let query = query.map(web::Query::into_inner).map_err(|_error| {
-            Problem::new(Code::InvalidRequest).detail("the query has an unknown or malformed parameter")
+            Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter")
         })?;
         let account = query.account_id.as_deref().unwrap_or_default();
         if account.chars().any(char::is_control) { Err(bad("account_id")) } else { Ok(query) }
@@ -168,7 +169,7 @@ impl ListQuery {
 }
 
 fn bad(name: &str) -> Problem {
-    Problem::new(Code::InvalidRequest).detail(format!("the query's {name} is not valid"))
+    Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid"))
 }
 
 /// A run, and the balance equation as it stands now.
@@ -220,9 +221,9 @@ fn read_id(text: &str) -> Option<Uuid> {
 }
 
 async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Result<Reconciliation, Problem> {
-    let id: ReconciliationId = id.parse().map_err(|_malformed| Problem::new(Code::NotFound))?;
+    let id: ReconciliationId = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
     let room = reconciliations.clone();
-    http.run(async move { room.find(id).await }).await?.ok_or(Problem::new(Code::NotFound))
+    http.run(async move { room.find(id).await }).await?.ok_or(Problem::new(Code::NOT_FOUND))
 }
 
 async fn get(
@@ -260,10 +261,10 @@ impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::UnknownAccount => {
-                Self::new(Code::InvalidRequest).field("/account_id", "unknown", "there is no account of that id")
+                Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }
-            BeginError::Period(bad) => Self::new(Code::InvalidRequest).detail(bad.to_string()),
-            BeginError::Running(_) => Self::new(Code::ReconciliationRunning),
+            BeginError::Period(bad) => Self::new(Code::INVALID_REQUEST).detail(bad.to_string()),
+            BeginError::Running(_) => Self::new(problems::RECONCILIATION_RUNNING),
             BeginError::Store(error) => error.into(),
         }
     }
@@ -273,12 +274,12 @@ impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         match error {
             // Its words name rows and columns, never what stands there.
-            RunError::File(error) => Self::new(Code::InvalidRequest).detail(error.to_string()),
-            RunError::Broken => Self::new(Code::RequestTimeout),
+            RunError::File(error) => Self::new(Code::INVALID_REQUEST).detail(error.to_string()),
+            RunError::Broken => Self::new(Code::REQUEST_TIMEOUT),
             RunError::Disabled | RunError::Refused | RunError::Unanswered(_) | RunError::Incomplete(_) => {
-                Self::new(Code::DependencyUnavailable)
+                Self::new(Code::DEPENDENCY_UNAVAILABLE)
             }
-            RunError::Interrupted => Self::new(Code::DependencyUnavailable),
+            RunError::Interrupted => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             RunError::Store(error) => error.into(),
         }
     }

@@ -1,0 +1,9 @@
+//! Problem codes of API keys.
+
+use crate::http::Code;
+
+pub(super) const UNAUTHORIZED: Code = Code::new("unauthorized", 401, false, "A valid API key is required");
+pub(super) const INSUFFICIENT_SCOPE: Code = Code::new("insufficient-scope", 403, false, "The API key lacks a scope");
+
+/// All of them.
+pub(crate) const CODES: &[Code] = &[UNAUTHORIZED, INSUFFICIENT_SCOPE];

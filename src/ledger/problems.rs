@@ -1,0 +1,12 @@
+//! Problem codes of programs and their budgets.
+
+use crate::http::Code;
+
+pub(crate) const PROGRAM_FORBIDDEN: Code =
+    Code::new("program-forbidden", 403, false, "The API key may not charge this program");
+pub(crate) const PROGRAM_SUSPENDED: Code = Code::new("program-suspended", 403, true, "The program is suspended");
+pub(crate) const BUDGET_EXCEEDED: Code = Code::new("budget-exceeded", 403, true, "A budget is used up");
+pub(crate) const PROGRAM_CONFLICT: Code = Code::new("program-conflict", 409, false, "There is a program of that id");
+
+/// All of them.
+pub(crate) const CODES: &[Code] = &[PROGRAM_FORBIDDEN, PROGRAM_SUSPENDED, BUDGET_EXCEEDED, PROGRAM_CONFLICT];

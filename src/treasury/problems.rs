@@ -1,0 +1,9 @@
+//! Problem codes of reconciliations.
+
+use crate::http::Code;
+
+pub(super) const RECONCILIATION_RUNNING: Code =
+    Code::new("reconciliation-running", 409, true, "A reconciliation of the account is under way");
+
+/// All of them.
+pub(crate) const CODES: &[Code] = &[RECONCILIATION_RUNNING];
