@@ -3,3 +3,4 @@
 
 pub mod http;
 pub mod outbox;
+pub(crate) mod scopes;

@@ -22,6 +22,7 @@ pub(crate) mod problems;
 mod recovery;
 pub mod restored;
 pub mod reveal;
+pub(crate) mod scopes;
 pub mod service;
 pub mod sql;
 pub mod timeline;

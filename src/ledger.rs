@@ -7,6 +7,7 @@ pub mod journal;
 pub(crate) mod metrics;
 pub(crate) mod problems;
 pub mod programs;
+pub(crate) mod scopes;
 pub mod service;
 pub mod watch;
 

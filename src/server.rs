@@ -25,7 +25,7 @@ use crate::{
         problem::timestamp,
         routing::{not_found, resource},
     },
-    identity,
+    identity::{self, Principal, Scope},
     incentives::{self, Rewards},
     kernel::Chain,
     ledger::{self, Books},
@@ -139,6 +139,19 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     Ok(Bound::new(server.run(), address))
 }
 
+/// Every scope that a key may have, in the order in which they are shown.
+#[must_use]
+pub fn scopes() -> Vec<Scope> {
+    [
+        incentives::scopes::SCOPES,
+        treasury::scopes::OF_BALANCES,
+        events::scopes::SCOPES,
+        ledger::scopes::SCOPES,
+        treasury::scopes::OF_RECONCILIATIONS,
+    ]
+    .concat()
+}
+
 /// Every code that a problem document may have.
 pub fn problem_codes() -> impl Iterator<Item = Code> {
     let slices =
@@ -160,18 +173,18 @@ struct Ping {
     client: String,
     key_id: String,
     key_name: String,
-    scopes: Vec<&'static str>,
+    scopes: Vec<String>,
     now: String,
 }
 
 /// Tells a caller who it is.
 async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
-    let caller = http.any_caller(&request).await?;
+    let principal = Principal::of_any_scope(&http, &request).await?;
     Ok(HttpResponse::Ok().json(Ping {
-        client: caller.client_name,
-        key_id: caller.key.to_string(),
-        key_name: caller.key_name,
-        scopes: caller.scopes.iter().map(|scope| scope.as_str()).collect(),
+        client: principal.client_name,
+        key_id: principal.key.to_string(),
+        key_name: principal.key_name,
+        scopes: principal.scopes.iter().map(str::to_owned).collect(),
         now: timestamp(http.ambient.now()),
     }))
 }
@@ -237,6 +250,18 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_scopes_are_those_of_every_release_in_their_order() {
+        let scopes = scopes();
+        let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+        let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
+                        programs:read programs:write reconciliations:write";
+        assert_eq!(words.join(" "), promised);
+        let operators: Vec<&str> =
+            scopes.iter().filter(|scope| scope.is_for_operators()).map(|scope| scope.as_str()).collect();
+        assert_eq!(operators, ["programs:write", "reconciliations:write"], "what a new key has not by itself");
+    }
 
     #[test]
     fn every_problem_code_is_gathered_once() {

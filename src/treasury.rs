@@ -8,6 +8,7 @@ mod observe;
 pub(crate) mod problems;
 pub mod reconciliation;
 pub mod runway;
+pub(crate) mod scopes;
 pub mod standing;
 pub mod totals;
 pub mod value_date;

@@ -23,8 +23,9 @@ use crate::{
     ambient::Ambient,
     bootstrap::{self, open_store},
     config::Settings,
-    identity::{Scope, Scopes},
+    identity::Scopes,
     sandbox::{AccessKey, Account, Options, Sandbox},
+    server,
     store::migrate::migrate,
     telemetry,
 };
@@ -130,7 +131,7 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, Failure> {
 async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, Failure> {
     let store = open_store(&settings.store, false).await?;
     migrate(&store).await?;
-    let key = keys::create(&store, ambient, ("demo", "demo"), (Scopes::new(Scope::ALL), None), Some(30)).await?;
+    let key = keys::create(&store, ambient, ("demo", "demo"), (Scopes::new(server::scopes()), None), Some(30)).await?;
     store.close().await;
     Ok(key)
 }

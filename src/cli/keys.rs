@@ -11,13 +11,15 @@ use crate::{
     bootstrap::open_with_clock,
     config::Settings,
     identity::{
-        Scope, Scopes,
+        Scopes,
         api_key::mint,
         keys::{self, ApiKey},
+        scope::UnknownScope,
     },
     incentives::adoption,
     kernel::{ApiKeyId, ClientId, ProgramId, claim_code::looks_like_claim_code},
     ledger::programs,
+    server,
     store::{Store, StoreError},
 };
 
@@ -32,7 +34,7 @@ pub(super) enum Command {
         #[arg(long, default_value = "default")]
         name: String,
         /// What it may do, words with commas between; when left out, everything that is no operator's work.
-        #[arg(long)]
+        #[arg(long, value_parser = read_scopes)]
         scopes: Option<Scopes>,
         /// Refuse it after so many days.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3650))]
@@ -48,6 +50,10 @@ pub(super) enum Command {
         /// Its id, `key_…`.
         id: ApiKeyId,
     },
+}
+
+fn read_scopes(text: &str) -> Result<Scopes, UnknownScope> {
+    Scopes::parse(text, &server::scopes())
 }
 
 /// Why a key was not made or revoked.
@@ -69,7 +75,8 @@ pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCod
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
         Command::Create { client, name, scopes, expires_in_days, program } => {
-            let scopes = scopes.unwrap_or_else(|| Scopes::new(Scope::CALLER));
+            let scopes = scopes
+                .unwrap_or_else(|| Scopes::new(server::scopes().into_iter().filter(|scope| !scope.is_for_operators())));
             vec![create(&store, &ambient, (&client, &name), (scopes, program), expires_in_days).await?]
         }
         Command::List => keys::list(&store).await?.iter().map(line).collect(),

@@ -4,11 +4,14 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::outbox::{self, EventRow};
+use super::{
+    outbox::{self, EventRow},
+    scopes,
+};
 use crate::http::paging::{List, after, bad_query, query, size};
 use crate::{
     http::{Http, Problem, problem::timestamp, routing::resource},
-    identity::Scope,
+    identity::Principal,
 };
 
 /// Adds the routes.
@@ -44,7 +47,7 @@ impl From<EventRow> for EventView {
 }
 
 async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::LedgerRead).await?;
+    Principal::of(&http, &request, scopes::LEDGER_READ).await?;
     let query: Query = query(&request)?;
     let (limit, from) = (size(query.limit)?, after(query.cursor)?);
     if query.kind.as_ref().is_some_and(|kind| kind.chars().any(char::is_control)) {

@@ -92,7 +92,7 @@ impl TryFrom<KeyRow> for ApiKey {
             client_name: row.client_name,
             name: row.name,
             secret_sha256: row.secret_sha256.try_into().map_err(|_bytes| bad("secret_sha256"))?,
-            scopes: row.scopes.parse().map_err(|_error| bad("scopes"))?,
+            scopes: Scopes::stored(&row.scopes).map_err(|_error| bad("scopes"))?,
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,

@@ -30,34 +30,34 @@ pub struct Principal {
     pub program: Option<ProgramId>,
 }
 
-impl Http {
-    /// The caller, who must have this scope.
+impl Principal {
+    /// The client behind this request, whose key must have this scope.
     ///
     /// # Errors
     /// `unauthorized` for no key, several, a malformed, unknown, expired or revoked one, all alike;
     /// `insufficient-scope`; `dependency-unavailable` when keys cannot be looked up.
-    pub async fn caller(&self, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
-        let caller = self.any_caller(request).await?;
-        if !caller.scopes.allow(scope) {
-            return Err(Problem::new(problems::INSUFFICIENT_SCOPE)
-                .challenge(format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"")));
+    pub async fn of(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Self, Problem> {
+        let principal = Self::of_any_scope(http, request).await?;
+        if !principal.scopes.allow(scope) {
+            let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
+            return Err(Problem::new(problems::INSUFFICIENT_SCOPE).challenge(challenge));
         }
-        Ok(caller)
+        Ok(principal)
     }
 
-    /// The caller, whatever its scopes.
+    /// The client behind this request, whatever its key may do.
     ///
     /// # Errors
-    /// `unauthorized`, as [`Http::caller`].
-    pub async fn any_caller(&self, request: &HttpRequest) -> Result<Principal, Problem> {
+    /// `unauthorized`, as [`Principal::of`].
+    pub async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
         let refused = || Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN);
         let value = headers::only(request, header::AUTHORIZATION).map_err(|_several| refused())?.ok_or_else(refused)?;
         let presented = bearer(value).and_then(Presented::parse).ok_or_else(refused)?;
-        let (store, id) = (self.store.clone(), presented.id);
-        let found = self.run(async move { keys::find(&store, id).await }).await?;
+        let (store, id) = (http.store.clone(), presented.id);
+        let found = http.run(async move { keys::find(&store, id).await }).await?;
         let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
-        let key = found.filter(|key| genuine && key.is_active(self.ambient.now())).ok_or_else(refused)?;
-        Ok(Principal {
+        let key = found.filter(|key| genuine && key.is_active(http.ambient.now())).ok_or_else(refused)?;
+        Ok(Self {
             client: key.client,
             client_name: key.client_name,
             key: key.id,

@@ -1,136 +1,103 @@
-//! What an API key may do.
+//! What an API key may do. Each slice names its own scopes; `server` gathers them.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
-/// One permission. The words are those of the REST surface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
-    /// Issue and validate rewards.
-    RewardsWrite,
-    /// Read rewards, their events and the catalogue.
-    RewardsRead,
-    /// Cancel rewards.
-    RewardsCancel,
-    /// Have a claim code shown again.
-    ClaimCodesReveal,
-    /// Read balances.
-    BalancesRead,
-    /// Read the ledger, the events and what reconciliations found.
-    LedgerRead,
-    /// Read programs and their budgets.
-    ProgramsRead,
-    /// Make and change programs: an operator's work.
-    ProgramsWrite,
-    /// Start a reconciliation: an operator's work.
-    ReconciliationsWrite,
+/// One permission. Its word is that of the REST surface and of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    word: &'static str,
+    for_operators: bool,
 }
 
 impl Scope {
-    /// Every scope, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
-        Self::RewardsWrite,
-        Self::RewardsRead,
-        Self::RewardsCancel,
-        Self::ClaimCodesReveal,
-        Self::BalancesRead,
-        Self::LedgerRead,
-        Self::ProgramsRead,
-        Self::ProgramsWrite,
-        Self::ReconciliationsWrite,
-    ];
+    /// What callers need: a new key has it unless its maker says otherwise.
+    pub(crate) const fn for_callers(word: &'static str) -> Self {
+        Self { word, for_operators: false }
+    }
 
-    /// What a caller needs. Whoever spends a budget does not set it.
-    pub const CALLER: [Self; 7] = [
-        Self::RewardsWrite,
-        Self::RewardsRead,
-        Self::RewardsCancel,
-        Self::ClaimCodesReveal,
-        Self::BalancesRead,
-        Self::LedgerRead,
-        Self::ProgramsRead,
-    ];
+    /// An operator's work: a key has it only when its maker names it.
+    pub(crate) const fn for_operators(word: &'static str) -> Self {
+        Self { word, for_operators: true }
+    }
 
     /// The word on the wire and in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::RewardsWrite => "rewards:write",
-            Self::RewardsRead => "rewards:read",
-            Self::RewardsCancel => "rewards:cancel",
-            Self::ClaimCodesReveal => "claim_codes:reveal",
-            Self::BalancesRead => "balances:read",
-            Self::LedgerRead => "ledger:read",
-            Self::ProgramsRead => "programs:read",
-            Self::ProgramsWrite => "programs:write",
-            Self::ReconciliationsWrite => "reconciliations:write",
-        }
+        self.word
+    }
+
+    /// Whether a key has it only when its maker names it.
+    #[must_use]
+    pub const fn is_for_operators(self) -> bool {
+        self.for_operators
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.word)
     }
 }
 
-/// The text names no scope.
+/// A word names no scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "there is no scope of that name; the scopes are rewards:write, rewards:read, rewards:cancel, claim_codes:reveal, balances:read, \
-     ledger:read, programs:read, programs:write, reconciliations:write"
-)]
-pub struct UnknownScope;
+#[error("there is no scope of that name; the scopes are {0}")]
+pub struct UnknownScope(String);
 
-impl FromStr for Scope {
-    type Err = UnknownScope;
+/// The text is no list of words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a list of scopes")]
+pub(super) struct NotScopes;
 
-    fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        Self::ALL.into_iter().find(|scope| scope.as_str() == text).ok_or(UnknownScope)
-    }
-}
-
-/// The scopes of one key, in order, each once.
+/// The scopes of one key, each once. A word that a later version wrote is kept: here it permits nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Scopes(Vec<Scope>);
+pub struct Scopes(Vec<String>);
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split([' ', ',']).filter(|word| !word.is_empty())
+}
 
 impl Scopes {
-    /// These scopes, sorted and each once.
+    /// These scopes, in this order.
     pub fn new(scopes: impl IntoIterator<Item = Scope>) -> Self {
-        let mut scopes: Vec<Scope> = scopes.into_iter().collect();
-        scopes.sort_unstable();
-        scopes.dedup();
-        Self(scopes)
+        Self(scopes.into_iter().map(|scope| scope.word.to_owned()).collect())
+    }
+
+    /// Reads what an operator wrote, words with blanks or commas between; the result has the order of `known`.
+    ///
+    /// # Errors
+    /// [`UnknownScope`] for a word that is not among the known.
+    pub fn parse(text: &str, known: &[Scope]) -> Result<Self, UnknownScope> {
+        if words(text).all(|word| known.iter().any(|scope| scope.word == word)) {
+            return Ok(Self::new(known.iter().copied().filter(|scope| words(text).any(|word| scope.word == word))));
+        }
+        let known: Vec<&str> = known.iter().map(|scope| scope.word).collect();
+        Err(UnknownScope(known.join(", ")))
+    }
+
+    /// Reads what the store keeps.
+    pub(super) fn stored(text: &str) -> Result<Self, NotScopes> {
+        let in_word = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | ':');
+        let sound = words(text).all(|word| word.contains(':') && word.chars().all(in_word));
+        sound.then(|| Self(words(text).map(str::to_owned).collect())).ok_or(NotScopes)
     }
 
     /// Whether `scope` is among them.
     #[must_use]
     pub fn allow(&self, scope: Scope) -> bool {
-        self.0.contains(&scope)
+        self.0.iter().any(|word| word == scope.word)
     }
 
-    /// Each scope.
-    pub fn iter(&self) -> impl Iterator<Item = Scope> + '_ {
-        self.0.iter().copied()
+    /// Each scope's word.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
     }
 }
 
 /// Words with blanks between, as OAuth writes scopes (RFC 6749, 3.3).
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words: Vec<&str> = self.0.iter().map(|scope| scope.as_str()).collect();
-        f.write_str(&words.join(" "))
-    }
-}
-
-impl FromStr for Scopes {
-    type Err = UnknownScope;
-
-    fn from_str(text: &str) -> Result<Self, UnknownScope> {
-        text.split([' ', ','])
-            .filter(|word| !word.is_empty())
-            .map(str::parse)
-            .collect::<Result<Vec<_>, _>>()
-            .map(Self::new)
+        f.write_str(&self.0.join(" "))
     }
 }
 
@@ -138,13 +105,28 @@ impl FromStr for Scopes {
 mod tests {
     use super::*;
 
+    const WRITE: Scope = Scope::for_callers("rewards:write");
+    const READ: Scope = Scope::for_callers("rewards:read");
+    const CANCEL: Scope = Scope::for_callers("rewards:cancel");
+    const KNOWN: &[Scope] = &[WRITE, READ, CANCEL];
+
     #[test]
     fn scopes_read_back_and_unknown_words_are_refused() {
-        let all = Scopes::new(Scope::ALL);
-        assert_eq!(all.to_string().parse(), Ok(all));
-        let two: Scopes = "rewards:read,rewards:write rewards:read".parse().unwrap();
+        let all = Scopes::new(KNOWN.iter().copied());
+        assert_eq!(Scopes::parse(&all.to_string(), KNOWN), Ok(all.clone()));
+        assert_eq!(Scopes::stored(&all.to_string()), Ok(all));
+        let two = Scopes::parse("rewards:read,rewards:write rewards:read", KNOWN).unwrap();
         assert_eq!(two.to_string(), "rewards:write rewards:read");
-        assert!(!two.allow(Scope::RewardsCancel));
-        assert_eq!("rewards:everything".parse::<Scopes>(), Err(UnknownScope));
+        assert!(two.allow(READ) && !two.allow(CANCEL));
+        let refused = Scopes::parse("rewards:everything", KNOWN).unwrap_err().to_string();
+        assert!(refused.ends_with("the scopes are rewards:write, rewards:read, rewards:cancel"), "{refused}");
+    }
+
+    #[test]
+    fn a_word_of_a_later_version_permits_nothing_and_is_kept() {
+        let later = Scopes::stored("rewards:read charges:write").unwrap();
+        assert!(later.allow(READ) && !later.allow(WRITE));
+        assert_eq!(later.to_string(), "rewards:read charges:write");
+        assert_eq!(Scopes::stored("rewards:read; DROP"), Err(NotScopes));
     }
 }

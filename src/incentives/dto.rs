@@ -85,7 +85,7 @@ impl IssueBody {
     ///
     /// # Errors
     /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
-    pub fn into_command(self, key: IdempotencyKey, caller: &Principal) -> Result<Command, Problem> {
+    pub fn into_command(self, key: IdempotencyKey, principal: &Principal) -> Result<Command, Problem> {
         let kind = Kind::from_word(&self.kind).ok_or_else(|| invalid("/kind", "not a kind of reward"))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
             None => OnUnresolved::Keep,
@@ -96,11 +96,11 @@ impl IssueBody {
         let metadata = self.metadata.map(|Texts(map)| check_metadata(map)).transpose()?;
         let named = self.program_id.map(|text| text.parse::<ProgramId>()).transpose();
         let named = named.map_err(|_malformed| invalid("/program_id", "not a program's id"))?;
-        let program = match (named, &caller.program) {
+        let program = match (named, &principal.program) {
             (Some(named), Some(own)) if named != *own => return Err(Problem::new(ledger::problems::PROGRAM_FORBIDDEN)),
             (named, own) => named.or_else(|| own.clone()),
         };
-        let (account, asked_by, value) = (self.account_id, caller.key, self.value.0.into_money()?);
+        let (account, asked_by, value) = (self.account_id, principal.key, self.value.0.into_money()?);
         Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved })
     }
 }

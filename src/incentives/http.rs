@@ -15,6 +15,7 @@ use super::{
     kind::Kind,
     problems,
     reveal::RevealError,
+    scopes,
     sql::Filter,
 };
 use crate::{
@@ -26,7 +27,7 @@ use crate::{
         problem::{MoneyMoved, Upstream},
         routing::resource,
     },
-    identity::Scope,
+    identity::Principal,
     kernel::RewardId,
     ledger::{self, budget::WHOLE},
     lifecycle::Lost,
@@ -55,12 +56,12 @@ async fn issue(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let arrived = http.ambient.monotonic();
-    let caller = http.caller(&request, Scope::RewardsWrite).await?;
+    let principal = Principal::of(&http, &request, scopes::REWARDS_WRITE).await?;
     let body: IssueBody = http.body(&request, payload).await?;
-    let command = body.into_command(headers::idempotency_key(&request)?, &caller)?;
+    let command = body.into_command(headers::idempotency_key(&request)?, &principal)?;
     let patience = headers::patience(&request);
     let wait = patience.map(|patience| patience.wait);
-    let mut answer = issued(&rewards.issue.run(caller.client, command, wait, arrived).await?)?;
+    let mut answer = issued(&rewards.issue.run(principal.client, command, wait, arrived).await?)?;
     if let Some(patience) = patience {
         headers::preference_applied(patience, answer.headers_mut());
     }
@@ -74,9 +75,9 @@ async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::RewardsRead).await?;
+    let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let id = reward_id(&id)?;
-    let found = http.run(async move { rewards.find(caller.client, id).await }).await?;
+    let found = http.run(async move { rewards.find(principal.client, id).await }).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
 }
@@ -87,9 +88,9 @@ async fn events(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::RewardsRead).await?;
+    let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let id = reward_id(&id)?;
-    let found = http.run(async move { rewards.events(caller.client, id).await }).await?;
+    let found = http.run(async move { rewards.events(principal.client, id).await }).await?;
     let events = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(List { data: events.into_iter().map(EventView::from).collect(), next_cursor: None }))
 }
@@ -102,9 +103,9 @@ async fn cancel(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let arrived = http.ambient.monotonic();
-    let caller = http.caller(&request, Scope::RewardsCancel).await?;
+    let principal = Principal::of(&http, &request, scopes::REWARDS_CANCEL).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
-    let reward = rewards.cancel.run(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
+    let reward = rewards.cancel.run(principal.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
     let mut answer = if is_final(reward.state()) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !is_final(reward.state()) {
         answer.insert_header((header::RETRY_AFTER, "1"));
@@ -121,9 +122,9 @@ async fn reveal(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let arrived = http.ambient.monotonic();
-    let caller = http.caller(&request, Scope::ClaimCodesReveal).await?;
+    let principal = Principal::of(&http, &request, scopes::CLAIM_CODES_REVEAL).await?;
     let body: ReasonBody = http.body(&request, payload).await?;
-    let (reward, code) = rewards.reveal.run(caller.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
+    let (reward, code) = rewards.reveal.run(principal.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
     failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }
@@ -203,13 +204,13 @@ async fn list(
     rewards: web::Data<Rewards>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::RewardsRead).await?;
+    let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let query = web::Query::<ListQuery>::from_query(request.query_string()).map_err(|_error| {
         Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter")
     })?;
     let filter = query.into_inner().into_filter()?;
     let limit = filter.limit;
-    let page = http.run(async move { rewards.list(caller.client, &filter).await }).await?;
+    let page = http.run(async move { rewards.list(principal.client, &filter).await }).await?;
     let full = i64::try_from(page.len()) == Ok(limit);
     let next = page.last().filter(|_last| full).map(|last| cursor(last.id));
     let mut answer = HttpResponse::Ok();
@@ -245,7 +246,7 @@ async fn catalog(
     rewards: web::Data<Rewards>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::RewardsRead).await?;
+    Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let data = rewards.accounts().iter().map(|account| CatalogEntry {
         account_id: account.id(),
         marketplace: account.marketplace().code(),

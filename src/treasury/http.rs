@@ -3,12 +3,12 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
-use super::{Balances, balances::Balance};
+use super::{Balances, balances::Balance, scopes};
 use crate::{
     http::{Code, Http, Problem, headers, problem::timestamp, routing::resource},
-    identity::Scope,
+    identity::Principal,
     incentives::{
-        Rewards,
+        self, Rewards,
         dto::{IssueBody, ValueView},
     },
     kernel::{IdempotencyKey, Money},
@@ -61,7 +61,7 @@ async fn balances(
     balances: web::Data<Balances>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::BalancesRead).await?;
+    Principal::of(&http, &request, scopes::BALANCES_READ).await?;
     let all = http.run(async move { balances.all().await }).await?;
     Ok(HttpResponse::Ok().json(List { data: all.into_iter().map(BalanceView::from).collect() }))
 }
@@ -72,7 +72,7 @@ async fn balance(
     request: HttpRequest,
     account: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::BalancesRead).await?;
+    Principal::of(&http, &request, scopes::BALANCES_READ).await?;
     one(&http, &balances, &account).await
 }
 
@@ -83,7 +83,7 @@ async fn refresh(
     request: HttpRequest,
     account: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::BalancesRead).await?;
+    Principal::of(&http, &request, scopes::BALANCES_READ).await?;
     let (asks, id) = (balances.get_ref().clone(), account.clone());
     http.run(async move {
         asks.refresh(&id).await;
@@ -116,9 +116,9 @@ async fn validate(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::RewardsWrite).await?;
+    let principal = Principal::of(&http, &request, incentives::scopes::REWARDS_WRITE).await?;
     let body: IssueBody = http.body(&request, payload).await?;
-    let command = body.into_command(dry_run_key(&request)?, &caller)?;
+    let command = body.into_command(dry_run_key(&request)?, &principal)?;
     let (service, asked) = (rewards.get_ref().clone(), command.clone());
     let account =
         http.run(async move { service.issue.validate(&asked).await.map(|account| account.id().to_owned()) }).await?;

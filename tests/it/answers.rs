@@ -1,13 +1,14 @@
 //! What callers are told: codes, dry runs, balances, the catalogue, themselves; and what they hear who will not wait.
 
 use noshi::{
-    identity::{Scope, Scopes},
+    identity::Scopes,
     sandbox::{Fault, FaultRule},
 };
 use serde_json::json;
 
 use crate::support::{
-    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, wait::until, with_json,
+    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, scope, wait::until,
+    with_json,
 };
 
 /// Waits until Amazon has said the balance once.
@@ -129,7 +130,7 @@ on_each_backend! {
             "currency_code": "USD", "exponent": 2, "minimum": usd("0.01"), "maximum": usd("2000.00"),
         });
         assert_eq!(app.get("/v1/catalog").await.json, json!({"data": [entry]}));
-        let (_client, key) = app.mint_key("reader", Scopes::new([Scope::RewardsRead, Scope::BalancesRead])).await;
+        let (_client, key) = app.mint_key("reader", Scopes::new([scope("rewards:read"), scope("balances:read")])).await;
         let ping = Answer::of(app.http.get(format!("{}/v1/ping", app.base)).bearer_auth(&key)).await;
         assert_eq!((&ping.json["client"], &ping.json["key_name"]), (&json!("reader"), &json!("test")));
         assert_eq!(ping.json["scopes"], json!(["rewards:read", "balances:read"]));

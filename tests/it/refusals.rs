@@ -10,7 +10,7 @@ use noshi::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, refused::expected,
+    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, refused::expected, scope,
     with_json,
 };
 
@@ -33,17 +33,17 @@ fn without_request_id(answer: &Answer) -> String {
 fn routes(id: &str) -> [(&'static str, String, Scope); 11] {
     let reward = format!("/v1/rewards/{id}");
     [
-        ("POST", "/v1/rewards".to_owned(), Scope::RewardsWrite),
-        ("POST", "/v1/rewards/validate".to_owned(), Scope::RewardsWrite),
-        ("GET", "/v1/rewards".to_owned(), Scope::RewardsRead),
-        ("GET", "/v1/catalog".to_owned(), Scope::RewardsRead),
-        ("GET", reward.clone(), Scope::RewardsRead),
-        ("GET", format!("{reward}/events"), Scope::RewardsRead),
-        ("POST", format!("{reward}/cancel"), Scope::RewardsCancel),
-        ("POST", format!("{reward}/reveal"), Scope::ClaimCodesReveal),
-        ("GET", "/v1/balances".to_owned(), Scope::BalancesRead),
-        ("GET", "/v1/balances/main".to_owned(), Scope::BalancesRead),
-        ("POST", "/v1/balances/main/refresh".to_owned(), Scope::BalancesRead),
+        ("POST", "/v1/rewards".to_owned(), scope("rewards:write")),
+        ("POST", "/v1/rewards/validate".to_owned(), scope("rewards:write")),
+        ("GET", "/v1/rewards".to_owned(), scope("rewards:read")),
+        ("GET", "/v1/catalog".to_owned(), scope("rewards:read")),
+        ("GET", reward.clone(), scope("rewards:read")),
+        ("GET", format!("{reward}/events"), scope("rewards:read")),
+        ("POST", format!("{reward}/cancel"), scope("rewards:cancel")),
+        ("POST", format!("{reward}/reveal"), scope("claim_codes:reveal")),
+        ("GET", "/v1/balances".to_owned(), scope("balances:read")),
+        ("GET", "/v1/balances/main".to_owned(), scope("balances:read")),
+        ("POST", "/v1/balances/main/refresh".to_owned(), scope("balances:read")),
     ]
 }
 
@@ -64,7 +64,7 @@ fn only(scope: Scope) -> Scopes {
 }
 
 fn all() -> Scopes {
-    Scopes::new(Scope::ALL)
+    Scopes::new(noshi::server::scopes())
 }
 
 /// A second and a third account, so that a command can name another one.
@@ -251,7 +251,7 @@ on_each_backend! {
         let app = App::spawn(backend).await;
         let bought = app.issue("mine", "5.00").await;
         let sent = app.received("Create").len();
-        for scope in Scope::ALL {
+        for scope in noshi::server::scopes() {
             let (_client, key) = app.mint_key("tests", only(scope)).await;
             let others = routes(bought.id()).into_iter().filter(|(_, _, needed)| *needed != scope);
             for (method, path, needed) in others {

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use database::{Backend, Database};
+pub(crate) use keys::scope;
 use partners::Partner;
 
 /// The partner account of every test.

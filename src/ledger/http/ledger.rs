@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::paging::{List, after, bad_query, instant, query, size};
 use crate::{
+    events,
     http::{Code, Http, Problem, problem::timestamp, routing::resource},
-    identity::Scope,
+    identity::Principal,
     ledger::{
         Books,
         journal::{self, Entry, Filter},
@@ -170,7 +171,7 @@ async fn entries(
     books: web::Data<Books>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::LedgerRead).await?;
+    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let asked: Query = query(&request)?;
     let filter = asked.into_filter()?;
     let (http, books) = (http.get_ref().clone(), books.get_ref().clone());

@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 use crate::http::paging::List;
 use crate::{
     http::{Code, Http, Problem, body::Object, problem::timestamp, routing::resource},
-    identity::{Principal, Scope},
+    identity::Principal,
     kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
         Books,
         budget::{Span, Unit, Usage, WHOLE},
         programs::{Bound, By, Limit, State, number, span_word},
+        scopes,
         service::{Change, Detailed, Spent},
     },
 };
@@ -177,13 +178,13 @@ fn id_of(text: &str) -> Result<ProgramId, Problem> {
     text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }
 
-fn by(caller: &Principal) -> By {
-    By(caller.key.to_string())
+fn by(principal: &Principal) -> By {
+    By(principal.key.to_string())
 }
 
 /// A key that is bound to a program sees and changes no other.
-fn may_touch(caller: &Principal, id: &ProgramId) -> Result<(), Problem> {
-    let own = caller.program.as_ref().is_none_or(|own| own == id);
+fn may_touch(principal: &Principal, id: &ProgramId) -> Result<(), Problem> {
+    let own = principal.program.as_ref().is_none_or(|own| own == id);
     own.then_some(()).ok_or_else(|| Problem::new(Code::NOT_FOUND))
 }
 
@@ -193,29 +194,29 @@ async fn create(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::ProgramsWrite).await?;
+    let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
     let body: CreateBody = http.body(&request, payload).await?;
     let id: ProgramId = body
         .id
         .parse()
         .map_err(|_malformed| invalid("/id", "prg_ and 1 to 40 characters of a-z, 0-9 and underscore"))?;
-    may_touch(&caller, &id)?;
+    may_touch(&principal, &id)?;
     let (name, account) = (name(body.name)?, body.account_id);
     let unknown =
         || Problem::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id");
     let currency = books.account(&account).ok_or_else(unknown)?.currency();
     let limits = limits(body.limits.unwrap_or_default(), currency)?;
     let service = books.get_ref().clone();
-    let made = http.run(async move { service.create(&id, (&name, &account), &limits, &by(&caller)).await }).await?;
+    let made = http.run(async move { service.create(&id, (&name, &account), &limits, &by(&principal)).await }).await?;
     let location = format!("/v1/programs/{}", made.program.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(ProgramView::new(made, &books)))
 }
 
 async fn list(http: web::Data<Http>, books: web::Data<Books>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::ProgramsRead).await?;
+    let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
     let service = books.get_ref().clone();
     let all = http.run(async move { service.all().await }).await?;
-    let own = all.into_iter().filter(|one| may_touch(&caller, &one.program.id).is_ok());
+    let own = all.into_iter().filter(|one| may_touch(&principal, &one.program.id).is_ok());
     let data = own.map(|one| ProgramView::new(one, &books)).collect();
     Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
 }
@@ -226,9 +227,9 @@ async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::ProgramsRead).await?;
+    let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
     let id = id_of(&id)?;
-    may_touch(&caller, &id)?;
+    may_touch(&principal, &id)?;
     let service = books.get_ref().clone();
     let found = http.run(async move { service.detailed(&id).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(found, &books)))
@@ -241,9 +242,9 @@ async fn change(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::ProgramsWrite).await?;
+    let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
     let id = id_of(&id)?;
-    may_touch(&caller, &id)?;
+    may_touch(&principal, &id)?;
     let body: ChangeBody = http.body(&request, payload).await?;
     let (service, asked) = (books.get_ref().clone(), id.clone());
     let known = http.run(async move { service.detailed(&asked).await }).await?;
@@ -252,7 +253,7 @@ async fn change(
     let limits = body.limits.map(|bodies| limits(bodies, currency)).transpose()?;
     let change = Change { name: body.name.map(name).transpose()?, limits };
     let service = books.get_ref().clone();
-    let changed = http.run(async move { service.change(&id, &change, &by(&caller)).await }).await?;
+    let changed = http.run(async move { service.change(&id, &change, &by(&principal)).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &books)))
 }
 
@@ -262,11 +263,11 @@ async fn set_state(
     id: &str,
     state: State,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::ProgramsWrite).await?;
+    let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
     let id = id_of(id)?;
-    may_touch(&caller, &id)?;
+    may_touch(&principal, &id)?;
     let service = books.get_ref().clone();
-    let changed = http.run(async move { service.set_state(&id, state, &by(&caller)).await }).await?;
+    let changed = http.run(async move { service.set_state(&id, state, &by(&principal)).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &books)))
 }
 
@@ -348,9 +349,9 @@ async fn budget(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let caller = http.caller(&request, Scope::ProgramsRead).await?;
+    let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
     let id = id_of(&id)?;
-    may_touch(&caller, &id)?;
+    may_touch(&principal, &id)?;
     let service = books.get_ref().clone();
     let spent = http.run(async move { service.spent(&id).await }).await?;
     Ok(HttpResponse::Ok().json(spent_view(spent, &books)))

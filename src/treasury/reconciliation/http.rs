@@ -18,15 +18,16 @@ use super::{
     report::{ItemView, View},
     run::{Chunk, RunError},
 };
-use crate::treasury::problems;
+use crate::treasury::{problems, scopes};
 use crate::{
+    events,
     http::{
         Code, Http, Problem,
         body::Object,
         headers::{self, NotOne},
         routing::resource,
     },
-    identity::Scope,
+    identity::Principal,
     kernel::ReconciliationId,
     lifecycle::Lost,
 };
@@ -75,7 +76,7 @@ async fn start(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::ReconciliationsWrite).await?;
+    Principal::of(&http, &request, scopes::RECONCILIATIONS_WRITE).await?;
     if is_csv(&request)? {
         return upload(&http, &reconciliations, &request, payload).await;
     }
@@ -205,7 +206,7 @@ async fn list(
     reconciliations: web::Data<Reconciliations>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::LedgerRead).await?;
+    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let query = ListQuery::read(&request)?;
     let limit = query.limit()?;
     let before = query.cursor.as_deref().map_or(Ok(Uuid::max()), |text| read_id(text).ok_or_else(|| bad("cursor")))?;
@@ -232,7 +233,7 @@ async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::LedgerRead).await?;
+    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let run = find(&http, &reconciliations, &id).await?;
     let (room, account, currency) = (reconciliations.get_ref().clone(), run.account.clone(), run.currency);
     let equation = http.run(async move { room.equation((&account, currency)).await }).await?;
@@ -245,7 +246,7 @@ async fn items(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    http.caller(&request, Scope::LedgerRead).await?;
+    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let query = ListQuery::read(&request)?;
     let limit = query.limit()?;
     let after = query.cursor.as_deref().map_or(Ok(0), |text| text.parse().map_err(|_error| bad("cursor")))?;

@@ -6,7 +6,7 @@ use super::{
     Case, refuse_all, service,
     wire::{Draft, Reply, exchange, with_key},
 };
-use crate::support::{Backend, on_each_backend};
+use crate::support::{Backend, on_each_backend, scope};
 
 /// Every route with the methods that it knows.
 const ROUTES: &[(&str, &str)] = &[
@@ -283,7 +283,7 @@ on_each_backend! {
     async fn a_reward_of_someone_elses_is_not_there(backend: Backend) {
         let app = service(backend).await;
         let sold = app.issue("mine", "10.00").await;
-        let (_other, key) = app.mint_key("others", Scopes::new(Scope::ALL)).await;
+        let (_other, key) = app.mint_key("others", Scopes::new(noshi::server::scopes())).await;
         let none = "rwd_00000000000070008000000000000000";
         for tail in ["", "/events", "/reveal", "/cancel"] {
             let mut answers = Vec::new();
@@ -319,18 +319,18 @@ async fn a_key_without_the_scope_is_forbidden() {
     for (target, methods) in ROUTES.iter().filter(|(target, _methods)| *target != "/v1/ping") {
         for method in methods.split(", ") {
             let needed = match (method, *target) {
-                ("GET" | "POST", target) if target.starts_with("/v1/balances") => Scope::BalancesRead,
-                ("GET", target) if target.starts_with("/v1/programs") => Scope::ProgramsRead,
-                (_, target) if target.starts_with("/v1/programs") => Scope::ProgramsWrite,
-                ("GET", "/v1/ledger-entries" | "/v1/events") => Scope::LedgerRead,
-                ("GET", target) if target.starts_with("/v1/reconciliations") => Scope::LedgerRead,
-                (_, "/v1/reconciliations") => Scope::ReconciliationsWrite,
-                ("GET", _) => Scope::RewardsRead,
-                (_, target) if target.ends_with("/reveal") => Scope::ClaimCodesReveal,
-                (_, target) if target.ends_with("/cancel") => Scope::RewardsCancel,
-                _ => Scope::RewardsWrite,
+                ("GET" | "POST", target) if target.starts_with("/v1/balances") => scope("balances:read"),
+                ("GET", target) if target.starts_with("/v1/programs") => scope("programs:read"),
+                (_, target) if target.starts_with("/v1/programs") => scope("programs:write"),
+                ("GET", "/v1/ledger-entries" | "/v1/events") => scope("ledger:read"),
+                ("GET", target) if target.starts_with("/v1/reconciliations") => scope("ledger:read"),
+                (_, "/v1/reconciliations") => scope("reconciliations:write"),
+                ("GET", _) => scope("rewards:read"),
+                (_, target) if target.ends_with("/reveal") => scope("claim_codes:reveal"),
+                (_, target) if target.ends_with("/cancel") => scope("rewards:cancel"),
+                _ => scope("rewards:write"),
             };
-            let others: Vec<Scope> = Scope::ALL.iter().copied().filter(|scope| *scope != needed).collect();
+            let others: Vec<Scope> = noshi::server::scopes().into_iter().filter(|scope| *scope != needed).collect();
             let (_client, key) = app.mint_key("narrow", Scopes::new(others)).await;
             let draft = Draft::issue().target(*target).method(method).body("zqcanary");
             let case = Case::new(format!("{method} {target}"), &draft, 403, "insufficient-scope");

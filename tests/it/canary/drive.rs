@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use noshi::{
-    identity::{Scope, Scopes},
+    identity::Scopes,
     sandbox::{Fault, Operation},
 };
 use rust_decimal::Decimal;
@@ -149,7 +149,7 @@ pub(super) async fn run(app: &mut App) -> Drive {
 
 async fn mint_keys(app: &App, drive: &mut Drive) {
     for at in 0..KEYS {
-        let (_client, key) = app.mint_key(&format!("client {}", at % 7), Scopes::new(Scope::ALL)).await;
+        let (_client, key) = app.mint_key(&format!("client {}", at % 7), Scopes::new(noshi::server::scopes())).await;
         let answer = Answer::of(app.http.get(format!("{}/v1/ping", app.base)).bearer_auth(&key)).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
         drive.bare(&answer);

@@ -2,12 +2,7 @@
 //! back and gets the same card, once.
 
 use futures_util::future::join_all;
-use noshi::{
-    engine::schedule::Resolution,
-    identity::{Scope, Scopes},
-    incentives::attention,
-    kernel::RewardId,
-};
+use noshi::{engine::schedule::Resolution, identity::Scopes, incentives::attention, kernel::RewardId};
 use serde_json::{Value, json};
 
 use super::{counts, items, reconcile};
@@ -106,7 +101,7 @@ on_each_backend! {
         assert_eq!(creates(&app), before, "nothing was sent for it");
 
         // Another caller's key of the same text is another intent, and buys a card of its own.
-        let (_other, key) = app.mint_key("another", Scopes::new(Scope::ALL)).await;
+        let (_other, key) = app.mint_key("another", Scopes::new(noshi::server::scopes())).await;
         let request = app.http.post(format!("{}/v1/rewards", app.base)).bearer_auth(key).header("Idempotency-Key", "lost");
         let other = Answer::of(with_json(request, &order("5.00"))).await;
         assert_eq!(other.status, 201, "{}", other.text);

@@ -1,18 +1,18 @@
 //! The REST surface: who may ask, what is refused, pages and their cursors, and the days that are reconciled by themselves.
 
-use noshi::identity::{Scope, Scopes};
+use noshi::identity::Scopes;
 use serde_json::json;
 
 use super::{DAY, begin, counts, reconcile};
-use crate::support::{App, Backend, Shape, on_each_backend};
+use crate::support::{App, Backend, Shape, on_each_backend, scope};
 
 on_each_backend! {
     async fn starting_and_reading_have_a_scope_each(backend: Backend) {
         let mut app = App::spawn(backend).await;
         let run = reconcile(&app, DAY, DAY).await;
         let id = run["id"].as_str().unwrap().to_owned();
-        let (_client, reader) = app.mint_key("reader", Scopes::new([Scope::LedgerRead])).await;
-        let (_client, starter) = app.mint_key("starter", Scopes::new([Scope::ReconciliationsWrite])).await;
+        let (_client, reader) = app.mint_key("reader", Scopes::new([scope("ledger:read")])).await;
+        let (_client, starter) = app.mint_key("starter", Scopes::new([scope("reconciliations:write")])).await;
         let reads = ["/v1/reconciliations".to_owned(), format!("/v1/reconciliations/{id}"), format!("/v1/reconciliations/{id}/items")];
         app.key = reader;
         for path in &reads {

@@ -9,7 +9,7 @@ use std::{
 use noshi::{
     ambient::Ambient,
     identity::{
-        Scope, Scopes,
+        Scopes,
         api_key::mint,
         keys::{self, ApiKey},
     },
@@ -36,7 +36,7 @@ async fn offend(tx: &mut Tx, ambient: &Ambient) {
         client_name: String::new(),
         name: "orphan".to_owned(),
         secret_sha256: minted.secret_sha256,
-        scopes: Scopes::new(Scope::ALL),
+        scopes: Scopes::new(noshi::server::scopes()),
         created_at: now,
         expires_at: None,
         revoked_at: None,

@@ -12,10 +12,15 @@ use noshi::{
 
 use super::App;
 
+/// The scope of this word.
+pub(crate) fn scope(word: &str) -> Scope {
+    noshi::server::scopes().into_iter().find(|scope| scope.as_str() == word).unwrap()
+}
+
 impl App {
     /// The key that the test asks with.
     pub(crate) async fn mint_own_key(&mut self) {
-        (self.client, self.key) = self.mint_key("tests", Scopes::new(Scope::ALL)).await;
+        (self.client, self.key) = self.mint_key("tests", Scopes::new(noshi::server::scopes())).await;
     }
 
     /// A new key of a client of this name.
@@ -35,7 +40,7 @@ impl App {
 
     /// A new key that may charge this program only.
     pub(crate) async fn mint_bound_key(&self, client: &str, program: &str) -> (ClientId, String) {
-        self.mint(client, (Scopes::new(Scope::ALL), Some(program.parse().unwrap())), None).await
+        self.mint(client, (Scopes::new(noshi::server::scopes()), Some(program.parse().unwrap())), None).await
     }
 
     async fn mint(
