@@ -1,44 +1,23 @@
 //! The request's body: small, in time, plain JSON, and nothing in it that we do not know. A refusal says where, never
 //! what: the value might be a secret in the wrong place.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData};
+mod strict;
+
+use std::{collections::BTreeMap, fmt};
 
 use actix_web::{HttpRequest, http::header, web};
 use futures_util::StreamExt;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, Error, MapAccess, Visitor},
 };
 use serde_json::error::Category;
 
+use self::strict::{Pointer, Strict};
 use super::{Code, Http, Problem, headers};
 
 /// Bytes of the largest body.
 pub const BODY_BYTES_MAX: usize = 4096;
-
-/// Every field of every body. A refusal names no other: it would be the caller's text.
-const FIELDS: &[&str] = &[
-    "program_id",
-    "account_id",
-    "kind",
-    "value",
-    "amount",
-    "currency_code",
-    "external_id",
-    "metadata",
-    "on_unresolved",
-    "reason",
-    "id",
-    "name",
-    "limits",
-    "api_key_id",
-    "span",
-    "unit",
-    "hard",
-    "soft",
-    "from",
-    "to",
-];
 
 impl Http {
     /// Reads the body as JSON into a type that refuses unknown fields.
@@ -99,14 +78,16 @@ async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let Object(value) = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let pointer = pointer(error.path());
+    let (mut json, pointer) = (serde_json::Deserializer::from_slice(bytes), Pointer::default());
+    let read = T::deserialize(Strict { inner: &mut json, pointer: &pointer });
+    let value = read.map_err(|error| {
         let refused = Problem::new(Code::INVALID_REQUEST);
-        match error.inner().classify() {
-            Category::Data => refused.field(pointer, "invalid", "missing, unknown, twice, or not of the expected type"),
+        match error.classify() {
+            Category::Data => {
+                refused.field(pointer.into_string(), "invalid", "missing, unknown, twice, or not of the expected type")
+            }
             Category::Syntax | Category::Eof | Category::Io => {
-                let (line, column) = (error.inner().line(), error.inner().column());
+                let (line, column) = (error.line(), error.column());
                 refused.detail(format!("the body is not JSON at line {line}, column {column}"))
             }
         }
@@ -114,43 +95,6 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     json.end()
         .map_err(|_trailing| Problem::new(Code::INVALID_REQUEST).detail("the body goes on after its JSON value"))?;
     Ok(value)
-}
-
-/// A JSON Pointer (RFC 6901) as far as its names are ours. A name that the caller chose (an unknown field, an entry of
-/// `metadata`) is the caller's text and ends it.
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .map_while(|segment| match segment {
-            Segment::Map { key } => FIELDS.iter().find(|field| *field == key),
-            Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
-        })
-        .flat_map(|field| ["/", field])
-        .collect()
-}
-
-/// A JSON object. Serde's derived types also read an array of their fields in order, which no caller of ours may send.
-#[derive(Debug, Clone)]
-pub struct Object<T>(pub T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Object<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(members)).map(Object)
-            }
-        }
-
-        deserializer.deserialize_map(Members(PhantomData))
-    }
 }
 
 /// Texts by name, each name once: of two, a proxy and we might read different ones.
@@ -180,5 +124,64 @@ impl<'de> Deserialize<'de> for Texts {
         }
 
         deserializer.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Inner {
+        #[serde(rename = "unit")]
+        _unit: u8,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Outer {
+        #[serde(rename = "brand_new")]
+        _brand_new: Option<Inner>,
+        #[serde(rename = "each")]
+        _each: Option<Vec<Inner>>,
+        #[serde(rename = "texts")]
+        _texts: Option<Texts>,
+    }
+
+    fn refused(body: &str) -> serde_json::Value {
+        let problem = parse::<Outer>(body.as_bytes()).unwrap_err();
+        serde_json::to_value(problem.errors()).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_points_as_far_as_the_names_are_those_of_the_body() {
+        for (body, pointer) in [
+            ("7", ""),
+            ("[null,null,null]", ""),
+            (r#"{"brand_old":7}"#, ""),
+            (r#"{"texts":null,"texts":null}"#, ""),
+            (r#"{"brand_new":7}"#, "/brand_new"),
+            (r#"{"brand_new":[7]}"#, "/brand_new"),
+            (r#"{"brand_new":{}}"#, "/brand_new"),
+            (r#"{"brand_new":{"nuit":7}}"#, "/brand_new"),
+            (r#"{"brand_new":{"unit":"7"}}"#, "/brand_new/unit"),
+            (r#"{"brand_new":{"unit":256}}"#, "/brand_new/unit"),
+            (r#"{"each":[{"unit":7},{"unit":"7"}]}"#, "/each"),
+            (r#"{"texts":{"unit":7}}"#, "/texts"),
+            (r#"{"texts":{"a":"b","a":"b"}}"#, "/texts"),
+        ] {
+            let errors = refused(body);
+            assert_eq!(errors[0]["pointer"], pointer, "{body}: {errors}");
+        }
+        assert!(parse::<Outer>(br#"{"brand_new":{"unit":7},"each":[{"unit":7}],"texts":{"a":"b"}}"#).is_ok());
+        assert!(parse::<Outer>(br#"{"brand_new":null}"#).is_ok());
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_by_its_place() {
+        for body in ["", "{", r#"{"brand_new":}"#, r#"{"texts":{"a":"b"#, "{} {}"] {
+            assert_eq!(refused(body), serde_json::json!([]), "{body}");
+        }
     }
 }

@@ -240,6 +240,12 @@ impl Problem {
         self.0.code
     }
 
+    /// What is wrong with parts of the request.
+    #[cfg(test)]
+    pub(super) fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
     /// The type's URI: the registered one where there is one, else ours.
     fn kind(&self) -> String {
         if self.0.code == Code::QUOTA_EXCEEDED {

@@ -18,7 +18,7 @@ use crate::{
     engine::{AttentionReason, ReversalFailure, Stage, State},
     http::{
         Code, Problem,
-        body::{Object, Texts},
+        body::Texts,
         problem::{MoneyMoved, Upstream, timestamp},
     },
     identity::Principal,
@@ -45,7 +45,7 @@ pub struct IssueBody {
     program_id: Option<String>,
     account_id: Option<String>,
     kind: String,
-    value: Object<ValueBody>,
+    value: ValueBody,
     external_id: Option<String>,
     metadata: Option<Texts>,
     on_unresolved: Option<String>,
@@ -100,7 +100,7 @@ impl IssueBody {
             (Some(named), Some(own)) if named != *own => return Err(Problem::new(ledger::problems::PROGRAM_FORBIDDEN)),
             (named, own) => named.or_else(|| own.clone()),
         };
-        let (account, asked_by, value) = (self.account_id, principal.key, self.value.0.into_money()?);
+        let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money()?);
         Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved })
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::paging::List;
 use crate::{
-    http::{Code, Http, Problem, body::Object, problem::timestamp, routing::resource},
+    http::{Code, Http, Problem, problem::timestamp, routing::resource},
     identity::Principal,
     kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
@@ -49,14 +49,14 @@ struct CreateBody {
     id: String,
     name: String,
     account_id: String,
-    limits: Option<Vec<Object<LimitBody>>>,
+    limits: Option<Vec<LimitBody>>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ChangeBody {
     name: Option<String>,
-    limits: Option<Vec<Object<LimitBody>>>,
+    limits: Option<Vec<LimitBody>>,
 }
 
 fn invalid(pointer: &str, detail: &'static str) -> Problem {
@@ -108,11 +108,11 @@ fn read_number(text: &str, unit: Unit, currency: Currency) -> Option<i64> {
     }
 }
 
-fn limits(bodies: Vec<Object<LimitBody>>, currency: Currency) -> Result<Vec<Limit>, Problem> {
+fn limits(bodies: Vec<LimitBody>, currency: Currency) -> Result<Vec<Limit>, Problem> {
     if bodies.len() > LIMITS_MAX {
         return Err(invalid("/limits", "at most 64"));
     }
-    let limits = bodies.into_iter().map(|Object(body)| body.into_limit(currency)).collect::<Result<Vec<_>, _>>()?;
+    let limits = bodies.into_iter().map(|body| body.into_limit(currency)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = BTreeSet::new();
     if limits.iter().all(|limit| seen.insert((limit.key, span_word(limit.span), limit.unit.as_str()))) {
         return Ok(limits);

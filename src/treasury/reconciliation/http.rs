@@ -23,7 +23,6 @@ use crate::{
     events,
     http::{
         Code, Http, Problem,
-        body::Object,
         headers::{self, NotOne},
         routing::resource,
     },
@@ -80,7 +79,7 @@ async fn start(
     if is_csv(&request)? {
         return upload(&http, &reconciliations, &request, payload).await;
     }
-    let Object(body): Object<StartBody> = http.body(&request, payload).await?;
+    let body: StartBody = http.body(&request, payload).await?;
     let begun = begin(&http, &reconciliations, body.into_order(false)?).await?;
     let run = begun.run.clone();
     let room = reconciliations.get_ref().clone();

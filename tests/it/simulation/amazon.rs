@@ -3,7 +3,7 @@
 
 use noshi::{
     engine::{Action, Sight},
-    kernel::{UnknownReason},
+    kernel::UnknownReason,
     provider::incentives::{ErrorType, Family, Refusal},
 };
 
