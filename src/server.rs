@@ -26,7 +26,7 @@ use crate::{
         routing::{not_found, resource},
     },
     identity::{self, Principal, Scope},
-    incentives::{self, Rewards},
+    incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Books},
     store::{
@@ -86,10 +86,12 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
         web::Data::new(served.reconciliations.clone()),
     );
     let books = web::Data::new(served.books.clone());
+    let funds = web::Data::new(funds_check(&served.balances));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(http.clone())
             .app_data(rewards.clone())
+            .app_data(funds.clone())
             .app_data(balances.clone())
             .app_data(books.clone())
             .app_data(reconciliations.clone())
@@ -137,6 +139,15 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .bind(settings.admin_listen)?;
     let address = first(server.addrs())?;
     Ok(Bound::new(server.run(), address))
+}
+
+/// Lets the slice of rewards look at balances, which lie above it.
+fn funds_check(balances: &Balances) -> FundsCheck {
+    let balances = balances.clone();
+    FundsCheck(Arc::new(move |account, value| {
+        let balances = balances.clone();
+        Box::pin(async move { balances.covers(&account, value).await })
+    }))
 }
 
 /// Every scope that a key may have, in the order in which they are shown.

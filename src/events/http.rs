@@ -8,7 +8,7 @@ use super::{
     outbox::{self, EventRow},
     scopes,
 };
-use crate::http::paging::{List, after, bad_query, query, size};
+use crate::http::paging::{List, after, query, size, text};
 use crate::{
     http::{Http, Problem, problem::timestamp, routing::resource},
     identity::Principal,
@@ -50,14 +50,12 @@ async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpRespo
     Principal::of(&http, &request, scopes::LEDGER_READ).await?;
     let query: Query = query(&request)?;
     let (limit, from) = (size(query.limit)?, after(query.cursor)?);
-    if query.kind.as_ref().is_some_and(|kind| kind.chars().any(char::is_control)) {
-        return Err(bad_query("type"));
-    }
+    let kind = text(query.kind, "type")?;
     let store = http.store.clone();
     let rows = http
         .run(async move {
             let mut snapshot = store.snapshot().await?;
-            outbox::page(&mut snapshot, from, query.kind.as_deref(), limit).await
+            outbox::page(&mut snapshot, from, kind.as_deref(), limit).await
         })
         .await?;
     // Always one: whoever follows the events goes on from here, also from an empty page.

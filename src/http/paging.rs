@@ -1,8 +1,10 @@
 //! Pages of lists: their size, where they begin, and the parameters of a query.
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 use super::{Code, Problem};
 
@@ -12,10 +14,9 @@ const PAGE_MAX: i64 = 200;
 
 #[derive(Serialize)]
 pub(crate) struct List<T> {
-    /// The rows of this page.
     pub(crate) data: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     /// Where the next page begins; absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -37,6 +38,25 @@ pub(crate) fn size(limit: Option<i64>) -> Result<i64, Problem> {
     (1..=PAGE_MAX).contains(&limit).then_some(limit).ok_or_else(|| bad_query("limit"))
 }
 
+/// A text that rows are compared with. PostgreSQL takes no NUL, and nothing that is stored has a control character.
+pub(crate) fn text(text: Option<String>, name: &str) -> Result<Option<String>, Problem> {
+    match text {
+        Some(text) if text.chars().any(char::is_control) => Err(bad_query(name)),
+        other => Ok(other),
+    }
+}
+
+/// The cursor of a list that is ordered by ids: opaque to callers.
+pub(crate) fn cursor(id: Uuid) -> String {
+    HEXLOWER.encode(id.as_bytes())
+}
+
+/// Where the page before ended, in a list that is ordered by ids, newest first.
+pub(crate) fn before(cursor: Option<String>) -> Result<Uuid, Problem> {
+    let read = |text: String| HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
+    cursor.map_or(Ok(Uuid::max()), |text| read(text).ok_or_else(|| bad_query("cursor")))
+}
+
 /// Where the page before ended: a number, which callers take as it is.
 pub(crate) fn after(cursor: Option<String>) -> Result<i64, Problem> {
     let read = |text: String| text.parse::<i64>().ok().filter(|at| *at >= 0);
@@ -47,4 +67,28 @@ pub(crate) fn after(cursor: Option<String>) -> Result<i64, Problem> {
 pub(crate) fn instant(text: Option<String>, default: DateTime<Utc>, name: &str) -> Result<DateTime<Utc>, Problem> {
     let read = |text: String| DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc());
     text.map_or(Ok(default), |text| read(text).map_err(|_error| bad_query(name)))
+}
+
+/// Later than any row: the year 9999.
+pub(crate) fn end_of_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// A page of at most `limit` entries. When it is full it links to the next one, which begins after `last`.
+pub(crate) fn page<T: Serialize>(
+    request: &HttpRequest,
+    data: Vec<T>,
+    limit: i64,
+    last: Option<String>,
+) -> HttpResponse {
+    let next_cursor = last.filter(|_last| i64::try_from(data.len()) == Ok(limit));
+    let mut answer = HttpResponse::Ok();
+    if let Some(next) = &next_cursor {
+        // The same filters, from where this page ended.
+        let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+        let cursor = format!("cursor={next}");
+        let query = kept.chain([cursor.as_str()]).collect::<Vec<_>>().join("&");
+        answer.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
+    }
+    answer.json(List { data, next_cursor })
 }

@@ -1,10 +1,11 @@
 //! The REST face of rewards. A handler opens the call, calls one use case, wraps the answer.
 
+use std::sync::Arc;
+
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use chrono::{DateTime, Utc};
-use data_encoding::HEXLOWER;
+use chrono::DateTime;
+use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use super::{
     Rewards,
@@ -24,24 +25,23 @@ use crate::{
     failpoint,
     http::{
         Code, Http, Problem, headers,
+        paging::{List, bad_query, before, cursor, end_of_time, instant, page, query, size, text},
         problem::{MoneyMoved, Upstream},
         routing::resource,
     },
     identity::Principal,
-    kernel::RewardId,
+    kernel::{IdempotencyKey, Money, RewardId},
     ledger::{self, budget::WHOLE},
     lifecycle::Lost,
+    store::StoreError,
 };
-
-/// Rewards on a page at most.
-const PAGE_MAX: i64 = 200;
-/// Rewards on a page when the caller does not say.
-const PAGE: i64 = 50;
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/rewards", "GET, POST", [web::post().to(issue), web::get().to(list)]))
+        // Before `{id}`, which would take `validate` for an id.
+        .service(resource("/v1/rewards/validate", "POST", [web::post().to(validate)]))
         .service(resource("/v1/rewards/{id}", "GET", [web::get().to(get)]))
         .service(resource("/v1/rewards/{id}/events", "GET", [web::get().to(events)]))
         .service(resource("/v1/rewards/{id}/reveal", "POST", [web::post().to(reveal)]))
@@ -67,6 +67,49 @@ async fn issue(
     }
     failpoint::pass("issue", "before_answer");
     Ok(answer)
+}
+
+/// Says whether the last known balance of an account, less what is reserved, covers a value; `None` when the balance is
+/// stale. Balances lie above rewards, so `server` hands this in.
+#[derive(Clone)]
+pub(crate) struct FundsCheck(pub(crate) Arc<CoversFn>);
+
+type CoversFn = dyn Fn(String, Money) -> BoxFuture<'static, Result<Option<bool>, StoreError>> + Send + Sync;
+
+#[derive(Serialize)]
+struct Validated {
+    valid: bool,
+    account_id: String,
+    value: ValueView,
+    funds_sufficient: Option<bool>,
+}
+
+/// The dry run of an issue.
+async fn validate(
+    http: web::Data<Http>,
+    rewards: web::Data<Rewards>,
+    funds: web::Data<FundsCheck>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let principal = Principal::of(&http, &request, scopes::REWARDS_WRITE).await?;
+    let body: IssueBody = http.body(&request, payload).await?;
+    let command = body.into_command(dry_run_key(&request)?, &principal)?;
+    let value = command.value;
+    let account_id =
+        http.run(async move { rewards.issue.validate(&command).await.map(|account| account.id().to_owned()) }).await?;
+    let funds_sufficient = http.run((funds.0)(account_id.clone(), value)).await?;
+    Ok(HttpResponse::Ok().json(Validated { valid: true, account_id, value: value.into(), funds_sufficient }))
+}
+
+/// A dry run needs no key; one that is sent must be a good one.
+fn dry_run_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
+    match headers::idempotency_key(request) {
+        Err(problem) if problem.code() == Code::IDEMPOTENCY_KEY_MISSING => {
+            IdempotencyKey::parse("dry-run").map_err(|_error| Problem::new(Code::INTERNAL))
+        }
+        other => other,
+    }
 }
 
 async fn get(
@@ -129,13 +172,6 @@ async fn reveal(
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }
 
-#[derive(Serialize)]
-struct List<T> {
-    data: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListQuery {
@@ -152,25 +188,10 @@ struct ListQuery {
 
 impl ListQuery {
     fn into_filter(self) -> Result<Filter, Problem> {
-        let bad = |name: &'static str| {
-            move || Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid"))
-        };
+        let bad = |name: &'static str| move || bad_query(name);
         let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status"))).transpose()?;
         let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind"))).transpose()?;
-        let instant = |text: Option<String>, default, name| match text {
-            None => Ok(default),
-            Some(text) => DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc()).map_err(|_error| bad(name)()),
-        };
-        let text = |text: Option<String>, name| match text {
-            // PostgreSQL takes no NUL, and nothing that is stored has a control character.
-            Some(text) if text.chars().any(char::is_control) => Err(bad(name)()),
-            other => Ok(other),
-        };
-        let before = self.cursor.map_or(Ok(Uuid::max()), |text| read_cursor(&text).ok_or_else(bad("cursor")))?;
-        let limit = self.limit.unwrap_or(PAGE);
-        if !(1..=PAGE_MAX).contains(&limit) {
-            return Err(bad("limit")());
-        }
+        let (before, limit) = (before(self.cursor)?, size(self.limit)?);
         Ok(Filter {
             external_id: text(self.external_id, "external_id")?,
             state,
@@ -178,25 +199,11 @@ impl ListQuery {
             account: text(self.account_id, "account_id")?,
             program: text(self.program_id, "program_id")?,
             created_from: instant(self.created_from, DateTime::UNIX_EPOCH, "created_from")?,
-            created_to: instant(self.created_to, far_future(), "created_to")?,
+            created_to: instant(self.created_to, end_of_time(), "created_to")?,
             before,
             limit,
         })
     }
-}
-
-/// Later than any reward: the year 9999.
-fn far_future() -> DateTime<Utc> {
-    DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
-}
-
-/// Cursors are opaque to callers: where the page before ended.
-fn cursor(id: RewardId) -> String {
-    HEXLOWER.encode(id.uuid().as_bytes())
-}
-
-fn read_cursor(text: &str) -> Option<Uuid> {
-    HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok())
 }
 
 async fn list(
@@ -205,28 +212,12 @@ async fn list(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
-    let query = web::Query::<ListQuery>::from_query(request.query_string()).map_err(|_error| {
-        Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter")
-    })?;
-    let filter = query.into_inner().into_filter()?;
+    let asked: ListQuery = query(&request)?;
+    let filter = asked.into_filter()?;
     let limit = filter.limit;
-    let page = http.run(async move { rewards.list(principal.client, &filter).await }).await?;
-    let full = i64::try_from(page.len()) == Ok(limit);
-    let next = page.last().filter(|_last| full).map(|last| cursor(last.id));
-    let mut answer = HttpResponse::Ok();
-    if let Some(next) = &next {
-        let link = next_page(request.query_string(), next);
-        answer.insert_header((header::LINK, format!("</v1/rewards?{link}>; rel=\"next\"")));
-    }
-    let data = page.iter().map(|reward| RewardView::new(reward, None)).collect();
-    Ok(answer.json(List { data, next_cursor: next }))
-}
-
-/// The query of the next page: the same filters, from where this one ended.
-fn next_page(query: &str, next: &str) -> String {
-    let kept = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-    let cursor = format!("cursor={next}");
-    kept.chain([cursor.as_str()]).collect::<Vec<_>>().join("&")
+    let found = http.run(async move { rewards.list(principal.client, &filter).await }).await?;
+    let last = found.last().map(|last| cursor(last.id.uuid()));
+    Ok(page(&request, found.iter().map(|reward| RewardView::new(reward, None)).collect(), limit, last))
 }
 
 #[derive(Serialize)]

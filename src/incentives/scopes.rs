@@ -3,7 +3,7 @@
 use crate::identity::Scope;
 
 /// Issue and validate rewards.
-pub(crate) const REWARDS_WRITE: Scope = Scope::for_callers("rewards:write");
+pub(super) const REWARDS_WRITE: Scope = Scope::for_callers("rewards:write");
 /// Read rewards, their events and the catalogue.
 pub(super) const REWARDS_READ: Scope = Scope::for_callers("rewards:read");
 /// Cancel rewards.

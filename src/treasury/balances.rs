@@ -163,6 +163,16 @@ impl Balances {
         Ok(all)
     }
 
+    /// Whether the last known balance of an account, less what is reserved, covers a value; `None` when it is stale.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn covers(&self, account: &str, value: Money) -> Result<Option<bool>, StoreError> {
+        let found = self.all().await?.into_iter().find(|balance| balance.account == account && !balance.stale);
+        let free = found.and_then(|balance| balance.available?.checked_sub(balance.reserved));
+        Ok(free.map(|free| free.minor() >= value.minor()))
+    }
+
     fn balance(
         &self,
         account: &Account,

@@ -1,27 +1,22 @@
-//! The REST face of balances, and the dry run of an issue, which looks at them.
+//! The REST face of balances.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 
 use super::{Balances, balances::Balance, scopes};
 use crate::{
-    http::{Code, Http, Problem, headers, problem::timestamp, routing::resource},
+    http::{Code, Http, Problem, paging::List, problem::timestamp, routing::resource},
     identity::Principal,
-    incentives::{
-        self, Rewards,
-        dto::{IssueBody, ValueView},
-    },
-    kernel::{IdempotencyKey, Money},
+    incentives::dto::ValueView,
     store::StoreError,
 };
 
-/// Adds the routes. Before those of rewards, whose `{id}` would take `validate` for an id.
+/// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/balances", "GET", [web::get().to(balances)]))
         .service(resource("/v1/balances/{account_id}", "GET", [web::get().to(balance)]))
-        .service(resource("/v1/balances/{account_id}/refresh", "POST", [web::post().to(refresh)]))
-        .service(resource("/v1/rewards/validate", "POST", [web::post().to(validate)]));
+        .service(resource("/v1/balances/{account_id}/refresh", "POST", [web::post().to(refresh)]));
 }
 
 #[derive(Serialize)]
@@ -51,11 +46,6 @@ impl From<Balance> for BalanceView {
     }
 }
 
-#[derive(Serialize)]
-struct List {
-    data: Vec<BalanceView>,
-}
-
 async fn balances(
     http: web::Data<Http>,
     balances: web::Data<Balances>,
@@ -63,7 +53,7 @@ async fn balances(
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::BALANCES_READ).await?;
     let all = http.run(async move { balances.all().await }).await?;
-    Ok(HttpResponse::Ok().json(List { data: all.into_iter().map(BalanceView::from).collect() }))
+    Ok(HttpResponse::Ok().json(List { data: all.into_iter().map(BalanceView::from).collect(), next_cursor: None }))
 }
 
 async fn balance(
@@ -98,53 +88,4 @@ async fn one(http: &Http, balances: &Balances, account: &str) -> Result<HttpResp
     let all = http.run(async move { balances.all().await }).await?;
     let found = all.into_iter().find(|balance| balance.account == account);
     Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NOT_FOUND))?)))
-}
-
-#[derive(Serialize)]
-struct Validated {
-    valid: bool,
-    account_id: String,
-    value: ValueView,
-    /// Whether the last known balance, less what is reserved, covers it; `null` when the balance is stale.
-    funds_sufficient: Option<bool>,
-}
-
-async fn validate(
-    http: web::Data<Http>,
-    rewards: web::Data<Rewards>,
-    balances: web::Data<Balances>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> Result<HttpResponse, Problem> {
-    let principal = Principal::of(&http, &request, incentives::scopes::REWARDS_WRITE).await?;
-    let body: IssueBody = http.body(&request, payload).await?;
-    let command = body.into_command(dry_run_key(&request)?, &principal)?;
-    let (service, asked) = (rewards.get_ref().clone(), command.clone());
-    let account =
-        http.run(async move { service.issue.validate(&asked).await.map(|account| account.id().to_owned()) }).await?;
-    let all = http.run(async move { balances.all().await }).await?;
-    let balance = all.into_iter().find(|balance| balance.account == account);
-    let funds_sufficient = balance.and_then(|balance| covers(&balance, command.value));
-    Ok(HttpResponse::Ok().json(Validated {
-        valid: true,
-        account_id: account,
-        value: command.value.into(),
-        funds_sufficient,
-    }))
-}
-
-/// A dry run needs no key; one that is sent must be a good one.
-fn dry_run_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
-    match headers::idempotency_key(request) {
-        Err(problem) if problem.code() == Code::IDEMPOTENCY_KEY_MISSING => {
-            IdempotencyKey::parse("dry-run").map_err(|_error| Problem::new(Code::INTERNAL))
-        }
-        other => other,
-    }
-}
-
-fn covers(balance: &Balance, value: Money) -> Option<bool> {
-    let available = balance.available.filter(|_money| !balance.stale)?;
-    let free = available.checked_sub(balance.reserved)?;
-    Some(free.minor() >= value.minor())
 }

@@ -1,11 +1,11 @@
 //! The ledger as pages of JSON, and as streams of CSV or NDJSON of any length, in constant memory.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
-use crate::http::paging::{List, after, bad_query, instant, query, size};
+use crate::http::paging::{List, after, end_of_time, instant, query, size, text};
 use crate::{
     events,
     http::{Code, Http, Problem, problem::timestamp, routing::resource},
@@ -36,15 +36,12 @@ struct Query {
 
 impl Query {
     fn into_filter(self) -> Result<Filter, Problem> {
-        if self.account_id.as_ref().is_some_and(|id| id.chars().any(char::is_control)) {
-            return Err(bad_query("account_id"));
-        }
-        let end = DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let account = text(self.account_id, "account_id")?;
         Ok(Filter {
             after: after(self.cursor)?,
-            account: self.account_id,
+            account,
             from: instant(self.from, DateTime::UNIX_EPOCH, "from")?,
-            to: instant(self.to, end, "to")?,
+            to: instant(self.to, end_of_time(), "to")?,
             limit: size(self.limit)?,
         })
     }

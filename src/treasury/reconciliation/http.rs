@@ -4,11 +4,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use chrono::NaiveDate;
-use data_encoding::HEXLOWER;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
-use uuid::Uuid;
 
 use super::{
     BeginError, Begun, Order, Reconciliations,
@@ -24,6 +22,7 @@ use crate::{
     http::{
         Code, Http, Problem,
         headers::{self, NotOne},
+        paging::{self, after, before, page, query, size, text},
         routing::resource,
     },
     identity::Principal,
@@ -31,10 +30,6 @@ use crate::{
     lifecycle::Lost,
 };
 
-/// Runs or items on a page at most.
-const PAGE_MAX: i64 = 200;
-/// On a page when the caller does not say.
-const PAGE: i64 = 50;
 /// Parts of a file between its sender and the run.
 const CHUNKS_MAX: usize = 4;
 /// How long the answer to a file waits for what it came to.
@@ -152,26 +147,6 @@ struct ListQuery {
     limit: Option<i64>,
 }
 
-impl ListQuery {
-    fn read(request: &HttpRequest) -> Result<Self, Problem> {
-        let query = web::Query::<Self>::from_query(request.query_string());
-        let query = query.map(web::Query::into_inner).map_err(|_error| {
-            Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter")
-        })?;
-        let account = query.account_id.as_deref().unwrap_or_default();
-        if account.chars().any(char::is_control) { Err(bad("account_id")) } else { Ok(query) }
-    }
-
-    fn limit(&self) -> Result<i64, Problem> {
-        let limit = self.limit.unwrap_or(PAGE);
-        if (1..=PAGE_MAX).contains(&limit) { Ok(limit) } else { Err(bad("limit")) }
-    }
-}
-
-fn bad(name: &str) -> Problem {
-    Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid"))
-}
-
 /// A run, and the balance equation as it stands now.
 #[derive(Serialize)]
 struct Balanced {
@@ -180,44 +155,18 @@ struct Balanced {
     balance: EquationView,
 }
 
-#[derive(Serialize)]
-struct List<T> {
-    data: Vec<T>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next_cursor: Option<String>,
-}
-
-/// A page; the link to the next one when this one is full.
-fn page<T: Serialize>(request: &HttpRequest, data: Vec<T>, limit: i64, last: Option<String>) -> HttpResponse {
-    let next_cursor = last.filter(|_last| i64::try_from(data.len()) == Ok(limit));
-    let mut answer = HttpResponse::Ok();
-    if let Some(next) = &next_cursor {
-        let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-        let cursor = format!("cursor={next}");
-        let query = kept.chain([cursor.as_str()]).collect::<Vec<_>>().join("&");
-        answer.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
-    }
-    answer.json(List { data, next_cursor })
-}
-
 async fn list(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
-    let query = ListQuery::read(&request)?;
-    let limit = query.limit()?;
-    let before = query.cursor.as_deref().map_or(Ok(Uuid::max()), |text| read_id(text).ok_or_else(|| bad("cursor")))?;
+    let ListQuery { account_id, cursor, limit } = query(&request)?;
+    let (account, limit, before) = (text(account_id, "account_id")?, size(limit)?, before(cursor)?);
     let room = reconciliations.get_ref().clone();
-    let account = query.account_id;
     let runs = http.run(async move { room.list(before, account.as_deref(), limit).await }).await?;
-    let last = runs.last().map(|run| HEXLOWER.encode(run.id.uuid().as_bytes()));
+    let last = runs.last().map(|run| paging::cursor(run.id.uuid()));
     Ok(page(&request, runs.iter().map(View::from).collect(), limit, last))
-}
-
-fn read_id(text: &str) -> Option<Uuid> {
-    HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok())
 }
 
 async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Result<Reconciliation, Problem> {
@@ -246,9 +195,9 @@ async fn items(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
-    let query = ListQuery::read(&request)?;
-    let limit = query.limit()?;
-    let after = query.cursor.as_deref().map_or(Ok(0), |text| text.parse().map_err(|_error| bad("cursor")))?;
+    let ListQuery { account_id, cursor, limit } = query(&request)?;
+    text(account_id, "account_id")?;
+    let (limit, after) = (size(limit)?, after(cursor)?);
     let run = find(&http, &reconciliations, &id).await?;
     let (room, of) = (reconciliations.get_ref().clone(), run.clone());
     let items = http.run(async move { room.items(&of, after, limit).await }).await?;
