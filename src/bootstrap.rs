@@ -1,4 +1,4 @@
-//! Settings → store → clients → services → servers and loops, and the way back. The only place that sees everything.
+//! Settings → store → clients → services → servers and background tasks, and the way back. The only place that sees everything.
 
 mod clock;
 mod exporting;
@@ -32,7 +32,7 @@ use crate::{
     ledger::{Books, service},
     lifecycle::Tasks,
     provider::incentives::{self, Client, ClientSettings, Credentials, Endpoint, Timeouts},
-    server::{self, Bound, Served},
+    server::{self, AppState, BoundServer},
     store::{
         self, Store, StoreError,
         clock::{ClockError, ServerClock, align},
@@ -85,11 +85,11 @@ pub enum StartError {
 
 /// The running service.
 pub struct Service {
-    served: Served,
+    state: AppState,
     api: Running,
     admin: Running,
     tasks: Tasks,
-    loops: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
     dispatchers: Vec<JoinHandle<()>>,
     exporting: Option<Exporting>,
     store: Store,
@@ -105,7 +105,7 @@ struct Running {
 
 impl Running {
     /// Serves on the main runtime.
-    fn start(bound: Bound, tasks: &Tasks) -> Self {
+    fn start(bound: BoundServer, tasks: &Tasks) -> Self {
         Self { address: bound.address, handle: bound.handle, ended: tasks.spawn(bound.server) }
     }
 
@@ -154,10 +154,10 @@ async fn check_schema(store: &Store) -> Result<(), StartError> {
 }
 
 /// A key that was lost with an old back-up looks new, however old its card is. Amazon may have forgotten those.
-async fn check_age(served: &Served, settings: &Settings) -> Result<(), StartError> {
-    let now = served.http.ambient.now();
-    for account in served.rewards.accounts().iter() {
-        let uncovered = served.reconciliations.uncovered(account.id()).await?;
+async fn check_age(state: &AppState, settings: &Settings) -> Result<(), StartError> {
+    let now = state.http.ambient.now();
+    for account in state.rewards.accounts().iter() {
+        let uncovered = state.reconciliations.uncovered(account.id()).await?;
         if uncovered.is_some_and(|from| restored::is_too_old(from, settings.rewards.replay_age_limit, now)) {
             return Err(StartError::RestoredTooOld(account.id().to_owned()));
         }
@@ -196,13 +196,13 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     let tasks = Tasks::on(Handle::current());
     let metrics = Metrics::new(settings)?;
     let (traces, exporting) = exporting::begin(settings, &ambient, metrics.spans.clone(), &tasks)?;
-    let served = assemble(settings, (&ambient, &store, &tasks), metrics, (traces, log)).await?;
-    if let Some(clock) = &served.clock {
+    let state = assemble(settings, (&ambient, &store, &tasks), metrics, (traces, log)).await?;
+    if let Some(clock) = &state.clock {
         clock.align().await?;
     }
-    check_age(&served, settings).await?;
+    check_age(&state, settings).await?;
     if settings.store.url.backend() == Backend::Sqlite {
-        let abandoned = served.rewards.courier().abandon_leases().await?;
+        let abandoned = state.rewards.courier().abandon_leases().await?;
         if abandoned > 0 {
             tracing::info!(
                 rewards.abandoned = abandoned,
@@ -211,13 +211,23 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
         }
     }
     let listen = |address| move |error| StartError::Listen(address, error);
-    let api = server::api(&served, &settings.server).map_err(listen(settings.server.listen))?;
-    let admin = server::admin(&served, &settings.server).map_err(listen(settings.server.admin_listen))?;
+    let api = server::api(&state, &settings.server).map_err(listen(settings.server.listen))?;
+    let admin = server::admin(&state, &settings.server).map_err(listen(settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
-    let dispatchers = start_dispatchers(&served, &tasks).await?;
-    let loops = begin_loops(&served, &ambient, settings, &tasks);
+    let dispatchers = start_dispatchers(&state, &tasks).await?;
+    let background = start_background(&state, &ambient, settings, &tasks);
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
-    Ok(Service { served, api, admin, tasks, loops, dispatchers, exporting, store, settings: settings.server.clone() })
+    Ok(Service {
+        state,
+        api,
+        admin,
+        tasks,
+        background,
+        dispatchers,
+        exporting,
+        store,
+        settings: settings.server.clone(),
+    })
 }
 
 async fn assemble(
@@ -225,7 +235,7 @@ async fn assemble(
     (ambient, store, tasks): (&Ambient, &Store, &Tasks),
     metrics: Metrics,
     (traces, log): (Traces, LogFilter),
-) -> Result<Served, StartError> {
+) -> Result<AppState, StartError> {
     let restored = restored::last(&mut store.snapshot().await?).await?;
     let accounts = Accounts::new(
         settings
@@ -286,7 +296,7 @@ async fn assemble(
         traces,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(Served { http, rewards, balances, books, reconciliations, clock, log, metrics: metrics.server })
+    Ok(AppState { http, rewards, balances, books, reconciliations, clock, log, metrics: metrics.server })
 }
 
 fn build_account(
@@ -326,7 +336,8 @@ fn build_account(
     Ok(Account::new(terms, client, quota))
 }
 
-/// What a command needs to reconcile: the service's own parts, without servers and loops. On a database that is migrated.
+/// What a command needs to reconcile: the service's own parts, without servers and background
+/// tasks. The database must be migrated.
 ///
 /// # Errors
 /// [`StartError`].
@@ -335,40 +346,40 @@ pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store),
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
     let nobody = (Traces::silent(ambient.clone()), LogFilter::fixed(&settings.log.filter));
-    let served = assemble(settings, (&ambient, &store, &tasks), Metrics::new(settings)?, nobody).await?;
-    drop(start_dispatchers(&served, &tasks).await?);
-    Ok((served.reconciliations, store))
+    let state = assemble(settings, (&ambient, &store, &tasks), Metrics::new(settings)?, nobody).await?;
+    drop(start_dispatchers(&state, &tasks).await?);
+    Ok((state.reconciliations, store))
 }
 
 /// Starts the dispatchers that hand out the slots of each account's rate.
-async fn start_dispatchers(served: &Served, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
+async fn start_dispatchers(state: &AppState, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
     let mut dispatchers = Vec::new();
-    for account in served.rewards.accounts().iter() {
+    for account in state.rewards.accounts().iter() {
         account.prepare().await?;
         dispatchers.push(tasks.attend(account.rate().clone().dispatch()));
     }
     Ok(dispatchers)
 }
 
-/// Begins what nobody's request waits for. None of it ends before the process stops.
-fn begin_loops(served: &Served, ambient: &Ambient, settings: &Settings, tasks: &Tasks) -> Vec<JoinHandle<()>> {
-    let (rewards, poll) = (&served.rewards, settings.rewards.recovery_poll);
+/// Starts the tasks that no request waits for. None of them ends before the process stops.
+fn start_background(state: &AppState, ambient: &Ambient, settings: &Settings, tasks: &Tasks) -> Vec<JoinHandle<()>> {
+    let (rewards, poll) = (&state.rewards, settings.rewards.recovery_poll);
     let recovery = tasks.spawn(recover(rewards.courier().clone(), tasks.clone(), rewards.wake(), poll));
-    let (balances, own) = (served.balances.clone(), tasks.clone());
-    let mut loops = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
+    let (balances, own) = (state.balances.clone(), tasks.clone());
+    let mut background = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
     for (account, settings) in &settings.accounts {
         if let Some(files) = settings.key_files.clone() {
             let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
-            let accounts = served.rewards.accounts().clone();
-            loops.push(tasks.spawn(key_pairs::run(watched, accounts, ambient.clone(), tasks.clone())));
+            let accounts = state.rewards.accounts().clone();
+            background.push(tasks.spawn(key_pairs::run(watched, accounts, ambient.clone(), tasks.clone())));
         }
     }
-    loops.extend(served.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
+    background.extend(state.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
     if settings.reconciliation.daily {
-        let (reconciliations, hour) = (served.reconciliations.clone(), settings.reconciliation.hour);
-        loops.push(tasks.spawn(async move { reconciliations.daily_until_stopped(hour).await }));
+        let (reconciliations, hour) = (state.reconciliations.clone(), settings.reconciliation.hour);
+        background.push(tasks.spawn(async move { reconciliations.daily_until_stopped(hour).await }));
     }
-    loops
+    background
 }
 
 impl Service {
@@ -390,20 +401,14 @@ impl Service {
         &self.store
     }
 
-    /// What is served, for those who started the service in their own process.
-    #[must_use]
-    pub const fn served(&self) -> &Served {
-        &self.served
-    }
-
-    /// Serves until `stop` resolves, then drains: not ready first, then no new connections, then every accepted request
-    /// and every money task to its end, then the database. Says whether all went well: what did not end in time is
-    /// durable and is taken up by the next start; a loop that ends by itself stops the process, for a fresh one is
-    /// better than one that recovers nothing.
+    /// Serves until `stop` resolves, then drains: the process is not ready, then it accepts no connection, then every
+    /// accepted request and every money task runs to its end, then the database is closed. Returns whether all went well.
+    /// Work that did not end in time is durable, and the next start takes it up. A background task that ends by itself
+    /// stops the process: a fresh process is better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { served, api, admin, tasks, mut loops, mut dispatchers, exporting, store, settings } = self;
-        // Without its dispatcher an account sends nothing, so that one is watched like a loop.
-        let watched = loops.iter_mut().chain(&mut dispatchers);
+        let Self { state, api, admin, tasks, mut background, mut dispatchers, exporting, store, settings } = self;
+        // Without its dispatcher an account sends nothing, so that one is watched like a background task.
+        let watched = background.iter_mut().chain(&mut dispatchers);
         let whole = tokio::select! {
             () = stop => true,
             _ended = futures_util::future::select_all(watched) => {
@@ -415,7 +420,7 @@ impl Service {
         tasks.begin_stop();
         tokio::time::sleep(settings.drain_delay).await;
         tracing::info!("stopping: waiting for what was accepted");
-        let began = served.http.ambient.monotonic();
+        let began = state.http.ambient.monotonic();
         api.stop(true).await;
         admin.stop(false).await;
         let ended = tasks.wait(settings.drain_timeout.saturating_sub(began.elapsed())).await;
@@ -423,7 +428,7 @@ impl Service {
             tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
         }
         dispatchers.iter().for_each(JoinHandle::abort);
-        drop(served);
+        drop(state);
         store.close().await;
         if let Some(exporting) = exporting {
             exporting.finish().await;

@@ -1,7 +1,7 @@
-//! What handlers are made of: who calls, what they sent, what they are told when it is refused, and the one log line.
+//! The frame of every REST handler: bodies, headers, pages, problem documents, and the one log line of a request.
 //!
-//! A handler opens the call in a fixed order, so that errors are stable: the caller's key, then the shape of the body,
-//! then the idempotency key, then everything that has a meaning.
+//! A handler checks in a fixed order, so that the same request is always refused for the same reason: first the API key
+//! (`identity::Principal`), then the shape of the body, then the idempotency key, then what the request means.
 
 pub mod body;
 pub mod headers;
@@ -22,7 +22,7 @@ use crate::{ambient::Ambient, lifecycle::Tasks, store::Store, telemetry::trace::
 /// What every handler needs besides its slice's service. Cheap to clone.
 #[derive(Clone)]
 pub struct Http {
-    /// Looks API keys up.
+    /// The database.
     pub store: Store,
     /// Time.
     pub ambient: Ambient,
@@ -30,15 +30,15 @@ pub struct Http {
     pub tasks: Tasks,
     /// Counts requests.
     pub metrics: Arc<Metrics>,
-    /// Begins the trace of each request, or goes on with its caller's.
+    /// Begins the trace of each request, or continues the caller's.
     pub traces: Traces,
     /// How long a body may take.
     pub body_timeout: Duration,
 }
 
 impl Http {
-    /// Runs a use case on the main runtime. A handler's own runtime ends with its worker, and what was begun there, a
-    /// database connection included, would end with it.
+    /// Runs a use case on the main runtime. A handler's own runtime ends with its worker thread, and would end a database
+    /// connection that was opened there.
     ///
     /// # Errors
     /// The use case's own error as a problem; `internal` when it ended without an answer.

@@ -31,7 +31,7 @@ impl Tasks {
         Self { runtime, tracker: TaskTracker::new(), stop: CancellationToken::new() }
     }
 
-    /// Runs `work` to its end, whoever waits for it or not, as a part of the trace that this is a part of.
+    /// Runs `work` to its end, whether or not anything waits for it, as a part of the current trace.
     pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -40,7 +40,7 @@ impl Tasks {
         self.tracker.spawn_on(trace::carry(work), &self.runtime)
     }
 
-    /// Runs `service` for as long as anything else here runs: a stop does not wait for it, and whoever stops ends it.
+    /// Runs `service` for as long as the process runs. A stop does not wait for it.
     pub fn attend<F>(&self, service: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
@@ -49,7 +49,7 @@ impl Tasks {
         self.runtime.spawn(service)
     }
 
-    /// Runs `work` to its end and waits for it. When the waiter is dropped, the work goes on.
+    /// Runs `work` to its end and waits for it. The work goes on when the future that waits is dropped.
     ///
     /// # Errors
     /// [`Lost`] when the work panicked or its runtime has gone.
@@ -72,8 +72,8 @@ impl Tasks {
         self.stop.cancel();
     }
 
-    /// Waits until every task has ended, at most `limit`. Says whether all did; what is left is durable and is taken up
-    /// by the next start.
+    /// Waits until every task has ended, at most `limit`. Returns whether all did. What is left is durable, and the next
+    /// start takes it up.
     pub async fn wait(&self, limit: Duration) -> bool {
         self.tracker.close();
         tokio::time::timeout(limit, self.tracker.wait()).await.is_ok()

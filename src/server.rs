@@ -37,10 +37,10 @@ use crate::{
     treasury::{self, Balances, Reconciliations},
 };
 
-/// What the servers serve.
+/// What handlers of both servers share.
 #[derive(Clone)]
-pub struct Served {
-    /// What handlers are made of.
+pub struct AppState {
+    /// What every handler needs.
     pub http: Http,
     /// Rewards.
     pub rewards: Rewards,
@@ -58,8 +58,8 @@ pub struct Served {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// A bound server and the address it got.
-pub struct Bound {
+/// A server that has its port, and the address of that.
+pub struct BoundServer {
     /// Resolves when it has stopped.
     pub server: Server,
     /// Stops it.
@@ -68,7 +68,7 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
-impl Bound {
+impl BoundServer {
     fn new(server: Server, address: SocketAddr) -> Self {
         Self { handle: server.handle(), server, address }
     }
@@ -78,15 +78,15 @@ impl Bound {
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
+pub fn api(state: &AppState, settings: &config::Server) -> io::Result<BoundServer> {
     let (http, rewards, balances, reconciliations) = (
-        web::Data::new(served.http.clone()),
-        web::Data::new(served.rewards.clone()),
-        web::Data::new(served.balances.clone()),
-        web::Data::new(served.reconciliations.clone()),
+        web::Data::new(state.http.clone()),
+        web::Data::new(state.rewards.clone()),
+        web::Data::new(state.balances.clone()),
+        web::Data::new(state.reconciliations.clone()),
     );
-    let books = web::Data::new(served.books.clone());
-    let funds = web::Data::new(funds_check(&served.balances));
+    let books = web::Data::new(state.books.clone());
+    let funds = web::Data::new(funds_check(&state.balances));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(http.clone())
@@ -113,18 +113,18 @@ pub fn api(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .disable_signals()
     .bind(settings.listen)?;
     let address = first(server.addrs())?;
-    Ok(Bound::new(server.run(), address))
+    Ok(BoundServer::new(server.run(), address))
 }
 
 /// Binds the admin port.
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
-    let served = web::Data::new(served.clone());
+pub fn admin(state: &AppState, settings: &config::Server) -> io::Result<BoundServer> {
+    let state = web::Data::new(state.clone());
     let server = HttpServer::new(move || {
         App::new()
-            .app_data(served.clone())
+            .app_data(state.clone())
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
             .service(resource("/livez", "GET", [web::get().to(livez)]))
             .service(resource("/readyz", "GET", [web::get().to(readyz)]))
@@ -138,7 +138,7 @@ pub fn admin(served: &Served, settings: &config::Server) -> io::Result<Bound> {
     .disable_signals()
     .bind(settings.admin_listen)?;
     let address = first(server.addrs())?;
-    Ok(Bound::new(server.run(), address))
+    Ok(BoundServer::new(server.run(), address))
 }
 
 /// Lets the slice of rewards look at balances, which lie above it.
@@ -188,7 +188,7 @@ struct Ping {
     now: String,
 }
 
-/// Tells a caller who it is.
+/// Answers who the caller is.
 async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
     let principal = Principal::of_any_scope(&http, &request).await?;
     Ok(HttpResponse::Ok().json(Ping {
@@ -200,20 +200,21 @@ async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<
     }))
 }
 
-/// The process turns; nothing else is asked, or a database's outage would restart every replica.
+/// Answers whenever the process runs. It asks nothing else, or an outage of the database would restart every replica.
 async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// The database answers, its schema is ours, our clock is its clock, and we are not stopping. Not Amazon: all replicas would leave together.
-async fn readyz(served: web::Data<Served>) -> HttpResponse {
-    let Http { store, tasks, .. } = &served.http;
+/// Ready while the database answers, its schema is ours, our clock agrees with its clock, and the process is not stopping.
+/// Amazon is not asked: when it is away, all replicas would be taken out together.
+async fn readyz(state: web::Data<AppState>) -> HttpResponse {
+    let Http { store, tasks, .. } = &state.http;
     if tasks.stopping().is_cancelled() {
         return unready("draining");
     }
     let store = store.clone();
     match tasks.run(async move { schema(&store).await }).await {
-        Ok(Ok(Schema::Current | Schema::Ahead)) => match served.clock.as_ref().and_then(ServerClock::trouble) {
+        Ok(Ok(Schema::Current | Schema::Ahead)) => match state.clock.as_ref().and_then(ServerClock::trouble) {
             None => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
             Some(why) => unready(why),
         },
@@ -233,12 +234,12 @@ fn unready(why: &'static str) -> HttpResponse {
         .body(format!("{why}\n"))
 }
 
-async fn metrics_page(served: web::Data<Served>) -> Result<HttpResponse, Problem> {
-    let Http { tasks, ambient, .. } = &served.http;
+async fn metrics_page(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
+    let Http { tasks, ambient, .. } = &state.http;
     let (balances, books, reconciliations) =
-        (served.balances.clone(), served.books.clone(), served.reconciliations.clone());
+        (state.balances.clone(), state.books.clone(), state.reconciliations.clone());
     let as_of = ambient.now().timestamp();
-    let rewards = served.rewards.clone();
+    let rewards = state.rewards.clone();
     let published = async move {
         rewards.publish().await?;
         rewards.accounts().publish();
@@ -248,11 +249,11 @@ async fn metrics_page(served: web::Data<Served>) -> Result<HttpResponse, Problem
     };
     // When the database is away, the process's own metrics are still worth having.
     match tasks.run(published).await {
-        Ok(Ok(())) => served.metrics.snapshot(as_of),
+        Ok(Ok(())) => state.metrics.snapshot(as_of),
         Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh"),
         Err(_stopping) => {}
     }
-    let text = served.metrics.page().map_err(|_error| Problem::new(Code::INTERNAL))?;
+    let text = state.metrics.page().map_err(|_error| Problem::new(Code::INTERNAL))?;
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(text))
 }
 

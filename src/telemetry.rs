@@ -1,17 +1,17 @@
-//! Logging: events to standard error, a line each, as JSON or for people.
+//! Logging: each event is a line on standard error, as JSON or as text for people.
 //!
-//! Whatever the filter in the settings says, libraries that would print a request, a header or a body stay muted: a
-//! claim code or a key never reaches a log because someone turned `trace` on (SEC-02). No value can break a line or
-//! drive a terminal (SEC-24), and the text of a panic, which may quote anything, is dropped (SEC-22).
+//! Libraries that would print a request, a header or a body stay muted, whatever the log filter is: an operator who turns
+//! `trace` on must not bring a claim code or a key into the log. No value can break a line or drive a terminal. The text of
+//! a panic is dropped, because it may quote anything.
 //!
-//! `main` calls [`init`] once; tests capture a log through [`dispatch`]. Records of the `log` crate go nowhere: there
-//! is no bridge, and building one would need these rules too.
+//! `main` calls [`init`] once; tests capture a log through [`dispatch`]. Records of the `log` crate are not logged: a bridge
+//! would need these rules too.
 
 pub mod filter;
-mod human;
 pub mod metrics;
+mod text_fields;
 pub mod trace;
-mod traced;
+mod trace_ids;
 
 use std::{
     io::{self, IsTerminal},
@@ -44,7 +44,7 @@ pub const MUTED: [(&str, LevelFilter); 15] = [
     ("h2", LevelFilter::WARN),
     ("hyper", LevelFilter::WARN),
     ("mio", LevelFilter::WARN),
-    // With `connection_verbose` it prints every byte (SEC-20).
+    // With `connection_verbose` it prints every byte.
     ("reqwest", LevelFilter::WARN),
     ("rustls", LevelFilter::WARN),
     ("sqlx", LevelFilter::WARN),
@@ -54,7 +54,7 @@ pub const MUTED: [(&str, LevelFilter); 15] = [
     ("webpki", LevelFilter::WARN),
 ];
 
-/// The same for everybody else but us: a library that comes with an update is not in the list yet.
+/// The same for every other library: one that comes with an update is not in the list yet.
 pub const FOREIGN: LevelFilter = LevelFilter::INFO;
 
 /// Our own targets begin with this, on their own or before `::`.
@@ -71,8 +71,8 @@ pub enum TelemetryError {
     Repeated(#[source] dispatcher::SetGlobalDefaultError),
 }
 
-/// Logs to standard error from here on, panics too. Once in a process; coloured for people at a terminal, unless
-/// NO_COLOR is set. The filter that is handed out changes what is logged.
+/// Logs to standard error from now on, panics too. May be called once in a process. Text at a terminal is coloured unless
+/// NO_COLOR is set. The returned filter changes what is logged.
 ///
 /// # Errors
 /// [`TelemetryError`]: a bad filter, or a second call.
@@ -100,7 +100,7 @@ where
 {
     let wanted = EnvFilter::builder().parse(&log.filter).map_err(TelemetryError::Filter)?;
     let (wanted, handle) = reload::Layer::new(wanted);
-    // Both must agree, so no directive, however specific, wins over ours.
+    // Both must permit a line, so that no directive, however specific, wins over ours.
     let filter = filter_fn(may_log).and(wanted);
     let lines = match log.format {
         LogFormat::Json => json_lines(writer),
@@ -118,7 +118,7 @@ where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     let lines = fmt::layer().json().map_event_format(|lines| {
-        traced::json(lines.flatten_event(true).with_current_span(true).with_span_list(false))
+        trace_ids::json(lines.flatten_event(true).with_current_span(true).with_span_list(false))
     });
     // What cannot be written would be complained about on standard error, with a panic where that is closed.
     lines.with_writer(writer).log_internal_errors(false).boxed()
@@ -129,8 +129,8 @@ where
     S: Subscriber + for<'span> LookupSpan<'span>,
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let lines = fmt::layer().fmt_fields(human::fields()).with_writer(writer).log_internal_errors(false);
-    let lines = lines.map_event_format(traced::human);
+    let lines = fmt::layer().fmt_fields(text_fields::fields()).with_writer(writer).log_internal_errors(false);
+    let lines = lines.map_event_format(trace_ids::text);
     // Left alone it is coloured, unless NO_COLOR says otherwise.
     if at_terminal { lines.boxed() } else { lines.with_ansi(false).boxed() }
 }
@@ -145,7 +145,7 @@ fn may_log(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= FOREIGN && limits.all(|limit| metadata.level() <= limit)
 }
 
-/// Tells where a thread panicked, never what it said.
+/// Logs where a thread panicked, and never its text.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic.location = location, "a thread panicked");

@@ -1,5 +1,5 @@
-//! The request's body: small, in time, plain JSON, and nothing in it that we do not know. A refusal says where, never
-//! what: the value might be a secret in the wrong place.
+//! The body of a request: small, in time, plain JSON, and without a field that we do not know. A refusal names the field and
+//! never quotes its value, which might be a secret in the wrong place.
 
 mod strict;
 

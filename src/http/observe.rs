@@ -63,7 +63,7 @@ async fn observed(
     }
     // Nothing here is for a cache: a reward changes, and a code must not lie around.
     head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    // The door closes soon, and whoever sends into a connection that closes has no answer: pools let go of this one now.
+    // The server stops soon, and a request on a connection that closes gets no answer: clients drop this connection now.
     if http.tasks.stopping().is_cancelled() {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }

@@ -1,9 +1,9 @@
-//! The log's filter, on the admin port: `GET` shows it, `PUT` replaces it until the process ends, `DELETE` goes back to that
-//! of the settings. A change is logged with the address that it came from: this port knows no keys.
+//! The log filter on the admin port: `GET` shows it, `PUT` replaces it until the process ends, `DELETE` restores the one of
+//! the settings. The admin port knows no keys, so a change is logged with the address that it came from.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::Served;
+use super::AppState;
 use crate::{
     http::{Code, Problem, routing::resource},
     telemetry::filter::FilterError,
@@ -15,40 +15,40 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/log-filter", "GET, PUT, DELETE", methods));
 }
 
-async fn show(served: web::Data<Served>) -> HttpResponse {
-    in_force(&served)
+async fn show(state: web::Data<AppState>) -> HttpResponse {
+    in_force(&state)
 }
 
-async fn put(served: web::Data<Served>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    let wanted = served.http.line(&request, payload).await?;
-    change(&served, &request, &wanted, |served| served.log.set(&wanted))
+async fn put(state: web::Data<AppState>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    let wanted = state.http.line(&request, payload).await?;
+    change(&state, &request, &wanted, |state| state.log.set(&wanted))
 }
 
-async fn reset(served: web::Data<Served>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    change(&served, &request, served.log.of_settings(), |served| served.log.reset())
+async fn reset(state: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    change(&state, &request, state.log.of_settings(), |state| state.log.reset())
 }
 
-/// Told before and after, for the filter that holds may be silence.
+/// Logs before and after the change, because one of the two filters may silence everything.
 fn change(
-    served: &Served,
+    state: &AppState,
     request: &HttpRequest,
     wanted: &str,
-    change: impl FnOnce(&Served) -> Result<String, FilterError>,
+    change: impl FnOnce(&AppState) -> Result<String, FilterError>,
 ) -> Result<HttpResponse, Problem> {
     let peer = request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-    let before = served.log.in_force();
-    // Not the wish: nobody has looked at it yet.
+    let before = state.log.in_force();
+    // The new filter is not logged before it was checked: it is the operator's text.
     tracing::warn!(client.address = peer, log.filter = before, "the log's filter is to be changed");
-    change(served).map_err(|error| Problem::new(Code::INVALID_REQUEST).detail(error.to_string()))?;
+    change(state).map_err(|error| Problem::new(Code::INVALID_REQUEST).detail(error.to_string()))?;
     tracing::warn!(
         client.address = peer,
         log.filter = wanted,
         log.filter_before = before,
         "the log's filter was changed"
     );
-    Ok(in_force(served))
+    Ok(in_force(state))
 }
 
-fn in_force(served: &Served) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(format!("{}\n", served.log.in_force()))
+fn in_force(state: &AppState) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(format!("{}\n", state.log.in_force()))
 }

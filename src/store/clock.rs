@@ -125,7 +125,7 @@ impl ServerClock {
         self.metrics.database_clock(node_off, residual);
         let now = Last { at: self.ambient.boot_micros(), residual, node_off };
         let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        tell(before, now, step);
+        report(before, now, step);
         Ok(())
     }
 
@@ -150,7 +150,7 @@ const fn is_off(difference: i64) -> bool {
 }
 
 /// Logs what a person should know, each once, not every round.
-fn tell(before: Option<Last>, now: Last, step: i64) {
+fn report(before: Option<Last>, now: Last, step: i64) {
     let micros = now.node_off;
     if is_off(micros) && !before.is_some_and(|before| is_off(before.node_off)) {
         tracing::warn!(

@@ -1,6 +1,6 @@
-//! The log's filter, changed while the service runs.
+//! The log filter: which events are logged. An operator can change it while the service runs.
 //!
-//! What libraries may say at most holds whatever is put here: that is another filter, and both must agree.
+//! It cannot make a muted library log more: the limits of libraries are a second filter, and a line must pass both.
 
 use std::{
     fmt,
@@ -14,22 +14,22 @@ use crate::kernel::claim_code::looks_like_claim_code;
 /// Characters of a filter at most: it is kept, shown and logged.
 pub const LENGTH_MAX: usize = 1024;
 
-/// A filter was not taken; the one before holds.
+/// Why a filter was refused. The one before stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     /// It is longer than [`LENGTH_MAX`].
     #[error("the filter is longer than {LENGTH_MAX} characters")]
     TooLong,
-    /// It is empty: that would be silence, by mistake.
+    /// It is empty, which would log nothing, most likely by mistake.
     #[error("the filter is empty; off is silence")]
     Empty,
-    /// One of its directives, counted from 1, is none.
+    /// One of its directives, counted from 1, cannot be read.
     #[error("directive {0} cannot be read: it must be a level, or like noshi=debug")]
     Unreadable(usize),
-    /// It holds a character that is none of a filter's, or something shaped like a claim code.
+    /// It holds a character that no filter has, or a text shaped like a claim code.
     #[error("the filter holds what no filter does")]
     Odd,
-    /// The log is not this process's, as in tests that make a service of their own.
+    /// Another part of the process set the log up, as in tests that start a service.
     #[error("the log's filter cannot be changed here")]
     Fixed,
 }
@@ -48,12 +48,12 @@ struct Inner {
 }
 
 impl LogFilter {
-    /// The filter of the settings, which `put` replaces.
+    /// The filter of the settings. `put` replaces it in the log.
     pub(super) fn new(settings: &str, put: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) -> Self {
         Self::of(settings, Some(Box::new(put)))
     }
 
-    /// The filter of a log that someone else has set up.
+    /// A filter that cannot be changed: another part of the process set the log up.
     #[must_use]
     pub fn fixed(settings: &str) -> Self {
         Self::of(settings, None)
@@ -64,13 +64,13 @@ impl LogFilter {
         Self(Arc::new(Inner { settings: settings.to_owned(), in_force, put }))
     }
 
-    /// What holds now.
+    /// The filter that is in force.
     #[must_use]
     pub fn in_force(&self) -> String {
         self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts another in force, in all threads at once; says what held before.
+    /// Puts a filter in force, in all threads at once. Returns the one before.
     ///
     /// # Errors
     /// [`FilterError`]; nothing has changed.
@@ -91,7 +91,7 @@ impl LogFilter {
     fn put(&self, text: &str) -> Result<String, FilterError> {
         let put = self.0.put.as_ref().ok_or(FilterError::Fixed)?;
         let filter = EnvFilter::builder().parse(text).map_err(|_error| FilterError::Unreadable(first_bad(text)))?;
-        // One change after the other, so that what is said to hold does hold.
+        // The lock is held over the change, so that `in_force` names the filter that the log has.
         let mut in_force = self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         if !put(filter) {
             return Err(FilterError::Fixed);
@@ -99,7 +99,7 @@ impl LogFilter {
         Ok(std::mem::replace(&mut in_force, text.to_owned()))
     }
 
-    /// Puts that of the settings in force again; says what held before.
+    /// Puts the filter of the settings in force again. Returns the one before.
     ///
     /// # Errors
     /// [`FilterError::Fixed`].
@@ -107,14 +107,14 @@ impl LogFilter {
         self.put(&self.0.settings)
     }
 
-    /// That of the settings.
+    /// The filter of the settings.
     #[must_use]
     pub fn of_settings(&self) -> &str {
         &self.0.settings
     }
 }
 
-/// Which directive it is that cannot be read, counted from 1.
+/// Which directive cannot be read, counted from 1.
 fn first_bad(text: &str) -> usize {
     let is_bad = |directive: &str| EnvFilter::builder().parse(directive).is_err();
     text.split(',').position(is_bad).map_or(1, |at| at.saturating_add(1))

@@ -1,5 +1,5 @@
-//! Ends each line with the trace and the span that it was written in: `trace_id` and `span_id`, as log collectors look for
-//! them. Lines that belong to no trace stay as they are.
+//! Ends each log line with the trace and the span that it was written in, as `trace_id` and `span_id`: log collectors look
+//! for these names. A line outside of any trace stays as it is.
 
 use std::fmt;
 
@@ -18,13 +18,13 @@ use super::trace;
 #[derive(Clone, Copy)]
 enum Ending {
     /// As one more field of ours: `name=value`.
-    Human,
+    Text,
     /// As members of the line's object.
     Json,
 }
 
-/// Lines of `F`, each with its trace.
-pub(super) struct Traced<F> {
+/// The format `F`, with the ids of the trace at the end of each line.
+pub(super) struct WithTraceIds<F> {
     plain: Format<F>,
     /// The same for a terminal: colours go by the writer, and a line is first written to one that has none.
     coloured: Format<F>,
@@ -32,16 +32,16 @@ pub(super) struct Traced<F> {
 }
 
 /// Lines of JSON.
-pub(super) fn json(lines: Format<Json>) -> Traced<Json> {
-    Traced { plain: lines.clone(), coloured: lines, ending: Ending::Json }
+pub(super) fn json(lines: Format<Json>) -> WithTraceIds<Json> {
+    WithTraceIds { plain: lines.clone(), coloured: lines, ending: Ending::Json }
 }
 
 /// Lines for people.
-pub(super) fn human(lines: Format<Full>) -> Traced<Full> {
-    Traced { plain: lines.clone(), coloured: lines.with_ansi(true), ending: Ending::Human }
+pub(super) fn text(lines: Format<Full>) -> WithTraceIds<Full> {
+    WithTraceIds { plain: lines.clone(), coloured: lines.with_ansi(true), ending: Ending::Text }
 }
 
-impl<S, N, F> FormatEvent<S, N> for Traced<F>
+impl<S, N, F> FormatEvent<S, N> for WithTraceIds<F>
 where
     S: Subscriber + for<'span> LookupSpan<'span>,
     N: for<'writer> FormatFields<'writer> + 'static,
@@ -58,7 +58,7 @@ where
             (Ending::Json, Some(open), _) => {
                 writeln!(out, "{open},\"trace_id\":\"{trace}\",\"span_id\":\"{span}\"}}")
             }
-            (Ending::Human, _, Some(line)) => writeln!(out, "{line} trace_id={trace} span_id={span}"),
+            (Ending::Text, _, Some(line)) => writeln!(out, "{line} trace_id={trace} span_id={span}"),
             _ => out.write_str(&line),
         }
     }

@@ -1,6 +1,6 @@
-//! Fields for people: `name=value`, with everything that could break a line or drive a terminal made visible.
+//! Fields of the text format: `name=value`. Every character that could break a line or drive a terminal is escaped.
 //!
-//! tracing-subscriber's own escapes a few characters in the message, no line feeds, and nothing in other fields.
+//! The format of `tracing-subscriber` escapes a few characters in the message, but no line feed, and nothing in other fields.
 
 use std::fmt::{self, Debug, Write};
 
