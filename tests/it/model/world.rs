@@ -467,7 +467,11 @@ impl World {
                     self.done(at, end);
                     return;
                 }
-                Command::Read | Command::Sleep(_) => unreachable!("nothing is shown here, and the store does not fail"),
+                Command::Read | Command::Sleep(_) => {
+                    // Nothing is shown here, and the store does not fail.
+                    self.wrong = Some("the driver asked for what nothing called for");
+                    return;
+                }
             };
         }
     }
@@ -514,7 +518,15 @@ impl World {
                 self.mark(0);
             }
             End::LeaseLost => self.mark(3),
-            _ => {}
+            End::Settled { deliver: false }
+            | End::Recorded
+            | End::Unchanged
+            | End::Rejected(_)
+            | End::NotShown
+            | End::ShownTooOften
+            | End::TooOld
+            | End::Unsendable
+            | End::Unconfirmed => {}
         }
     }
 }

@@ -184,7 +184,14 @@ impl Planted {
                 reversal_failure: None,
             }),
             Event::ReversalLost | Event::ReversalNotSent => order.stage,
-            _ => return None,
+            Event::Begin
+            | Event::Abandoned
+            | Event::Seen(_)
+            | Event::Refused(_)
+            | Event::Lost
+            | Event::NotSent
+            | Event::ReversalAsked
+            | Event::GiveUp => return None,
         };
         let over = matches!(stage, Stage::Reversed(_));
         let due_at = (!over).then(|| moment.now + TimeDelta::seconds(1));
@@ -196,12 +203,10 @@ impl Planted {
 
     fn amend(&self, command: Command) -> Command {
         let seen = self.heard == Some(Event::Seen(Sight::Live));
-        match command {
-            Command::Done(End::LeaseLost) if self.bug == Some(Bug::DeliverAfterLeaseLost) && seen => {
-                Command::Done(End::Settled { deliver: true })
-            }
-            _ => command,
+        if command == Command::Done(End::LeaseLost) && self.bug == Some(Bug::DeliverAfterLeaseLost) && seen {
+            return Command::Done(End::Settled { deliver: true });
         }
+        command
     }
 }
 

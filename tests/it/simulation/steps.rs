@@ -422,13 +422,13 @@ impl World<'_> {
             }
             End::Unchanged | End::Rejected(_) => {
                 self.cover.stepped(self.jobs[job].order().state(), Event::ReversalAsked);
-                let (class, told) = match end {
-                    End::Rejected(Rejected::WindowClosed) => (Class::CancelWindowClosed, Told::Refused),
-                    End::Rejected(Rejected::InvalidState) => (Class::CancelRefusedState, Told::Refused),
-                    _ => (Class::CancelUnchanged, Told::State),
-                };
-                self.met(class);
-                self.end(job, told);
+                if end == End::Unchanged {
+                    self.met(Class::CancelUnchanged);
+                    return self.end(job, Told::State);
+                }
+                let closed = end == End::Rejected(Rejected::WindowClosed);
+                self.met(if closed { Class::CancelWindowClosed } else { Class::CancelRefusedState });
+                self.end(job, Told::Refused);
             }
             End::NotShown => {
                 if self.jobs[job].order().state() != State::Issued {
