@@ -11,6 +11,7 @@ mod check;
 mod database;
 mod in_force;
 mod key_files;
+mod sealing;
 mod source;
 mod traces;
 
@@ -23,6 +24,7 @@ use secrecy::SecretString;
 pub use self::{
     database::{Backend, DatabaseUrl},
     key_files::KeyFiles,
+    sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     traces::{Ratio, Traces},
 };
 use crate::kernel::{Environment, Marketplace, Money};
@@ -44,6 +46,8 @@ pub struct Settings {
     pub balances: Balances,
     /// When and how Amazon's books are compared with ours.
     pub reconciliation: Reconciliation,
+    /// The keys that seal what a reward acts on.
+    pub sealing: Sealing,
     /// Accounts at Amazon, by our name for them (`[a-z0-9_-]`, at most 32 characters). May be empty.
     pub accounts: BTreeMap<String, Account>,
 }

@@ -24,6 +24,8 @@ pub mod http;
 pub mod provider;
 pub mod store;
 
+pub mod sealing;
+
 pub mod config;
 pub mod lifecycle;
 pub mod telemetry;

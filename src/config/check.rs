@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     Account, Backend, Balances, DatabaseUrl, KeyFiles, Log, LogFormat, Reconciliation, Rewards, Server, Settings,
     Store,
+    sealing::sealing,
     source::{Section, Source},
     traces::traces,
 };
@@ -45,6 +46,7 @@ pub(super) fn settings(source: &mut Source) -> Settings {
         rewards: rewards(source.section("rewards")),
         balances: balances(source.section("balances")),
         reconciliation: reconciliation(source.section("reconciliation")),
+        sealing: sealing(source.section("sealing")),
         accounts: accounts(source),
     };
     let production = settings.accounts.values().any(|account| account.environment == Environment::Production);

@@ -11,7 +11,7 @@ const HIDDEN: &str = "[hidden]";
 
 /// All of it.
 pub(super) fn render(settings: &Settings) -> String {
-    let Settings { server, store, log, traces, rewards, balances, reconciliation, accounts } = settings;
+    let Settings { server, store, log, traces, rewards, balances, reconciliation, sealing, accounts } = settings;
     let mut page = Page::default();
     page.section("server");
     page.text("listen", &server.listen.to_string());
@@ -53,6 +53,9 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("daily", reconciliation.daily);
     page.plain("hour", reconciliation.hour);
     page.seconds("page_spacing_seconds", reconciliation.page_spacing);
+    page.section("sealing");
+    let keys = sealing.keys.iter().map(|key| format!("{{ id = \"{}\", file = \"{HIDDEN}\" }}", key.id));
+    page.plain("keys", format!("[{}]", keys.collect::<Vec<_>>().join(", ")));
     for (id, account) in accounts {
         page.section(&format!("accounts.{id}"));
         page.account(account);

@@ -243,6 +243,26 @@ impl Section<'_> {
         parsed.map_err(|why| self.refuse_entry(&file_key, &why, &file.origin)).ok()
     }
 
+    /// The tables of a list, each as `parse` reads it; none where it is not set. A variable holds the list as TOML. `parse`
+    /// must not quote a value.
+    pub(super) fn tables<T>(&mut self, key: &str, parse: impl Fn(&Table) -> Result<T, String>) -> Vec<T> {
+        let Some(entry) = self.take(key) else { return Vec::new() };
+        let listed = entry.variable().and_then(|text| format!("list = {text}").parse::<Table>().ok()?.remove("list"));
+        let tables = listed.as_ref().unwrap_or(&entry.value).as_array().map(|list| list.iter().map(Value::as_table));
+        let Some(tables) = tables.and_then(|tables| tables.collect::<Option<Vec<&Table>>>()) else {
+            self.refuse_entry(key, "must be a list of tables, like [{ id = \"a\", file = \"b\" }]", &entry.origin);
+            return Vec::new();
+        };
+        let mut parsed = Vec::new();
+        for table in tables {
+            match parse(table) {
+                Ok(value) => parsed.push(value),
+                Err(why) => self.refuse_entry(key, &why, &entry.origin),
+            }
+        }
+        parsed
+    }
+
     /// A whole number inside its limits; the default where it is not set.
     pub(super) fn number<T>(&mut self, key: &str, default: T, limits: RangeInclusive<T>) -> T
     where

@@ -292,3 +292,46 @@ fn a_name_that_the_database_would_refuse_is_refused_here() {
         assert_eq!(wrong(&account, &[]), [format!("accounts.{name}")]);
     }
 }
+
+#[test]
+fn sealing_keys_are_listed_by_id_and_lie_in_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let drawn = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+    let (new, old, bad) =
+        (file("new", &format!("{drawn}\n")), file("old", &drawn.replace('1', "2")), file("bad", CANARY));
+    let list = |keys: &[(&str, &str)]| {
+        let keys = keys.iter().map(|(id, file)| format!("{{ id = \"{id}\", file = \"{file}\" }}"));
+        format!("[{}]", keys.collect::<Vec<_>>().join(", "))
+    };
+    let both = list(&[("2026-11", &new), ("2026-05", &old)]);
+    let from_file = load(&format!("[sealing]\nkeys = {both}"), &[]).unwrap();
+    let from_environment = load("", &[("NOSHI__SEALING__KEYS", &both)]).unwrap();
+    for settings in [from_file, from_environment] {
+        let ids: Vec<&str> = settings.sealing.keys.iter().map(|key| key.id.as_str()).collect();
+        assert_eq!(ids, ["2026-11", "2026-05"]);
+        assert_eq!(settings.sealing.keys[0].key.expose_secret()[31], 31);
+        let shown = settings.in_force();
+        let hidden = list(&[("2026-11", "[hidden]"), ("2026-05", "[hidden]")]);
+        assert!(shown.contains(&format!("[sealing]\nkeys = {hidden}\n")), "{shown}");
+        assert!(!format!("{settings:?}").contains("10, 11, 12"), "a key is debugged");
+    }
+    let missing = directory.path().join("none").display().to_string();
+    for keys in [
+        list(&[("2026-11", &new), ("2026-11", &old)]),
+        list(&[("2026_11", &new)]),
+        list(&[("a", &bad)]),
+        list(&[("a", &missing)]),
+        "[\"CANARYxCANARY\"]".to_owned(),
+        "[{ id = \"a\" }]".to_owned(),
+        format!("[{{ id = \"a\", file = \"{new}\", key = \"{CANARY}\" }}]"),
+        "3".to_owned(),
+    ] {
+        assert_eq!(wrong(&format!("[sealing]\nkeys = {keys}"), &[]), ["sealing.keys"], "{keys}");
+    }
+    assert_eq!(wrong("", &[("NOSHI__SEALING__KEYS", CANARY)]), ["sealing.keys"]);
+}
