@@ -25,6 +25,7 @@ pub mod reveal;
 pub(crate) mod scopes;
 pub mod service;
 pub mod sql;
+pub mod target;
 pub mod timeline;
 
 pub use metrics::Metrics;

@@ -26,16 +26,23 @@ macro_rules! columns {
         "id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
-         first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context"
+         first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context, \
+         retryable, retryable_version"
     };
 }
 
-/// Named, so that states and kinds which only a later version knows are left to it: beside it, this one would lease them for
-/// nothing.
+/// States are named and kinds are listed, so that those which only a later version knows are left to it: beside it, this one
+/// would lease them for nothing.
 macro_rules! due {
-    () => {
-        " FROM rewards WHERE due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling') \
-         AND kind = 'gift_code' ORDER BY due_at LIMIT $2"
+    ($kinds:literal) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM rewards WHERE due_at <= $1 \
+             AND state IN ('pending', 'issuing', 'unresolved', 'canceling') AND kind ",
+            $kinds,
+            " ORDER BY due_at LIMIT $2"
+        )
     };
 }
 
@@ -59,8 +66,8 @@ statements! {
     );
     DUE = Sql::each(
         "rewards.due",
-        concat!("SELECT ", columns!(), due!()),
-        concat!("SELECT ", columns!(), due!(), " FOR UPDATE SKIP LOCKED"),
+        due!("IN (SELECT value FROM json_each($3))"),
+        concat!(due!("= ANY (ARRAY(SELECT json_array_elements_text(CAST($3 AS JSON))))"), " FOR UPDATE SKIP LOCKED"),
     );
     LIST = Sql::same(
         "rewards.list",
@@ -72,12 +79,17 @@ statements! {
              ORDER BY id DESC LIMIT $9"
         ),
     );
+    /// A final outcome wipes the target in the same update. `canceling` comes after `issued` and needs none: a kind whose
+    /// reversal sends the target again has to keep it until its window is over.
     SAVE = Sql::same(
         "rewards.save",
         "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
          attention = $8, error_code = $9, error_type = $10, attempts = $11, deliveries = $12, events = $13, \
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
          canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
+         retryable = $25, retryable_version = $2 + 1, \
+         target_sealed = CASE WHEN $3 IN ('issued', 'failed', 'canceled') THEN NULL ELSE target_sealed END, \
+         target_key = CASE WHEN $3 IN ('issued', 'failed', 'canceled') THEN NULL ELSE target_key END, \
          version = $2 + 1 WHERE id = $1 AND version = $2",
     );
     EVENT_INSERT = Sql::same(
@@ -117,7 +129,7 @@ row! {
         first_send_at: Option<DateTime<Utc>>, unproven_since: Option<DateTime<Utc>>,
         issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
-        trace_context: Option<String>,
+        trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
     }
 }
 
@@ -269,7 +281,8 @@ pub(super) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, St
 /// Rewards that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
 pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Reward>, StoreError> {
     let mut rewards = Vec::new();
-    for row in fetch_all!(RewardRow, tx, DUE, now, limit)? {
+    let kinds = serde_json::json!(Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()).to_string();
+    for row in fetch_all!(RewardRow, tx, DUE, now, limit, kinds.as_str())? {
         let id = row.id;
         match Reward::try_from(row) {
             Ok(reward) => rewards.push(reward),
@@ -323,7 +336,8 @@ pub(super) async fn save(
         i64::from(flat.refusals),
         charge.map(|charge| charge.key.to_string()),
         charge.map(Charge::day_text),
-        reward.booked.as_str()
+        reward.booked.as_str(),
+        flat.retryable
     )?;
     if rows != 1 {
         return Ok(false);

@@ -8,6 +8,7 @@ mod capture;
 mod drive;
 mod panics;
 mod scan;
+mod target;
 
 use std::{collections::BTreeMap, fs, path::Path};
 

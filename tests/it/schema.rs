@@ -1,6 +1,7 @@
 //! The database itself: what its columns refuse, that every statement of ours fits it, and what a transaction promises.
 
 mod columns;
+mod kinds;
 mod transactions;
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
@@ -30,6 +31,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/adoption.rs", incentives::adoption::STATEMENTS),
     ("incentives/restored.rs", incentives::restored::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
+    ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),

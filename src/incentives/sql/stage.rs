@@ -24,6 +24,7 @@ pub(super) struct Flat {
     pub(super) first_send_at: Option<DateTime<Utc>>,
     pub(super) issued_at: Option<DateTime<Utc>>,
     pub(super) canceled_at: Option<DateTime<Utc>>,
+    pub(super) retryable: Option<bool>,
 }
 
 impl Flat {
@@ -45,6 +46,7 @@ impl Flat {
             first_send_at: stage.first_sent_at(),
             issued_at: stage.proven_at(),
             canceled_at: stage.reversed_at(),
+            retryable: if let Stage::Refused { retryable } = stage { Some(*retryable) } else { None },
         }
     }
 }
@@ -71,7 +73,7 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             proven_at: row.issued_at.ok_or_else(|| bad("issued_at"))?,
             reversal_failure,
         }),
-        State::Failed => Stage::Refused { retryable: row.error_code.as_deref() != Some("F200") },
+        State::Failed => Stage::Refused { retryable: retryable(row) },
         State::Canceling => Stage::Reversing(Reversal {
             first_sent_at: sent_at()?,
             proven_at: row.issued_at,
@@ -93,4 +95,11 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             reversal_failure,
         }),
     })
+}
+
+/// Written with another version of the row, the column is from before a change by a program that does not know it: that
+/// program's own rule holds.
+fn retryable(row: &RewardRow) -> bool {
+    let written = row.retryable.filter(|_retryable| row.retryable_version == Some(row.version));
+    written.unwrap_or_else(|| row.error_code.as_deref() != Some("F200"))
 }

@@ -187,6 +187,17 @@ async fn with_rows(backend: Backend) -> App {
     let seen = "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at) \
                 SELECT reconciliation_id, partner_id, request_id, at, theirs_minor, at FROM reconciliation_items";
     assert_eq!(app.database.execute(seen).await.unwrap(), 1);
+    // A target that is whole, so that each of its columns is refused for its own shape.
+    let bytes = |bytes: &[u8]| match backend {
+        Backend::Sqlite => format!("X'{}'", hex(bytes)),
+        Backend::Postgres => format!("'\\x{}'::bytea", hex(bytes)),
+    };
+    let kept = format!(
+        "UPDATE rewards SET target_sealed = {}, target_key = '2026-11', target_fingerprint = {}",
+        bytes(&[1; 40]),
+        bytes(&[2; 32])
+    );
+    assert_eq!(app.database.execute(&kept).await.unwrap(), 1);
     app
 }
 

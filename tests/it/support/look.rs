@@ -39,6 +39,20 @@ impl Look {
         }
     }
 
+    /// What the database says it would do, a line a step.
+    #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
+    pub(crate) async fn plan(&mut self, explain: &str) -> String {
+        let text = AssertSqlSafe(explain.to_owned());
+        let steps: Vec<String> = match self {
+            Self::Sqlite(connection) => {
+                let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(text).fetch_all(connection).await.unwrap();
+                steps.into_iter().map(|step| step.3).collect()
+            }
+            Self::Postgres(connection) => sqlx::query_scalar(text).fetch_all(connection).await.unwrap(),
+        };
+        steps.join("\n")
+    }
+
     /// The rows of a query whose columns are all text.
     #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
     async fn texts(&mut self, text: &str) -> Vec<(String, String, String)> {

@@ -1,0 +1,97 @@
+//! A target in clear is nowhere: not while it is sealed in its row, not after it does not open, not after it was wiped.
+
+use noshi::{
+    incentives::target::{keep, peek},
+    kernel::{Chain, RewardId},
+    sandbox::{Fault, FaultRule, Operation},
+    sealing::{Keyring, Place, Sameness, Target},
+};
+use zeroize::Zeroizing;
+
+use super::{Scanner, capture::log, files, rows, search};
+use crate::support::{App, Backend, Shape, on_each_backend};
+
+const TARGET: &str = "6035-7000-0000-1234-567";
+/// The kind of nothing: no kind of ours acts on something yet.
+const KIND: &str = "test_activation";
+
+fn keys(folder: &tempfile::TempDir, names: &[&str]) -> String {
+    let key = |name: &&str| {
+        let path = folder.path().join(name);
+        let random = noshi::ambient::Ambient::system().token().unwrap().simple().to_string();
+        std::fs::write(&path, format!("{random}{random}")).unwrap();
+        format!("{{ id = \"{name}\", file = \"{}\" }}", path.display())
+    };
+    format!("[{}]", names.iter().map(key).collect::<Vec<_>>().join(", "))
+}
+
+/// Whatever the service leaves behind or shows.
+async fn leaks(app: &App, scanner: &Scanner) -> Vec<String> {
+    let mut places = rows(&app.database).await;
+    if app.database.backend == Backend::Sqlite {
+        places.extend(files(app.database.folder.path()));
+    }
+    places.insert("the metrics page".to_owned(), app.metrics().await.into_bytes());
+    places.insert("the log".to_owned(), log().taken());
+    search(scanner, &places)
+}
+
+async fn keep_sealed(app: &App, keyring: &Keyring, id: RewardId, target: &Target) {
+    let place = Place { row: id.uuid(), kind: KIND };
+    let sealed = keyring.seal(target, place, &app.ambient).unwrap();
+    let fingerprint = keyring.fingerprint(target, place).unwrap();
+    let store = app.open_store().await;
+    // The worker changes the row meanwhile.
+    for _ in 0..100 {
+        let version = app.database.number("SELECT version FROM rewards").await;
+        let mut tx = store.begin().await.unwrap();
+        let kept = keep(&mut tx, (id, version), &sealed, &fingerprint).await.unwrap();
+        tx.commit(()).await.unwrap();
+        if kept {
+            return store.close().await;
+        }
+    }
+    panic!("the row changed at every try");
+}
+
+on_each_backend! {
+    async fn a_target_is_sealed_until_the_outcome_is_final_and_wiped_then(backend: Backend) {
+        log().start();
+        let folder = tempfile::tempdir().unwrap();
+        let shape = Shape::default().with("NOSHI__SEALING__KEYS", keys(&folder, &["2026-11", "2026-05"]));
+        let app = App::shaped(backend, shape).await;
+        let scanner = Scanner::new(&[TARGET.to_owned()]);
+        let mut rule = FaultRule::always(Fault::DropAfterWork);
+        rule.operation = Some(Operation::CreateGiftCard);
+        app.control.script(rule).unwrap();
+        let accepted = app.issue("one", "5.00").await;
+        accepted.is_accepted();
+        let id: RewardId = accepted.id().parse().unwrap();
+        let place = Place { row: id.uuid(), kind: KIND };
+
+        let keyring = Keyring::new(&app.settings.sealing).unwrap();
+        let target = Target::new(Zeroizing::new(TARGET.to_owned())).unwrap();
+        keep_sealed(&app, &keyring, id, &target).await;
+        let store = app.open_store().await;
+        let kept = peek(&mut store.snapshot().await.unwrap(), id).await.unwrap().unwrap();
+        let sealed = kept.sealed.unwrap();
+        assert_eq!(keyring.open(&sealed, place).unwrap().in_clear(), TARGET);
+
+        // What does not open is reported by the key's id alone.
+        let elsewhere = Place { row: app.ambient.token().unwrap(), kind: KIND };
+        let error = keyring.open(&sealed, elsewhere).err().unwrap();
+        tracing::error!(error = %Chain(&error), "planted: {error:?} {sealed:?} {:?}", app.settings);
+        assert_eq!(leaks(&app, &scanner).await, [""; 0], "while it is sealed");
+
+        app.control.clear_faults();
+        app.until(accepted.id(), "issued").await;
+        let after = peek(&mut store.snapshot().await.unwrap(), id).await.unwrap().unwrap();
+        assert!(after.sealed.is_none(), "it was not wiped");
+        assert_eq!(keyring.compare(&after.fingerprint, &target, place), Sameness::Same);
+        let wiped = "SELECT COUNT(*) FROM rewards WHERE target_sealed IS NULL AND target_key IS NULL";
+        assert_eq!(app.database.number(wiped).await, 1);
+        assert_eq!(leaks(&app, &scanner).await, [""; 0], "after it was wiped");
+        store.close().await;
+        app.end().await;
+    }
+}

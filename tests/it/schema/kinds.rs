@@ -1,0 +1,260 @@
+//! Kinds in the schema: a file of schema 7 with rewards in every state is taken over, what a program of schema 7 writes is
+//! read right and the other way round, and the worker's look for what is due keeps its index.
+
+use noshi::incentives::sql::STATEMENTS;
+use sqlx::{Executor, migrate::Migrator};
+
+use super::{App, Backend, Database, Shape, migrated, on_each_backend};
+use crate::support::{PARTNER, look::Look};
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Before there were columns for kinds.
+const BEFORE: i64 = 7;
+/// Each state of schema 7, its error, and whether that schema's program calls it retryable.
+const REWARDS: [(&str, &str, bool); 10] = [
+    ("pending", "NULL", false),
+    ("issuing", "NULL", false),
+    ("unresolved", "'F100'", false),
+    ("issued", "NULL", false),
+    ("failed", "'F200'", false),
+    ("failed", "'F300'", true),
+    ("failed", "NULL", true),
+    ("canceling", "NULL", false),
+    ("canceled", "NULL", false),
+    ("needs_attention", "'F300'", false),
+];
+const AT: &str = "'2026-01-02T03:04:05.000000+00:00'";
+/// What a program of schema 7 writes when it inserts and when it saves, word for word; its values are put in by [`bound`].
+const INSERT_OF_SCHEMA_7: &str = "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
+     external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
+     deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
+     environment, program_id, budget_key, budget_day, booked, trace_context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
+     $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24) \
+     ON CONFLICT DO NOTHING";
+const SAVE_OF_SCHEMA_7: &str = "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
+     attention = $8, error_code = $9, error_type = $10, attempts = $11, deliveries = $12, events = $13, \
+     lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
+     canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
+     version = $2 + 1 WHERE id = $1 AND version = $2";
+const DUE_OF_SCHEMA_7: &str = "SELECT id, client_id, intent, account, marketplace, environment, creation_request_id, kind, amount_minor, currency, external_id, metadata, \
+     on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
+     error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
+     first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context \
+     FROM rewards WHERE due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling') \
+     AND kind = 'gift_code' ORDER BY due_at LIMIT $2";
+
+/// The text with its values in it.
+fn bound(text: &str, values: &[&str]) -> String {
+    let numbered = values.iter().enumerate().rev();
+    numbered.fold(text.to_owned(), |text, (at, value)| text.replace(&format!("${}", at + 1), value))
+}
+
+fn uuid(backend: Backend, last: usize) -> String {
+    let hex = format!("019000000000700080000000000000{last:02x}");
+    if backend == Backend::Sqlite { format!("X'{hex}'") } else { format!("'{hex}'::uuid") }
+}
+
+fn insert(backend: Backend, at: usize, state: &str) -> String {
+    let intent = format!("{}{at:02x}", "ab".repeat(19));
+    let intent = if backend == Backend::Sqlite { format!("X'{intent}'") } else { format!("'\\x{intent}'") };
+    let (id, client, amount) = (uuid(backend, at + 16), uuid(backend, 1), (1_i64 << at).to_string());
+    let (amazon, external) = (format!("'Awssb{}{at:02}'", "A".repeat(30)), format!("'old {at}'"));
+    let state = format!("'{state}'");
+    bound(
+        INSERT_OF_SCHEMA_7,
+        &[
+            &id,
+            &client,
+            &intent,
+            "'main'",
+            &amazon,
+            "'gift_code'",
+            &amount,
+            "'USD'",
+            &external,
+            "NULL",
+            "'keep'",
+            &state,
+            "1",
+            "NULL",
+            "NULL",
+            AT,
+            AT,
+            "'US'",
+            "'sandbox'",
+            "NULL",
+            "NULL",
+            "NULL",
+            "'none'",
+            "NULL",
+            "FALSE",
+        ],
+    )
+}
+
+/// A change of the one reward to this state, as a program of schema 7 makes it.
+async fn save(app: &App, state: &str, error: &str) {
+    let id = "(SELECT id FROM rewards)";
+    let version = app.database.number("SELECT version FROM rewards").await.to_string();
+    let (state, no) = (format!("'{state}'"), "FALSE");
+    let values = [
+        id,
+        &version,
+        &state,
+        no,
+        no,
+        no,
+        "NULL",
+        "NULL",
+        error,
+        "NULL",
+        "2",
+        "0",
+        "(SELECT events FROM rewards)",
+        "NULL",
+        "NULL",
+        AT,
+        "NULL",
+        "NULL",
+        "NULL",
+        "NULL",
+        "0",
+        "NULL",
+        "NULL",
+        "'none'",
+    ];
+    assert_eq!(app.database.execute(&bound(SAVE_OF_SCHEMA_7, &values)).await.unwrap(), 1);
+}
+
+async fn of_schema_7(backend: Backend) -> Database {
+    let database = Database::fresh(backend).await;
+    match backend {
+        Backend::Sqlite => {
+            std::fs::File::create(database.url().trim_start_matches("sqlite://")).unwrap();
+            SQLITE.run_to(BEFORE, &mut database.sqlite().await).await.unwrap();
+        }
+        Backend::Postgres => POSTGRES.run_to(BEFORE, &mut database.postgres().await).await.unwrap(),
+    }
+    let client = format!("INSERT INTO clients (id, name, created_at) VALUES ({}, 'tests', {AT})", uuid(backend, 1));
+    database.execute(&client).await.unwrap();
+    for (at, (state, error, _retryable)) in REWARDS.into_iter().enumerate() {
+        database.execute(&insert(backend, at, state)).await.unwrap();
+        let issued_at = if matches!(state, "issued" | "canceling" | "canceled") { AT } else { "NULL" };
+        let error = format!(
+            "UPDATE rewards SET error_code = {error}, issued_at = {issued_at} WHERE amount_minor = {}",
+            1 << at
+        );
+        database.execute(&error).await.unwrap();
+        let entry = format!(
+            "INSERT INTO reward_events (reward_id, seq, at, kind) VALUES ({}, 1, {AT}, 'reward.received')",
+            uuid(backend, at + 16)
+        );
+        database.execute(&entry).await.unwrap();
+    }
+    database
+}
+
+on_each_backend! {
+    async fn a_database_of_schema_7_is_taken_over_whole(backend: Backend) {
+        let database = of_schema_7(backend).await;
+        let mut open = Look::at(&database).await;
+        let before = open.count("rewards").await;
+        migrated(&database).await.close().await;
+        // Also by who had it open: a new kind, and what no kind is called.
+        assert_eq!((open.count("rewards").await, before), (REWARDS.len(), REWARDS.len()));
+        let first = "UPDATE rewards SET kind = 'balance_load', retryable_version = 3 WHERE amount_minor = 1";
+        assert_eq!(open.run(first).await.unwrap(), 1);
+        for bad in ["''", "'Gift'", "'gift-code'", "'_x'", "'gift code'", &format!("'{}'", "a".repeat(33))] {
+            assert!(open.run(&format!("UPDATE rewards SET kind = {bad}")).await.is_err(), "{bad}");
+        }
+        for half in ["target_key = '2026-11'", "target_key = '2026-11', target_sealed = NULL"] {
+            assert!(open.run(&format!("UPDATE rewards SET {half}")).await.is_err(), "{half}");
+        }
+        let dangling = format!("UPDATE rewards SET client_id = {}", uuid(backend, 9));
+        let twice = "UPDATE rewards SET external_id = 'one'";
+        for broken in [dangling.as_str(), twice, "UPDATE rewards SET state = 'escrowed'"] {
+            assert!(open.run(broken).await.is_err(), "{broken}");
+        }
+        // What a program of schema 7 goes on to write and to ask.
+        assert_eq!(open.run(&insert(backend, 20, "issuing")).await.unwrap(), 1);
+        assert_eq!(open.run(&insert(backend, 20, "issuing")).await.unwrap(), 0);
+        open.run(&bound(DUE_OF_SCHEMA_7, &[AT, "5"])).await.unwrap();
+        assert_eq!(open.run("ALTER TABLE rewards ADD COLUMN later TEXT").await.unwrap_or_default(), 0);
+        if backend == Backend::Sqlite {
+            assert_eq!(database.text("PRAGMA integrity_check").await, "ok");
+            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_foreign_key_check").await, 0);
+            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_foreign_key_list('reward_events')").await, 1);
+            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_index_list('rewards')").await, 8);
+        }
+        drop(open);
+        database.remove().await;
+    }
+
+    async fn rewards_of_schema_7_are_read_in_every_state(backend: Backend) {
+        let app = App::on(of_schema_7(backend).await, Shape::default()).await;
+        let found = app.get("/v1/rewards?limit=100").await;
+        assert_eq!(found.status, 200, "{}", found.text);
+        for (at, (state, _error, _retryable)) in REWARDS.into_iter().enumerate() {
+            let one = found.json["data"].as_array().unwrap().iter().find(|one| one["external_id"] == format!("old {at}"));
+            let one = one.unwrap_or_else(|| panic!("{state} is not there: {}", found.text));
+            assert_eq!(one["status"], state, "{one}");
+        }
+        app.end().await;
+    }
+
+    /// A caller comes back with the key of a failed reward: what may be tried again is.
+    async fn whoever_wrote_a_failure_it_is_known_whether_to_try_again(backend: Backend) {
+        for (before, write, again) in [
+            // By a program of schema 7 alone.
+            ("retryable = NULL, retryable_version = NULL", Some("'F300'"), true),
+            ("retryable = NULL, retryable_version = NULL", Some("'F200'"), false),
+            // By it, after this one had written the opposite.
+            ("retryable = TRUE, retryable_version = version", Some("'F200'"), false),
+            ("retryable = FALSE, retryable_version = version", Some("'F300'"), true),
+            // By this one last: its word counts, whatever the error.
+            ("retryable = FALSE, retryable_version = version", None, false),
+            ("retryable = TRUE, retryable_version = version, error_code = 'F200'", None, true),
+        ] {
+            let app = App::spawn(backend).await;
+            app.control.set_funds(PARTNER, 0.into()).unwrap();
+            assert_ne!(app.issue("one", "5.00").await.status, 201);
+            app.control.set_funds(PARTNER, 1_000.into()).unwrap();
+            let ours = "SELECT COUNT(*) FROM rewards WHERE state = 'failed' AND retryable AND retryable_version = version";
+            assert_eq!(app.database.number(ours).await, 1, "this program did not say it");
+            app.database.execute(&format!("UPDATE rewards SET {before}")).await.unwrap();
+            if let Some(error) = write {
+                save(&app, "issuing", "NULL").await;
+                save(&app, "failed", error).await;
+            }
+            let answer = app.issue("one", "5.00").await;
+            assert_eq!(answer.status == 201, again, "{before}, {write:?}: {}", answer.text);
+            app.end().await;
+        }
+    }
+
+    async fn the_look_for_what_is_due_keeps_its_index(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        migrated(&database).await.close().await;
+        let due = STATEMENTS.iter().find(|sql| sql.name == "rewards.due").unwrap();
+        let kinds = "'[\"gift_code\",\"balance_load\"]'";
+        match backend {
+            Backend::Sqlite => {
+                let plan = format!("EXPLAIN QUERY PLAN {}", bound(due.sqlite, &[AT, "64", kinds]));
+                let plan = Look::at(&database).await.plan(&plan).await;
+                assert!(plan.contains("USING INDEX rewards_due"), "{plan}");
+                assert!(!plan.contains("SCAN rewards") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
+            }
+            Backend::Postgres => {
+                let mut connection = database.postgres().await;
+                // An empty table is scanned, whatever its indexes.
+                connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+                let plan = format!("EXPLAIN {}", bound(due.postgres, &[AT, "64", kinds]));
+                let plan = Look::Postgres(connection).plan(&plan).await;
+                assert!(plan.contains("Index Scan using rewards_due") && !plan.contains("Sort"), "{plan}");
+            }
+        }
+        database.remove().await;
+    }
+}
