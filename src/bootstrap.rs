@@ -3,6 +3,7 @@
 mod clock;
 mod exporting;
 mod metrics;
+mod restoring;
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -41,6 +42,8 @@ use crate::{
     telemetry::{LogFilter, trace::Traces},
     treasury::{Balances, Reconciliations, balances, reconciliation},
 };
+
+pub use restoring::note_restore;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,70 @@
-//! The outbox: facts for finance and operators, written in the transaction that makes them true, and the feed that serves
-//! them.
+//! Facts: what happened, in the order of writing, each written in the transaction that makes it true.
+//!
+//! One table holds them all. [`outbox`] writes the facts of programs, accounts and the database, and reads them in their
+//! order; [`timeline`] writes and reads what happened to one subject, counted from 1. A fact is never changed.
 
 pub mod http;
 pub mod outbox;
 pub(crate) mod scopes;
+pub mod timeline;
+
+use uuid::Uuid;
+
+use crate::kernel::{ProgramId, RewardId};
+
+/// What a fact of the outbox is about. Such a subject has a name and no timeline.
+#[derive(Debug, Clone, Copy)]
+pub enum Named<'a> {
+    /// The whole database.
+    Database,
+    /// A partner account.
+    Account(&'a str),
+    /// A program.
+    Program(&'a ProgramId),
+}
+
+impl<'a> Named<'a> {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Account(_) => "account",
+            Self::Program(_) => "program",
+        }
+    }
+
+    fn name(self) -> &'a str {
+        match self {
+            Self::Database => "database",
+            Self::Account(name) => name,
+            Self::Program(id) => id.as_str(),
+        }
+    }
+
+    const fn account(self) -> Option<&'a str> {
+        match self {
+            Self::Account(name) => Some(name),
+            Self::Database | Self::Program(_) => None,
+        }
+    }
+}
+
+/// What has a timeline.
+#[derive(Debug, Clone, Copy)]
+pub enum Subject {
+    /// A reward.
+    Reward(RewardId),
+}
+
+impl Subject {
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Reward(_) => "reward",
+        }
+    }
+
+    const fn id(self) -> Uuid {
+        match self {
+            Self::Reward(id) => id.uuid(),
+        }
+    }
+}

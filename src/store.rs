@@ -242,6 +242,34 @@ impl Store {
     }
 }
 
+/// What a statement that only reads may run on.
+pub trait Read: Send {
+    /// The connection that the macros run statements on.
+    fn conn(&mut self) -> Conn<'_>;
+    /// Notes that a statement failed.
+    fn fail(&mut self);
+}
+
+impl Read for Tx {
+    fn conn(&mut self) -> Conn<'_> {
+        Self::conn(self)
+    }
+
+    fn fail(&mut self) {
+        Self::fail(self);
+    }
+}
+
+impl Read for Snapshot {
+    fn conn(&mut self) -> Conn<'_> {
+        Self::conn(self)
+    }
+
+    fn fail(&mut self) {
+        Self::fail(self);
+    }
+}
+
 impl Tx {
     /// Makes the transaction durable, and only then hands `value` out.
     ///

@@ -13,7 +13,7 @@ use clap::Args;
 use super::{Failure, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
-    bootstrap::open_with_clock,
+    bootstrap::{note_restore, open_with_clock},
     config::{Backend, Settings},
     http::problem::timestamp,
     incentives::restored::{self, RestoredError},
@@ -120,7 +120,7 @@ pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> R
         return Err(BackupError::Newer.into());
     }
     migrate(&store).await?;
-    let gap = restored::note(&store, &ambient, None).await.map_err(BackupError::from)?;
+    let gap = note_restore(&store, &ambient, None).await.map_err(BackupError::from)?;
     store.close().await;
     drop(store);
     let aside = staged.take_place(ambient.now()).await.map_err(BackupError::from)?;
@@ -130,7 +130,7 @@ pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> R
 
 pub(super) async fn restored(Restored { lost_from }: Restored, settings: &Settings) -> Result<ExitCode, Failure> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let gap = restored::note(&store, &ambient, lost_from).await;
+    let gap = note_restore(&store, &ambient, lost_from).await;
     store.close().await;
     say(&next(&gap.map_err(BackupError::from)?))
 }

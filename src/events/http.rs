@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    outbox::{self, EventRow},
+    outbox::{self, FactRow},
     scopes,
 };
 use crate::http::paging::{List, after, query, size, text};
@@ -39,8 +39,8 @@ struct EventView {
     data: Option<Box<RawValue>>,
 }
 
-impl From<EventRow> for EventView {
-    fn from(row: EventRow) -> Self {
+impl From<FactRow> for EventView {
+    fn from(row: FactRow) -> Self {
         let data = row.data.and_then(|json| RawValue::from_string(json).ok());
         Self { id: format!("evt_{}", row.id), kind: row.kind, timestamp: timestamp(row.at), subject: row.subject, data }
     }

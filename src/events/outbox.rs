@@ -1,59 +1,112 @@
-//! What finance and operators should hear of, written in the transaction that makes it true, in the order of writing.
-//! Rewards have timelines of their own. Never a claim code: a check of the column refuses one.
+//! Facts of named subjects: what finance and operators should hear of. No column of a fact takes a claim code.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements};
+use super::Named;
+use crate::store::{Read, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
 
 statements! {
-    INSERT = Sql::same("events.insert", "INSERT INTO events (at, kind, subject, data) VALUES ($1, $2, $3, $4)");
-    PAGE = Sql::same(
-        "events.page",
-        "SELECT id, at, kind, subject, data FROM events WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) \
-         ORDER BY id LIMIT $3",
+    INSERT = Sql::same(
+        "facts.insert_named",
+        "INSERT INTO facts (at, kind, subject_kind, subject, account, data) VALUES ($1, $2, $3, $4, $5, $6)",
+    );
+    // SQLite's planner would go by the id, through the entries of all timelines.
+    PAGE = Sql::each(
+        "facts.page_named",
+        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
+         AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
+         AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+    );
+    LATEST = Sql::each(
+        "facts.latest_named",
+        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND kind = $1 \
+         ORDER BY id DESC LIMIT 1",
+        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND kind = $1 ORDER BY id DESC LIMIT 1",
+    );
+    NEXT = Sql::each(
+        "facts.next_named",
+        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
+         AND kind = $2 AND subject = $3 ORDER BY id LIMIT 1",
+        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
+         AND kind = $2 AND subject = $3 ORDER BY id LIMIT 1",
+    );
+    YOUNGEST = Sql::each(
+        "facts.youngest_named",
+        "SELECT MAX(at) AS at FROM facts INDEXED BY facts_named WHERE subject_id IS NULL",
+        "SELECT MAX(at) AS at FROM facts WHERE subject_id IS NULL",
     );
 }
 
 row! {
-    /// One event as it is stored.
-    pub struct EventRow {
+    /// A fact as it is stored.
+    pub struct FactRow {
         /// Counts up, with gaps.
         pub id: i64,
         /// When it was written.
         pub at: DateTime<Utc>,
-        /// What happened: a word of `conventions.md` part 3.
+        /// What happened.
         pub kind: String,
-        /// To whom: a program, an account.
+        /// To whom: a program, an account, the database.
         pub subject: String,
         /// More, as a JSON object.
         pub data: Option<String>,
     }
 }
 
-/// Writes an event.
+row! {
+    struct YoungestRow { at: Option<DateTime<Utc>> }
+}
+
+/// Writes a fact.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn write(
     tx: &mut Tx,
     kind: &'static str,
-    subject: &str,
+    subject: Named<'_>,
     data: Option<&Value>,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    execute!(tx, INSERT, at, kind, subject, data.map(Value::to_string)).map(|_one| ())
+    let data = data.map(Value::to_string);
+    execute!(tx, INSERT, at, kind, subject.kind(), subject.name(), subject.account(), data).map(|_one| ())
 }
 
-/// Events after this one, oldest first, of one kind or of all.
+/// Facts after this one, oldest first, of one kind or of all.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn page(
-    snapshot: &mut Snapshot,
+pub async fn page(on: &mut impl Read, after: i64, kind: Option<&str>, limit: i64) -> Result<Vec<FactRow>, StoreError> {
+    fetch_all!(FactRow, on, PAGE, after, kind, limit)
+}
+
+/// The last fact of a kind.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn latest(on: &mut impl Read, kind: &'static str) -> Result<Option<FactRow>, StoreError> {
+    fetch_optional!(FactRow, on, LATEST, kind)
+}
+
+/// The first fact of a kind and a subject after this one.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn next(
+    on: &mut impl Read,
     after: i64,
-    kind: Option<&str>,
-    limit: i64,
-) -> Result<Vec<EventRow>, StoreError> {
-    fetch_all!(EventRow, snapshot, PAGE, after, kind, limit)
+    kind: &'static str,
+    subject: Named<'_>,
+) -> Result<Option<FactRow>, StoreError> {
+    fetch_optional!(FactRow, on, NEXT, after, kind, subject.name())
+}
+
+/// When the youngest was written.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn youngest(on: &mut impl Read) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(fetch_optional!(YoungestRow, on, YOUNGEST)?.and_then(|row| row.at))
 }

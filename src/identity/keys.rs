@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::Scopes;
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
-use crate::store::{Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
+use crate::store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
 
 /// Keys listed at most.
 const LIST_MAX: i64 = 1000;
@@ -31,10 +31,15 @@ statements! {
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
          k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id ORDER BY k.id LIMIT $1",
     );
+    KEY_YOUNGEST = Sql::same("api_keys.youngest", "SELECT MAX(created_at) AS at FROM api_keys");
     KEY_REVOKE = Sql::same(
         "api_keys.revoke",
         "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
     );
+}
+
+row! {
+    struct YoungestRow { at: Option<DateTime<Utc>> }
 }
 
 row! {
@@ -163,4 +168,12 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
 /// [`StoreError`] from the database.
 pub async fn revoke(tx: &mut Tx, id: ApiKeyId, now: DateTime<Utc>) -> Result<bool, StoreError> {
     execute!(tx, KEY_REVOKE, id.uuid(), now).map(|rows| rows == 1)
+}
+
+/// When the youngest key was made.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(fetch_optional!(YoungestRow, snapshot, KEY_YOUNGEST)?.and_then(|row| row.at))
 }

@@ -21,6 +21,10 @@ use super::{
 use crate::{
     accounts::Account,
     engine::{AttentionReason, Order, State, schedule},
+    events::{
+        Subject,
+        timeline::{self, Fact},
+    },
     kernel::{ClientId, CreationRequestId, Environment, Intent, Marketplace, Money, RewardId},
     store::{Sql, StoreError, Tx, execute, statements},
 };
@@ -39,10 +43,6 @@ statements! {
          amount_minor, currency, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attention, \
          attempts, deliveries, events, created_at, updated_at, first_send_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, \
          $10, $11, $12, 1, FALSE, FALSE, FALSE, $13, 0, 0, 1, $14, $14, $15) ON CONFLICT DO NOTHING",
-    );
-    ENTRY = Sql::same(
-        "reward_events.adopted",
-        "INSERT INTO reward_events (reward_id, seq, at, kind, detail) VALUES ($1, 1, $2, 'reward.adopted', NULL)",
     );
     RECLAIM = Sql::same(
         "rewards.reclaim",
@@ -97,7 +97,15 @@ pub async fn adopt(tx: &mut Tx, found: &OrphanCard, id: RewardId, now: DateTime<
         found.created_at
     )?;
     if made == 1 {
-        execute!(tx, ENTRY, id.uuid(), now)?;
+        let fact = Fact {
+            subject: Subject::Reward(id),
+            seq: 1,
+            client: ClientId::ADOPTED,
+            account: &found.account,
+            kind: "reward.adopted",
+            data: None,
+        };
+        timeline::write(tx, fact, now).await?;
     }
     Ok(made == 1)
 }

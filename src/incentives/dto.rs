@@ -12,10 +12,10 @@ use super::{
     kind::Kind,
     model::{Command, OnUnresolved, Reward},
     problems,
-    sql::EventRow,
 };
 use crate::{
     engine::{AttentionReason, ReversalFailure, Stage, State},
+    events::timeline::EntryRow,
     http::{
         Code, Problem,
         body::Texts,
@@ -270,8 +270,8 @@ pub struct EventView {
     detail: Option<Box<RawValue>>,
 }
 
-impl From<EventRow> for EventView {
-    fn from(row: EventRow) -> Self {
+impl From<EntryRow> for EventView {
+    fn from(row: EntryRow) -> Self {
         let detail = row.detail.and_then(|json| RawValue::from_string(json).ok());
         Self { seq: row.seq, at: timestamp(row.at), kind: row.kind, detail }
     }

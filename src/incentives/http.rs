@@ -25,7 +25,7 @@ use crate::{
     failpoint,
     http::{
         Code, Http, Problem, headers,
-        paging::{List, bad_query, before, cursor, end_of_time, instant, page, query, size, text},
+        paging::{self, List, bad_query, before, cursor, end_of_time, instant, page, query, size, text},
         problem::{MoneyMoved, Upstream},
         routing::resource,
     },
@@ -35,6 +35,9 @@ use crate::{
     lifecycle::Lost,
     store::StoreError,
 };
+
+/// Entries of a timeline on a page when the caller does not say: nearly always all.
+const TIMELINE: i64 = 1000;
 
 /// Adds the routes.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -125,6 +128,13 @@ async fn get(
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimelineQuery {
+    cursor: Option<String>,
+    limit: Option<i64>,
+}
+
 async fn events(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -133,9 +143,18 @@ async fn events(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let id = reward_id(&id)?;
-    let found = http.run(async move { rewards.events(principal.client, id).await }).await?;
-    let events = found.ok_or(Problem::new(Code::NOT_FOUND))?;
-    Ok(HttpResponse::Ok().json(List { data: events.into_iter().map(EventView::from).collect(), next_cursor: None }))
+    let query: TimelineQuery = paging::query(&request)?;
+    let limit = query.limit.map_or(Ok(TIMELINE), |limit| paging::size(Some(limit)))?;
+    let after = paging::after(query.cursor)?;
+    // One more than is shown: whether there is another page.
+    let found =
+        http.run(async move { rewards.events(principal.client, id, after, limit.saturating_add(1)).await }).await?;
+    let mut entries = found.ok_or(Problem::new(Code::NOT_FOUND))?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = entries.len() > shown;
+    entries.truncate(shown);
+    let next_cursor = entries.last().filter(|_last| more).map(|last| last.seq.to_string());
+    Ok(HttpResponse::Ok().json(List { data: entries.into_iter().map(EventView::from).collect(), next_cursor }))
 }
 
 async fn cancel(

@@ -2,7 +2,7 @@
 //!
 //! A restore is noted among the events, with the instant from which on the database knows nothing. Until every day of the
 //! gap is reconciled for an account, a key without a row may be one whose row was lost. So its reward begins in doubt, as
-//! after an attempt whose answer was lost: Amazon's refusal proves nothing then (`reliability.md` 2.2), only its proof
+//! after an attempt whose answer was lost: Amazon's refusal proves nothing then, only its proof
 //! does. The same holds for a refused reward that is tried again, and for what was proven not to have been sent.
 
 use std::time::Duration;
@@ -15,7 +15,10 @@ use super::{sql, timeline::Entry};
 use crate::{
     ambient::Ambient,
     engine::schedule,
-    events::outbox,
+    events::{
+        Named,
+        outbox::{self, FactRow},
+    },
     kernel::RewardId,
     store::{Snapshot, Sql, Store, StoreError, Tx, fetch_all, fetch_optional, row, statements},
 };
@@ -31,20 +34,7 @@ const COMMIT_MAX: TimeDelta = TimeDelta::minutes(5);
 const STEP: i64 = 100;
 
 statements! {
-    LAST = Sql::same(
-        "events.last_restored",
-        "SELECT id, at, data FROM events WHERE kind = 'database.restored' ORDER BY id DESC LIMIT 1",
-    );
-    RECONCILED_SINCE = Sql::same(
-        "events.reconciled_since",
-        "SELECT id, at, data FROM events WHERE id > $1 AND kind = 'database.reconciled' AND subject = $2 LIMIT 1",
-    );
-    /// The youngest instant of each table that has one at every sign of life.
-    SIGNS_OF_LIFE = Sql::same(
-        "database.signs_of_life",
-        "SELECT MAX(updated_at) AS at FROM rewards UNION ALL SELECT MAX(as_of) FROM balances \
-         UNION ALL SELECT MAX(at) FROM events UNION ALL SELECT MAX(created_at) FROM api_keys",
-    );
+    YOUNGEST = Sql::same("rewards.youngest", "SELECT MAX(updated_at) AS at FROM rewards");
     UNDER_WAY = Sql::same(
         "rewards.under_way",
         "SELECT id FROM rewards WHERE due_at IS NOT NULL AND id > $1 ORDER BY id LIMIT $2",
@@ -52,11 +42,7 @@ statements! {
 }
 
 row! {
-    struct NoteRow { id: i64, at: DateTime<Utc>, data: Option<String> }
-}
-
-row! {
-    struct SignRow { at: Option<DateTime<Utc>> }
+    struct YoungestRow { at: Option<DateTime<Utc>> }
 }
 
 row! {
@@ -87,7 +73,8 @@ pub enum RestoredError {
 impl Restored {
     /// Whether the account's gap is not filled yet.
     pub(super) async fn is_open(&self, snapshot: &mut Snapshot, account: &str) -> Result<bool, StoreError> {
-        Ok(fetch_optional!(NoteRow, snapshot, RECONCILED_SINCE, self.event, account)?.is_none())
+        let filled = outbox::next(snapshot, self.event, RECONCILED, Named::Account(account)).await?;
+        Ok(filled.is_none())
     }
 
     /// From when on the gap is not covered by these periods, which are in the order of their beginnings; `None` when it is.
@@ -100,22 +87,38 @@ impl Restored {
     }
 }
 
-/// Notes that the database was restored, before anybody serves it: from when on it knows nothing (by its own youngest
-/// instant unless that is told), and that what is under way in it is in doubt.
+/// From when on a database knows nothing.
+#[derive(Debug, Clone, Copy)]
+pub enum LostFrom {
+    /// This instant: the operator states it.
+    Stated(DateTime<Utc>),
+    /// Soon before this, its youngest instant; a new database has none.
+    Youngest(Option<DateTime<Utc>>),
+}
+
+/// When a reward was last changed.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(fetch_optional!(YoungestRow, snapshot, YOUNGEST)?.and_then(|row| row.at))
+}
+
+/// Notes that the database was restored, before anybody serves it: from when on it knows nothing, and that what is under
+/// way in it is in doubt.
 ///
 /// # Errors
 /// [`RestoredError`]; nothing is noted then.
-pub async fn note(store: &Store, ambient: &Ambient, told: Option<DateTime<Utc>>) -> Result<Restored, RestoredError> {
+pub async fn note(store: &Store, ambient: &Ambient, lost_from: LostFrom) -> Result<Restored, RestoredError> {
     let now = ambient.now();
-    let mut snapshot = store.snapshot().await?;
-    let signs = fetch_all!(SignRow, snapshot, SIGNS_OF_LIFE)?;
-    drop(snapshot);
-    let youngest = signs.into_iter().filter_map(|row| row.at).max();
-    let known = told.or_else(|| youngest?.checked_sub_signed(COMMIT_MAX));
+    let known = match lost_from {
+        LostFrom::Stated(at) => Some(at),
+        LostFrom::Youngest(at) => at.and_then(|at| at.checked_sub_signed(COMMIT_MAX)),
+    };
     let lost_from = known.ok_or(RestoredError::Empty)?.min(now);
     let mut tx = store.begin().await?;
     doubt_what_is_under_way(&mut tx, lost_from, now).await?;
-    outbox::write(&mut tx, RESTORED, "database", Some(&json!({"lost_from": lost_from})), now).await?;
+    outbox::write(&mut tx, RESTORED, Named::Database, Some(&json!({"lost_from": lost_from})), now).await?;
     tx.commit(()).await?;
     let noted = last(&mut store.snapshot().await?).await?;
     Ok(noted.ok_or(StoreError::Unconfirmed)?)
@@ -140,7 +143,7 @@ async fn doubt_what_is_under_way(tx: &mut Tx, lost_from: DateTime<Utc>, now: Dat
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn last(snapshot: &mut Snapshot) -> Result<Option<Restored>, StoreError> {
-    fetch_optional!(NoteRow, snapshot, LAST)?.map(read).transpose()
+    outbox::latest(snapshot, RESTORED).await?.map(read).transpose()
 }
 
 /// The same inside a transaction, unless the account's gap is filled already.
@@ -148,8 +151,8 @@ pub async fn last(snapshot: &mut Snapshot) -> Result<Option<Restored>, StoreErro
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn open_gap(tx: &mut Tx, account: &str) -> Result<Option<Restored>, StoreError> {
-    let Some(restored) = fetch_optional!(NoteRow, tx, LAST)?.map(read).transpose()? else { return Ok(None) };
-    let filled = fetch_optional!(NoteRow, tx, RECONCILED_SINCE, restored.event, account)?;
+    let Some(restored) = outbox::latest(tx, RESTORED).await?.map(read).transpose()? else { return Ok(None) };
+    let filled = outbox::next(tx, restored.event, RECONCILED, Named::Account(account)).await?;
     Ok(filled.is_none().then_some(restored))
 }
 
@@ -158,13 +161,13 @@ pub async fn open_gap(tx: &mut Tx, account: &str) -> Result<Option<Restored>, St
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn fill_gap(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
-    outbox::write(tx, RECONCILED, account, None, now).await
+    outbox::write(tx, RECONCILED, Named::Account(account), None, now).await
 }
 
-fn read(row: NoteRow) -> Result<Restored, StoreError> {
+fn read(row: FactRow) -> Result<Restored, StoreError> {
     let data: Option<Value> = row.data.and_then(|text| serde_json::from_str(&text).ok());
     let lost_from = data.and_then(|data| data.get("lost_from")?.as_str()?.parse().ok());
-    let lost_from = lost_from.ok_or(StoreError::Inconsistent { table: "events", column: "data" })?;
+    let lost_from = lost_from.ok_or(StoreError::Inconsistent { table: "facts", column: "data" })?;
     Ok(Restored { event: row.id, lost_from, restored_at: row.at })
 }
 

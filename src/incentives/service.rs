@@ -11,10 +11,11 @@ use super::{
     model::Reward,
     restored::Restored,
     reveal::Reveal,
-    sql::{self, EventRow, Filter},
+    sql::{self, Filter},
 };
 use crate::{
     accounts::Accounts,
+    events::timeline::EntryRow,
     kernel::{ClientId, RewardId},
     lifecycle::Tasks,
     store::StoreError,
@@ -88,14 +89,20 @@ impl Rewards {
         sql::list(&mut self.courier.store.snapshot().await?, client, filter).await
     }
 
-    /// A reward's timeline; `None` when the reward is not this client's.
+    /// A page of a reward's timeline, the entries after this place; `None` when the reward is not this client's.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn events(&self, client: ClientId, id: RewardId) -> Result<Option<Vec<EventRow>>, StoreError> {
+    pub async fn events(
+        &self,
+        client: ClientId,
+        id: RewardId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Option<Vec<EntryRow>>, StoreError> {
         let mut snapshot = self.courier.store.snapshot().await?;
         match sql::peek(&mut snapshot, id).await?.filter(|reward| reward.client == client) {
-            Some(reward) => sql::events_of(&mut snapshot, reward.id).await.map(Some),
+            Some(reward) => sql::events_of(&mut snapshot, reward.id, after, limit).await.map(Some),
             None => Ok(None),
         }
     }

@@ -10,6 +10,10 @@ use super::{
 };
 use crate::{
     engine::{AttentionReason, Order, ReversalFailure, State},
+    events::{
+        Subject,
+        timeline::{self, EntryRow, Fact},
+    },
     kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::{
         budget::{self, Charge},
@@ -92,14 +96,6 @@ statements! {
          target_key = CASE WHEN $3 IN ('issued', 'failed', 'canceled') THEN NULL ELSE target_key END, \
          version = $2 + 1 WHERE id = $1 AND version = $2",
     );
-    EVENT_INSERT = Sql::same(
-        "reward_events.insert",
-        "INSERT INTO reward_events (reward_id, seq, at, kind, detail) VALUES ($1, $2, $3, $4, $5)",
-    );
-    EVENTS_OF = Sql::same(
-        "reward_events.of",
-        "SELECT seq, at, kind, detail FROM reward_events WHERE reward_id = $1 ORDER BY seq LIMIT 1000",
-    );
     /// Small: finished rewards are not in it.
     UNFINISHED = Sql::same(
         "rewards.unfinished",
@@ -130,20 +126,6 @@ row! {
         issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
         trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
-    }
-}
-
-row! {
-    /// One entry of a timeline as it is stored.
-    pub struct EventRow {
-        /// Its place.
-        pub seq: i64,
-        /// When.
-        pub at: DateTime<Utc>,
-        /// What.
-        pub kind: String,
-        /// More, as a JSON object.
-        pub detail: Option<String>,
     }
 }
 
@@ -375,7 +357,15 @@ async fn book(tx: &mut Tx, reward: &Reward, from: Booked, at: DateTime<Utc>) -> 
 }
 
 async fn write_event(tx: &mut Tx, reward: &Reward, entry: &Entry, at: DateTime<Utc>) -> Result<(), StoreError> {
-    execute!(tx, EVENT_INSERT, reward.id.uuid(), reward.events, at, entry.kind, entry.detail_json()).map(|_one| ())
+    let fact = Fact {
+        subject: Subject::Reward(reward.id),
+        seq: reward.events,
+        client: reward.client,
+        account: &reward.account,
+        kind: entry.kind,
+        data: entry.detail_json(),
+    };
+    timeline::write(tx, fact, at).await
 }
 
 /// Rewards that need a person, oldest first.
@@ -383,9 +373,14 @@ pub(super) async fn attention(snapshot: &mut Snapshot) -> Result<Vec<Reward>, St
     fetch_all!(RewardRow, snapshot, ATTENTION)?.into_iter().map(Reward::try_from).collect()
 }
 
-/// A reward's timeline, oldest first.
-pub(super) async fn events_of(snapshot: &mut Snapshot, id: RewardId) -> Result<Vec<EventRow>, StoreError> {
-    fetch_all!(EventRow, snapshot, EVENTS_OF, id.uuid())
+/// A page of a reward's timeline, oldest first.
+pub(super) async fn events_of(
+    snapshot: &mut Snapshot,
+    id: RewardId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<EntryRow>, StoreError> {
+    timeline::page(snapshot, Subject::Reward(id), after, limit).await
 }
 
 /// Which rewards a caller wants listed.

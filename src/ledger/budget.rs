@@ -12,7 +12,7 @@ use super::{
     programs::{Bound, Limits, Plan},
 };
 use crate::{
-    events::outbox,
+    events::{Named, outbox},
     kernel::{ApiKeyId, Money, ProgramId, ids::MalformedId, outcome::words},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
@@ -330,7 +330,7 @@ async fn tell(
         "holder": usage.holder, "span": usage.span.as_str(), "period": usage.period, "unit": unit.as_str(),
         "limit": limit, "taken": taken,
     });
-    outbox::write(tx, kind, program.as_str(), Some(&data), now).await
+    outbox::write(tx, kind, Named::Program(program), Some(&data), now).await
 }
 
 /// Moves a reward's value in its budgets along with the ledger: from where it stood to where it stands. A reservation

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::budget::{Span, Unit, WHOLE};
 use crate::{
-    events::outbox,
+    events::{Named, outbox},
     kernel::{ApiKeyId, Money, ProgramId, outcome::words},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -269,7 +269,7 @@ async fn note(
         members.insert("by".to_owned(), json!(by.0));
     }
     tracing::info!(program = %id, program.changed_by = by.0, "{kind}");
-    outbox::write(tx, kind, id.as_str(), Some(&data), now).await
+    outbox::write(tx, kind, Named::Program(id), Some(&data), now).await
 }
 
 /// Makes a program; says whether its id was free.

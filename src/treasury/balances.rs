@@ -18,7 +18,7 @@ use crate::{
     incentives::sql::{Unfinished, unfinished},
     kernel::{Currency, Money},
     lifecycle::Tasks,
-    store::{Sql, Store, StoreError, Tx, execute, fetch_all, row, statements},
+    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 statements! {
@@ -34,7 +34,12 @@ statements! {
         "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (account, hour, as_of) DO NOTHING",
     );
+    YOUNGEST = Sql::same("balances.youngest", "SELECT MAX(as_of) AS at FROM balances");
     ALL = Sql::same("balances.all", "SELECT account, currency, available_minor, as_of FROM balances");
+}
+
+row! {
+    struct YoungestRow { at: Option<DateTime<Utc>> }
 }
 
 row! {
@@ -243,4 +248,12 @@ pub(super) async fn keep(
     }
     execute!(tx, OBSERVED, account, hour, as_of, currency, available.minor())?;
     Ok(true)
+}
+
+/// When Amazon last said what an account can spend.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(fetch_optional!(YoungestRow, snapshot, YOUNGEST)?.and_then(|row| row.at))
 }

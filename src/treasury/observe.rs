@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, Priority},
-    events::outbox,
+    events::{Named, outbox},
     kernel::{Chain, Money},
     ledger::journal::{self, Kind, Movement},
     provider::incentives::Outcome,
@@ -182,7 +182,7 @@ impl News<'_> {
             data.insert("currency_code".to_owned(), json!(self.answer.available.currency().code()));
             data.insert("as_of".to_owned(), json!(self.answer.as_of));
         }
-        outbox::write(tx, kind, self.account.id(), Some(&data), self.now).await
+        outbox::write(tx, kind, Named::Account(self.account.id()), Some(&data), self.now).await
     }
 
     /// Writes the opening and the deposit, and says what is missing beyond what was.

@@ -4,4 +4,4 @@ mod budgets;
 mod ledger;
 mod million;
 mod programs;
-mod upgrade;
+pub(crate) mod upgrade;

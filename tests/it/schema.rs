@@ -27,6 +27,7 @@ use crate::support::{Answer, App, Backend, Database, Shape, books::books_match, 
 const LISTS: &[(&str, &[Sql])] = &[
     ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
     ("events/outbox.rs", events::outbox::STATEMENTS),
+    ("events/timeline.rs", events::timeline::STATEMENTS),
     ("identity/keys.rs", identity::keys::STATEMENTS),
     ("incentives/adoption.rs", incentives::adoption::STATEMENTS),
     ("incentives/restored.rs", incentives::restored::STATEMENTS),

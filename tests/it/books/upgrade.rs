@@ -28,7 +28,7 @@ const REWARDS: [(&str, usize, &str); 9] = [
     ("issued", 5, "none"),
 ];
 
-fn insert(backend: Backend, at: usize, state: &str, id_len: usize) -> String {
+pub(crate) fn insert(backend: Backend, at: usize, state: &str, id_len: usize) -> String {
     let (client, no) = match backend {
         Backend::Sqlite => ("X'01900000000070008000000000000001'", "0"),
         Backend::Postgres => ("'01900000000070008000000000000001'", "FALSE"),

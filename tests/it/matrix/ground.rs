@@ -11,6 +11,7 @@ use super::{
     front::Front,
     watch::{self, Seen, Step, steps},
 };
+use crate::reconciliation::adoption::forget_facts;
 use crate::support::{
     Answer, App, Backend, PARTNER, Shape,
     books::{books_match, rows},
@@ -91,7 +92,8 @@ impl Ground {
     pub(super) async fn buy_and_forget(&self, orders: &[&Order]) {
         let bought = futures_util::future::join_all(orders.iter().map(|order| self.issue(order))).await;
         assert!(bought.iter().all(|answer| answer.status == 201), "{bought:?}");
-        const FORGET: &str = "DELETE FROM reward_events; DELETE FROM rewards; DELETE FROM watched";
+        forget_facts(&self.app, "subject_id IS NOT NULL").await;
+        const FORGET: &str = "DELETE FROM rewards; DELETE FROM watched";
         self.app.database.execute(FORGET).await.unwrap();
         assert!(rows(&self.app).await.is_empty());
         self.app.control.clear_requests();

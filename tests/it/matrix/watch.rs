@@ -23,17 +23,17 @@ type Noted = (String, String, Option<String>, String, i64, Option<String>, Optio
 
 const SQLITE: &str = "CREATE TABLE watched (n INTEGER PRIMARY KEY, amazon_id TEXT, kind TEXT, detail TEXT, state TEXT, \
      ambiguous INTEGER, attention TEXT, cancel_failure TEXT); \
-     CREATE TRIGGER watch AFTER INSERT ON reward_events BEGIN \
+     CREATE TRIGGER watch AFTER INSERT ON facts WHEN NEW.subject_kind = 'reward' BEGIN \
      INSERT INTO watched (amazon_id, kind, detail, state, ambiguous, attention, cancel_failure) \
-     SELECT creation_request_id, NEW.kind, NEW.detail, state, ambiguous, attention, cancel_failure \
-     FROM rewards WHERE id = NEW.reward_id; END";
+     SELECT creation_request_id, NEW.kind, NEW.data, state, ambiguous, attention, cancel_failure \
+     FROM rewards WHERE id = NEW.subject_id; END";
 const POSTGRES: &str = "CREATE TABLE watched (n BIGSERIAL, amazon_id TEXT, kind TEXT, detail TEXT, state TEXT, \
      ambiguous BIGINT, attention TEXT, cancel_failure TEXT); \
      CREATE FUNCTION watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      INSERT INTO watched (amazon_id, kind, detail, state, ambiguous, attention, cancel_failure) \
-     SELECT creation_request_id, NEW.kind, NEW.detail, state, ambiguous::int, attention, cancel_failure \
-     FROM rewards WHERE id = NEW.reward_id; RETURN NEW; END $$; \
-     CREATE TRIGGER watch AFTER INSERT ON reward_events FOR EACH ROW EXECUTE FUNCTION watch()";
+     SELECT creation_request_id, NEW.kind, NEW.data, state, ambiguous::int, attention, cancel_failure \
+     FROM rewards WHERE id = NEW.subject_id; RETURN NEW; END $$; \
+     CREATE TRIGGER watch AFTER INSERT ON facts FOR EACH ROW EXECUTE FUNCTION watch()";
 
 /// Begins to watch.
 pub(super) async fn begin(app: &App) {

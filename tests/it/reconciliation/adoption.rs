@@ -31,7 +31,7 @@ pub(crate) async fn lose(app: &App, key: &str) {
     let id = app.amazon_id(key);
     let row = format!("SELECT id FROM rewards WHERE creation_request_id = '{id}'");
     forget_entries(app, &format!("reward_id IN ({row})")).await;
-    app.database.execute(&format!("DELETE FROM reward_events WHERE reward_id IN ({row})")).await.unwrap();
+    forget_facts(app, &format!("subject_id IN ({row})")).await;
     assert_eq!(
         app.database.execute(&format!("DELETE FROM rewards WHERE creation_request_id = '{id}'")).await.unwrap(),
         1
@@ -39,6 +39,16 @@ pub(crate) async fn lose(app: &App, key: &str) {
 }
 
 /// A back-up that is restored knows nothing of append-only.
+pub(crate) async fn forget_facts(app: &App, which: &str) {
+    let open = match app.database.backend {
+        Backend::Sqlite => "DROP TRIGGER IF EXISTS facts_no_delete",
+        Backend::Postgres => "ALTER TABLE facts DISABLE TRIGGER facts_no_change",
+    };
+    app.database.execute(open).await.unwrap();
+    app.database.execute(&format!("DELETE FROM facts WHERE {which}")).await.unwrap();
+}
+
+/// The same of the ledger.
 pub(crate) async fn forget_entries(app: &App, which: &str) {
     let open = match app.database.backend {
         Backend::Sqlite => "DROP TRIGGER IF EXISTS ledger_entries_no_delete",

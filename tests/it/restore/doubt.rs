@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
-    bootstrap::{self, StartError},
+    bootstrap::{self, StartError, note_restore},
     incentives::restored,
     sandbox::{Fault, FaultRule, Operation},
 };
@@ -31,7 +31,7 @@ async fn restored_without(app: &mut App, lost: &[&str]) {
 
 async fn note(app: &App, lost_from: Option<DateTime<Utc>>) {
     let store = app.open_store().await;
-    restored::note(&store, &app.ambient, lost_from).await.unwrap();
+    note_restore(&store, &app.ambient, lost_from).await.unwrap();
     store.close().await;
 }
 
@@ -189,7 +189,7 @@ on_each_backend! {
         let store = noshi::store::Store::open(&options).await.unwrap();
         noshi::store::migrate::migrate(&store).await.unwrap();
         let ambient = noshi::ambient::Ambient::system();
-        assert!(matches!(restored::note(&store, &ambient, None).await, Err(restored::RestoredError::Empty)));
+        assert!(matches!(note_restore(&store, &ambient, None).await, Err(restored::RestoredError::Empty)));
         assert!(restored::last(&mut store.snapshot().await.unwrap()).await.unwrap().is_none());
         store.close().await;
         database.remove().await;

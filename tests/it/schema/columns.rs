@@ -26,13 +26,13 @@ const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
 const FREE: [(&str, &str, &str); 9] = [
-    ("events", "data", "JSON of ours"),
+    ("facts", "data", "JSON of ours with the caller's reason in it"),
     ("ledger_entries", "made_by", "who corrected the funds"),
     ("ledger_entries", "note", "why"),
     ("programs", "name", "the operator's words for a program"),
     ("api_keys", "name", "the operator's words for a key"),
     ("clients", "name", "the operator's name for a client"),
-    ("reward_events", "detail", "JSON of ours with the caller's reason in it"),
+    ("early_reward_events", "detail", "JSON of ours with the caller's reason in it"),
     ("rewards", "external_id", "the caller's own reference"),
     ("rewards", "metadata", "the caller's own words as JSON"),
 ];
@@ -90,6 +90,8 @@ fn guards(table: &str, backend: Backend) -> Vec<String> {
         ("ledger_entries", Backend::Postgres) => {
             vec!["DROP TRIGGER ledger_entries_no_change ON ledger_entries".to_owned()]
         }
+        ("facts", Backend::Sqlite) => vec!["DROP TRIGGER facts_no_update".to_owned()],
+        ("facts", Backend::Postgres) => vec!["DROP TRIGGER facts_no_change ON facts".to_owned()],
         _ => Vec::new(),
     }
 }
@@ -198,6 +200,9 @@ async fn with_rows(backend: Backend) -> App {
         bytes(&[2; 32])
     );
     assert_eq!(app.database.execute(&kept).await.unwrap(), 1);
+    // Entries of timelines from before the outbox.
+    let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
+    assert!(app.database.execute(early).await.unwrap() > 0);
     app
 }
 

@@ -63,16 +63,17 @@ impl Look {
         }
     }
 
-    /// Every column of every table, the migrator's apart.
+    /// Every column of every table, the migrator's apart. A view holds nothing.
     pub(crate) async fn columns(&mut self) -> Vec<Column> {
         let text = match self {
             Self::Sqlite(_) => {
                 "SELECT t.name, c.name, lower(c.type) FROM pragma_table_list t, pragma_table_xinfo(t.name) c \
-                 WHERE t.schema = 'main' AND t.name NOT LIKE 'sqlite_%'"
+                 WHERE t.schema = 'main' AND t.type <> 'view' AND t.name NOT LIKE 'sqlite_%'"
             }
             Self::Postgres(_) => {
                 "SELECT table_name::text, column_name::text, lower(data_type) FROM information_schema.columns \
-                 WHERE table_schema NOT IN ('pg_catalog', 'information_schema')"
+                 JOIN information_schema.tables USING (table_schema, table_name) \
+                 WHERE table_type = 'BASE TABLE' AND table_schema NOT IN ('pg_catalog', 'information_schema')"
             }
         };
         let found = self.texts(text).await.into_iter().map(|(table, name, kind)| Column { table, name, kind });

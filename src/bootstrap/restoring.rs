@@ -1,0 +1,40 @@
+//! The note of a restore: the youngest instant of every room that writes one at each sign of life.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    ambient::Ambient,
+    events::outbox,
+    identity::keys,
+    incentives::restored::{self, LostFrom, Restored, RestoredError},
+    store::{Store, StoreError},
+    treasury::balances,
+};
+
+/// Notes that the database was restored: what was written from the operator's instant on is lost, or, where the operator
+/// names none, what was written after the database's youngest instant.
+///
+/// # Errors
+/// [`RestoredError`]; nothing is noted then.
+pub async fn note_restore(
+    store: &Store,
+    ambient: &Ambient,
+    stated: Option<DateTime<Utc>>,
+) -> Result<Restored, RestoredError> {
+    let lost_from = match stated {
+        Some(at) => LostFrom::Stated(at),
+        None => LostFrom::Youngest(youngest(store).await?),
+    };
+    restored::note(store, ambient, lost_from).await
+}
+
+async fn youngest(store: &Store) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    let signs = [
+        restored::youngest(&mut snapshot).await?,
+        balances::youngest(&mut snapshot).await?,
+        outbox::youngest(&mut snapshot).await?,
+        keys::youngest(&mut snapshot).await?,
+    ];
+    Ok(signs.into_iter().flatten().max())
+}

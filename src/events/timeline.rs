@@ -1,0 +1,71 @@
+//! Timelines: the facts of one subject, counted from 1. No column of a fact takes a claim code.
+
+use chrono::{DateTime, Utc};
+
+use super::Subject;
+use crate::{
+    kernel::ClientId,
+    store::{Read, Sql, StoreError, Tx, execute, fetch_all, row, statements},
+};
+
+statements! {
+    INSERT = Sql::same(
+        "facts.insert",
+        "INSERT INTO facts (at, seq, subject_id, client_id, subject_kind, account, kind, data) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    );
+    // A reward that is older than the outbox has its first entries in the table of then.
+    PAGE = Sql::same(
+        "facts.timeline",
+        "SELECT seq, at, kind, data AS detail FROM facts WHERE subject_id = $1 AND seq > $2 UNION ALL \
+         SELECT seq, at, kind, detail FROM early_reward_events WHERE reward_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    );
+}
+
+/// An entry of a timeline, to be written in the transaction that makes it true.
+#[derive(Debug)]
+pub struct Fact<'a> {
+    /// What it happened to.
+    pub subject: Subject,
+    /// Its place in the timeline: one after the entry before it.
+    pub seq: i64,
+    /// Whose the subject is now.
+    pub client: ClientId,
+    /// The partner account that it moves money of.
+    pub account: &'a str,
+    /// What happened.
+    pub kind: &'static str,
+    /// More, as a JSON object.
+    pub data: Option<String>,
+}
+
+row! {
+    /// One entry of a timeline as it is stored.
+    pub struct EntryRow {
+        /// Its place.
+        pub seq: i64,
+        /// When.
+        pub at: DateTime<Utc>,
+        /// What.
+        pub kind: String,
+        /// More, as a JSON object.
+        pub detail: Option<String>,
+    }
+}
+
+/// Writes an entry.
+///
+/// # Errors
+/// [`StoreError`] from the database, also when the subject has an entry at this place.
+pub async fn write(tx: &mut Tx, fact: Fact<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let Fact { subject, seq, client, account, kind, data } = fact;
+    execute!(tx, INSERT, at, seq, subject.id(), client.uuid(), subject.kind(), account, kind, data).map(|_one| ())
+}
+
+/// Entries after this place, oldest first.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn page(on: &mut impl Read, subject: Subject, after: i64, limit: i64) -> Result<Vec<EntryRow>, StoreError> {
+    fetch_all!(EntryRow, on, PAGE, subject.id(), after, limit)
+}
