@@ -25,6 +25,7 @@ pub mod reveal;
 pub(crate) mod scopes;
 pub mod service;
 pub mod sql;
+pub(crate) mod statement;
 pub mod target;
 pub mod timeline;
 

@@ -14,15 +14,22 @@ use super::{Failure, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
     bootstrap::{note_restore, open_with_clock},
-    config::{Backend, Settings},
+    config::{DatabaseKind, Settings},
     http::problem::timestamp,
-    incentives::restored::{self, RestoredError},
+    incentives::{
+        restored::{self, RestoredError},
+        statement,
+    },
+    ledger::journal,
     store::{
-        backup::{self, Contents, CopyError, Seal},
+        backup::{self, Contents, CopyError, Counts, Seal},
         migrate::{Schema, migrate, schema},
         restore::{self, RestoreError},
     },
 };
+
+/// What a back-up's line counts: rewards and ledger entries.
+const COUNTS: Counts = [statement::COUNT, journal::COUNT];
 
 /// Standard output, or standard input.
 const STREAM: &str = "-";
@@ -67,12 +74,12 @@ pub(super) enum BackupError {
 
 /// The SQLite file of the settings.
 fn file_of(settings: &Settings) -> Result<PathBuf, BackupError> {
-    match settings.store.url.backend() {
-        Backend::Sqlite => {
+    match settings.store.url.kind() {
+        DatabaseKind::Sqlite => {
             let url = settings.store.url.to_string();
             Ok(PathBuf::from(url.strip_prefix("sqlite://").unwrap_or(&url)))
         }
-        Backend::Postgres => Err(BackupError::OwnTools),
+        DatabaseKind::Postgres => Err(BackupError::OwnTools),
     }
 }
 
@@ -83,7 +90,7 @@ pub(super) async fn back_up(Backup { to }: Backup, settings: &Settings) -> Resul
         if to.exists() {
             return Err(BackupError::from(CopyError::Taken(to)).into());
         }
-        let copied = backup::copy(&database, backup::part_of(&to)).await.map_err(BackupError::from)?;
+        let copied = backup::copy(&database, backup::part_of(&to), COUNTS).await.map_err(BackupError::from)?;
         let contents = copied.contents;
         let seal = copied.keep_as(&to).map_err(BackupError::from)?;
         return say(&line(&to.display().to_string(), contents, &seal));
@@ -94,7 +101,7 @@ pub(super) async fn back_up(Backup { to }: Backup, settings: &Settings) -> Resul
     }
     // Beside the database is a disk that can hold it; a container's /tmp may be memory.
     let beside = backup::part_of(&database);
-    let copied = backup::copy(&database, beside).await.map_err(BackupError::from)?;
+    let copied = backup::copy(&database, beside, COUNTS).await.map_err(BackupError::from)?;
     let contents = copied.contents;
     let seal = copied.pour(&mut out).map_err(BackupError::from)?;
     writeln!(io::stderr(), "{}", line(STREAM, contents, &seal))?;
@@ -105,10 +112,10 @@ pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> R
     arm_failpoint();
     let database = file_of(settings)?;
     let staged = if from == Path::new(STREAM) {
-        restore::stage(&database, &mut io::stdin()).await
+        restore::stage(&database, &mut io::stdin(), COUNTS).await
     } else {
         match restore::open_backup(&from, &database) {
-            Ok(mut file) => restore::stage(&database, &mut file).await,
+            Ok(mut file) => restore::stage(&database, &mut file, COUNTS).await,
             Err(error) => Err(error),
         }
     };
@@ -143,7 +150,7 @@ fn next(gap: &restored::Restored) -> String {
 }
 
 fn line(name: &str, contents: Contents, seal: &Seal) -> String {
-    let Contents { schema, rewards, ledger_entries } = contents;
+    let Contents { schema, rows: [rewards, ledger_entries] } = contents;
     let Seal { bytes, sha256 } = seal;
     format!(
         "{name}: {rewards} rewards, {ledger_entries} ledger entries, schema {schema}, {bytes} bytes, SHA-256 {sha256}"

@@ -18,8 +18,8 @@ use crate::{
     treasury::{
         Reconciliations,
         reconciliation::{
-            BeginError, Order,
-            equation::{Equation, EquationView},
+            BeginError, RunRequest,
+            balance_check::{BalanceCheck, BalanceCheckView},
             model::{Item, Reconciliation},
             period::Period,
             report::{self, CSV_HEADER, ItemView, View},
@@ -74,13 +74,13 @@ pub(super) enum ReconcileError {
 }
 
 pub(super) async fn run(arguments: Arguments, settings: &Settings) -> Result<ExitCode, Failure> {
-    let (room, store) = reconciler(settings).await?;
-    let ended = reconcile(&room, arguments).await;
+    let (service, store) = reconciler(settings).await?;
+    let ended = reconcile(&service, arguments).await;
     store.close().await;
     ended
 }
 
-async fn reconcile(room: &Reconciliations, arguments: Arguments) -> Result<ExitCode, Failure> {
+async fn reconcile(service: &Reconciliations, arguments: Arguments) -> Result<ExitCode, Failure> {
     let Arguments { account, from, to, csv, format } = arguments;
     let period = Period::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before anything is begun: a file that is not there is a slip of the hand.
@@ -88,21 +88,21 @@ async fn reconcile(room: &Reconciliations, arguments: Arguments) -> Result<ExitC
         Some(path) => Some(File::open(path).await?),
         None => None,
     };
-    let order = Order { account, period, file: file.is_some(), daily: false };
-    let begun = room.begin(&order).await.map_err(ReconcileError::Begin)?;
+    let order = RunRequest { account, period, file: file.is_some(), daily: false };
+    let begun = service.begin(&order).await.map_err(ReconcileError::Begin)?;
     let run = match file {
         Some(file) => {
             let (parts, chunks): (_, Chunks) = mpsc::channel(2);
-            let (ran, sent) = tokio::join!(room.run(begun, Some(chunks)), send(file, parts));
+            let (ran, sent) = tokio::join!(service.run(begun, Some(chunks)), send(file, parts));
             sent?;
             ran
         }
-        None => room.run(begun, None).await,
+        None => service.run(begun, None).await,
     };
     let run = run.map_err(ReconcileError::Run)?;
-    let equation = room.equation((&run.account, run.currency)).await?;
-    print(room, (&run, &equation), format).await?;
-    Ok(if run.is_clean() && equation.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    let check = service.balance_check(&run.account, run.currency).await?;
+    print(service, (&run, &check), format).await?;
+    Ok(if run.is_clean() && check.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
 /// Sends a file in parts. A run that wants no more has its own reason.
@@ -119,27 +119,27 @@ async fn send(mut file: File, parts: mpsc::Sender<Chunk>) -> io::Result<()> {
 }
 
 async fn print(
-    room: &Reconciliations,
-    (run, equation): (&Reconciliation, &Equation),
+    service: &Reconciliations,
+    (run, check): (&Reconciliation, &BalanceCheck),
     format: Format,
 ) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match format {
         Format::Text => {
-            writeln!(out, "{}\n{}", report::text(run), equation.text())?;
+            writeln!(out, "{}\n{}", report::text(run), check.text())?;
             if run.tally.findings() > 0 || run.tally.unproven > 0 {
                 writeln!(out, "{}", report::text_header())?;
             }
         }
         Format::Json => {
-            let (run, balance) = (json(&View::from(run))?, json(&EquationView::from(equation))?);
+            let (run, balance) = (json(&View::from(run))?, json(&BalanceCheckView::from(check))?);
             write!(out, "{{\"reconciliation\":{run},\"balance\":{balance},\"items\":[")?;
         }
         Format::Csv => writeln!(out, "{CSV_HEADER}")?,
     }
     let mut after = 0;
     loop {
-        let items: Vec<Item> = room.items(run, after, STEP).await?;
+        let items: Vec<Item> = service.items(run, after, STEP).await?;
         let Some(last) = items.last() else { break };
         for item in &items {
             let view = ItemView::new(item, run.currency);

@@ -13,6 +13,9 @@ use crate::{
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 
+/// How many entries a database holds.
+pub(crate) const COUNT: &str = "SELECT COUNT(*) AS rows FROM ledger_entries";
+
 statements! {
     INSERT = Sql::same(
         "ledger_entries.insert",

@@ -1,9 +1,8 @@
-//! A copy of a SQLite file while a process serves it.
+//! Copies a SQLite file while a process serves it. PostgreSQL has tools of its own for this.
 //!
-//! SQLite writes the copy itself (`VACUUM INTO`), from one read transaction: it holds what was committed when it began, no
-//! writer waits for it, and it is a single file without a WAL. It is no back-up before it was read back and found whole,
-//! and is on the disk: until then it has another name, so that a death on the way leaves nothing that looks like one.
-//! PostgreSQL has tools of its own for this.
+//! SQLite writes the copy itself (`VACUUM INTO`), from one read transaction: the copy holds what was committed when it began,
+//! no writer waits for it, and it is one file without a WAL. It becomes a back-up after it was read back, found whole and
+//! synced to the disk. Until then it has another name, so that a crash leaves nothing that looks like a back-up.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -22,28 +21,28 @@ use crate::failpoint;
 /// Bytes copied at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Why there is no back-up, or why a file is none.
+/// Why no back-up was made, or why a file is not one.
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// The database's file is not there.
     #[error("there is no database at {0}")]
     Absent(PathBuf),
-    /// Nothing is ever written over.
+    /// No file is ever overwritten.
     #[error("{0} is there already")]
     Taken(PathBuf),
-    /// Another one is being written under this name.
+    /// Another process is writing a copy under this name.
     #[error("another process is writing {0}")]
     UnderWay(PathBuf),
-    /// SQLite finds it damaged, or it is no SQLite file.
+    /// SQLite finds the file damaged, or it is not a SQLite file.
     #[error("the file is damaged: {0}")]
     Damaged(String),
-    /// It holds no tables of ours.
+    /// The file does not hold our tables.
     #[error("the file holds no database of this program's")]
     Foreign,
-    /// A path that is not text.
+    /// The path is not UTF-8.
     #[error("the path is not UTF-8")]
     Path,
-    /// The files.
+    /// A file operation failed.
     #[error("{0}")]
     Io(&'static str, #[source] io::Error),
     /// SQLite.
@@ -51,15 +50,16 @@ pub enum CopyError {
     Store(#[from] StoreError),
 }
 
+/// What to count in a database: a statement each, with one column `rows`, from the room that owns the table.
+pub type Counts = [&'static str; 2];
+
 /// What a whole database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contents {
     /// The number of its last migration.
     pub schema: i64,
-    /// Rewards.
-    pub rewards: i64,
-    /// Entries of the ledger.
-    pub ledger_entries: i64,
+    /// The result of each statement of [`Counts`].
+    pub rows: [i64; 2],
 }
 
 /// A file's size and fingerprint.
@@ -71,10 +71,10 @@ pub struct Seal {
     pub sha256: String,
 }
 
-/// A copy that was found whole and is on the disk, under a name that nobody takes for a back-up's.
+/// A copy that was found whole and is on the disk, still under a temporary name.
 #[derive(Debug)]
 pub struct Copied {
-    /// Locked, so that of two processes one writes it. Also what a killed process left is nobody's, and is written over.
+    /// Locked, so that of two processes one writes it. A killed process leaves an unlocked file, which is overwritten.
     file: File,
     part: PathBuf,
     /// What is in it.
@@ -86,7 +86,11 @@ row! {
 }
 
 row! {
-    struct ContentsRow { schema: Option<i64>, rewards: i64, ledger_entries: i64 }
+    struct SchemaRow { schema: Option<i64> }
+}
+
+row! {
+    struct CountRow { rows: i64 }
 }
 
 // SQLite's alone, and not all of them can be prepared: they are no `statements!`.
@@ -94,19 +98,19 @@ const COPY: &str = "VACUUM INTO $1";
 const CHECK: &str = "SELECT integrity_check AS found FROM pragma_integrity_check LIMIT 20";
 const CHECK_KEYS: &str =
     "SELECT \"table\" || ' refers to a row that is not there' AS found FROM pragma_foreign_key_check LIMIT 20";
-const CONTENTS: &str = "SELECT (SELECT MAX(version) FROM _sqlx_migrations WHERE success) AS schema, \
-                        (SELECT COUNT(*) FROM rewards) AS rewards, (SELECT COUNT(*) FROM ledger_entries) AS ledger_entries";
+const SCHEMA: &str = "SELECT MAX(version) AS schema FROM _sqlx_migrations WHERE success";
 
-/// Writes a copy of `database` to `part`, reads it back and puts it on the disk. Whoever serves the database goes on.
+/// Writes a copy of `database` to `part`, reads it back and syncs it to the disk. A process that serves the database is not
+/// disturbed.
 ///
 /// # Errors
 /// [`CopyError`]; `part` is gone then.
-pub async fn copy(database: &Path, part: PathBuf) -> Result<Copied, CopyError> {
+pub async fn copy(database: &Path, part: PathBuf, counts: Counts) -> Result<Copied, CopyError> {
     if !database.is_file() {
         return Err(CopyError::Absent(database.to_owned()));
     }
     let file = begin(&part)?;
-    match write(database, &part, &file).await {
+    match write(database, &part, &file, counts).await {
         Ok(contents) => Ok(Copied { file, part, contents }),
         Err(error) => {
             drop(fs::remove_file(&part));
@@ -118,7 +122,7 @@ pub async fn copy(database: &Path, part: PathBuf) -> Result<Copied, CopyError> {
 /// Creates the file, empty, for its owner alone.
 fn begin(part: &Path) -> Result<File, CopyError> {
     let failed = |error| CopyError::Io("the copy cannot be created", error);
-    // Not truncated before it is known that nobody else is at it.
+    // Truncated only after the lock: another process may be writing it.
     let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(part);
     let file = file.map_err(failed)?;
     match file.try_lock() {
@@ -130,7 +134,7 @@ fn begin(part: &Path) -> Result<File, CopyError> {
     Ok(file)
 }
 
-async fn write(database: &Path, part: &Path, file: &File) -> Result<Contents, CopyError> {
+async fn write(database: &Path, part: &Path, file: &File, counts: Counts) -> Result<Contents, CopyError> {
     let target = part.to_str().ok_or(CopyError::Path)?;
     let mut source = open(database).await?;
     failpoint::pass("backup", "before_copy");
@@ -138,13 +142,13 @@ async fn write(database: &Path, part: &Path, file: &File) -> Result<Contents, Co
     copied.map_err(|error| unreadable("backup.copy", error))?;
     source.close().await.map_err(|error| StoreError::database("close", error))?;
     failpoint::pass("backup", "copied");
-    let contents = inspect(part).await?;
+    let contents = inspect(part, counts).await?;
     failpoint::pass("backup", "checked");
     file.sync_all().map_err(|error| CopyError::Io("the copy did not reach the disk", error))?;
     Ok(contents)
 }
 
-/// A connection that changes nothing.
+/// Opens a read-only connection.
 async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
@@ -154,18 +158,18 @@ async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
     options.disable_statement_logging().connect().await.map_err(|error| StoreError::database("connect", error))
 }
 
-/// Reads every page of a file that nobody writes, and says what it holds.
+/// Reads every page of a file that no process writes, and returns what it holds.
 ///
 /// # Errors
-/// [`CopyError::Damaged`] with what SQLite says of it, [`CopyError::Foreign`], [`CopyError::Store`].
-pub async fn inspect(file: &Path) -> Result<Contents, CopyError> {
+/// [`CopyError::Damaged`] with SQLite's own text, [`CopyError::Foreign`], [`CopyError::Store`].
+pub async fn inspect(file: &Path, counts: Counts) -> Result<Contents, CopyError> {
     let mut connection = open(file).await?;
-    let found = inspect_open(&mut connection).await;
+    let found = inspect_open(&mut connection, counts).await;
     connection.close().await.map_err(|error| StoreError::database("close", error))?;
     found
 }
 
-async fn inspect_open(connection: &mut SqliteConnection) -> Result<Contents, CopyError> {
+async fn inspect_open(connection: &mut SqliteConnection, counts: Counts) -> Result<Contents, CopyError> {
     for statement in [CHECK, CHECK_KEYS] {
         let found: Vec<CheckRow> =
             sql::sqlite_as(statement).fetch_all(&mut *connection).await.map_err(|error| unreadable("check", error))?;
@@ -174,18 +178,23 @@ async fn inspect_open(connection: &mut SqliteConnection) -> Result<Contents, Cop
             return Err(CopyError::Damaged(wrong.join("; ")));
         }
     }
-    let contents: Result<ContentsRow, _> = sql::sqlite_as(CONTENTS).fetch_one(connection).await;
-    match contents {
-        Ok(ContentsRow { schema: Some(schema), rewards, ledger_entries }) => {
-            Ok(Contents { schema, rewards, ledger_entries })
-        }
-        Ok(ContentsRow { schema: None, .. }) => Err(CopyError::Foreign),
-        Err(sqlx::Error::Database(error)) if error.message().starts_with("no such table") => Err(CopyError::Foreign),
-        Err(error) => Err(unreadable("contents", error)),
+    let row: SchemaRow = sql::sqlite_as(SCHEMA).fetch_one(&mut *connection).await.map_err(foreign)?;
+    let schema = row.schema.ok_or(CopyError::Foreign)?;
+    let mut rows = [0; 2];
+    for (count, statement) in rows.iter_mut().zip(counts) {
+        let row: CountRow = sql::sqlite_as(statement).fetch_one(&mut *connection).await.map_err(foreign)?;
+        *count = row.rows;
     }
+    Ok(Contents { schema, rows })
 }
 
-/// SQLite's word for a file that it cannot make sense of is a finding, not a failure of ours.
+/// A file without our tables is no database of ours.
+fn foreign(error: sqlx::Error) -> CopyError {
+    let no_table = error.as_database_error().is_some_and(|refused| refused.message().starts_with("no such table"));
+    if no_table { CopyError::Foreign } else { unreadable("contents", error) }
+}
+
+/// SQLite's error for a file that it cannot read is a finding about the file, not a failure of ours.
 fn unreadable(statement: &'static str, error: sqlx::Error) -> CopyError {
     if primary_code(&error).is_some_and(|code| [CORRUPT, NOT_A_DATABASE].contains(&code)) {
         return CopyError::Damaged(error.to_string());
@@ -193,14 +202,14 @@ fn unreadable(statement: &'static str, error: sqlx::Error) -> CopyError {
     StoreError::database(statement, error).into()
 }
 
-/// SQLITE_BUSY: someone else has it open.
+/// SQLITE_BUSY: another process has the file open.
 pub(super) const BUSY: i32 = 5;
 /// SQLITE_CORRUPT.
 pub(super) const CORRUPT: i32 = 11;
 /// SQLITE_NOTADB.
 pub(super) const NOT_A_DATABASE: i32 = 26;
 
-/// SQLite's result code, without what the extended one adds.
+/// SQLite's result code, without the bits of the extended one.
 pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
     let sqlx::Error::Database(error) = error else { return None };
     error.code()?.parse::<i32>().ok().map(|code| code & 0xff)
@@ -227,17 +236,17 @@ impl Copied {
         kept
     }
 
-    /// Hands the copy out, and keeps nothing of it.
+    /// Writes the copy to `out`, and removes it.
     ///
     /// # Errors
-    /// [`CopyError::Io`]: what was handed out is not whole.
+    /// [`CopyError::Io`]; what was written is not whole then.
     pub fn pour(mut self, out: &mut impl Write) -> Result<Seal, CopyError> {
         let poured = self.seal(out);
         drop(fs::remove_file(&self.part));
         poured
     }
 
-    /// Reads it to its end, into `out`.
+    /// Copies the file to `out`, and returns its seal.
     fn seal(&mut self, out: &mut impl Write) -> Result<Seal, CopyError> {
         let failed = |error| CopyError::Io("the copy cannot be read and handed on", error);
         self.file.rewind().map_err(failed)?;
@@ -247,7 +256,7 @@ impl Copied {
     }
 }
 
-/// Copies bytes to their end, and says what went by.
+/// Copies all bytes, and returns their number and fingerprint.
 pub(super) fn transfer(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Seal> {
     let (mut chunk, mut hash, mut bytes) = (vec![0; CHUNK_BYTES], Sha256::new(), 0_u64);
     loop {
@@ -264,21 +273,21 @@ pub(super) fn transfer(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Se
     Ok(Seal { bytes, sha256: HEXLOWER.encode(&hash.finalize()) })
 }
 
-/// Makes a name durable: it is the folder that holds it.
+/// Makes a file's name durable, by syncing the folder that holds it.
 pub(super) fn sync_folder_of(file: &Path) -> Result<(), CopyError> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| CopyError::Io("the folder did not reach the disk", error))
 }
 
-/// The path with something behind its name.
+/// The path with an ending behind its name.
 pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
 }
 
-/// Where a copy is written until it is whole.
+/// The temporary name of a copy until it is whole.
 #[must_use]
 pub fn part_of(name: &Path) -> PathBuf {
     beside(name, ".part")

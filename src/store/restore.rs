@@ -1,8 +1,9 @@
-//! A back-up takes the place of a SQLite file: all of it or nothing, whenever the process dies.
+//! Puts a back-up in the place of a SQLite file: all of it or nothing, whenever the process dies.
 //!
-//! It is copied beside the database, read to the last page and brought up to date there. Only then it takes the name, by
-//! one rename. What had the name keeps its bytes under another one. A WAL or a journal that was left beside the old file
-//! goes with it: SQLite would play it into whatever stands there under that name.
+//! 1. The back-up is copied beside the database, read to the last page and migrated there.
+//! 2. The old database gets a second name.
+//! 3. A WAL or a journal beside the old file moves with it, because SQLite would play it into any file of the old name.
+//! 4. One rename gives the back-up the database's name.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -22,35 +23,35 @@ use sqlx::{
 use super::{
     Options, Store, StoreError,
     backup::{
-        BUSY, CORRUPT, Contents, CopyError, NOT_A_DATABASE, Seal, beside, inspect, primary_code, sync_folder_of,
-        transfer,
+        BUSY, CORRUPT, Contents, CopyError, Counts, NOT_A_DATABASE, Seal, beside, inspect, primary_code,
+        sync_folder_of, transfer,
     },
     row, sql, sqlite,
 };
 use crate::failpoint;
 
-/// What SQLite keeps beside a file, and plays into it.
+/// Files that SQLite keeps beside a database and plays into it.
 const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// How often, and after which pause each time, to wait for our own connections' end.
+/// How often, and with which pause, to wait until our own connections have ended.
 const CLOSE_TRIES: usize = 100;
 const CLOSE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why nothing was restored. The database is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// Some process has the database open: one that serves it, or a command.
+    /// Another process has the database open: it serves it, or it is a command.
     #[error("another process has the database open: stop it first")]
     InUse,
-    /// The back-up is the database.
+    /// The back-up is the database itself.
     #[error("the back-up is the database itself")]
     Itself,
-    /// A copy of a file that was in use: what was committed last is in its WAL.
+    /// A copy of a file in use: its last commits are in the WAL beside it.
     #[error("{0} has a WAL or a journal beside it: it is no back-up, but a copy of a file in use")]
     InTwoParts(PathBuf),
-    /// It cannot be read.
+    /// The back-up cannot be read.
     #[error("the back-up cannot be read")]
     Unread(#[source] io::Error),
-    /// The files, or what is in them.
+    /// The copy failed, or the back-up is not whole.
     #[error(transparent)]
     Copy(#[from] CopyError),
     /// SQLite.
@@ -58,16 +59,16 @@ pub enum RestoreError {
     Store(#[from] StoreError),
 }
 
-/// A back-up that was copied beside the database and found whole. Nobody serves the database meanwhile.
+/// A back-up that was copied beside the database and found whole. Meanwhile no process can serve the database.
 #[derive(Debug)]
 pub struct Staged {
     database: PathBuf,
     staged: PathBuf,
-    /// Held to the end.
+    /// The lock of the process that serves the database.
     _serving: File,
     /// What is in it.
     pub contents: Contents,
-    /// What was read.
+    /// Of the back-up that was read.
     pub seal: Seal,
 }
 
@@ -75,11 +76,11 @@ row! {
     struct JournalRow { journal_mode: String }
 }
 
-/// Copies a back-up beside the database, and reads it.
+/// Copies a back-up beside the database, and checks it.
 ///
 /// # Errors
 /// [`RestoreError`].
-pub async fn stage(database: &Path, from: &mut dyn Read) -> Result<Staged, RestoreError> {
+pub async fn stage(database: &Path, from: &mut dyn Read, counts: Counts) -> Result<Staged, RestoreError> {
     let serving = sqlite::take_lock(database)?;
     let staged = beside(database, ".restoring");
     for ending in SIDE_FILES {
@@ -87,15 +88,15 @@ pub async fn stage(database: &Path, from: &mut dyn Read) -> Result<Staged, Resto
     }
     let seal = copy_in(&staged, from)?;
     failpoint::pass("restore", "copied");
-    let contents = inspect(&staged).await.inspect_err(|_error| drop(fs::remove_file(&staged)))?;
+    let contents = inspect(&staged, counts).await.inspect_err(|_error| drop(fs::remove_file(&staged)))?;
     failpoint::pass("restore", "inspected");
     Ok(Staged { database: database.to_owned(), staged, _serving: serving, contents, seal })
 }
 
-/// Opens a back-up to be read.
+/// Opens a back-up for reading.
 ///
 /// # Errors
-/// [`RestoreError`] where it is the database itself, or not all of a database.
+/// [`RestoreError`] if the file is the database itself, or only a part of a database.
 pub fn open_backup(file: &Path, database: &Path) -> Result<File, RestoreError> {
     let opened = File::open(file).map_err(RestoreError::Unread)?;
     let same = fs::canonicalize(file).ok().is_some_and(|real| fs::canonicalize(database).is_ok_and(|it| it == real));
@@ -125,7 +126,7 @@ fn copy_in(staged: &Path, from: &mut dyn Read) -> Result<Seal, RestoreError> {
 }
 
 impl Staged {
-    /// Opens it, to bring it up to date before it takes the database's place.
+    /// Opens the copy, so that it can be migrated before it takes the database's place.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -135,7 +136,7 @@ impl Staged {
         Store::open(&Options { url, connections_max: 1, exclusive: false }).await
     }
 
-    /// Takes the database's place. What had it before gets a name with the instant in it, which is returned.
+    /// Takes the database's place. The old database gets a name with the instant in it, which is returned.
     ///
     /// # Errors
     /// [`RestoreError`]; the database is as it was.
@@ -148,7 +149,7 @@ impl Staged {
         let io = |what| move |error| RestoreError::Copy(CopyError::Io(what, error));
         let old = database.exists();
         if old {
-            // A second name: at no instant is there no database.
+            // A second name instead of a rename: at every instant there is a database.
             fs::hard_link(database, &aside).map_err(io("the old database cannot be put aside"))?;
         }
         for ending in SIDE_FILES {
@@ -164,9 +165,9 @@ impl Staged {
         Ok(old.then_some(aside))
     }
 
-    /// All that was written is in the file, on the disk, and nothing is beside it.
+    /// Brings everything that was written into the one file and onto the disk, and removes what is beside it.
     async fn become_one_file(&self) -> Result<(), RestoreError> {
-        // The connections of a store that was closed end a moment later.
+        // The connections of a closed store end a moment later.
         let mut folded = fold(&self.staged).await;
         for _try in 0..CLOSE_TRIES {
             if !matches!(folded, Err(RestoreError::InUse)) {
@@ -195,8 +196,8 @@ async fn writer(file: &Path) -> Result<SqliteConnection, sqlx::Error> {
     options.disable_statement_logging().connect().await
 }
 
-/// Puts a database's WAL into its file. Leaving the WAL mode takes the file alone: whoever else had it open would later
-/// remove the new database's WAL by its name. What cannot be read any more is left as it is.
+/// Brings a database's WAL into its file, by leaving the WAL mode. That fails while another process has the file open, which
+/// would later remove the new database's WAL by its name. A file that cannot be read any more is left as it is.
 async fn fold(database: &Path) -> Result<(), RestoreError> {
     if !database.exists() {
         return Ok(());

@@ -1,5 +1,5 @@
-//! The balance of each account: what Amazon last said, what is reserved for purchases not proven yet, how old it is, and
-//! how long it lasts.
+//! The balance of each account: what Amazon last reported, what is reserved for purchases that are not proven yet, how old
+//! the report is, and how long the balance lasts.
 
 use std::{
     sync::Arc,
@@ -8,9 +8,11 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use super::Metrics;
-use super::runway::Runway;
-use super::standing::{self, StateRow};
+use super::{
+    Metrics,
+    position::{self, LedgerKey, TreasuryRow},
+    runway::Runway,
+};
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
@@ -46,79 +48,71 @@ row! {
     struct BalanceRow { account: String, currency: String, available_minor: i64, as_of: DateTime<Utc> }
 }
 
-/// How often to look whether much was spent since the last observation, and how often to ask then.
-pub(super) const LOOK: Duration = Duration::from_secs(2);
-/// Much is one part in so many of what is left above the low balance.
+/// How often to check whether much was spent since the last observation, and how often to ask Amazon if it was.
+pub(super) const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// One part in so many of what is left above the low balance counts as much.
 const BURST_SHARE: i64 = 20;
 
 /// The balance of one account.
 #[derive(Debug, Clone)]
-pub struct Balance {
-    /// The account.
-    pub account: String,
-    /// Its currency.
-    pub currency: Currency,
-    /// What Amazon last said can be spent; `None` before it said anything.
-    pub available: Option<Money>,
-    /// When it said so, by our clock.
-    pub as_of: Option<DateTime<Utc>>,
-    /// The value of rewards whose purchase is not proven yet: some of it may be in `available` still.
-    pub reserved: Money,
-    /// Too old to be trusted, or never known.
-    pub stale: bool,
-    /// How long it lasts from `as_of` on, when it is not known not to be: a week of spending is needed to say so.
-    pub runway: Runway,
-    /// What the ledger says is there and Amazon did not, at `as_of`; zero, or below.
-    pub unexplained: Money,
+pub(crate) struct Balance {
+    pub(crate) account: String,
+    pub(crate) currency: Currency,
+    /// What Amazon last reported as available; `None` before the first report.
+    pub(crate) available: Option<Money>,
+    /// The instant of that report, by our clock.
+    pub(crate) as_of: Option<DateTime<Utc>>,
+    /// The value of rewards whose purchase is not proven yet. Amazon may have deducted some of it from `available`.
+    pub(crate) reserved: Money,
+    /// The report is too old to be trusted, or there is none.
+    pub(crate) stale: bool,
+    /// Estimated time until the balance is used up, from `as_of`. `None` with less than a week of spending.
+    pub(crate) runway: Runway,
+    /// Reported minus expected balance at `as_of`, as far as nothing explains it: zero, or negative.
+    pub(crate) unexplained: Money,
 }
 
-/// Reads and keeps balances. Cheap to clone.
+/// Observes balances, keeps and shows them. Cheap to clone.
 #[derive(Clone)]
-pub struct Balances {
-    parts: Arc<Parts>,
+pub(crate) struct Balances {
+    deps: Arc<BalanceDependencies>,
 }
 
-/// What it is built from.
-pub struct Parts {
-    /// The database.
-    pub store: Store,
-    /// Time.
-    pub ambient: Ambient,
-    /// The accounts of the settings.
-    pub accounts: Accounts,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
-    /// How often the balance is asked for.
-    pub poll: Duration,
-    /// From which age on it is stale.
-    pub stale_after: Duration,
+/// What [`Balances`] works with.
+pub(crate) struct BalanceDependencies {
+    pub(crate) store: Store,
+    pub(crate) ambient: Ambient,
+    pub(crate) accounts: Accounts,
+    pub(crate) metrics: Arc<Metrics>,
+    /// How often Amazon is asked.
+    pub(crate) poll: Duration,
+    /// The age at which a report is stale.
+    pub(crate) stale_after: Duration,
 }
 
 impl Balances {
-    /// Puts it together.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
+    pub(crate) fn new(deps: BalanceDependencies) -> Self {
+        Self { deps: Arc::new(deps) }
     }
 
-    /// Asks Amazon for every account's balance, again and again until the process stops: once in the settings' period,
-    /// and soon after much was spent. What another replica has asked meanwhile counts.
-    pub async fn poll_until(&self, tasks: Tasks) {
+    /// Asks Amazon for every account's balance until the process stops: once in each poll period, and soon after much was
+    /// spent. An observation by another replica counts.
+    pub(crate) async fn poll_until(&self, tasks: Tasks) {
         let mut last = None::<Instant>;
         while !tasks.stopping().is_cancelled() {
             let round = async {
-                let all = last.is_none_or(|last| last.elapsed() >= self.parts.poll);
+                let all = last.is_none_or(|last| last.elapsed() >= self.deps.poll);
                 if all {
-                    last = Some(self.parts.ambient.monotonic());
+                    last = Some(self.deps.ambient.monotonic());
                 }
-                for account in self.parts.accounts.iter() {
+                for account in self.deps.accounts.iter() {
                     if all {
-                        self.ask(account, self.parts.poll).await;
+                        self.observe_balance(account, self.deps.poll).await;
                     } else if self.much_was_spent(account).await.unwrap_or(false) {
-                        self.ask(account, LOOK).await;
+                        self.observe_balance(account, CHECK_EVERY).await;
                     }
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(CHECK_EVERY).await;
             };
             // A read: a stop need not wait for it.
             tokio::select! {
@@ -128,42 +122,40 @@ impl Balances {
         }
     }
 
-    /// Asks for an account's balance now, unless that was done a moment ago. Whether Amazon answered shows in `as_of`.
-    pub async fn refresh(&self, account: &str) {
-        if let Some(account) = self.parts.accounts.get(account) {
-            self.ask(account, LOOK).await;
+    /// Asks for an account's balance now, unless a replica did so a moment ago. `as_of` shows whether Amazon answered.
+    pub(crate) async fn refresh(&self, account: &str) {
+        if let Some(account) = self.deps.accounts.get(account) {
+            self.observe_balance(account, CHECK_EVERY).await;
         }
     }
 
     async fn much_was_spent(&self, account: &Account) -> Result<bool, StoreError> {
-        let mut snapshot = self.parts.store.snapshot().await?;
-        let of = (account.id(), account.currency().code());
-        let Some(state) = standing::state(&mut snapshot, of).await? else { return Ok(false) };
-        let spent = standing::spent_since(&mut snapshot, of, state.last_entry).await?;
+        let mut snapshot = self.deps.store.snapshot().await?;
+        let key = LedgerKey::of(account);
+        let Some(row) = position::treasury(&mut snapshot, key).await? else { return Ok(false) };
+        let spent = position::spent_since(&mut snapshot, key, row.last_entry).await?;
         let known = fetch_all!(BalanceRow, snapshot, ALL)?.into_iter().find(|row| row.account == account.id());
         let low = account.funding().low_balance.map_or(0, Money::minor);
         let left = known.map_or(0, |row| row.available_minor).saturating_sub(low);
         Ok(spent > 0 && spent.saturating_mul(BURST_SHARE) >= left)
     }
 
-    /// What it is built from.
-    pub(super) fn parts(&self) -> &Parts {
-        &self.parts
+    pub(super) fn deps(&self) -> &BalanceDependencies {
+        &self.deps
     }
 
     /// The balance of every account of the settings.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn all(&self) -> Result<Vec<Balance>, StoreError> {
-        let mut snapshot = self.parts.store.snapshot().await?;
+    pub(crate) async fn all(&self) -> Result<Vec<Balance>, StoreError> {
+        let mut snapshot = self.deps.store.snapshot().await?;
         let rows = fetch_all!(BalanceRow, snapshot, ALL)?;
         let open = unfinished(&mut snapshot).await?;
-        let now = self.parts.ambient.now();
+        let now = self.deps.ambient.now();
         let mut all = Vec::new();
-        for account in self.parts.accounts.iter() {
-            let state = standing::state(&mut snapshot, (account.id(), account.currency().code())).await?;
-            all.push(self.balance(account, (&rows, &open), state.as_ref(), now));
+        for account in self.deps.accounts.iter() {
+            let key = LedgerKey::of(account);
+            let treasury = position::treasury(&mut snapshot, key).await?;
+            let reported = rows.iter().find(|row| row.account == account.id() && row.currency == key.currency.code());
+            all.push(self.balance(account, reported, treasury.as_ref(), reserved(account, &open), now));
         }
         Ok(all)
     }
@@ -181,42 +173,34 @@ impl Balances {
     fn balance(
         &self,
         account: &Account,
-        (rows, open): (&[BalanceRow], &[Unfinished]),
-        state: Option<&StateRow>,
+        reported: Option<&BalanceRow>,
+        treasury: Option<&TreasuryRow>,
+        reserved: Money,
         now: DateTime<Utc>,
     ) -> Balance {
         let currency = account.currency();
-        let known = rows.iter().find(|row| row.account == account.id() && row.currency == currency.code());
-        let age = known.map(|row| now.signed_duration_since(row.as_of).num_seconds());
-        let limit = i64::try_from(self.parts.stale_after.as_secs()).unwrap_or(i64::MAX);
-        let reserved = open
-            .iter()
-            .filter(|open| {
-                open.account == account.id() && open.state != State::Canceling && open.value.currency() == currency
-            })
-            .try_fold(Money::from_minor(0, currency), |sum, open| sum.checked_add(open.value));
+        let age = reported.map(|row| now.signed_duration_since(row.as_of).num_seconds());
+        let limit = i64::try_from(self.deps.stale_after.as_secs()).unwrap_or(i64::MAX);
+        let missing = treasury.map_or(0, |row| row.booking_state().missing);
         Balance {
             account: account.id().to_owned(),
             currency,
-            available: known.map(|row| Money::from_minor(row.available_minor, currency)),
-            as_of: known.map(|row| row.as_of),
-            reserved: reserved.unwrap_or(Money::from_minor(i64::MAX, currency)),
-            // One from the future is a clock gone wrong.
+            available: reported.map(|row| Money::from_minor(row.available_minor, currency)),
+            as_of: reported.map(|row| row.as_of),
+            reserved,
+            // A report from the future means that a clock is wrong.
             stale: age.is_none_or(|age| age > limit || age < -limit),
             runway: Runway {
-                median: state.and_then(|state| state.runway_seconds),
-                pessimistic: state.and_then(|state| state.runway_pessimistic_seconds),
+                median: treasury.and_then(|row| row.runway_seconds),
+                pessimistic: treasury.and_then(|row| row.runway_pessimistic_seconds),
             },
-            unexplained: Money::from_minor(state.map_or(0, |state| state.state().missing.saturating_neg()), currency),
+            unexplained: Money::from_minor(missing.saturating_neg(), currency),
         }
     }
 
-    /// Sets the gauges that speak for the whole service from the database.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn publish(&self) -> Result<(), StoreError> {
-        let metrics = &self.parts.metrics;
+    /// Sets the gauges of accounts, which speak for the whole service, from the database.
+    pub(crate) async fn publish(&self) -> Result<(), StoreError> {
+        let metrics = &self.deps.metrics;
         let balances = self.all().await?;
         for balance in balances {
             metrics.reserved(&balance.account, balance.reserved);
@@ -225,7 +209,7 @@ impl Balances {
             if let (Some(available), Some(as_of)) = (balance.available, balance.as_of) {
                 metrics.funds(&balance.account, available, as_of.timestamp());
             }
-            let account = self.parts.accounts.get(&balance.account);
+            let account = self.deps.accounts.get(&balance.account);
             if let Some(low) = account.and_then(|account| account.funding().low_balance) {
                 metrics.low_threshold(&balance.account, low);
             }
@@ -234,9 +218,21 @@ impl Balances {
     }
 }
 
-/// Writes what Amazon said, unless something newer is known. Whoever writes it holds the account until the transaction
-/// ends.
-pub(super) async fn keep(
+/// The value of an account's rewards whose purchase is not proven yet. A reward that is being canceled is proven.
+fn reserved(account: &Account, open: &[Unfinished]) -> Money {
+    let currency = account.currency();
+    let is_reserved = |reward: &&Unfinished| {
+        reward.account == account.id() && reward.state != State::Canceling && reward.value.currency() == currency
+    };
+    open.iter()
+        .filter(is_reserved)
+        .try_fold(Money::from_minor(0, currency), |sum, reward| sum.checked_add(reward.value))
+        .unwrap_or(Money::from_minor(i64::MAX, currency))
+}
+
+/// Writes what Amazon reported, unless something newer is known. From here to the end of the transaction no other
+/// transaction can write an observation of the account.
+pub(super) async fn record_balance(
     tx: &mut Tx,
     account: &str,
     available: Money,

@@ -1,45 +1,46 @@
-//! What an observation of the balance means for the ledger: an opening, a deposit, or something missing.
+//! What an observed balance means for the ledger: an opening, a deposit, or missing money.
 //!
-//! While purchases are on their way nobody knows which of them Amazon had counted when it answered. So the ledger is read
-//! before the question and after the answer, and what was paid in follows within bounds: at least what is there and
-//! certainly spent, at most what is there and possibly spent. Only what is certain is booked; the rest follows when it is
-//! quieter. What may have been spent without being: rewards on the way of a cancel, canceled meanwhile, or left to a
-//! person. What may have been spent unproven: everything reserved then or since.
+//! While purchases are on the way we cannot know which of them Amazon had deducted when it answered. So the ledger is read
+//! before the question and after the answer, and the deposits follow within bounds: at least what is there and certainly
+//! spent, at most what is there and possibly spent. Only the certain part is booked; the rest follows once fewer purchases
+//! are on the way.
+//!
+//! Possibly given back, although booked as issued: rewards whose cancel is under way, which were canceled meanwhile, or
+//! which wait for an operator. Possibly spent, although not proven: everything that was reserved before or in between.
 
-use super::standing::Standing;
+use super::position::LedgerPosition;
 
-/// What is known of an account besides its ledger.
+/// What one observation hands to the next: it decides what is booked. Minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State {
-    /// How much more it may have held when the ledger began; `None` once that is booked.
+pub(super) struct BookingState {
+    /// How much more the account may have held when the ledger began; `None` once the opening is fully booked.
     pub(super) opening_room: Option<i64>,
-    /// What is missing at Amazon and nothing explains.
+    /// What is missing at Amazon without an explanation.
     pub(super) missing: i64,
     /// The adjustments seen so far.
     pub(super) adjustments: i64,
 }
 
-/// How much more was paid in, ever, than the ledger says: within these bounds. Minor units.
+/// Bounds of the money that was ever paid in beyond what the ledger has booked. Minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Excess {
     least: i64,
     most: i64,
 }
 
-/// What is to be booked, and what is known then.
+/// What an observation comes to: what to book now, and the state for the next observation. Minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verdict {
-    /// What the account held when the ledger began, or more of it.
+pub(super) struct Assessment {
+    /// What the account held when the ledger began, or a further part of it.
     pub(super) opening: i64,
-    /// What was paid in since.
+    /// What was paid in since then.
     pub(super) deposit: i64,
-    /// What is known from now on.
-    pub(super) state: State,
+    pub(super) state: BookingState,
 }
 
-/// What follows from Amazon's answer between two readings of the ledger. `None` when someone booked opening, deposit or
-/// adjustment in between: whether before Amazon looked or after, nobody knows.
-pub(super) fn excess(available: i64, before: &Standing, after: &Standing) -> Option<Excess> {
+/// The bounds that follow from a balance that Amazon reported between two readings of the ledger. `None` if an opening, a
+/// deposit or an adjustment was booked in between: we cannot know whether Amazon answered before it or after.
+pub(super) fn excess(available: i64, before: &LedgerPosition, after: &LedgerPosition) -> Option<Excess> {
     let (old, new) = (&before.sums, &after.sums);
     if (old.opening, old.deposits, old.adjustments) != (new.opening, new.deposits, new.adjustments) {
         return None;
@@ -48,7 +49,7 @@ pub(super) fn excess(available: i64, before: &Standing, after: &Standing) -> Opt
     let unsure = unsure.fold(0_i64, |sum, (_id, minor)| sum.saturating_add(*minor));
     let canceled = new.canceled.saturating_sub(old.canceled);
     let reserved = new.reserved.saturating_sub(old.reserved);
-    // As much more is there than the ledger says, if every purchase that it proves stood, and none other.
+    // Reported minus expected balance, assuming that every issued reward was deducted and no pending one was.
     let even = available.saturating_sub(old.expected());
     Some(Excess {
         least: even.saturating_sub(canceled).saturating_sub(unsure),
@@ -56,11 +57,10 @@ pub(super) fn excess(available: i64, before: &Standing, after: &Standing) -> Opt
     })
 }
 
-impl State {
-    /// What an observation means.
-    pub(super) fn judge(self, excess: Excess, adjustments: i64) -> Verdict {
+impl BookingState {
+    pub(super) fn assess(self, excess: Excess, adjustments: i64) -> Assessment {
         let corrected = adjustments.saturating_sub(self.adjustments);
-        // Who takes funds off explains what was missing.
+        // A downward adjustment by an operator explains money that was missing.
         let missing = if corrected < 0 { self.missing.saturating_add(corrected).max(0) } else { self.missing };
         let room = self.opening_room.map_or(0, |room| room.min(excess.most).max(0));
         let opening = excess.least.clamp(0, room);
@@ -69,13 +69,13 @@ impl State {
         let opening_room = Some(left).filter(|left| *left > 0);
         let rise = least.saturating_add(missing);
         let (deposit, missing) = match rise {
-            // Until the opening is known, what is there may have been there.
+            // Before the opening is fully booked, the money may have been there from the start.
             1.. if opening_room.is_none() && least > 0 => (rise, missing),
-            // What was missing is there again.
+            // Missing money has come back.
             1.. => (0, missing.saturating_sub(rise).max(0)),
             _ => (0, missing.max(most.saturating_neg())),
         };
-        Verdict { opening, deposit, state: State { opening_room, missing, adjustments } }
+        Assessment { opening, deposit, state: BookingState { opening_room, missing, adjustments } }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The REST face of balances.
+//! The REST endpoints of balances.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/balances", "GET", [web::get().to(balances)]))
         .service(resource("/v1/balances/{account_id}", "GET", [web::get().to(balance)]))
@@ -66,7 +66,7 @@ async fn balance(
     one(&http, &balances, &account).await
 }
 
-/// Asks Amazon first, unless that was done in the last two seconds; the answer says from when it is.
+/// Asks Amazon first, unless a replica did so in the last two seconds. `as_of` says how old the balance is.
 async fn refresh(
     http: web::Data<Http>,
     balances: web::Data<Balances>,

@@ -12,7 +12,7 @@ const OF_MONEY: [&str; 2] = ["account", "currency"];
 
 /// Gauges. Those of a balance have no series before Amazon has reported one, those of a reconciliation none before a
 /// period was reconciled: a difference that nobody has looked for is not zero.
-pub struct Metrics {
+pub(crate) struct Metrics {
     available_funds: GaugeVec,
     available_funds_updated: GaugeVec,
     reserved_funds: GaugeVec,
@@ -29,7 +29,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the registry has a metric of such a name.
-    pub fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
         let each = || accounts.iter().map(|(account, currency)| [*account, *currency]);
         Ok(Self {
             available_funds: registry.gauge_vec(

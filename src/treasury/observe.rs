@@ -1,22 +1,23 @@
-//! One observation of a balance: the question, what it means for the ledger, and the alarms it raises.
+//! One observation of a balance: the question to Amazon, what the answer means for the ledger, and the alarms.
 //!
-//! Everything that follows from it is one transaction, and of two replicas only one writes it: the account's row counts
-//! observations, and who finds that another came in between books nothing. When a replica dies in the middle nothing is
-//! held: the right to ask is an instant, and the next question starts from the ledger as it stands.
+//! Everything that follows from an answer is one transaction, and of two replicas only one writes it: the account's row in
+//! `treasury` counts observations, and a replica that finds another observation in between books nothing. A replica that
+//! dies in the middle holds nothing: the right to ask is an instant, and the next question starts from the ledger as it is
+//! then.
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 
-use super::runway::{History, Runway};
-use super::value_date;
 use super::{
     Balances,
-    balances::keep,
-    deposits::{Verdict, excess},
-    standing::{self, Standing, StateRow},
-    totals,
+    balances::record_balance,
+    deposits::{Assessment, excess},
+    position::{self, LedgerKey, LedgerPosition, TreasuryRow},
+    runway::{History, Runway},
+    totals::{self, Spending},
+    value_date,
 };
 use crate::{
     accounts::{Account, Priority},
@@ -30,50 +31,50 @@ use crate::{
 /// How long a question may wait for a slot of Amazon's rate.
 const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 
-/// What was known before the question.
+/// The ledger before the question.
 struct Before {
+    /// Of the account's row in `treasury`.
     version: i64,
-    standing: Standing,
+    position: LedgerPosition,
 }
 
-/// What Amazon said, and what was spent lately.
-struct Answer {
+/// What Amazon reported, and what was spent in the last weeks.
+struct Observation {
     available: Money,
     /// The instant before the call: the balance is at least as old as that.
     as_of: DateTime<Utc>,
-    /// Each hour's spending, and the hour that follows the last.
-    spending: (Vec<i64>, i64),
+    spending: Spending,
 }
 
 /// What an observation came to.
-struct Found {
-    verdict: Verdict,
-    /// More is missing than was known.
+struct ObservationResult {
+    assessment: Assessment,
+    /// More is missing than the observation before had found.
     newly_missing: bool,
 }
 
 impl Balances {
-    /// Asks for an account's balance, unless a replica did so within `every`.
-    pub(super) async fn ask(&self, account: &Account, every: Duration) {
-        // Amazon allows one question a second, over all replicas; what another one has learnt is in the database.
+    /// Asks Amazon for an account's balance, unless a replica did so within `every`.
+    pub(super) async fn observe_balance(&self, account: &Account, every: Duration) {
+        // Amazon allows one question a second, over all replicas. What another replica has learnt is in the database.
         let may_ask = account.turns().take_funds(every).await;
         if !may_ask || account.rate().slot(Priority::Ordinary, SLOT_PATIENCE).await.is_err() {
             return;
         }
         let before = match self.before(account).await {
             Ok(before) => before,
-            Err(error) => return unkept(account, &error),
+            Err(error) => return log_not_recorded(account, &error),
         };
-        let parts = self.parts();
-        let as_of = parts.ambient.now();
-        let started = parts.ambient.monotonic();
+        let deps = self.deps();
+        let as_of = deps.ambient.now();
+        let started = deps.ambient.monotonic();
         let exchange = account.client().get_available_funds().await;
         let outcome = (exchange.outcome.class(), exchange.outcome.reason());
         account.metrics().upstream(account.id(), "GetAvailableFunds", outcome, started.elapsed());
         match exchange.outcome {
             Outcome::Proven(funds) => {
-                if let Err(error) = self.learn(account, &before, (funds.amount, as_of)).await {
-                    unkept(account, &error);
+                if let Err(error) = self.record(account, &before, funds.amount, as_of).await {
+                    log_not_recorded(account, &error);
                 }
             }
             Outcome::Refused(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
@@ -88,107 +89,104 @@ impl Balances {
     }
 
     async fn before(&self, account: &Account) -> Result<Before, StoreError> {
-        let (parts, of) = (self.parts(), (account.id(), account.currency().code()));
-        totals::advance((&parts.store, &parts.ambient), of).await?;
-        let mut snapshot = parts.store.snapshot().await?;
-        // The version first: whoever books between the two reads makes this observation useless, not wrong.
-        let version = standing::state(&mut snapshot, of).await?.map_or(0, |state| state.version);
-        let standing = standing::read(&mut snapshot, account.id(), account.currency()).await?;
-        Ok(Before { version, standing })
+        let (deps, key) = (self.deps(), LedgerKey::of(account));
+        totals::advance(&deps.store, &deps.ambient, key).await?;
+        let mut snapshot = deps.store.snapshot().await?;
+        // The version first: a booking between the two reads makes this observation useless, not wrong.
+        let version = position::treasury(&mut snapshot, key).await?.map_or(0, |row| row.version);
+        let position = position::read(&mut snapshot, key).await?;
+        Ok(Before { version, position })
     }
 
-    async fn learn(
+    async fn record(
         &self,
         account: &Account,
         before: &Before,
-        (available, as_of): (Money, DateTime<Utc>),
+        available: Money,
+        as_of: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let (parts, of) = (self.parts(), (account.id(), account.currency().code()));
-        let spending = totals::spending(&mut parts.store.snapshot().await?, of).await?;
-        let answer = Answer { available, as_of, spending };
-        let now = parts.ambient.now();
-        let mut tx = parts.store.begin().await?;
-        if !keep(&mut tx, account.id(), available, as_of).await? {
+        let deps = self.deps();
+        let spending = totals::spending(&mut deps.store.snapshot().await?, LedgerKey::of(account)).await?;
+        let observation = Observation { available, as_of, spending };
+        let writer = ObservationWriter { account, observation: &observation, now: deps.ambient.now() };
+        let mut tx = deps.store.begin().await?;
+        if !record_balance(&mut tx, account.id(), available, as_of).await? {
             return Ok(());
         }
-        let found = observe(&mut tx, account, (before, &answer), now).await?;
-        let found = tx.commit(found).await.map(Committed::into_inner)?;
-        tell(account, found, available);
+        let result = writer.write(&mut tx, before).await?;
+        let result = tx.commit(result).await.map(Committed::into_inner)?;
+        log_result(account, result, available);
         Ok(())
     }
 }
 
-fn unkept(account: &Account, error: &StoreError) {
+fn log_not_recorded(account: &Account, error: &StoreError) {
     tracing::error!(account = account.id(), error = %Chain(error), "a balance could not be kept");
 }
 
-/// What of it people should hear.
-fn tell(account: &Account, found: Option<Found>, available: Money) {
-    let Some(Found { verdict, newly_missing }) = found else { return };
+fn log_result(account: &Account, result: Option<ObservationResult>, available: Money) {
+    let Some(ObservationResult { assessment, newly_missing }) = result else { return };
     let money = |minor| Money::from_minor(minor, available.currency());
-    if verdict.opening != 0 {
-        tracing::info!(account = account.id(), ledger.amount = %money(verdict.opening), "the ledger's opening was booked");
+    if assessment.opening != 0 {
+        tracing::info!(account = account.id(), ledger.amount = %money(assessment.opening), "the ledger's opening was booked");
     }
-    if verdict.deposit != 0 {
-        tracing::info!(account = account.id(), ledger.amount = %money(verdict.deposit), "a deposit was found and booked");
+    if assessment.deposit != 0 {
+        tracing::info!(account = account.id(), ledger.amount = %money(assessment.deposit), "a deposit was found and booked");
     }
     if newly_missing {
         tracing::error!(
             account = account.id(),
-            ledger.amount = %money(verdict.state.missing),
+            ledger.amount = %money(assessment.state.missing),
             "funds are missing at Amazon that the ledger does not explain"
         );
     }
 }
 
-/// Writes what follows from an observation; `None` when another one came in between.
-async fn observe(
-    tx: &mut Tx,
-    account: &Account,
-    (before, answer): (&Before, &Answer),
-    now: DateTime<Utc>,
-) -> Result<Option<Found>, StoreError> {
-    let of = (account.id(), account.currency().code());
-    let Some(mut row) = standing::state_in(tx, of).await? else { return Ok(None) };
-    if row.version != before.version {
-        return Ok(None);
-    }
-    let after = standing::read_in(tx, account.id(), account.currency()).await?;
-    let judge = |excess| row.state().judge(excess, after.sums.adjustments);
-    let news = News { account, answer, now };
-    let verdict = excess(answer.available.minor(), &before.standing, &after).map(judge);
-    let found = verdict.map(|verdict| Found { verdict, newly_missing: verdict.state.missing > row.state().missing });
-    if let Some(found) = &found {
-        news.book(tx, found).await?;
-        row.learn(found.verdict.state);
-    }
-    row.last_entry = after.last_entry;
-    news.alarms(tx, &mut row, after.sums.on_the_way()).await?;
-    // The account's balance was written first in this transaction, so nobody can have come in between.
-    if standing::save(tx, of, &row).await? { Ok(found) } else { Err(StoreError::Unconfirmed) }
-}
-
-/// What an observation is told with.
-struct News<'a> {
+/// Writes what follows from an observation: bookings, events, alarms.
+struct ObservationWriter<'a> {
     account: &'a Account,
-    answer: &'a Answer,
+    observation: &'a Observation,
     now: DateTime<Utc>,
 }
 
-impl News<'_> {
+impl ObservationWriter<'_> {
+    /// Writes all of it; `None` if another observation was written since `before`.
+    async fn write(&self, tx: &mut Tx, before: &Before) -> Result<Option<ObservationResult>, StoreError> {
+        let key = LedgerKey::of(self.account);
+        let Some(mut row) = position::prepare_treasury(tx, key).await? else { return Ok(None) };
+        if row.version != before.version {
+            return Ok(None);
+        }
+        let after = position::read_in(tx, key).await?;
+        let state = row.booking_state();
+        let result = excess(self.observation.available.minor(), &before.position, &after).map(|excess| {
+            let assessment = state.assess(excess, after.sums.adjustments);
+            ObservationResult { assessment, newly_missing: assessment.state.missing > state.missing }
+        });
+        if let Some(result) = &result {
+            self.book(tx, result).await?;
+            row.set_booking_state(result.assessment.state);
+        }
+        row.last_entry = after.last_entry;
+        self.alarms(tx, &mut row, after.sums.on_the_way()).await?;
+        // This transaction wrote the account's balance first, so no other observation can have come in between.
+        if position::save(tx, key, &row).await? { Ok(result) } else { Err(StoreError::Unconfirmed) }
+    }
+
     async fn event(&self, tx: &mut Tx, kind: &'static str, mut data: serde_json::Value) -> Result<(), StoreError> {
         if let Some(data) = data.as_object_mut() {
-            data.insert("available".to_owned(), json!(self.answer.available.to_string()));
-            data.insert("currency_code".to_owned(), json!(self.answer.available.currency().code()));
-            data.insert("as_of".to_owned(), json!(self.answer.as_of));
+            data.insert("available".to_owned(), json!(self.observation.available.to_string()));
+            data.insert("currency_code".to_owned(), json!(self.observation.available.currency().code()));
+            data.insert("as_of".to_owned(), json!(self.observation.as_of));
         }
         outbox::write(tx, kind, Named::Account(self.account.id()), Some(&data), self.now).await
     }
 
-    /// Writes the opening and the deposit, and says what is missing beyond what was.
-    async fn book(&self, tx: &mut Tx, Found { verdict, newly_missing }: &Found) -> Result<(), StoreError> {
-        let money = |minor| Money::from_minor(minor, self.answer.available.currency());
-        for (kind, minor) in [(Kind::Opening, verdict.opening), (Kind::Deposit, verdict.deposit)] {
+    /// Books the opening and the deposit, and reports a deposit and newly missing money.
+    async fn book(&self, tx: &mut Tx, result: &ObservationResult) -> Result<(), StoreError> {
+        let ObservationResult { assessment, newly_missing } = result;
+        let money = |minor| Money::from_minor(minor, self.observation.available.currency());
+        for (kind, minor) in [(Kind::Opening, assessment.opening), (Kind::Deposit, assessment.deposit)] {
             let movement = Movement {
                 account: self.account.id(),
                 value: money(minor),
@@ -200,33 +198,35 @@ impl News<'_> {
             };
             journal::write(tx, &movement, self.now).await?;
         }
-        if verdict.deposit > 0 {
-            self.event(tx, "funds.deposit_detected", json!({"amount": money(verdict.deposit).to_string()})).await?;
+        if assessment.deposit > 0 {
+            self.event(tx, "funds.deposit_detected", json!({"amount": money(assessment.deposit).to_string()})).await?;
         }
         if *newly_missing {
-            let amount = money(verdict.state.missing.saturating_neg()).to_string();
+            let amount = money(assessment.state.missing.saturating_neg()).to_string();
             self.event(tx, "balance.unexplained", json!({"amount": amount})).await?;
         }
         Ok(())
     }
 
-    /// Sounds an alarm when its line is crossed, once; what is on the way counts as spent for the runway.
-    async fn alarms(&self, tx: &mut Tx, row: &mut StateRow, on_the_way: i64) -> Result<(), StoreError> {
-        let available = self.answer.available;
-        let threshold = self.account.funding().low_balance;
+    /// Reports each alarm once, when its line is crossed. For the runway, what is on the way counts as spent.
+    async fn alarms(&self, tx: &mut Tx, row: &mut TreasuryRow, on_the_way: i64) -> Result<(), StoreError> {
+        let (account, available) = (self.account, self.observation.available);
+        let threshold = account.funding().low_balance;
         let low = threshold.is_some_and(|threshold| available.minor() < threshold.minor());
         if low && !row.low {
             let threshold = threshold.map(|threshold| threshold.to_string());
             self.event(tx, "balance.low", json!({"threshold": threshold})).await?;
         }
-        let lead = value_date::lead(self.answer.as_of, self.account.funding().lead_days, self.account.time_zone());
+        let (as_of, days) = (self.observation.as_of, account.funding().lead_days);
+        let lead_time = value_date::funding_lead_time(as_of, days, account.time_zone());
         let runway = self.runway(available.minor().saturating_sub(on_the_way));
-        let short = runway.pessimistic.is_some_and(|seconds| TimeDelta::seconds(seconds) < lead);
+        let short = runway.pessimistic.is_some_and(|seconds| TimeDelta::seconds(seconds) < lead_time);
         if short && !row.short {
-            let (median, worst) = (runway.median, runway.pessimistic);
-            let lead = lead.num_seconds();
-            let data =
-                json!({"runway_seconds": median, "runway_pessimistic_seconds": worst, "funding_lead_seconds": lead});
+            let data = json!({
+                "runway_seconds": runway.median,
+                "runway_pessimistic_seconds": runway.pessimistic,
+                "funding_lead_seconds": lead_time.num_seconds(),
+            });
             self.event(tx, "balance.runway_short", data).await?;
         }
         (row.low, row.short) = (low, short);
@@ -235,8 +235,8 @@ impl News<'_> {
     }
 
     fn runway(&self, funds: i64) -> Runway {
-        let (spent, end) = &self.answer.spending;
-        let history = History { spent, end: *end };
-        history.runway(funds, self.answer.as_of.timestamp()).unwrap_or(Runway { median: None, pessimistic: None })
+        let Spending { by_hour, end } = &self.observation.spending;
+        let history = History { spent: by_hour, end: *end };
+        history.runway(funds, self.observation.as_of.timestamp()).unwrap_or(Runway { median: None, pessimistic: None })
     }
 }

@@ -1,23 +1,24 @@
-//! Reconciliation: Amazon's own activity report, or a file of its portal, against our rewards, id by id. The second witness:
-//! it finds what no other part of the program can see, a card that we do not know of, or one that is not there.
+//! Reconciliation compares Amazon's activity report, or a file of its portal, with our rewards, id by id. It is the second
+//! witness: only it can find a card that we do not know, or a card that Amazon does not have.
 //!
-//! Nothing is changed silently. What differs is written down for people; only a card that Amazon alone knows, under an id
-//! that could only have come from us, gets a row, and that row waits for a person, or for the caller who bought it
-//! (`reward::adoption`). Neither side is ever held in memory: pages go into a table, and comparing walks it in steps.
+//! Nothing is corrected silently: differences are written down, and an operator decides. One case makes a row: a card that
+//! only Amazon knows, under an id that can only have come from us. The row waits for an operator, or for the caller who
+//! bought the card (`incentives::adoption`). Pages go into a table and are compared in steps, so that neither side has to fit
+//! into memory.
 
+pub(crate) mod balance_check;
 pub mod compare;
-pub mod csv;
-pub mod daily;
-pub mod equation;
+pub(crate) mod csv;
+mod daily;
+pub(crate) mod fetch;
 pub mod findings;
 pub mod gap;
-pub mod gather;
-pub mod http;
+pub(crate) mod http;
+pub mod join;
 pub mod model;
-pub mod pairs;
-pub mod period;
-pub mod report;
-pub mod run;
+pub(crate) mod period;
+pub(crate) mod report;
+pub(crate) mod run;
 pub mod sql;
 
 use std::{sync::Arc, time::Duration};
@@ -25,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use self::{
-    model::{Item, Reconciliation, State, Tally},
+    model::{Item, Reconciliation, RunState, Tally},
     period::{BadPeriod, Period},
     run::{Chunks, Run, RunError},
 };
@@ -38,112 +39,93 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// Compares, and tells what was found. Cheap to clone.
+/// Compares Amazon's report with our rewards, and keeps and shows what was found. Cheap to clone.
 #[derive(Clone)]
-pub struct Reconciliations {
-    parts: Arc<Parts>,
+pub(crate) struct Reconciliations {
+    deps: Arc<ReconciliationDependencies>,
 }
 
-/// What it is built from.
-pub struct Parts {
-    /// The database.
-    pub store: Store,
-    /// Time and randomness.
-    pub ambient: Ambient,
-    /// The accounts of the settings.
-    pub accounts: Accounts,
-    /// Metrics.
-    pub metrics: Arc<Metrics>,
-    /// Where runs run.
-    pub tasks: Tasks,
-    /// How far apart pages of the report are asked for, over all replicas.
-    pub page_spacing: Duration,
+/// What [`Reconciliations`] works with.
+pub(crate) struct ReconciliationDependencies {
+    pub(crate) store: Store,
+    pub(crate) ambient: Ambient,
+    pub(crate) accounts: Accounts,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) tasks: Tasks,
+    /// The time between two pages of the report, over all replicas.
+    pub(crate) page_spacing: Duration,
 }
 
-/// What is to be compared.
+/// What to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Order {
-    /// The account.
-    pub account: String,
-    /// The days.
-    pub period: Period,
-    /// Amazon's side comes as a file.
-    pub file: bool,
-    /// Begun by the service itself.
-    pub daily: bool,
+pub(crate) struct RunRequest {
+    pub(crate) account: String,
+    pub(crate) period: Period,
+    /// Amazon's side comes as a file of the portal.
+    pub(crate) file: bool,
+    /// The service itself begins the run.
+    pub(crate) daily: bool,
 }
 
 /// Why a run was not begun.
 #[derive(Debug, thiserror::Error)]
-pub enum BeginError {
-    /// No account of this id.
+pub(crate) enum BeginError {
     #[error("there is no account of that id")]
     UnknownAccount,
-    /// The days.
     #[error(transparent)]
     Period(#[from] BadPeriod),
-    /// One of the account is under way, or the day was reconciled.
+    /// A run of the account is under way, or the day has been reconciled.
     #[error("a reconciliation of the account is under way")]
     Running(Option<ReconciliationId>),
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// A run that was begun and is this process's.
+/// A run that was begun, and that this process holds the lease of.
 #[derive(Debug)]
-pub struct Begun {
-    /// As it was begun.
-    pub run: Reconciliation,
+pub(crate) struct Begun {
+    pub(crate) run: Reconciliation,
     token: Uuid,
 }
 
 impl Reconciliations {
-    /// Puts it together.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self { parts: Arc::new(parts) }
-    }
-
-    /// The accounts.
-    #[must_use]
-    pub fn accounts(&self) -> &Accounts {
-        &self.parts.accounts
+    pub(crate) fn new(deps: ReconciliationDependencies) -> Self {
+        Self { deps: Arc::new(deps) }
     }
 
     fn account(&self, id: &str) -> Result<&Account, BeginError> {
-        self.parts.accounts.get(id).ok_or(BeginError::UnknownAccount)
+        self.deps.accounts.get(id).ok_or(BeginError::UnknownAccount)
     }
 
-    /// Makes a run, which [`Reconciliations::run`] then runs. What a run that died left behind is cleared away first.
+    /// Makes a run, which [`Reconciliations::run`] then runs. A run whose process died is failed first.
     ///
     /// # Errors
-    /// [`BeginError`]; there is no run then.
-    pub async fn begin(&self, order: &Order) -> Result<Begun, BeginError> {
-        let (parts, account) = (&self.parts, self.account(&order.account)?);
-        let now = parts.ambient.now();
+    /// [`BeginError`]; no run was made then.
+    pub(crate) async fn begin(&self, order: &RunRequest) -> Result<Begun, BeginError> {
+        let (deps, account) = (&self.deps, self.account(&order.account)?);
+        let now = deps.ambient.now();
         order.period.is_over(now)?;
         let run = Reconciliation {
-            id: ReconciliationId::new(parts.ambient.row_id(now).map_err(StoreError::from)?),
+            id: ReconciliationId::new(deps.ambient.row_id(now).map_err(StoreError::from)?),
             account: order.account.clone(),
             currency: account.currency(),
             source: run::source(order.file),
             daily: order.daily,
             period: order.period,
-            state: State::Running,
+            state: RunState::Running,
             failure: None,
             started_at: now,
             ended_at: None,
             records: 0,
             tally: Tally::default(),
         };
-        let token = parts.ambient.token().map_err(StoreError::from)?;
+        let token = deps.ambient.token().map_err(StoreError::from)?;
         let lease = self.under_way(account, &run, token).lease();
-        let mut tx = parts.store.begin().await?;
+        let mut tx = deps.store.begin().await?;
         let made = sql::begin(&mut tx, &run, account, lease).await?;
         tx.commit(()).await?;
         if !made {
-            return Err(BeginError::Running(sql::running(&mut parts.store.snapshot().await?, account.id()).await?));
+            return Err(BeginError::Running(sql::running(&mut deps.store.snapshot().await?, account.id()).await?));
         }
         tracing::info!(
             reconciliation.id = %run.id, account = account.id(), reconciliation.from = %run.period.from,
@@ -154,16 +136,16 @@ impl Reconciliations {
     }
 
     fn under_way<'a>(&'a self, account: &'a Account, run: &'a Reconciliation, token: Uuid) -> Run<'a> {
-        Run { room: self, account, run, token, tally: Tally::default(), items: 0 }
+        Run { service: self, account, run, token, tally: Tally::default(), items: 0 }
     }
 
-    /// Runs what was begun, to its end. The file is the one of an order that has one.
+    /// Runs what was begun, to its end, with the file if the request has one.
     ///
     /// # Errors
-    /// [`RunError`]; the run is `failed` then, if the database could still be told.
-    pub async fn run(&self, begun: Begun, file: Option<Chunks>) -> Result<Reconciliation, RunError> {
+    /// [`RunError`]; the run is `failed` then, or becomes it when its lease ends.
+    pub(crate) async fn run(&self, begun: Begun, file: Option<Chunks>) -> Result<Reconciliation, RunError> {
         let Begun { run, token } = begun;
-        let account = self.parts.accounts.get(&run.account).ok_or(RunError::Interrupted)?;
+        let account = self.deps.accounts.get(&run.account).ok_or(RunError::Interrupted)?;
         let mut under_way = self.under_way(account, &run, token);
         let ended = match self.clear_leftovers(account).await {
             Ok(()) => under_way.whole(file).await,
@@ -179,32 +161,32 @@ impl Reconciliations {
         }
         ended?;
         let run = self.find(run.id).await?.ok_or(RunError::Interrupted)?;
-        tell(&run);
+        log_result(&run);
         Ok(run)
     }
 
-    async fn fail(&self, lease: sql::Lease, error: &RunError) -> Result<(), StoreError> {
+    async fn fail(&self, lease: sql::RunLease, error: &RunError) -> Result<(), StoreError> {
         tracing::error!(reconciliation.id = %lease.id, error = %Chain(error), "a reconciliation failed");
-        let mut tx = self.parts.store.begin().await?;
-        sql::fail(&mut tx, lease, error.word(), self.parts.ambient.now()).await?;
+        let mut tx = self.deps.store.begin().await?;
+        sql::fail(&mut tx, lease, error.word(), self.deps.ambient.now()).await?;
         tx.commit(()).await.map(|_done| ())
     }
 
     async fn clear_leftovers(&self, account: &Account) -> Result<(), StoreError> {
-        let left = sql::leftovers(&mut self.parts.store.snapshot().await?, account.id()).await?;
+        let left = sql::leftovers(&mut self.deps.store.snapshot().await?, account.id()).await?;
         for id in left {
             let run = self.find(id).await?;
-            self.clear(id, run.is_some_and(|run| run.state == State::Failed)).await?;
+            self.clear(id, run.is_some_and(|run| run.state == RunState::Failed)).await?;
         }
         Ok(())
     }
 
-    /// Forgets what a run needed while it was under way; of a failed one also what it had found. In steps: one large
-    /// deletion would hold the database for too long.
+    /// Deletes what a run needed while it was under way; for a failed run also what it had found. In steps, because one large
+    /// deletion would block the database for too long.
     async fn clear(&self, id: ReconciliationId, failed: bool) -> Result<(), StoreError> {
         loop {
-            let mut tx = self.parts.store.begin().await?;
-            let seen = pairs::forget_seen(&mut tx, id).await?;
+            let mut tx = self.deps.store.begin().await?;
+            let seen = join::forget_seen(&mut tx, id).await?;
             let items = if failed { sql::forget_items(&mut tx, id).await? } else { 0 };
             tx.commit(()).await?;
             if seen == 0 && items == 0 {
@@ -213,55 +195,42 @@ impl Reconciliations {
         }
     }
 
-    /// The run of this id.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn find(&self, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
-        sql::find(&mut self.parts.store.snapshot().await?, id).await
+    pub(crate) async fn find(&self, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
+        sql::find(&mut self.deps.store.snapshot().await?, id).await
     }
 
     /// Runs, newest first, of all accounts or of one; older than this one.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn list(
+    pub(crate) async fn list(
         &self,
         before: Uuid,
         account: Option<&str>,
         limit: i64,
     ) -> Result<Vec<Reconciliation>, StoreError> {
-        sql::list(&mut self.parts.store.snapshot().await?, before, account, limit).await
+        sql::list(&mut self.deps.store.snapshot().await?, before, account, limit).await
     }
 
-    /// What a run found, after this place. Of one that is not finished nothing holds, and nothing is told.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn items(&self, run: &Reconciliation, after: i64, limit: i64) -> Result<Vec<Item>, StoreError> {
-        if run.state != State::Finished {
+    /// What a run found, after this place. Nothing before the run is finished: the findings are not complete.
+    pub(crate) async fn items(&self, run: &Reconciliation, after: i64, limit: i64) -> Result<Vec<Item>, StoreError> {
+        if run.state != RunState::Finished {
             return Ok(Vec::new());
         }
-        sql::items(&mut self.parts.store.snapshot().await?, run.id, after, limit).await
+        sql::items(&mut self.deps.store.snapshot().await?, run.id, after, limit).await
     }
 
-    /// Sets the gauges that speak for the whole service from the database.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn publish(&self) -> Result<(), StoreError> {
-        for account in self.parts.accounts.iter() {
-            let newest = sql::newest(&mut self.parts.store.snapshot().await?, account.id()).await?;
+    /// Sets the gauges of accounts, which speak for the whole service, from the database.
+    pub(crate) async fn publish(&self) -> Result<(), StoreError> {
+        for account in self.deps.accounts.iter() {
+            let newest = sql::newest(&mut self.deps.store.snapshot().await?, account.id()).await?;
             if let Some((run, ended_at)) = newest.and_then(|run| run.ended_at.map(|at| (run, at))) {
                 let unmatched = (run.tally.ours_only, run.tally.theirs_only);
-                self.parts.metrics.reconciled(account.id(), run.difference(), unmatched, ended_at.timestamp());
+                self.deps.metrics.reconciled(account.id(), run.difference(), unmatched, ended_at.timestamp());
             }
         }
         Ok(())
     }
 }
 
-fn tell(run: &Reconciliation) {
+fn log_result(run: &Reconciliation) {
     let (tally, difference) = (&run.tally, run.difference());
     if run.is_clean() {
         tracing::info!(reconciliation.id = %run.id, account = run.account, reconciliation.matched = tally.matched, "Amazon's books are ours");

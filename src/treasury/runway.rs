@@ -10,9 +10,9 @@
 //! happened in eight weeks (a yearly peak, a campaign larger than any before) is not foreseen.
 
 /// Hours of a week: what the pattern is made of.
-pub const WEEK: usize = 168;
+pub(crate) const WEEK: usize = 168;
 /// The history that is looked at, in hours: eight weeks, so that at least one end of a month is in it.
-pub const HISTORY: usize = 8 * WEEK;
+pub(crate) const HISTORY: usize = 8 * WEEK;
 /// What lies farther away is not said: 400 days, in hours.
 const HORIZON: usize = 400 * DAY;
 const DAY: usize = 24;
@@ -24,27 +24,26 @@ const MARGIN: i128 = 15_000;
 
 /// When funds are used up, in seconds from the present instant; `None` when they last longer than 400 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Runway {
+pub(crate) struct Runway {
     /// As likely to be too long as too short.
-    pub median: Option<i64>,
+    pub(crate) median: Option<i64>,
     /// Spending as in the worst stretch of the history, and more.
-    pub pessimistic: Option<i64>,
+    pub(crate) pessimistic: Option<i64>,
 }
 
 /// What was spent in each hour, the oldest first.
 #[derive(Debug, Clone)]
-pub struct History<'a> {
+pub(crate) struct History<'a> {
     /// Minor units; at most [`HISTORY`] of them are looked at, the last ones.
-    pub spent: &'a [i64],
+    pub(crate) spent: &'a [i64],
     /// The hour that follows the last one, in hours since 1970.
-    pub end: i64,
+    pub(crate) end: i64,
 }
 
 impl History<'_> {
     /// How long `funds` (minor units) last from the instant `now` (seconds since 1970); `None` with less than a week of
     /// history, or when nothing was ever spent.
-    #[must_use]
-    pub fn runway(&self, funds: i64, now: i64) -> Option<Runway> {
+    pub(crate) fn runway(&self, funds: i64, now: i64) -> Option<Runway> {
         let weeks = (self.spent.len() / WEEK).min(HISTORY / WEEK);
         let spent = self.spent.get(self.spent.len().checked_sub(weeks.checked_mul(WEEK)?)?..)?;
         if spent.iter().all(|minor| *minor <= 0) {

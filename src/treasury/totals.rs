@@ -1,13 +1,13 @@
-//! How far the ledger is counted: sums up to a mark, so that a question costs what came after it, and spending by the
-//! hour. Counted by whichever replica asks for a balance; rewards pay nothing for it.
+//! Sums of the ledger up to a mark, so that a balance check reads only what came after the mark, and spending by the hour.
+//! The replica that asks for a balance adds them up; buying a reward costs nothing extra.
 //!
 //! On PostgreSQL an entry with a smaller id may be committed after one with a larger id. So the mark moves in two steps:
-//! the largest id of an instant is noted, and becomes the mark when every transaction of that instant has long ended.
-//! The instants that entries bear are not asked: a process that was frozen writes old ones.
+//! the largest id at one instant is noted, and becomes the mark once every transaction of that instant has ended long ago.
+//! The instants in the entries do not help: a process that was frozen writes old ones.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::runway;
+use super::{position::LedgerKey, runway};
 use crate::{
     ambient::Ambient,
     store::{Snapshot, Sql, Store, StoreError, execute, fetch_all, fetch_optional, row, statements},
@@ -86,22 +86,25 @@ row! {
     struct HourRow { hour: i64, issued_minor: i64, canceled_minor: i64 }
 }
 
-/// After so long every transaction that had an id has ended: the database itself ends one that idles for 10 s.
+/// After this time every transaction that had an id has ended: the database itself ends one that idles for 10 s.
 const SETTLED: TimeDelta = TimeDelta::minutes(10);
-/// Ids counted in one transaction.
+/// Ids that one transaction adds up.
 const STEP: i64 = 20_000;
-/// Hours for which every observation is kept, and for which one an hour is.
+/// Hours for which every observation is kept, and hours for which one observation an hour is kept.
 const KEEP_ALL: i64 = 48;
 const KEEP_ONE: i64 = 400 * 24;
 
-/// Moves the mark on as far as may be.
-///
-/// # Errors
-/// [`StoreError`] from the database; what was counted is counted, and the rest follows.
-pub(super) async fn advance(
-    (store, ambient): (&Store, &Ambient),
-    (account, currency): (&str, &str),
-) -> Result<(), StoreError> {
+/// What was spent in each hour of the last weeks, less what was given back in it.
+pub(super) struct Spending {
+    /// Minor units, oldest first. Empty before anything was spent.
+    pub(super) by_hour: Vec<i64>,
+    /// The hour that follows the last one, in hours since 1970.
+    pub(super) end: i64,
+}
+
+/// Moves the mark on as far as possible. After an error, what was added up stays added up, and the rest follows.
+pub(super) async fn advance(store: &Store, ambient: &Ambient, key: LedgerKey<'_>) -> Result<(), StoreError> {
+    let (account, currency) = (key.account, key.currency.code());
     let now = ambient.now();
     loop {
         let mut snapshot = store.snapshot().await?;
@@ -112,24 +115,20 @@ pub(super) async fn advance(
             execute!(tx, BEGIN, account, currency, now)?;
             return tx.commit(()).await.map(|_done| ());
         };
-        // Also when the clock went back: then nothing is known of when the mark was noted.
+        // `abs`: after the clock went back we do not know when the mark was noted.
         let settled = now.signed_duration_since(mark.mark_at).abs() >= SETTLED;
         if !settled {
             return Ok(());
         }
-        if step(store, (account, currency), &mark, now).await? {
+        if step(store, key, &mark, now).await? {
             return Ok(());
         }
     }
 }
 
-/// One step; says whether it was the last.
-async fn step(
-    store: &Store,
-    (account, currency): (&str, &str),
-    mark: &MarkRow,
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+/// Adds up one step; `true` if it was the last.
+async fn step(store: &Store, key: LedgerKey<'_>, mark: &MarkRow, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let (account, currency) = (key.account, key.currency.code());
     let to = mark.mark_id.min(mark.through_id.saturating_add(STEP));
     let last = to >= mark.mark_id;
     let through_at = if last { mark.mark_at } else { mark.through_at };
@@ -148,17 +147,13 @@ async fn step(
     tx.commit(last).await.map(crate::store::Committed::into_inner)
 }
 
-/// What was spent in each hour of the last weeks, less what was given back in it, and the hour that follows the last.
-/// Empty before anything was spent.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub(super) async fn spending(
-    snapshot: &mut Snapshot,
-    (account, currency): (&str, &str),
-) -> Result<(Vec<i64>, i64), StoreError> {
-    let Some(mark) = fetch_optional!(MarkRow, snapshot, MARK, account, currency)? else { return Ok((Vec::new(), 0)) };
-    // The hour of the mark is not over yet for it.
+/// Reads the spending of the last weeks.
+pub(super) async fn spending(snapshot: &mut Snapshot, key: LedgerKey<'_>) -> Result<Spending, StoreError> {
+    let (account, currency) = (key.account, key.currency.code());
+    let Some(mark) = fetch_optional!(MarkRow, snapshot, MARK, account, currency)? else {
+        return Ok(Spending { by_hour: Vec::new(), end: 0 });
+    };
+    // The mark lies within its hour, so that hour is not complete yet.
     let end = mark.through_at.timestamp().div_euclid(3600);
     let from = end.saturating_sub(i64::try_from(runway::HISTORY).unwrap_or(0));
     let rows = fetch_all!(HourRow, snapshot, SPENDING, account, currency, from, end)?;
@@ -168,5 +163,5 @@ pub(super) async fn spending(
         let row = rows.next_if(|row| row.hour == hour);
         row.map_or(0, |row| row.issued_minor.saturating_sub(row.canceled_minor).max(0))
     };
-    Ok(((first..end).map(of_hour).collect(), end))
+    Ok(Spending { by_hour: (first..end).map(of_hour).collect(), end })
 }

@@ -1,18 +1,17 @@
-//! When money that is ordered now is there: banks count days, and not every day.
+//! The value date: when money that is ordered now is at Amazon. Banks count business days.
 //!
-//! An order of one day is carried out by the end of the business day so many after it; Saturdays and Sundays are none.
-//! Holidays are not known here: before a row of them, raise the lead time.
+//! An order of one day is carried out by the end of the business day so many days later. Saturdays and Sundays do not
+//! count. Holidays are not known here: before several of them, raise `funding_lead_days`.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 
-/// How long a person who hears that money is needed may take to order it.
-pub const REACTION: TimeDelta = TimeDelta::hours(12);
+/// How long finance may take to order a transfer after the alarm.
+pub(crate) const TIME_TO_ORDER: TimeDelta = TimeDelta::hours(12);
 
-/// The instant by which money ordered at `ordered` has arrived: the end of the day that lies so many business days after
-/// it, by the clock of `zone`.
-#[must_use]
-pub fn arrival(ordered: DateTime<Utc>, business_days: u32, zone: Tz) -> DateTime<Utc> {
+/// The instant by which money ordered at `ordered` has arrived: the end of the day that lies `business_days` after it, by
+/// the clock of `zone`.
+pub(crate) fn value_date(ordered: DateTime<Utc>, business_days: u32, zone: Tz) -> DateTime<Utc> {
     let mut day = ordered.with_timezone(&zone).date_naive();
     let mut left = business_days;
     while left > 0 {
@@ -28,10 +27,10 @@ pub fn arrival(ordered: DateTime<Utc>, business_days: u32, zone: Tz) -> DateTime
     ends.map_or(ordered, |ends| ends.with_timezone(&Utc))
 }
 
-/// How long before money runs out it must be asked for: from now to when an order at the end of the time to react is there.
-#[must_use]
-pub fn lead(now: DateTime<Utc>, business_days: u32, zone: Tz) -> TimeDelta {
-    arrival(now.checked_add_signed(REACTION).unwrap_or(now), business_days, zone).signed_duration_since(now)
+/// How long before the balance is used up the alarm must come: the time from now to the value date of a transfer that is
+/// ordered at the end of [`TIME_TO_ORDER`].
+pub(crate) fn funding_lead_time(now: DateTime<Utc>, business_days: u32, zone: Tz) -> TimeDelta {
+    value_date(now.checked_add_signed(TIME_TO_ORDER).unwrap_or(now), business_days, zone).signed_duration_since(now)
 }
 
 fn after(day: NaiveDate) -> NaiveDate {
@@ -60,18 +59,18 @@ mod tests {
             ("2026-11-19T03:00:00Z", 0, "2026-11-19T15:00:00Z"),
             ("2026-11-19T03:00:00Z", 6, "2026-11-27T15:00:00Z"),
         ] {
-            assert_eq!(arrival(at(ordered), days, tokyo), at(there), "{ordered} + {days}");
+            assert_eq!(value_date(at(ordered), days, tokyo), at(there), "{ordered} + {days}");
         }
         // Where midnight is skipped (Cairo, a Friday in April).
-        let cairo = arrival(at("2026-04-23T10:00:00Z"), 0, chrono_tz::Africa::Cairo);
+        let cairo = value_date(at("2026-04-23T10:00:00Z"), 0, chrono_tz::Africa::Cairo);
         assert_eq!(cairo, at("2026-04-23T22:00:00Z"));
     }
 
     #[test]
     fn the_lead_leaves_time_to_react() {
         let tokyo = chrono_tz::Asia::Tokyo;
-        assert_eq!(lead(at("2026-11-19T02:00:00Z"), 1, tokyo), TimeDelta::hours(37));
+        assert_eq!(funding_lead_time(at("2026-11-19T02:00:00Z"), 1, tokyo), TimeDelta::hours(37));
         // From Thursday noon on a person may order on Friday only.
-        assert_eq!(lead(at("2026-11-19T03:00:00Z"), 1, tokyo), TimeDelta::hours(12 + 4 * 24));
+        assert_eq!(funding_lead_time(at("2026-11-19T03:00:00Z"), 1, tokyo), TimeDelta::hours(12 + 4 * 24));
     }
 }

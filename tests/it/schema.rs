@@ -42,9 +42,9 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
     ("treasury/reconciliation/findings.rs", treasury::reconciliation::findings::STATEMENTS),
     ("treasury/reconciliation/gap.rs", treasury::reconciliation::gap::STATEMENTS),
-    ("treasury/reconciliation/pairs.rs", treasury::reconciliation::pairs::STATEMENTS),
+    ("treasury/reconciliation/join.rs", treasury::reconciliation::join::STATEMENTS),
     ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
-    ("treasury/standing.rs", treasury::standing::STATEMENTS),
+    ("treasury/position.rs", treasury::position::STATEMENTS),
     ("treasury/totals.rs", treasury::totals::STATEMENTS),
 ];
 

@@ -7,53 +7,53 @@ use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 use super::*;
 use crate::{kernel::Currency, ledger::journal::Sums};
 
-const FRESH: State = State { opening_room: Some(i64::MAX), missing: 0, adjustments: 0 };
-const SETTLED: State = State { opening_room: None, missing: 0, adjustments: 0 };
+const FRESH: BookingState = BookingState { opening_room: Some(i64::MAX), missing: 0, adjustments: 0 };
+const SETTLED: BookingState = BookingState { opening_room: None, missing: 0, adjustments: 0 };
 
-fn standing(change: impl FnOnce(&mut Sums)) -> Standing {
+fn position(change: impl FnOnce(&mut Sums)) -> LedgerPosition {
     let mut sums = Sums::none(Currency::Jpy);
     change(&mut sums);
-    Standing { sums, unsure: BTreeMap::new(), last_entry: 0 }
+    LedgerPosition { sums, unsure: BTreeMap::new(), last_entry: 0 }
 }
 
-fn at_rest(available: i64, ledger: &Standing, state: State) -> Verdict {
-    state.judge(excess(available, ledger, ledger).unwrap(), ledger.sums.adjustments)
+fn at_rest(available: i64, ledger: &LedgerPosition, state: BookingState) -> Assessment {
+    state.assess(excess(available, ledger, ledger).unwrap(), ledger.sums.adjustments)
 }
 
 #[test]
 fn at_rest_the_opening_and_every_deposit_are_exact() {
-    let ledger = standing(|sums| (sums.reserved, sums.issued) = (300, 300));
-    assert_eq!(at_rest(700, &ledger, FRESH), Verdict { opening: 1000, deposit: 0, state: SETTLED });
-    let ledger = standing(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 300, 300));
-    assert_eq!(at_rest(700, &ledger, SETTLED), Verdict { opening: 0, deposit: 0, state: SETTLED });
-    assert_eq!(at_rest(5700, &ledger, SETTLED), Verdict { opening: 0, deposit: 5000, state: SETTLED });
+    let ledger = position(|sums| (sums.reserved, sums.issued) = (300, 300));
+    assert_eq!(at_rest(700, &ledger, FRESH), Assessment { opening: 1000, deposit: 0, state: SETTLED });
+    let ledger = position(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 300, 300));
+    assert_eq!(at_rest(700, &ledger, SETTLED), Assessment { opening: 0, deposit: 0, state: SETTLED });
+    assert_eq!(at_rest(5700, &ledger, SETTLED), Assessment { opening: 0, deposit: 5000, state: SETTLED });
     assert_eq!(
-        at_rest(0, &standing(|_| ()), FRESH),
-        Verdict { opening: 0, deposit: 0, state: SETTLED },
+        at_rest(0, &position(|_| ()), FRESH),
+        Assessment { opening: 0, deposit: 0, state: SETTLED },
         "of nothing too"
     );
 }
 
 #[test]
 fn only_what_is_certain_is_booked_while_purchases_are_on_their_way() {
-    let ledger = standing(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 500, 300));
+    let ledger = position(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 500, 300));
     // 200 may have been taken or not: 700 and 500 are both nothing new; 900 is 200 at least.
     for (available, deposit) in [(500, 0), (700, 0), (701, 1), (900, 200)] {
         assert_eq!(at_rest(available, &ledger, SETTLED).deposit, deposit, "{available}");
     }
     assert_eq!(at_rest(499, &ledger, SETTLED).state.missing, 1);
     // What was reserved while Amazon was asked may have been taken too; what was canceled then may have been there.
-    let after = standing(|sums| (sums.opening, sums.reserved, sums.issued, sums.canceled) = (1000, 600, 300, 150));
-    let judge = |available| SETTLED.judge(excess(available, &ledger, &after).unwrap(), 0);
-    assert_eq!(judge(400).state.missing, 0);
-    assert_eq!(judge(399).state.missing, 1);
-    assert_eq!(judge(850).deposit, 0);
-    assert_eq!(judge(851).deposit, 1);
+    let after = position(|sums| (sums.opening, sums.reserved, sums.issued, sums.canceled) = (1000, 600, 300, 150));
+    let assess = |available| SETTLED.assess(excess(available, &ledger, &after).unwrap(), 0);
+    assert_eq!(assess(400).state.missing, 0);
+    assert_eq!(assess(399).state.missing, 1);
+    assert_eq!(assess(850).deposit, 0);
+    assert_eq!(assess(851).deposit, 1);
 }
 
 #[test]
 fn a_reward_that_a_person_decides_about_is_no_deposit() {
-    let mut ledger = standing(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 300, 300));
+    let mut ledger = position(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 300, 300));
     ledger.unsure.insert("a".to_owned(), 200);
     assert_eq!(at_rest(900, &ledger, SETTLED).deposit, 0);
     assert_eq!(at_rest(901, &ledger, SETTLED).deposit, 1);
@@ -64,22 +64,22 @@ fn a_reward_that_a_person_decides_about_is_no_deposit() {
 
 #[test]
 fn what_someone_books_meanwhile_makes_the_observation_useless() {
-    let ledger = standing(|sums| sums.opening = 1000);
-    let after = standing(|sums| (sums.opening, sums.adjustments) = (1000, -5));
+    let ledger = position(|sums| sums.opening = 1000);
+    let after = position(|sums| (sums.opening, sums.adjustments) = (1000, -5));
     assert_eq!(excess(1000, &ledger, &after), None);
 }
 
 #[test]
 fn what_is_missing_is_never_booked_and_hides_no_deposit() {
-    let ledger = standing(|sums| sums.opening = 1000);
+    let ledger = position(|sums| sums.opening = 1000);
     let short = at_rest(900, &ledger, SETTLED);
     assert_eq!((short.opening, short.deposit, short.state.missing), (0, 0, 100));
     assert_eq!(at_rest(900, &ledger, short.state).state.missing, 100, "it is one case");
     assert_eq!(at_rest(950, &ledger, short.state).state.missing, 50, "a part is there again");
-    assert_eq!(at_rest(1000, &ledger, short.state), Verdict { opening: 0, deposit: 0, state: SETTLED }, "all is");
+    assert_eq!(at_rest(1000, &ledger, short.state), Assessment { opening: 0, deposit: 0, state: SETTLED }, "all is");
     let paid = at_rest(1400, &ledger, short.state);
     assert_eq!((paid.deposit, paid.state.missing), (500, 100), "a deposit is booked whole");
-    let adjusted = standing(|sums| (sums.opening, sums.adjustments) = (1000, -100));
+    let adjusted = position(|sums| (sums.opening, sums.adjustments) = (1000, -100));
     let settled = at_rest(900, &adjusted, short.state);
     assert_eq!((settled.deposit, settled.state.missing), (0, 0), "a person has explained it");
     assert_eq!(at_rest(1400, &adjusted, short.state).deposit, 500, "and a deposit came at the same time");
@@ -87,16 +87,16 @@ fn what_is_missing_is_never_booked_and_hides_no_deposit() {
 
 #[test]
 fn an_opening_under_load_is_narrowed_down_and_no_deposit() {
-    let ledger = standing(|sums| (sums.reserved, sums.issued) = (500, 300));
+    let ledger = position(|sums| (sums.reserved, sums.issued) = (500, 300));
     // 1000 were there: 200 of 500 are on their way, and taken.
     let first = at_rest(500, &ledger, FRESH);
     assert_eq!((first.opening, first.deposit, first.state.opening_room), (800, 0, Some(200)));
-    let quiet = standing(|sums| (sums.opening, sums.reserved, sums.issued) = (800, 500, 500));
-    assert_eq!(at_rest(500, &quiet, first.state), Verdict { opening: 200, deposit: 0, state: SETTLED });
+    let quiet = position(|sums| (sums.opening, sums.reserved, sums.issued) = (800, 500, 500));
+    assert_eq!(at_rest(500, &quiet, first.state), Assessment { opening: 200, deposit: 0, state: SETTLED });
     // Beyond what can have been there at the beginning, it is a deposit.
-    assert_eq!(at_rest(5500, &quiet, first.state), Verdict { opening: 200, deposit: 5000, state: SETTLED });
-    let released = standing(|sums| (sums.opening, sums.reserved, sums.issued, sums.released) = (800, 500, 300, 200));
-    assert_eq!(at_rest(500, &released, first.state), Verdict { opening: 0, deposit: 0, state: SETTLED });
+    assert_eq!(at_rest(5500, &quiet, first.state), Assessment { opening: 200, deposit: 5000, state: SETTLED });
+    let released = position(|sums| (sums.opening, sums.reserved, sums.issued, sums.released) = (800, 500, 300, 200));
+    assert_eq!(at_rest(500, &released, first.state), Assessment { opening: 0, deposit: 0, state: SETTLED });
 }
 
 /// A purchase of the random world: what the ledger says, and what Amazon did.
@@ -108,11 +108,11 @@ struct Card {
     live: bool,
 }
 
-fn look(cards: &[Card], (opening, deposits): (i64, i64)) -> Standing {
+fn look(cards: &[Card], (opening, deposits): (i64, i64)) -> LedgerPosition {
     let sum = |of: fn(&Card) -> bool| cards.iter().filter(|card| of(card)).map(|card| card.value).sum::<i64>();
     let unsure = cards.iter().enumerate().filter(|(_at, card)| card.booked == "issued" && card.canceling);
     let unsure = unsure.map(|(at, card)| (at.to_string(), card.value)).collect();
-    let mut all = standing(|sums| {
+    let mut all = position(|sums| {
         (sums.opening, sums.deposits, sums.reserved) = (opening, deposits, sum(|_| true));
         sums.issued = sum(|card| matches!(card.booked, "issued" | "canceled"));
         (sums.released, sums.canceled) = (sum(|card| card.booked == "released"), sum(|card| card.booked == "canceled"));
@@ -171,9 +171,10 @@ fn in_random_histories_no_deposit_is_booked_that_was_none_and_at_rest_none_is_mi
             if random.random_range(0..6) == 0 {
                 paid += random.random_range(1..5000);
             }
-            let verdict = state.judge(excess(available, &before, &look(&cards, (opening, deposits))).unwrap(), 0);
-            (state, opening, deposits) = (verdict.state, opening + verdict.opening, deposits + verdict.deposit);
-            booked_busy += usize::from(verdict.deposit > 0);
+            let assessment = state.assess(excess(available, &before, &look(&cards, (opening, deposits))).unwrap(), 0);
+            (state, opening, deposits) =
+                (assessment.state, opening + assessment.opening, deposits + assessment.deposit);
+            booked_busy += usize::from(assessment.deposit > 0);
             // Of what came before the opening was known nobody can tell whether it was there.
             assert!(
                 opening + deposits <= start + paid && deposits <= paid,
@@ -195,12 +196,12 @@ fn in_random_histories_no_deposit_is_booked_that_was_none_and_at_rest_none_is_mi
         }
         let available = start + paid - cards.iter().filter(|card| card.live).map(|card| card.value).sum::<i64>();
         let ledger = look(&cards, (opening, deposits));
-        let verdict = at_rest(available, &ledger, state);
-        late += usize::from(verdict.deposit > 0);
-        (opening, deposits) = (opening + verdict.opening, deposits + verdict.deposit);
+        let assessment = at_rest(available, &ledger, state);
+        late += usize::from(assessment.deposit > 0);
+        (opening, deposits) = (opening + assessment.opening, deposits + assessment.deposit);
         assert_eq!(opening + deposits, start + paid, "seed {seed}");
         assert_eq!(look(&cards, (opening, deposits)).sums.expected(), available, "seed {seed}");
-        assert_eq!(verdict.state.opening_room, None);
+        assert_eq!(assessment.state.opening_room, None);
     }
     eprintln!("{booked_busy} deposits were booked under load, in {late} of 2000 histories some followed at rest");
     assert!(booked_busy > 5000 && late > 100, "both ways were tried: {booked_busy}, {late}");

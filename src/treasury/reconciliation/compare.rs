@@ -1,4 +1,4 @@
-//! What Amazon shows of one id against what we hold of it. Pure, and the only place where a finding is made.
+//! Compares what Amazon lists of one id with what we hold of it. Pure, and the only place that makes a finding.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -6,9 +6,9 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use super::period::{Period, Window};
 use crate::kernel::word_methods;
 
-/// How far the two clocks may be apart without anyone being wrong.
+/// How far Amazon's clock and ours may be apart without a finding.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
-/// A cancel follows its create by Amazon's 15 minutes at most, and what two clocks add.
+/// A cancel follows its create by Amazon's 15 minutes at most, plus the difference of two clocks.
 const CANCEL_LAG: TimeDelta = TimeDelta::minutes(20);
 
 /// What a comparison found.
@@ -40,86 +40,75 @@ pub enum TheirState {
 }
 word_methods!(Class, TheirState);
 
-/// What Amazon lists of one id, in the window that was read.
+/// What Amazon lists of one id in the window that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Theirs {
-    /// When it was bought.
-    pub created_at: Option<DateTime<Utc>>,
-    /// For how much, in minor units.
-    pub amount: Option<i64>,
-    /// When it was given back.
-    pub canceled_at: Option<DateTime<Utc>>,
+pub(crate) struct Theirs {
+    pub(crate) created_at: Option<DateTime<Utc>>,
+    /// In minor units.
+    pub(crate) amount: Option<i64>,
+    pub(crate) canceled_at: Option<DateTime<Utc>>,
 }
 
-/// What a reward of ours says about money.
+/// What our reward says about money.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub(crate) enum OurStatus {
     /// Bought.
     Issued,
     /// Bought and given back, or never bought.
     Canceled,
     /// Never bought.
     NotBought,
-    /// Not proven, or a person decides.
+    /// Not proven, or an operator decides.
     Open,
-    /// The row was made by an earlier run: only Amazon knew of it, and nobody has settled it.
+    /// An earlier run made the row for a card that only Amazon knew, and no operator has settled it.
     Adopted,
 }
 
-/// A reward of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ours {
-    /// What it says about money.
-    pub standing: Standing,
-    /// Its value in minor units.
-    pub amount: i64,
-    /// When it was first sent, or recorded.
-    pub sent_at: DateTime<Utc>,
-    /// When it was proven.
-    pub issued_at: Option<DateTime<Utc>>,
-    /// When its cancel was proven.
-    pub canceled_at: Option<DateTime<Utc>>,
+pub(crate) struct Ours {
+    pub(crate) status: OurStatus,
+    /// In minor units.
+    pub(crate) amount: i64,
+    /// When the request was first sent, or the reward recorded.
+    pub(crate) sent_at: DateTime<Utc>,
+    pub(crate) issued_at: Option<DateTime<Utc>>,
+    pub(crate) canceled_at: Option<DateTime<Utc>>,
 }
 
-/// What is to be said of one id.
+/// What the comparison of one id comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It belongs to another period.
+pub(crate) enum MatchResult {
+    /// Another period judges it.
     Elsewhere,
     /// The edge of what was read keeps it from being compared.
     Unchecked,
     /// Both sides say the same.
     Matched,
-    /// They do not, or it is open.
+    /// The sides differ, or our reward is open.
     Found(Class),
 }
 
-/// The period and what was read of Amazon's side.
+/// The period that is judged, and the window that was read of Amazon's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Frame {
-    /// What is compared.
-    pub period: Period,
-    /// What was read.
-    pub read: Window,
+pub(crate) struct Frame {
+    pub(crate) period: Period,
+    pub(crate) read: Window,
 }
 
 impl Theirs {
-    /// What became of the card.
-    #[must_use]
-    pub fn state(&self, ours: Option<&Ours>) -> TheirState {
+    pub(crate) fn state(&self, ours: Option<&Ours>) -> TheirState {
         if ours.is_some_and(|ours| self.is_bought_again(ours)) {
             return TheirState::BoughtAgain;
         }
         if self.canceled_at.is_some() { TheirState::Canceled } else { TheirState::Live }
     }
 
-    /// What of it Amazon charged, in minor units.
-    #[must_use]
-    pub fn charged(&self) -> i64 {
+    /// What Amazon charged for it, in minor units.
+    pub(crate) fn charged(&self) -> i64 {
         if self.canceled_at.is_some() { 0 } else { self.amount.unwrap_or(0) }
     }
 
-    /// Bought after we held it proven: it cannot be the card that was proven.
+    /// Bought after our proof: it cannot be the card that was proven. Amazon had forgotten the id.
     fn is_bought_again(&self, ours: &Ours) -> bool {
         match (self.created_at, ours.issued_at.and_then(|at| at.checked_add_signed(SKEW))) {
             (Some(created), Some(proven)) => created > proven,
@@ -129,73 +118,70 @@ impl Theirs {
 }
 
 impl Ours {
-    /// What of it we hold charged, in minor units.
-    #[must_use]
-    pub fn charged(&self) -> i64 {
-        if self.standing == Standing::Issued { self.amount } else { 0 }
+    /// What we hold as charged for it, in minor units.
+    pub(crate) fn charged(&self) -> i64 {
+        if self.status == OurStatus::Issued { self.amount } else { 0 }
     }
 }
 
 impl Frame {
-    /// An id that Amazon lists.
-    #[must_use]
-    pub fn seen(&self, theirs: &Theirs, ours: Option<&Ours>) -> Verdict {
+    /// Judges an id that Amazon lists.
+    pub(crate) fn seen(&self, theirs: &Theirs, ours: Option<&Ours>) -> MatchResult {
         let placed = theirs.created_at.or(theirs.canceled_at).is_some_and(|at| self.period.holds(at));
         let Some(ours) = ours else { return self.stranger(theirs, placed) };
         if !placed && !ours.issued_at.is_some_and(|at| self.period.holds(at)) {
-            return Verdict::Elsewhere;
+            return MatchResult::Elsewhere;
         }
-        match ours.standing {
-            Standing::Adopted => Verdict::Found(Class::TheirsOnly),
-            Standing::Open => Verdict::Found(Class::Unproven),
-            Standing::NotBought => Verdict::Found(Class::StateDiffers),
-            Standing::Issued | Standing::Canceled => self.bought(theirs, ours),
+        match ours.status {
+            OurStatus::Adopted => MatchResult::Found(Class::TheirsOnly),
+            OurStatus::Open => MatchResult::Found(Class::Unproven),
+            OurStatus::NotBought => MatchResult::Found(Class::StateDiffers),
+            OurStatus::Issued | OurStatus::Canceled => self.bought(theirs, ours),
         }
     }
 
-    /// An id that we do not know. A cancel without its create belongs to a create that was listed before; only where that
-    /// must have been read is it a finding.
-    fn stranger(&self, theirs: &Theirs, placed: bool) -> Verdict {
+    /// Judges an id that we do not know. A cancel without its create belongs to an earlier create; it is a finding only if
+    /// that create must lie in the window that was read.
+    fn stranger(&self, theirs: &Theirs, placed: bool) -> MatchResult {
         if !placed {
-            return Verdict::Elsewhere;
+            return MatchResult::Elsewhere;
         }
         let create = theirs.created_at.or_else(|| theirs.canceled_at?.checked_sub_signed(CANCEL_LAG));
         match create {
-            Some(at) if at >= self.read.from => Verdict::Found(Class::TheirsOnly),
-            Some(_) | None => Verdict::Unchecked,
+            Some(at) if at >= self.read.from => MatchResult::Found(Class::TheirsOnly),
+            Some(_) | None => MatchResult::Unchecked,
         }
     }
 
-    fn bought(&self, theirs: &Theirs, ours: &Ours) -> Verdict {
+    fn bought(&self, theirs: &Theirs, ours: &Ours) -> MatchResult {
         if theirs.is_bought_again(ours) {
-            return Verdict::Found(Class::StateDiffers);
+            return MatchResult::Found(Class::StateDiffers);
         }
         if theirs.amount.is_some_and(|amount| amount != ours.amount) {
-            return Verdict::Found(Class::AmountDiffers);
+            return MatchResult::Found(Class::AmountDiffers);
         }
-        let canceled_here = ours.standing == Standing::Canceled;
-        // A cancel after the end of what was read is listed later.
+        let canceled_here = ours.status == OurStatus::Canceled;
+        // Amazon lists a cancel after the end of the window in a later report.
         let listed_later =
             ours.canceled_at.and_then(|at| at.checked_add_signed(SKEW)).is_some_and(|at| at > self.read.to);
         if canceled_here == theirs.canceled_at.is_some() || (canceled_here && listed_later) {
-            Verdict::Matched
+            MatchResult::Matched
         } else {
-            Verdict::Found(Class::StateDiffers)
+            MatchResult::Found(Class::StateDiffers)
         }
     }
 
-    /// A reward of ours, proven in the period, that Amazon does not list. It is a finding only where the create lies
-    /// inside what was read for certain: between its first send and its proof.
-    #[must_use]
-    pub fn unseen(&self, ours: &Ours) -> Verdict {
+    /// Judges a reward that was proven in the period and that Amazon does not list. The create lies between the first send
+    /// and the proof: it is a finding only if all of that lies in the window that was read.
+    pub(crate) fn unseen(&self, ours: &Ours) -> MatchResult {
         let earliest = ours.sent_at.checked_sub_signed(SKEW);
         let latest = ours.issued_at.unwrap_or(ours.sent_at).checked_add_signed(SKEW);
         let inside = earliest.is_some_and(|at| at >= self.read.from) && latest.is_some_and(|at| at <= self.read.to);
-        match ours.standing {
-            Standing::Issued | Standing::Canceled if inside => Verdict::Found(Class::OursOnly),
-            Standing::Issued | Standing::Canceled => Verdict::Unchecked,
-            Standing::Open => Verdict::Found(Class::Unproven),
-            Standing::NotBought | Standing::Adopted => Verdict::Elsewhere,
+        match ours.status {
+            OurStatus::Issued | OurStatus::Canceled if inside => MatchResult::Found(Class::OursOnly),
+            OurStatus::Issued | OurStatus::Canceled => MatchResult::Unchecked,
+            OurStatus::Open => MatchResult::Found(Class::Unproven),
+            OurStatus::NotBought | OurStatus::Adopted => MatchResult::Elsewhere,
         }
     }
 }

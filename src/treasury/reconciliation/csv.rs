@@ -1,8 +1,8 @@
-//! A file of the portal instead of the operation, where Amazon has it switched off for a partner.
+//! Reads a CSV file of Amazon's portal, for partners whose activity report Amazon has switched off.
 //!
-//! Amazon publishes no layout of the file. Columns are found by their names, in any order, whatever the case, blanks and
-//! hyphens: the operation's own names, and the ones that people use. What other columns hold is never looked at: one of
-//! them may be the claim code. A refusal names the line and the column, never what stands there.
+//! Amazon publishes no layout of the file. The reader finds columns by their names, in any order, whatever the case, blanks
+//! and hyphens: the operation's own names, and common ones. It never looks into other columns: one of them may hold the
+//! claim code. An error names the row and the column, never the value.
 //!
 //! | column | needed | names |
 //! |---|---|---|
@@ -14,7 +14,7 @@
 //! | status | no | activity status, status: success…, succeed…, complete… or fail… |
 //! | real | no | is real op: true or false; without it every row counts |
 //!
-//! Push-based, so that a file of any length passes through a few kilobytes.
+//! The caller pushes chunks, so that a file of any length needs a few kilobytes of memory.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
@@ -25,38 +25,31 @@ use crate::{
 };
 
 /// Bytes of the longest file.
-pub const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
-/// Bytes of the longest row, and of the header while it comes.
+pub(crate) const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+/// Bytes of the longest row, and of the header while it arrives.
 const ROW_BYTES_MAX: usize = 8 * 1024;
 /// Columns of the widest file.
 const COLUMNS_MAX: usize = 64;
 
 /// Why a file is not one of the portal's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CsvError {
-    /// A column is missing.
+pub(crate) enum CsvError {
     #[error("the file has no column for the {0}")]
     NoColumn(&'static str),
-    /// Two columns could be meant.
     #[error("the file has two columns for the {0}")]
     TwoColumns(&'static str),
-    /// A value cannot be read.
     #[error("row {row}: the {column} cannot be read")]
     Value {
-        /// Which row, the header being the first.
+        /// The header is row 1.
         row: u64,
-        /// Which column.
         column: &'static str,
     },
-    /// A row is too long.
     #[error("row {0} is longer than {ROW_BYTES_MAX} bytes or has more than {COLUMNS_MAX} columns")]
     Row(u64),
-    /// The file is too long.
     #[error("the file is longer than {FILE_BYTES_MAX} bytes")]
     TooLong,
 }
 
-/// Where each column stands.
 #[derive(Debug, Clone, Copy)]
 struct Columns {
     request_id: usize,
@@ -95,9 +88,9 @@ fn plain(name: &str) -> String {
 }
 
 /// Reads a file chunk by chunk.
-pub struct Portal {
+pub(crate) struct PortalCsvReader {
     currency: Currency,
-    /// What came before the delimiter was known.
+    /// The bytes before the end of the header, which decides the delimiter.
     head: Option<Vec<u8>>,
     core: Reader,
     row: Vec<u8>,
@@ -109,10 +102,9 @@ pub struct Portal {
     columns: Option<Columns>,
 }
 
-impl Portal {
+impl PortalCsvReader {
     /// A reader for a file of an account with this currency.
-    #[must_use]
-    pub fn new(currency: Currency) -> Self {
+    pub(crate) fn new(currency: Currency) -> Self {
         Self {
             currency,
             head: Some(Vec::new()),
@@ -127,11 +119,8 @@ impl Portal {
         }
     }
 
-    /// Takes the next chunk; gives each record that ends in it.
-    ///
-    /// # Errors
-    /// [`CsvError`].
-    pub fn take(&mut self, chunk: &[u8], each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
+    /// Takes the next chunk, and hands each record that ends in it to `each`.
+    pub(crate) fn take(&mut self, chunk: &[u8], each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
         self.bytes = self.bytes.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
         if self.bytes > FILE_BYTES_MAX {
             return Err(CsvError::TooLong);
@@ -145,20 +134,17 @@ impl Portal {
         self.begin(&head, each)
     }
 
-    /// The file is over.
-    ///
-    /// # Errors
-    /// [`CsvError`].
-    pub fn finish(mut self, each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
+    /// Takes the end of the file.
+    pub(crate) fn finish(mut self, each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
         if let Some(head) = self.head.take() {
             self.begin(&head, each)?;
         }
         self.feed(&[], each)?;
-        // A file without a header says nothing, not that nothing happened.
+        // A file without a header is no proof that nothing happened.
         if self.columns.is_none() { Err(CsvError::NoColumn("request id")) } else { Ok(()) }
     }
 
-    /// The header's own line tells what separates the columns.
+    /// Finds the delimiter in the header line.
     fn begin(&mut self, head: &[u8], each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
         let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head);
         let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -206,7 +192,7 @@ impl Portal {
         Ok(())
     }
 
-    /// A field's text; `None` when there is none, or it is no UTF-8.
+    /// A field's text; `None` if the row is shorter, or the field is not UTF-8.
     fn field(&self, at: usize) -> Option<&str> {
         if at >= self.fields {
             return None;
@@ -217,7 +203,7 @@ impl Portal {
     }
 
     fn record(&self, columns: &Columns) -> Result<Option<ActivityRecord>, CsvError> {
-        // A file that somebody opened in a spreadsheet ends with empty rows.
+        // A file that was saved by a spreadsheet ends with empty rows.
         if (0..self.fields).all(|at| self.field(at) == Some("")) {
             return Ok(None);
         }
@@ -282,11 +268,11 @@ mod tests {
     use super::*;
 
     fn read_in(text: &[u8], chunk: usize) -> Result<Vec<ActivityRecord>, CsvError> {
-        let (mut portal, mut records) = (Portal::new(Currency::Usd), Vec::new());
+        let (mut reader, mut records) = (PortalCsvReader::new(Currency::Usd), Vec::new());
         for chunk in text.chunks(chunk) {
-            portal.take(chunk, &mut |record| records.push(record))?;
+            reader.take(chunk, &mut |record| records.push(record))?;
         }
-        portal.finish(&mut |record| records.push(record))?;
+        reader.finish(&mut |record| records.push(record))?;
         Ok(records)
     }
 

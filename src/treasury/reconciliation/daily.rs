@@ -1,25 +1,25 @@
-//! Each day by itself, once over all replicas: whoever comes first begins the run, and the database lets no second one in.
+//! The daily run: each day once over all replicas. The first replica begins it; a unique index refuses a second run.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike, Utc};
 
-use super::{BeginError, Order, Reconciliations, period::Period, run::RunError, sql};
+use super::{BeginError, Reconciliations, RunRequest, period::Period, run::RunError, sql};
 use crate::{kernel::Chain, store::StoreError};
 
-/// How often to look whether a day is to be reconciled.
+/// How often to check whether a day is due.
 const LOOK: Duration = Duration::from_secs(60);
-/// How long a day rests whose run failed.
+/// The pause after a failed run of a day.
 const REST: TimeDelta = TimeDelta::hours(1);
-/// How many days back a gap is filled.
+/// How many days back missed days are made up for.
 const CATCH_UP_DAYS: u64 = 7;
 
 impl Reconciliations {
-    /// Reconciles each account's days until the process stops, from this hour (UTC) on the day before.
-    pub async fn daily_until_stopped(&self, hour: u32) {
-        let stopping = self.parts.tasks.stopping();
+    /// Reconciles each account's days until the process stops. From this hour (UTC) on, the day before is due.
+    pub(crate) async fn daily_until_stopped(&self, hour: u32) {
+        let stopping = self.deps.tasks.stopping();
         while !stopping.is_cancelled() {
-            for account in self.parts.accounts.iter() {
+            for account in self.deps.accounts.iter() {
                 self.look(account.id(), hour).await;
             }
             tokio::select! {
@@ -29,7 +29,7 @@ impl Reconciliations {
         }
     }
 
-    /// Reconciles the account's next day, if there is one. Its failure is told where it happens.
+    /// Reconciles the account's next day, if one is due. The run itself logs its failure.
     async fn look(&self, account: &str, hour: u32) {
         let ended = match self.due_day(account, hour).await {
             Ok(Some(day)) => self.reconcile_day(account, day).await,
@@ -43,24 +43,24 @@ impl Reconciliations {
 
     async fn reconcile_day(&self, account: &str, day: NaiveDate) -> Result<(), StoreError> {
         let Ok(period) = Period::days(day, day) else { return Ok(()) };
-        let order = Order { account: account.to_owned(), period, file: false, daily: true };
+        let order = RunRequest { account: account.to_owned(), period, file: false, daily: true };
         match self.begin(&order).await {
             Ok(begun) => {
                 drop(self.run(begun, None).await);
                 Ok(())
             }
-            // Another replica's, a person's, or a clock's: the next look will tell.
+            // Another replica or an operator was first, or a clock is behind: the next check decides.
             Err(BeginError::Running(_) | BeginError::Period(_) | BeginError::UnknownAccount) => Ok(()),
             Err(BeginError::Store(error)) => Err(error),
         }
     }
 
-    /// The first day that is not reconciled: yesterday, or the one after the newest reconciled period where the service was
-    /// away for some days.
+    /// The first day that is not reconciled: yesterday, or the day after the newest reconciled period if the service was
+    /// down for some days.
     async fn due_day(&self, account: &str, hour: u32) -> Result<Option<NaiveDate>, StoreError> {
-        let now = self.parts.ambient.now();
+        let now = self.deps.ambient.now();
         let Some(yesterday) = yesterday(now, hour) else { return Ok(None) };
-        let mut snapshot = self.parts.store.snapshot().await?;
+        let mut snapshot = self.deps.store.snapshot().await?;
         let newest = sql::newest(&mut snapshot, account).await?;
         let next = newest.map_or(yesterday, |run| run.period.to.date_naive());
         let earliest = yesterday.checked_sub_days(Days::new(CATCH_UP_DAYS)).unwrap_or(yesterday);
@@ -70,7 +70,7 @@ impl Reconciliations {
         }
         let Ok(period) = Period::days(day, day) else { return Ok(None) };
         let failed = sql::last_failed(&mut snapshot, account, period.from).await?;
-        // One that a stop interrupted is nobody's fault.
+        // A run that a stop interrupted may be repeated at once.
         let failed = failed.filter(|run| run.failure.as_deref() != Some(RunError::Interrupted.word()));
         let rests_until = failed.and_then(|run| run.ended_at?.checked_add_signed(REST));
         Ok(Some(day).filter(|_day| rests_until.is_none_or(|until| until <= now)))

@@ -1,4 +1,4 @@
-//! What a reconciliation found of one reward: the ground on which a person may overrule a reward that had come to its end.
+//! What a reconciliation found about one reward: the reason for which an operator may overrule a final state.
 
 use chrono::{DateTime, Utc};
 
@@ -21,20 +21,17 @@ row! {
     struct FindingRow { at: DateTime<Utc>, started_at: DateTime<Utc> }
 }
 
-/// A reward is not in the state that Amazon shows.
+/// Our reward is not in the state that Amazon lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Finding {
-    /// When Amazon lists the card, or else when it was sent.
-    pub at: DateTime<Utc>,
-    /// When the reconciliation that found it began. What was changed after that, it may have compared before.
-    pub found_at: DateTime<Utc>,
+pub(crate) struct Finding {
+    /// When Amazon made the card, or, if Amazon does not list it, when we sent the request.
+    pub(crate) at: DateTime<Utc>,
+    /// When the reconciliation began. It may have compared the reward before any change that came after this instant.
+    pub(crate) found_at: DateTime<Utc>,
 }
 
 /// The newest finding of this reward.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn of_reward(snapshot: &mut Snapshot, reward: RewardId) -> Result<Option<Finding>, StoreError> {
+pub(crate) async fn of_reward(snapshot: &mut Snapshot, reward: RewardId) -> Result<Option<Finding>, StoreError> {
     let row = fetch_optional!(FindingRow, snapshot, OF_REWARD, reward.uuid())?;
     Ok(row.map(|row| Finding { at: row.at, found_at: row.started_at }))
 }

@@ -1,4 +1,4 @@
-//! What a restored back-up does not know, and how much of it is reconciled since (`reward::restored`).
+//! The gap in the history that a restored back-up leaves (`incentives::restored`), and how much of it is reconciled since.
 
 use chrono::{DateTime, Utc};
 
@@ -28,8 +28,8 @@ async fn uncovered(tx: &mut Tx, account: &str) -> Result<Option<DateTime<Utc>>, 
     Ok(gap.uncovered(&periods))
 }
 
-/// Writes down that the account's gap is filled, if there was one and this run's period was its last piece: every card that
-/// Amazon sold in it has a row now.
+/// Notes that the account's gap is filled, if this run's period was its last piece: now every card that Amazon sold in the
+/// gap has a row.
 pub(super) async fn fill(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
     if restored::open_gap(tx, account).await?.is_some() && uncovered(tx, account).await?.is_none() {
         restored::fill_gap(tx, account, now).await?;
@@ -38,13 +38,10 @@ pub(super) async fn fill(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Resu
 }
 
 impl Reconciliations {
-    /// From when on a restored database knows nothing of the account and no reconciliation has looked; `None` without such
-    /// a gap.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn uncovered(&self, account: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let mut tx = self.parts.store.begin().await?;
+    /// From when on a restored database knows nothing of the account and no reconciliation has run since; `None` without
+    /// such a gap.
+    pub(crate) async fn uncovered(&self, account: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let mut tx = self.deps.store.begin().await?;
         let from = uncovered(&mut tx, account).await?;
         tx.commit(from).await.map(crate::store::Committed::into_inner)
     }

@@ -1,4 +1,4 @@
-//! The REST face of reconciliations. They speak of the whole account, whoever bought: a scope of its own starts one.
+//! The REST endpoints of reconciliations. A run shows the purchases of all callers, so starting one needs a scope of its own.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
-    BeginError, Begun, Order, Reconciliations,
-    equation::EquationView,
-    model::{Reconciliation, State},
+    BeginError, Begun, Reconciliations, RunRequest,
+    balance_check::BalanceCheckView,
+    model::{Reconciliation, RunState},
     period::Period,
     report::{ItemView, View},
     run::{Chunk, RunError},
@@ -32,11 +32,11 @@ use crate::{
 
 /// Parts of a file between its sender and the run.
 const CHUNKS_MAX: usize = 4;
-/// How long the answer to a file waits for what it came to.
+/// How long the response to an upload waits for the result of the run.
 const RESULT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/reconciliations", "GET, POST", [web::post().to(start), web::get().to(list)]))
         .service(resource("/v1/reconciliations/{id}", "GET", [web::get().to(get)]))
@@ -53,14 +53,14 @@ struct StartBody {
 }
 
 impl StartBody {
-    fn into_order(self, file: bool) -> Result<Order, Problem> {
+    fn into_order(self, file: bool) -> Result<RunRequest, Problem> {
         let day = |text: &str, pointer: &'static str| -> Result<NaiveDate, Problem> {
             let bad = || Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", "a day as in 2026-11-01");
             text.parse().map_err(|_error| bad())
         };
         let (first, last) = (day(&self.from, "/from")?, day(&self.to, "/to")?);
         let period = Period::days(first, last).map_err(BeginError::from)?;
-        Ok(Order { account: self.account_id, period, file, daily: false })
+        Ok(RunRequest { account: self.account_id, period, file, daily: false })
     }
 }
 
@@ -77,15 +77,15 @@ async fn start(
     let body: StartBody = http.body(&request, payload).await?;
     let begun = begin(&http, &reconciliations, body.into_order(false)?).await?;
     let run = begun.run.clone();
-    let room = reconciliations.get_ref().clone();
-    // It is told where it fails; nobody waits for it.
-    drop(http.tasks.spawn(async move { drop(room.run(begun, None).await) }));
+    let service = reconciliations.get_ref().clone();
+    // The caller asks for the result later; the run itself logs a failure.
+    drop(http.tasks.spawn(async move { drop(service.run(begun, None).await) }));
     Ok(answer(&run))
 }
 
-async fn begin(http: &Http, reconciliations: &Reconciliations, order: Order) -> Result<Begun, Problem> {
-    let room = reconciliations.clone();
-    http.run(async move { room.begin(&order).await }).await
+async fn begin(http: &Http, reconciliations: &Reconciliations, order: RunRequest) -> Result<Begun, Problem> {
+    let service = reconciliations.clone();
+    http.run(async move { service.begin(&order).await }).await
 }
 
 fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
@@ -96,8 +96,8 @@ fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
     Ok(essence.eq_ignore_ascii_case("text/csv") && !encoded)
 }
 
-/// The portal's file as the body; what it is compared with stands in the query. It passes through in parts, so its length
-/// costs no memory, and no part of it may take longer than the whole body of another request.
+/// Takes the portal's file as the body, with account and days in the query. The body passes through in parts, so a long file
+/// needs no more memory, and each part has the time that the whole body of another request has.
 async fn upload(
     http: &Http,
     reconciliations: &Reconciliations,
@@ -107,14 +107,14 @@ async fn upload(
     let query = web::Query::<StartBody>::from_query(request.query_string())
         .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the query must have account_id, from and to"))?;
     let begun = begin(http, reconciliations, query.into_inner().into_order(true)?).await?;
-    let (run, room) = (begun.run.clone(), reconciliations.clone());
+    let (run, service) = (begun.run.clone(), reconciliations.clone());
     let (parts, file) = mpsc::channel(CHUNKS_MAX);
-    let mut job = http.tasks.spawn(async move { room.run(begun, Some(file)).await });
+    let mut job = http.tasks.spawn(async move { service.run(begun, Some(file)).await });
     loop {
         let part = match tokio::time::timeout(http.body_timeout, payload.next()).await {
             Ok(Some(Ok(bytes))) => Chunk::Bytes(bytes.to_vec()),
             Ok(None) => Chunk::End,
-            // Too slow, or cut: the sender goes away without an end, and the run fails.
+            // Too slow, or cut off: the channel closes without an end, and the run fails.
             Ok(Some(Err(_))) | Err(_) => break,
         };
         let end = matches!(part, Chunk::End);
@@ -129,11 +129,11 @@ async fn upload(
     }
 }
 
-/// Where it stands: 202 while it is under way.
+/// The response with a run: 202 while it is under way.
 fn answer(run: &Reconciliation) -> HttpResponse {
-    let mut answer = if run.state == State::Running { HttpResponse::Accepted() } else { HttpResponse::Ok() };
+    let mut answer = if run.state == RunState::Running { HttpResponse::Accepted() } else { HttpResponse::Ok() };
     answer.insert_header((header::LOCATION, format!("/v1/reconciliations/{}", run.id)));
-    if run.state == State::Running {
+    if run.state == RunState::Running {
         answer.insert_header((header::RETRY_AFTER, "5"));
     }
     answer.json(View::from(run))
@@ -147,12 +147,12 @@ struct ListQuery {
     limit: Option<i64>,
 }
 
-/// A run, and the balance equation as it stands now.
+/// A run, and the balance check as of now.
 #[derive(Serialize)]
 struct Balanced {
     #[serde(flatten)]
     run: View,
-    balance: EquationView,
+    balance: BalanceCheckView,
 }
 
 async fn list(
@@ -163,16 +163,16 @@ async fn list(
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let ListQuery { account_id, cursor, limit } = query(&request)?;
     let (account, limit, before) = (text(account_id, "account_id")?, size(limit)?, before(cursor)?);
-    let room = reconciliations.get_ref().clone();
-    let runs = http.run(async move { room.list(before, account.as_deref(), limit).await }).await?;
+    let service = reconciliations.get_ref().clone();
+    let runs = http.run(async move { service.list(before, account.as_deref(), limit).await }).await?;
     let last = runs.last().map(|run| paging::cursor(run.id.uuid()));
     Ok(page(&request, runs.iter().map(View::from).collect(), limit, last))
 }
 
 async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Result<Reconciliation, Problem> {
     let id: ReconciliationId = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
-    let room = reconciliations.clone();
-    http.run(async move { room.find(id).await }).await?.ok_or(Problem::new(Code::NOT_FOUND))
+    let service = reconciliations.clone();
+    http.run(async move { service.find(id).await }).await?.ok_or(Problem::new(Code::NOT_FOUND))
 }
 
 async fn get(
@@ -183,9 +183,9 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let run = find(&http, &reconciliations, &id).await?;
-    let (room, account, currency) = (reconciliations.get_ref().clone(), run.account.clone(), run.currency);
-    let equation = http.run(async move { room.equation((&account, currency)).await }).await?;
-    Ok(HttpResponse::Ok().json(Balanced { run: View::from(&run), balance: EquationView::from(&equation) }))
+    let (service, account, currency) = (reconciliations.get_ref().clone(), run.account.clone(), run.currency);
+    let check = http.run(async move { service.balance_check(&account, currency).await }).await?;
+    Ok(HttpResponse::Ok().json(Balanced { run: View::from(&run), balance: BalanceCheckView::from(&check) }))
 }
 
 async fn items(
@@ -199,8 +199,8 @@ async fn items(
     text(account_id, "account_id")?;
     let (limit, after) = (size(limit)?, after(cursor)?);
     let run = find(&http, &reconciliations, &id).await?;
-    let (room, of) = (reconciliations.get_ref().clone(), run.clone());
-    let items = http.run(async move { room.items(&of, after, limit).await }).await?;
+    let (service, of) = (reconciliations.get_ref().clone(), run.clone());
+    let items = http.run(async move { service.items(&of, after, limit).await }).await?;
     let last = items.last().map(|item| item.seq.to_string());
     let data = items.iter().map(|item| ItemView::new(item, run.currency)).collect();
     Ok(page(&request, data, limit, last))
@@ -222,7 +222,7 @@ impl From<BeginError> for Problem {
 impl From<RunError> for Problem {
     fn from(error: RunError) -> Self {
         match error {
-            // Its words name rows and columns, never what stands there.
+            // The text names rows and columns, never a value.
             RunError::File(error) => Self::new(Code::INVALID_REQUEST).detail(error.to_string()),
             RunError::Broken => Self::new(Code::REQUEST_TIMEOUT),
             RunError::Disabled | RunError::Refused | RunError::Unanswered(_) | RunError::Incomplete(_) => {

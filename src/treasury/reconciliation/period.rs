@@ -1,52 +1,46 @@
-//! What is compared: whole days in UTC, and how far around them Amazon is asked.
+//! The period of a run: whole days in UTC. Amazon is asked for a wider window around them.
 //!
-//! A card belongs to the day on which Amazon made it; a reward of ours also to the day on which it was proven. The two can
-//! lie a day apart: a replay may prove up to 24 hours later what a lost answer had bought, or buy it only then. So Amazon
-//! is asked from 25 hours before the period, and until an hour after it, for a cancel follows its create by 15 minutes at
-//! most. Inside these margins Amazon's records are looked up and never judged: each is judged in its own period.
+//! A card belongs to the day on which Amazon made it; our reward belongs also to the day of its proof. The two can lie a day
+//! apart: when an answer was lost, a replay may prove the purchase up to 24 hours later, or buy the card only then. So the
+//! window begins 25 hours before the period. It ends an hour after it, because a cancel follows its create by 15 minutes at
+//! most. Records inside these margins are only looked up; the run of their own period judges them.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
 /// Days of the longest period.
-pub const DAYS_MAX: i64 = 366;
+pub(crate) const DAYS_MAX: i64 = 366;
 
-/// A reward proven in the period may have been bought so long before it: 24 hours of replays, and an hour for clocks.
+/// How long before the period a reward may have been bought that was proven in it: 24 hours of replays, and an hour for
+/// clocks.
 const BEFORE: TimeDelta = TimeDelta::hours(25);
-/// A card of the period may be canceled so long after it.
+/// How long after the period a card of it may be canceled.
 const AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// Why days make no period.
+/// Why a run cannot have these days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BadPeriod {
-    /// The last day lies before the first.
+pub(crate) enum BadPeriod {
     #[error("the last day lies before the first")]
     Reversed,
-    /// Too long.
     #[error("a period has at most {DAYS_MAX} days")]
     TooLong,
-    /// The days of a calendar far away.
     #[error("there is no such day")]
     OutOfRange,
-    /// Rewards of its last hour may still be on their way.
+    /// Amazon may not yet list everything that belongs to the last hour.
     #[error("the period is not over for an hour yet")]
     NotOver,
 }
 
 /// Whole days: `from` is in it, `to` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Period {
+pub(crate) struct Period {
     /// Midnight of the first day.
-    pub from: DateTime<Utc>,
-    /// Midnight after the last day.
-    pub to: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
 }
 
 impl Period {
     /// From the first day to the last, both in it.
-    ///
-    /// # Errors
-    /// [`BadPeriod`].
-    pub fn days(first: NaiveDate, last: NaiveDate) -> Result<Self, BadPeriod> {
+    pub(crate) fn days(first: NaiveDate, last: NaiveDate) -> Result<Self, BadPeriod> {
         if last < first {
             return Err(BadPeriod::Reversed);
         }
@@ -59,48 +53,38 @@ impl Period {
         period.asked().map(|_window| period).ok_or(BadPeriod::OutOfRange)
     }
 
-    /// Whether everything that Amazon is to list of it has happened.
-    ///
-    /// # Errors
-    /// [`BadPeriod::NotOver`].
-    pub fn is_over(&self, now: DateTime<Utc>) -> Result<(), BadPeriod> {
+    /// Refuses a period while something that Amazon would list of it can still happen.
+    pub(crate) fn is_over(&self, now: DateTime<Utc>) -> Result<(), BadPeriod> {
         if self.asked().is_some_and(|window| window.to <= now) { Ok(()) } else { Err(BadPeriod::NotOver) }
     }
 
-    /// Whether an instant lies in it.
-    #[must_use]
-    pub fn holds(&self, at: DateTime<Utc>) -> bool {
+    pub(crate) fn holds(&self, at: DateTime<Utc>) -> bool {
         (self.from..self.to).contains(&at)
     }
 
-    /// What Amazon is asked for.
-    #[must_use]
-    pub fn asked(&self) -> Option<Window> {
+    /// The window that Amazon is asked for; `None` at the edge of the calendar.
+    pub(crate) fn asked(&self) -> Option<Window> {
         Some(Window { from: self.from.checked_sub_signed(BEFORE)?, to: self.to.checked_add_signed(AFTER)? })
     }
 
-    /// What a file covers at least, that names the period and has records from the one instant to the other.
-    #[must_use]
-    pub fn filed(&self, records: Option<(DateTime<Utc>, DateTime<Utc>)>) -> Window {
+    /// The window that a file covers at least: the period that its sender names, and the instants of its records.
+    pub(crate) fn filed(&self, records: Option<(DateTime<Utc>, DateTime<Utc>)>) -> Window {
         let (first, last) = records.unwrap_or((self.from, self.to));
         Window { from: self.from.min(first), to: self.to.max(last) }
     }
 
     /// Its first and its last day.
-    #[must_use]
-    pub fn first_and_last(&self) -> (NaiveDate, NaiveDate) {
+    pub(crate) fn first_and_last(&self) -> (NaiveDate, NaiveDate) {
         let last = self.to.date_naive();
         (self.from.date_naive(), last.pred_opt().unwrap_or(last))
     }
 }
 
-/// The instants between which everything that Amazon did is known.
+/// The instants between which we have read everything that Amazon did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Window {
-    /// From here on.
-    pub from: DateTime<Utc>,
-    /// Until here.
-    pub to: DateTime<Utc>,
+pub(crate) struct Window {
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A reconciliation for people and for programs: text, JSON and CSV. No field of it could hold a claim code.
+//! A run as text for people, and as JSON and CSV for programs. No field of it can hold a claim code.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::{
 
 /// A reconciliation as callers see it.
 #[derive(Debug, Serialize)]
-pub struct View {
+pub(crate) struct View {
     id: String,
     account_id: String,
     source: &'static str,
@@ -74,7 +74,7 @@ impl From<&Reconciliation> for View {
 
 /// A finding, or an open reward, as callers see it.
 #[derive(Debug, Serialize)]
-pub struct ItemView {
+pub(crate) struct ItemView {
     class: &'static str,
     creation_request_id: String,
     reward_id: Option<String>,
@@ -87,8 +87,7 @@ pub struct ItemView {
 
 impl ItemView {
     /// An item of a run with this currency.
-    #[must_use]
-    pub fn new(item: &Item, currency: Currency) -> Self {
+    pub(crate) fn new(item: &Item, currency: Currency) -> Self {
         let amount = |minor: Option<i64>| minor.map(|minor| money(minor, currency));
         Self {
             class: item.class.as_str(),
@@ -117,14 +116,12 @@ impl ItemView {
 
     /// A line of CSV. No field has a comma, a quote or a line's end in it; an id begins with a letter or a digit, so no
     /// spreadsheet takes one for a formula.
-    #[must_use]
-    pub fn csv(&self) -> String {
+    pub(crate) fn csv(&self) -> String {
         self.fields().join(",")
     }
 
     /// A line for people.
-    #[must_use]
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let [class, id, reward, ours_status, theirs_status, ours, theirs, at] = self.fields();
         let side =
             |status: &str, amount: &str| if status.is_empty() { "-".to_owned() } else { format!("{status} {amount}") };
@@ -135,11 +132,10 @@ impl ItemView {
 }
 
 /// The header of the CSV.
-pub const CSV_HEADER: &str = "class,creation_request_id,reward_id,ours_status,theirs_status,ours,theirs,at";
+pub(crate) const CSV_HEADER: &str = "class,creation_request_id,reward_id,ours_status,theirs_status,ours,theirs,at";
 
 /// The head of the report for people.
-#[must_use]
-pub fn text(run: &Reconciliation) -> String {
+pub(crate) fn text(run: &Reconciliation) -> String {
     let ((first, last), tally, currency) = (run.period.first_and_last(), &run.tally, run.currency);
     let (ours, theirs) = (money(tally.ours_minor, currency), money(tally.theirs_minor, currency));
     let difference = run.difference().to_string();
@@ -170,8 +166,7 @@ pub fn text(run: &Reconciliation) -> String {
 }
 
 /// The header of the list for people.
-#[must_use]
-pub fn text_header() -> String {
+pub(crate) fn text_header() -> String {
     let [class, id, reward, ours, theirs] = ["class", "Amazon's id", "reward", "ours", "theirs"];
     format!("\n  {class:<14}  {id:<40}  {reward:<36}  {ours:<24}  {theirs:<24}  since")
 }

@@ -1,12 +1,12 @@
-//! Reconciliations and what they found, in the database.
-//! Whoever writes names the lease of the run; a run that lost it writes nothing more.
+//! Runs and their findings in the database. Each write of a run names its lease; a run that lost the lease writes nothing
+//! more.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
     compare::{Class, TheirState},
-    model::{Item, Reconciliation, Source, State, Tally},
+    model::{Item, Reconciliation, RunState, Source, Tally},
     period::Period,
 };
 use crate::{
@@ -16,8 +16,8 @@ use crate::{
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
-/// Rows of one step: of a page read, of a comparison, of a list.
-pub const STEP: i64 = 1_000;
+/// Rows of one step of reading, comparing, listing or deleting.
+pub(crate) const STEP: i64 = 1_000;
 
 macro_rules! columns {
     () => {
@@ -27,14 +27,14 @@ macro_rules! columns {
 }
 
 statements! {
-    /// Does nothing where a run of the account is under way, or the day was reconciled.
+    /// Inserts nothing if a run of the account is under way, or the day has been reconciled: unique indexes refuse it.
     BEGIN = Sql::same(
         "reconciliations.begin",
         "INSERT INTO reconciliations (id, account, partner_id, currency, source, daily, period_from, period_to, state, \
          lease_token, lease_until, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11) \
          ON CONFLICT DO NOTHING",
     );
-    /// A run whose process died.
+    /// Ends a run whose process died.
     ABANDON = Sql::same(
         "reconciliations.abandon",
         "UPDATE reconciliations SET state = 'failed', failure = 'interrupted', lease_token = NULL, ended_at = $2 \
@@ -80,7 +80,7 @@ statements! {
         "DELETE FROM reconciliation_items WHERE reconciliation_id = $1 AND seq <= (SELECT MAX(seq) FROM \
          (SELECT seq FROM reconciliation_items WHERE reconciliation_id = $1 ORDER BY seq LIMIT $2) AS step)",
     );
-    /// Runs that ended and left something behind: their process died in between.
+    /// Runs that ended and left rows behind, because their process died before it cleared them.
     LEFTOVERS = Sql::same(
         "reconciliations.leftovers",
         "SELECT id FROM reconciliations r WHERE account = $1 AND (state = 'failed' AND EXISTS \
@@ -100,7 +100,7 @@ statements! {
         "SELECT seq, class, request_id, reward_id, ours_state, theirs_state, ours_minor, theirs_minor, at \
          FROM reconciliation_items WHERE reconciliation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
     );
-    /// What the newest period of the account came to.
+    /// The finished run with the newest period.
     NEWEST = Sql::same(
         "reconciliations.newest",
         concat!(
@@ -108,7 +108,7 @@ statements! {
              ORDER BY period_to DESC, ended_at DESC LIMIT 1"
         ),
     );
-    /// When a run of this day by itself last failed.
+    /// The last daily run of this day that failed.
     LAST_FAILED = Sql::same(
         "reconciliations.last_failed",
         concat!(
@@ -153,7 +153,7 @@ impl TryFrom<RunRow> for Reconciliation {
             source: Source::from_word(&row.source).ok_or_else(|| bad("source"))?,
             daily: row.daily,
             period: Period { from: row.period_from, to: row.period_to },
-            state: State::from_word(&row.state).ok_or_else(|| bad("state"))?,
+            state: RunState::from_word(&row.state).ok_or_else(|| bad("state"))?,
             failure: row.failure,
             started_at: row.started_at,
             ended_at: row.ended_at,
@@ -196,23 +196,20 @@ impl TryFrom<ItemRow> for Item {
     }
 }
 
-/// A run's right to write.
+/// The right of one process to write for a run.
 #[derive(Debug, Clone, Copy)]
-pub struct Lease {
-    /// The run.
-    pub id: ReconciliationId,
-    /// The proof.
-    pub token: Uuid,
-    /// Until when it holds.
-    pub until: DateTime<Utc>,
+pub(crate) struct RunLease {
+    pub(crate) id: ReconciliationId,
+    pub(crate) token: Uuid,
+    pub(crate) until: DateTime<Utc>,
 }
 
-/// Makes a run, leased; `false` when one of the account is under way, or the day was reconciled.
+/// Makes a run, leased; `false` if a run of the account is under way, or the day has been reconciled.
 pub(super) async fn begin(
     tx: &mut Tx,
     run: &Reconciliation,
     account: &Account,
-    lease: Lease,
+    lease: RunLease,
 ) -> Result<bool, StoreError> {
     execute!(tx, ABANDON, account.id(), run.started_at)?;
     let made = execute!(
@@ -238,13 +235,18 @@ pub(super) async fn running(snapshot: &mut Snapshot, account: &str) -> Result<Op
     Ok(fetch_optional!(IdRow, snapshot, RUNNING, account)?.map(|row| ReconciliationId::new(row.id)))
 }
 
-/// Keeps the lease, and counts records; `false` when it is lost.
-pub(super) async fn renew(tx: &mut Tx, lease: Lease, records: i64) -> Result<bool, StoreError> {
+/// Extends the lease, and counts records; `false` if the lease is lost.
+pub(super) async fn renew(tx: &mut Tx, lease: RunLease, records: i64) -> Result<bool, StoreError> {
     Ok(execute!(tx, RENEW, lease.id.uuid(), lease.token, lease.until, records)? == 1)
 }
 
-/// Ends a run well; `false` when its lease is lost.
-pub(super) async fn finish(tx: &mut Tx, lease: Lease, tally: &Tally, now: DateTime<Utc>) -> Result<bool, StoreError> {
+/// Finishes a run; `false` if the lease is lost.
+pub(super) async fn finish(
+    tx: &mut Tx,
+    lease: RunLease,
+    tally: &Tally,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
     let done = execute!(
         tx,
         FINISH,
@@ -265,12 +267,11 @@ pub(super) async fn finish(tx: &mut Tx, lease: Lease, tally: &Tally, now: DateTi
     Ok(done == 1)
 }
 
-/// Ends a run badly, for this reason.
-pub(super) async fn fail(tx: &mut Tx, lease: Lease, why: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// Fails a run, for this reason.
+pub(super) async fn fail(tx: &mut Tx, lease: RunLease, why: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
     execute!(tx, FAIL, lease.id.uuid(), lease.token, now, why).map(|_one| ())
 }
 
-/// Writes an item down.
 pub(super) async fn item(tx: &mut Tx, id: ReconciliationId, partner_id: &str, item: &Item) -> Result<(), StoreError> {
     execute!(
         tx,
@@ -299,22 +300,21 @@ pub(super) async fn strangers(
     fetch_all!(ItemRow, snapshot, STRANGERS, id.uuid(), after, STEP)?.into_iter().map(Item::try_from).collect()
 }
 
-/// Names the row that was made of an item.
+/// Notes the row that was made for an item.
 pub(super) async fn adopted(tx: &mut Tx, id: ReconciliationId, seq: i64, reward: RewardId) -> Result<(), StoreError> {
     execute!(tx, ADOPTED, id.uuid(), seq, reward.uuid()).map(|_one| ())
 }
 
-/// Forgets a step's worth of a failed run's items; says how much that was.
+/// Deletes one step of a failed run's items; returns the number of rows.
 pub(super) async fn forget_items(tx: &mut Tx, id: ReconciliationId) -> Result<u64, StoreError> {
     execute!(tx, FORGET_ITEMS, id.uuid(), STEP)
 }
 
-/// Runs of the account that ended and left something behind.
+/// Runs of the account that ended and left rows behind.
 pub(super) async fn leftovers(snapshot: &mut Snapshot, account: &str) -> Result<Vec<ReconciliationId>, StoreError> {
     Ok(fetch_all!(IdRow, snapshot, LEFTOVERS, account)?.into_iter().map(|row| ReconciliationId::new(row.id)).collect())
 }
 
-/// The run of this id.
 pub(super) async fn find(snapshot: &mut Snapshot, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
     fetch_optional!(RunRow, snapshot, BY_ID, id.uuid())?.map(Reconciliation::try_from).transpose()
 }
@@ -329,7 +329,6 @@ pub(super) async fn list(
     fetch_all!(RunRow, snapshot, LIST, before, account, limit)?.into_iter().map(Reconciliation::try_from).collect()
 }
 
-/// A run's items, in order.
 pub(super) async fn items(
     snapshot: &mut Snapshot,
     id: ReconciliationId,
@@ -339,12 +338,12 @@ pub(super) async fn items(
     fetch_all!(ItemRow, snapshot, ITEMS, id.uuid(), after, limit)?.into_iter().map(Item::try_from).collect()
 }
 
-/// What the newest period of the account came to.
+/// The account's finished run with the newest period.
 pub(super) async fn newest(snapshot: &mut Snapshot, account: &str) -> Result<Option<Reconciliation>, StoreError> {
     fetch_optional!(RunRow, snapshot, NEWEST, account)?.map(Reconciliation::try_from).transpose()
 }
 
-/// The last run of this day by itself that failed.
+/// The last daily run of this day that failed.
 pub(super) async fn last_failed(
     snapshot: &mut Snapshot,
     account: &str,
@@ -353,14 +352,10 @@ pub(super) async fn last_failed(
     fetch_optional!(RunRow, snapshot, LAST_FAILED, account, day)?.map(Reconciliation::try_from).transpose()
 }
 
-/// An id as a reward keeps it.
-#[must_use]
-pub fn creation_request_id(item: &Item) -> CreationRequestId {
+pub(crate) fn creation_request_id(item: &Item) -> CreationRequestId {
     CreationRequestId::from_stored(item.request_id.clone())
 }
 
-/// An item's amount at Amazon.
-#[must_use]
-pub fn theirs(item: &Item, account: &Account) -> Option<Money> {
+pub(crate) fn theirs(item: &Item, account: &Account) -> Option<Money> {
     item.theirs_minor.filter(|minor| *minor > 0).map(|minor| Money::from_minor(minor, account.currency()))
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Timelike, Utc};
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::treasury::value_date::{REACTION, arrival, lead};
+use crate::treasury::value_date::{TIME_TO_ORDER, funding_lead_time, value_date};
 
 const YEAR: usize = 365 * 24;
 const SEEDS: u64 = 100;
@@ -124,9 +124,12 @@ fn live(seed: u64, business_days: u32) -> Lived {
         // With three weeks of mean spending there is no alarm: not to ask then saves the test its time.
         if coming.is_none() && at % 6 == 0 && funds < mean * 24 * 21 {
             let said = runway(&spent, at, funds).unwrap();
-            if said.pessimistic.is_some_and(|said| TimeDelta::seconds(said) < lead(now, business_days, zone)) {
-                let late = TimeDelta::minutes(random.random_range(0..=REACTION.num_minutes() - 360));
-                coming = Some(arrival(now + late, business_days, zone));
+            if said
+                .pessimistic
+                .is_some_and(|said| TimeDelta::seconds(said) < funding_lead_time(now, business_days, zone))
+            {
+                let late = TimeDelta::minutes(random.random_range(0..=TIME_TO_ORDER.num_minutes() - 360));
+                coming = Some(value_date(now + late, business_days, zone));
                 alarms += 1;
             }
         }
@@ -190,4 +193,17 @@ fn the_pattern_of_the_week_is_followed() {
     assert_eq!(said.median, Some(9 * 3600 + 1800));
     let later = History { spent: &spent, end: 0 }.runway(500, 20 * 3600).unwrap();
     assert_eq!(later.median, Some((168 - 11) * 3600 + 1800));
+}
+
+/// Operators read in the runbook and on the dashboard what the pessimistic runway assumes.
+#[test]
+fn the_runbook_and_the_dashboard_name_the_weeks_and_the_margin_of_the_code() {
+    let weeks = format!("{} weeks", ["no", "1", "2", "3", "4", "5", "6", "7", "eight"][HISTORY / WEEK]);
+    let margin = format!("times {}.{}", MARGIN / ONE, MARGIN % ONE / (ONE / 10));
+    for (page, text) in [
+        ("runbook", include_str!("../../../k8s/monitoring/RUNBOOK.md")),
+        ("dashboard", include_str!("../../../k8s/monitoring/dashboards/finance.json")),
+    ] {
+        assert!(text.contains(&weeks) && text.contains(&margin), "{page}: {weeks}, {margin}");
+    }
 }

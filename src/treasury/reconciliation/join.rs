@@ -1,32 +1,28 @@
-//! The two sides in the database, joined: what Amazon showed, kept while a run is under way, and our rewards. They are read
-//! here beside the table of this room, because joining is what a comparison is. Neither side is ever in memory whole.
+//! Joins the two sides in the database: what Amazon listed, kept while a run is under way, and our rewards. The joins are
+//! here, in the higher of the two rooms; `incentives::statement` gives what they say about rewards. Each step reads a bounded
+//! number of rows, so that neither side is ever in memory as a whole.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::{
-    compare::{Ours, Standing, Theirs},
-    gather::Batch,
-    period::Period,
+    compare::{OurStatus, Ours, Theirs},
+    fetch::Batch,
+    model::Reconciliation,
     sql::STEP,
 };
 use crate::{
     accounts::Account,
     engine::order,
+    incentives::statement::{compared_columns, is_open, proven_rewards, reward_of_request},
     kernel::{ReconciliationId, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 
-macro_rules! ours {
-    () => {
-        "r.id AS reward_id, r.state, r.attention, r.amount_minor AS ours_minor, r.created_at AS recorded_at, \
-         r.first_send_at, r.issued_at, r.canceled_at AS ours_canceled_at"
-    };
-}
-
 statements! {
-    /// One statement a page. The first create that is seen stands; another at another instant is another card.
+    /// One statement a page. The first create of an id is kept; a create at another instant is a second card, and its value
+    /// is added.
     SEE = Sql::each(
         "reconciliation_seen.see",
         "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at) \
@@ -47,40 +43,37 @@ statements! {
          created_at = COALESCE(reconciliation_seen.created_at, excluded.created_at), \
          canceled_at = COALESCE(reconciliation_seen.canceled_at, excluded.canceled_at)",
     );
-    /// The next ids that Amazon showed, and our reward of each. The inner limit makes PostgreSQL look each of them up.
+    /// The next ids that Amazon listed, and our reward of each. The inner limit makes PostgreSQL look each of them up.
     SEEN_AND_OURS = Sql::same(
         "reconciliation_seen.compare",
         concat!(
-            "SELECT s.request_id, s.created_at, s.amount_minor, s.canceled_at, ", ours!(),
+            "SELECT s.request_id, s.created_at, s.amount_minor, s.canceled_at, ", compared_columns!(),
             " FROM (SELECT request_id, created_at, amount_minor, canceled_at FROM reconciliation_seen \
              WHERE reconciliation_id = $1 AND request_id > $2 ORDER BY request_id LIMIT $5) s \
-             LEFT JOIN rewards r ON r.creation_request_id = s.request_id AND r.marketplace = $3 AND r.environment = $4 \
-             ORDER BY s.request_id",
+             LEFT JOIN ", reward_of_request!(), " ORDER BY s.request_id",
         ),
     );
-    /// The next rewards that were proven in the period, and whether Amazon showed each.
+    /// The next rewards that were proven in the period, and whether Amazon listed each.
     OURS_AND_SEEN = Sql::same(
         "rewards.unseen",
         concat!(
-            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, ", ours!(),
-            " FROM (SELECT * FROM rewards WHERE account = $2 AND issued_at >= $3 AND issued_at < $4 \
-             AND (issued_at, id) > ($3, $5) ORDER BY issued_at, id LIMIT $6) r \
+            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, ", compared_columns!(),
+            " FROM (", proven_rewards!(), ") r \
              LEFT JOIN reconciliation_seen s ON s.reconciliation_id = $1 AND s.request_id = r.creation_request_id \
              ORDER BY r.issued_at, r.id",
         ),
     );
-    /// Rewards sent in the period whose outcome is open, not shown by Amazon. Few: finished ones are not in these indexes.
+    /// Open rewards that were sent in the period and that Amazon did not list. Few: finished rewards are not in these indexes.
     OPEN_UNSEEN = Sql::same(
         "rewards.open_unseen",
         concat!(
-            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, ", ours!(),
+            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, ", compared_columns!(),
             " FROM rewards r LEFT JOIN reconciliation_seen s ON s.reconciliation_id = $1 \
              AND s.request_id = r.creation_request_id \
-             WHERE (r.due_at IS NOT NULL OR r.state = 'needs_attention') AND r.account = $2 AND r.issued_at IS NULL \
-             AND r.first_send_at >= $3 AND r.first_send_at < $4 AND s.request_id IS NULL AND r.id > $5 ORDER BY r.id LIMIT $6",
+             WHERE ", is_open!(), " AND s.request_id IS NULL AND r.id > $5 ORDER BY r.id LIMIT $6",
         ),
     );
-    /// Up to the last of a step: a range of the key, whatever the planner knows of the table. Of a set it may try each pair.
+    /// Deletes a range of the key, up to the last id of a step. With a set of ids the planner may try each pair instead.
     FORGET_SEEN = Sql::same(
         "reconciliation_seen.forget",
         "DELETE FROM reconciliation_seen WHERE reconciliation_id = $1 AND request_id <= (SELECT MAX(request_id) FROM \
@@ -97,15 +90,28 @@ row! {
     }
 }
 
+/// Our reward of an id.
+#[derive(Debug, Clone)]
+pub(crate) struct OurReward {
+    pub(crate) id: RewardId,
+    pub(crate) state: order::State,
+    pub(crate) compared: Ours,
+}
+
 /// One id, with what each side has of it.
 #[derive(Debug, Clone)]
-pub struct Pair {
-    /// Amazon's id, as stored.
-    pub request_id: String,
-    /// What Amazon showed.
-    pub theirs: Option<Theirs>,
-    /// What we hold, with its name and its state's word.
-    pub ours: Option<(RewardId, order::State, Ours)>,
+pub(crate) struct Pair {
+    /// As `fetch::stored_id` gives it.
+    pub(crate) request_id: String,
+    pub(crate) theirs: Option<Theirs>,
+    pub(crate) ours: Option<OurReward>,
+}
+
+impl Pair {
+    /// Our side, as it is compared.
+    pub(super) fn compared(&self) -> Option<&Ours> {
+        self.ours.as_ref().map(|reward| &reward.compared)
+    }
 }
 
 fn bad(column: &'static str) -> StoreError {
@@ -122,14 +128,14 @@ impl TryFrom<PairRow> for Pair {
             (Some(id), Some(state), Some(amount), Some(recorded_at)) => {
                 let state = order::State::from_word(&state).ok_or_else(|| bad("rewards.state"))?;
                 let adopted = row.attention.as_deref() == Some(order::AttentionReason::Adopted.as_str());
-                let ours = Ours {
-                    standing: standing(state, adopted),
+                let compared = Ours {
+                    status: status(state, adopted),
                     amount,
                     sent_at: row.first_send_at.unwrap_or(recorded_at),
                     issued_at: row.issued_at,
                     canceled_at: row.ours_canceled_at,
                 };
-                Some((RewardId::new(id), state, ours))
+                Some(OurReward { id: RewardId::new(id), state, compared })
             }
             (_, _, _, _) => None,
         };
@@ -137,14 +143,14 @@ impl TryFrom<PairRow> for Pair {
     }
 }
 
-const fn standing(state: order::State, adopted: bool) -> Standing {
+const fn status(state: order::State, adopted: bool) -> OurStatus {
     match state {
-        order::State::Issued => Standing::Issued,
-        order::State::Canceled => Standing::Canceled,
-        order::State::Pending | order::State::Failed => Standing::NotBought,
-        order::State::NeedsAttention if adopted => Standing::Adopted,
+        order::State::Issued => OurStatus::Issued,
+        order::State::Canceled => OurStatus::Canceled,
+        order::State::Pending | order::State::Failed => OurStatus::NotBought,
+        order::State::NeedsAttention if adopted => OurStatus::Adopted,
         order::State::Issuing | order::State::Unresolved | order::State::Canceling | order::State::NeedsAttention => {
-            Standing::Open
+            OurStatus::Open
         }
     }
 }
@@ -157,7 +163,7 @@ struct SeenText<'a> {
     canceled_at: Option<String>,
 }
 
-/// Keeps what a page said.
+/// Keeps what a page lists.
 pub(super) async fn see(tx: &mut Tx, id: ReconciliationId, partner_id: &str, batch: &Batch) -> Result<(), StoreError> {
     let instant = |at: Option<DateTime<Utc>>| at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, false));
     let rows: Vec<SeenText<'_>> = batch
@@ -178,7 +184,7 @@ fn pairs(rows: Vec<PairRow>) -> Result<Vec<Pair>, StoreError> {
     rows.into_iter().map(Pair::try_from).collect()
 }
 
-/// The next ids that Amazon showed, after this one.
+/// The next ids that Amazon listed, after this one.
 pub(super) async fn seen_after(
     snapshot: &mut Snapshot,
     id: ReconciliationId,
@@ -189,27 +195,52 @@ pub(super) async fn seen_after(
     pairs(fetch_all!(PairRow, snapshot, SEEN_AND_OURS, id.uuid(), after, marketplace, environment, STEP)?)
 }
 
-/// The next rewards proven in the period, after the one proven at this instant with this id.
+/// A place among rewards in the order of their proof.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProofCursor {
+    pub(super) issued_at: DateTime<Utc>,
+    pub(super) reward: Uuid,
+}
+
+/// The next rewards that were proven in the run's period, after this place.
 pub(super) async fn proven_after(
     snapshot: &mut Snapshot,
-    (id, account): (ReconciliationId, &str),
-    to: DateTime<Utc>,
-    (issued_at, reward): (DateTime<Utc>, Uuid),
+    run: &Reconciliation,
+    after: ProofCursor,
 ) -> Result<Vec<Pair>, StoreError> {
-    pairs(fetch_all!(PairRow, snapshot, OURS_AND_SEEN, id.uuid(), account, issued_at, to, reward, STEP)?)
+    pairs(fetch_all!(
+        PairRow,
+        snapshot,
+        OURS_AND_SEEN,
+        run.id.uuid(),
+        run.account.as_str(),
+        after.issued_at,
+        run.period.to,
+        after.reward,
+        STEP
+    )?)
 }
 
-/// The next open rewards sent in the period that Amazon did not show, after this one.
+/// The next open rewards that were sent in the run's period and that Amazon did not list, after this one.
 pub(super) async fn open_unseen(
     snapshot: &mut Snapshot,
-    (id, account): (ReconciliationId, &str),
-    period: Period,
+    run: &Reconciliation,
     after: Uuid,
 ) -> Result<Vec<Pair>, StoreError> {
-    pairs(fetch_all!(PairRow, snapshot, OPEN_UNSEEN, id.uuid(), account, period.from, period.to, after, STEP)?)
+    pairs(fetch_all!(
+        PairRow,
+        snapshot,
+        OPEN_UNSEEN,
+        run.id.uuid(),
+        run.account.as_str(),
+        run.period.from,
+        run.period.to,
+        after,
+        STEP
+    )?)
 }
 
-/// Forgets a step's worth of what was seen; says how much that was.
+/// Deletes one step of what Amazon listed; returns the number of rows.
 pub(super) async fn forget_seen(tx: &mut Tx, id: ReconciliationId) -> Result<u64, StoreError> {
     execute!(tx, FORGET_SEEN, id.uuid(), STEP)
 }

@@ -1,4 +1,4 @@
-//! Amazon's records, one page at a time: paging as far as Amazon can be understood, and what a page says of each id.
+//! Amazon's records, page by page: which page to ask for next, and what a page says of each id.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,17 @@ use crate::{
     provider::incentives::{ActivityKind, ActivityPage, ActivityRecord},
 };
 
-/// The report does not add up: it changed while it was read, or is shorter than it says.
+/// The report has another number of records than it says: it changed while it was read, or it ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the report does not have as many records as it says")]
-pub struct Incomplete;
+pub(crate) struct Incomplete;
 
-/// Walks the pages. Clients of Amazon's contradict each other on whether `pageIndex` counts pages or records
-/// (`agcod-reference.md` 3.7), so the second page tells: where it is the first one moved on by one record, records are
-/// counted. The number of records that Amazon says there are must come out exactly.
+/// Walks the pages. Amazon's documents do not say whether `pageIndex` counts pages or records, and known clients contradict
+/// each other. The second page decides: if it is the first page moved on by one record, the index counts records. The
+/// number of records that Amazon announces must be reached exactly.
 #[derive(Default)]
-pub struct Pager {
-    /// The first page, until the second has told.
+pub(crate) struct PageCursor {
+    /// The first page, until the second one decides.
     first: Vec<ActivityRecord>,
     pages: u64,
     received: u64,
@@ -29,10 +29,9 @@ pub struct Pager {
     by_record: Option<bool>,
 }
 
-impl Pager {
-    /// The index to ask for next; `None` when everything has come.
-    #[must_use]
-    pub fn next(&self) -> Option<u64> {
+impl PageCursor {
+    /// The index to ask for next; `None` once all records have arrived.
+    pub(crate) fn next(&self) -> Option<u64> {
         match self.total {
             Some(total) if self.received >= total => None,
             Some(_) | None if self.by_record == Some(true) => Some(self.received),
@@ -40,11 +39,8 @@ impl Pager {
         }
     }
 
-    /// Takes the page that was asked for; `false` when it is only the first one, moved on.
-    ///
-    /// # Errors
-    /// [`Incomplete`].
-    pub fn take(&mut self, page: &ActivityPage) -> Result<bool, Incomplete> {
+    /// Takes the page that was asked for; `false` if it only repeats the first one, moved on by a record.
+    pub(crate) fn take(&mut self, page: &ActivityPage) -> Result<bool, Incomplete> {
         let (count, first) = (u64::try_from(page.records.len()).unwrap_or(u64::MAX), self.total.is_none());
         let total = *self.total.get_or_insert(page.total);
         if total != page.total || (count == 0 && total > 0) {
@@ -57,7 +53,7 @@ impl Pager {
             self.by_record = Some(overlap.is_some());
             self.first = Vec::new();
             if self.by_record == Some(true) {
-                // All but one of them had come; asked for again by its number, it comes with the next.
+                // The page holds one new record. The next request, by record number, brings it again.
                 return Ok(false);
             }
         }
@@ -67,31 +63,29 @@ impl Pager {
     }
 }
 
-/// What some records say of one id.
+/// What Amazon's records say of one id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Seen {
-    /// When the card was bought.
-    pub created_at: Option<DateTime<Utc>>,
-    /// For how much, in minor units.
-    pub amount_minor: Option<i64>,
-    /// When it was given back.
-    pub canceled_at: Option<DateTime<Utc>>,
+pub(crate) struct Seen {
+    pub(crate) created_at: Option<DateTime<Utc>>,
+    /// In minor units.
+    pub(crate) amount_minor: Option<i64>,
+    pub(crate) canceled_at: Option<DateTime<Utc>>,
 }
 
 /// What a page of records says of each id.
 #[derive(Debug, Default)]
-pub struct Batch {
-    /// By the id as it is stored.
-    pub seen: BTreeMap<String, Seen>,
-    /// Records read, of any kind.
-    pub records: i64,
-    /// The first and the last instant.
-    pub span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+pub(crate) struct Batch {
+    /// By the id as [`stored_id`] gives it.
+    pub(crate) seen: BTreeMap<String, Seen>,
+    /// Records of any kind, replays and refusals included.
+    pub(crate) records: i64,
+    /// The instants of the first and the last record.
+    pub(crate) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
 impl Batch {
-    /// Adds a record. Only real operations say anything (`isRealOp`); Amazon's mock ids buy nothing.
-    pub fn add(&mut self, record: &ActivityRecord, partner_id: &str) {
+    /// Adds a record. A replay (`isRealOp` is false) and a mock id bought nothing, and are only counted.
+    pub(crate) fn add(&mut self, record: &ActivityRecord, partner_id: &str) {
         self.records = self.records.saturating_add(1);
         let (first, last) = self.span.unwrap_or((record.at, record.at));
         self.span = Some((first.min(record.at), last.max(record.at)));
@@ -105,7 +99,7 @@ impl Batch {
                 let seen = self.seen.entry(key).or_default();
                 let again = seen.created_at.is_some_and(|at| at != record.at);
                 let amount = record.value.map_or(0, crate::kernel::Money::minor);
-                // Two real creates of one id are two cards.
+                // Two real creates of one id, at different instants, are two cards.
                 let before = if again { seen.amount_minor.unwrap_or(0) } else { 0 };
                 seen.amount_minor = Some(before.saturating_add(amount));
                 seen.created_at = seen.created_at.or(Some(record.at));
@@ -119,10 +113,9 @@ impl Batch {
     }
 }
 
-/// An id as it may be stored: itself when it begins with the partner id, as Amazon demands and no claim code does; else
-/// the partner id and a hash. What stands in a report's column of ids may be anything.
-#[must_use]
-pub fn stored_id(request_id: &str, partner_id: &str) -> String {
+/// An id as it may be stored. An id that begins with the partner id, as Amazon demands, is stored as it is. Anything else
+/// in a report's column of ids could be a claim code, so only its hash is stored, behind the partner id and a `#`.
+pub(crate) fn stored_id(request_id: &str, partner_id: &str) -> String {
     let rest = request_id.strip_prefix(partner_id).unwrap_or_default();
     let charset = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     let plain = !rest.is_empty() && request_id.len() <= CREATION_REQUEST_ID_LEN_MAX && request_id.bytes().all(charset);
@@ -146,12 +139,12 @@ mod tests {
 
     /// All records that a walk over this report collects, where an index counts pages of three, or records.
     fn walk(report: &[ActivityRecord], by_record: bool) -> Result<Vec<ActivityRecord>, Incomplete> {
-        let (mut pager, mut all) = (Pager::default(), Vec::new());
-        while let Some(index) = pager.next() {
+        let (mut cursor, mut all) = (PageCursor::default(), Vec::new());
+        while let Some(index) = cursor.next() {
             let index = usize::try_from(index).unwrap();
             let skip = if by_record { index } else { index * 3 };
             let records: Vec<_> = report.iter().skip(skip).take(3).cloned().collect();
-            if pager.take(&ActivityPage { records: records.clone(), total: u64::try_from(report.len()).unwrap() })? {
+            if cursor.take(&ActivityPage { records: records.clone(), total: u64::try_from(report.len()).unwrap() })? {
                 all.extend(records);
             }
         }
@@ -172,16 +165,16 @@ mod tests {
     fn a_report_that_changes_or_ends_early_is_not_believed() {
         let one = record("AwssbA", 0, ActivityKind::Creation, 1);
         let page = |records: usize, total| ActivityPage { records: vec![one.clone(); records], total };
-        let mut pager = Pager::default();
-        pager.take(&page(2, 4)).unwrap();
-        assert_eq!(pager.take(&page(2, 5)), Err(Incomplete), "another total");
-        let mut pager = Pager::default();
-        pager.take(&page(2, 4)).unwrap();
-        assert_eq!(pager.take(&page(0, 4)), Err(Incomplete), "it ends early");
-        assert_eq!(Pager::default().take(&page(3, 2)), Err(Incomplete), "more than it says");
-        let mut pager = Pager::default();
-        pager.take(&page(0, 0)).unwrap();
-        assert_eq!(pager.next(), None, "nothing happened");
+        let mut cursor = PageCursor::default();
+        cursor.take(&page(2, 4)).unwrap();
+        assert_eq!(cursor.take(&page(2, 5)), Err(Incomplete), "another total");
+        let mut cursor = PageCursor::default();
+        cursor.take(&page(2, 4)).unwrap();
+        assert_eq!(cursor.take(&page(0, 4)), Err(Incomplete), "it ends early");
+        assert_eq!(PageCursor::default().take(&page(3, 2)), Err(Incomplete), "more than it says");
+        let mut cursor = PageCursor::default();
+        cursor.take(&page(0, 0)).unwrap();
+        assert_eq!(cursor.next(), None, "nothing happened");
     }
 
     #[test]
