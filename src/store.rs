@@ -1,11 +1,14 @@
 //! Two databases, one SQL text: SQLite for one process, PostgreSQL for any number of equal replicas.
 //!
-//! The only room that names `sqlx`. A statement is a [`Sql`] constant in the slice that owns its table, run by the
-//! macros here inside an explicit [`Tx`] (`begin` … `commit`) or a [`Snapshot`].
+//! The only room that names `sqlx`. A statement is a [`Sql`] constant in the room that owns its table; the macros of
+//! [`sql`] run it inside an explicit [`Tx`] (`begin` … `commit`) or a [`Snapshot`].
 //!
-//! Guarantees: a committed transaction survives a crash of the process and of the machine (`synchronous = FULL`,
-//! `synchronous_commit = on`); correctness rests on constraints and guarded updates, never on an isolation level; no
-//! instant in a row comes from the database's clock but by way of `Ambient` ([`clock`]). Never hold a [`Tx`] over a network call.
+//! 1. A committed transaction survives a crash of the process and of the machine (`synchronous = FULL`,
+//!    `synchronous_commit = on`).
+//! 2. Correctness rests on constraints and guarded updates, never on an isolation level.
+//! 3. Every instant in a row comes from `Ambient`, which follows the database's clock ([`clock`]). No statement writes the
+//!    database's own clock into a row.
+//! 4. No caller holds a [`Tx`] while it waits for the network: a lock would last as long as the answer takes.
 
 pub mod backup;
 pub mod clock;
@@ -34,22 +37,22 @@ pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
 /// How long a request waits for a database connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What went wrong in the store. The texts name the statement and never a value.
+/// What went wrong in the store. The texts name the statement, never a value.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database refused a statement or could not be reached.
     #[error("the database failed at {statement}")]
     Database {
-        /// The statement's name, or what was being done.
+        /// The statement's name, or the step.
         statement: &'static str,
-        /// What the driver says.
+        /// The driver's error.
         #[source]
         source: sqlx::Error,
     },
     /// A migration failed.
     #[error("migrating the database failed")]
     Migrate(#[source] sqlx::migrate::MigrateError),
-    /// A row says what no row of ours can say.
+    /// A row holds what this program never writes.
     #[error("the database is inconsistent: {table}.{column}")]
     Inconsistent {
         /// The table.
@@ -57,10 +60,10 @@ pub enum StoreError {
         /// The column.
         column: &'static str,
     },
-    /// The transaction's group could not be committed; whether it was is unknown. Read again.
+    /// It is unknown whether the transaction was committed. Read again before acting.
     #[error("the commit was not confirmed")]
     Unconfirmed,
-    /// Too many transactions are waiting; nothing was done.
+    /// Too many transactions wait for the writer; nothing was written.
     #[error("too many transactions are waiting")]
     Busy,
     /// The database is too old or too new for this program.
@@ -104,9 +107,9 @@ enum Inner {
 /// A transaction that may write. Dropping it rolls it back.
 pub struct Tx {
     open: OpenTx,
-    /// A statement failed: nothing of it may be committed any more.
+    /// A statement failed, so the transaction must not be committed.
     failed: bool,
-    /// From the wish for it to its end.
+    /// From the call of `begin` to the end of the transaction.
     span: Span,
 }
 
@@ -125,7 +128,8 @@ pub enum Snapshot {
     Postgres(Link),
 }
 
-/// Proof that a value came out of a transaction that has committed. What is sent to Amazon asks for one.
+/// Proof that a value comes from a transaction that has committed. Sending to Amazon takes such a proof, so that no request
+/// can leave before its record is on the disk.
 #[derive(Debug)]
 pub struct Committed<T>(T);
 
@@ -158,18 +162,18 @@ impl<T> Committed<Vec<T>> {
 pub struct Options {
     /// `sqlite://PATH` or `postgres://…`.
     pub url: SecretString,
-    /// Connections to PostgreSQL; on SQLite readers (there is one writer).
+    /// On PostgreSQL connections, on SQLite readers (there is one writer).
     pub connections_max: u32,
-    /// Refuse to start when another process serves the same SQLite file. Commands that only look leave it off.
+    /// Refuse to open a SQLite file that another process serves. Commands that only read leave it off.
     pub exclusive: bool,
 }
 
 impl Store {
-    /// Opens the database; creates a SQLite file that is not there. Does not migrate.
+    /// Opens the database, and creates a SQLite file that does not exist. Does not migrate.
     ///
     /// # Errors
-    /// [`StoreError::Open`] for a URL that names no database of ours or a file another process serves;
-    /// [`StoreError::Database`] when it cannot be reached.
+    /// [`StoreError::Open`] for a URL with another scheme, or a file that another process serves;
+    /// [`StoreError::Database`] when the database cannot be reached.
     #[expect(clippy::disallowed_methods, reason = "the database's URL is opened where it is used")]
     pub async fn open(options: &Options) -> Result<Self, StoreError> {
         let url = options.url.expose_secret();
@@ -192,8 +196,8 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that may write. It holds the write lock from the start on SQLite (`BEGIN IMMEDIATE`): a
-    /// lock that is taken later fails at once under load.
+    /// Begins a transaction that may write. On SQLite it holds the write lock from the start (`BEGIN IMMEDIATE`), because
+    /// taking the lock later fails at once under load.
     ///
     /// # Errors
     /// [`StoreError`] when there is no connection in time.
@@ -201,7 +205,7 @@ impl Store {
         self.begin_in(Span::none()).await
     }
 
-    /// The same, as a part of the current trace by this name.
+    /// Like [`Store::begin`], as a span of this name in the current trace.
     ///
     /// # Errors
     /// [`StoreError`], as [`Store::begin`].
@@ -271,13 +275,13 @@ impl Read for Snapshot {
 }
 
 impl Tx {
-    /// Makes the transaction durable, and only then hands `value` out.
+    /// Makes the transaction durable, and then hands `value` out.
     ///
     /// # Errors
-    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting. A transaction in
-    /// which a statement failed is rolled back: PostgreSQL would answer its COMMIT with ROLLBACK, which the driver takes
-    /// for success, and SQLite would keep a part of it.
+    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting.
     pub async fn commit<T>(self, value: T) -> Result<Committed<T>, StoreError> {
+        // PostgreSQL would answer the COMMIT of a failed transaction with ROLLBACK, which the driver takes for success, and
+        // SQLite would keep a part of it. Dropping the transaction rolls it back.
         if self.failed {
             return Err(StoreError::Unconfirmed);
         }
@@ -294,8 +298,7 @@ impl Tx {
         Ok(Committed(value))
     }
 
-    /// Undoes the transaction. So does dropping it; this keeps a connection to PostgreSQL, which takes longer to open than a
-    /// refusal may cost.
+    /// Rolls the transaction back. Dropping does so, too, but closes a connection to PostgreSQL; this keeps it.
     pub async fn undo(self) {
         match self.open {
             OpenTx::Sqlite(tx) => drop(tx),
@@ -326,6 +329,6 @@ impl Snapshot {
         }
     }
 
-    /// A statement failed: there is nothing to lose here.
+    /// A statement failed: a reader has nothing to roll back.
     pub(crate) fn fail(&mut self) {}
 }

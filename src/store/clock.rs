@@ -1,8 +1,9 @@
-//! The PostgreSQL server's clock, which all replicas go by: read, learnt, and watched.
+//! The PostgreSQL server's clock, which all replicas follow: they read it, correct their own clock by it, and watch the
+//! difference.
 //!
-//! Here is the one statement that reads a database's clock, and no row is ever written by it. What it says goes into
-//! [`Ambient`] (`kernel::clock` holds the arithmetic), and every instant in a row comes from there. While the database
-//! does not answer, the clock goes on by itself: a node drifts by milliseconds in an hour.
+//! This file has the one statement that reads a database's clock. Its result corrects [`Ambient`] (`kernel::clock` has the
+//! arithmetic), and every instant in a row comes from there. While the database does not answer, our clock goes on by
+//! itself: a node drifts by milliseconds in an hour.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -16,7 +17,7 @@ use crate::{
 };
 
 statements! {
-    /// SQLite's clock is the node's own: nobody asks it.
+    /// On SQLite the statement is never run: its clock is the node's own.
     READ = Sql::each(
         "clock.read",
         "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER) AS at_us",
@@ -28,34 +29,34 @@ row! {
     struct ClockRow { at_us: i64 }
 }
 
-/// Readings of one round: the best counts, and the first pays for preparing the statement.
+/// Readings of one round. The best one counts; the first one is slow, because it prepares the statement.
 const READINGS: usize = 5;
-/// How long a round may take, an endless wait for a dead connection included.
+/// How long a round may take, the wait for a dead connection included.
 const ROUND_MAX: Duration = Duration::from_secs(10);
-/// Microseconds after which what was learnt is not sure enough any more, when the database is there to be asked.
+/// Microseconds for which a round is trusted. After that a replica is not ready.
 const BELIEVED_FOR_US: i64 = 60_000_000;
 
-/// Why the server's clock was not learnt.
+/// Why a round failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClockError {
     /// The database did not answer.
     #[error("the database's clock cannot be read")]
     Store(#[from] StoreError),
-    /// Every answer took so long that it says too little.
+    /// Every answer took so long that its clock reading is too uncertain.
     #[error("the database takes more than a second to tell its clock")]
     Slow,
 }
 
-/// What a round came to; in microseconds.
+/// The result of a round, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Aligned {
     /// The server's clock minus the node's wall clock.
     pub node_off: i64,
-    /// What our clock was moved by, and what it is off still.
+    /// How far our clock was moved, and how far it is still off.
     pub correction: Correction,
 }
 
-/// Learns the server's clock, once. `None` where there is none to learn: on SQLite, and for a clock that tests move.
+/// Aligns our clock with the server's, once. `None` without a server's clock: on SQLite, and for a clock that tests move.
 ///
 /// # Errors
 /// [`ClockError`]; the clock goes on as before.
@@ -85,7 +86,7 @@ async fn read(store: &Store, ambient: &Ambient) -> Result<Vec<Reading>, StoreErr
     Ok(readings)
 }
 
-/// Keeps a process's clock the server's, and knows when it could not. Cheap to clone; clones know the same.
+/// Keeps our clock aligned with the server's, and knows whether it could. Cheap to clone; clones share what they know.
 #[derive(Clone)]
 pub struct ServerClock {
     store: Store,
@@ -94,7 +95,7 @@ pub struct ServerClock {
     last: Arc<Mutex<Option<Last>>>,
 }
 
-/// The last round that was believed; in microseconds.
+/// The last successful round, in microseconds.
 #[derive(Debug, Clone, Copy)]
 struct Last {
     at: i64,
@@ -103,7 +104,7 @@ struct Last {
 }
 
 impl ServerClock {
-    /// The clock of this database's server; `None` where there is none to follow.
+    /// The clock of this database's server; `None` if there is none to follow.
     #[must_use]
     pub fn of(store: &Store, ambient: &Ambient, metrics: &Arc<Metrics>) -> Option<Self> {
         let follows = store.backend() == Backend::Postgres && ambient.may_follow();
@@ -115,7 +116,7 @@ impl ServerClock {
         })
     }
 
-    /// One round.
+    /// Runs one round, and reports changes.
     ///
     /// # Errors
     /// [`ClockError`]; the clock goes on as before.
@@ -125,11 +126,11 @@ impl ServerClock {
         self.metrics.database_clock(node_off, residual);
         let now = Last { at: self.ambient.boot_micros(), residual, node_off };
         let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        report(before, now, step);
+        log_changes(before, now, step);
         Ok(())
     }
 
-    /// Why this process must not be sent requests for its clock's sake, if it must not.
+    /// Why this replica must not be ready because of its clock, if so.
     #[must_use]
     pub fn trouble(&self) -> Option<&'static str> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
@@ -150,7 +151,7 @@ const fn is_off(difference: i64) -> bool {
 }
 
 /// Logs what a person should know, each once, not every round.
-fn report(before: Option<Last>, now: Last, step: i64) {
+fn log_changes(before: Option<Last>, now: Last, step: i64) {
     let micros = now.node_off;
     if is_off(micros) && !before.is_some_and(|before| is_off(before.node_off)) {
         tracing::warn!(

@@ -1,9 +1,9 @@
 //! Migrations: the same numbers and names for both databases, embedded in the binary, forward only.
 //!
-//! Two versions of the program work on one database while a roll-out or a way back is under way. So the name of a
-//! migration says since which schema programs can live with what it does: `0009_from_0008_more.sql` only adds, and a
-//! program whose last migration is 0008 goes on; `0010_from_0009_less.sql` takes away what 0009 no longer uses. The name
-//! is in the database, where the older program reads it. A later migration without such a name is for no older program.
+//! Two versions of the program work on one database during a roll-out or a roll-back. So the name of a migration says which
+//! older programs still work with it: `0009_from_0008_more.sql` only adds, so a program whose last migration is 0008 goes on;
+//! `0010_from_0009_less.sql` removes what 0009 no longer uses. The database keeps the name, and the older program reads it
+//! there. No older program works with a migration that has no such name.
 
 use std::sync::LazyLock;
 
@@ -15,12 +15,12 @@ use sqlx::{
 use super::{Inner, Sql, Store, StoreError, fetch_all, row, statements};
 use crate::failpoint;
 
-static SQLITE: LazyLock<Migrator> = LazyLock::new(|| beside_later_ones(sqlx::migrate!("migrations/sqlite")));
-static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| beside_later_ones(sqlx::migrate!("migrations/postgres")));
+static SQLITE: LazyLock<Migrator> = LazyLock::new(|| ignoring_later_ones(sqlx::migrate!("migrations/sqlite")));
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| ignoring_later_ones(sqlx::migrate!("migrations/postgres")));
 
-/// For the wait until another replica has migrated.
+/// While another replica migrates: wait for its lock.
 const PATIENT: &str = "SET statement_timeout = 0; SET lock_timeout = '60s'";
-/// For the migrations: a statement may take its time, a lock on a table may not.
+/// While we migrate: a statement may take long, but a lock on a table may not be waited for long.
 const BRISK: &str = "SET lock_timeout = '3s'";
 
 statements! {
@@ -31,21 +31,21 @@ row! {
     struct AppliedRow { version: i64, description: String }
 }
 
-/// How a database's schema stands to this program.
+/// How a database's schema compares with this program's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
-    /// As this program expects.
+    /// The same.
     Current,
-    /// A later program has migrated it, to what this one can live with.
+    /// A later program has migrated it, and this program still works with it.
     Ahead,
     /// Migrations are missing: run `noshi migrate`.
     Older,
-    /// A later program has migrated it, to what this one would not understand.
+    /// A later program has migrated it, and this program does not work with it.
     Newer,
 }
 
-/// The driver would refuse what it does not know; whether we do is for [`schema`] to say.
-fn beside_later_ones(mut migrator: Migrator) -> Migrator {
+/// Keeps the driver from refusing migrations that it does not know: [`schema`] decides that.
+fn ignoring_later_ones(mut migrator: Migrator) -> Migrator {
     migrator.set_ignore_missing(true);
     migrator
 }
@@ -68,15 +68,15 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// On a connection of its own: the time limits that suit the service's statements do not suit a migration, and not the
-/// wait for another replica's.
+/// Migrates on a connection of its own, because the service's time limits do not suit a migration, or the wait for another
+/// replica's.
 async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
     let failed = |error| StoreError::database("migrate", error);
     let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?.detach();
     connection.execute(PATIENT).await.map_err(failed)?;
-    // The driver takes the same lock once more; a session may.
+    // The driver takes the same lock again; within one session it may.
     connection.lock().await.map_err(StoreError::Migrate)?;
-    // Who waits for a table holds up everyone who comes after: not for long.
+    // A statement that waits for a table's lock blocks every later one, so it must not wait long.
     connection.execute(BRISK).await.map_err(failed)?;
     POSTGRES.run_direct(None, &mut connection, false).await.map_err(StoreError::Migrate)?;
     // The lock ends with the session.
@@ -102,7 +102,7 @@ pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
     };
     let last = ours.last().copied().unwrap_or_default();
     let later: Vec<&AppliedRow> = theirs.iter().filter(|row| !ours.contains(&row.version)).collect();
-    Ok(if later.iter().any(|row| since(&row.description).is_none_or(|since| last < since)) {
+    Ok(if later.iter().any(|row| works_since(&row.description).is_none_or(|since| last < since)) {
         Schema::Newer
     } else if ours.iter().any(|version| theirs.iter().all(|row| row.version != *version)) {
         Schema::Older
@@ -113,13 +113,13 @@ pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
     })
 }
 
-/// The schema since which programs can live with a migration, by its name: the driver keeps `from_0008_more` as
+/// The oldest schema whose programs work with a migration. The driver keeps the name `from_0008_more` as
 /// `from 0008 more`.
-fn since(description: &str) -> Option<i64> {
+fn works_since(description: &str) -> Option<i64> {
     description.strip_prefix("from ")?.split(' ').next()?.parse().ok()
 }
 
-/// The table of migrations is made by the first migration. SQLite has no code of its own for this.
+/// The first migration makes the table of migrations. SQLite has no error code for a missing table.
 fn no_such_table(error: &dyn sqlx::error::DatabaseError) -> bool {
     error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }

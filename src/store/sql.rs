@@ -1,5 +1,28 @@
-//! Statements: one text for both databases, checked at compile time for its number of binds and, by a test, prepared
-//! on both.
+//! Statements: one text for both databases.
+//!
+//! A file declares its statements with `statements!` and its rows with `row!`, and runs them with `execute!`,
+//! `fetch_optional!` and `fetch_all!`:
+//!
+//! ```text
+//! statements! {
+//!     RENEW = Sql::same("leases.renew", "UPDATE leases SET until = $2 WHERE id = $1 AND token = $3");
+//!     NOW = Sql::each("clock.now", "SELECT unixepoch() AS at", "SELECT EXTRACT(EPOCH FROM now())::BIGINT AS at");
+//! }
+//! row! { struct NowRow { at: i64 } }
+//!
+//! let renewed = execute!(tx, RENEW, id, until, token)?;            // rows touched
+//! let now = fetch_optional!(NowRow, snapshot, NOW)?;              // Option<NowRow>
+//! ```
+//!
+//! 1. Both databases read `$1`, `$2`, …, so that nearly every statement is one text ([`Sql::same`]). Where the dialects
+//!    differ there are two ([`Sql::each`]).
+//! 2. A macro expands to a `match` on the open connection with one arm a driver, because the drivers have no type in
+//!    common. Each bind must implement both drivers' `Encode`, each column both drivers' `Decode`, or it does not compile.
+//! 3. The macros compare the number of binds with the highest `$n` of both texts when they are compiled, because SQLite
+//!    binds NULL to a missing parameter without an error.
+//! 4. `statements!` lists the file's statements in `STATEMENTS`. A test prepares every list on both databases, and fails if
+//!    a file declares statements and is not in the test.
+//! 5. A failed statement marks its transaction, so that it cannot be committed.
 
 use sqlx::{
     PgConnection, Postgres, Sqlite, SqliteConnection,
@@ -11,30 +34,29 @@ use sqlx::{
 /// One statement in the two dialects. Nearly all are one text.
 #[derive(Debug, Clone, Copy)]
 pub struct Sql {
-    /// Its name, `table.verb`: in errors and metrics.
+    /// `table.verb`: in errors and logs.
     pub name: &'static str,
-    /// The text for SQLite.
+    /// For SQLite.
     pub sqlite: &'static str,
-    /// The text for PostgreSQL.
+    /// For PostgreSQL.
     pub postgres: &'static str,
 }
 
 impl Sql {
-    /// The same text for both.
+    /// One text for both databases.
     #[must_use]
     pub const fn same(name: &'static str, text: &'static str) -> Self {
         Self { name, sqlite: text, postgres: text }
     }
 
-    /// A text each, where the dialects differ.
+    /// Two texts, where the dialects differ.
     #[must_use]
     pub const fn each(name: &'static str, sqlite: &'static str, postgres: &'static str) -> Self {
         Self { name, sqlite, postgres }
     }
 }
 
-/// The highest `$n` in a text. SQLite binds NULL to a missing parameter without a word, so the macros compare this with
-/// their binds when they are compiled.
+/// The highest `$n` in a text.
 #[must_use]
 #[expect(clippy::indexing_slicing, reason = "const evaluation: an index out of range does not compile")]
 #[expect(clippy::as_conversions, reason = "a byte widens to usize, which a const fn cannot write as From")]
@@ -97,7 +119,7 @@ pub(crate) fn postgres_as<R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>>(
     sqlx::query_as(text)
 }
 
-/// Declares statements as constants and lists them all in `STATEMENTS`, which a test prepares on both databases.
+/// Declares statements as constants, and lists them in `STATEMENTS`.
 macro_rules! statements {
     ($($(#[$doc:meta])* $name:ident = $sql:expr;)+) => {
         $($(#[$doc])* const $name: $crate::store::Sql = $sql;)+
@@ -106,7 +128,7 @@ macro_rules! statements {
     };
 }
 
-/// Declares a row as the database gives it; both drivers must be able to decode it, or it does not compile.
+/// Declares a row, with the names of its columns as fields.
 macro_rules! row {
     ($(#[$doc:meta])* $vis:vis struct $name:ident { $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
@@ -115,7 +137,7 @@ macro_rules! row {
     };
 }
 
-/// Runs a statement; answers the number of rows it touched.
+/// Runs a statement, and returns the number of rows that it touched.
 macro_rules! execute {
     ($on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));
@@ -155,7 +177,7 @@ macro_rules! fetch_optional {
     }};
 }
 
-/// Fetches every row. The statement bounds how many there can be.
+/// Fetches every row. The statement must bound their number.
 macro_rules! fetch_all {
     ($row:ty, $on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));

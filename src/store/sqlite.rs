@@ -1,9 +1,9 @@
 //! SQLite: one writer whose transactions share durable commits, and readers of their own.
 //!
 //! Transactions run one after the other on the only write connection, each inside a savepoint of a common
-//! `BEGIN IMMEDIATE`. One that is done queues for the connection again: whoever gets there first commits for all that
-//! went before. So batches form by themselves while others wait, without a timer, and a lone transaction commits at
-//! once. Nobody is told "committed" before the one COMMIT that holds their work is on the disk.
+//! `BEGIN IMMEDIATE`. A finished transaction queues for the connection again; the first one in the queue commits for all
+//! before it. So a group forms while transactions wait, without a timer, and a single transaction commits at once. `commit`
+//! returns to each of them only after the COMMIT of their group is on the disk.
 
 use std::{
     fs::{File, OpenOptions},
@@ -30,7 +30,7 @@ use tokio::{
 use super::{ACQUIRE_TIMEOUT, Conn, Options, StoreError, sql};
 use crate::failpoint;
 
-/// Transactions that may wait for the writer; one more is refused.
+/// Transactions that may wait for the writer; the next one is refused.
 const WAITING_MAX: usize = 512;
 /// Transactions that share one commit at most.
 const GROUP_MAX: usize = 128;
@@ -44,23 +44,23 @@ pub(super) struct SqliteStore {
     waiting: Arc<AtomicUsize>,
     readers: SqlitePool,
     runtime: Handle,
-    /// Held until the store is closed: says that this process serves the file.
+    /// The lock file of the process that serves the database, held until the store is closed.
     serving: Arc<std::sync::Mutex<Option<File>>>,
 }
 
 #[derive(Debug)]
 struct Writer {
     connection: SqliteConnection,
-    group: Option<Group>,
-    /// A transaction was dropped inside its savepoint; whoever holds the writer next undoes it first.
+    group: Option<CommitGroup>,
+    /// A transaction was dropped inside its savepoint; the next holder of the writer rolls it back first.
     torn: bool,
-    /// Nothing is written any more: another process may serve the file by now.
+    /// The store is closed, and another process may serve the file: write nothing.
     closed: bool,
 }
 
 /// The transactions since BEGIN that wait for the same COMMIT.
 #[derive(Debug)]
-struct Group {
+struct CommitGroup {
     members: usize,
     fate: watch::Sender<Fate>,
 }
@@ -76,7 +76,7 @@ enum Fate {
 pub(super) struct SqliteTx {
     writer: OwnedMutexGuard<Writer>,
     store: SqliteStore,
-    /// The savepoint is released; dropping has nothing to undo.
+    /// The savepoint is released, so dropping has nothing to roll back.
     released: bool,
 }
 
@@ -114,8 +114,9 @@ impl SqliteStore {
         self.readers.acquire().await.map_err(|error| StoreError::database("acquire", error))
     }
 
-    /// Runs to its end even when the caller's future is dropped: a BEGIN whose answer nobody heard would leave the
-    /// connection in a state that nobody knows of. What nobody takes is dropped then, and so undone.
+    /// Begins a transaction. It runs in a task of its own, to its end even if the caller's future is dropped: a BEGIN whose
+    /// result is lost would leave the connection in an unknown state. If the caller has gone, the transaction is dropped,
+    /// and so rolled back.
     pub(super) async fn begin(&self) -> Result<SqliteTx, StoreError> {
         let place = Place::take(&self.waiting)?;
         self.runtime.spawn(self.clone().begin_in_group(place)).await.unwrap_or(Err(StoreError::Busy))
@@ -125,7 +126,7 @@ impl SqliteStore {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         drop(place);
         writer.check_open()?;
-        writer.mend().await;
+        writer.roll_back_torn().await;
         if writer.group.as_ref().is_some_and(|group| group.members >= GROUP_MAX) {
             writer.commit_group().await;
         }
@@ -142,34 +143,34 @@ impl SqliteStore {
         let mut writer = self.writer.lock().await;
         writer.check_open()?;
         #[cfg(debug_assertions)]
-        pass_at_steps(&mut writer.connection).await?;
+        set_step_failpoints(&mut writer.connection).await?;
         let migrated = migrator.run_direct(None, &mut writer.connection, false).await.map_err(StoreError::Migrate);
         #[cfg(debug_assertions)]
-        pass_no_more(&mut writer.connection).await?;
+        clear_step_failpoints(&mut writer.connection).await?;
         migrated
     }
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
         let mut writer = self.writer.lock().await;
-        writer.mend().await;
+        writer.roll_back_torn().await;
         writer.commit_group().await;
         writer.closed = true;
-        // Not left to the last clone: a server's worker may keep one for a while after the server has stopped.
+        // Released here and not by the last clone: a server's worker may keep a clone after the server has stopped.
         drop(self.serving.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
-    /// Leaves nothing open: undoes what was dropped, commits what waits.
+    /// Leaves nothing open: rolls back a dropped transaction, and commits the group.
     async fn tidy(&self) {
         let mut writer = self.writer.lock().await;
-        writer.mend().await;
+        writer.roll_back_torn().await;
         writer.commit_group().await;
     }
 }
 
-/// Makes places to die at inside the migrations' transactions: every so many steps of SQLite's machine.
+/// Makes failpoints inside the migrations' transactions, one each few steps of SQLite's virtual machine.
 #[cfg(debug_assertions)]
-async fn pass_at_steps(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn set_step_failpoints(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     const STEPS: i32 = 5;
     let mut handle = connection.lock_handle().await.map_err(|error| StoreError::database("migrate", error))?;
     handle.set_progress_handler(STEPS, || {
@@ -180,7 +181,7 @@ async fn pass_at_steps(connection: &mut SqliteConnection) -> Result<(), StoreErr
 }
 
 #[cfg(debug_assertions)]
-async fn pass_no_more(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+async fn clear_step_failpoints(connection: &mut SqliteConnection) -> Result<(), StoreError> {
     let mut handle = connection.lock_handle().await.map_err(|error| StoreError::database("migrate", error))?;
     handle.remove_progress_handler();
     Ok(())
@@ -191,7 +192,7 @@ impl Writer {
         if self.closed { Err(StoreError::database("begin", sqlx::Error::PoolClosed)) } else { Ok(()) }
     }
 
-    async fn mend(&mut self) {
+    async fn roll_back_torn(&mut self) {
         if self.torn {
             self.undo().await;
             self.torn = false;
@@ -201,12 +202,12 @@ impl Writer {
     async fn open_group(&mut self) -> Result<(), StoreError> {
         if self.group.is_none() {
             run(&mut self.connection, "BEGIN IMMEDIATE").await.map_err(|error| StoreError::database("begin", error))?;
-            self.group = Some(Group { members: 0, fate: watch::Sender::new(Fate::Open) });
+            self.group = Some(CommitGroup { members: 0, fate: watch::Sender::new(Fate::Open) });
         }
         Ok(())
     }
 
-    /// Commits what is open and tells its members.
+    /// Commits the open group and publishes the result to its members.
     async fn commit_group(&mut self) {
         let Some(group) = self.group.take() else { return };
         failpoint::pass("store", "before_commit");
@@ -222,7 +223,7 @@ impl Writer {
         };
     }
 
-    /// Gives up everything since BEGIN: the connection is in no state to go on.
+    /// Gives up everything since BEGIN, when the connection cannot go on.
     async fn fail_group(&mut self) {
         let group = self.group.take();
         self.roll_back().await;
@@ -232,13 +233,13 @@ impl Writer {
     }
 
     async fn roll_back(&mut self) {
-        // SQLite may have rolled back by itself (a full disk does that), and then this has nothing to do.
+        // SQLite may have rolled back by itself, as on a full disk. Then this fails, and nothing is left to do.
         if let Err(error) = run(&mut self.connection, "ROLLBACK").await {
             tracing::debug!(error = %crate::kernel::Chain(&error), "nothing was left to roll back");
         }
     }
 
-    /// Undoes the transaction in hand and leaves the others of its group as they are.
+    /// Rolls the last transaction back, and leaves the others of its group as they are.
     async fn undo(&mut self) {
         let undone = run(&mut self.connection, "ROLLBACK TO noshi").await.is_ok()
             && run(&mut self.connection, "RELEASE noshi").await.is_ok();
@@ -254,8 +255,8 @@ impl SqliteTx {
         Conn::Sqlite(&mut self.writer.connection)
     }
 
-    /// Queues behind those who wait, commits for all who went before unless someone already did. Runs to its end even
-    /// when the caller's future is dropped.
+    /// Queues for the writer again, and commits the group unless another member already did. It runs in a task of its own,
+    /// to its end even if the caller's future is dropped.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         let runtime = self.store.runtime.clone();
         runtime.spawn(self.commit_in_group()).await.unwrap_or(Err(StoreError::Unconfirmed))
@@ -269,14 +270,14 @@ impl SqliteTx {
         }
         let Some(group) = self.writer.group.as_mut() else { return Err(StoreError::Unconfirmed) };
         group.members = group.members.saturating_add(1);
-        let (fate, mut told) = (group.fate.subscribe(), group.fate.subscribe());
+        let (fate, mut decided) = (group.fate.subscribe(), group.fate.subscribe());
         let store = self.store.clone();
         drop(self);
         tokio::select! {
             biased;
-            () = async { drop(told.wait_for(|fate| *fate != Fate::Open).await) } => {}
+            () = async { drop(decided.wait_for(|fate| *fate != Fate::Open).await) } => {}
             mut writer = store.writer.lock() => {
-                writer.mend().await;
+                writer.roll_back_torn().await;
                 let open = *fate.borrow() == Fate::Open;
                 if open {
                     writer.commit_group().await;
@@ -329,7 +330,7 @@ fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
-/// Two processes that serve one file would each think the other's leases their own.
+/// Takes the lock of the process that serves the file. Two such processes would each take the other's leases for their own.
 pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
