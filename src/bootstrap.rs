@@ -20,7 +20,7 @@ use crate::{
         key_pairs::{self, Watched},
     },
     ambient::Ambient,
-    config::{self, Backend, Settings},
+    config::{self, DatabaseKind, Settings},
     engine::recover::recover,
     http::Http,
     incentives::{
@@ -40,7 +40,7 @@ use crate::{
         migrate::{Schema, migrate, schema},
     },
     telemetry::{LogFilter, trace::Traces},
-    treasury::{Balances, Reconciliations, balances, reconciliation},
+    treasury::{Balances, Reconciliations, balances::BalanceDependencies, reconciliation::ReconciliationDependencies},
 };
 
 pub use restoring::note_restore;
@@ -96,7 +96,7 @@ pub struct Service {
     dispatchers: Vec<JoinHandle<()>>,
     exporting: Option<Exporting>,
     store: Store,
-    settings: config::Server,
+    settings: config::ServerSettings,
 }
 
 /// A server at work.
@@ -127,8 +127,8 @@ impl Running {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn open_store(settings: &config::Store, exclusive: bool) -> Result<Store, StoreError> {
-    let exclusive = exclusive && settings.url.backend() == Backend::Sqlite;
+pub async fn open_store(settings: &config::StoreSettings, exclusive: bool) -> Result<Store, StoreError> {
+    let exclusive = exclusive && settings.url.kind() == DatabaseKind::Sqlite;
     let options =
         store::Options { url: settings.url.secret().clone(), connections_max: settings.connections_max, exclusive };
     Store::open(&options).await
@@ -138,7 +138,7 @@ pub async fn open_store(settings: &config::Store, exclusive: bool) -> Result<Sto
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn open_with_clock(settings: &config::Store) -> Result<(Store, Ambient), StartError> {
+pub async fn open_with_clock(settings: &config::StoreSettings) -> Result<(Store, Ambient), StartError> {
     let (store, ambient) = (open_store(settings, false).await?, Ambient::system());
     align(&store, &ambient).await?;
     Ok((store, ambient))
@@ -204,7 +204,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
         clock.align().await?;
     }
     check_age(&state, settings).await?;
-    if settings.store.url.backend() == Backend::Sqlite {
+    if settings.store.url.kind() == DatabaseKind::Sqlite {
         let abandoned = state.rewards.courier().abandon_leases().await?;
         if abandoned > 0 {
             tracing::info!(
@@ -274,7 +274,7 @@ async fn assemble(
         accounts: accounts.clone(),
         metrics: metrics.ledger,
     });
-    let reconciliations = Reconciliations::new(reconciliation::Parts {
+    let reconciliations = Reconciliations::new(ReconciliationDependencies {
         store: store.clone(),
         ambient: ambient.clone(),
         accounts: accounts.clone(),
@@ -282,7 +282,7 @@ async fn assemble(
         tasks: tasks.clone(),
         page_spacing: settings.reconciliation.page_spacing,
     });
-    let balances = Balances::new(balances::Parts {
+    let balances = Balances::new(BalanceDependencies {
         store: store.clone(),
         ambient: ambient.clone(),
         accounts,
@@ -304,7 +304,7 @@ async fn assemble(
 
 fn build_account(
     id: &str,
-    account: &config::Account,
+    account: &config::AccountSettings,
     settings: &Settings,
     (ambient, store, metrics): (&Ambient, &Store, &Arc<accounts::Metrics>),
 ) -> Result<Account, StartError> {
@@ -344,7 +344,7 @@ fn build_account(
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
+pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());

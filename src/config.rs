@@ -1,11 +1,11 @@
 //! Settings: one TOML file, every key also as `NOSHI__SECTION__KEY`, secrets as a value or as `KEY_file`.
 //!
-//! What [`Settings::load`] returns can be used without another look: every number is inside its limits, every address
-//! and amount is parsed, and combinations that would put money at risk are refused. All mistakes of a run are told at
-//! once, each with its key, none with its value: a value may be a secret.
+//! What [`Settings::load`] returns needs no further check: every number is inside its limits, every address and amount is
+//! parsed, and combinations that would put money at risk are refused. An error lists all mistakes at once, each with its key
+//! and none with its value: a value may be a secret.
 //!
-//! `noshi.example.toml` documents each key; tests keep it equal to the code. Only `bootstrap` and the CLI load
-//! settings; everyone else is handed the part that concerns them.
+//! `noshi.example.toml` documents each key; tests keep it equal to the code. Only `bootstrap` and the CLI load settings;
+//! every other room receives the part that concerns it.
 
 mod check;
 mod database;
@@ -22,10 +22,10 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 pub use self::{
-    database::{Backend, DatabaseUrl},
+    database::{DatabaseKind, DatabaseUrl},
     key_files::KeyFiles,
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
-    traces::{Ratio, Traces},
+    traces::{Ratio, TraceSettings},
 };
 use crate::kernel::{Environment, Marketplace, Money};
 
@@ -33,33 +33,33 @@ use crate::kernel::{Environment, Marketplace, Money};
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The two HTTP servers.
-    pub server: Server,
+    pub server: ServerSettings,
     /// The database.
-    pub store: Store,
+    pub store: StoreSettings,
     /// What is logged, and how.
-    pub log: Log,
+    pub log: LogSettings,
     /// Where spans are sent.
-    pub traces: Traces,
+    pub traces: TraceSettings,
     /// How rewards are bought, recovered and shown again.
-    pub rewards: Rewards,
+    pub rewards: RewardSettings,
     /// How Amazon's balances are watched.
-    pub balances: Balances,
+    pub balances: BalanceSettings,
     /// When and how Amazon's books are compared with ours.
-    pub reconciliation: Reconciliation,
+    pub reconciliation: ReconciliationSettings,
     /// The keys that seal what a reward acts on.
     pub sealing: Sealing,
     /// Accounts at Amazon, by our name for them (`[a-z0-9_-]`, at most 32 characters). May be empty.
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: BTreeMap<String, AccountSettings>,
 }
 
 /// The two HTTP servers.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub struct ServerSettings {
     /// Where the API is served.
     pub listen: SocketAddr,
     /// Where metrics, probes and the admin API are served; never the port of the API.
     pub admin_listen: SocketAddr,
-    /// Threads that parse and answer.
+    /// Threads that parse requests and write responses.
     pub workers: usize,
     /// Connections open at once, over all workers.
     pub connections_max: usize,
@@ -67,9 +67,9 @@ pub struct Server {
     pub head_timeout: Duration,
     /// How long its body may take.
     pub body_timeout: Duration,
-    /// How long a connection may idle, and one whose request was refused unread may stay.
+    /// How long a connection may idle, or stay open after its request was refused unread.
     pub idle_timeout: Duration,
-    /// How long the service is not ready, but still accepts, before it stops.
+    /// How long a stopping service is not ready, but still accepts connections.
     pub drain_delay: Duration,
     /// How long a stop waits for running work; at least twice the longest call to Amazon.
     pub drain_timeout: Duration,
@@ -77,23 +77,21 @@ pub struct Server {
 
 /// The database.
 #[derive(Debug, Clone)]
-pub struct Store {
-    /// Which one, and where.
+pub struct StoreSettings {
+    /// SQLite file or PostgreSQL server.
     pub url: DatabaseUrl,
     /// Connections of this replica.
     pub connections_max: u32,
-    /// Whether `serve` brings the schema up to date. Unless set: on SQLite it does, on PostgreSQL a job of its own
-    /// does.
+    /// Whether `serve` migrates the schema. By default it does on SQLite, and a job of its own does on PostgreSQL.
     pub migrate_on_start: bool,
 }
 
 /// What is logged, and how.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub struct LogSettings {
     /// The shape of a line.
     pub format: LogFormat,
-    /// Directives as `tracing_subscriber::EnvFilter` reads them. They parse. Targets that could print secrets stay
-    /// muted whatever is said here.
+    /// Valid directives for `tracing_subscriber::EnvFilter`. Targets that could print secrets stay muted whatever they say.
     pub filter: String,
 }
 
@@ -119,24 +117,24 @@ impl LogFormat {
 
 /// How rewards are bought, recovered and shown again.
 #[derive(Debug, Clone)]
-pub struct Rewards {
-    /// Rewards worked on at once by this replica.
+pub struct RewardSettings {
+    /// Rewards that this replica works on at once.
     pub in_flight_max: usize,
-    /// The age at which an Amazon request id is replayed no more: forgotten by Amazon, it would buy a second card.
+    /// The age after which a request id is not replayed: Amazon may have forgotten it, and would sell a second card.
     pub replay_age_limit: Duration,
-    /// How long after it was issued a code may be shown again.
+    /// How long after its issue a claim code may be shown again.
     pub redelivery: Duration,
-    /// How often it may be shown again.
+    /// How often a claim code may be shown again.
     pub redelivery_max: u32,
-    /// How long a replica owns a reward it works on; outlasts every call under it.
+    /// How long a replica owns a reward that it works on; longer than any call to Amazon within that time.
     pub lease: Duration,
-    /// When the caller has an answer, known outcome or not; outlasts one call to Amazon.
+    /// When the caller gets an answer, even if the outcome is unknown; longer than one call to Amazon.
     pub answer_within: Duration,
-    /// Whether an attempt without a proven outcome is repeated while its caller still waits.
+    /// Whether an attempt without a proven outcome is repeated while the caller still waits.
     pub replay_while_waited: bool,
     /// How long one call to Amazon may take, from DNS to the last byte.
     pub upstream_timeout: Duration,
-    /// How long new rewards are refused after Amazon refused the account, before one may try; nothing for never.
+    /// How long new rewards are refused after Amazon refused the account, until one may try again; zero turns that off.
     pub breaker: Duration,
     /// How often the worker looks for rewards that are due.
     pub recovery_poll: Duration,
@@ -144,32 +142,32 @@ pub struct Rewards {
 
 /// How Amazon's balances are watched.
 #[derive(Debug, Clone)]
-pub struct Balances {
-    /// How often each is read.
+pub struct BalanceSettings {
+    /// How often Amazon is asked for each.
     pub poll: Duration,
-    /// The age at which one is shown as stale; more than one poll.
+    /// The age at which a balance is stale; more than one poll.
     pub stale_after: Duration,
 }
 
 /// When and how Amazon's books are compared with ours.
 #[derive(Debug, Clone)]
-pub struct Reconciliation {
-    /// Whether each day is reconciled by itself.
+pub struct ReconciliationSettings {
+    /// Whether the service reconciles each day by itself.
     pub daily: bool,
-    /// From which hour (UTC) on the day before is.
+    /// The hour (UTC) from which on the day before is due.
     pub hour: u32,
-    /// How far apart pages of Amazon's report are asked for, over all replicas; nothing for a sandbox only.
+    /// The time between two pages of Amazon's report, over all replicas; zero for sandbox accounts only.
     pub page_spacing: Duration,
 }
 
 /// A partner account at Amazon.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub struct AccountSettings {
     /// Amazon's id of the partner: at most 8 ASCII letters and digits.
     pub partner_id: String,
-    /// The one marketplace it buys in; it decides host, signing region and currency.
+    /// The one marketplace that it buys in, which decides host, signing region and currency.
     pub marketplace: Marketplace,
-    /// Real money or not.
+    /// Sandbox or real money.
     pub environment: Environment,
     /// Our own sandbox in place of Amazon's: a loopback address, and only where `environment` is the sandbox.
     pub sandbox_gateway: Option<SocketAddr>,
@@ -177,25 +175,25 @@ pub struct Account {
     pub access_key_id: SecretString,
     /// The AWS access key's secret.
     pub secret_access_key: SecretString,
-    /// Where both lie, when both lie in files: then they may be exchanged while the service runs.
+    /// The files of both, if both are in files: then the pair may be exchanged while the service runs.
     pub key_files: Option<KeyFiles>,
     /// When the key was made, for the alert on its age.
     pub access_key_created: Option<NaiveDate>,
-    /// The smallest reward, in the marketplace's currency; more than nothing.
+    /// The smallest reward, in the marketplace's currency; more than zero.
     pub reward_minimum: Money,
-    /// Where its days and months begin.
+    /// Decides when its days and months begin.
     pub time_zone: Tz,
-    /// The largest, at most what Amazon is known to allow, and not below the smallest.
+    /// The largest reward: at most what Amazon is known to allow, and at least `reward_minimum`.
     pub reward_maximum: Money,
-    /// Below this the balance is low, and an event says so; more than nothing.
+    /// Below this the event `balance.low` is sent; more than zero.
     pub low_balance: Option<Money>,
     /// How many business days money takes from the bank to Amazon.
     pub funding_lead_days: u32,
-    /// What the account may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
+    /// Requests that the account may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
     pub requests_per_second: u32,
 }
 
-/// The settings are not usable. Its text lists every mistake, a line each: the key, what is wrong, where it was set.
+/// The settings cannot be used. The text lists every mistake, a line each: the key, what is wrong, where it was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     mistakes: Vec<String>,
@@ -219,8 +217,8 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Settings {
-    /// Reads the settings: defaults, over them the file, over that the environment; then the secrets' files, whose
-    /// paths are relative to the working directory.
+    /// Reads the settings: the environment over the file over the defaults; then the files of secrets, with paths relative to
+    /// the working directory.
     ///
     /// # Errors
     /// [`ConfigError`] lists everything that is wrong.
@@ -241,19 +239,18 @@ impl Settings {
         }
     }
 
-    /// Everything in force as TOML, for people: secrets are `"[hidden]"`, the database is shown without user, password
-    /// and parameters.
+    /// All settings in force as TOML. Secrets are `"[hidden]"`; the database is shown without user, password and parameters.
     #[must_use]
     pub fn in_force(&self) -> String {
         in_force::render(self)
     }
 }
 
-/// Our variables of the process's environment, and those of OpenTelemetry's that we know, for [`Settings::load`]: the
-/// only place that reads it.
+/// Our variables of the process's environment, and the OpenTelemetry variables that we know, for [`Settings::load`]. No other
+/// place reads the environment.
 ///
 /// # Errors
-/// One of them is not UTF-8. Variables of others may hold whatever they like.
+/// One of them is not UTF-8. Other programs' variables may hold anything.
 pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
     #[expect(clippy::disallowed_methods, reason = "this is the one home of reading the environment")]
     let variables = std::env::vars_os();
@@ -272,7 +269,7 @@ pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
     if mistakes.is_empty() { Ok(ours) } else { Err(ConfigError { mistakes }) }
 }
 
-/// Where a debug build is told to die, for the tests of crashes. No setting: a release build does not read it.
+/// The failpoint at which a debug build dies, for the tests of crashes. Not a setting: a release build does not read it.
 #[cfg(debug_assertions)]
 pub(crate) fn failpoint() -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "this is the one home of reading the environment")]

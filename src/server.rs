@@ -45,13 +45,13 @@ pub struct AppState {
     /// Rewards.
     pub rewards: Rewards,
     /// Balances.
-    pub balances: Balances,
+    pub(crate) balances: Balances,
     /// Programs, the ledger, the events.
     pub books: Books,
     /// The database server's clock, where there is one to go by.
     pub clock: Option<ServerClock>,
     /// Reconciliations.
-    pub reconciliations: Reconciliations,
+    pub(crate) reconciliations: Reconciliations,
     /// What is logged.
     pub log: LogFilter,
     /// The metrics page.
@@ -78,7 +78,7 @@ impl BoundServer {
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn api(state: &AppState, settings: &config::Server) -> io::Result<BoundServer> {
+pub fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
     let (http, rewards, balances, reconciliations) = (
         web::Data::new(state.http.clone()),
         web::Data::new(state.rewards.clone()),
@@ -120,7 +120,7 @@ pub fn api(state: &AppState, settings: &config::Server) -> io::Result<BoundServe
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn admin(state: &AppState, settings: &config::Server) -> io::Result<BoundServer> {
+pub fn admin(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
     let state = web::Data::new(state.clone());
     let server = HttpServer::new(move || {
         App::new()
@@ -171,7 +171,7 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
 }
 
 /// The share of a worker: actix counts each worker's connections by themselves.
-fn per_worker(settings: &config::Server) -> usize {
+fn per_worker(settings: &config::ServerSettings) -> usize {
     settings.connections_max.checked_div(settings.workers).unwrap_or(0).max(1)
 }
 

@@ -30,7 +30,7 @@ use tracing_subscriber::{
 
 pub use filter::LogFilter;
 
-use crate::config::{Log, LogFormat};
+use crate::config::{LogFormat, LogSettings};
 
 /// The least severe level that each of these may ever log at. A name covers every target that begins with it: `hyper`
 /// is `hyper_util` as well. Of two that fit, both hold.
@@ -76,7 +76,7 @@ pub enum TelemetryError {
 ///
 /// # Errors
 /// [`TelemetryError`]: a bad filter, or a second call.
-pub fn init(log: &Log) -> Result<LogFilter, TelemetryError> {
+pub fn init(log: &LogSettings) -> Result<LogFilter, TelemetryError> {
     let (dispatch, filter) = build(log, io::stderr, io::stderr().is_terminal())?;
     dispatcher::set_global_default(dispatch).map_err(TelemetryError::Repeated)?;
     panic::set_hook(Box::new(report_panic));
@@ -87,14 +87,14 @@ pub fn init(log: &Log) -> Result<LogFilter, TelemetryError> {
 ///
 /// # Errors
 /// [`TelemetryError::Filter`]: a bad filter.
-pub fn dispatch<W>(log: &Log, writer: W) -> Result<Dispatch, TelemetryError>
+pub fn dispatch<W>(log: &LogSettings, writer: W) -> Result<Dispatch, TelemetryError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
     build(log, writer, false).map(|(dispatch, _filter)| dispatch)
 }
 
-fn build<W>(log: &Log, writer: W, at_terminal: bool) -> Result<(Dispatch, LogFilter), TelemetryError>
+fn build<W>(log: &LogSettings, writer: W, at_terminal: bool) -> Result<(Dispatch, LogFilter), TelemetryError>
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {

@@ -7,7 +7,7 @@ use rust_decimal::Decimal;
 
 use super::{Failure, say, stop_signal};
 use crate::{
-    config::{Log, LogFormat},
+    config::{LogFormat, LogSettings},
     sandbox::{AccessKey, Account, Options, Sandbox},
     telemetry,
 };
@@ -49,7 +49,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
-    telemetry::init(&Log { format: LogFormat::Human, filter: "info".to_owned() })?;
+    telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
     let secret = read_secret(arguments.secret_access_key_file)?;
     let sandbox = Sandbox::start(Options {
         listen: arguments.listen,

@@ -1,7 +1,7 @@
 //! Reads each section into its checked type, and refuses combinations that would put money at risk.
 //!
-//! Where a value is wrong the default stands in, so that the reading goes on and finds the next mistake;
-//! `Settings::load` gives nothing out once there is one.
+//! A wrong value is recorded and replaced by the default, so that reading goes on and finds the next mistake.
+//! `Settings::load` returns nothing once there is one.
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -11,32 +11,32 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Account, Backend, Balances, DatabaseUrl, KeyFiles, Log, LogFormat, Reconciliation, Rewards, Server, Settings,
-    Store,
+    AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, LogFormat, LogSettings,
+    ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
     sealing::sealing,
     source::{Section, Source},
     traces::traces,
 };
 use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
 
-/// Amazon's advice for one call, and our promise to the caller (P5).
+/// Amazon's advice for one call, and our promise to the caller.
 const UPSTREAM_SECONDS_MAX: u64 = 6;
 const ANSWER_SECONDS_MAX: u64 = 10;
 
-/// What a lease must outlast besides the call: connecting, waiting for quota, settling, and skew between clocks.
+/// What a lease must cover besides the call: connecting, waiting for quota, settling, and skew between clocks.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
-/// A stop waits for a call that has just begun and for the one that may follow it, whatever the time-out is set to.
+/// A stop waits for a call that has just begun and for the one that may follow it, with the longest time-out allowed.
 const DRAIN_SECONDS: RangeInclusive<u64> = 2 * UPSTREAM_SECONDS_MAX..=600;
 
-/// Amazon allows one page of the activity report a minute, and may block who asks more often.
+/// Amazon allows one page of the activity report a minute, and may block a partner that asks more often.
 const PAGE_SPACING_SECONDS: u64 = 60;
 
 const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
 const CREDENTIAL_LENGTH_MAX: usize = 256;
 
-/// Everything, wrong values replaced by defaults and recorded in `source`.
+/// Reads all settings. Wrong values are recorded in `source`, and replaced by defaults.
 pub(super) fn settings(source: &mut Source) -> Settings {
     let settings = Settings {
         server: server(source.section("server")),
@@ -57,15 +57,15 @@ pub(super) fn settings(source: &mut Source) -> Settings {
     settings
 }
 
-fn server(mut section: Section<'_>) -> Server {
+fn server(mut section: Section<'_>) -> ServerSettings {
     let listen = section.text("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080)));
     let admin_listen =
         section.text("admin_listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 9090)));
-    // SEC-25: what is internal is not served where callers are. Port 0 is a new port each time.
+    // The admin API must not be reachable for callers. Port 0 is a new port each time.
     if listen.port() == admin_listen.port() && listen.port() != 0 {
         section.refuse("admin_listen", "must be another port than server.listen");
     }
-    Server {
+    ServerSettings {
         listen,
         admin_listen,
         workers: section.number("workers", 2, 1..=64),
@@ -78,21 +78,21 @@ fn server(mut section: Section<'_>) -> Server {
     }
 }
 
-fn store(mut section: Section<'_>) -> Store {
+fn store(mut section: Section<'_>) -> StoreSettings {
     let url = section.secret("url", DatabaseUrl::parse).unwrap_or_else(DatabaseUrl::beside_us);
-    let migrates_itself = match url.backend() {
-        Backend::Sqlite => true,
-        // Replicas start together, and the role that serves may not change the schema (SEC-30).
-        Backend::Postgres => false,
+    let migrates_itself = match url.kind() {
+        DatabaseKind::Sqlite => true,
+        // Replicas start together, and the role that serves should not be able to change the schema.
+        DatabaseKind::Postgres => false,
     };
-    Store {
+    StoreSettings {
         connections_max: section.number("connections_max", 8, 1..=200),
         migrate_on_start: section.flag("migrate_on_start").unwrap_or(migrates_itself),
         url,
     }
 }
 
-fn log(mut section: Section<'_>) -> Log {
+fn log(mut section: Section<'_>) -> LogSettings {
     let format = section.text("format", |text| match text {
         "json" => Ok(LogFormat::Json),
         "human" => Ok(LogFormat::Human),
@@ -102,15 +102,15 @@ fn log(mut section: Section<'_>) -> Log {
         Ok(_filter) => Ok(text.to_owned()),
         Err(_error) => Err("must be a level, or directives like info,noshi=debug".to_owned()),
     });
-    Log { format: format.unwrap_or(LogFormat::Human), filter: filter.unwrap_or_else(|| "info".to_owned()) }
+    LogSettings { format: format.unwrap_or(LogFormat::Human), filter: filter.unwrap_or_else(|| "info".to_owned()) }
 }
 
-fn rewards(mut section: Section<'_>) -> Rewards {
-    let rewards = Rewards {
+fn rewards(mut section: Section<'_>) -> RewardSettings {
+    let rewards = RewardSettings {
         in_flight_max: section.number("in_flight_max", 256, 1..=400),
         // Amazon was seen to remember an id for 54 days.
         replay_age_limit: days(section.number("replay_age_limit_days", 30, 1..=50)),
-        // SEC-06 is the upper limit of both.
+        // A code that is shown for longer, or more often, is a larger leak when an API key leaks: both have an upper limit.
         redelivery: hours(section.number("redelivery_hours", 24, 1..=24)),
         redelivery_max: section.number("redelivery_max", 20, 0..=20),
         lease: section.seconds("lease_seconds", 20, 1..=300),
@@ -139,18 +139,18 @@ const fn days(days: u64) -> Duration {
     hours(days.saturating_mul(24))
 }
 
-fn reconciliation(mut section: Section<'_>) -> Reconciliation {
-    Reconciliation {
+fn reconciliation(mut section: Section<'_>) -> ReconciliationSettings {
+    ReconciliationSettings {
         daily: section.flag("daily").unwrap_or(true),
-        // The period is over for an hour then.
+        // From 01:00 on, the last hour of the day before has been over for an hour.
         hour: section.number("hour", 6, 1..=23),
         page_spacing: section.seconds("page_spacing_seconds", PAGE_SPACING_SECONDS, 0..=3600),
     }
 }
 
-fn balances(mut section: Section<'_>) -> Balances {
-    let balances = Balances {
-        // Amazon allows one question a second; half of that is the operators'.
+fn balances(mut section: Section<'_>) -> BalanceSettings {
+    let balances = BalanceSettings {
+        // Amazon allows one question a second; half of that is kept for operators.
         poll: section.seconds("poll_seconds", 60, 2..=3600),
         stale_after: section.seconds("stale_after_seconds", 300, 3..=86_400),
     };
@@ -160,8 +160,8 @@ fn balances(mut section: Section<'_>) -> Balances {
     balances
 }
 
-fn accounts(source: &mut Source) -> BTreeMap<String, Account> {
-    let mut accounts: BTreeMap<String, Account> = BTreeMap::new();
+fn accounts(source: &mut Source) -> BTreeMap<String, AccountSettings> {
+    let mut accounts: BTreeMap<String, AccountSettings> = BTreeMap::new();
     for id in source.names_under("accounts") {
         if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {
             source.refuse(
@@ -176,7 +176,7 @@ fn accounts(source: &mut Source) -> BTreeMap<String, Account> {
             );
         }
         let Some(account) = account(source.section(&format!("accounts.{id}"))) else { continue };
-        let same = |other: &Account| {
+        let same = |other: &AccountSettings| {
             (&other.partner_id, other.environment, other.marketplace)
                 == (&account.partner_id, account.environment, account.marketplace)
         };
@@ -191,8 +191,8 @@ fn accounts(source: &mut Source) -> BTreeMap<String, Account> {
     accounts
 }
 
-/// An account, unless something about it is wrong.
-fn account(mut section: Section<'_>) -> Option<Account> {
+/// Reads an account; `None` if anything about it is wrong.
+fn account(mut section: Section<'_>) -> Option<AccountSettings> {
     for key in ["partner_id", "marketplace", "environment", "access_key_id", "secret_access_key"] {
         section.require(key);
     }
@@ -212,7 +212,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
     let access_key_created = section.text("access_key_created", date);
     let limits = match marketplace {
         Some(marketplace) => reward_limits(&mut section, marketplace),
-        // Without a currency they cannot be read; what is missing was told.
+        // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
         None => {
             section.skip(&["reward_minimum", "reward_maximum", "low_balance"]);
             None
@@ -235,7 +235,7 @@ fn account(mut section: Section<'_>) -> Option<Account> {
     });
     let time_zone = time_zone.or_else(|| marketplace?.time_zone().parse().ok()).unwrap_or(Tz::UTC);
     let (reward_minimum, reward_maximum) = limits?;
-    Some(Account {
+    Some(AccountSettings {
         partner_id: partner_id?,
         marketplace: marketplace?,
         environment: environment?,
@@ -315,7 +315,7 @@ fn partner_id(text: &str) -> Result<String, String> {
     Err(format!("must be 1 to {PARTNER_ID_LENGTH_MAX} ASCII letters and digits"))
 }
 
-/// It stands between separators in the `Authorization` header.
+/// Allows no separator of the `Authorization` header.
 pub(super) fn access_key_id(text: &str) -> Result<SecretString, String> {
     if text.starts_with("ASIA") {
         return Err("is a temporary key, which needs a session token; Amazon Incentives takes lasting keys".to_owned());
@@ -327,7 +327,7 @@ pub(super) fn secret_access_key(text: &str) -> Result<SecretString, String> {
     credential(text, |byte| byte.is_ascii_graphic())
 }
 
-/// White space is where a credential was pasted wrongly: it would sign, and be refused by Amazon much later.
+/// White space means that a credential was pasted wrongly. It would sign, and Amazon would refuse it much later.
 fn credential(text: &str, allowed: impl Fn(u8) -> bool) -> Result<SecretString, String> {
     if (1..=CREDENTIAL_LENGTH_MAX).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(SecretString::from(text));

@@ -1,8 +1,8 @@
-//! The address of the database. It may hold a password, so it is never shown whole.
+//! The address of the database. It may hold a password, so it is never shown as a whole.
 //!
-//! PostgreSQL's is held to the part of the grammar that leaves no room for two readings: our check (SEC-18: no server
-//! beyond this machine without a verified certificate) and the driver must see the same host. For the same reason the
-//! host has to be named: where it is not, the driver takes PGHOST from the environment.
+//! For PostgreSQL only a part of the grammar is allowed, which can be read in one way only: our check (a server on another
+//! machine needs a verified certificate) and the driver must see the same host. For the same reason the host must be named;
+//! otherwise the driver would take PGHOST from the environment.
 
 use std::{fmt, net::IpAddr};
 
@@ -11,14 +11,14 @@ use secrecy::SecretString;
 const SQLITE: &str = "sqlite://";
 const POSTGRES: [&str; 2] = ["postgres://", "postgresql://"];
 
-/// Parameters that may follow; the driver logs any other *with its value*. User, password, port and database have their
-/// own places.
+/// Allowed parameters. The driver logs any other *with its value*. User, password, port and database have places of their
+/// own.
 const PARAMETERS: [&str; 8] =
     ["application_name", "host", "options", "sslcert", "sslkey", "sslmode", "sslrootcert", "statement-cache-capacity"];
 
-/// Which database an address means.
+/// Which database an address names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Backend {
+pub enum DatabaseKind {
     /// A file beside the process; one replica.
     Sqlite,
     /// A server; any number of replicas.
@@ -28,7 +28,7 @@ pub enum Backend {
 /// A checked address of a database.
 #[derive(Clone)]
 pub struct DatabaseUrl {
-    backend: Backend,
+    kind: DatabaseKind,
     secret: SecretString,
     shown: String,
 }
@@ -37,10 +37,10 @@ impl DatabaseUrl {
     /// The default: a SQLite file in the working directory.
     pub(super) fn beside_us() -> Self {
         let text = "sqlite://noshi.db";
-        Self { backend: Backend::Sqlite, secret: SecretString::from(text), shown: text.to_owned() }
+        Self { kind: DatabaseKind::Sqlite, secret: SecretString::from(text), shown: text.to_owned() }
     }
 
-    /// Reads an address. What is wrong is told without any part of it.
+    /// Reads an address. An error quotes no part of it.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.chars().any(|c| c.is_control() || c.is_whitespace()) || text.contains(['#', '\\']) {
             return Err("holds white space, a control character, # or \\; write them as %XX".to_owned());
@@ -48,22 +48,22 @@ impl DatabaseUrl {
         let secret = SecretString::from(text);
         if let Some(path) = text.strip_prefix(SQLITE) {
             sqlite_path(path)?;
-            return Ok(Self { backend: Backend::Sqlite, secret, shown: text.to_owned() });
+            return Ok(Self { kind: DatabaseKind::Sqlite, secret, shown: text.to_owned() });
         }
         let Some((scheme, rest)) = POSTGRES.iter().find_map(|scheme| Some((*scheme, text.strip_prefix(scheme)?)))
         else {
             return Err("must begin with sqlite:// or postgres://".to_owned());
         };
-        Ok(Self { backend: Backend::Postgres, secret, shown: format!("{scheme}{}", postgres_shown(rest)?) })
+        Ok(Self { kind: DatabaseKind::Postgres, secret, shown: format!("{scheme}{}", postgres_shown(rest)?) })
     }
 
-    /// Which database it is.
+    /// SQLite or PostgreSQL.
     #[must_use]
-    pub const fn backend(&self) -> Backend {
-        self.backend
+    pub const fn kind(&self) -> DatabaseKind {
+        self.kind
     }
 
-    /// The whole address, for the one who connects.
+    /// The whole address, for connecting.
     #[must_use]
     pub const fn secret(&self) -> &SecretString {
         &self.secret
@@ -93,7 +93,7 @@ fn sqlite_path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks what follows the scheme, and gives the part that may be shown.
+/// Checks what follows the scheme, and returns the part that may be shown.
 fn postgres_shown(rest: &str) -> Result<String, String> {
     let (address, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, database) = address.split_once('/').unwrap_or((address, ""));
@@ -207,14 +207,14 @@ mod tests {
             "postgres://noshi@%2Frun%2Fpostgresql/noshi",
             "postgres://u:p@ss@127.0.0.1/noshi",
         ] {
-            assert_eq!(DatabaseUrl::parse(url).map(|url| url.backend()), Ok(Backend::Postgres), "{url}");
+            assert_eq!(DatabaseUrl::parse(url).map(|url| url.kind()), Ok(DatabaseKind::Postgres), "{url}");
         }
     }
 
     #[test]
     fn sqlite_is_a_file_without_parameters() {
         for url in ["sqlite://noshi.db", "sqlite:///var/lib/noshi/noshi.db"] {
-            assert_eq!(DatabaseUrl::parse(url).map(|url| url.backend()), Ok(Backend::Sqlite), "{url}");
+            assert_eq!(DatabaseUrl::parse(url).map(|url| url.kind()), Ok(DatabaseKind::Sqlite), "{url}");
         }
         for url in [
             "sqlite://",

@@ -1,18 +1,19 @@
-//! Settings as people may see them: TOML with the keys of the file, in the order of the sample, without a secret.
+//! Settings as operators may see them: TOML with the keys of the file, in the order of the sample, without secrets.
+//!
+//! Written by hand: a serde view would name each key twice, and a new secret would be shown until someone skips it. Here a
+//! key is shown only after someone wrote its line.
 
 use std::time::Duration;
 
 use toml::Value;
 
-use super::{Account, Settings};
+use super::{AccountSettings, Settings};
 
-/// Stands for every secret.
 const HIDDEN: &str = "[hidden]";
 
-/// All of it.
 pub(super) fn render(settings: &Settings) -> String {
     let Settings { server, store, log, traces, rewards, balances, reconciliation, sealing, accounts } = settings;
-    let mut page = Page::default();
+    let mut page = SettingsText::default();
     page.section("server");
     page.text("listen", &server.listen.to_string());
     page.text("admin_listen", &server.admin_listen.to_string());
@@ -69,11 +70,11 @@ const fn hours(duration: Duration) -> u64 {
 
 /// The text so far.
 #[derive(Default)]
-struct Page {
+struct SettingsText {
     text: String,
 }
 
-impl Page {
+impl SettingsText {
     fn section(&mut self, name: &str) {
         let gap = if self.text.is_empty() { "" } else { "\n" };
         self.text.push_str(&format!("{gap}[{name}]\n"));
@@ -91,7 +92,7 @@ impl Page {
         self.plain(key, value.as_secs());
     }
 
-    fn account(&mut self, account: &Account) {
+    fn account(&mut self, account: &AccountSettings) {
         self.text("partner_id", &account.partner_id);
         self.text("marketplace", account.marketplace.code());
         self.text("environment", account.environment.as_str());

@@ -1,4 +1,5 @@
-//! Where an account's key pair lies, to be read again while the service runs: replacing a Secret exchanges the pair.
+//! The files of an account's key pair, which are read again while the service runs: replacing a Kubernetes Secret exchanges
+//! the pair.
 
 use std::path::PathBuf;
 
@@ -16,10 +17,10 @@ pub struct KeyFiles {
 }
 
 impl KeyFiles {
-    /// The id and the secret as they are now, read as the settings read them at the start. Blocks on the file system.
+    /// Reads the id and the secret, as the settings read them at the start. Blocks on the file system.
     ///
     /// # Errors
-    /// What is wrong with which file, without any of it.
+    /// The file and what is wrong with it, without its content.
     pub fn read(&self) -> Result<(SecretString, SecretString), String> {
         let read = |path: &PathBuf, parse: fn(&str) -> Result<SecretString, String>| {
             source::read_secret(path).and_then(|text| parse(&text)).map_err(|why| format!("{}: {why}", path.display()))

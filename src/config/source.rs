@@ -1,8 +1,7 @@
-//! Where settings come from: a flat map of dotted keys, the environment over the file, that [`Section`] takes values
-//! out of.
+//! Where settings come from: a flat map of dotted keys, the environment over the file. [`Section`] takes values out of it.
 //!
-//! Written by hand rather than with serde, which stops at the first mistake and quotes the offending value: here a run
-//! collects all mistakes, and no text ever holds a value.
+//! Written by hand, because serde stops at the first mistake and quotes the wrong value. This reader collects all mistakes,
+//! and none of its texts holds a value.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,15 +39,15 @@ pub(super) const STANDARD: [&str; 6] = [
 const SECRET_BYTES_MAX: u64 = 4 * 1024;
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// A value and where it was set, for people to find it.
-struct Entry {
+/// A value, and where it was set.
+struct SetValue {
     value: Value,
     origin: String,
     from_environment: bool,
 }
 
-impl Entry {
-    /// The text of a variable. It can hold nothing else, so numbers and flags are read out of it.
+impl SetValue {
+    /// The text of a variable. A variable holds only text, so numbers and flags are parsed from it.
     fn variable(&self) -> Option<&str> {
         self.value.as_str().filter(|_text| self.from_environment)
     }
@@ -57,7 +56,7 @@ impl Entry {
 /// Everything set and not taken yet, and the mistakes found so far.
 #[derive(Default)]
 pub(super) struct Source {
-    entries: BTreeMap<String, Entry>,
+    entries: BTreeMap<String, SetValue>,
     standard: BTreeMap<String, String>,
     empty_tables: BTreeSet<String>,
     mistakes: Vec<String>,
@@ -73,7 +72,7 @@ impl Source {
         };
         match text.parse::<Table>() {
             Ok(table) => self.flatten("", table, &origin),
-            // The parser's own words show the line, which may hold a secret.
+            // The parser's own error quotes the line, which may hold a secret.
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
                 let line = before.matches('\n').count().saturating_add(1);
@@ -101,7 +100,7 @@ impl Source {
                 | Value::Boolean(_)
                 | Value::Datetime(_)
                 | Value::Array(_)) => {
-                    self.entries.insert(key, Entry { value, origin: origin.to_owned(), from_environment: false });
+                    self.entries.insert(key, SetValue { value, origin: origin.to_owned(), from_environment: false });
                 }
             }
         }
@@ -111,24 +110,24 @@ impl Source {
     pub(super) fn add_environment(&mut self, variables: impl IntoIterator<Item = (String, String)>) {
         for (name, value) in variables {
             let Some(path) = name.strip_prefix(PREFIX) else {
-                // Set and empty is not set, as that specification has it.
+                // The OpenTelemetry specification treats an empty variable as not set.
                 if STANDARD.contains(&name.as_str()) && !value.is_empty() {
                     self.standard.insert(name, value);
                 }
                 continue;
             };
-            // Capitals only, or two variables could name one key.
+            // Capitals only: otherwise two variables could name one key.
             if !path.bytes().all(|byte| is_name_byte(byte.to_ascii_lowercase()) && !byte.is_ascii_lowercase()) {
                 self.mistakes.push(format!("{name:?}: no such setting (environment)"));
                 continue;
             }
             let key = path.to_ascii_lowercase().replace(SEPARATOR, ".");
-            let entry = Entry { value: Value::String(value), origin: name, from_environment: true };
+            let entry = SetValue { value: Value::String(value), origin: name, from_environment: true };
             self.entries.insert(key, entry);
         }
     }
 
-    /// The names under a section: of its tables, not of its values.
+    /// The names of the tables in a section.
     pub(super) fn names_under(&self, section: &str) -> BTreeSet<String> {
         let prefix = format!("{section}.");
         let filled = self.entries.keys().filter_map(|key| key.strip_prefix(&prefix)?.split_once('.'));
@@ -142,8 +141,8 @@ impl Source {
         Section { prefix: format!("{name}."), source: self }
     }
 
-    /// One of the [`STANDARD`] variables as `parse` reads it; nothing where it is not set, or wrong. `parse` must not quote
-    /// it.
+    /// One of the [`STANDARD`] variables as `parse` reads it; `None` if it is not set, or wrong. The text of an error must not
+    /// quote it.
     pub(super) fn standard<T>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let parsed = parse(self.standard.get(name)?);
         parsed.map_err(|why| self.refuse(name, &why)).ok()
@@ -154,7 +153,7 @@ impl Source {
         self.mistakes.push(format!("{key}: {why}"));
     }
 
-    /// Whatever nobody asked for is a mistake: most likely a misspelt name.
+    /// Records each value that was not taken as a mistake: most likely its name is misspelt.
     pub(super) fn refuse_what_is_left(&mut self) {
         self.empty_tables.remove("accounts");
         for (key, entry) in std::mem::take(&mut self.entries) {
@@ -165,7 +164,6 @@ impl Source {
         }
     }
 
-    /// All mistakes.
     pub(super) fn into_mistakes(self) -> Vec<String> {
         self.mistakes
     }
@@ -175,14 +173,14 @@ const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'-'
 }
 
-/// Takes the values of one section. What is wrong is recorded, and the reading goes on.
+/// Takes the values of one section. A mistake is recorded, and reading goes on.
 pub(super) struct Section<'source> {
     source: &'source mut Source,
     prefix: String,
 }
 
 impl Section<'_> {
-    fn take(&mut self, key: &str) -> Option<Entry> {
+    fn take(&mut self, key: &str) -> Option<SetValue> {
         self.source.entries.remove(&format!("{}{key}", self.prefix))
     }
 
@@ -204,30 +202,30 @@ impl Section<'_> {
         }
     }
 
-    /// Passes over keys that cannot be read because of another mistake.
+    /// Takes keys away that cannot be read because of another mistake.
     pub(super) fn skip(&mut self, keys: &[&str]) {
         for key in keys {
             self.take(key);
         }
     }
 
-    /// The text of a key as `parse` reads it; nothing where it is not set, or wrong. `parse` must not quote it.
+    /// The text of a key as `parse` reads it; `None` if it is not set, or wrong. The text of an error must not quote it.
     pub(super) fn text<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let entry = self.take(key)?;
-        // A number would lose leading zeros, or decimal places, on the way.
+        // A number would have lost leading zeros or decimal places.
         let text = entry.value.as_str().ok_or_else(|| "must be text, in quotes".to_owned());
         let parsed = text.and_then(parse);
         parsed.map_err(|why| self.refuse_entry(key, &why, &entry.origin)).ok()
     }
 
-    /// The file that holds a secret, where it is in one.
+    /// The file that holds a secret, if a file does.
     pub(super) fn file_of(&self, key: &str) -> Option<PathBuf> {
         let entry = self.source.entries.get(&format!("{}{key}{FILE_SUFFIX}", self.prefix))?;
         entry.value.as_str().map(PathBuf::from)
     }
 
-    /// Like [`Section::text`], but the value may also be in the file that `key_file` names. One newline at its end is
-    /// not part of it.
+    /// Like [`Section::text`], but the value may also be in the file that `key_file` names. One newline at the end of the file
+    /// is not part of the value.
     pub(super) fn secret<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let file_key = format!("{key}{FILE_SUFFIX}");
         let Some(file) = self.take(&file_key) else { return self.text(key, parse) };
@@ -263,7 +261,7 @@ impl Section<'_> {
         parsed
     }
 
-    /// A whole number inside its limits; the default where it is not set.
+    /// A whole number inside its limits; the default if it is not set.
     pub(super) fn number<T>(&mut self, key: &str, default: T, limits: RangeInclusive<T>) -> T
     where
         T: TryFrom<i64> + PartialOrd + Display,
@@ -285,7 +283,7 @@ impl Section<'_> {
         Duration::from_secs(self.number(key, default, limits))
     }
 
-    /// A decimal number, as `parse` reads its text; nothing where it is not set, or wrong.
+    /// A decimal number, as `parse` reads its text; `None` if it is not set, or wrong.
     pub(super) fn decimal<T>(&mut self, key: &str, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         let entry = self.take(key)?;
         let text = match &entry.value {
@@ -299,7 +297,7 @@ impl Section<'_> {
         parsed.map_err(|why| self.refuse_entry(key, &why, &entry.origin)).ok()
     }
 
-    /// A flag, where it is set.
+    /// A flag, if it is set.
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
         let entry = self.take(key)?;
         let flag = entry.value.as_bool().or_else(|| entry.variable()?.parse().ok());
@@ -317,7 +315,7 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }
 
-/// The whole text of a file. What went wrong is told without any of it.
+/// The whole text of a file. An error quotes nothing of it.
 fn read_limited(path: &Path, bytes_max: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
     File::open(path)

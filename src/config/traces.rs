@@ -1,4 +1,4 @@
-//! Where spans are sent, and how many. What is not set here may be said by OpenTelemetry's own variables.
+//! Where spans are sent, and how many. OpenTelemetry's own variables stand in for settings that are not set.
 
 use std::fmt;
 
@@ -13,18 +13,18 @@ const ADDRESS_LENGTH_MAX: usize = 512;
 
 /// Where spans are sent, and how many.
 #[derive(Debug, Clone)]
-pub struct Traces {
-    /// The collector's address, without [`Traces::url`]'s path; nothing is exported without one.
+pub struct TraceSettings {
+    /// The collector's address, without [`TraceSettings::url`]'s path; nothing is exported without one.
     pub endpoint: Option<String>,
     /// The share of traces that begin here and are recorded.
     pub sample_ratio: Ratio,
     /// `service.name` of every span.
     pub service_name: String,
-    /// More about what they come from.
+    /// Further attributes of every span's resource.
     pub resource_attributes: Vec<(String, String)>,
 }
 
-impl Traces {
+impl TraceSettings {
     /// Where spans are posted to.
     #[must_use]
     pub fn url(&self) -> Option<String> {
@@ -63,15 +63,15 @@ impl Ratio {
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = Decimal::new(self.0.into(), 6).normalize();
-        // TOML tells a float by its point.
+        // TOML knows a float by its point.
         if share.is_integer() { write!(f, "{share}.0") } else { write!(f, "{share}") }
     }
 }
 
 /// The section, with OpenTelemetry's variables for what is not in it. A setting wins.
-pub(super) fn traces(source: &mut Source) -> Traces {
+pub(super) fn traces(source: &mut Source) -> TraceSettings {
     let mut section = source.section("traces");
-    // Set and empty is a wish, too: nothing is exported whatever the environment says.
+    // Set and empty turns the export off, whatever the environment says.
     let endpoint = section.text("endpoint", |text| if text.is_empty() { Ok(None) } else { address(text).map(Some) });
     let sample_ratio = section.decimal("sample_ratio", Ratio::parse);
     let service_name = section.text("service_name", service_name);
@@ -85,7 +85,7 @@ pub(super) fn traces(source: &mut Source) -> Traces {
         None if disabled || !cfg!(feature = "otlp") => None,
         None => source.standard("OTEL_EXPORTER_OTLP_ENDPOINT", address),
     };
-    Traces {
+    TraceSettings {
         endpoint,
         sample_ratio: sample_ratio.or_else(|| sampler(source)).unwrap_or(Ratio::ALL),
         service_name: service_name

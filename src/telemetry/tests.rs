@@ -33,7 +33,7 @@ impl Write for Captured {
 fn logged(format: LogFormat, filter: &str, events: impl FnOnce()) -> String {
     let captured = Captured::default();
     let writer = captured.clone();
-    let dispatch = dispatch(&Log { format, filter: filter.to_owned() }, move || writer.clone()).unwrap();
+    let dispatch = dispatch(&LogSettings { format, filter: filter.to_owned() }, move || writer.clone()).unwrap();
     with_default(&dispatch, events);
     let bytes = captured.0.lock().unwrap().clone();
     String::from_utf8(bytes).unwrap()
@@ -94,7 +94,7 @@ fn a_library_nobody_listed_stops_at_info_and_we_do_not() {
 fn a_filter_that_is_put_holds_at_once_and_what_is_muted_stays_muted() {
     let captured = Captured::default();
     let writer = captured.clone();
-    let log = Log { format: LogFormat::Json, filter: "warn".to_owned() };
+    let log = LogSettings { format: LogFormat::Json, filter: "warn".to_owned() };
     let (dispatch, filter) = build(&log, move || writer.clone(), false).unwrap();
     // Within it, as it is the whole process's: with one log only, tracing asks the present one what it lets pass.
     let said = || {
@@ -186,7 +186,7 @@ fn a_line_within_a_trace_names_it_and_its_span() {
 
     let captured = Captured::default();
     let writer = captured.clone();
-    let log = Log { format: LogFormat::Human, filter: "info".to_owned() };
+    let log = LogSettings { format: LogFormat::Human, filter: "info".to_owned() };
     with_default(&build(&log, move || writer.clone(), true).unwrap().0, events);
     let coloured = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
     let ends: Vec<bool> = coloured.lines().map(|line| line.contains("trace_id=")).collect();
@@ -241,9 +241,9 @@ fn a_panic_is_told_by_its_place_alone() {
 
 #[test]
 fn logging_is_set_up_once() {
-    let log = Log { format: LogFormat::Human, filter: "info".to_owned() };
+    let log = LogSettings { format: LogFormat::Human, filter: "info".to_owned() };
     assert!(matches!(
-        dispatch(&Log { filter: "a=b=c".to_owned(), ..log.clone() }, io::sink),
+        dispatch(&LogSettings { filter: "a=b=c".to_owned(), ..log.clone() }, io::sink),
         Err(TelemetryError::Filter(_))
     ));
     let _alone = HOOK.lock().unwrap();

@@ -16,7 +16,7 @@ use chrono::TimeDelta;
 use noshi::{
     ambient::Ambient,
     bootstrap::{self, Service},
-    config::{Log, LogFormat, Settings},
+    config::{LogFormat, LogSettings, Settings},
     kernel::ClientId,
     sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
     store::Store,
@@ -449,7 +449,7 @@ pub(crate) fn http_client() -> reqwest::Client {
 #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
 fn show_log() {
     if let Ok(filter) = std::env::var("TEST_LOG") {
-        drop(noshi::telemetry::init(&Log { format: LogFormat::Human, filter }));
+        drop(noshi::telemetry::init(&LogSettings { format: LogFormat::Human, filter }));
     }
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::{ConfigError, Settings};
 
-fn load(environment: &[(&str, &str)]) -> Result<Traces, ConfigError> {
+fn load(environment: &[(&str, &str)]) -> Result<TraceSettings, ConfigError> {
     let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     Settings::load(None, environment).map(|settings| settings.traces)
 }

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use noshi::config::{Log, LogFormat};
+use noshi::config::{LogFormat, LogSettings};
 use tracing::dispatcher;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -24,7 +24,7 @@ impl Captured {
     /// Captures from now on, whatever thread it is.
     pub(super) fn start(&'static self) {
         self.begun.get_or_init(|| {
-            let settings = Log { format: LogFormat::Json, filter: "trace".to_owned() };
+            let settings = LogSettings { format: LogFormat::Json, filter: "trace".to_owned() };
             let dispatch = noshi::telemetry::dispatch(&settings, Writer).unwrap();
             let mine = dispatcher::set_global_default(dispatch);
             assert!(mine.is_ok(), "another test of this process logs already: run this one without TEST_LOG");

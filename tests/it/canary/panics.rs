@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use noshi::config::{Log, LogFormat};
+use noshi::config::{LogFormat, LogSettings};
 
 use super::scan::Scanner;
 
@@ -34,7 +34,7 @@ fn a_panic_with_a_code_in_its_text_tells_where_it_was_and_no_more() {
 fn the_child_that_panics() {
     let Ok(format) = std::env::var(CHILD) else { return };
     let format = if format == "json" { LogFormat::Json } else { LogFormat::Human };
-    noshi::telemetry::init(&Log { format, filter: "trace".to_owned() }).unwrap();
+    noshi::telemetry::init(&LogSettings { format, filter: "trace".to_owned() }).unwrap();
     let _ = std::thread::spawn(|| panic!("the code is {CANARY}")).join().unwrap_err();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
