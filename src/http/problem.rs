@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): one code per cause, stable, listed in the README.
+//! Problem documents (RFC 9457): one code per cause, stable, listed in `API.md`.
 
 use std::fmt;
 

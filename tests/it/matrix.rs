@@ -22,7 +22,7 @@ use classes::CLASSES;
 /// Cells that ran, by class.
 type Ran = BTreeMap<&'static str, usize>;
 
-/// A run prints what it has met; a class that it has not met is a failure, however green the rest (3.5).
+/// A run prints what it has met; a class that it has not met is a failure, however green the rest.
 fn tell(what: &str, ran: &Ran) {
     let all: usize = ran.values().sum();
     println!("{what}: {all} cells: {ran:?}");

@@ -119,7 +119,7 @@ fn run_all(from: u64, to: u64) -> (Coverage, Option<(u64, Ended)>) {
     })
 }
 
-/// The bugs of `reliability.md` 3.6 that are seeded here, by number.
+/// The bugs of `RELIABILITY.md` 7 that are seeded here, by number.
 pub(crate) fn seeded_here() -> impl Iterator<Item = &'static str> {
     Bug::ALL.iter().filter_map(|bug| bug.word().split(' ').next()).filter(|number| number.starts_with('B'))
 }
