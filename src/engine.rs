@@ -7,8 +7,8 @@
 //!   pure: the caller brings the instant and the random number.
 //! - [`Drive`] is asked what comes next and is told what came. It does no I/O, so the simulation and the model check run
 //!   the very driver that production runs.
-//! - [`run`] is the one loop that awaits: it does what the driver asks for, through a product's [`Effects`].
-//! - [`recover`] finds orders that are due and runs them the same way.
+//! - [`run()`] is the one loop that awaits: it does what the driver asks for, through a product's [`Effects`].
+//! - [`mod@recover`] finds orders that are due and runs them the same way.
 //!
 //! What differs between kinds of effects is data: [`Rules`].
 
