@@ -30,7 +30,7 @@ use crate::{
         restored,
     },
     kernel::Chain,
-    ledger::{Books, service},
+    ledger::Ledger,
     lifecycle::Tasks,
     provider::incentives::{self, Client, ClientSettings, Credentials, Endpoint, Timeouts},
     server::{self, AppState, BoundServer},
@@ -268,12 +268,8 @@ async fn assemble(
         traces: traces.clone(),
     };
     let rewards = Rewards::new(parts, limits.in_flight_max, restored);
-    let books = Books::new(service::Parts {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        accounts: accounts.clone(),
-        metrics: metrics.ledger,
-    });
+    let ledger =
+        Ledger { store: store.clone(), ambient: ambient.clone(), accounts: accounts.clone(), metrics: metrics.ledger };
     let reconciliations = Reconciliations::new(ReconciliationDependencies {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -299,7 +295,7 @@ async fn assemble(
         traces,
         body_timeout: settings.server.body_timeout,
     };
-    Ok(AppState { http, rewards, balances, books, reconciliations, clock, log, metrics: metrics.server })
+    Ok(AppState { http, rewards, balances, ledger, reconciliations, clock, log, metrics: metrics.server })
 }
 
 fn build_account(

@@ -68,10 +68,10 @@ enum Command {
     Rewards(rewards::Command),
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
-    Programs(books::Programs),
+    Programs(books::ProgramsCommand),
     /// Look at the ledger, and correct it.
     #[command(subcommand)]
-    Ledger(books::Ledger),
+    Ledger(books::LedgerCommand),
     /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
     /// 2 usage or settings, 3 they do not agree.
     Reconcile(reconcile::Arguments),
@@ -101,7 +101,7 @@ enum Failure {
     #[error(transparent)]
     Rewards(#[from] rewards::RewardsError),
     #[error(transparent)]
-    Books(#[from] books::BooksError),
+    Ledger(#[from] books::LedgerError),
     #[error(transparent)]
     Backup(#[from] backup::BackupError),
     #[error(transparent)]
@@ -123,7 +123,7 @@ impl Failure {
             | Self::Healthcheck(_)
             | Self::Keys(_)
             | Self::Rewards(_)
-            | Self::Books(_)
+            | Self::Ledger(_)
             | Self::Backup(_)
             | Self::Reconcile(_)
             | Self::Demo(_)

@@ -48,8 +48,8 @@ impl<'a> Named<'a> {
     }
 }
 
-/// What has a timeline.
-#[derive(Debug, Clone, Copy)]
+/// What has a timeline, and what an entry of the ledger is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A reward.
     Reward(RewardId),

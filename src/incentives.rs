@@ -8,8 +8,8 @@
 pub mod adoption;
 pub mod answer;
 pub mod attention;
+pub mod budgets;
 pub mod cancel;
-pub mod charge;
 pub mod courier;
 pub mod dto;
 pub mod http;

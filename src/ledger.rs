@@ -1,15 +1,25 @@
-//! The books: the ledger, and the programs whose budgets rewards are charged to. What a reward writes here is written in
-//! the transaction that makes it true, so the books can be no other than the rewards.
+//! The ledger: every movement of money as double entry, and the programs whose budgets rewards draw on. Each change of a
+//! reward writes here in its own transaction, so the ledger and the rewards cannot disagree.
+//!
+//! `journal` holds the entries, `chart` the ledger accounts, `movements` what can move money between them. `sums` is what
+//! the entries add up to, `totals` how far they are added up already. `status` leads a reward's value through all of these.
+//! `programs` and `budget` decide whether a new reward may be bought.
 
 pub mod budget;
+pub mod chart;
 pub mod http;
 pub mod journal;
 pub(crate) mod metrics;
+pub mod movements;
 pub(crate) mod problems;
 pub mod programs;
 pub(crate) mod scopes;
 pub mod service;
+pub mod status;
+pub mod sums;
+pub mod totals;
 pub mod watch;
 
 pub use metrics::Metrics;
-pub use service::Books;
+pub use service::Ledger;
+pub use status::LedgerStatus;

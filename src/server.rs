@@ -28,7 +28,7 @@ use crate::{
     identity::{self, Principal, Scope},
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
-    ledger::{self, Books},
+    ledger::{self, Ledger},
     store::{
         clock::ServerClock,
         migrate::{Schema, schema},
@@ -46,8 +46,8 @@ pub struct AppState {
     pub rewards: Rewards,
     /// Balances.
     pub(crate) balances: Balances,
-    /// Programs, the ledger, the events.
-    pub books: Books,
+    /// Programs and the ledger.
+    pub ledger: Ledger,
     /// The database server's clock, where there is one to go by.
     pub clock: Option<ServerClock>,
     /// Reconciliations.
@@ -85,7 +85,7 @@ pub fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<Bo
         web::Data::new(state.balances.clone()),
         web::Data::new(state.reconciliations.clone()),
     );
-    let books = web::Data::new(state.books.clone());
+    let ledger = web::Data::new(state.ledger.clone());
     let funds = web::Data::new(funds_check(&state.balances));
     let server = HttpServer::new(move || {
         App::new()
@@ -93,7 +93,7 @@ pub fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<Bo
             .app_data(rewards.clone())
             .app_data(funds.clone())
             .app_data(balances.clone())
-            .app_data(books.clone())
+            .app_data(ledger.clone())
             .app_data(reconciliations.clone())
             .wrap(from_fn(observe))
             .configure(treasury::http::routes)
@@ -236,15 +236,15 @@ fn unready(why: &'static str) -> HttpResponse {
 
 async fn metrics_page(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
     let Http { tasks, ambient, .. } = &state.http;
-    let (balances, books, reconciliations) =
-        (state.balances.clone(), state.books.clone(), state.reconciliations.clone());
+    let (balances, ledger, reconciliations) =
+        (state.balances.clone(), state.ledger.clone(), state.reconciliations.clone());
     let as_of = ambient.now().timestamp();
     let rewards = state.rewards.clone();
     let published = async move {
         rewards.publish().await?;
         rewards.accounts().publish();
         balances.publish().await?;
-        books.publish().await?;
+        ledger.publish().await?;
         reconciliations.publish().await
     };
     // When the database is away, the process's own metrics are still worth having.

@@ -18,7 +18,7 @@
 //!    `balance.unexplained` reports what is missing. While purchases are on the way only the certain part is booked
 //!    (`deposits`).
 //! 4. **Observation.** One answer of Amazon's, its bookings and its alarms are one transaction, and of two replicas only one
-//!    writes it (`observe`). Sums up to a mark keep the question cheap ([`totals`]).
+//!    writes it (`observe`). Sums up to a mark keep the question cheap ([`crate::ledger::totals`]).
 //! 5. **Runway.** [`Runway`](runway::Runway) estimates from up to eight weeks of our own spending when the
 //!    balance is used up: a median and a pessimistic estimate. With less than a week of spending there is none.
 //! 6. **Value date.** Money that finance orders today is at Amazon at the end of a later business day (`value_date`).
@@ -49,7 +49,6 @@ pub(crate) mod problems;
 pub mod reconciliation;
 pub(crate) mod runway;
 pub(crate) mod scopes;
-pub mod totals;
 pub(crate) mod value_date;
 
 pub(crate) use balances::Balances;

@@ -12,14 +12,16 @@ use crate::{
     config::Settings,
     kernel::{Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
-        journal::{self, Kind, Movement},
-        programs::{self, By, State},
+        journal::{self, Posting},
+        movements::{ADJUSTMENT, CANCEL, DEPOSIT, ISSUE, OPENING},
+        programs::{self, ChangedBy, NewProgram, State},
+        sums::Sums,
     },
     store::{Store, StoreError},
 };
 
 #[derive(Subcommand)]
-pub(super) enum Programs {
+pub(super) enum ProgramsCommand {
     /// Make a program. Limits are set by the API: PATCH /v1/programs/{id}.
     Create {
         /// Its id, `prg_…`: 1 to 40 characters of a-z, 0-9 and underscore after the prefix.
@@ -52,7 +54,7 @@ pub(super) enum Programs {
 }
 
 #[derive(Subcommand)]
-pub(super) enum Ledger {
+pub(super) enum LedgerCommand {
     /// The sums of every account, and what Amazon must say can be spent.
     Sums,
     /// Write down a correction of an account's funds that nothing else explains.
@@ -74,7 +76,7 @@ pub(super) enum Ledger {
 
 /// Why the books were not changed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum BooksError {
+pub(super) enum LedgerError {
     #[error("names and reasons have 1 to 100 characters, no control characters, and nothing shaped like a claim code")]
     Text,
     #[error("there is a program of that id")]
@@ -91,12 +93,12 @@ pub(super) enum BooksError {
     Store(#[from] StoreError),
 }
 
-fn checked(text: &str) -> Result<&str, BooksError> {
+fn checked(text: &str) -> Result<&str, LedgerError> {
     let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
-    if good && !looks_like_claim_code(text) { Ok(text) } else { Err(BooksError::Text) }
+    if good && !looks_like_claim_code(text) { Ok(text) } else { Err(LedgerError::Text) }
 }
 
-pub(super) async fn run(command: Programs, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, Failure> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = programs_lines(command, settings, (&store, &ambient)).await?;
     store.close().await;
@@ -104,33 +106,34 @@ pub(super) async fn run(command: Programs, settings: &Settings) -> Result<ExitCo
 }
 
 async fn programs_lines(
-    command: Programs,
+    command: ProgramsCommand,
     settings: &Settings,
     (store, ambient): (&Store, &Ambient),
-) -> Result<String, BooksError> {
+) -> Result<String, LedgerError> {
     let now = ambient.now();
     match command {
-        Programs::Create { id, account, name } => {
+        ProgramsCommand::Create { id, account, name } => {
             if !settings.accounts.contains_key(&account) {
-                return Err(BooksError::UnknownAccount);
+                return Err(LedgerError::UnknownAccount);
             }
             let mut tx = store.begin().await?;
-            let by = By("command line".to_owned());
-            if !programs::create(&mut tx, &id, (checked(&name)?, &account), &by, now).await? {
-                return Err(BooksError::Taken);
+            let by = ChangedBy("command line".to_owned());
+            let new = NewProgram { id: &id, name: checked(&name)?, account: &account };
+            if !programs::create(&mut tx, new, &by, now).await? {
+                return Err(LedgerError::Taken);
             }
             tx.commit(()).await?;
             Ok(format!("{id} is made"))
         }
-        Programs::List => {
+        ProgramsCommand::List => {
             let all = programs::list(&mut store.snapshot().await?).await?;
             let line = |program: &programs::Program| {
                 format!("{}  {}  account {}  {}", program.id, program.state.as_str(), program.account, program.name)
             };
             Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        Programs::Suspend { id, by } => set_state(store, (&id, &by), State::Suspended, now).await,
-        Programs::Resume { id, by } => set_state(store, (&id, &by), State::Active, now).await,
+        ProgramsCommand::Suspend { id, by } => set_state(store, (&id, &by), State::Suspended, now).await,
+        ProgramsCommand::Resume { id, by } => set_state(store, (&id, &by), State::Active, now).await,
     }
 }
 
@@ -139,15 +142,15 @@ async fn set_state(
     (id, by): (&ProgramId, &str),
     state: State,
     now: DateTime<Utc>,
-) -> Result<String, BooksError> {
-    let by = By(checked(by)?.to_owned());
+) -> Result<String, LedgerError> {
+    let by = ChangedBy(checked(by)?.to_owned());
     let mut tx = store.begin().await?;
     let changed = programs::set_state(&mut tx, id, state, &by, now).await?;
     tx.commit(()).await?;
-    if changed { Ok(format!("{id} is {}", state.as_str())) } else { Err(BooksError::Unchanged) }
+    if changed { Ok(format!("{id} is {}", state.as_str())) } else { Err(LedgerError::Unchanged) }
 }
 
-pub(super) async fn run_ledger(command: Ledger, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, Failure> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = ledger_lines(command, settings, (&store, &ambient)).await?;
     store.close().await;
@@ -155,50 +158,47 @@ pub(super) async fn run_ledger(command: Ledger, settings: &Settings) -> Result<E
 }
 
 async fn ledger_lines(
-    command: Ledger,
+    command: LedgerCommand,
     settings: &Settings,
     (store, ambient): (&Store, &Ambient),
-) -> Result<String, BooksError> {
+) -> Result<String, LedgerError> {
     match command {
-        Ledger::Sums => {
+        LedgerCommand::Sums => {
             let sums = journal::sums(&mut store.snapshot().await?).await?;
             Ok(sums.iter().map(|(account, sums)| line(account, sums)).collect::<Vec<_>>().join("\n"))
         }
-        Ledger::Adjust { account, amount, reason, by } => {
-            let of_settings = settings.accounts.get(&account).ok_or(BooksError::UnknownAccount)?;
+        LedgerCommand::Adjust { account, amount, reason, by } => {
+            let of_settings = settings.accounts.get(&account).ok_or(LedgerError::UnknownAccount)?;
             let currency = of_settings.marketplace.currency();
             let (sign, digits) = amount.strip_prefix('-').map_or((1, amount.as_str()), |digits| (-1, digits));
-            let value = Money::parse(digits, currency).map_err(|error| BooksError::Amount(currency, error))?;
+            let value = Money::parse(digits, currency).map_err(|error| LedgerError::Amount(currency, error))?;
             if value.minor() == 0 {
-                return Err(BooksError::Nothing);
+                return Err(LedgerError::Nothing);
             }
-            let movement = Movement {
-                account: &account,
-                value: Money::from_minor(value.minor().saturating_mul(sign), currency),
-                kind: Kind::Adjustment,
-                reward: None,
-                program: None,
+            let value = Money::from_minor(value.minor().saturating_mul(sign), currency);
+            let posting = Posting {
                 note: Some(checked(&reason)?),
                 made_by: Some(checked(&by)?),
+                ..Posting::new(&ADJUSTMENT, &account, value)
             };
             let mut tx = store.begin().await?;
-            journal::write(&mut tx, &movement, ambient.now()).await?;
+            journal::write(&mut tx, &posting, ambient.now()).await?;
             tx.commit(()).await?;
             Ok(format!("adjusted by {amount} {currency}"))
         }
     }
 }
 
-fn line(account: &str, sums: &journal::Sums) -> String {
+fn line(account: &str, sums: &Sums) -> String {
     let money = |minor| Money::from_minor(minor, sums.currency).to_string();
     format!(
         "{account}  {}  opening {}  deposits {}  adjustments {}  issued {}  canceled {}  on the way {}  to be spent {}",
         sums.currency,
-        money(sums.opening),
-        money(sums.deposits),
-        money(sums.adjustments),
-        money(sums.issued),
-        money(sums.canceled),
+        money(sums.of(&OPENING)),
+        money(sums.of(&DEPOSIT)),
+        money(sums.of(&ADJUSTMENT)),
+        money(sums.of(&ISSUE)),
+        money(sums.of(&CANCEL)),
         money(sums.on_the_way()),
         money(sums.expected())
     )

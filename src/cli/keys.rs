@@ -117,7 +117,7 @@ pub(super) async fn create(
         program,
     };
     if let Some(program) = &key.program
-        && programs::plan_now(&mut tx, program, key.id).await?.is_none()
+        && programs::policy_in(&mut tx, program, key.id).await?.is_none()
     {
         return Err(KeysError::UnknownProgram);
     }

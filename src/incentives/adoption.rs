@@ -10,7 +10,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{
-    charge::charge,
+    budgets::budget_of,
     issue::{Accepted, Issue, IssueError},
     kind::Kind,
     metrics::KeyUse,
@@ -154,7 +154,7 @@ impl Issue {
             return Ok(Accepted::Known(tx.commit(reward).await?.into_inner()));
         }
         let replayed = account.zip(schedule::reclaim(reward.order, courier.lease()?, now));
-        let budget = replayed.and_then(|(account, _order)| charge(account, command, now));
+        let budget = replayed.and_then(|(account, _order)| budget_of(account, command, now));
         let metadata = command.metadata_json();
         let taken = execute!(
             tx,
@@ -165,7 +165,7 @@ impl Issue {
             command.external_id.as_deref(),
             metadata.as_deref(),
             command.on_unresolved.as_str(),
-            budget.as_ref().map(|charge| charge.program.as_str())
+            budget.as_ref().map(|budget| budget.program.as_str())
         )?;
         if taken != 1 {
             return Err(IssueError::ExternalIdConflict);
@@ -174,9 +174,9 @@ impl Issue {
         reward.order.on_unproven = command.on_unresolved.into();
         if let Some((account, order)) = replayed {
             // What it was charged to was lost with the row, so it is charged again. Refused, everything stays as it is.
-            reward.charge = budget;
-            if let Some(charge) = &reward.charge {
-                self.reserve(&mut tx, (account, &reward), charge, now).await?;
+            reward.budget = budget;
+            if let Some(budget) = &reward.budget {
+                self.reserve(&mut tx, (account, &reward), budget, now).await?;
             }
             reward.order = Order { on_unproven: command.on_unresolved.into(), ..order };
         }

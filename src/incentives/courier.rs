@@ -286,7 +286,7 @@ impl Courier {
                 self.metrics.resolved(outcome);
             }
             if from != State::Canceling || to != State::Issued {
-                let program = after.charge.as_ref().map(|charge| charge.program.as_str());
+                let program = after.budget.as_ref().map(|budget| budget.program.as_str());
                 self.metrics.finished(&after.account, program, after.value, to.as_str());
             }
         }

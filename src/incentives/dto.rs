@@ -238,7 +238,7 @@ impl<'a> RewardView<'a> {
             kind: reward.kind.as_str(),
             value: reward.value.into(),
             account_id: &reward.account,
-            program_id: reward.charge.as_ref().map(|charge| charge.program.as_str()),
+            program_id: reward.budget.as_ref().map(|budget| budget.program.as_str()),
             creation_request_id: reward.creation_request_id.as_str(),
             on_unresolved: OnUnresolved::from(order.on_unproven).as_str(),
             claim_code: code.map(ClaimCode::expose),

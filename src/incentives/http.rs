@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Rewards,
+    budgets::BudgetError,
     cancel::CancelError,
-    charge::ChargeError,
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::IssueError,
     kind::Kind,
@@ -31,7 +31,7 @@ use crate::{
     },
     identity::Principal,
     kernel::{IdempotencyKey, Money, RewardId},
-    ledger::{self, budget::WHOLE},
+    ledger::{self, budget::PROGRAM},
     lifecycle::Lost,
     store::StoreError,
 };
@@ -299,7 +299,7 @@ impl From<IssueError> for Problem {
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
-            IssueError::Charge(refused) => refused.into(),
+            IssueError::Budget(refused) => refused.into(),
             IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
             IssueError::NoSlot(_) => Self::new(problems::UPSTREAM_BUSY),
             IssueError::Refused(BreakerCause::Funds) => Self::new(problems::INSUFFICIENT_FUNDS),
@@ -312,21 +312,21 @@ impl From<IssueError> for Problem {
     }
 }
 
-impl From<ChargeError> for Problem {
-    fn from(error: ChargeError) -> Self {
+impl From<BudgetError> for Problem {
+    fn from(error: BudgetError) -> Self {
         match error {
-            ChargeError::Forbidden => Self::new(ledger::problems::PROGRAM_FORBIDDEN),
-            ChargeError::Suspended => Self::new(ledger::problems::PROGRAM_SUSPENDED),
-            ChargeError::OtherAccount => Self::new(Code::INVALID_REQUEST).field(
+            BudgetError::Forbidden => Self::new(ledger::problems::PROGRAM_FORBIDDEN),
+            BudgetError::Suspended => Self::new(ledger::problems::PROGRAM_SUSPENDED),
+            BudgetError::OtherAccount => Self::new(Code::INVALID_REQUEST).field(
                 "/account_id",
                 "conflict",
                 "the program is charged to another account",
             ),
-            ChargeError::RewardTooLarge(most) => Self::new(problems::LIMIT_EXCEEDED)
+            BudgetError::RewardTooLarge(most) => Self::new(problems::LIMIT_EXCEEDED)
                 .detail(format!("a reward may be worth at most {most} {}", most.currency())),
-            ChargeError::Budget(exceeded) => {
-                let whose = if exceeded.holder == WHOLE { "the program's" } else { "the API key's" };
-                let span = exceeded.span.as_str();
+            BudgetError::Exceeded(exceeded) => {
+                let whose = if exceeded.holder == PROGRAM { "the program's" } else { "the API key's" };
+                let span = exceeded.period.as_str();
                 Self::new(ledger::problems::BUDGET_EXCEEDED)
                     .detail(format!("{whose} budget ({span})"))
                     .retry_at(exceeded.resets_at)

@@ -8,8 +8,8 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{
+    budgets::{BudgetError, budget_of},
     cancel::{Cancel, Wish},
-    charge::{ChargeError, charge},
     courier::Courier,
     metrics::KeyUse,
     model::{Command, Reward},
@@ -27,7 +27,7 @@ use crate::{
     },
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
-    ledger::journal::Booked,
+    ledger::{LedgerStatus, programs::Policy},
     lifecycle::Lost,
     store::{Committed, StoreError},
     telemetry::trace,
@@ -74,7 +74,7 @@ pub enum IssueError {
     Busy,
     /// The program, or one of its budgets, does not allow it; nothing was recorded.
     #[error(transparent)]
-    Charge(#[from] ChargeError),
+    Budget(#[from] BudgetError),
     /// The account is known not to work; nothing was recorded.
     #[error("Amazon refuses the account")]
     Refused(BreakerCause),
@@ -252,7 +252,7 @@ impl Issue {
 
     fn count_refusal(&self, command: &Command, error: &IssueError) {
         // Only a program that exists has budgets: the label is never the caller's own text.
-        if let (IssueError::Charge(ChargeError::Budget(_)), Some(program)) = (error, &command.program) {
+        if let (IssueError::Budget(BudgetError::Exceeded(_)), Some(program)) = (error, &command.program) {
             self.courier.metrics.budget_refused(program.as_str());
         }
     }
@@ -297,8 +297,8 @@ impl Issue {
         let mut tx = courier.store.begin_as("reward.accept").await?;
         let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
         if new
-            && let Some(charge) = &reward.charge
-            && let Err(refused) = self.reserve(&mut tx, (account, &reward), charge, now).await
+            && let Some(budget) = &reward.budget
+            && let Err(refused) = self.reserve(&mut tx, (account, &reward), budget, now).await
         {
             // A budget that is used up may be asked for often.
             tx.undo().await;
@@ -372,9 +372,9 @@ impl Issue {
         let begun = match schedule::retry(locked.order, doubt, lease, locked.kind.rules(), moment) {
             Ok(order) => {
                 let mut reward = locked.with(order);
-                reward.charge = charge(account, command, now).or(reward.charge);
-                if let Some(charge) = &reward.charge {
-                    self.reserve(&mut tx, (account, &reward), charge, now).await?;
+                reward.budget = budget_of(account, command, now).or(reward.budget);
+                if let Some(budget) = &reward.budget {
+                    self.reserve(&mut tx, (account, &reward), budget, now).await?;
                 }
                 let entry = Entry::with_attempt("attempt.sent", order.attempts);
                 sql::save(&mut tx, &mut reward, &[entry], now).await?.then_some(reward)
@@ -416,8 +416,8 @@ impl Issue {
             external_id: command.external_id.clone(),
             metadata: command.metadata_json(),
             order,
-            charge: charge(account, command, now),
-            booked: Booked::None,
+            budget: budget_of(account, command, now),
+            booked: LedgerStatus::None,
             last_error: None,
             events: 0,
             trace: trace::current(),
@@ -442,11 +442,11 @@ impl Issue {
         }
     }
 
-    async fn choose_account(&self, command: &Command) -> Result<&Account, IssueError> {
+    fn choose_account(&self, command: &Command, policy: Option<&Policy>) -> Result<&Account, IssueError> {
         let (accounts, currency) = (&self.courier.accounts, command.value.currency());
-        let of_program = self.account_of_program(command).await?;
+        let of_program = policy.map(|policy| policy.account.clone());
         if of_program.is_some() && command.account.is_some() && of_program != command.account {
-            return Err(ChargeError::OtherAccount.into());
+            return Err(BudgetError::OtherAccount.into());
         }
         if let Some(id) = of_program.or_else(|| command.account.clone()) {
             let account = accounts.get(&id).ok_or(IssueError::UnknownAccount)?;
@@ -465,9 +465,12 @@ impl Issue {
     /// # Errors
     /// [`IssueError`] as an issue would answer it.
     pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
-        let account = self.choose_account(command).await?;
+        let policy = self.policy(command).await?;
+        let account = self.choose_account(command, policy.as_ref())?;
         check_value(account, command.value)?;
-        self.look_at_budgets(account, command).await?;
+        if let Some(policy) = &policy {
+            self.look_at_budgets(account, command, policy).await?;
+        }
         Ok(account)
     }
 

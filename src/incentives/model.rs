@@ -11,7 +11,7 @@ use crate::{
         ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
         RewardId, TraceContext, outcome::words,
     },
-    ledger::{budget::Charge, journal::Booked},
+    ledger::{LedgerStatus, budget::BudgetRef},
     telemetry::trace::{self, Attribute},
 };
 
@@ -103,9 +103,9 @@ pub struct Reward {
     /// What the engine knows of it.
     pub order: Order,
     /// Which budgets it is charged to.
-    pub charge: Option<Charge>,
+    pub budget: Option<BudgetRef>,
     /// Where its value stands in the ledger.
-    pub booked: Booked,
+    pub booked: LedgerStatus,
     /// The last refusal or doubt.
     pub last_error: Option<LastError>,
     /// Rows of its timeline.
@@ -149,14 +149,14 @@ impl Reward {
     /// Where its value belongs in the ledger: proven to exist, or held for what may exist, or nowhere. While a person
     /// decides, it stays where it is. Amazon's mock ids move no money.
     #[must_use]
-    pub fn belongs(&self) -> Booked {
+    pub fn belongs(&self) -> LedgerStatus {
         if self.environment == Environment::Sandbox && self.creation_request_id.is_mock() {
-            return Booked::None;
+            return LedgerStatus::None;
         }
         match self.order.stage {
-            Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) => Booked::Reserved,
-            Stage::Proven(_) | Stage::Reversing(_) => Booked::Issued,
-            Stage::Refused { .. } | Stage::Reversed(_) => Booked::None,
+            Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) => LedgerStatus::Reserved,
+            Stage::Proven(_) | Stage::Reversing(_) => LedgerStatus::Issued,
+            Stage::Refused { .. } | Stage::Reversed(_) => LedgerStatus::None,
             Stage::Attention(_) => self.booked,
         }
     }
@@ -165,7 +165,7 @@ impl Reward {
     /// or no program means what was chosen then.
     #[must_use]
     pub fn is_of(&self, command: &Command) -> bool {
-        let program = self.charge.as_ref().map(|charge| &charge.program);
+        let program = self.budget.as_ref().map(|budget| &budget.program);
         command.account.as_ref().is_none_or(|account| *account == self.account)
             && command.program.as_ref().is_none_or(|asked| Some(asked) == program)
             && self.kind == command.kind

@@ -16,8 +16,9 @@ use crate::{
     },
     kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::{
-        budget::{self, Charge},
-        journal::{self, Booked},
+        LedgerStatus,
+        budget::BudgetRef,
+        status::{self, Holding},
     },
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -192,9 +193,9 @@ impl TryFrom<RewardRow> for Reward {
             external_id: row.external_id,
             metadata: row.metadata,
             order,
-            charge: Charge::from_stored(row.program_id, row.budget_key, row.budget_day)
+            budget: BudgetRef::from_stored(row.program_id, row.budget_key, row.budget_day)
                 .map_err(|_malformed| bad("program_id"))?,
-            booked: Booked::from_word(&row.booked).ok_or_else(|| bad("booked"))?,
+            booked: LedgerStatus::from_word(&row.booked).ok_or_else(|| bad("booked"))?,
             last_error: row.error_code.map(|code| LastError { code, error_type: row.error_type }),
             events: row.events,
             // A form that only a later version knows is no reason not to find the reward.
@@ -207,7 +208,7 @@ impl TryFrom<RewardRow> for Reward {
 pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> Result<bool, StoreError> {
     reward.events = 1;
     reward.booked = reward.belongs();
-    let charge = reward.charge.as_ref();
+    let budget = reward.budget.as_ref();
     let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
     let rows = execute!(
         tx,
@@ -231,15 +232,15 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> R
         flat.first_send_at,
         reward.marketplace.code(),
         reward.environment.as_str(),
-        charge.map(|charge| charge.program.as_str()),
-        charge.map(|charge| charge.key.to_string()),
-        charge.map(Charge::day_text),
+        budget.map(|budget| budget.program.as_str()),
+        budget.map(|budget| budget.key.to_string()),
+        budget.map(BudgetRef::day_text),
         reward.booked.as_str(),
         reward.trace.map(|context| context.to_string()),
         flat.ambiguous
     )?;
     if rows == 1 {
-        book(tx, reward, Booked::None, reward.order.created_at).await?;
+        book(tx, reward, LedgerStatus::None, reward.order.created_at).await?;
         write_event(tx, reward, entry, reward.order.created_at).await?;
     }
     Ok(rows == 1)
@@ -289,7 +290,7 @@ pub(super) async fn save(
     reward.order.updated_at = now;
     let (first, stood) = (reward.events, reward.booked);
     reward.booked = reward.belongs();
-    let charge = reward.charge.as_ref();
+    let budget = reward.budget.as_ref();
     reward.events = first.saturating_add(i64::try_from(entries.len()).unwrap_or(0));
     let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
     let rows = execute!(
@@ -316,8 +317,8 @@ pub(super) async fn save(
         flat.issued_at,
         flat.canceled_at,
         i64::from(flat.refusals),
-        charge.map(|charge| charge.key.to_string()),
-        charge.map(Charge::day_text),
+        budget.map(|budget| budget.key.to_string()),
+        budget.map(BudgetRef::day_text),
         reward.booked.as_str(),
         flat.retryable
     )?;
@@ -337,23 +338,14 @@ pub(super) async fn save(
 
 /// Writes what the change means for the ledger and the budgets. Every change of a reward comes by here, so that the books
 /// follow whatever led to it. A reservation of a budget is not among it: that can be refused, and is asked for before.
-async fn book(tx: &mut Tx, reward: &Reward, from: Booked, at: DateTime<Utc>) -> Result<(), StoreError> {
-    for kind in journal::way(from, reward.booked) {
-        let movement = journal::Movement {
-            account: &reward.account,
-            value: reward.value,
-            kind: *kind,
-            reward: Some(reward.id),
-            program: reward.charge.as_ref().map(|charge| &charge.program),
-            note: None,
-            made_by: None,
-        };
-        journal::write(tx, &movement, at).await?;
-    }
-    match &reward.charge {
-        Some(charge) => budget::follow(tx, charge, reward.value, (from, reward.booked)).await,
-        None => Ok(()),
-    }
+async fn book(tx: &mut Tx, reward: &Reward, from: LedgerStatus, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let holding = Holding {
+        account: &reward.account,
+        value: reward.value,
+        subject: Subject::Reward(reward.id),
+        budget: reward.budget.as_ref(),
+    };
+    status::change(tx, &holding, from, reward.booked, at).await
 }
 
 async fn write_event(tx: &mut Tx, reward: &Reward, entry: &Entry, at: DateTime<Utc>) -> Result<(), StoreError> {

@@ -1,24 +1,25 @@
 //! Budgets: what a program, and each API key in it, has spent and reserved, by day, by month and ever.
 //!
-//! A reservation is one guarded statement in the transaction that makes the reward: racing requests cannot pass it,
-//! because the row that they meet at compares with the limit while it is changed. Afterwards the usage follows the
-//! reward through every state (`reward::sql`).
+//! One guarded statement reserves, in the transaction that makes the reward: it compares with the limit while it holds
+//! the row's lock, so that racing requests cannot exceed the limit together. Later the usage follows the reward through
+//! every state ([`move_usage`]).
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeZone, Utc};
 use chrono_tz::Tz;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    journal::Booked,
-    programs::{Bound, Limits, Plan},
+    programs::{Limit, Limits, Policy},
+    status::LedgerStatus,
 };
 use crate::{
     events::{Named, outbox},
-    kernel::{ApiKeyId, Money, ProgramId, ids::MalformedId, outcome::words},
+    kernel::{ApiKeyId, Money, ProgramId, ids::MalformedId, word_methods},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 
-/// The holder of a program's own budgets; the other holders are its API keys.
-pub const WHOLE: &str = "all";
+/// The holder of a program's own budgets. Every other holder is one of its API keys.
+pub const PROGRAM: &str = "all";
 
 macro_rules! usage_rows {
     () => {
@@ -36,7 +37,7 @@ macro_rules! usage_rows {
 }
 
 statements! {
-    /// The order of the rows is the order of their locks, here and in every other statement that changes them.
+    /// Every statement that changes usage names the rows in this order, so that two of them cannot deadlock.
     RESERVE = Sql::same(
         "budget_usage.reserve",
         concat!(
@@ -49,7 +50,7 @@ statements! {
              RETURNING holder, span, period, reserved_minor, reserved_count, used_minor, used_count"
         ),
     );
-    FOLLOW = Sql::same("budget_usage.follow", usage_rows!());
+    MOVE = Sql::same("budget_usage.follow", usage_rows!());
     NOW = Sql::same(
         "budget_usage.now",
         "SELECT holder, span, period, reserved_minor, reserved_count, used_minor, used_count FROM budget_usage \
@@ -64,45 +65,47 @@ row! {
     }
 }
 
-words! {
-    /// How long a budget holds.
-    Span {
-        /// A day of the account's time zone.
-        Day = "day",
-        /// A month of it.
-        Month = "month",
-        /// For ever.
-        Total = "total",
-    }
+/// How long a budget lasts before it begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Period {
+    /// A day in the account's time zone.
+    Day,
+    /// A month in the account's time zone.
+    Month,
+    /// It never begins anew.
+    Total,
 }
+word_methods!(Period);
 
-words! {
-    /// What is counted.
-    Unit {
-        /// Money.
-        Amount = "amount",
-        /// Rewards.
-        Count = "count",
-    }
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Measure {
+    /// Money.
+    Amount,
+    /// Rewards.
+    Count,
 }
+word_methods!(Measure);
 
-/// Which budgets a reward is charged to: a program, an API key in it, and the day of the account's time zone on which its
-/// value was reserved.
+/// Which budgets a reward draws on: its program's, its API key's in that program, and the day in the account's time zone
+/// on which its value was reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Charge {
+pub struct BudgetRef {
     /// The program.
     pub program: ProgramId,
-    /// The key that asked.
+    /// The API key that asked for the reward.
     pub key: ApiKeyId,
-    /// The day; its month is the month.
+    /// The day; the month is the one that it lies in.
     pub day: NaiveDate,
 }
 
-impl Charge {
-    /// As the store keeps it.
+impl BudgetRef {
+    /// Reads the three columns of a reward; `None` where it draws on no budget.
     ///
     /// # Errors
-    /// [`MalformedId`] for what no row of ours says.
+    /// [`MalformedId`] when a column holds what this program never writes.
     pub fn from_stored(
         program: Option<String>,
         key: Option<String>,
@@ -124,41 +127,41 @@ impl Charge {
     }
 }
 
-/// What is spent and reserved in one budget.
+/// What one budget has spent and reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// [`WHOLE`], or the API key.
+    /// [`PROGRAM`], or the API key.
     pub holder: String,
-    /// How long it holds.
-    pub span: Span,
-    /// Which day or month.
-    pub period: String,
-    /// Held for purchases on their way, minor units.
+    /// How long the budget lasts.
+    pub period: Period,
+    /// Which one it is: `2026-11-26`, `2026-11` or `ever`.
+    pub period_key: String,
+    /// Minor units that are reserved for unfinished purchases.
     pub reserved_minor: i64,
-    /// How many those are.
+    /// Rewards that are reserved.
     pub reserved_count: i64,
-    /// Spent, minor units.
+    /// Minor units that are spent.
     pub used_minor: i64,
-    /// On how many rewards.
+    /// Rewards that are bought.
     pub used_count: i64,
 }
 
 impl Usage {
-    /// Spent or reserved.
+    /// Spent and reserved together.
     #[must_use]
-    pub const fn taken(&self, unit: Unit) -> i64 {
-        match unit {
-            Unit::Amount => self.used_minor.saturating_add(self.reserved_minor),
-            Unit::Count => self.used_count.saturating_add(self.reserved_count),
+    pub const fn taken(&self, measure: Measure) -> i64 {
+        match measure {
+            Measure::Amount => self.used_minor.saturating_add(self.reserved_minor),
+            Measure::Count => self.used_count.saturating_add(self.reserved_count),
         }
     }
 
     fn read(row: UsageRow) -> Result<Self, StoreError> {
         let bad = StoreError::Inconsistent { table: "budget_usage", column: "span" };
         Ok(Self {
-            span: Span::from_word(&row.span).ok_or(bad)?,
+            period: Period::from_word(&row.span).ok_or(bad)?,
             holder: row.holder,
-            period: row.period,
+            period_key: row.period,
             reserved_minor: row.reserved_minor,
             reserved_count: row.reserved_count,
             used_minor: row.used_minor,
@@ -167,23 +170,59 @@ impl Usage {
     }
 }
 
-/// A budget that a reward does not fit into.
+/// The budget that a reward would exceed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exceeded {
-    /// [`WHOLE`], or the API key.
+    /// [`PROGRAM`], or the API key.
     pub holder: String,
-    /// How long it holds.
-    pub span: Span,
+    /// How long the budget lasts.
+    pub period: Period,
     /// When it begins anew; `None` for never.
     pub resets_at: Option<DateTime<Utc>>,
 }
 
-/// When a span that holds on `day` is over.
+/// What a reservation came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub fn resets_at(span: Span, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
-    let next = match span {
-        Span::Day => day.succ_opt(),
-        Span::Month => {
+pub enum Reservation {
+    /// Every budget has room, and holds the value now.
+    Reserved,
+    /// A budget has no room. Nothing may be committed: other budgets may hold the value already.
+    Exceeded(Exceeded),
+}
+
+/// A reward's value that draws on its budgets.
+#[derive(Debug, Clone, Copy)]
+pub struct Draw<'a> {
+    /// The limits of the program and of the key.
+    pub policy: &'a Policy,
+    /// The budgets.
+    pub budget: &'a BudgetRef,
+    /// The reward's value.
+    pub value: Money,
+    /// The account's time zone, where days and months begin.
+    pub zone: Tz,
+}
+
+impl Draw<'_> {
+    const fn more(&self, measure: Measure) -> i64 {
+        match measure {
+            Measure::Amount => self.value.minor(),
+            Measure::Count => 1,
+        }
+    }
+
+    fn exceeded(&self, holder: &str, period: Period) -> Exceeded {
+        Exceeded { holder: holder.to_owned(), period, resets_at: resets_at(period, self.budget.day, self.zone) }
+    }
+}
+
+/// When a budget that includes `day` begins anew.
+#[must_use]
+pub fn resets_at(period: Period, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+    let next = match period {
+        Period::Day => day.succ_opt(),
+        Period::Month => {
             let (year, month) = (day.year(), day.month());
             if month == 12 {
                 NaiveDate::from_ymd_opt(year.checked_add(1)?, 1, 1)
@@ -191,9 +230,9 @@ pub fn resets_at(span: Span, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> 
                 NaiveDate::from_ymd_opt(year, month.checked_add(1)?, 1)
             }
         }
-        Span::Total => None,
+        Period::Total => None,
     }?;
-    // Where midnight is skipped by daylight saving, the day begins an hour later.
+    // Where daylight saving skips midnight, the day begins an hour later.
     let midnight = next.and_hms_opt(0, 0, 0)?;
     let one = next.and_hms_opt(1, 0, 0)?;
     let begins =
@@ -201,7 +240,7 @@ pub fn resets_at(span: Span, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> 
     Some(begins.with_timezone(&Utc))
 }
 
-/// What is spent and reserved by now in a program: its own and its keys' budgets of this day, this month, and ever.
+/// What a program and its keys have spent and reserved: on this day, in its month, and ever.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -210,19 +249,17 @@ pub async fn usage(snapshot: &mut Snapshot, program: &ProgramId, day: NaiveDate)
     fetch_all!(UsageRow, snapshot, NOW, program.as_str(), day, month)?.into_iter().map(Usage::read).collect()
 }
 
-/// The budget that a reward of this value would not fit into, as far as this reading knows; [`reserve`] decides.
+/// Finds the first budget that the reward would exceed, by usage that was read earlier. Only [`reserve`] decides.
 #[must_use]
-pub fn too_much(plan: &Plan, charge: &Charge, value: Money, usage: &[Usage], zone: Tz) -> Option<Exceeded> {
-    let key = charge.key.to_string();
-    for (holder, limits) in [(WHOLE, &plan.whole), (key.as_str(), &plan.key)] {
-        for span in Span::ALL {
-            let taken = usage.iter().find(|usage| usage.holder == holder && usage.span == *span);
-            for unit in Unit::ALL {
-                let more = amount_of(*unit, value);
-                let taken = taken.map_or(0, |usage| usage.taken(*unit));
-                if limits.of(*span, *unit).hard.is_some_and(|hard| taken.saturating_add(more) > hard) {
-                    let resets_at = resets_at(*span, charge.day, zone);
-                    return Some(Exceeded { holder: holder.to_owned(), span: *span, resets_at });
+pub fn find_exceeded(draw: &Draw<'_>, usage: &[Usage]) -> Option<Exceeded> {
+    let key = draw.budget.key.to_string();
+    for (holder, limits) in [(PROGRAM, &draw.policy.program), (key.as_str(), &draw.policy.key)] {
+        for period in Period::ALL {
+            let used = usage.iter().find(|usage| usage.holder == holder && usage.period == *period);
+            for measure in Measure::ALL {
+                let taken = used.map_or(0, |usage| usage.taken(*measure)).saturating_add(draw.more(*measure));
+                if limits.of(*period, *measure).hard.is_some_and(|hard| taken > hard) {
+                    return Some(draw.exceeded(holder, *period));
                 }
             }
         }
@@ -230,126 +267,131 @@ pub fn too_much(plan: &Plan, charge: &Charge, value: Money, usage: &[Usage], zon
     None
 }
 
-const fn amount_of(unit: Unit, value: Money) -> i64 {
-    match unit {
-        Unit::Amount => value.minor(),
-        Unit::Count => 1,
+/// Reserves the reward's value in its program's budgets and in its key's. Writes an event for each soft limit that this
+/// reaches and for each hard limit that it uses up.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn reserve(tx: &mut Tx, draw: &Draw<'_>, now: DateTime<Utc>) -> Result<Reservation, StoreError> {
+    // The statement compares with the limit only where the row exists already, so a first reward is compared here.
+    if let Some(exceeded) = find_exceeded(draw, &[]) {
+        return Ok(Reservation::Exceeded(exceeded));
     }
+    let budget = draw.budget;
+    let (key, day, month) = (budget.key.to_string(), budget.day_text(), budget.month_text());
+    let (program, own) = (&draw.policy.program, &draw.policy.key);
+    let hard = |limits: &Limits, period, measure| limits.of(period, measure).hard;
+    let rows = fetch_all!(
+        UsageRow,
+        tx,
+        RESERVE,
+        budget.program.as_str(),
+        key.as_str(),
+        day.as_str(),
+        month.as_str(),
+        draw.value.minor(),
+        1_i64,
+        0_i64,
+        0_i64,
+        hard(program, Period::Day, Measure::Amount),
+        hard(program, Period::Day, Measure::Count),
+        hard(program, Period::Month, Measure::Amount),
+        hard(program, Period::Month, Measure::Count),
+        hard(program, Period::Total, Measure::Amount),
+        hard(program, Period::Total, Measure::Count),
+        hard(own, Period::Day, Measure::Amount),
+        hard(own, Period::Day, Measure::Count),
+        hard(own, Period::Month, Measure::Amount),
+        hard(own, Period::Month, Measure::Count),
+        hard(own, Period::Total, Measure::Amount),
+        hard(own, Period::Total, Measure::Count)
+    )?;
+    // A row that the limit kept from changing is not returned.
+    let changed = rows.into_iter().map(Usage::read).collect::<Result<Vec<_>, _>>()?;
+    for holder in [PROGRAM, key.as_str()] {
+        for period in Period::ALL {
+            if !changed.iter().any(|usage| usage.holder == holder && usage.period == *period) {
+                return Ok(Reservation::Exceeded(draw.exceeded(holder, *period)));
+            }
+        }
+    }
+    for usage in &changed {
+        let limits = if usage.holder == PROGRAM { program } else { own };
+        for measure in Measure::ALL {
+            let crossing = crossing(limits.of(usage.period, *measure), usage.taken(*measure), draw.more(*measure));
+            if let Some(crossing) = crossing {
+                report_crossing(tx, &budget.program, usage, *measure, crossing, now).await?;
+            }
+        }
+    }
+    Ok(Reservation::Reserved)
 }
 
-/// What an update adds to usage, in minor units and in rewards.
-#[derive(Clone, Copy, Default)]
+/// A limit that a reservation reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Crossing {
+    event: &'static str,
+    limit: i64,
+}
+
+/// The limit that was reached when `more` was added and made it `taken`. Each limit is reached once.
+fn crossing(limit: Limit, taken: i64, more: i64) -> Option<Crossing> {
+    let before = taken.saturating_sub(more);
+    let reached = |limit: Option<i64>| limit.filter(|limit| before < *limit && *limit <= taken);
+    let exhausted = reached(limit.hard).map(|limit| Crossing { event: "budget.exhausted", limit });
+    exhausted.or_else(|| reached(limit.soft).map(|limit| Crossing { event: "budget.threshold_reached", limit }))
+}
+
+async fn report_crossing(
+    tx: &mut Tx,
+    program: &ProgramId,
+    usage: &Usage,
+    measure: Measure,
+    crossing: Crossing,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let Crossing { event, limit } = crossing;
+    let taken = usage.taken(measure);
+    tracing::warn!(
+        program = %program,
+        budget.holder = usage.holder,
+        budget.span = usage.period.as_str(),
+        budget.unit = measure.as_str(),
+        budget.limit = limit,
+        budget.taken = taken,
+        "{event}"
+    );
+    let data = serde_json::json!({
+        "holder": usage.holder, "span": usage.period.as_str(), "period": usage.period_key, "unit": measure.as_str(),
+        "limit": limit, "taken": taken,
+    });
+    outbox::write(tx, event, Named::Program(program), Some(&data), now).await
+}
+
+/// What an update adds to usage.
+#[derive(Clone, Copy)]
 struct Delta {
     reserved: i64,
     used: i64,
 }
 
-/// Reserves a reward's value in the program's budgets and its key's, or says which one it does not fit into; then the
-/// transaction must not be committed. Whoever crosses a soft limit, or fills a hard one, is told of (`events`).
+/// Moves a reward's value within its budgets as its ledger status changes. A new reservation is [`reserve`]'s, because a
+/// budget may refuse it.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn reserve(
+pub async fn move_usage(
     tx: &mut Tx,
-    (plan, charge): (&Plan, &Charge),
+    budget: &BudgetRef,
     value: Money,
-    (zone, now): (Tz, DateTime<Utc>),
-) -> Result<Result<(), Exceeded>, StoreError> {
-    // A row that is not there yet meets no guard.
-    if let Some(exceeded) = too_much(plan, charge, value, &[], zone) {
-        return Ok(Err(exceeded));
-    }
-    let (key, day, month) = (charge.key.to_string(), charge.day_text(), charge.month_text());
-    let (whole, own) = (&plan.whole, &plan.key);
-    let hard = |limits: &Limits, span, unit| limits.of(span, unit).hard;
-    let rows = fetch_all!(
-        UsageRow,
-        tx,
-        RESERVE,
-        charge.program.as_str(),
-        key.as_str(),
-        day.as_str(),
-        month.as_str(),
-        value.minor(),
-        1_i64,
-        0_i64,
-        0_i64,
-        hard(whole, Span::Day, Unit::Amount),
-        hard(whole, Span::Day, Unit::Count),
-        hard(whole, Span::Month, Unit::Amount),
-        hard(whole, Span::Month, Unit::Count),
-        hard(whole, Span::Total, Unit::Amount),
-        hard(whole, Span::Total, Unit::Count),
-        hard(own, Span::Day, Unit::Amount),
-        hard(own, Span::Day, Unit::Count),
-        hard(own, Span::Month, Unit::Amount),
-        hard(own, Span::Month, Unit::Count),
-        hard(own, Span::Total, Unit::Amount),
-        hard(own, Span::Total, Unit::Count)
-    )?;
-    let taken = rows.into_iter().map(Usage::read).collect::<Result<Vec<_>, _>>()?;
-    for holder in [WHOLE, key.as_str()] {
-        for span in Span::ALL {
-            if !taken.iter().any(|usage| usage.holder == holder && usage.span == *span) {
-                let resets_at = resets_at(*span, charge.day, zone);
-                return Ok(Err(Exceeded { holder: holder.to_owned(), span: *span, resets_at }));
-            }
-        }
-    }
-    for usage in &taken {
-        let limits = if usage.holder == WHOLE { whole } else { own };
-        for unit in Unit::ALL {
-            let crossed = crossing(limits.of(usage.span, *unit), usage.taken(*unit), amount_of(*unit, value));
-            if let Some((kind, limit)) = crossed {
-                tell(tx, &charge.program, usage, *unit, (kind, limit), now).await?;
-            }
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// Which limit was crossed by taking `more`, so that `taken` is taken now: each crossing is told once.
-fn crossing(bound: Bound, taken: i64, more: i64) -> Option<(&'static str, i64)> {
-    let before = taken.saturating_sub(more);
-    let crossed = |limit: Option<i64>| limit.filter(|limit| before < *limit && *limit <= taken);
-    let exhausted = crossed(bound.hard).map(|limit| ("budget.exhausted", limit));
-    exhausted.or_else(|| crossed(bound.soft).map(|limit| ("budget.threshold_reached", limit)))
-}
-
-async fn tell(
-    tx: &mut Tx,
-    program: &ProgramId,
-    usage: &Usage,
-    unit: Unit,
-    (kind, limit): (&'static str, i64),
-    now: DateTime<Utc>,
+    from: LedgerStatus,
+    to: LedgerStatus,
 ) -> Result<(), StoreError> {
-    let taken = usage.taken(unit);
-    tracing::warn!(program = %program, budget.holder = usage.holder, budget.span = usage.span.as_str(), budget.unit = unit.as_str(), budget.limit = limit, budget.taken = taken, "{kind}");
-    let data = serde_json::json!({
-        "holder": usage.holder, "span": usage.span.as_str(), "period": usage.period, "unit": unit.as_str(),
-        "limit": limit, "taken": taken,
-    });
-    outbox::write(tx, kind, Named::Program(program), Some(&data), now).await
-}
-
-/// Moves a reward's value in its budgets along with the ledger: from where it stood to where it stands. A reservation
-/// from nowhere is [`reserve`]'s.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn follow(
-    tx: &mut Tx,
-    charge: &Charge,
-    value: Money,
-    (from, to): (Booked, Booked),
-) -> Result<(), StoreError> {
-    if from == to || (from, to) == (Booked::None, Booked::Reserved) {
+    if from == to || (from, to) == (LedgerStatus::None, LedgerStatus::Reserved) {
         return Ok(());
     }
-    let holds = |at: Booked, side: Booked| i64::from(at == side);
-    let moved = |side| holds(to, side).saturating_sub(holds(from, side));
-    let count = Delta { reserved: moved(Booked::Reserved), used: moved(Booked::Issued) };
+    let moved = |status| i64::from(to == status).saturating_sub(i64::from(from == status));
+    let count = Delta { reserved: moved(LedgerStatus::Reserved), used: moved(LedgerStatus::Issued) };
     let minor = Delta {
         reserved: count.reserved.saturating_mul(value.minor()),
         used: count.used.saturating_mul(value.minor()),
@@ -357,11 +399,11 @@ pub async fn follow(
     let none = None::<i64>;
     execute!(
         tx,
-        FOLLOW,
-        charge.program.as_str(),
-        charge.key.to_string(),
-        charge.day_text(),
-        charge.month_text(),
+        MOVE,
+        budget.program.as_str(),
+        budget.key.to_string(),
+        budget.day_text(),
+        budget.month_text(),
         minor.reserved,
         count.reserved,
         minor.used,
@@ -393,23 +435,23 @@ mod tests {
     #[test]
     fn a_day_and_a_month_end_at_midnight_of_the_accounts_zone() {
         let tokyo = chrono_tz::Asia::Tokyo;
-        let at = |span, text| resets_at(span, day(text), tokyo).map(|at| at.to_rfc3339());
-        assert_eq!(at(Span::Day, "2026-12-31").as_deref(), Some("2026-12-31T15:00:00+00:00"));
-        assert_eq!(at(Span::Month, "2026-12-05").as_deref(), Some("2026-12-31T15:00:00+00:00"));
-        assert_eq!(at(Span::Month, "2026-02-28").as_deref(), Some("2026-02-28T15:00:00+00:00"));
-        assert_eq!(at(Span::Total, "2026-12-31"), None);
+        let at = |period, text| resets_at(period, day(text), tokyo).map(|at| at.to_rfc3339());
+        assert_eq!(at(Period::Day, "2026-12-31").as_deref(), Some("2026-12-31T15:00:00+00:00"));
+        assert_eq!(at(Period::Month, "2026-12-05").as_deref(), Some("2026-12-31T15:00:00+00:00"));
+        assert_eq!(at(Period::Month, "2026-02-28").as_deref(), Some("2026-02-28T15:00:00+00:00"));
+        assert_eq!(at(Period::Total, "2026-12-31"), None);
         // Midnight does not exist on this day: the clocks go from 23:59:59 to 01:00.
-        let cairo = resets_at(Span::Day, day("2026-04-23"), chrono_tz::Africa::Cairo).unwrap();
+        let cairo = resets_at(Period::Day, day("2026-04-23"), chrono_tz::Africa::Cairo).unwrap();
         assert_eq!(cairo.to_rfc3339(), "2026-04-23T22:00:00+00:00");
     }
 
     #[test]
     fn a_limit_is_crossed_once() {
-        let bound = Bound { hard: Some(100), soft: Some(80) };
-        assert_eq!(crossing(bound, 79, 10), None);
-        assert_eq!(crossing(bound, 80, 1), Some(("budget.threshold_reached", 80)));
-        assert_eq!(crossing(bound, 90, 10), None, "it was told at 80");
-        assert_eq!(crossing(bound, 100, 10), Some(("budget.exhausted", 100)));
-        assert_eq!(crossing(Bound::default(), 100, 10), None);
+        let limit = Limit { hard: Some(100), soft: Some(80) };
+        assert_eq!(crossing(limit, 79, 10), None);
+        assert_eq!(crossing(limit, 80, 1), Some(Crossing { event: "budget.threshold_reached", limit: 80 }));
+        assert_eq!(crossing(limit, 90, 10), None, "it was reported at 80");
+        assert_eq!(crossing(limit, 100, 10), Some(Crossing { event: "budget.exhausted", limit: 100 }));
+        assert_eq!(crossing(Limit::default(), 100, 10), None);
     }
 }

@@ -1,15 +1,16 @@
-//! The ledger: double entry, append-only. One entry for each movement of money that Amazon proved, and one for each
-//! reservation, deposit and adjustment. Balances are sums; nothing else is kept.
+//! The journal: double entry, append-only. One entry for each movement of money that Amazon proved, and one for each
+//! reservation, opening, deposit and adjustment. Balances are sums of entries (`sums`); no balance is stored.
 //!
-//! Each partner account has five ledger accounts. `funds` is what can be spent, `reserved` what purchases on their way
-//! hold, `issued` what was bought, `deposits` what was paid in, `adjustments` what a person corrected. An entry moves an
-//! amount from its credit to its debit side, so the sum over all five is always 0.
+//! An entry moves a value from its credit account to its debit account (`chart`, `movements`), so over all ledger accounts
+//! of a partner account debits and credits are equal.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::{chart::LedgerAccount, movements::Movement, sums::Sums};
 use crate::{
-    kernel::{Currency, Money, ProgramId, RewardId, outcome::words},
+    events::Subject,
+    kernel::{Currency, Money, ProgramId, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 
@@ -35,130 +36,60 @@ statements! {
     );
 }
 
-words! {
-    /// Why money moved.
-    Kind {
-        /// What the account held when the ledger began.
-        Opening = "opening",
-        /// Funds paid in.
-        Deposit = "deposit",
-        /// A purchase began, and holds its value.
-        Reserved = "reserved",
-        /// Amazon proved the purchase.
-        Issued = "issued",
-        /// It is proven that nothing was bought: the value is free again.
-        Released = "released",
-        /// Amazon proved that the purchase was given back.
-        Canceled = "canceled",
-        /// A person corrected the funds.
-        Adjustment = "adjustment",
-    }
-}
-
-words! {
-    /// A ledger account.
-    Side {
-        /// What can be spent.
-        Funds = "funds",
-        /// What purchases on their way hold.
-        Reserved = "reserved",
-        /// What was bought and not given back.
-        Issued = "issued",
-        /// What was paid in.
-        Deposits = "deposits",
-        /// What was corrected.
-        Adjustments = "adjustments",
-    }
-}
-
-words! {
-    /// Where a reward's value stands in the ledger.
-    Booked {
-        /// Nowhere: nothing was bought, or it was given back.
-        None = "none",
-        /// Held for a purchase on its way.
-        Reserved = "reserved",
-        /// Spent.
-        Issued = "issued",
-    }
-}
-
-impl Kind {
-    /// Debit and credit of an entry of this kind that adds to the funds or leaves them, as the kind says.
-    #[must_use]
-    pub const fn sides(self) -> (Side, Side) {
-        match self {
-            Self::Opening | Self::Deposit => (Side::Funds, Side::Deposits),
-            Self::Reserved => (Side::Reserved, Side::Funds),
-            Self::Issued => (Side::Issued, Side::Reserved),
-            Self::Released => (Side::Funds, Side::Reserved),
-            Self::Canceled => (Side::Funds, Side::Issued),
-            Self::Adjustment => (Side::Funds, Side::Adjustments),
-        }
-    }
-}
-
-/// The entries that bring a reward's value from where it stands to where it belongs.
-#[must_use]
-pub const fn way(from: Booked, to: Booked) -> &'static [Kind] {
-    match (from, to) {
-        (Booked::None, Booked::None) | (Booked::Reserved, Booked::Reserved) | (Booked::Issued, Booked::Issued) => &[],
-        (Booked::None, Booked::Reserved) => &[Kind::Reserved],
-        // A version before the ledger made the reward, or a person found out that the purchase went through.
-        (Booked::None, Booked::Issued) => &[Kind::Reserved, Kind::Issued],
-        (Booked::Reserved, Booked::Issued) => &[Kind::Issued],
-        (Booked::Reserved, Booked::None) => &[Kind::Released],
-        (Booked::Issued, Booked::None) => &[Kind::Canceled],
-        (Booked::Issued, Booked::Reserved) => &[Kind::Canceled, Kind::Reserved],
-    }
-}
-
-/// One movement to be written.
-#[derive(Debug, Clone)]
-pub struct Movement<'a> {
+/// An entry that is to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Posting<'a> {
+    /// How the value moves.
+    pub movement: &'static Movement,
     /// The partner account.
     pub account: &'a str,
-    /// How much: above zero; an adjustment may be below.
+    /// How much. Below zero only where the movement is reversible.
     pub value: Money,
-    /// Why.
-    pub kind: Kind,
-    /// For which reward.
-    pub reward: Option<RewardId>,
-    /// At which program's charge.
+    /// What it is about; `None` where it is about the account itself.
+    pub subject: Option<Subject>,
+    /// The program that pays.
     pub program: Option<&'a ProgramId>,
-    /// A person's words.
+    /// Why, in a person's words.
     pub note: Option<&'a str>,
-    /// Who that was.
+    /// The person who decided.
     pub made_by: Option<&'a str>,
 }
 
-/// Writes a movement. One of nothing writes nothing.
+impl<'a> Posting<'a> {
+    /// A posting about the account itself.
+    #[must_use]
+    pub const fn new(movement: &'static Movement, account: &'a str, value: Money) -> Self {
+        Self { movement, account, value, subject: None, program: None, note: None, made_by: None }
+    }
+}
+
+/// Writes an entry; a posting of zero writes none.
 ///
 /// # Errors
-/// [`StoreError`] from the database; a negative amount of any kind but an adjustment is refused there.
-pub async fn write(tx: &mut Tx, movement: &Movement<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
-    let (mut debit, mut credit) = movement.kind.sides();
-    let mut minor = movement.value.minor();
+/// [`StoreError`] from the database, which refuses a value below zero unless the movement is reversible.
+pub async fn write(tx: &mut Tx, posting: &Posting<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
+    let Movement { kind, mut debit, mut credit, reversible } = *posting.movement;
+    let mut minor = posting.value.minor();
     if minor == 0 {
         return Ok(());
     }
-    if movement.kind == Kind::Adjustment && minor < 0 {
+    if reversible && minor < 0 {
         (debit, credit, minor) = (credit, debit, minor.saturating_neg());
     }
     execute!(
         tx,
         INSERT,
         at,
-        movement.account,
-        movement.value.currency().code(),
-        movement.kind.as_str(),
+        posting.account,
+        posting.value.currency().code(),
+        kind,
         debit.as_str(),
         credit.as_str(),
         minor,
-        movement.reward.map(RewardId::uuid),
-        movement.program.map(ProgramId::as_str),
-        movement.note,
-        movement.made_by
+        posting.subject.map(|Subject::Reward(id)| id.uuid()),
+        posting.program.map(ProgramId::as_str),
+        posting.note,
+        posting.made_by
     )
     .map(|_one| ())
 }
@@ -175,30 +106,30 @@ row! {
     }
 }
 
-/// One entry as it stands.
+/// An entry as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Counts up; the order of writing, with gaps.
+    /// Its number, which grows in the order of writing, with gaps.
     pub id: i64,
     /// When it was written.
     pub at: DateTime<Utc>,
     /// The partner account.
     pub account: String,
-    /// Why.
-    pub kind: Kind,
-    /// Where the value went.
-    pub debit: Side,
-    /// Where it came from.
-    pub credit: Side,
+    /// How the value moved.
+    pub movement: &'static Movement,
+    /// The ledger account that the value went to.
+    pub debit: LedgerAccount,
+    /// The ledger account that the value came from.
+    pub credit: LedgerAccount,
     /// How much, above zero.
     pub value: Money,
-    /// For which reward.
-    pub reward: Option<RewardId>,
-    /// At which program's charge.
+    /// What it is about.
+    pub subject: Option<Subject>,
+    /// The program that paid.
     pub program: Option<String>,
-    /// A person's words.
+    /// Why, in a person's words.
     pub note: Option<String>,
-    /// Who that was.
+    /// The person who decided.
     pub made_by: Option<String>,
 }
 
@@ -206,20 +137,27 @@ fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "ledger_entries", column }
 }
 
+/// Reads the words of an entry: how the value moved, and which ledger account it went to.
+pub(crate) fn read_words(kind: &str, debit: &str) -> Result<(&'static Movement, LedgerAccount), StoreError> {
+    let movement = Movement::from_kind(kind).ok_or_else(|| bad("kind"))?;
+    Ok((movement, LedgerAccount::from_word(debit).ok_or_else(|| bad("debit"))?))
+}
+
 impl TryFrom<EntryRow> for Entry {
     type Error = StoreError;
 
     fn try_from(row: EntryRow) -> Result<Self, StoreError> {
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
+        let (movement, debit) = read_words(&row.kind, &row.debit)?;
         Ok(Self {
             id: row.id,
             at: row.at,
             account: row.account,
-            kind: Kind::from_word(&row.kind).ok_or_else(|| bad("kind"))?,
-            debit: Side::from_word(&row.debit).ok_or_else(|| bad("debit"))?,
-            credit: Side::from_word(&row.credit).ok_or_else(|| bad("credit"))?,
+            movement,
+            debit,
+            credit: LedgerAccount::from_word(&row.credit).ok_or_else(|| bad("credit"))?,
             value: Money::from_minor(row.amount_minor, currency),
-            reward: row.reward_id.map(RewardId::new),
+            subject: row.reward_id.map(|id| Subject::Reward(RewardId::new(id))),
             program: row.program_id,
             note: row.note,
             made_by: row.made_by,
@@ -227,18 +165,18 @@ impl TryFrom<EntryRow> for Entry {
     }
 }
 
-/// Which entries are asked for.
+/// Which entries a reader asks for.
 #[derive(Debug, Clone)]
 pub struct Filter {
     /// Those after this one.
     pub after: i64,
-    /// Of this partner account.
+    /// Those of this partner account.
     pub account: Option<String>,
-    /// Written at or after.
+    /// Those written at this instant or later.
     pub from: DateTime<Utc>,
-    /// Written before.
+    /// Those written before this instant.
     pub to: DateTime<Utc>,
-    /// At most so many.
+    /// At most this many.
     pub limit: i64,
 }
 
@@ -252,80 +190,7 @@ pub async fn page(snapshot: &mut Snapshot, filter: &Filter) -> Result<Vec<Entry>
     rows.into_iter().map(Entry::try_from).collect()
 }
 
-/// The sums of one partner account's entries, in minor units. Everything else about its money follows from them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sums {
-    /// The currency of all.
-    pub currency: Currency,
-    /// What it held when the ledger began.
-    pub opening: i64,
-    /// What was paid in since.
-    pub deposits: i64,
-    /// What was corrected; below zero when funds were taken off.
-    pub adjustments: i64,
-    /// What purchases have held, ever.
-    pub reserved: i64,
-    /// What Amazon proved to be bought, ever.
-    pub issued: i64,
-    /// What was not bought after all, ever.
-    pub released: i64,
-    /// What was given back, ever.
-    pub canceled: i64,
-    /// How many entries there are.
-    pub entries: i64,
-}
-
-impl Sums {
-    /// No entry at all.
-    #[must_use]
-    pub const fn none(currency: Currency) -> Self {
-        Self {
-            currency,
-            opening: 0,
-            deposits: 0,
-            adjustments: 0,
-            reserved: 0,
-            issued: 0,
-            released: 0,
-            canceled: 0,
-            entries: 0,
-        }
-    }
-
-    /// Adds entries of one kind and one direction.
-    pub fn add(&mut self, kind: Kind, debit: Side, minor: i64) {
-        let sum = match kind {
-            Kind::Opening => &mut self.opening,
-            Kind::Deposit => &mut self.deposits,
-            Kind::Adjustment => &mut self.adjustments,
-            Kind::Reserved => &mut self.reserved,
-            Kind::Issued => &mut self.issued,
-            Kind::Released => &mut self.released,
-            Kind::Canceled => &mut self.canceled,
-        };
-        let taken_off = kind == Kind::Adjustment && debit == Side::Adjustments;
-        *sum = sum.saturating_add(if taken_off { minor.saturating_neg() } else { minor });
-    }
-
-    /// What Amazon must say can be spent, as long as no purchase is on its way: opening + deposits − issued + canceled,
-    /// and what was corrected.
-    #[must_use]
-    pub const fn expected(&self) -> i64 {
-        self.opening
-            .saturating_add(self.deposits)
-            .saturating_add(self.adjustments)
-            .saturating_sub(self.issued)
-            .saturating_add(self.canceled)
-    }
-
-    /// What purchases on their way hold: Amazon may have taken some of it already.
-    #[must_use]
-    pub const fn on_the_way(&self) -> i64 {
-        self.reserved.saturating_sub(self.issued).saturating_sub(self.released)
-    }
-}
-
-/// The sums of every partner account that has entries, by its id.
+/// The sums of every partner account that has entries, with its id.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -333,57 +198,16 @@ pub async fn sums(snapshot: &mut Snapshot) -> Result<Vec<(String, Sums)>, StoreE
     let mut all: Vec<(String, Sums)> = Vec::new();
     for row in fetch_all!(SumRow, snapshot, SUMS)? {
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
-        let kind = Kind::from_word(&row.kind).ok_or_else(|| bad("kind"))?;
-        let debit = Side::from_word(&row.debit).ok_or_else(|| bad("debit"))?;
+        let (movement, debit) = read_words(&row.kind, &row.debit)?;
         let known = all.iter().position(|(account, sums)| *account == row.account && sums.currency == currency);
         let at = known.unwrap_or_else(|| {
             all.push((row.account.clone(), Sums::none(currency)));
             all.len().saturating_sub(1)
         });
         if let Some((_account, sums)) = all.get_mut(at) {
-            sums.add(kind, debit, row.amount_minor);
+            sums.add(movement, debit, row.amount_minor);
             sums.entries = sums.entries.saturating_add(row.entries);
         }
     }
     Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_way_ends_where_it_leads() {
-        for from in Booked::ALL {
-            for to in Booked::ALL {
-                let mut held = [(Side::Reserved, *from == Booked::Reserved), (Side::Issued, *from == Booked::Issued)]
-                    .map(|(side, holds)| (side, i64::from(holds)));
-                for kind in way(*from, *to) {
-                    let (debit, credit) = kind.sides();
-                    for (side, holds) in &mut held {
-                        *holds += i64::from(*side == debit) - i64::from(*side == credit);
-                    }
-                }
-                let wanted = [i64::from(*to == Booked::Reserved), i64::from(*to == Booked::Issued)];
-                assert_eq!(held.map(|(_side, holds)| holds), wanted, "{from:?} to {to:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_amazon_must_say_follows_from_the_sums() {
-        let mut sums = Sums::none(Currency::Jpy);
-        for (kind, debit, minor) in [
-            (Kind::Opening, Side::Funds, 10_000),
-            (Kind::Deposit, Side::Funds, 5_000),
-            (Kind::Reserved, Side::Reserved, 3_000),
-            (Kind::Issued, Side::Issued, 1_500),
-            (Kind::Released, Side::Funds, 500),
-            (Kind::Canceled, Side::Funds, 300),
-            (Kind::Adjustment, Side::Adjustments, 7),
-        ] {
-            sums.add(kind, debit, minor);
-        }
-        assert_eq!((sums.expected(), sums.on_the_way()), (10_000 + 5_000 - 1_500 + 300 - 7, 1_000));
-    }
 }

@@ -1,16 +1,17 @@
-//! Programs: budgets that rewards are charged to, with hard and soft limits for the whole and for single API keys.
+//! Programs: who pays for rewards, and up to which limits, for the whole program and for single API keys.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::budget::{Span, Unit, WHOLE};
+use super::budget::{Measure, PROGRAM, Period};
 use crate::{
     events::{Named, outbox},
-    kernel::{ApiKeyId, Money, ProgramId, outcome::words},
+    kernel::{ApiKeyId, Currency, Money, ProgramId, word_methods},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
-/// Programs listed at most.
+/// A list of programs has at most this many.
 const LIST_MAX: i64 = 1000;
 
 statements! {
@@ -44,23 +45,24 @@ statements! {
         "program_limits.insert",
         "INSERT INTO program_limits (program_id, holder, span, unit, hard, soft) VALUES ($1, $2, $3, $4, $5, $6)",
     );
-    /// A program and the limits that concern one of its keys, in one question: the hot path asks it for each reward.
-    PLAN = Sql::same(
+    /// One statement for the program, its own limits and those of one key: every reward of a program asks for them.
+    POLICY = Sql::same(
         "programs.plan",
         "SELECT p.account, p.state, l.holder, l.span, l.unit, l.hard, l.soft FROM programs p \
          LEFT JOIN program_limits l ON l.program_id = p.id AND l.holder IN ('all', $2) WHERE p.id = $1",
     );
 }
 
-words! {
-    /// Whether a program takes new rewards.
-    State {
-        /// It does.
-        Active = "active",
-        /// It does not; what was recorded goes on.
-        Suspended = "suspended",
-    }
+/// Whether a program takes new rewards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum State {
+    /// It takes new rewards.
+    Active,
+    /// It refuses new rewards. Those that it took already run to their end.
+    Suspended,
 }
+word_methods!(State);
 
 row! {
     struct ProgramRow {
@@ -74,7 +76,7 @@ row! {
 }
 
 row! {
-    struct PlanRow {
+    struct PolicyRow {
         account: String, state: String, holder: Option<String>, span: Option<String>, unit: Option<String>,
         hard: Option<i64>, soft: Option<i64>,
     }
@@ -83,109 +85,151 @@ row! {
 /// A program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {
-    /// Names it.
+    /// Its id.
     pub id: ProgramId,
     /// What it is for, in the operator's words.
     pub name: String,
-    /// The account that pays; it decides the currency and where a day begins.
+    /// The account that pays. It decides the currency, and where a day begins.
     pub account: String,
     /// Whether it takes new rewards.
     pub state: State,
-    /// When it was made.
+    /// When an operator made it.
     pub created_at: DateTime<Utc>,
-    /// When it last changed.
+    /// When an operator last changed it.
     pub updated_at: DateTime<Utc>,
 }
 
-/// One limit: at `hard` nothing more is taken, at `soft` someone is told.
+/// A program that is to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewProgram<'a> {
+    /// Its id.
+    pub id: &'a ProgramId,
+    /// What it is for, in the operator's words.
+    pub name: &'a str,
+    /// The account that pays.
+    pub account: &'a str,
+}
+
+/// One limit, in minor units or in rewards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bound {
-    /// Refuses what would go beyond it.
+pub struct Limit {
+    /// A reward that would exceed it is refused.
     pub hard: Option<i64>,
-    /// Is told of when it is reached.
+    /// An event is written when it is reached.
     pub soft: Option<i64>,
 }
 
-/// What one limit is about: `None` for a single reward's value.
-pub type LimitSpan = Option<Span>;
-
-/// One limit of a program, as it is set and shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
-    /// The API key that it is for; `None` for the whole program.
-    pub key: Option<ApiKeyId>,
-    /// How long it holds; `None` for a single reward.
-    pub span: LimitSpan,
-    /// What is counted.
-    pub unit: Unit,
-    /// The limit: minor units, or rewards.
-    pub bound: Bound,
+/// What a limit bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LimitScope {
+    /// The value of a single reward.
+    Reward,
+    /// Everything within a period.
+    Period(Period),
 }
 
-/// The limits of one holder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest reward.
-    pub reward: Bound,
-    spans: [[Bound; 2]; 3],
-}
-
-const fn place(span: Span, unit: Unit) -> (usize, usize) {
-    let span = match span {
-        Span::Day => 0,
-        Span::Month => 1,
-        Span::Total => 2,
-    };
-    let unit = match unit {
-        Unit::Amount => 0,
-        Unit::Count => 1,
-    };
-    (span, unit)
-}
-
-impl Limits {
-    /// The limit of this span and unit.
+impl LimitScope {
+    /// The scope of this word.
     #[must_use]
-    pub fn of(&self, span: Span, unit: Unit) -> Bound {
-        let (span, unit) = place(span, unit);
-        self.spans.get(span).and_then(|units| units.get(unit)).copied().unwrap_or_default()
+    pub fn from_word(word: &str) -> Option<Self> {
+        if word == "reward" { Some(Self::Reward) } else { Period::from_word(word).map(Self::Period) }
     }
 
-    fn set(&mut self, span: LimitSpan, unit: Unit, bound: Bound) {
-        let Some(span) = span else {
-            self.reward = bound;
-            return;
-        };
-        let (span, unit) = place(span, unit);
-        if let Some(place) = self.spans.get_mut(span).and_then(|units| units.get_mut(unit)) {
-            *place = bound;
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reward => "reward",
+            Self::Period(period) => period.as_str(),
         }
     }
 }
 
-/// What decides about a new reward: the program, and the limits of the whole and of the key that asks.
+/// One limit of a program, as an operator sets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct ProgramLimit {
+    /// The API key that it is for; `None` for the whole program.
+    pub key: Option<ApiKeyId>,
+    /// What it bounds.
+    pub scope: LimitScope,
+    /// What it counts.
+    pub measure: Measure,
+    /// The limit.
+    pub limit: Limit,
+}
+
+/// All limits of one holder: of a program, or of one API key in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest reward.
+    pub reward: Limit,
+    day: PeriodLimits,
+    month: PeriodLimits,
+    total: PeriodLimits,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct PeriodLimits {
+    amount: Limit,
+    count: Limit,
+}
+
+impl Limits {
+    /// The limit of this period and measure.
+    #[must_use]
+    pub const fn of(&self, period: Period, measure: Measure) -> Limit {
+        let limits = match period {
+            Period::Day => self.day,
+            Period::Month => self.month,
+            Period::Total => self.total,
+        };
+        match measure {
+            Measure::Amount => limits.amount,
+            Measure::Count => limits.count,
+        }
+    }
+
+    const fn set(&mut self, scope: LimitScope, measure: Measure, limit: Limit) {
+        let limits = match scope {
+            LimitScope::Reward => return self.reward = limit,
+            LimitScope::Period(Period::Day) => &mut self.day,
+            LimitScope::Period(Period::Month) => &mut self.month,
+            LimitScope::Period(Period::Total) => &mut self.total,
+        };
+        match measure {
+            Measure::Amount => limits.amount = limit,
+            Measure::Count => limits.count = limit,
+        }
+    }
+}
+
+/// What decides about a new reward: the program, its own limits, and those of the API key that asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
     /// The account that pays.
     pub account: String,
-    /// Whether it takes new rewards.
+    /// Whether the program takes new rewards.
     pub state: State,
     /// The program's own limits.
-    pub whole: Limits,
-    /// The key's.
+    pub program: Limits,
+    /// The API key's.
     pub key: Limits,
 }
 
-impl Plan {
+impl Policy {
     /// The largest reward that both the program and the key allow.
     #[must_use]
     pub fn reward_max(&self) -> Option<i64> {
-        [self.whole.reward.hard, self.key.reward.hard].into_iter().flatten().min()
+        [self.program.reward.hard, self.key.reward.hard].into_iter().flatten().min()
     }
 }
 
 fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "programs", column }
+}
+
+fn bad_limit(column: &'static str) -> StoreError {
+    StoreError::Inconsistent { table: "program_limits", column }
 }
 
 impl TryFrom<ProgramRow> for Program {
@@ -203,105 +247,96 @@ impl TryFrom<ProgramRow> for Program {
     }
 }
 
-fn span_of(word: &str) -> Result<LimitSpan, StoreError> {
-    if word == "reward" {
-        return Ok(None);
-    }
-    Span::from_word(word).map(Some).ok_or(StoreError::Inconsistent { table: "program_limits", column: "span" })
+fn scope_of(word: &str) -> Result<LimitScope, StoreError> {
+    LimitScope::from_word(word).ok_or_else(|| bad_limit("span"))
 }
 
-fn unit_of(word: &str) -> Result<Unit, StoreError> {
-    Unit::from_word(word).ok_or(StoreError::Inconsistent { table: "program_limits", column: "unit" })
-}
-
-/// The word of a limit's span.
-#[must_use]
-pub const fn span_word(span: LimitSpan) -> &'static str {
-    match span {
-        Some(span) => span.as_str(),
-        None => "reward",
-    }
+fn measure_of(word: &str) -> Result<Measure, StoreError> {
+    Measure::from_word(word).ok_or_else(|| bad_limit("unit"))
 }
 
 /// What decides about a new reward that this key asks for; `None` when there is no such program.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn plan(snapshot: &mut Snapshot, id: &ProgramId, key: ApiKeyId) -> Result<Option<Plan>, StoreError> {
+pub async fn policy(snapshot: &mut Snapshot, id: &ProgramId, key: ApiKeyId) -> Result<Option<Policy>, StoreError> {
     let key = key.to_string();
-    read_plan(fetch_all!(PlanRow, snapshot, PLAN, id.as_str(), key.as_str())?)
+    read_policy(fetch_all!(PolicyRow, snapshot, POLICY, id.as_str(), key.as_str())?)
 }
 
-/// The same inside the transaction that makes the reward: a suspension that was committed before holds.
+/// The same inside the transaction that makes the reward, so that a suspension committed before it holds.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn plan_now(tx: &mut Tx, id: &ProgramId, key: ApiKeyId) -> Result<Option<Plan>, StoreError> {
+pub async fn policy_in(tx: &mut Tx, id: &ProgramId, key: ApiKeyId) -> Result<Option<Policy>, StoreError> {
     let key = key.to_string();
-    read_plan(fetch_all!(PlanRow, tx, PLAN, id.as_str(), key.as_str())?)
+    read_policy(fetch_all!(PolicyRow, tx, POLICY, id.as_str(), key.as_str())?)
 }
 
-fn read_plan(rows: Vec<PlanRow>) -> Result<Option<Plan>, StoreError> {
+fn read_policy(rows: Vec<PolicyRow>) -> Result<Option<Policy>, StoreError> {
     let Some(first) = rows.first() else { return Ok(None) };
     let state = State::from_word(&first.state).ok_or_else(|| bad("state"))?;
-    let (account, mut whole, mut own) = (first.account.clone(), Limits::default(), Limits::default());
+    let (account, mut program, mut own) = (first.account.clone(), Limits::default(), Limits::default());
     for row in rows {
+        // A program without limits is one row without a limit.
         let Some((holder, (span, unit))) = row.holder.zip(row.span.zip(row.unit)) else { continue };
-        let limits = if holder == WHOLE { &mut whole } else { &mut own };
-        limits.set(span_of(&span)?, unit_of(&unit)?, Bound { hard: row.hard, soft: row.soft });
+        let limits = if holder == PROGRAM { &mut program } else { &mut own };
+        limits.set(scope_of(&span)?, measure_of(&unit)?, Limit { hard: row.hard, soft: row.soft });
     }
-    Ok(Some(Plan { account, state, whole, key: own }))
+    Ok(Some(Policy { account, state, program, key: own }))
 }
 
-/// Who changes a program, for the record.
+/// Who changes a program: an operator's name, or an API key.
 #[derive(Debug, Clone)]
-pub struct By(pub String);
+pub struct ChangedBy(pub String);
 
-async fn note(
+async fn report_change(
     tx: &mut Tx,
-    kind: &'static str,
+    event: &'static str,
     id: &ProgramId,
     mut data: Value,
-    by: &By,
+    by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     if let Some(members) = data.as_object_mut() {
         members.insert("by".to_owned(), json!(by.0));
     }
-    tracing::info!(program = %id, program.changed_by = by.0, "{kind}");
-    outbox::write(tx, kind, Named::Program(id), Some(&data), now).await
+    tracing::info!(program = %id, program.changed_by = by.0, "{event}");
+    outbox::write(tx, event, Named::Program(id), Some(&data), now).await
 }
 
-/// Makes a program; says whether its id was free.
+/// Makes a program; `false` when its id is taken.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn create(
-    tx: &mut Tx,
-    id: &ProgramId,
-    (name, account): (&str, &str),
-    by: &By,
-    now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let new = execute!(tx, INSERT, id.as_str(), name, account, now)? == 1;
-    if new {
-        note(tx, "program.created", id, json!({"account": account}), by, now).await?;
+pub async fn create(tx: &mut Tx, new: NewProgram<'_>, by: &ChangedBy, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    let NewProgram { id, name, account } = new;
+    let made = execute!(tx, INSERT, id.as_str(), name, account, now)? == 1;
+    if made {
+        report_change(tx, "program.created", id, json!({"account": account}), by, now).await?;
     }
-    Ok(new)
+    Ok(made)
 }
 
 /// Renames a program.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn rename(tx: &mut Tx, id: &ProgramId, name: &str, by: &By, now: DateTime<Utc>) -> Result<(), StoreError> {
+pub async fn rename(
+    tx: &mut Tx,
+    id: &ProgramId,
+    name: &str,
+    by: &ChangedBy,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
     if execute!(tx, RENAME, id.as_str(), name, now)? == 1 {
-        note(tx, "program.renamed", id, json!({}), by, now).await?;
+        report_change(tx, "program.renamed", id, json!({}), by, now).await?;
     }
     Ok(())
 }
 
-/// Suspends or resumes a program; says whether that changed anything. It holds for every reward that is recorded after.
+/// Suspends or resumes a program; `false` when it was in that state. The change holds for every reward that is recorded
+/// after its commit.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -309,38 +344,37 @@ pub async fn set_state(
     tx: &mut Tx,
     id: &ProgramId,
     state: State,
-    by: &By,
+    by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let changed = execute!(tx, SET_STATE, id.as_str(), state.as_str(), now)? == 1;
     if changed {
-        let kind = match state {
+        let event = match state {
             State::Active => "program.resumed",
             State::Suspended => "program.suspended",
         };
-        note(tx, kind, id, json!({}), by, now).await?;
+        report_change(tx, event, id, json!({}), by, now).await?;
     }
     Ok(changed)
 }
 
-/// Replaces every limit of a program.
+/// Replaces all limits of a program.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn set_limits(
     tx: &mut Tx,
     id: &ProgramId,
-    limits: &[Limit],
-    by: &By,
+    limits: &[ProgramLimit],
+    by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     execute!(tx, LIMITS_CLEAR, id.as_str())?;
-    for limit in limits {
-        let holder = limit.key.map_or_else(|| WHOLE.to_owned(), |key| key.to_string());
-        let (span, unit) = (span_word(limit.span), limit.unit.as_str());
-        execute!(tx, LIMIT_INSERT, id.as_str(), holder, span, unit, limit.bound.hard, limit.bound.soft)?;
+    for ProgramLimit { key, scope, measure, limit } in limits {
+        let holder = key.map_or_else(|| PROGRAM.to_owned(), |key| key.to_string());
+        execute!(tx, LIMIT_INSERT, id.as_str(), holder, scope.as_str(), measure.as_str(), limit.hard, limit.soft)?;
     }
-    note(tx, "program.limits_set", id, json!({"limits": limits.len()}), by, now).await
+    report_change(tx, "program.limits_set", id, json!({"limits": limits.len()}), by, now).await
 }
 
 /// The program of this id.
@@ -351,7 +385,7 @@ pub async fn find(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Option<Prog
     fetch_optional!(ProgramRow, snapshot, BY_ID, id.as_str())?.map(Program::try_from).transpose()
 }
 
-/// Every program, by id, at most 1,000.
+/// The first 1,000 programs, by id.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -359,25 +393,28 @@ pub async fn list(snapshot: &mut Snapshot) -> Result<Vec<Program>, StoreError> {
     fetch_all!(ProgramRow, snapshot, LIST, LIST_MAX)?.into_iter().map(Program::try_from).collect()
 }
 
-/// The limits of a program, in a stable order.
+/// All limits of a program, in a stable order.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Vec<Limit>, StoreError> {
+pub async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Vec<ProgramLimit>, StoreError> {
     let read = |row: LimitRow| {
-        let bad = |_error| StoreError::Inconsistent { table: "program_limits", column: "holder" };
-        let key = if row.holder == WHOLE { None } else { Some(row.holder.parse().map_err(bad)?) };
-        let bound = Bound { hard: row.hard, soft: row.soft };
-        Ok(Limit { key, span: span_of(&row.span)?, unit: unit_of(&row.unit)?, bound })
+        let key = if row.holder == PROGRAM {
+            None
+        } else {
+            Some(row.holder.parse().map_err(|_malformed| bad_limit("holder"))?)
+        };
+        let limit = Limit { hard: row.hard, soft: row.soft };
+        Ok(ProgramLimit { key, scope: scope_of(&row.span)?, measure: measure_of(&row.unit)?, limit })
     };
     fetch_all!(LimitRow, snapshot, LIMITS, id.as_str())?.into_iter().map(read).collect()
 }
 
-/// A limit's number as text: an amount in the currency, or a count.
+/// A limit or a usage as text: an amount in major units, or a count.
 #[must_use]
-pub fn number(unit: Unit, number: i64, currency: crate::kernel::Currency) -> String {
-    match unit {
-        Unit::Amount => Money::from_minor(number, currency).to_string(),
-        Unit::Count => number.to_string(),
+pub fn number(measure: Measure, number: i64, currency: Currency) -> String {
+    match measure {
+        Measure::Amount => Money::from_minor(number, currency).to_string(),
+        Measure::Count => number.to_string(),
     }
 }

@@ -1,29 +1,28 @@
-//! Budgets as gauges, for dashboards and alerts: of whole programs, in money, of the first programs by id.
+//! Budgets as gauges, for dashboards and alerts: the money of whole programs, for the first programs by id.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::{
-    budget::Span,
+    budget::Period,
     metrics::{Budget, PROGRAMS_MAX},
-    service::Books,
+    service::Ledger,
 };
 use crate::{
-    accounts::Account,
     kernel::Money,
     store::{Sql, StoreError, fetch_all, row, statements},
 };
 
 statements! {
-    /// The whole programs' limits in money; a program without one is there once.
+    /// The limits in money of whole programs. A program without a limit is one row.
     LIMITS = Sql::same(
         "program_limits.watch",
         "SELECT p.id, p.account, l.span, l.hard FROM (SELECT id, account FROM programs ORDER BY id LIMIT $1) p \
          LEFT JOIN program_limits l ON l.program_id = p.id AND l.holder = 'all' AND l.unit = 'amount' \
          AND l.span <> 'reward'",
     );
-    /// Days and months begin when the account's do, so yesterday's and tomorrow's are read as well.
+    /// An account's day may be another date than ours, so the periods around now are read as well.
     USAGE = Sql::same(
         "budget_usage.watch",
         "SELECT u.program_id, u.span, u.period, u.reserved_minor, u.used_minor \
@@ -41,50 +40,50 @@ row! {
     struct UsageRow { program_id: String, span: String, period: String, reserved_minor: i64, used_minor: i64 }
 }
 
-/// Programs that are shown: the rows of the first so many by id.
+/// How many programs have gauges.
 fn programs_max() -> i64 {
     i64::try_from(PROGRAMS_MAX).unwrap_or(i64::MAX)
 }
 
-/// Which day, month or ever is meant by a span today.
-fn period(span: Span, today: NaiveDate) -> String {
-    match span {
-        Span::Day => today.to_string(),
-        Span::Month => today.format("%Y-%m").to_string(),
-        Span::Total => "ever".to_owned(),
+/// The key of the period that includes today.
+fn period_key(period: Period, today: NaiveDate) -> String {
+    match period {
+        Period::Day => today.to_string(),
+        Period::Month => today.format("%Y-%m").to_string(),
+        Period::Total => "ever".to_owned(),
     }
 }
 
-/// The dates that are today somewhere.
+/// The dates that are today in some time zone.
 fn days_around(now: DateTime<Utc>) -> [NaiveDate; 3] {
     let today = now.date_naive();
     let one = Days::new(1);
     [today.checked_sub_days(one).unwrap_or(today), today, today.checked_add_days(one).unwrap_or(today)]
 }
 
-impl Books {
+impl Ledger {
     /// Sets the gauges of budgets from the database.
     ///
     /// # Errors
     /// [`StoreError`] from the database; the gauges stay as they were.
     pub async fn publish(&self) -> Result<(), StoreError> {
-        let now = self.parts.ambient.now();
+        let now = self.ambient.now();
         let [yesterday, today, tomorrow] = days_around(now);
-        let mut snapshot = self.parts.store.snapshot().await?;
+        let mut snapshot = self.store.snapshot().await?;
         let limits = fetch_all!(LimitRow, snapshot, LIMITS, programs_max())?;
         let usage = fetch_all!(
             UsageRow,
             snapshot,
             USAGE,
             programs_max(),
-            period(Span::Day, yesterday),
-            period(Span::Day, today),
-            period(Span::Day, tomorrow),
-            period(Span::Month, yesterday),
-            period(Span::Month, today),
-            period(Span::Month, tomorrow)
+            period_key(Period::Day, yesterday),
+            period_key(Period::Day, today),
+            period_key(Period::Day, tomorrow),
+            period_key(Period::Month, yesterday),
+            period_key(Period::Month, today),
+            period_key(Period::Month, tomorrow)
         )?;
-        self.parts.metrics.budgets(&self.budgets(&limits, &usage, now));
+        self.metrics.budgets(&self.budgets(&limits, &usage, now));
         Ok(())
     }
 
@@ -94,29 +93,24 @@ impl Books {
         let programs: BTreeSet<_> = limits.iter().map(|row| (row.id.as_str(), row.account.as_str())).collect();
         let mut budgets = Vec::new();
         for (program, account) in programs {
-            // Without its account in the settings a program buys nothing.
+            // A program whose account is not in the settings buys nothing.
             let Some(account) = self.account(account) else { continue };
-            for span in Span::ALL {
-                let today = now.with_timezone(&account.time_zone()).date_naive();
-                let period = period(*span, today);
-                let taken = usage.get(&(program, span.as_str(), period.as_str()));
-                let of_span = |row: &&LimitRow| row.id == program && row.span.as_deref() == Some(span.as_str());
-                let limit = limits.iter().find(of_span).and_then(|row| row.hard);
-                budgets.push(budget(account, (program, *span), taken.copied(), limit));
+            let today = now.with_timezone(&account.time_zone()).date_naive();
+            let money = |minor| Money::from_minor(minor, account.currency());
+            for period in Period::ALL {
+                let (word, key) = (period.as_str(), period_key(*period, today));
+                let used = usage.get(&(program, word, key.as_str()));
+                let of_period = |row: &&LimitRow| row.id == program && row.span.as_deref() == Some(word);
+                budgets.push(Budget {
+                    program: program.to_owned(),
+                    window: word,
+                    limit: limits.iter().find(of_period).and_then(|row| row.hard).map(money),
+                    used: money(used.map_or(0, |row| row.used_minor)),
+                    reserved: money(used.map_or(0, |row| row.reserved_minor)),
+                });
             }
         }
         budgets
-    }
-}
-
-fn budget(account: &Account, (program, span): (&str, Span), taken: Option<&UsageRow>, limit: Option<i64>) -> Budget {
-    let money = |minor| Money::from_minor(minor, account.currency());
-    Budget {
-        program: program.to_owned(),
-        window: span.as_str(),
-        limit: limit.map(money),
-        used: money(taken.map_or(0, |row| row.used_minor)),
-        reserved: money(taken.map_or(0, |row| row.reserved_minor)),
     }
 }
 

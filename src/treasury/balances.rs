@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Metrics,
-    position::{self, LedgerKey, TreasuryRow},
+    position::{self, TreasuryRow},
     runway::Runway,
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     engine::State,
     incentives::sql::{Unfinished, unfinished},
     kernel::{Currency, Money},
+    ledger::totals::{self, LedgerKey},
     lifecycle::Tasks,
     store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -37,6 +38,12 @@ statements! {
          ON CONFLICT (account, hour, as_of) DO NOTHING",
     );
     YOUNGEST = Sql::same("balances.youngest", "SELECT MAX(as_of) AS at FROM balances");
+    THIN = Sql::same(
+        "balance_observations.thin",
+        "DELETE FROM balance_observations WHERE account = $1 AND (hour < $2 OR hour < $3 AND EXISTS \
+         (SELECT 1 FROM balance_observations AS earlier WHERE earlier.account = balance_observations.account \
+         AND earlier.hour = balance_observations.hour AND earlier.as_of < balance_observations.as_of))",
+    );
     ALL = Sql::same("balances.all", "SELECT account, currency, available_minor, as_of FROM balances");
 }
 
@@ -52,6 +59,10 @@ row! {
 pub(super) const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// One part in so many of what is left above the low balance counts as much.
 const BURST_SHARE: i64 = 20;
+
+/// Hours for which every observation is kept, and hours for which one observation an hour is kept.
+const KEEP_ALL: i64 = 48;
+const KEEP_ONE: i64 = 400 * 24;
 
 /// The balance of one account.
 #[derive(Debug, Clone)]
@@ -133,7 +144,7 @@ impl Balances {
         let mut snapshot = self.deps.store.snapshot().await?;
         let key = LedgerKey::of(account);
         let Some(row) = position::treasury(&mut snapshot, key).await? else { return Ok(false) };
-        let spent = position::spent_since(&mut snapshot, key, row.last_entry).await?;
+        let spent = totals::spent_since(&mut snapshot, key, row.last_entry).await?;
         let known = fetch_all!(BalanceRow, snapshot, ALL)?.into_iter().find(|row| row.account == account.id());
         let low = account.funding().low_balance.map_or(0, Money::minor);
         let left = known.map_or(0, |row| row.available_minor).saturating_sub(low);
@@ -228,6 +239,14 @@ fn reserved(account: &Account, open: &[Unfinished]) -> Money {
         .filter(is_reserved)
         .try_fold(Money::from_minor(0, currency), |sum, reward| sum.checked_add(reward.value))
         .unwrap_or(Money::from_minor(i64::MAX, currency))
+}
+
+/// Deletes observations: all that are older than [`KEEP_ONE`], and all but one an hour that are older than [`KEEP_ALL`].
+pub(super) async fn thin_out(store: &Store, account: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let hour = now.timestamp().div_euclid(3600);
+    let mut tx = store.begin().await?;
+    execute!(tx, THIN, account, hour.saturating_sub(KEEP_ONE), hour.saturating_sub(KEEP_ALL))?;
+    tx.commit(()).await.map(|_done| ())
 }
 
 /// Writes what Amazon reported, unless something newer is known. From here to the end of the transaction no other

@@ -9,6 +9,7 @@
 //! which wait for an operator. Possibly spent, although not proven: everything that was reserved before or in between.
 
 use super::position::LedgerPosition;
+use crate::ledger::movements::{ADJUSTMENT, CANCEL, DEPOSIT, OPENING, RESERVE};
 
 /// What one observation hands to the next: it decides what is booked. Minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +43,13 @@ pub(super) struct Assessment {
 /// deposit or an adjustment was booked in between: we cannot know whether Amazon answered before it or after.
 pub(super) fn excess(available: i64, before: &LedgerPosition, after: &LedgerPosition) -> Option<Excess> {
     let (old, new) = (&before.sums, &after.sums);
-    if (old.opening, old.deposits, old.adjustments) != (new.opening, new.deposits, new.adjustments) {
+    if [OPENING, DEPOSIT, ADJUSTMENT].iter().any(|movement| old.of(movement) != new.of(movement)) {
         return None;
     }
     let unsure = before.unsure.iter().chain(after.unsure.iter().filter(|(id, _)| !before.unsure.contains_key(*id)));
     let unsure = unsure.fold(0_i64, |sum, (_id, minor)| sum.saturating_add(*minor));
-    let canceled = new.canceled.saturating_sub(old.canceled);
-    let reserved = new.reserved.saturating_sub(old.reserved);
+    let canceled = new.of(&CANCEL).saturating_sub(old.of(&CANCEL));
+    let reserved = new.of(&RESERVE).saturating_sub(old.of(&RESERVE));
     // Reported minus expected balance, assuming that every issued reward was deducted and no pending one was.
     let even = available.saturating_sub(old.expected());
     Some(Excess {

@@ -12,18 +12,21 @@ use serde_json::json;
 
 use super::{
     Balances,
-    balances::record_balance,
+    balances::{record_balance, thin_out},
     deposits::{Assessment, excess},
-    position::{self, LedgerKey, LedgerPosition, TreasuryRow},
-    runway::{History, Runway},
-    totals::{self, Spending},
+    position::{self, LedgerPosition, TreasuryRow},
+    runway::{HISTORY, History, Runway},
     value_date,
 };
 use crate::{
     accounts::{Account, Priority},
     events::{Named, outbox},
     kernel::{Chain, Money},
-    ledger::journal::{self, Kind, Movement},
+    ledger::{
+        journal::{self, Posting},
+        movements::{ADJUSTMENT, DEPOSIT, OPENING},
+        totals::{self, LedgerKey, Spending},
+    },
     provider::incentives::Outcome,
     store::{Committed, StoreError, Tx},
 };
@@ -90,7 +93,9 @@ impl Balances {
 
     async fn before(&self, account: &Account) -> Result<Before, StoreError> {
         let (deps, key) = (self.deps(), LedgerKey::of(account));
-        totals::advance(&deps.store, &deps.ambient, key).await?;
+        if totals::advance(&deps.store, &deps.ambient, key).await? {
+            thin_out(&deps.store, account.id(), deps.ambient.now()).await?;
+        }
         let mut snapshot = deps.store.snapshot().await?;
         // The version first: a booking between the two reads makes this observation useless, not wrong.
         let version = position::treasury(&mut snapshot, key).await?.map_or(0, |row| row.version);
@@ -106,7 +111,8 @@ impl Balances {
         as_of: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         let deps = self.deps();
-        let spending = totals::spending(&mut deps.store.snapshot().await?, LedgerKey::of(account)).await?;
+        let hours = i64::try_from(HISTORY).unwrap_or(0);
+        let spending = totals::spending(&mut deps.store.snapshot().await?, LedgerKey::of(account), hours).await?;
         let observation = Observation { available, as_of, spending };
         let writer = ObservationWriter { account, observation: &observation, now: deps.ambient.now() };
         let mut tx = deps.store.begin().await?;
@@ -160,7 +166,7 @@ impl ObservationWriter<'_> {
         let after = position::read_in(tx, key).await?;
         let state = row.booking_state();
         let result = excess(self.observation.available.minor(), &before.position, &after).map(|excess| {
-            let assessment = state.assess(excess, after.sums.adjustments);
+            let assessment = state.assess(excess, after.sums.of(&ADJUSTMENT));
             ObservationResult { assessment, newly_missing: assessment.state.missing > state.missing }
         });
         if let Some(result) = &result {
@@ -186,17 +192,8 @@ impl ObservationWriter<'_> {
     async fn book(&self, tx: &mut Tx, result: &ObservationResult) -> Result<(), StoreError> {
         let ObservationResult { assessment, newly_missing } = result;
         let money = |minor| Money::from_minor(minor, self.observation.available.currency());
-        for (kind, minor) in [(Kind::Opening, assessment.opening), (Kind::Deposit, assessment.deposit)] {
-            let movement = Movement {
-                account: self.account.id(),
-                value: money(minor),
-                kind,
-                reward: None,
-                program: None,
-                note: None,
-                made_by: None,
-            };
-            journal::write(tx, &movement, self.now).await?;
+        for (movement, minor) in [(&OPENING, assessment.opening), (&DEPOSIT, assessment.deposit)] {
+            journal::write(tx, &Posting::new(movement, self.account.id(), money(minor)), self.now).await?;
         }
         if assessment.deposit > 0 {
             self.event(tx, "funds.deposit_detected", json!({"amount": money(assessment.deposit).to_string()})).await?;

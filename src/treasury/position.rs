@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use super::deposits::BookingState;
 use crate::{
-    accounts::Account,
     incentives::statement::unsure_rewards,
     kernel::Currency,
-    ledger::journal::{Kind, Side, Sums},
+    ledger::{journal::read_words, sums::Sums, totals::LedgerKey},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -26,11 +25,6 @@ statements! {
          WHERE account = $1 AND currency = $2), 0) GROUP BY kind, debit \
          UNION ALL SELECT kind, debit, amount_minor, entries, 0 FROM ledger_totals WHERE account = $1 AND currency = $2 \
          UNION ALL ", unsure_rewards!("CAST(id AS TEXT)"), " UNION ALL SELECT 'through', '', 0, 0, through_id FROM ledger_marks WHERE account = $1 AND currency = $2"),
-    );
-    SPENT_SINCE = Sql::same(
-        "ledger_entries.spent_since",
-        "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS amount_minor FROM ledger_entries \
-         WHERE account = $1 AND currency = $2 AND id > $3 AND kind = 'issued'",
     );
     PREPARE = Sql::same(
         "treasury.prepare",
@@ -55,10 +49,6 @@ statements! {
 row! {
     /// `kind` is a ledger kind, or `unsure` (then `debit` is a reward's id) or `through` (then `last_entry` is the mark).
     struct SumRow { kind: String, debit: String, amount_minor: i64, entries: i64, last_entry: i64 }
-}
-
-row! {
-    struct SpentRow { amount_minor: i64 }
 }
 
 row! {
@@ -94,19 +84,6 @@ impl TreasuryRow {
     }
 }
 
-/// Which ledger: an account's, in its currency.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LedgerKey<'a> {
-    pub(crate) account: &'a str,
-    pub(crate) currency: Currency,
-}
-
-impl<'a> LedgerKey<'a> {
-    pub(crate) fn of(account: &'a Account) -> Self {
-        Self { account: account.id(), currency: account.currency() }
-    }
-}
-
 /// What the ledger says of an account at one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LedgerPosition {
@@ -118,7 +95,6 @@ pub(super) struct LedgerPosition {
 }
 
 fn add_up(rows: Vec<SumRow>, currency: Currency) -> Result<LedgerPosition, StoreError> {
-    let bad = |column| StoreError::Inconsistent { table: "ledger_entries", column };
     let mut position = LedgerPosition { sums: Sums::none(currency), unsure: BTreeMap::new(), last_entry: 0 };
     for row in rows {
         position.last_entry = position.last_entry.max(row.last_entry);
@@ -126,9 +102,8 @@ fn add_up(rows: Vec<SumRow>, currency: Currency) -> Result<LedgerPosition, Store
             "unsure" => _ = position.unsure.insert(row.debit, row.amount_minor),
             "through" => {}
             kind => {
-                let kind = Kind::from_word(kind).ok_or_else(|| bad("kind"))?;
-                let debit = Side::from_word(&row.debit).ok_or_else(|| bad("debit"))?;
-                position.sums.add(kind, debit, row.amount_minor);
+                let (movement, debit) = read_words(kind, &row.debit)?;
+                position.sums.add(movement, debit, row.amount_minor);
                 position.sums.entries = position.sums.entries.saturating_add(row.entries);
             }
         }
@@ -144,12 +119,6 @@ pub(super) async fn read(snapshot: &mut Snapshot, key: LedgerKey<'_>) -> Result<
 /// Reads the position within a transaction: what committed before this statement, and what the transaction wrote.
 pub(super) async fn read_in(tx: &mut Tx, key: LedgerKey<'_>) -> Result<LedgerPosition, StoreError> {
     add_up(fetch_all!(SumRow, tx, POSITION, key.account, key.currency.code())?, key.currency)
-}
-
-/// What was issued after an entry, in minor units.
-pub(super) async fn spent_since(snapshot: &mut Snapshot, key: LedgerKey<'_>, entry: i64) -> Result<i64, StoreError> {
-    let row = fetch_optional!(SpentRow, snapshot, SPENT_SINCE, key.account, key.currency.code(), entry)?;
-    Ok(row.map_or(0, |row| row.amount_minor))
 }
 
 /// What the last observation came to; `None` before the first.

@@ -1,5 +1,6 @@
 //! Programs, their budgets, and the ledger.
 
+mod accounts;
 mod budgets;
 mod ledger;
 mod million;

@@ -319,7 +319,7 @@ fn an_import_that_runs_up_sideways_or_out_is_told_however_it_is_written() {
         ("http.rs", "use crate::*;"),
         ("config.rs", "use crate::telemetry::LogFilter;"),
         ("telemetry.rs", "use crate::lifecycle::Tasks;"),
-        ("events.rs", "use crate::ledger::Books;"),
+        ("events.rs", "use crate::ledger::Ledger;"),
         ("sandbox/book.rs", "use crate::kernel::Money;"),
         ("bootstrap.rs", "use crate::sandbox::Sandbox;"),
         ("attic.rs", "use crate::kernel::Money;"),

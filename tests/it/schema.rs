@@ -36,6 +36,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
+    ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
@@ -45,7 +46,6 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("treasury/reconciliation/join.rs", treasury::reconciliation::join::STATEMENTS),
     ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
     ("treasury/position.rs", treasury::position::STATEMENTS),
-    ("treasury/totals.rs", treasury::totals::STATEMENTS),
 ];
 
 /// Our store on a test's database.

@@ -11,7 +11,7 @@ use crate::{
     http::{Code, Http, Problem, problem::timestamp, routing::resource},
     identity::Principal,
     ledger::{
-        Books,
+        Ledger,
         journal::{self, Entry, Filter},
     },
     store::StoreError,
@@ -70,12 +70,12 @@ impl From<Entry> for EntryView {
             id: entry.id.to_string(),
             timestamp: timestamp(entry.at),
             account_id: entry.account,
-            kind: entry.kind.as_str(),
+            kind: entry.movement.kind,
             debit: entry.debit.as_str(),
             credit: entry.credit.as_str(),
             amount: entry.value.to_string(),
             currency_code: entry.value.currency().code(),
-            reward_id: entry.reward.map(|id| id.to_string()),
+            reward_id: entry.subject.map(|events::Subject::Reward(id)| id.to_string()),
             program_id: entry.program,
             note: entry.note,
             made_by: entry.made_by,
@@ -159,41 +159,41 @@ const CSV_NAMES: [&str; 12] = [
     "made_by",
 ];
 
-async fn page(books: &Books, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
-    journal::page(&mut books.store().snapshot().await?, filter).await
+async fn page(ledger: &Ledger, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+    journal::page(&mut ledger.store.snapshot().await?, filter).await
 }
 
 async fn entries(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let asked: Query = query(&request)?;
     let filter = asked.into_filter()?;
-    let (http, books) = (http.get_ref().clone(), books.get_ref().clone());
+    let (http, ledger) = (http.get_ref().clone(), ledger.get_ref().clone());
     if let Some(format) = Format::of(&request) {
         let filter = Filter { limit: STREAM_PAGE, ..filter };
-        let lines = stream::try_unfold(Some((http, books, filter, true)), move |left| next_lines(format, left));
+        let lines = stream::try_unfold(Some((http, ledger, filter, true)), move |left| next_lines(format, left));
         return Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(Box::pin(lines)));
     }
     let (limit, asked) = (filter.limit, filter.after);
-    let rows = http.run(async move { page(&books, &filter).await }).await?;
+    let rows = http.run(async move { page(&ledger, &filter).await }).await?;
     let full = i64::try_from(rows.len()) == Ok(limit);
     let next_cursor = full.then(|| rows.last().map_or(asked, |entry| entry.id).to_string());
     Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(EntryView::from).collect(), next_cursor }))
 }
 
-type Left = Option<(Http, Books, Filter, bool)>;
+type Left = Option<(Http, Ledger, Filter, bool)>;
 
 /// The next lines of a stream. A page that cannot be read cuts the connection: nobody takes half a ledger for the whole.
 async fn next_lines(format: Format, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
-    let Some((http, books, filter, first)) = left else { return Ok(None) };
-    let (reader, asked) = (books.clone(), filter.clone());
+    let Some((http, ledger, filter, first)) = left else { return Ok(None) };
+    let (reader, asked) = (ledger.clone(), filter.clone());
     let rows = http.run(async move { page(&reader, &asked).await }).await?;
     let full = i64::try_from(rows.len()) == Ok(filter.limit);
     let after = rows.last().map_or(filter.after, |entry| entry.id);
     let lines = web::Bytes::from(format.lines(rows, first)?);
-    let left = full.then_some((http, books, Filter { after, ..filter }, false));
+    let left = full.then_some((http, ledger, Filter { after, ..filter }, false));
     if lines.is_empty() && left.is_none() { Ok(None) } else { Ok(Some((lines, left))) }
 }

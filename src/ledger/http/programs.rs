@@ -11,11 +11,11 @@ use crate::{
     identity::Principal,
     kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
-        Books,
-        budget::{Span, Unit, Usage, WHOLE},
-        programs::{Bound, By, Limit, State, number, span_word},
+        Ledger,
+        budget::{Measure, PROGRAM, Usage},
+        programs::{ChangedBy, Limit, LimitScope, NewProgram, ProgramLimit, State, number},
         scopes,
-        service::{Change, Detailed, Spent},
+        service::{ProgramChange, ProgramDetails, ProgramSpending},
     },
 };
 
@@ -72,49 +72,47 @@ fn name(text: String) -> Result<String, Problem> {
 }
 
 impl LimitBody {
-    fn into_limit(self, currency: Currency) -> Result<Limit, Problem> {
+    fn into_limit(self, currency: Currency) -> Result<ProgramLimit, Problem> {
         let key = self.api_key_id.map(|text| text.parse::<ApiKeyId>()).transpose();
         let key = key.map_err(|_malformed| invalid("/limits/api_key_id", "not a key's id"))?;
-        let span = match self.span.as_str() {
-            "reward" => None,
-            word => Some(Span::from_word(word).ok_or_else(|| invalid("/limits/span", "reward, day, month or total"))?),
-        };
-        let unit = match self.unit.as_deref() {
-            None => Unit::Amount,
-            Some(word) => Unit::from_word(word).ok_or_else(|| invalid("/limits/unit", "amount or count"))?,
+        let scope =
+            LimitScope::from_word(&self.span).ok_or_else(|| invalid("/limits/span", "reward, day, month or total"))?;
+        let measure = match self.unit.as_deref() {
+            None => Measure::Amount,
+            Some(word) => Measure::from_word(word).ok_or_else(|| invalid("/limits/unit", "amount or count"))?,
         };
         let read = |text: Option<String>, pointer: &str| match text {
             None => Ok(None),
-            Some(text) => read_number(&text, unit, currency)
+            Some(text) => read_number(&text, measure, currency)
                 .map(Some)
                 .ok_or_else(|| invalid(pointer, "an amount with the currency's decimal places, or a count")),
         };
-        let bound = Bound { hard: read(self.hard, "/limits/hard")?, soft: read(self.soft, "/limits/soft")? };
-        if span.is_none() && (unit == Unit::Count || bound.soft.is_some()) {
+        let limit = Limit { hard: read(self.hard, "/limits/hard")?, soft: read(self.soft, "/limits/soft")? };
+        if scope == LimitScope::Reward && (measure == Measure::Count || limit.soft.is_some()) {
             return Err(invalid("/limits/span", "a limit of a single reward is a hard amount"));
         }
-        match (bound.hard, bound.soft) {
+        match (limit.hard, limit.soft) {
             (None, None) => Err(invalid("/limits/hard", "a limit is hard, soft, or both")),
             (Some(hard), Some(soft)) if soft > hard => Err(invalid("/limits/soft", "more than the hard one")),
-            _ => Ok(Limit { key, span, unit, bound }),
+            _ => Ok(ProgramLimit { key, scope, measure, limit }),
         }
     }
 }
 
-fn read_number(text: &str, unit: Unit, currency: Currency) -> Option<i64> {
-    match unit {
-        Unit::Amount => Money::parse(text, currency).ok().map(Money::minor),
-        Unit::Count => text.parse::<u32>().ok().map(i64::from),
+fn read_number(text: &str, measure: Measure, currency: Currency) -> Option<i64> {
+    match measure {
+        Measure::Amount => Money::parse(text, currency).ok().map(Money::minor),
+        Measure::Count => text.parse::<u32>().ok().map(i64::from),
     }
 }
 
-fn limits(bodies: Vec<LimitBody>, currency: Currency) -> Result<Vec<Limit>, Problem> {
+fn limits(bodies: Vec<LimitBody>, currency: Currency) -> Result<Vec<ProgramLimit>, Problem> {
     if bodies.len() > LIMITS_MAX {
         return Err(invalid("/limits", "at most 64"));
     }
     let limits = bodies.into_iter().map(|body| body.into_limit(currency)).collect::<Result<Vec<_>, _>>()?;
     let mut seen = BTreeSet::new();
-    if limits.iter().all(|limit| seen.insert((limit.key, span_word(limit.span), limit.unit.as_str()))) {
+    if limits.iter().all(|limit| seen.insert((limit.key, limit.scope.as_str(), limit.measure.as_str()))) {
         return Ok(limits);
     }
     Err(invalid("/limits", "two limits for the same span and unit"))
@@ -144,20 +142,20 @@ struct ProgramView {
 }
 
 impl ProgramView {
-    fn new(detailed: Detailed, books: &Books) -> Self {
-        let Detailed { program, limits } = detailed;
-        let account = books.account(&program.account);
+    fn new(details: ProgramDetails, ledger: &Ledger) -> Self {
+        let ProgramDetails { program, limits } = details;
+        let account = ledger.account(&program.account);
         let currency = account.map(crate::accounts::Account::currency);
-        let text = |unit, value: Option<i64>| match (value, currency) {
-            (Some(value), Some(currency)) => Some(number(unit, value, currency)),
-            (value, _) => value.map(|value| value.to_string()),
+        let text = |measure, value: i64| match currency {
+            Some(currency) => number(measure, value, currency),
+            None => value.to_string(),
         };
-        let limit = |limit: Limit| LimitView {
-            api_key_id: limit.key.map(|key| key.to_string()),
-            span: span_word(limit.span),
-            unit: limit.unit.as_str(),
-            hard: text(limit.unit, limit.bound.hard),
-            soft: text(limit.unit, limit.bound.soft),
+        let limit = |ProgramLimit { key, scope, measure, limit }| LimitView {
+            api_key_id: key.map(|key| key.to_string()),
+            span: scope.as_str(),
+            unit: measure.as_str(),
+            hard: limit.hard.map(|hard| text(measure, hard)),
+            soft: limit.soft.map(|soft| text(measure, soft)),
         };
         Self {
             id: program.id.to_string(),
@@ -178,8 +176,8 @@ fn id_of(text: &str) -> Result<ProgramId, Problem> {
     text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }
 
-fn by(principal: &Principal) -> By {
-    By(principal.key.to_string())
+fn by(principal: &Principal) -> ChangedBy {
+    ChangedBy(principal.key.to_string())
 }
 
 /// A key that is bound to a program sees and changes no other.
@@ -190,7 +188,7 @@ fn may_touch(principal: &Principal, id: &ProgramId) -> Result<(), Problem> {
 
 async fn create(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -204,40 +202,45 @@ async fn create(
     let (name, account) = (name(body.name)?, body.account_id);
     let unknown =
         || Problem::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id");
-    let currency = books.account(&account).ok_or_else(unknown)?.currency();
+    let currency = ledger.account(&account).ok_or_else(unknown)?.currency();
     let limits = limits(body.limits.unwrap_or_default(), currency)?;
-    let service = books.get_ref().clone();
-    let made = http.run(async move { service.create(&id, (&name, &account), &limits, &by(&principal)).await }).await?;
+    let service = ledger.get_ref().clone();
+    let made = http
+        .run(async move {
+            let new = NewProgram { id: &id, name: &name, account: &account };
+            service.create(new, &limits, &by(&principal)).await
+        })
+        .await?;
     let location = format!("/v1/programs/{}", made.program.id);
-    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(ProgramView::new(made, &books)))
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(ProgramView::new(made, &ledger)))
 }
 
-async fn list(http: web::Data<Http>, books: web::Data<Books>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn list(http: web::Data<Http>, ledger: web::Data<Ledger>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
-    let service = books.get_ref().clone();
-    let all = http.run(async move { service.all().await }).await?;
+    let service = ledger.get_ref().clone();
+    let all = http.run(async move { service.list().await }).await?;
     let own = all.into_iter().filter(|one| may_touch(&principal, &one.program.id).is_ok());
-    let data = own.map(|one| ProgramView::new(one, &books)).collect();
+    let data = own.map(|one| ProgramView::new(one, &ledger)).collect();
     Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
 }
 
 async fn get(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
     let id = id_of(&id)?;
     may_touch(&principal, &id)?;
-    let service = books.get_ref().clone();
-    let found = http.run(async move { service.detailed(&id).await }).await?;
-    Ok(HttpResponse::Ok().json(ProgramView::new(found, &books)))
+    let service = ledger.get_ref().clone();
+    let found = http.run(async move { service.details(&id).await }).await?;
+    Ok(HttpResponse::Ok().json(ProgramView::new(found, &ledger)))
 }
 
 async fn change(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     id: web::Path<String>,
     payload: web::Payload,
@@ -246,19 +249,19 @@ async fn change(
     let id = id_of(&id)?;
     may_touch(&principal, &id)?;
     let body: ChangeBody = http.body(&request, payload).await?;
-    let (service, asked) = (books.get_ref().clone(), id.clone());
-    let known = http.run(async move { service.detailed(&asked).await }).await?;
+    let (service, asked) = (ledger.get_ref().clone(), id.clone());
+    let known = http.run(async move { service.details(&asked).await }).await?;
     let gone = || Problem::new(Code::INVALID_STATE).detail("the program's account is not in the settings");
-    let currency = books.account(&known.program.account).ok_or_else(gone)?.currency();
+    let currency = ledger.account(&known.program.account).ok_or_else(gone)?.currency();
     let limits = body.limits.map(|bodies| limits(bodies, currency)).transpose()?;
-    let change = Change { name: body.name.map(name).transpose()?, limits };
-    let service = books.get_ref().clone();
+    let change = ProgramChange { name: body.name.map(name).transpose()?, limits };
+    let service = ledger.get_ref().clone();
     let changed = http.run(async move { service.change(&id, &change, &by(&principal)).await }).await?;
-    Ok(HttpResponse::Ok().json(ProgramView::new(changed, &books)))
+    Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
 }
 
 async fn set_state(
-    (http, books): (web::Data<Http>, web::Data<Books>),
+    (http, ledger): (web::Data<Http>, web::Data<Ledger>),
     request: HttpRequest,
     id: &str,
     state: State,
@@ -266,27 +269,27 @@ async fn set_state(
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
     let id = id_of(id)?;
     may_touch(&principal, &id)?;
-    let service = books.get_ref().clone();
+    let service = ledger.get_ref().clone();
     let changed = http.run(async move { service.set_state(&id, state, &by(&principal)).await }).await?;
-    Ok(HttpResponse::Ok().json(ProgramView::new(changed, &books)))
+    Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
 }
 
 async fn suspend(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_state((http, books), request, &id, State::Suspended).await
+    set_state((http, ledger), request, &id, State::Suspended).await
 }
 
 async fn resume(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_state((http, books), request, &id, State::Active).await
+    set_state((http, ledger), request, &id, State::Active).await
 }
 
 #[derive(Serialize)]
@@ -300,43 +303,43 @@ struct BudgetView {
     reserved: String,
     used_count: i64,
     reserved_count: i64,
-    /// What the hard limits leave; `null` where there is none.
+    /// What the hard limit leaves; `null` without a hard limit.
     remaining: Option<String>,
     remaining_count: Option<i64>,
 }
 
 #[derive(Serialize)]
-struct SpentView {
+struct SpendingView {
     program_id: String,
     currency_code: Option<&'static str>,
     budgets: Vec<BudgetView>,
 }
 
-fn spent_view(spent: Spent, books: &Books) -> SpentView {
-    let Spent { detailed: Detailed { program, limits }, usage, resets } = spent;
-    let currency = books.account(&program.account).map(crate::accounts::Account::currency);
-    let amount = |minor: i64| currency.map_or_else(|| minor.to_string(), |it| number(Unit::Amount, minor, it));
-    let left = |usage: &Usage, unit: Unit| {
-        let mine = |limit: &&Limit| {
-            let holder = limit.key.map_or_else(|| WHOLE.to_owned(), |key| key.to_string());
-            holder == usage.holder && limit.span == Some(usage.span) && limit.unit == unit
+fn spending_view(spending: ProgramSpending, ledger: &Ledger) -> SpendingView {
+    let ProgramSpending { details: ProgramDetails { program, limits }, usage, resets } = spending;
+    let currency = ledger.account(&program.account).map(crate::accounts::Account::currency);
+    let amount = |minor: i64| currency.map_or_else(|| minor.to_string(), |it| number(Measure::Amount, minor, it));
+    let remaining = |usage: &Usage, measure: Measure| {
+        let of_usage = |limit: &&ProgramLimit| {
+            let holder = limit.key.map_or_else(|| PROGRAM.to_owned(), |key| key.to_string());
+            holder == usage.holder && limit.scope == LimitScope::Period(usage.period) && limit.measure == measure
         };
-        let hard = limits.iter().find(mine).and_then(|limit| limit.bound.hard);
-        hard.map(|hard| hard.saturating_sub(usage.taken(unit)).max(0))
+        let hard = limits.iter().find(of_usage).and_then(|found| found.limit.hard);
+        hard.map(|hard| hard.saturating_sub(usage.taken(measure)).max(0))
     };
     let view = |usage: Usage| BudgetView {
-        remaining: left(&usage, Unit::Amount).map(amount),
-        remaining_count: left(&usage, Unit::Count),
-        api_key_id: Some(usage.holder).filter(|holder| holder != WHOLE),
-        span: usage.span.as_str(),
-        resets_at: resets.iter().find(|(span, _at)| *span == usage.span).and_then(|(_span, at)| at.map(timestamp)),
-        period: usage.period,
+        remaining: remaining(&usage, Measure::Amount).map(amount),
+        remaining_count: remaining(&usage, Measure::Count),
+        api_key_id: Some(usage.holder).filter(|holder| holder != PROGRAM),
+        span: usage.period.as_str(),
+        resets_at: resets.iter().find(|(period, _)| *period == usage.period).and_then(|(_, at)| at.map(timestamp)),
+        period: usage.period_key,
         used: amount(usage.used_minor),
         reserved: amount(usage.reserved_minor),
         used_count: usage.used_count,
         reserved_count: usage.reserved_count,
     };
-    SpentView {
+    SpendingView {
         program_id: program.id.to_string(),
         currency_code: currency.map(Currency::code),
         budgets: usage.into_iter().map(view).collect(),
@@ -345,14 +348,14 @@ fn spent_view(spent: Spent, books: &Books) -> SpentView {
 
 async fn budget(
     http: web::Data<Http>,
-    books: web::Data<Books>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
     let id = id_of(&id)?;
     may_touch(&principal, &id)?;
-    let service = books.get_ref().clone();
-    let spent = http.run(async move { service.spent(&id).await }).await?;
-    Ok(HttpResponse::Ok().json(spent_view(spent, &books)))
+    let service = ledger.get_ref().clone();
+    let spending = http.run(async move { service.spending(&id).await }).await?;
+    Ok(HttpResponse::Ok().json(spending_view(spending, &ledger)))
 }

@@ -5,30 +5,38 @@ use std::collections::BTreeMap;
 use rand::{RngExt as _, SeedableRng, rngs::StdRng};
 
 use super::*;
-use crate::{kernel::Currency, ledger::journal::Sums};
+use crate::{
+    kernel::Currency,
+    ledger::{
+        movements::{ISSUE, Movement, RELEASE},
+        sums::Sums,
+    },
+};
 
 const FRESH: BookingState = BookingState { opening_room: Some(i64::MAX), missing: 0, adjustments: 0 };
 const SETTLED: BookingState = BookingState { opening_room: None, missing: 0, adjustments: 0 };
 
-fn position(change: impl FnOnce(&mut Sums)) -> LedgerPosition {
+fn position(moved: &[(&'static Movement, i64)]) -> LedgerPosition {
     let mut sums = Sums::none(Currency::Jpy);
-    change(&mut sums);
+    for (movement, minor) in moved {
+        sums.add(movement, movement.debit, *minor);
+    }
     LedgerPosition { sums, unsure: BTreeMap::new(), last_entry: 0 }
 }
 
 fn at_rest(available: i64, ledger: &LedgerPosition, state: BookingState) -> Assessment {
-    state.assess(excess(available, ledger, ledger).unwrap(), ledger.sums.adjustments)
+    state.assess(excess(available, ledger, ledger).unwrap(), ledger.sums.of(&ADJUSTMENT))
 }
 
 #[test]
 fn at_rest_the_opening_and_every_deposit_are_exact() {
-    let ledger = position(|sums| (sums.reserved, sums.issued) = (300, 300));
+    let ledger = position(&[(&RESERVE, 300), (&ISSUE, 300)]);
     assert_eq!(at_rest(700, &ledger, FRESH), Assessment { opening: 1000, deposit: 0, state: SETTLED });
-    let ledger = position(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 300, 300));
+    let ledger = position(&[(&OPENING, 1000), (&RESERVE, 300), (&ISSUE, 300)]);
     assert_eq!(at_rest(700, &ledger, SETTLED), Assessment { opening: 0, deposit: 0, state: SETTLED });
     assert_eq!(at_rest(5700, &ledger, SETTLED), Assessment { opening: 0, deposit: 5000, state: SETTLED });
     assert_eq!(
-        at_rest(0, &position(|_| ()), FRESH),
+        at_rest(0, &position(&[]), FRESH),
         Assessment { opening: 0, deposit: 0, state: SETTLED },
         "of nothing too"
     );
@@ -36,14 +44,14 @@ fn at_rest_the_opening_and_every_deposit_are_exact() {
 
 #[test]
 fn only_what_is_certain_is_booked_while_purchases_are_on_their_way() {
-    let ledger = position(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 500, 300));
+    let ledger = position(&[(&OPENING, 1000), (&RESERVE, 500), (&ISSUE, 300)]);
     // 200 may have been taken or not: 700 and 500 are both nothing new; 900 is 200 at least.
     for (available, deposit) in [(500, 0), (700, 0), (701, 1), (900, 200)] {
         assert_eq!(at_rest(available, &ledger, SETTLED).deposit, deposit, "{available}");
     }
     assert_eq!(at_rest(499, &ledger, SETTLED).state.missing, 1);
     // What was reserved while Amazon was asked may have been taken too; what was canceled then may have been there.
-    let after = position(|sums| (sums.opening, sums.reserved, sums.issued, sums.canceled) = (1000, 600, 300, 150));
+    let after = position(&[(&OPENING, 1000), (&RESERVE, 600), (&ISSUE, 300), (&CANCEL, 150)]);
     let assess = |available| SETTLED.assess(excess(available, &ledger, &after).unwrap(), 0);
     assert_eq!(assess(400).state.missing, 0);
     assert_eq!(assess(399).state.missing, 1);
@@ -53,7 +61,7 @@ fn only_what_is_certain_is_booked_while_purchases_are_on_their_way() {
 
 #[test]
 fn a_reward_that_a_person_decides_about_is_no_deposit() {
-    let mut ledger = position(|sums| (sums.opening, sums.reserved, sums.issued) = (1000, 300, 300));
+    let mut ledger = position(&[(&OPENING, 1000), (&RESERVE, 300), (&ISSUE, 300)]);
     ledger.unsure.insert("a".to_owned(), 200);
     assert_eq!(at_rest(900, &ledger, SETTLED).deposit, 0);
     assert_eq!(at_rest(901, &ledger, SETTLED).deposit, 1);
@@ -64,14 +72,14 @@ fn a_reward_that_a_person_decides_about_is_no_deposit() {
 
 #[test]
 fn what_someone_books_meanwhile_makes_the_observation_useless() {
-    let ledger = position(|sums| sums.opening = 1000);
-    let after = position(|sums| (sums.opening, sums.adjustments) = (1000, -5));
+    let ledger = position(&[(&OPENING, 1000)]);
+    let after = position(&[(&OPENING, 1000), (&ADJUSTMENT, -5)]);
     assert_eq!(excess(1000, &ledger, &after), None);
 }
 
 #[test]
 fn what_is_missing_is_never_booked_and_hides_no_deposit() {
-    let ledger = position(|sums| sums.opening = 1000);
+    let ledger = position(&[(&OPENING, 1000)]);
     let short = at_rest(900, &ledger, SETTLED);
     assert_eq!((short.opening, short.deposit, short.state.missing), (0, 0, 100));
     assert_eq!(at_rest(900, &ledger, short.state).state.missing, 100, "it is one case");
@@ -79,7 +87,7 @@ fn what_is_missing_is_never_booked_and_hides_no_deposit() {
     assert_eq!(at_rest(1000, &ledger, short.state), Assessment { opening: 0, deposit: 0, state: SETTLED }, "all is");
     let paid = at_rest(1400, &ledger, short.state);
     assert_eq!((paid.deposit, paid.state.missing), (500, 100), "a deposit is booked whole");
-    let adjusted = position(|sums| (sums.opening, sums.adjustments) = (1000, -100));
+    let adjusted = position(&[(&OPENING, 1000), (&ADJUSTMENT, -100)]);
     let settled = at_rest(900, &adjusted, short.state);
     assert_eq!((settled.deposit, settled.state.missing), (0, 0), "a person has explained it");
     assert_eq!(at_rest(1400, &adjusted, short.state).deposit, 500, "and a deposit came at the same time");
@@ -87,15 +95,15 @@ fn what_is_missing_is_never_booked_and_hides_no_deposit() {
 
 #[test]
 fn an_opening_under_load_is_narrowed_down_and_no_deposit() {
-    let ledger = position(|sums| (sums.reserved, sums.issued) = (500, 300));
+    let ledger = position(&[(&RESERVE, 500), (&ISSUE, 300)]);
     // 1000 were there: 200 of 500 are on their way, and taken.
     let first = at_rest(500, &ledger, FRESH);
     assert_eq!((first.opening, first.deposit, first.state.opening_room), (800, 0, Some(200)));
-    let quiet = position(|sums| (sums.opening, sums.reserved, sums.issued) = (800, 500, 500));
+    let quiet = position(&[(&OPENING, 800), (&RESERVE, 500), (&ISSUE, 500)]);
     assert_eq!(at_rest(500, &quiet, first.state), Assessment { opening: 200, deposit: 0, state: SETTLED });
     // Beyond what can have been there at the beginning, it is a deposit.
     assert_eq!(at_rest(5500, &quiet, first.state), Assessment { opening: 200, deposit: 5000, state: SETTLED });
-    let released = position(|sums| (sums.opening, sums.reserved, sums.issued, sums.released) = (800, 500, 300, 200));
+    let released = position(&[(&OPENING, 800), (&RESERVE, 500), (&ISSUE, 300), (&RELEASE, 200)]);
     assert_eq!(at_rest(500, &released, first.state), Assessment { opening: 0, deposit: 0, state: SETTLED });
 }
 
@@ -112,11 +120,14 @@ fn look(cards: &[Card], (opening, deposits): (i64, i64)) -> LedgerPosition {
     let sum = |of: fn(&Card) -> bool| cards.iter().filter(|card| of(card)).map(|card| card.value).sum::<i64>();
     let unsure = cards.iter().enumerate().filter(|(_at, card)| card.booked == "issued" && card.canceling);
     let unsure = unsure.map(|(at, card)| (at.to_string(), card.value)).collect();
-    let mut all = position(|sums| {
-        (sums.opening, sums.deposits, sums.reserved) = (opening, deposits, sum(|_| true));
-        sums.issued = sum(|card| matches!(card.booked, "issued" | "canceled"));
-        (sums.released, sums.canceled) = (sum(|card| card.booked == "released"), sum(|card| card.booked == "canceled"));
-    });
+    let mut all = position(&[
+        (&OPENING, opening),
+        (&DEPOSIT, deposits),
+        (&RESERVE, sum(|_| true)),
+        (&ISSUE, sum(|card| matches!(card.booked, "issued" | "canceled"))),
+        (&RELEASE, sum(|card| card.booked == "released")),
+        (&CANCEL, sum(|card| card.booked == "canceled")),
+    ]);
     all.unsure = unsure;
     all
 }

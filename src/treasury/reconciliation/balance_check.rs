@@ -6,12 +6,16 @@ use serde::Serialize;
 use super::Reconciliations;
 use crate::{
     kernel::{Currency, Money},
-    ledger::journal::Sums,
+    ledger::{
+        movements::{ADJUSTMENT, CANCEL, DEPOSIT, ISSUE, OPENING},
+        sums::Sums,
+        totals::LedgerKey,
+    },
     store::StoreError,
-    treasury::position::{self, LedgerKey},
+    treasury::position,
 };
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BalanceCheck {
     pub(crate) sums: Sums,
     /// What is missing at Amazon, in minor units; `None` before the first observation of the balance.
@@ -62,11 +66,11 @@ impl From<&BalanceCheck> for BalanceCheckView {
         let sums = &check.sums;
         let money = |minor| Money::from_minor(minor, sums.currency).to_string();
         Self {
-            opening: money(sums.opening),
-            deposits: money(sums.deposits),
-            adjustments: money(sums.adjustments),
-            issued: money(sums.issued),
-            canceled: money(sums.canceled),
+            opening: money(sums.of(&OPENING)),
+            deposits: money(sums.of(&DEPOSIT)),
+            adjustments: money(sums.of(&ADJUSTMENT)),
+            issued: money(sums.of(&ISSUE)),
+            canceled: money(sums.of(&CANCEL)),
             expected: money(sums.expected()),
             on_the_way: money(sums.on_the_way()),
             missing: check.missing.map(money),

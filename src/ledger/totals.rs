@@ -1,16 +1,17 @@
-//! Sums of the ledger up to a mark, so that a balance check reads only what came after the mark, and spending by the hour.
-//! The replica that asks for a balance adds them up; buying a reward costs nothing extra.
+//! How far the ledger is counted: sums up to a mark, so that a question adds up only what came after it, and spending by
+//! the hour. Whichever replica asks Amazon for a balance counts; no reward waits for it.
 //!
 //! On PostgreSQL an entry with a smaller id may be committed after one with a larger id. So the mark moves in two steps:
-//! the largest id at one instant is noted, and becomes the mark once every transaction of that instant has ended long ago.
-//! The instants in the entries do not help: a process that was frozen writes old ones.
+//! the largest id is noted, and becomes the mark once every transaction of that instant has long ended. The instants of
+//! entries cannot decide: a process that was frozen writes old ones.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{position::LedgerKey, runway};
 use crate::{
+    accounts::Account,
     ambient::Ambient,
-    store::{Snapshot, Sql, Store, StoreError, execute, fetch_all, fetch_optional, row, statements},
+    kernel::Currency,
+    store::{Committed, Snapshot, Sql, Store, StoreError, execute, fetch_all, fetch_optional, row, statements},
 };
 
 statements! {
@@ -24,7 +25,7 @@ statements! {
          SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), 0, $3, COALESCE(MAX(id), 0), $3 FROM ledger_entries WHERE TRUE \
          ON CONFLICT (account, currency) DO NOTHING",
     );
-    /// Within the step: everything between the old mark and the new one.
+    /// Its guard lets one replica count what lies between the old mark and the new one.
     MOVE = Sql::same(
         "ledger_marks.move",
         "UPDATE ledger_marks SET through_id = $4, through_at = $5 WHERE account = $1 AND currency = $2 AND through_id = $3",
@@ -70,11 +71,10 @@ statements! {
         "SELECT hour, issued_minor, canceled_minor FROM hourly_spending \
          WHERE account = $1 AND currency = $2 AND hour >= $3 AND hour < $4 ORDER BY hour",
     );
-    THIN = Sql::same(
-        "balance_observations.thin",
-        "DELETE FROM balance_observations WHERE account = $1 AND (hour < $2 OR hour < $3 AND EXISTS \
-         (SELECT 1 FROM balance_observations AS earlier WHERE earlier.account = balance_observations.account \
-         AND earlier.hour = balance_observations.hour AND earlier.as_of < balance_observations.as_of))",
+    SPENT_SINCE = Sql::same(
+        "ledger_entries.spent_since",
+        "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS amount_minor FROM ledger_entries \
+         WHERE account = $1 AND currency = $2 AND id > $3 AND kind = 'issued'",
     );
 }
 
@@ -83,80 +83,100 @@ row! {
 }
 
 row! {
+    struct SpentRow { amount_minor: i64 }
+}
+
+row! {
     struct HourRow { hour: i64, issued_minor: i64, canceled_minor: i64 }
 }
 
-/// After this time every transaction that had an id has ended: the database itself ends one that idles for 10 s.
+/// After this time every transaction that had an id has ended: the database ends one that idles for 10 s.
 const SETTLED: TimeDelta = TimeDelta::minutes(10);
-/// Ids that one transaction adds up.
+/// Ids counted in one transaction.
 const STEP: i64 = 20_000;
-/// Hours for which every observation is kept, and hours for which one observation an hour is kept.
-const KEEP_ALL: i64 = 48;
-const KEEP_ONE: i64 = 400 * 24;
-
-/// What was spent in each hour of the last weeks, less what was given back in it.
-pub(super) struct Spending {
-    /// Minor units, oldest first. Empty before anything was spent.
-    pub(super) by_hour: Vec<i64>,
-    /// The hour that follows the last one, in hours since 1970.
-    pub(super) end: i64,
+/// Which ledger: an account's, in its currency.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LedgerKey<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) currency: Currency,
 }
 
-/// Moves the mark on as far as possible. After an error, what was added up stays added up, and the rest follows.
-pub(super) async fn advance(store: &Store, ambient: &Ambient, key: LedgerKey<'_>) -> Result<(), StoreError> {
-    let (account, currency) = (key.account, key.currency.code());
+impl<'a> LedgerKey<'a> {
+    pub(crate) fn of(account: &'a Account) -> Self {
+        Self { account: account.id(), currency: account.currency() }
+    }
+}
+
+/// Counts on to the mark, when the mark has settled; `true` when all of it is counted now.
+/// After an error, what was counted stays counted, and the next call counts the rest.
+pub(crate) async fn advance(store: &Store, ambient: &Ambient, key: LedgerKey<'_>) -> Result<bool, StoreError> {
     let now = ambient.now();
     loop {
         let mut snapshot = store.snapshot().await?;
-        let known = fetch_optional!(MarkRow, snapshot, MARK, account, currency)?;
+        let known = fetch_optional!(MarkRow, snapshot, MARK, key.account, key.currency.code())?;
         drop(snapshot);
         let Some(mark) = known else {
             let mut tx = store.begin().await?;
-            execute!(tx, BEGIN, account, currency, now)?;
-            return tx.commit(()).await.map(|_done| ());
+            execute!(tx, BEGIN, key.account, key.currency.code(), now)?;
+            return tx.commit(false).await.map(Committed::into_inner);
         };
-        // `abs`: after the clock went back we do not know when the mark was noted.
-        let settled = now.signed_duration_since(mark.mark_at).abs() >= SETTLED;
-        if !settled {
-            return Ok(());
+        // Where the clock went back, the distance counts as well: nobody knows when the mark was noted.
+        if now.signed_duration_since(mark.mark_at).abs() < SETTLED {
+            return Ok(false);
         }
-        if step(store, key, &mark, now).await? {
-            return Ok(());
+        match step(store, key, &mark, now).await? {
+            Step::More => {}
+            Step::Last => return Ok(true),
+            Step::Overtaken => return Ok(false),
         }
     }
 }
 
-/// Adds up one step; `true` if it was the last.
-async fn step(store: &Store, key: LedgerKey<'_>, mark: &MarkRow, now: DateTime<Utc>) -> Result<bool, StoreError> {
+/// What a step came to.
+enum Step {
+    /// Entries are left before the mark.
+    More,
+    /// The mark is reached.
+    Last,
+    /// Another replica counted these entries first.
+    Overtaken,
+}
+
+async fn step(store: &Store, key: LedgerKey<'_>, mark: &MarkRow, now: DateTime<Utc>) -> Result<Step, StoreError> {
     let (account, currency) = (key.account, key.currency.code());
     let to = mark.mark_id.min(mark.through_id.saturating_add(STEP));
     let last = to >= mark.mark_id;
     let through_at = if last { mark.mark_at } else { mark.through_at };
     let mut tx = store.begin().await?;
     if execute!(tx, MOVE, account, currency, mark.through_id, to, through_at)? != 1 {
-        // Another replica was first.
-        return Ok(true);
+        return Ok(Step::Overtaken);
     }
     execute!(tx, ADD_TOTALS, account, currency, mark.through_id, to)?;
     execute!(tx, ADD_SPENDING, account, currency, mark.through_id, to)?;
     if last {
-        let hour = now.timestamp().div_euclid(3600);
         execute!(tx, NOTE, account, currency, now)?;
-        execute!(tx, THIN, account, hour.saturating_sub(KEEP_ONE), hour.saturating_sub(KEEP_ALL))?;
     }
-    tx.commit(last).await.map(crate::store::Committed::into_inner)
+    tx.commit(if last { Step::Last } else { Step::More }).await.map(Committed::into_inner)
 }
 
-/// Reads the spending of the last weeks.
-pub(super) async fn spending(snapshot: &mut Snapshot, key: LedgerKey<'_>) -> Result<Spending, StoreError> {
+/// What was issued less what was canceled, hour by hour.
+#[derive(Default)]
+pub(crate) struct Spending {
+    /// Minor units, oldest first. Empty before the first purchase.
+    pub(crate) by_hour: Vec<i64>,
+    /// The hour that follows the last one, in hours since 1970.
+    pub(crate) end: i64,
+}
+
+/// The spending of at most this many hours, up to the mark.
+pub(crate) async fn spending(snapshot: &mut Snapshot, key: LedgerKey<'_>, hours: i64) -> Result<Spending, StoreError> {
     let (account, currency) = (key.account, key.currency.code());
     let Some(mark) = fetch_optional!(MarkRow, snapshot, MARK, account, currency)? else {
-        return Ok(Spending { by_hour: Vec::new(), end: 0 });
+        return Ok(Spending::default());
     };
-    // The mark lies within its hour, so that hour is not complete yet.
+    // The mark's own hour is not over yet.
     let end = mark.through_at.timestamp().div_euclid(3600);
-    let from = end.saturating_sub(i64::try_from(runway::HISTORY).unwrap_or(0));
-    let rows = fetch_all!(HourRow, snapshot, SPENDING, account, currency, from, end)?;
+    let rows = fetch_all!(HourRow, snapshot, SPENDING, account, currency, end.saturating_sub(hours), end)?;
     let mut rows = rows.into_iter().peekable();
     let first = rows.peek().map_or(end, |row| row.hour);
     let of_hour = |hour| {
@@ -164,4 +184,10 @@ pub(super) async fn spending(snapshot: &mut Snapshot, key: LedgerKey<'_>) -> Res
         row.map_or(0, |row| row.issued_minor.saturating_sub(row.canceled_minor).max(0))
     };
     Ok(Spending { by_hour: (first..end).map(of_hour).collect(), end })
+}
+
+/// What was issued after this entry, in minor units.
+pub(crate) async fn spent_since(snapshot: &mut Snapshot, key: LedgerKey<'_>, entry: i64) -> Result<i64, StoreError> {
+    let row = fetch_optional!(SpentRow, snapshot, SPENT_SINCE, key.account, key.currency.code(), entry)?;
+    Ok(row.map_or(0, |row| row.amount_minor))
 }
