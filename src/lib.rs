@@ -52,7 +52,7 @@
 //!    idempotency key (`http/headers.rs`), the command (`incentives/dto.rs`).
 //! 3. `incentives/issue.rs` spawns the work on the main runtime and waits. A caller that hangs up stops nothing.
 //! 4. The intent is looked up by client and key. If it is there, the reward of then is the answer.
-//! 5. Otherwise the account is chosen, the budgets are looked at (`incentives/charge.rs`, `ledger/budget.rs`), and a slot of
+//! 5. Otherwise the account is chosen, the budgets are looked at (`incentives/budgets.rs`, `ledger/budget.rs`), and a slot of
 //!    Amazon's rate is waited for (`accounts/rate.rs`). A refusal here makes no row.
 //! 6. **T1**, one transaction (`incentives/sql.rs`): the row, leased and about to be sent; the reservation in the ledger and
 //!    in the budgets; the first fact of the timeline.
