@@ -108,19 +108,19 @@ pub enum Input {
     /// The store failed, or the answer to the commit was lost.
     Unconfirmed,
     /// The remote service answered, or did not in time.
-    Answered(Answer),
+    Answered(DatedEvent),
     /// Nothing may be sent for this order from here.
     Unsendable,
     /// The wait is over.
     Slept,
 }
 
-/// What an attempt came to, and when its request left.
+/// What an answer is to the state machine, and when its request left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Answer {
-    /// What it is to the machine.
+pub struct DatedEvent {
+    /// What the answer shows.
     pub event: Event,
-    /// When the request left. What happened at the remote service afterwards, the answer does not show.
+    /// When the request left. The answer does not show what happened at the remote service after that.
     pub asked_at: DateTime<Utc>,
 }
 
@@ -187,9 +187,9 @@ enum Phase {
     /// A read is under way.
     Asked,
     /// An outcome is being committed: to which end, and with the lease kept over which pause.
-    Settling { answer: Answer, change: Change, deliver: bool, pause: Option<Duration> },
+    Settling { answer: DatedEvent, change: Change, deliver: bool, pause: Option<Duration> },
     /// An outcome is committed again after a pause.
-    Stumbled { answer: Answer },
+    Stumbled { answer: DatedEvent },
     /// The lease is kept over a pause, because the caller waits.
     Held,
     /// The attempt after the pause is being committed.
@@ -199,7 +199,7 @@ enum Phase {
     /// The wish is committed again after a pause.
     Wished,
     /// A showing is being committed.
-    Noting { answer: Answer, change: Change, deliver: bool },
+    Noting { answer: DatedEvent, change: Change, deliver: bool },
 }
 
 /// One drive of one order.
@@ -346,7 +346,7 @@ impl Drive {
     /// The outcome of an attempt, to be committed. The event is dated by when the request left, not by when its answer is
     /// settled: a read that left before the window for reversals was over is no verdict, however long its worker, or the
     /// database, stood still afterwards.
-    fn settle(&mut self, answer: Answer, moment: Moment) -> Command {
+    fn settle(&mut self, answer: DatedEvent, moment: Moment) -> Command {
         let before = self.order;
         let step = Step { at: answer.asked_at, ..schedule::step(&before, answer.event, moment.now, &self.rules) };
         let fact = Fact::Settled { event: answer.event, attempt: before.attempts };
@@ -376,7 +376,7 @@ impl Drive {
     }
 
     /// The row has changed while the attempt was under way, or the outcome was committed without an answer that said so.
-    fn settle_anew(&mut self, answer: Answer, row: Option<Order>, moment: Moment) -> Command {
+    fn settle_anew(&mut self, answer: DatedEvent, row: Option<Order>, moment: Moment) -> Command {
         let Some(row) = row.filter(|row| row.lease == Some(self.token)) else {
             return Command::Done(End::LeaseLost);
         };
@@ -459,7 +459,7 @@ impl Drive {
 
     /// A showing, to be committed while the order is still proven. Reversed meanwhile, or shown to someone else, the
     /// receipt stays here.
-    fn note(&mut self, answer: Answer, moment: Moment) -> Command {
+    fn note(&mut self, answer: DatedEvent, moment: Moment) -> Command {
         let (before, Goal::Show { showings_max }) = (self.order, self.goal) else {
             return Command::Done(End::NotShown);
         };

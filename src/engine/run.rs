@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    drive::{Answer, Change, Command, Drive, End, Input},
+    drive::{Change, Command, DatedEvent, Drive, End, Input},
     order::Order,
     schedule::Moment,
     waiter::Waiter,
@@ -33,8 +33,8 @@ pub trait Effects: Sync {
     /// The order of a row.
     fn order(row: &Self::Row) -> Order;
 
-    /// What an answer is to the machine.
-    fn event(answer: &Self::Answer) -> Answer;
+    /// What an answer is to the state machine, and when its request left.
+    fn event(answer: &Self::Answer) -> DatedEvent;
 
     /// Takes the receipt out of an answer.
     fn take_receipt(answer: &mut Self::Answer) -> Option<Self::Receipt>;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{model::LastError, timeline::Detail};
 use crate::{
-    engine::{Event, drive},
+    engine::{Event, drive::DatedEvent},
     kernel::{ClaimCode, NotSent},
     provider::incentives::{AmznRequestId, Exchange, Outcome},
 };
@@ -15,7 +15,7 @@ use crate::{
 /// One attempt's result.
 pub struct Answer {
     /// What it is to the engine, and when the request left.
-    pub(super) heard: drive::Answer,
+    pub(super) event: DatedEvent,
     /// The code. Dropped, and wiped, with this value.
     pub(super) code: Option<ClaimCode>,
     /// What is known of the call.
@@ -52,13 +52,13 @@ impl Answer {
             request_id: exchange.request_id,
             clocks,
         };
-        Self { heard: drive::Answer { event, asked_at }, code, outcome, call: Some(call) }
+        Self { event: DatedEvent { event, asked_at }, code, outcome, call: Some(call) }
     }
 
     /// There was no slot of Amazon's rate in time: nothing was sent.
     pub(super) fn without_slot(event: Event, asked_at: DateTime<Utc>) -> Self {
         let outcome = Outcome::NotSent(NotSent::Quota);
-        Self { heard: drive::Answer { event, asked_at }, code: None, outcome, call: None }
+        Self { event: DatedEvent { event, asked_at }, code: None, outcome, call: None }
     }
 
     /// What an entry of the timeline says of it.

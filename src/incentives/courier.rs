@@ -21,7 +21,7 @@ use crate::{
     ambient::Ambient,
     engine::{
         self, Action, Drive, Effects, End, Event, Order, Stage, State, Waiter,
-        drive::{Change, Fact},
+        drive::{Change, DatedEvent, Fact},
         run::{Start, Written},
         schedule::{Lease, Moment},
     },
@@ -321,8 +321,8 @@ impl Effects for Courier {
         row.order
     }
 
-    fn event(answer: &Answer) -> engine::drive::Answer {
-        answer.heard
+    fn event(answer: &Answer) -> DatedEvent {
+        answer.event
     }
 
     fn take_receipt(answer: &mut Answer) -> Option<ClaimCode> {

@@ -10,7 +10,7 @@ use noshi::{
     engine::{
         Action, Command, Drive, End, Event, Input, Limits, OnUnproven, Order, Refusal, ReversalFailure, Sight, Stage,
         State, Wake,
-        drive::{Answer, Change, Fact},
+        drive::{Change, DatedEvent, Fact},
         schedule::{self, Lease, Moment},
     },
     incentives::kinds::gift_code::RULES,
@@ -431,7 +431,7 @@ impl World {
     /// The driver hears the outcome: while its caller waits, and when they have gone.
     fn settle(&self, at: usize, (event, asked): (Event, u8), bug: Option<Bug>, steps: &mut Steps) {
         let asked_at = instant(if bug == Some(Bug::VerdictByWriting) { self.at } else { asked });
-        let input = Input::Answered(Answer { event, asked_at });
+        let input = Input::Answered(DatedEvent { event, asked_at });
         let waits = self.workers[at].caller;
         for patient in [true, false].into_iter().filter(|patient| waits || !patient) {
             let mut world = *self;

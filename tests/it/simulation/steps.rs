@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use noshi::{
     engine::{
         Action, AttentionReason, Command, Drive, End, Event, Input, Order, Rejected, Sight, Stage, State,
-        drive::{Answer, Change, Fact},
+        drive::{Change, DatedEvent, Fact},
         schedule::{self, Moment},
     },
     kernel::ClaimCode,
@@ -154,7 +154,7 @@ impl World<'_> {
                 self.leave(job, Action::Read, false);
             }
             Phase::Heard(event) => {
-                let answer = Answer { event, asked_at: self.jobs[job].asked };
+                let answer = DatedEvent { event, asked_at: self.jobs[job].asked };
                 self.tell_drive(job, Input::Answered(answer));
             }
             Phase::Slept | Phase::Held => self.tell_drive(job, Input::Slept),
