@@ -1,7 +1,7 @@
 //! The driver: asked what comes next, told what came. It does no I/O and reads no clock, so tests run it as it is.
 //!
 //! A drive has one of three goals: carry an order that was just leased, reverse one, or show the receipt of one again. The
-//! loop ([`super::run()`]) does what a [`Command`] says and answers with an [`Input`]:
+//! loop ([`super::run()`]) does what a [`Instruction`] says and answers with an [`Input`]:
 //!
 //! ```text
 //! carry    Send ─▶ Answered ─▶ Commit(settled) ─▶ Committed ─┬▶ Done
@@ -79,9 +79,9 @@ pub enum Fact {
     },
 }
 
-/// What the loop is to do.
+/// What the driver asks the loop to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Command {
+pub enum Instruction {
     /// Commit this change: answer `Committed`, `Conflict` or `Unconfirmed`.
     Commit(Change),
     /// Send what is due for the order, which is committed and leased: answer `Answered` or `Unsendable`.
@@ -253,7 +253,7 @@ impl Drive {
     }
 
     /// What comes next after `input`.
-    pub fn next(&mut self, input: Input, moment: Moment) -> Command {
+    pub fn next(&mut self, input: Input, moment: Moment) -> Instruction {
         match (self.phase, input) {
             (Phase::New, Input::Begin) => match self.goal {
                 Goal::Carry => self.send(moment),
@@ -276,9 +276,9 @@ impl Drive {
                 | Event::ReversalRefused(_)
                 | Event::ReversalLost
                 | Event::ReversalNotSent
-                | Event::GiveUp => Command::Done(End::NotShown),
+                | Event::GiveUp => Instruction::Done(End::NotShown),
             },
-            (_, Input::Unsendable) => Command::Done(End::Unsendable),
+            (_, Input::Unsendable) => Instruction::Done(End::Unsendable),
             (Phase::Settling { change, deliver, pause, .. }, Input::Committed) => {
                 self.settled(change, deliver, pause, moment)
             }
@@ -309,14 +309,14 @@ impl Drive {
             (Phase::Wished, Input::Slept) => self.wish(moment),
             (Phase::Noting { change, deliver, .. }, Input::Committed) => {
                 self.adopt(change);
-                Command::Done(End::Settled { deliver })
+                Instruction::Done(End::Settled { deliver })
             }
             (Phase::Noting { answer, .. }, Input::Conflict(Some(row))) => {
                 self.order = row;
                 self.note(answer, moment)
             }
-            (_, Input::Conflict(None)) => Command::Done(End::LeaseLost),
-            (_, _) => Command::Done(End::Unconfirmed),
+            (_, Input::Conflict(None)) => Instruction::Done(End::LeaseLost),
+            (_, _) => Instruction::Done(End::Unconfirmed),
         }
     }
 
@@ -329,24 +329,24 @@ impl Drive {
         self.order = Order { version: change.order.version.saturating_add(1), ..change.order };
     }
 
-    fn again_after(&mut self, pause: Option<&Duration>, phase: Phase) -> Command {
-        let Some(pause) = pause else { return Command::Done(End::Unconfirmed) };
+    fn again_after(&mut self, pause: Option<&Duration>, phase: Phase) -> Instruction {
+        let Some(pause) = pause else { return Instruction::Done(End::Unconfirmed) };
         (self.phase, self.tries) = (phase, self.tries.saturating_add(1));
-        Command::Sleep(*pause)
+        Instruction::Sleep(*pause)
     }
 
-    fn send(&mut self, moment: Moment) -> Command {
+    fn send(&mut self, moment: Moment) -> Instruction {
         if schedule::is_too_old(&self.order, self.limits.replay_age, moment.now) {
-            return Command::Done(End::TooOld);
+            return Instruction::Done(End::TooOld);
         }
         self.phase = Phase::Sent;
-        Command::Send
+        Instruction::Send
     }
 
     /// The outcome of an attempt, to be committed. The event is dated by when the request left, not by when its answer is
     /// settled: a read that left before the window for reversals was over is no verdict, however long its worker, or the
     /// database, stood still afterwards.
-    fn settle(&mut self, answer: DatedEvent, moment: Moment) -> Command {
+    fn settle(&mut self, answer: DatedEvent, moment: Moment) -> Instruction {
         let before = self.order;
         let step = Step { at: answer.asked_at, ..schedule::step(&before, answer.event, moment.now, &self.rules) };
         let fact = Fact::Settled { event: answer.event, attempt: before.attempts };
@@ -354,13 +354,13 @@ impl Drive {
         if let Some((order, pause)) = self.held(&step, moment) {
             let change = of(order);
             self.phase = Phase::Settling { answer, change, deliver: false, pause: Some(pause) };
-            return Command::Commit(change);
+            return Instruction::Commit(change);
         }
-        let Ok(next) = step.apply(before.stage) else { return Command::Done(End::LeaseLost) };
+        let Ok(next) = step.apply(before.stage) else { return Instruction::Done(End::LeaseLost) };
         let lease = (self.steps < STEPS_MAX).then(|| self.lease());
         let change = of(schedule::apply(before, &next, lease, &self.rules, moment));
         self.phase = Phase::Settling { answer, change, deliver: next.deliver, pause: None };
-        Command::Commit(change)
+        Instruction::Commit(change)
     }
 
     /// The order with its lease kept over the pause before the next attempt, when that attempt may end while the caller
@@ -376,9 +376,9 @@ impl Drive {
     }
 
     /// The row has changed while the attempt was under way, or the outcome was committed without an answer that said so.
-    fn settle_anew(&mut self, answer: DatedEvent, row: Option<Order>, moment: Moment) -> Command {
+    fn settle_anew(&mut self, answer: DatedEvent, row: Option<Order>, moment: Moment) -> Instruction {
         let Some(row) = row.filter(|row| row.lease == Some(self.token)) else {
-            return Command::Done(End::LeaseLost);
+            return Instruction::Done(End::LeaseLost);
         };
         let settled = schedule::is_settled(&self.order, &row);
         self.order = row;
@@ -389,92 +389,92 @@ impl Drive {
         self.settle(answer, moment)
     }
 
-    fn settled(&mut self, change: Change, deliver: bool, pause: Option<Duration>, moment: Moment) -> Command {
+    fn settled(&mut self, change: Change, deliver: bool, pause: Option<Duration>, moment: Moment) -> Instruction {
         self.adopt(change);
         match (self.order.lease == Some(self.token), pause) {
             (true, Some(pause)) => {
                 (self.phase, self.tries) = (Phase::Held, 0);
-                Command::Hold(pause)
+                Instruction::Hold(pause)
             }
             (true, None) => {
                 self.steps = self.steps.saturating_add(1);
                 self.send(moment)
             }
-            (false, _) => Command::Done(End::Settled { deliver }),
+            (false, _) => Instruction::Done(End::Settled { deliver }),
         }
     }
 
     /// The attempt after a pause, under the same lease. The row may have changed meanwhile: a reversal was asked for.
-    fn resume(&mut self, moment: Moment) -> Command {
+    fn resume(&mut self, moment: Moment) -> Instruction {
         let before = self.order;
         if before.due_at.is_none() {
             // Reversed while nothing was in flight: there is nothing left to do.
-            return Command::Done(End::Settled { deliver: false });
+            return Instruction::Done(End::Settled { deliver: false });
         }
         if before.lease != Some(self.token) {
-            return Command::Done(End::LeaseLost);
+            return Instruction::Done(End::LeaseLost);
         }
         let Ok(order) = schedule::go_on(before, self.lease(), &self.rules, moment.now) else {
-            return Command::Done(End::LeaseLost);
+            return Instruction::Done(End::LeaseLost);
         };
         let change = Change { order, from: before.state(), fact: Fact::Sent };
         self.phase = Phase::Resuming { change };
-        Command::Commit(change)
+        Instruction::Commit(change)
     }
 
-    fn wish(&mut self, moment: Moment) -> Command {
+    fn wish(&mut self, moment: Moment) -> Instruction {
         let before = self.order;
         match schedule::want_reversal(before, self.lease(), &self.rules, moment) {
-            Ok(order) if order == before => Command::Done(End::Unchanged),
+            Ok(order) if order == before => Instruction::Done(End::Unchanged),
             Ok(order) => {
                 let change = Change { order, from: before.state(), fact: Fact::ReversalWanted };
                 self.phase = Phase::Wishing { change, in_flight: before.lease.is_some() };
-                Command::Commit(change)
+                Instruction::Commit(change)
             }
-            Err(rejected) => Command::Done(End::Rejected(rejected)),
+            Err(rejected) => Instruction::Done(End::Rejected(rejected)),
         }
     }
 
-    fn wished(&mut self, change: Change, in_flight: bool, moment: Moment) -> Command {
+    fn wished(&mut self, change: Change, in_flight: bool, moment: Moment) -> Instruction {
         self.adopt(change);
         if in_flight || self.order.lease != Some(self.token) {
-            return Command::Done(End::Recorded);
+            return Instruction::Done(End::Recorded);
         }
         self.send(moment)
     }
 
-    fn ask(&mut self, showings_max: i64, moment: Moment) -> Command {
+    fn ask(&mut self, showings_max: i64, moment: Moment) -> Instruction {
         if !matches!(self.order.stage, Stage::Proven(_)) || !self.rules.has_receipt {
-            return Command::Done(End::NotShown);
+            return Instruction::Done(End::NotShown);
         }
         if schedule::is_too_old(&self.order, self.limits.replay_age, moment.now) {
-            return Command::Done(End::TooOld);
+            return Instruction::Done(End::TooOld);
         }
         if self.order.showings >= showings_max {
-            return Command::Done(End::ShownTooOften);
+            return Instruction::Done(End::ShownTooOften);
         }
         self.phase = Phase::Asked;
-        Command::Read
+        Instruction::Read
     }
 
     /// A showing, to be committed while the order is still proven. Reversed meanwhile, or shown to someone else, the
     /// receipt stays here.
-    fn note(&mut self, answer: DatedEvent, moment: Moment) -> Command {
+    fn note(&mut self, answer: DatedEvent, moment: Moment) -> Instruction {
         let (before, Goal::Show { showings_max }) = (self.order, self.goal) else {
-            return Command::Done(End::NotShown);
+            return Instruction::Done(End::NotShown);
         };
         if !matches!(before.stage, Stage::Proven(_)) {
-            return Command::Done(End::NotShown);
+            return Instruction::Done(End::NotShown);
         }
         if before.showings >= showings_max {
-            return Command::Done(End::ShownTooOften);
+            return Instruction::Done(End::ShownTooOften);
         }
         let step = schedule::step(&before, answer.event, moment.now, &self.rules);
-        let Ok(next) = step.apply(before.stage) else { return Command::Done(End::NotShown) };
+        let Ok(next) = step.apply(before.stage) else { return Instruction::Done(End::NotShown) };
         let mut order = schedule::apply(before, &next, None, &self.rules, moment);
         order.showings = order.showings.saturating_add(i64::from(next.deliver));
         let change = Change { order, from: before.state(), fact: Fact::Shown { deliver: next.deliver } };
         self.phase = Phase::Noting { answer, change, deliver: next.deliver };
-        Command::Commit(change)
+        Instruction::Commit(change)
     }
 }

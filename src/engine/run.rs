@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::{
-    drive::{Change, Command, DatedEvent, Drive, End, Input},
+    drive::{Change, DatedEvent, Drive, End, Input, Instruction},
     order::Order,
     schedule::Moment,
     waiter::Waiter,
@@ -129,7 +129,7 @@ pub async fn run<E: Effects>(
     let (mut answer, mut error, mut input) = (None, None, Input::Begin);
     loop {
         input = match drive.next(input, effects.moment(waiter)) {
-            Command::Commit(change) => match effects.commit(row.get(), change, answer.as_ref(), note).await {
+            Instruction::Commit(change) => match effects.commit(row.get(), change, answer.as_ref(), note).await {
                 Ok(Written::Done(committed)) => {
                     row = Held::Committed(committed);
                     Input::Committed
@@ -145,7 +145,7 @@ pub async fn run<E: Effects>(
                     Input::Unconfirmed
                 }
             },
-            Command::Send => {
+            Instruction::Send => {
                 publish(waiter, row.get());
                 // Only what is proven to be committed is sent.
                 answer = match &row {
@@ -155,20 +155,20 @@ pub async fn run<E: Effects>(
                 has_slot = false;
                 answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
             }
-            Command::Read => {
+            Instruction::Read => {
                 answer = effects.read(row.get()).await;
                 answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
             }
-            Command::Sleep(pause) => {
+            Instruction::Sleep(pause) => {
                 effects.sleep(pause).await;
                 Input::Slept
             }
-            Command::Hold(pause) => {
+            Instruction::Hold(pause) => {
                 publish(waiter, row.get());
                 effects.hold(pause).await;
                 Input::Slept
             }
-            Command::Done(end) => {
+            Instruction::Done(end) => {
                 // A receipt that is not handed over ends here, and is wiped.
                 let receipt = answer.as_mut().and_then(E::take_receipt);
                 let receipt = receipt.filter(|_receipt| end == End::Settled { deliver: true });

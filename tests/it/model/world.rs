@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Command, Drive, End, Event, Input, Limits, OnUnproven, Order, Refusal, ReversalFailure, Sight, Stage,
-        State, Wake,
+        Action, Drive, End, Event, Input, Instruction, Limits, OnUnproven, Order, Refusal, ReversalFailure, Sight,
+        Stage, State, Wake,
         drive::{Change, DatedEvent, Fact},
         schedule::{self, Lease, Moment},
     },
@@ -239,7 +239,7 @@ impl World {
         world.left.wishes -= 1;
         let lease = world.lease();
         let mut drive = Drive::reverse(row, lease.token, false, RULES, LIMITS);
-        let Command::Commit(change) = drive.next(Input::Begin, self.moment(false)) else { return };
+        let Instruction::Commit(change) = drive.next(Input::Begin, self.moment(false)) else { return };
         world.commit(change);
         let leased = world.row.is_some_and(|row| row.lease == Some(lease.token));
         let idle = self.workers.iter().position(|worker| worker.phase == Phase::Idle);
@@ -273,7 +273,7 @@ impl World {
         let order = self.row.unwrap();
         let mut drive = Drive::carry(order, order.lease.unwrap(), RULES, LIMITS);
         let first = drive.next(Input::Begin, self.moment(caller));
-        assert_eq!(first, Command::Send, "a carried order is sent first");
+        assert_eq!(first, Instruction::Send, "a carried order is sent first");
         self.workers[at] = Worker { phase: Phase::Ready, drive: Some(drive), token: self.tokens, caller };
     }
 
@@ -450,24 +450,24 @@ impl World {
         let mut input = input;
         loop {
             let mut drive = self.workers[at].drive.unwrap();
-            let command = drive.next(input, moment);
+            let instruction = drive.next(input, moment);
             self.workers[at].drive = Some(drive);
-            input = match command {
-                Command::Commit(change) => self.try_commit(at, change, bug),
-                Command::Send => {
+            input = match instruction {
+                Instruction::Commit(change) => self.try_commit(at, change, bug),
+                Instruction::Send => {
                     self.workers[at].phase = Phase::Ready;
                     return;
                 }
-                Command::Hold(_) => {
+                Instruction::Hold(_) => {
                     self.mark(6);
                     self.workers[at].phase = Phase::Held;
                     return;
                 }
-                Command::Done(end) => {
+                Instruction::Done(end) => {
                     self.done(at, end);
                     return;
                 }
-                Command::Read | Command::Sleep(_) => {
+                Instruction::Read | Instruction::Sleep(_) => {
                     // Nothing is shown here, and the store does not fail.
                     self.wrong = Some("the driver asked for what nothing called for");
                     return;

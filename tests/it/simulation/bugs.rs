@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Command, Drive, End, Event, Input, Order, Sight, Stage, State,
+        Action, Drive, End, Event, Input, Instruction, Order, Sight, Stage, State,
         drive::{Change, Fact},
         order::Reversed,
         schedule::Moment,
@@ -77,7 +77,7 @@ pub(super) struct Planted {
     /// What the last answer was.
     heard: Option<Event>,
     /// What was asked for last.
-    asked: Option<Command>,
+    asked: Option<Instruction>,
     /// A change that the driver did not ask for is being committed.
     own: bool,
 }
@@ -107,24 +107,24 @@ impl Planted {
 
     /// Whether the change that was asked for is taken as committed without a look at the row.
     pub(super) fn is_blind(&self) -> bool {
-        let resumes = matches!(self.asked, Some(Command::Commit(Change { fact: Fact::Sent, .. })));
+        let resumes = matches!(self.asked, Some(Instruction::Commit(Change { fact: Fact::Sent, .. })));
         self.bug == Some(Bug::HeldBlind) && resumes
     }
 
-    pub(super) fn next(&mut self, mut input: Input, moment: Moment) -> Command {
+    pub(super) fn next(&mut self, mut input: Input, moment: Moment) -> Instruction {
         if let Input::Answered(answer) = input {
             self.heard = Some(answer.event);
         }
         self.twist(&mut input, moment);
-        let command = self.instead(input, moment).unwrap_or_else(|| self.drive.next(input, moment));
-        let command = self.amend(command);
-        self.asked = Some(command);
-        command
+        let instruction = self.instead(input, moment).unwrap_or_else(|| self.drive.next(input, moment));
+        let instruction = self.amend(instruction);
+        self.asked = Some(instruction);
+        instruction
     }
 
     /// What the driver knows of the order, or is told of it, bent by the bug.
     fn twist(&mut self, input: &mut Input, moment: Moment) {
-        let (bug, heard, held) = (self.bug, self.heard, matches!(self.asked, Some(Command::Hold(_))));
+        let (bug, heard, held) = (self.bug, self.heard, matches!(self.asked, Some(Instruction::Hold(_))));
         let attempts = self.drive.order.attempts;
         let bend = |order: &mut Order| match (bug, &mut order.stage) {
             (Some(Bug::RefusalProves), Stage::Sending(sent) | Stage::Unproven(sent))
@@ -154,18 +154,18 @@ impl Planted {
     }
 
     /// What the bug does in the driver's place.
-    fn instead(&mut self, input: Input, moment: Moment) -> Option<Command> {
-        let delivered = Command::Done(End::Settled { deliver: true });
+    fn instead(&mut self, input: Input, moment: Moment) -> Option<Instruction> {
+        let delivered = Instruction::Done(End::Settled { deliver: true });
         if std::mem::take(&mut self.own) {
             let end = if input == Input::Committed { End::Settled { deliver: false } } else { End::LeaseLost };
-            return Some(Command::Done(end));
+            return Some(Instruction::Done(end));
         }
         match (self.bug?, input, self.asked) {
-            (Bug::DeliverUnconfirmed, Input::Unconfirmed, Some(Command::Commit(change))) => {
+            (Bug::DeliverUnconfirmed, Input::Unconfirmed, Some(Instruction::Commit(change))) => {
                 let proven = matches!(change.order.stage, Stage::Proven(_)) && change.from != State::Canceling;
                 (proven && matches!(change.fact, Fact::Settled { .. })).then_some(delivered)
             }
-            (Bug::ShownUnseen, Input::Answered(answer), Some(Command::Read)) => {
+            (Bug::ShownUnseen, Input::Answered(answer), Some(Instruction::Read)) => {
                 matches!(answer.event, Event::Seen(_)).then_some(delivered)
             }
             (Bug::CancelWithoutProof, Input::Answered(answer), _) => self.cancel_unproven(answer.event, moment),
@@ -173,7 +173,7 @@ impl Planted {
         }
     }
 
-    fn cancel_unproven(&mut self, event: Event, moment: Moment) -> Option<Command> {
+    fn cancel_unproven(&mut self, event: Event, moment: Moment) -> Option<Instruction> {
         let order = self.drive.order;
         let Stage::Unproven(sent) = order.stage else { return None };
         let stage = match event {
@@ -198,15 +198,15 @@ impl Planted {
         self.own = true;
         let changed = Order { stage, lease: None, due_at, updated_at: moment.now, ..order };
         let fact = Fact::Settled { event, attempt: order.attempts };
-        Some(Command::Commit(Change { order: changed, from: State::Unresolved, fact }))
+        Some(Instruction::Commit(Change { order: changed, from: State::Unresolved, fact }))
     }
 
-    fn amend(&self, command: Command) -> Command {
+    fn amend(&self, instruction: Instruction) -> Instruction {
         let seen = self.heard == Some(Event::Seen(Sight::Live));
-        if command == Command::Done(End::LeaseLost) && self.bug == Some(Bug::DeliverAfterLeaseLost) && seen {
-            return Command::Done(End::Settled { deliver: true });
+        if instruction == Instruction::Done(End::LeaseLost) && self.bug == Some(Bug::DeliverAfterLeaseLost) && seen {
+            return Instruction::Done(End::Settled { deliver: true });
         }
-        command
+        instruction
     }
 }
 

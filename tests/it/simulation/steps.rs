@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use noshi::{
     engine::{
-        Action, AttentionReason, Command, Drive, End, Event, Input, Order, Rejected, Sight, Stage, State,
+        Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, Rejected, Sight, Stage, State,
         drive::{Change, DatedEvent, Fact},
         schedule::{self, Moment},
     },
@@ -279,7 +279,7 @@ impl World<'_> {
         let moment = self.moment(job, now);
         let before = self.jobs[job].phase;
         match self.jobs[job].drive.as_mut().unwrap().next(input, moment) {
-            Command::Commit(change) => {
+            Instruction::Commit(change) => {
                 // A lease counts from here, however long its commit takes.
                 self.jobs[job].decided_at = self.now;
                 self.count_step(&change);
@@ -296,7 +296,7 @@ impl World<'_> {
                     self.try_commit(job, change);
                 }
             }
-            Command::Send => {
+            Instruction::Send => {
                 if matches!(before, Phase::Commit(Change { fact: Fact::ReversalWanted, .. })) {
                     self.met(Class::CancelNow);
                 }
@@ -304,13 +304,13 @@ impl World<'_> {
                 self.jobs[job].action = Some(action);
                 self.soon(job, Phase::Send);
             }
-            Command::Read => self.soon(job, Phase::Read),
-            Command::Sleep(pause) => self.pause(job, Phase::Slept, pause),
-            Command::Hold(pause) => {
+            Instruction::Read => self.soon(job, Phase::Read),
+            Instruction::Sleep(pause) => self.pause(job, Phase::Slept, pause),
+            Instruction::Hold(pause) => {
                 self.met(Class::Held);
                 self.pause(job, Phase::Held, pause);
             }
-            Command::Done(end) => self.done(job, end, before, input),
+            Instruction::Done(end) => self.done(job, end, before, input),
         }
     }
 
