@@ -54,13 +54,13 @@ pub struct Change {
     pub order: Order,
     /// The stage that it comes from.
     pub from: State,
-    /// What the change says to a timeline.
-    pub fact: Fact,
+    /// What a timeline shows of the change.
+    pub milestone: Milestone,
 }
 
-/// What a change says to a timeline.
+/// What a timeline shows of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fact {
+pub enum Milestone {
     /// An attempt is about to be sent.
     Sent,
     /// The outcome of this attempt.
@@ -349,8 +349,8 @@ impl Drive {
     fn settle(&mut self, answer: DatedEvent, moment: Moment) -> Instruction {
         let before = self.order;
         let step = Step { at: answer.asked_at, ..schedule::step(&before, answer.event, moment.now, &self.rules) };
-        let fact = Fact::Settled { event: answer.event, attempt: before.attempts };
-        let of = |order| Change { order, from: before.state(), fact };
+        let milestone = Milestone::Settled { event: answer.event, attempt: before.attempts };
+        let of = |order| Change { order, from: before.state(), milestone };
         if let Some((order, pause)) = self.held(&step, moment) {
             let change = of(order);
             self.phase = Phase::Settling { answer, change, deliver: false, pause: Some(pause) };
@@ -417,7 +417,7 @@ impl Drive {
         let Ok(order) = schedule::go_on(before, self.lease(), &self.rules, moment.now) else {
             return Instruction::Done(End::LeaseLost);
         };
-        let change = Change { order, from: before.state(), fact: Fact::Sent };
+        let change = Change { order, from: before.state(), milestone: Milestone::Sent };
         self.phase = Phase::Resuming { change };
         Instruction::Commit(change)
     }
@@ -427,7 +427,7 @@ impl Drive {
         match schedule::want_reversal(before, self.lease(), &self.rules, moment) {
             Ok(order) if order == before => Instruction::Done(End::Unchanged),
             Ok(order) => {
-                let change = Change { order, from: before.state(), fact: Fact::ReversalWanted };
+                let change = Change { order, from: before.state(), milestone: Milestone::ReversalWanted };
                 self.phase = Phase::Wishing { change, in_flight: before.lease.is_some() };
                 Instruction::Commit(change)
             }
@@ -473,7 +473,7 @@ impl Drive {
         let Ok(next) = step.apply(before.stage) else { return Instruction::Done(End::NotShown) };
         let mut order = schedule::apply(before, &next, None, &self.rules, moment);
         order.showings = order.showings.saturating_add(i64::from(next.deliver));
-        let change = Change { order, from: before.state(), fact: Fact::Shown { deliver: next.deliver } };
+        let change = Change { order, from: before.state(), milestone: Milestone::Shown { deliver: next.deliver } };
         self.phase = Phase::Noting { answer, change, deliver: next.deliver };
         Instruction::Commit(change)
     }

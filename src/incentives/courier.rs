@@ -21,7 +21,7 @@ use crate::{
     ambient::Ambient,
     engine::{
         self, Action, Drive, Effects, End, Event, Order, Stage, State, Waiter,
-        drive::{Change, DatedEvent, Fact},
+        drive::{Change, DatedEvent, Milestone},
         run::{Start, Written},
         schedule::{Lease, Moment},
     },
@@ -243,16 +243,18 @@ impl Courier {
         answer: Option<&Answer>,
         note: &Note,
     ) -> Result<Written<Reward>, StoreError> {
-        let points = Failpoints::of(row, change.fact);
+        let points = Failpoints::of(row, change.milestone);
         points.pass(points.before);
         let entry = timeline::of_change(&change, answer, note);
         let mut reward = row.with(change.order);
         match (change.order.stage, answer.and_then(Answer::error)) {
             (Stage::Proven(_) | Stage::Reversed(_), None) => reward.last_error = None,
-            (_, Some(error)) if matches!(change.fact, Fact::Settled { .. }) => reward.last_error = Some(error),
+            (_, Some(error)) if matches!(change.milestone, Milestone::Settled { .. }) => {
+                reward.last_error = Some(error)
+            }
             (_, _) => {}
         }
-        let mut tx = self.store.begin_as(transaction(change.fact)).await?;
+        let mut tx = self.store.begin_as(transaction(change.milestone)).await?;
         if !sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await? {
             // Nobody is answered from what may still vanish: what this transaction ran into is committed before it is used.
             let found = sql::lock(&mut tx, row.id).await?;
@@ -418,12 +420,12 @@ fn span_of(account: &Account, reward: &Reward, operation: &'static str) -> Span 
 }
 
 /// What a change's transaction is called in traces.
-const fn transaction(fact: Fact) -> &'static str {
-    match fact {
-        Fact::Sent => "reward.replay",
-        Fact::Settled { .. } => "reward.settle",
-        Fact::ReversalWanted => "reward.cancel",
-        Fact::Shown { .. } => "reward.show",
+const fn transaction(milestone: Milestone) -> &'static str {
+    match milestone {
+        Milestone::Sent => "reward.replay",
+        Milestone::Settled { .. } => "reward.settle",
+        Milestone::ReversalWanted => "reward.cancel",
+        Milestone::Shown { .. } => "reward.show",
     }
 }
 
@@ -437,12 +439,12 @@ struct Failpoints {
 }
 
 impl Failpoints {
-    const fn of(row: &Reward, fact: Fact) -> Self {
-        match fact {
-            Fact::Settled { .. } => Self::of_call(row),
-            Fact::Sent => Self::first_transaction("held"),
-            Fact::ReversalWanted => Self::first_transaction("cancel"),
-            Fact::Shown { .. } => Self::second_transaction("show"),
+    const fn of(row: &Reward, milestone: Milestone) -> Self {
+        match milestone {
+            Milestone::Settled { .. } => Self::of_call(row),
+            Milestone::Sent => Self::first_transaction("held"),
+            Milestone::ReversalWanted => Self::first_transaction("cancel"),
+            Milestone::Shown { .. } => Self::second_transaction("show"),
         }
     }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::answer::Answer;
 use crate::engine::{
     Event, State,
-    drive::{Change, Fact},
+    drive::{Change, Milestone},
 };
 
 /// One entry, to be written in the transaction that makes it true.
@@ -60,15 +60,15 @@ impl Entry {
 /// The entry of a change that the engine made, with what is known of the answer and the caller's reason.
 pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -> Entry {
     let after = change.order.state();
-    match change.fact {
-        Fact::Sent => Entry::with_attempt("attempt.sent", change.order.attempts),
-        Fact::Settled { event, attempt } => {
+    match change.milestone {
+        Milestone::Sent => Entry::with_attempt("attempt.sent", change.order.attempts),
+        Milestone::Settled { event, attempt } => {
             let detail = answer.map(Answer::detail).unwrap_or_default();
             Entry { kind: kind_of(event, change.from, after), detail: Detail { attempt: Some(attempt), ..detail } }
         }
-        Fact::ReversalWanted => Entry { kind: "cancel.requested", detail: note.detail() },
-        Fact::Shown { deliver: false } => Entry::new("reward.needs_attention"),
-        Fact::Shown { deliver: true } => match note.reason {
+        Milestone::ReversalWanted => Entry { kind: "cancel.requested", detail: note.detail() },
+        Milestone::Shown { deliver: false } => Entry::new("reward.needs_attention"),
+        Milestone::Shown { deliver: true } => match note.reason {
             Some(_) => Entry { kind: "claim_code.revealed", detail: note.detail() },
             None => Entry::new("claim_code.redelivered"),
         },

@@ -10,7 +10,7 @@ use noshi::{
     engine::{
         Action, Drive, End, Event, Input, Instruction, Limits, OnUnproven, Order, Refusal, ReversalFailure, Sight,
         Stage, State, Wake,
-        drive::{Change, DatedEvent, Fact},
+        drive::{Change, DatedEvent, Milestone},
         schedule::{self, Lease, Moment},
     },
     incentives::kinds::gift_code::RULES,
@@ -479,7 +479,7 @@ impl World {
     /// The database compares the version.
     fn try_commit(&mut self, at: usize, change: Change, bug: Option<Bug>) -> Input {
         let row = self.row.unwrap();
-        let blind = bug == Some(Bug::HeldBlind) && change.fact == Fact::Sent;
+        let blind = bug == Some(Bug::HeldBlind) && change.milestone == Milestone::Sent;
         if blind {
             return Input::Committed;
         }

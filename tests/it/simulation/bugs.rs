@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
         Action, Drive, End, Event, Input, Instruction, Order, Sight, Stage, State,
-        drive::{Change, Fact},
+        drive::{Change, Milestone},
         order::Reversed,
         schedule::Moment,
     },
@@ -107,7 +107,7 @@ impl Planted {
 
     /// Whether the change that was asked for is taken as committed without a look at the row.
     pub(super) fn is_blind(&self) -> bool {
-        let resumes = matches!(self.asked, Some(Instruction::Commit(Change { fact: Fact::Sent, .. })));
+        let resumes = matches!(self.asked, Some(Instruction::Commit(Change { milestone: Milestone::Sent, .. })));
         self.bug == Some(Bug::HeldBlind) && resumes
     }
 
@@ -163,7 +163,7 @@ impl Planted {
         match (self.bug?, input, self.asked) {
             (Bug::DeliverUnconfirmed, Input::Unconfirmed, Some(Instruction::Commit(change))) => {
                 let proven = matches!(change.order.stage, Stage::Proven(_)) && change.from != State::Canceling;
-                (proven && matches!(change.fact, Fact::Settled { .. })).then_some(delivered)
+                (proven && matches!(change.milestone, Milestone::Settled { .. })).then_some(delivered)
             }
             (Bug::ShownUnseen, Input::Answered(answer), Some(Instruction::Read)) => {
                 matches!(answer.event, Event::Seen(_)).then_some(delivered)
@@ -197,8 +197,8 @@ impl Planted {
         let due_at = (!over).then(|| moment.now + TimeDelta::seconds(1));
         self.own = true;
         let changed = Order { stage, lease: None, due_at, updated_at: moment.now, ..order };
-        let fact = Fact::Settled { event, attempt: order.attempts };
-        Some(Instruction::Commit(Change { order: changed, from: State::Unresolved, fact }))
+        let milestone = Milestone::Settled { event, attempt: order.attempts };
+        Some(Instruction::Commit(Change { order: changed, from: State::Unresolved, milestone }))
     }
 
     fn amend(&self, instruction: Instruction) -> Instruction {

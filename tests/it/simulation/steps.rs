@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use noshi::{
     engine::{
         Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, Rejected, Sight, Stage, State,
-        drive::{Change, DatedEvent, Fact},
+        drive::{Change, DatedEvent, Milestone},
         schedule::{self, Moment},
     },
     kernel::ClaimCode,
@@ -284,7 +284,7 @@ impl World<'_> {
                 self.jobs[job].decided_at = self.now;
                 self.count_step(&change);
                 let left = change.order.lease.is_none() && change.order.due_at == Some(now);
-                if left && matches!(change.fact, Fact::Settled { .. }) {
+                if left && matches!(change.milestone, Milestone::Settled { .. }) {
                     self.oracle.fail("a drive was longer than a create, a cancel and a read");
                 }
                 // A wish was decided on a row that was read before its transaction began.
@@ -297,7 +297,7 @@ impl World<'_> {
                 }
             }
             Instruction::Send => {
-                if matches!(before, Phase::Commit(Change { fact: Fact::ReversalWanted, .. })) {
+                if matches!(before, Phase::Commit(Change { milestone: Milestone::ReversalWanted, .. })) {
                     self.met(Class::CancelNow);
                 }
                 let action = self.jobs[job].drive.as_ref().unwrap().action(now);
@@ -321,12 +321,12 @@ impl World<'_> {
 
     /// Which cell of the machine decided.
     fn count_step(&mut self, change: &Change) {
-        let event = match change.fact {
-            Fact::Sent => Event::Begin,
-            Fact::Settled { event, .. } => event,
-            Fact::ReversalWanted => Event::ReversalAsked,
-            Fact::Shown { deliver: true } => Event::Seen(Sight::Live),
-            Fact::Shown { deliver: false } => Event::Seen(match change.order.stage.attention() {
+        let event = match change.milestone {
+            Milestone::Sent => Event::Begin,
+            Milestone::Settled { event, .. } => event,
+            Milestone::ReversalWanted => Event::ReversalAsked,
+            Milestone::Shown { deliver: true } => Event::Seen(Sight::Live),
+            Milestone::Shown { deliver: false } => Event::Seen(match change.order.stage.attention() {
                 Some(AttentionReason::CanceledElsewhere) => Sight::Reversed,
                 Some(AttentionReason::OddStatus) => Sight::Odd,
                 _ => Sight::Mismatch,
@@ -372,25 +372,25 @@ impl World<'_> {
         if fate == Commit::Done && change.order.lease == Some(self.jobs[job].token) {
             self.jobs[job].leased_at = self.jobs[job].decided_at;
         }
-        match (fate, change.fact) {
-            (Commit::Done, Fact::Settled { .. }) if self.rng.per_mille(self.weather.crash) => {
+        match (fate, change.milestone) {
+            (Commit::Done, Milestone::Settled { .. }) if self.rng.per_mille(self.weather.crash) => {
                 self.met(Class::CrashEnd);
                 return self.crash(replica);
             }
-            (Commit::Lost, Fact::Settled { .. }) => self.met(Class::T2Lost),
-            (Commit::Failed, Fact::Settled { .. }) => self.met(Class::T2Failed),
-            (Commit::Lost, Fact::ReversalWanted) => self.met(Class::WishLost),
-            (Commit::Failed, Fact::ReversalWanted) => self.met(Class::WishFailed),
-            (Commit::Lost, Fact::Shown { .. }) => self.met(Class::NoteLost),
-            (Commit::Failed, Fact::Shown { .. }) => self.met(Class::NoteFailed),
-            (Commit::Done, _) | (Commit::Lost | Commit::Failed, Fact::Sent) => {}
+            (Commit::Lost, Milestone::Settled { .. }) => self.met(Class::T2Lost),
+            (Commit::Failed, Milestone::Settled { .. }) => self.met(Class::T2Failed),
+            (Commit::Lost, Milestone::ReversalWanted) => self.met(Class::WishLost),
+            (Commit::Failed, Milestone::ReversalWanted) => self.met(Class::WishFailed),
+            (Commit::Lost, Milestone::Shown { .. }) => self.met(Class::NoteLost),
+            (Commit::Failed, Milestone::Shown { .. }) => self.met(Class::NoteFailed),
+            (Commit::Done, _) | (Commit::Lost | Commit::Failed, Milestone::Sent) => {}
         }
         self.tell_drive(job, if fate == Commit::Done { Input::Committed } else { Input::Unconfirmed });
     }
 
     fn conflict(&mut self, job: usize, change: Change, stored: Order) {
         let known = *self.jobs[job].order();
-        let settles = matches!(change.fact, Fact::Settled { .. });
+        let settles = matches!(change.milestone, Milestone::Settled { .. });
         if settles && known.lease.is_some() && stored.lease == known.lease {
             self.met(if schedule::is_settled(&known, &stored) { Class::OwnWrite } else { Class::LostRace });
         }
@@ -401,7 +401,7 @@ impl World<'_> {
 
     fn done(&mut self, job: usize, end: End, before: Phase, input: Input) {
         let work = self.jobs[job].work;
-        let shows = matches!(before, Phase::Commit(Change { fact: Fact::Shown { .. }, .. }));
+        let shows = matches!(before, Phase::Commit(Change { milestone: Milestone::Shown { .. }, .. }));
         match end {
             End::Settled { deliver } => {
                 let resumes = matches!(input, Input::Slept | Input::Conflict(_));
