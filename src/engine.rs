@@ -22,7 +22,7 @@ pub mod schedule;
 pub mod step;
 pub mod waiter;
 
-pub use drive::{Drive, End, Input, Instruction, Limits};
+pub use drive::{Drive, DriveLimits, End, Input, Instruction};
 pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State};
 pub use rules::Rules;
 pub use run::{Effects, Ran, run};

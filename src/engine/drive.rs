@@ -39,7 +39,7 @@ const ATTEMPT: Duration = Duration::from_millis(500);
 
 /// Limits of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Limits {
+pub struct DriveLimits {
     /// How long a lease holds: longer than any attempt.
     pub lease: Duration,
     /// How long after its first send an order may be replayed: a remote service that has forgotten the id would do it
@@ -209,7 +209,7 @@ pub struct Drive {
     pub order: Order,
     token: Uuid,
     rules: Rules,
-    limits: Limits,
+    limits: DriveLimits,
     goal: Goal,
     phase: Phase,
     /// Attempts since the drive began or last paused.
@@ -219,26 +219,26 @@ pub struct Drive {
 }
 
 impl Drive {
-    fn new(order: Order, token: Uuid, goal: Goal, rules: Rules, limits: Limits) -> Self {
+    fn new(order: Order, token: Uuid, goal: Goal, rules: Rules, limits: DriveLimits) -> Self {
         Self { order, token, rules, limits, goal, phase: Phase::New, steps: 1, tries: 0 }
     }
 
     /// Carries an order whose attempt is committed and leased under `token`.
     #[must_use]
-    pub fn carry(order: Order, token: Uuid, rules: Rules, limits: Limits) -> Self {
+    pub fn carry(order: Order, token: Uuid, rules: Rules, limits: DriveLimits) -> Self {
         Self::new(order, token, Goal::Carry, rules, limits)
     }
 
     /// Reverses an order, under `token` where the reversal can be sent at once. A `persistent` drive commits the wish
     /// again when the store fails: its caller is gone.
     #[must_use]
-    pub fn reverse(order: Order, token: Uuid, persistent: bool, rules: Rules, limits: Limits) -> Self {
+    pub fn reverse(order: Order, token: Uuid, persistent: bool, rules: Rules, limits: DriveLimits) -> Self {
         Self::new(order, token, Goal::Reverse { persistent }, rules, limits)
     }
 
     /// Shows the receipt of a proven order again, by a read, at most `showings_max` times in all.
     #[must_use]
-    pub fn show(order: Order, showings_max: i64, rules: Rules, limits: Limits) -> Self {
+    pub fn show(order: Order, showings_max: i64, rules: Rules, limits: DriveLimits) -> Self {
         Self::new(order, Uuid::nil(), Goal::Show { showings_max }, rules, limits)
     }
 

@@ -101,8 +101,8 @@ impl Courier {
         Ok(Lease { token: self.ambient.token()?, holds: self.limits.lease })
     }
 
-    pub(super) fn engine_limits(&self) -> engine::Limits {
-        engine::Limits { lease: self.limits.lease, replay_age: self.limits.replay_age }
+    pub(super) fn engine_limits(&self) -> engine::DriveLimits {
+        engine::DriveLimits { lease: self.limits.lease, replay_age: self.limits.replay_age }
     }
 
     /// How much of a caller's time is left.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Drive, End, Event, Input, Instruction, Limits, OnUnproven, Order, Refusal, ReversalFailure, Sight,
+        Action, Drive, DriveLimits, End, Event, Input, Instruction, OnUnproven, Order, Refusal, ReversalFailure, Sight,
         Stage, State, Wake,
         drive::{Change, DatedEvent, Milestone},
         schedule::{self, Lease, Moment},
@@ -23,7 +23,8 @@ use super::bugs::Bug;
 const INSTANTS: [i64; 4] = [0, 895, 965, 1000];
 /// The last instant at which a request may land that left before: none is under way for more than a minute.
 const CANCEL_LANDS_BY: u8 = 1;
-const LIMITS: Limits = Limits { lease: Duration::from_secs(20), replay_age: Duration::from_secs(30 * 24 * 3600) };
+const LIMITS: DriveLimits =
+    DriveLimits { lease: Duration::from_secs(20), replay_age: Duration::from_secs(30 * 24 * 3600) };
 /// What is due within so many seconds is due now: between two of the instants there is time for every back-off.
 const SOON: TimeDelta = TimeDelta::seconds(60);
 /// How long a caller waits who waits.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use noshi::engine::{Limits, Order, Rules, schedule::Lease};
+use noshi::engine::{DriveLimits, Order, Rules, schedule::Lease};
 use uuid::Uuid;
 
 use super::{
@@ -243,9 +243,9 @@ impl<'a> World<'a> {
         Lease { token: Uuid::from_u128(self.tokens), holds: self.limits().lease }
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    pub(super) fn limits(&self) -> DriveLimits {
         let lease = if self.has(Bug::ShortLease) { Duration::from_secs(1) } else { LEASE };
-        Limits { lease, replay_age: REPLAY_AGE }
+        DriveLimits { lease, replay_age: REPLAY_AGE }
     }
 
     pub(super) fn draw(&mut self) -> u32 {
