@@ -25,7 +25,7 @@ use crate::{
     http::Http,
     incentives::{
         Rewards,
-        courier::{Limits, Parts},
+        courier::{CourierLimits, CourierParts},
         kind::Kind,
         restored,
     },
@@ -248,13 +248,13 @@ async fn assemble(
             .collect::<Result<Vec<_>, _>>()?,
     );
     let limits = &settings.rewards;
-    let parts = Parts {
+    let parts = CourierParts {
         store: store.clone(),
         ambient: ambient.clone(),
         accounts: accounts.clone(),
         metrics: metrics.incentives,
         tasks: tasks.clone(),
-        limits: Limits {
+        limits: CourierLimits {
             lease: limits.lease,
             upstream_timeout: limits.upstream_timeout,
             breaker: limits.breaker,

@@ -38,7 +38,7 @@ const SETTLE_MARGIN: Duration = Duration::from_secs(6);
 
 /// Limits of the settings, as durations.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct CourierLimits {
     /// How long a lease holds: longer than any attempt.
     pub lease: Duration,
     /// How long a call to Amazon may take.
@@ -59,10 +59,10 @@ pub struct Limits {
 
 /// The courier. Cheap to clone.
 #[derive(Clone)]
-pub struct Courier(Arc<Parts>);
+pub struct Courier(Arc<CourierParts>);
 
 /// What the courier works with.
-pub struct Parts {
+pub struct CourierParts {
     /// The database.
     pub store: Store,
     /// Time and randomness.
@@ -74,7 +74,7 @@ pub struct Parts {
     /// Where money work runs.
     pub tasks: Tasks,
     /// Limits.
-    pub limits: Limits,
+    pub limits: CourierLimits,
     /// Wakes the recovery; carries nothing.
     pub wake: Arc<Notify>,
     /// Begins the traces of recoveries.
@@ -82,9 +82,9 @@ pub struct Parts {
 }
 
 impl std::ops::Deref for Courier {
-    type Target = Parts;
+    type Target = CourierParts;
 
-    fn deref(&self) -> &Parts {
+    fn deref(&self) -> &CourierParts {
         &self.0
     }
 }
@@ -92,7 +92,7 @@ impl std::ops::Deref for Courier {
 impl Courier {
     /// A courier with these parts.
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    pub fn new(parts: CourierParts) -> Self {
         Self(Arc::new(parts))
     }
 

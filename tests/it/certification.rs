@@ -7,7 +7,7 @@ use noshi::{
     accounts::{self, Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
     incentives::{
         self, Command, Rewards,
-        courier::{Limits, Parts},
+        courier::{CourierLimits, CourierParts},
         kind::Kind,
         model::OnUnresolved,
     },
@@ -273,13 +273,13 @@ fn production(app: &App, store: Store) -> Rewards {
     let accounts_metrics = Arc::new(accounts::Metrics::new(&registry, &[]).unwrap());
     let ledger_metrics = Arc::new(ledger::Metrics::new(&registry).unwrap());
     let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), accounts_metrics);
-    let parts = Parts {
+    let parts = CourierParts {
         store,
         ambient: app.ambient.clone(),
         accounts: Accounts::new([Account::new(terms, client, quota)]),
         metrics: Arc::new(incentives::Metrics::new(&registry, &[], ledger_metrics).unwrap()),
         tasks: Tasks::on(tokio::runtime::Handle::current()),
-        limits: Limits {
+        limits: CourierLimits {
             lease: seconds(20),
             upstream_timeout: seconds(6),
             breaker: seconds(0),
