@@ -26,5 +26,5 @@ pub use drive::{Drive, DriveLimits, End, Input, Instruction};
 pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State};
 pub use rules::Rules;
 pub use run::{Effects, Ran, run};
-pub use step::{Event, Refusal, Rejected, Sight, Wake};
+pub use step::{Event, RefusalClass, Rejected, Sight, Wake};
 pub use waiter::Waiter;

@@ -29,9 +29,9 @@ pub enum Sight {
     Mismatch,
 }
 
-/// A definite refusal.
+/// What a definite refusal means for the same request later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum RefusalClass {
     /// The same request can succeed later.
     Curable,
     /// Repeating the request unchanged is pointless.
@@ -49,7 +49,7 @@ pub enum Event {
     /// An attempt was answered with the effect.
     Seen(Sight),
     /// An attempt was refused for good.
-    Refused(Refusal),
+    Refused(RefusalClass),
     /// An attempt's outcome is unknown.
     Lost,
     /// It is proven that an attempt did not reach the remote service, or did nothing there.
@@ -215,19 +215,19 @@ impl Step<'_> {
             Event::Abandoned => Ok(Next { wake: Wake::Now, ..unproven(sent) }),
             Event::Seen(sight) => Ok(self.seen_unproven(sent, sight)),
             Event::Lost => Ok(unproven(Try { refusals: 0, ..sent })),
-            Event::Refused(Refusal::Final) if sent.doubt => {
+            Event::Refused(RefusalClass::Final) if sent.doubt => {
                 let refused = Try { refusals: sent.refusals.saturating_add(1), ..sent };
                 let over = refused.refusals >= REFUSALS_MAX;
                 Ok(if over { attention_of(refused, AttentionReason::RefusedInDoubt) } else { unproven(refused) })
             }
-            Event::Refused(Refusal::Curable) | Event::NotSent if sent.doubt => Ok(unproven(sent)),
+            Event::Refused(RefusalClass::Curable) | Event::NotSent if sent.doubt => Ok(unproven(sent)),
             // It is proven that nothing was done, and nothing is wanted any more.
             Event::Refused(_) | Event::NotSent if sent.reversal_wanted => Ok(self.never_done()),
             // We answer now that nothing was done, and the caller may compensate the customer in another way. A later
             // attempt would pay the customer twice, so the order ends here.
             Event::NotSent if self.on_unproven == OnUnproven::Reverse => Ok(self.never_done()),
             Event::Refused(refusal) => {
-                let retryable = refusal == Refusal::Curable && self.rules.after_refusal == AfterRefusal::SameId;
+                let retryable = refusal == RefusalClass::Curable && self.rules.after_refusal == AfterRefusal::SameId;
                 Ok(to(Stage::Refused { retryable }, Wake::Never))
             }
             Event::NotSent => Ok(to(Stage::Pending, Wake::Backoff)),

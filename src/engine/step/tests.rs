@@ -12,8 +12,8 @@ use crate::engine::{
 mod edges;
 mod sequences;
 
-const FINAL: Event = Event::Refused(Refusal::Final);
-const CURABLE: Event = Event::Refused(Refusal::Curable);
+const FINAL: Event = Event::Refused(RefusalClass::Final);
+const CURABLE: Event = Event::Refused(RefusalClass::Curable);
 
 /// The rules of a gift code.
 const RULES: Rules = Rules {

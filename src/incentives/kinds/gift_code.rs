@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     engine::{
-        Action, Event, Refusal, ReversalFailure, Rules, Sight,
+        Action, Event, RefusalClass, ReversalFailure, Rules, Sight,
         rules::{AfterRefusal, Reading},
     },
     incentives::{
@@ -88,8 +88,8 @@ pub fn event_of_create(outcome: Outcome<CardProof>) -> (Event, Option<ClaimCode>
         Outcome::Proven(CardProof::Refunded) => (Event::Seen(Sight::Reversed), None),
         Outcome::Proven(CardProof::OddStatus) => (Event::Seen(Sight::Odd), None),
         Outcome::Proven(CardProof::Mismatch) => (Event::Seen(Sight::Mismatch), None),
-        Outcome::Refused(refusal) if refusal.is_retryable() => (Event::Refused(Refusal::Curable), None),
-        Outcome::Refused(_) => (Event::Refused(Refusal::Final), None),
+        Outcome::Refused(refusal) if refusal.is_retryable() => (Event::Refused(RefusalClass::Curable), None),
+        Outcome::Refused(_) => (Event::Refused(RefusalClass::Final), None),
         // Amazon rejected us before it looked at the operation: this attempt did nothing.
         Outcome::NotSent(_) | Outcome::AuthRejected(_) => (Event::NotSent, None),
         Outcome::Unknown(_) => (Event::Lost, None),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Drive, DriveLimits, End, Event, Input, Instruction, OnUnproven, Order, Refusal, ReversalFailure, Sight,
-        Stage, State, Wake,
+        Action, Drive, DriveLimits, End, Event, Input, Instruction, OnUnproven, Order, RefusalClass, ReversalFailure,
+        Sight, Stage, State, Wake,
         drive::{Change, DatedEvent, Milestone},
         schedule::{self, Lease, Moment},
     },
@@ -395,7 +395,7 @@ impl World {
         fault.left.faults -= 1;
         let mut unheard = fault;
         let failed = bug == Some(Bug::TimeoutIsFailure) && action != Action::Reverse;
-        let event = if failed { Event::Refused(Refusal::Curable) } else { lost(action) };
+        let event = if failed { Event::Refused(RefusalClass::Curable) } else { lost(action) };
         unheard.workers[at].phase = Phase::Heard(event, asked);
         steps.push(("lost".to_owned(), unheard));
         unheard.lose(Phase::Sent(action, asked));
@@ -407,7 +407,7 @@ impl World {
             steps.push(("arrive-twice".to_owned(), twice));
         } else {
             // The limits are looked at before the id.
-            fault.workers[at].phase = Phase::Heard(Event::Refused(Refusal::Curable), asked);
+            fault.workers[at].phase = Phase::Heard(Event::Refused(RefusalClass::Curable), asked);
             steps.push(("refused".to_owned(), fault));
         }
     }

@@ -1,6 +1,6 @@
 //! What a run has met. A run that never met a class proves nothing about it, and fails.
 
-use noshi::engine::{Event, Refusal, ReversalFailure, Sight, State};
+use noshi::engine::{Event, RefusalClass, ReversalFailure, Sight, State};
 
 macro_rules! classes {
     ($($name:ident = $word:literal),* $(,)?) => {
@@ -80,8 +80,8 @@ fn event_index(event: Event) -> usize {
         Event::Seen(Sight::Reversed) => 3,
         Event::Seen(Sight::Odd) => 4,
         Event::Seen(Sight::Mismatch) => 5,
-        Event::Refused(Refusal::Final) => 6,
-        Event::Refused(Refusal::Curable) => 7,
+        Event::Refused(RefusalClass::Final) => 6,
+        Event::Refused(RefusalClass::Curable) => 7,
         Event::Lost => 8,
         Event::NotSent => 9,
         Event::ReversalAsked => 10,
