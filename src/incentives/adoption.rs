@@ -16,7 +16,7 @@ use super::{
     metrics::KeyUse,
     model::{Command, OnUnresolved, Reward},
     sql,
-    timeline::Entry,
+    timeline::TimelineEntry,
 };
 use crate::{
     accounts::Account,
@@ -180,7 +180,7 @@ impl Issue {
             }
             reward.order = Order { on_unproven: command.on_unresolved.into(), ..order };
         }
-        let entry = Entry::new("reward.reclaimed");
+        let entry = TimelineEntry::new("reward.reclaimed");
         if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(StoreError::Unconfirmed.into());
         }

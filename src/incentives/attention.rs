@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{model::Reward, sql, timeline::Entry};
+use super::{model::Reward, sql, timeline::TimelineEntry};
 use crate::{
     engine::schedule::{self, Resolution},
     kernel::RewardId,
@@ -90,7 +90,7 @@ async fn write(
     if resolution == Resolution::Issued {
         reward.last_error = None;
     }
-    if !sql::save(&mut tx, &mut reward, &[Entry::with_reason("operator.settled", reason)], now).await? {
+    if !sql::save(&mut tx, &mut reward, &[TimelineEntry::with_reason("operator.settled", reason)], now).await? {
         return Err(StoreError::Unconfirmed.into());
     }
     Ok(tx.commit(reward).await?.into_inner())

@@ -16,7 +16,7 @@ use super::{
     restored::Restored,
     reveal::{Reveal, Showing},
     sql,
-    timeline::Entry,
+    timeline::TimelineEntry,
 };
 use crate::{
     accounts::{Account, BreakerCause, NoSlot, Priority},
@@ -295,7 +295,7 @@ impl Issue {
         let mut reward = self.draft(client, command, intent, Draft { account, order })?;
         failpoint::pass("issue", "before_t1");
         let mut tx = courier.store.begin_as("reward.accept").await?;
-        let new = sql::insert(&mut tx, &mut reward, &Entry::with_attempt("reward.received", 1)).await?;
+        let new = sql::insert(&mut tx, &mut reward, &TimelineEntry::with_attempt("reward.received", 1)).await?;
         if new
             && let Some(budget) = &reward.budget
             && let Err(refused) = self.reserve(&mut tx, (account, &reward), budget, now).await
@@ -376,7 +376,7 @@ impl Issue {
                 if let Some(budget) = &reward.budget {
                     self.reserve(&mut tx, (account, &reward), budget, now).await?;
                 }
-                let entry = Entry::with_attempt("attempt.sent", order.attempts);
+                let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
                 sql::save(&mut tx, &mut reward, &[entry], now).await?.then_some(reward)
             }
             // Someone else was quicker.

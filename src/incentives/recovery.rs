@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{courier::Courier, model::Reward, sql, timeline::Entry};
+use super::{courier::Courier, model::Reward, sql, timeline::TimelineEntry};
 use crate::{
     engine::{
         End, Order, Wake,
@@ -95,8 +95,8 @@ impl Courier {
         };
         let mut reward = before.with(order);
         let entry = match wake {
-            Wake::Now => Entry::with_attempt("attempt.sent", order.attempts),
-            Wake::Never | Wake::Backoff | Wake::At(_) => Entry::new("reward.given_up"),
+            Wake::Now => TimelineEntry::with_attempt("attempt.sent", order.attempts),
+            Wake::Never | Wake::Backoff | Wake::At(_) => TimelineEntry::new("reward.given_up"),
         };
         let saved = sql::save(tx, &mut reward, &[entry], now).await?;
         Ok(saved.then_some((reward, wake)))

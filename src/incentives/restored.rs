@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{sql, timeline::Entry};
+use super::{sql, timeline::TimelineEntry};
 use crate::{
     ambient::Ambient,
     engine::schedule,
@@ -133,7 +133,7 @@ async fn doubt_what_is_under_way(tx: &mut Tx, lost_from: DateTime<Utc>, now: Dat
         for row in step {
             let Some(mut reward) = sql::lock(tx, RewardId::new(row.id)).await? else { continue };
             reward.order = schedule::mark_uncertain(reward.order, lost_from, now);
-            sql::save(tx, &mut reward, &[Entry::new(RESTORED)], now).await?;
+            sql::save(tx, &mut reward, &[TimelineEntry::new(RESTORED)], now).await?;
         }
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{
     kind::Kind,
     model::{LastError, OnUnresolved, Reward},
-    timeline::Entry,
+    timeline::TimelineEntry,
 };
 use crate::{
     engine::{AttentionReason, Order, ReversalFailure, State},
@@ -205,7 +205,7 @@ impl TryFrom<RewardRow> for Reward {
 }
 
 /// Inserts a reward that is about to be sent, with its first entry; says whether it was new.
-pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &Entry) -> Result<bool, StoreError> {
+pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEntry) -> Result<bool, StoreError> {
     reward.events = 1;
     reward.booked = reward.belongs();
     let budget = reward.budget.as_ref();
@@ -284,7 +284,7 @@ pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<V
 pub(super) async fn save(
     tx: &mut Tx,
     reward: &mut Reward,
-    entries: &[Entry],
+    entries: &[TimelineEntry],
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     reward.order.updated_at = now;
@@ -348,7 +348,7 @@ async fn book(tx: &mut Tx, reward: &Reward, from: LedgerStatus, at: DateTime<Utc
     status::change(tx, &holding, from, reward.booked, at).await
 }
 
-async fn write_event(tx: &mut Tx, reward: &Reward, entry: &Entry, at: DateTime<Utc>) -> Result<(), StoreError> {
+async fn write_event(tx: &mut Tx, reward: &Reward, entry: &TimelineEntry, at: DateTime<Utc>) -> Result<(), StoreError> {
     let fact = Fact {
         subject: Subject::Reward(reward.id),
         seq: reward.events,

@@ -10,7 +10,7 @@ use crate::engine::{
 
 /// One entry, to be written in the transaction that makes it true.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct TimelineEntry {
     pub(super) kind: &'static str,
     pub(super) detail: Detail,
 }
@@ -39,7 +39,7 @@ pub(super) struct Detail {
     pub(super) reason: Option<String>,
 }
 
-impl Entry {
+impl TimelineEntry {
     pub(super) fn new(kind: &'static str) -> Self {
         Self { kind, detail: Detail::default() }
     }
@@ -58,19 +58,22 @@ impl Entry {
 }
 
 /// The entry of a change that the engine made, with what is known of the answer and the caller's reason.
-pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -> Entry {
+pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -> TimelineEntry {
     let after = change.order.state();
     match change.milestone {
-        Milestone::Sent => Entry::with_attempt("attempt.sent", change.order.attempts),
+        Milestone::Sent => TimelineEntry::with_attempt("attempt.sent", change.order.attempts),
         Milestone::Settled { event, attempt } => {
             let detail = answer.map(Answer::detail).unwrap_or_default();
-            Entry { kind: kind_of(event, change.from, after), detail: Detail { attempt: Some(attempt), ..detail } }
+            TimelineEntry {
+                kind: kind_of(event, change.from, after),
+                detail: Detail { attempt: Some(attempt), ..detail },
+            }
         }
-        Milestone::ReversalWanted => Entry { kind: "cancel.requested", detail: note.detail() },
-        Milestone::Shown { deliver: false } => Entry::new("reward.needs_attention"),
+        Milestone::ReversalWanted => TimelineEntry { kind: "cancel.requested", detail: note.detail() },
+        Milestone::Shown { deliver: false } => TimelineEntry::new("reward.needs_attention"),
         Milestone::Shown { deliver: true } => match note.reason {
-            Some(_) => Entry { kind: "claim_code.revealed", detail: note.detail() },
-            None => Entry::new("claim_code.redelivered"),
+            Some(_) => TimelineEntry { kind: "claim_code.revealed", detail: note.detail() },
+            None => TimelineEntry::new("claim_code.redelivered"),
         },
     }
 }
