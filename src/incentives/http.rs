@@ -17,7 +17,7 @@ use super::{
     problems,
     reveal::RevealError,
     scopes,
-    sql::Filter,
+    sql::RewardFilter,
 };
 use crate::{
     accounts::BreakerCause,
@@ -206,12 +206,12 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    fn into_filter(self) -> Result<Filter, Problem> {
+    fn into_filter(self) -> Result<RewardFilter, Problem> {
         let bad = |name: &'static str| move || bad_query(name);
         let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status"))).transpose()?;
         let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind"))).transpose()?;
         let (before, limit) = (before(self.cursor)?, size(self.limit)?);
-        Ok(Filter {
+        Ok(RewardFilter {
             external_id: text(self.external_id, "external_id")?,
             state,
             kind,

@@ -11,7 +11,7 @@ use super::{
     model::Reward,
     restored::Restored,
     reveal::Reveal,
-    sql::{self, Filter},
+    sql::{self, RewardFilter},
 };
 use crate::{
     accounts::Accounts,
@@ -85,7 +85,7 @@ impl Rewards {
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn list(&self, client: ClientId, filter: &Filter) -> Result<Vec<Reward>, StoreError> {
+    pub async fn list(&self, client: ClientId, filter: &RewardFilter) -> Result<Vec<Reward>, StoreError> {
         sql::list(&mut self.courier.store.snapshot().await?, client, filter).await
     }
 

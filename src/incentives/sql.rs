@@ -377,7 +377,7 @@ pub(super) async fn events_of(
 
 /// Which rewards a caller wants listed.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub struct RewardFilter {
     /// The caller's own reference.
     pub external_id: Option<String>,
     /// The state.
@@ -402,7 +402,7 @@ pub struct Filter {
 pub(super) async fn list(
     snapshot: &mut Snapshot,
     client: ClientId,
-    filter: &Filter,
+    filter: &RewardFilter,
 ) -> Result<Vec<Reward>, StoreError> {
     fetch_all!(
         RewardRow,
