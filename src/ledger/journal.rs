@@ -95,11 +95,11 @@ pub async fn write(tx: &mut Tx, posting: &Posting<'_>, at: DateTime<Utc>) -> Res
 }
 
 row! {
-    struct SumRow { account: String, currency: String, kind: String, debit: String, amount_minor: i64, entries: i64 }
+    struct LedgerSumRow { account: String, currency: String, kind: String, debit: String, amount_minor: i64, entries: i64 }
 }
 
 row! {
-    struct EntryRow {
+    struct LedgerEntryRow {
         id: i64, at: DateTime<Utc>, account: String, currency: String, kind: String, debit: String, credit: String,
         amount_minor: i64, reward_id: Option<Uuid>, program_id: Option<String>, note: Option<String>,
         made_by: Option<String>,
@@ -108,7 +108,7 @@ row! {
 
 /// An entry as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct LedgerEntry {
     /// Its number, which grows in the order of writing, with gaps.
     pub id: i64,
     /// When it was written.
@@ -143,10 +143,10 @@ pub(crate) fn read_words(kind: &str, debit: &str) -> Result<(&'static Movement, 
     Ok((movement, LedgerAccount::from_word(debit).ok_or_else(|| bad("debit"))?))
 }
 
-impl TryFrom<EntryRow> for Entry {
+impl TryFrom<LedgerEntryRow> for LedgerEntry {
     type Error = StoreError;
 
-    fn try_from(row: EntryRow) -> Result<Self, StoreError> {
+    fn try_from(row: LedgerEntryRow) -> Result<Self, StoreError> {
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
         let (movement, debit) = read_words(&row.kind, &row.debit)?;
         Ok(Self {
@@ -167,7 +167,7 @@ impl TryFrom<EntryRow> for Entry {
 
 /// Which entries a reader asks for.
 #[derive(Debug, Clone)]
-pub struct Filter {
+pub struct EntryFilter {
     /// Those after this one.
     pub after: i64,
     /// Those of this partner account.
@@ -184,10 +184,10 @@ pub struct Filter {
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn page(snapshot: &mut Snapshot, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+pub async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
     let account = filter.account.as_deref();
-    let rows = fetch_all!(EntryRow, snapshot, PAGE, filter.after, account, filter.from, filter.to, filter.limit)?;
-    rows.into_iter().map(Entry::try_from).collect()
+    let rows = fetch_all!(LedgerEntryRow, snapshot, PAGE, filter.after, account, filter.from, filter.to, filter.limit)?;
+    rows.into_iter().map(LedgerEntry::try_from).collect()
 }
 
 /// The sums of every partner account that has entries, with its id.
@@ -196,7 +196,7 @@ pub async fn page(snapshot: &mut Snapshot, filter: &Filter) -> Result<Vec<Entry>
 /// [`StoreError`] from the database.
 pub async fn sums(snapshot: &mut Snapshot) -> Result<Vec<(String, Sums)>, StoreError> {
     let mut all: Vec<(String, Sums)> = Vec::new();
-    for row in fetch_all!(SumRow, snapshot, SUMS)? {
+    for row in fetch_all!(LedgerSumRow, snapshot, SUMS)? {
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
         let (movement, debit) = read_words(&row.kind, &row.debit)?;
         let known = all.iter().position(|(account, sums)| *account == row.account && sums.currency == currency);

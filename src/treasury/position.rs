@@ -48,7 +48,7 @@ statements! {
 
 row! {
     /// `kind` is a ledger kind, or `unsure` (then `debit` is a reward's id) or `through` (then `last_entry` is the mark).
-    struct SumRow { kind: String, debit: String, amount_minor: i64, entries: i64, last_entry: i64 }
+    struct PositionRow { kind: String, debit: String, amount_minor: i64, entries: i64, last_entry: i64 }
 }
 
 row! {
@@ -94,7 +94,7 @@ pub(super) struct LedgerPosition {
     pub(super) last_entry: i64,
 }
 
-fn add_up(rows: Vec<SumRow>, currency: Currency) -> Result<LedgerPosition, StoreError> {
+fn add_up(rows: Vec<PositionRow>, currency: Currency) -> Result<LedgerPosition, StoreError> {
     let mut position = LedgerPosition { sums: Sums::none(currency), unsure: BTreeMap::new(), last_entry: 0 };
     for row in rows {
         position.last_entry = position.last_entry.max(row.last_entry);
@@ -113,12 +113,12 @@ fn add_up(rows: Vec<SumRow>, currency: Currency) -> Result<LedgerPosition, Store
 
 /// Reads the position from committed rows.
 pub(super) async fn read(snapshot: &mut Snapshot, key: LedgerKey<'_>) -> Result<LedgerPosition, StoreError> {
-    add_up(fetch_all!(SumRow, snapshot, POSITION, key.account, key.currency.code())?, key.currency)
+    add_up(fetch_all!(PositionRow, snapshot, POSITION, key.account, key.currency.code())?, key.currency)
 }
 
 /// Reads the position within a transaction: what committed before this statement, and what the transaction wrote.
 pub(super) async fn read_in(tx: &mut Tx, key: LedgerKey<'_>) -> Result<LedgerPosition, StoreError> {
-    add_up(fetch_all!(SumRow, tx, POSITION, key.account, key.currency.code())?, key.currency)
+    add_up(fetch_all!(PositionRow, tx, POSITION, key.account, key.currency.code())?, key.currency)
 }
 
 /// What the last observation came to; `None` before the first.

@@ -12,7 +12,7 @@ use crate::{
     identity::Principal,
     ledger::{
         Ledger,
-        journal::{self, Entry, Filter},
+        journal::{self, EntryFilter, LedgerEntry},
     },
     store::StoreError,
 };
@@ -35,9 +35,9 @@ struct Query {
 }
 
 impl Query {
-    fn into_filter(self) -> Result<Filter, Problem> {
+    fn into_filter(self) -> Result<EntryFilter, Problem> {
         let account = text(self.account_id, "account_id")?;
-        Ok(Filter {
+        Ok(EntryFilter {
             after: after(self.cursor)?,
             account,
             from: instant(self.from, DateTime::UNIX_EPOCH, "from")?,
@@ -49,7 +49,7 @@ impl Query {
 
 /// An entry on the wire: one level deep, so that JSON, NDJSON and CSV have the same members.
 #[derive(Serialize)]
-struct EntryView {
+struct LedgerEntryView {
     id: String,
     timestamp: String,
     account_id: String,
@@ -64,8 +64,8 @@ struct EntryView {
     made_by: Option<String>,
 }
 
-impl From<Entry> for EntryView {
-    fn from(entry: Entry) -> Self {
+impl From<LedgerEntry> for LedgerEntryView {
+    fn from(entry: LedgerEntry) -> Self {
         Self {
             id: entry.id.to_string(),
             timestamp: timestamp(entry.at),
@@ -116,7 +116,7 @@ impl Format {
     }
 
     /// The lines of these entries; CSV's first page has the names above.
-    fn lines(self, entries: Vec<Entry>, first: bool) -> Result<Vec<u8>, Problem> {
+    fn lines(self, entries: Vec<LedgerEntry>, first: bool) -> Result<Vec<u8>, Problem> {
         let failed = || Problem::new(Code::INTERNAL);
         match self {
             Self::Csv => {
@@ -125,8 +125,8 @@ impl Format {
                     csv.write_record(CSV_NAMES).map_err(|_error| failed())?;
                 }
                 for entry in entries {
-                    let view = EntryView::from(entry);
-                    let view = EntryView { note: tame(view.note), made_by: tame(view.made_by), ..view };
+                    let view = LedgerEntryView::from(entry);
+                    let view = LedgerEntryView { note: tame(view.note), made_by: tame(view.made_by), ..view };
                     csv.serialize(view).map_err(|_error| failed())?;
                 }
                 csv.into_inner().map_err(|_error| failed())
@@ -134,7 +134,7 @@ impl Format {
             Self::NdJson => {
                 let mut lines = Vec::new();
                 for entry in entries {
-                    serde_json::to_writer(&mut lines, &EntryView::from(entry)).map_err(|_error| failed())?;
+                    serde_json::to_writer(&mut lines, &LedgerEntryView::from(entry)).map_err(|_error| failed())?;
                     lines.push(b'\n');
                 }
                 Ok(lines)
@@ -159,7 +159,7 @@ const CSV_NAMES: [&str; 12] = [
     "made_by",
 ];
 
-async fn page(ledger: &Ledger, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+async fn page(ledger: &Ledger, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
     journal::page(&mut ledger.store.snapshot().await?, filter).await
 }
 
@@ -173,7 +173,7 @@ async fn entries(
     let filter = asked.into_filter()?;
     let (http, ledger) = (http.get_ref().clone(), ledger.get_ref().clone());
     if let Some(format) = Format::of(&request) {
-        let filter = Filter { limit: STREAM_PAGE, ..filter };
+        let filter = EntryFilter { limit: STREAM_PAGE, ..filter };
         let lines = stream::try_unfold(Some((http, ledger, filter, true)), move |left| next_lines(format, left));
         return Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(Box::pin(lines)));
     }
@@ -181,10 +181,10 @@ async fn entries(
     let rows = http.run(async move { page(&ledger, &filter).await }).await?;
     let full = i64::try_from(rows.len()) == Ok(limit);
     let next_cursor = full.then(|| rows.last().map_or(asked, |entry| entry.id).to_string());
-    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(EntryView::from).collect(), next_cursor }))
+    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(LedgerEntryView::from).collect(), next_cursor }))
 }
 
-type Left = Option<(Http, Ledger, Filter, bool)>;
+type Left = Option<(Http, Ledger, EntryFilter, bool)>;
 
 /// The next lines of a stream. A page that cannot be read cuts the connection: nobody takes half a ledger for the whole.
 async fn next_lines(format: Format, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
@@ -194,6 +194,6 @@ async fn next_lines(format: Format, left: Left) -> Result<Option<(web::Bytes, Le
     let full = i64::try_from(rows.len()) == Ok(filter.limit);
     let after = rows.last().map_or(filter.after, |entry| entry.id);
     let lines = web::Bytes::from(format.lines(rows, first)?);
-    let left = full.then_some((http, ledger, Filter { after, ..filter }, false));
+    let left = full.then_some((http, ledger, EntryFilter { after, ..filter }, false));
     if lines.is_empty() && left.is_none() { Ok(None) } else { Ok(Some((lines, left))) }
 }
