@@ -13,7 +13,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::clock::{Clock, MOVED_SECONDS_MAX};
-use super::file::{BookFile, BookFileError, Entry};
+use super::file::{BookEntry, BookFile, BookFileError};
 use super::money;
 
 /// A card can be canceled for so long after its creation.
@@ -119,12 +119,12 @@ impl Book {
             let (file, entries) = BookFile::open(path)?;
             for entry in entries {
                 let (partner_id, amount) = match entry {
-                    Entry::Clock { offset_seconds } => {
+                    BookEntry::Clock { offset_seconds } => {
                         clock_offset_seconds = offset_seconds;
                         continue;
                     }
-                    Entry::Funds { partner_id, amount } => (partner_id, amount),
-                    Entry::Card { card, funds } => {
+                    BookEntry::Funds { partner_id, amount } => (partner_id, amount),
+                    BookEntry::Card { card, funds } => {
                         let partner_id = card.partner_id.clone();
                         shelf.put(card);
                         (partner_id, funds)
@@ -200,7 +200,7 @@ impl Book {
     pub(super) fn set_funds(&self, partner_id: &str, amount: Decimal) -> Result<(), BookError> {
         let mut shelf = self.lock();
         shelf.funds_of(partner_id)?;
-        shelf.write(&Entry::Funds { partner_id: partner_id.to_owned(), amount })?;
+        shelf.write(&BookEntry::Funds { partner_id: partner_id.to_owned(), amount })?;
         shelf.funds.insert(partner_id.to_owned(), amount);
         Ok(())
     }
@@ -213,7 +213,7 @@ impl Book {
             .checked_add(seconds)
             .filter(|offset| (-MOVED_SECONDS_MAX..=MOVED_SECONDS_MAX).contains(offset))
             .ok_or(BookError::ClockOutOfRange)?;
-        shelf.write(&Entry::Clock { offset_seconds })?;
+        shelf.write(&BookEntry::Clock { offset_seconds })?;
         clock.set_offset_seconds(offset_seconds);
         Ok(())
     }
@@ -252,13 +252,13 @@ impl Shelf {
 
     /// Writes a card and the funds after it as one entry, then shows both.
     fn write_card(&mut self, card: Card, funds: Decimal) -> Result<(), BookError> {
-        self.write(&Entry::Card { card: card.clone(), funds })?;
+        self.write(&BookEntry::Card { card: card.clone(), funds })?;
         self.funds.insert(card.partner_id.clone(), funds);
         self.put(card);
         Ok(())
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<(), BookError> {
+    fn write(&mut self, entry: &BookEntry) -> Result<(), BookError> {
         match &mut self.storage {
             Storage::Memory => Ok(()),
             Storage::File(file) => Ok(file.append(entry)?),

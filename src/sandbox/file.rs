@@ -17,7 +17,7 @@ use super::money;
 /// One change of the book. Each entry states the whole of what it changed, so replaying a file is only "the last one wins".
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "entry", rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Entry {
+pub(super) enum BookEntry {
     /// A card as it now is, and its partner's funds after that.
     Card {
         card: Card,
@@ -74,7 +74,7 @@ pub(super) struct BookFile {
 impl BookFile {
     /// Opens or creates the file and reads its entries. A torn last line (its writer was killed before it could have
     /// answered anybody) is dropped with a warning.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<Entry>), BookFileError> {
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<BookEntry>), BookFileError> {
         let created = !path.exists();
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         match file.try_lock() {
@@ -99,7 +99,7 @@ impl BookFile {
     }
 
     /// Appends an entry; when this returns, it survives a kill and a power cut.
-    pub(super) fn append(&mut self, entry: &Entry) -> io::Result<()> {
+    pub(super) fn append(&mut self, entry: &BookEntry) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("an earlier write to the book file failed and could not be undone"));
         }
@@ -128,7 +128,7 @@ impl BookFile {
 }
 
 /// The entries, and how many bytes of the file they take. Only the very last line may be torn.
-fn read_entries(bytes: &[u8]) -> Result<(Vec<Entry>, u64), BookFileError> {
+fn read_entries(bytes: &[u8]) -> Result<(Vec<BookEntry>, u64), BookFileError> {
     let (mut entries, mut length) = (Vec::new(), 0_usize);
     for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let Some(text) = line.strip_suffix(b"\n") else { break };
