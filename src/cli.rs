@@ -39,33 +39,33 @@ struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
+enum CliCommand {
     /// Serve the API until SIGTERM or Ctrl-C, then drain.
     Serve,
     /// Bring the database's schema up to date.
     Migrate,
     /// Copy the SQLite database, also while a process serves it. (PostgreSQL has tools of its own.)
-    Backup(backup::Backup),
+    Backup(backup::BackupArguments),
     /// Put a back-up in the place of the SQLite database, which nobody serves meanwhile.
-    Restore(backup::Restore),
+    Restore(backup::RestoreArguments),
     /// Note that the database was restored by tools of its own, before anybody serves it again. (`noshi restore` does so by
     /// itself.) Until every day since the back-up is reconciled, no refusal of Amazon's is taken as proof.
-    Restored(backup::Restored),
+    Restored(backup::RestoredArguments),
     /// Check the settings and show what is in force, secrets masked.
     Check,
     /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and Compose.
     /// Says one line. Exit codes: 0 ready, 1 not.
-    Healthcheck(healthcheck::Arguments),
+    Healthcheck(healthcheck::HealthcheckArguments),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
-    Keys(keys::Command),
+    Keys(keys::KeysCommand),
     /// Decide about rewards that need a person.
     #[command(subcommand)]
-    Rewards(rewards::Command),
+    Rewards(rewards::RewardsCommand),
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
     Programs(books::ProgramsCommand),
@@ -74,16 +74,16 @@ enum Command {
     Ledger(books::LedgerCommand),
     /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
     /// 2 usage or settings, 3 they do not agree.
-    Reconcile(reconcile::Arguments),
+    Reconcile(reconcile::ReconcileArguments),
     /// Run an Amazon Incentives gateway on loopback, for trials and tests.
-    Sandbox(sandbox::Arguments),
+    Sandbox(sandbox::SandboxArguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
-    Demo(demo::Arguments),
+    Demo(demo::DemoArguments),
 }
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+enum CommandError {
     #[error(transparent)]
     Settings(#[from] ConfigError),
     #[error(transparent)]
@@ -112,7 +112,7 @@ enum Failure {
     Io(#[from] io::Error),
 }
 
-impl Failure {
+impl CommandError {
     const fn exit_code(&self) -> u8 {
         match self {
             Self::Settings(_) | Self::Backup(backup::BackupError::OwnTools) => 2,
@@ -147,27 +147,27 @@ pub fn main() -> ExitCode {
     })
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, Failure> {
+async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     match cli.command {
-        Command::Serve => serve(&load(cli.config.as_deref())?).await,
-        Command::Migrate => {
+        CliCommand::Serve => serve(&load(cli.config.as_deref())?).await,
+        CliCommand::Migrate => {
             let store = bootstrap::open_store(&load(cli.config.as_deref())?.store, false).await?;
             migrate(&store).await?;
             store.close().await;
             say("the database is up to date")
         }
-        Command::Backup(arguments) => backup::back_up(arguments, &load(cli.config.as_deref())?).await,
-        Command::Restored(arguments) => backup::restored(arguments, &load(cli.config.as_deref())?).await,
-        Command::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
-        Command::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
-        Command::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
-        Command::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
-        Command::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
-        Command::Programs(command) => books::run(command, &load(cli.config.as_deref())?).await,
-        Command::Ledger(command) => books::run_ledger(command, &load(cli.config.as_deref())?).await,
-        Command::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?).await,
-        Command::Sandbox(arguments) => sandbox::run(arguments).await,
-        Command::Demo(arguments) => demo::run(arguments).await,
+        CliCommand::Backup(arguments) => backup::back_up(arguments, &load(cli.config.as_deref())?).await,
+        CliCommand::Restored(arguments) => backup::restored(arguments, &load(cli.config.as_deref())?).await,
+        CliCommand::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
+        CliCommand::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
+        CliCommand::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
+        CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Programs(command) => books::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Ledger(command) => books::run_ledger(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?).await,
+        CliCommand::Sandbox(arguments) => sandbox::run(arguments).await,
+        CliCommand::Demo(arguments) => demo::run(arguments).await,
     }
 }
 
@@ -177,7 +177,7 @@ fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
     Settings::load(path, process_environment()?)
 }
 
-async fn serve(settings: &Settings) -> Result<ExitCode, Failure> {
+async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
     let log = telemetry::init(&settings.log)?;
     arm_failpoint();
     let service = bootstrap::start_with(settings, Ambient::system(), log).await?;
@@ -205,7 +205,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 /// Prints a line that the command was asked for.
-fn say(line: &str) -> Result<ExitCode, Failure> {
+fn say(line: &str) -> Result<ExitCode, CommandError> {
     writeln!(io::stdout(), "{line}")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::{Failure, arm_failpoint, say};
+use super::{CommandError, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
     bootstrap::{note_restore, open_with_clock},
@@ -35,21 +35,21 @@ const COUNTS: Counts = [statement::COUNT, journal::COUNT];
 const STREAM: &str = "-";
 
 #[derive(Args)]
-pub(super) struct Backup {
+pub(super) struct BackupArguments {
     /// The file to write, which must not be there yet; `-` for standard output.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
 }
 
 #[derive(Args)]
-pub(super) struct Restore {
+pub(super) struct RestoreArguments {
     /// A back-up that `noshi backup` wrote; `-` for standard input.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
 }
 
 #[derive(Args)]
-pub(super) struct Restored {
+pub(super) struct RestoredArguments {
     /// From when on the database knows nothing, as in 2026-11-01T10:00:00Z; by its own youngest instant when left out.
     #[arg(long, value_name = "TIME")]
     lost_from: Option<DateTime<Utc>>,
@@ -83,7 +83,10 @@ fn file_of(settings: &Settings) -> Result<PathBuf, BackupError> {
     }
 }
 
-pub(super) async fn back_up(Backup { to }: Backup, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn back_up(
+    BackupArguments { to }: BackupArguments,
+    settings: &Settings,
+) -> Result<ExitCode, CommandError> {
     arm_failpoint();
     let database = file_of(settings)?;
     if to != Path::new(STREAM) {
@@ -108,7 +111,10 @@ pub(super) async fn back_up(Backup { to }: Backup, settings: &Settings) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn restore(
+    RestoreArguments { from }: RestoreArguments,
+    settings: &Settings,
+) -> Result<ExitCode, CommandError> {
     arm_failpoint();
     let database = file_of(settings)?;
     let staged = if from == Path::new(STREAM) {
@@ -135,7 +141,10 @@ pub(super) async fn restore(Restore { from }: Restore, settings: &Settings) -> R
     say(&format!("restored {}{old}\n{}", line(&from.display().to_string(), contents, &seal), next(&gap)))
 }
 
-pub(super) async fn restored(Restored { lost_from }: Restored, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn restored(
+    RestoredArguments { lost_from }: RestoredArguments,
+    settings: &Settings,
+) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let gap = note_restore(&store, &ambient, lost_from).await;
     store.close().await;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
 
-use super::{Failure, say};
+use super::{CommandError, say};
 use crate::{
     ambient::Ambient,
     bootstrap::open_with_clock,
@@ -98,7 +98,7 @@ fn checked(text: &str) -> Result<&str, LedgerError> {
     if good && !looks_like_claim_code(text) { Ok(text) } else { Err(LedgerError::Text) }
 }
 
-pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = programs_lines(command, settings, (&store, &ambient)).await?;
     store.close().await;
@@ -150,7 +150,7 @@ async fn set_state(
     if changed { Ok(format!("{id} is {}", state.as_str())) } else { Err(LedgerError::Unchanged) }
 }
 
-pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = ledger_lines(command, settings, (&store, &ambient)).await?;
     store.close().await;

@@ -15,7 +15,7 @@ use std::{
 use clap::Args;
 
 use super::{
-    Failure, keys, loopback,
+    CommandError, keys, loopback,
     sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
     say, stop_signal,
 };
@@ -36,7 +36,7 @@ const FUNDS: u32 = 1000;
 const PORT: u16 = 8080;
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct DemoArguments {
     /// End after the steps: 0 when every one held, 1 when not.
     #[arg(long)]
     once: bool,
@@ -62,7 +62,7 @@ pub(super) enum DemoError {
     Key(#[from] keys::KeysError),
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(super) async fn run(arguments: DemoArguments) -> Result<ExitCode, CommandError> {
     let stop = stop_signal()?;
     private_folder(&arguments.dir)?;
     let sandbox = start_sandbox(&arguments.dir).await?;
@@ -96,7 +96,7 @@ fn private_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-async fn start_sandbox(folder: &Path) -> Result<Sandbox, Failure> {
+async fn start_sandbox(folder: &Path) -> Result<Sandbox, CommandError> {
     let account = Account {
         partner_id: PARTNER_ID.to_owned(),
         keys: vec![AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() }],
@@ -107,7 +107,7 @@ async fn start_sandbox(folder: &Path) -> Result<Sandbox, Failure> {
     Ok(Sandbox::start(options).await?)
 }
 
-fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, Failure> {
+fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError> {
     // Whoever has the usual port keeps it, and any other serves a demo as well.
     let free = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, PORT)).is_ok();
     let port = if free { PORT } else { 0 };
@@ -128,7 +128,7 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, Failure> {
 }
 
 /// The client `demo` and a new key of it; as `noshi keys create` does.
-async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, Failure> {
+async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, CommandError> {
     let store = open_store(&settings.store, false).await?;
     migrate(&store).await?;
     let key = keys::create(&store, ambient, ("demo", "demo"), (Scopes::new(server::scopes()), None), Some(30)).await?;

@@ -12,7 +12,7 @@ use clap::Args;
 use hyper::{Request, StatusCode, body::Bytes};
 
 use super::{
-    Failure,
+    CommandError,
     loopback::{LoopbackError, exchange},
     say,
 };
@@ -26,7 +26,7 @@ const ANSWER_MAX: usize = 1024;
 const SHOWN_MAX: usize = 120;
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct HealthcheckArguments {
     /// Ask whether the process turns (`/livez`), not whether it is ready to serve (`/readyz`).
     #[arg(long)]
     live: bool,
@@ -48,7 +48,10 @@ pub(super) enum HealthcheckError {
     Refused { path: &'static str, status: u16, said: String },
 }
 
-pub(super) async fn run(arguments: Arguments, settings: Result<Settings, ConfigError>) -> Result<ExitCode, Failure> {
+pub(super) async fn run(
+    arguments: HealthcheckArguments,
+    settings: Result<Settings, ConfigError>,
+) -> Result<ExitCode, CommandError> {
     let settings = settings.map_err(HealthcheckError::Settings)?;
     let address = on_this_machine(settings.server.admin_listen);
     let (path, good) = if arguments.live { ("/livez", "live") } else { ("/readyz", "ready") };

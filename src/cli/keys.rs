@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::{Days, SecondsFormat};
 use clap::Subcommand;
 
-use super::{Failure, say};
+use super::{CommandError, say};
 use crate::{
     ambient::{Ambient, NoRandomness},
     bootstrap::open_with_clock,
@@ -24,7 +24,7 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum KeysCommand {
     /// Make a key and show it, this once.
     Create {
         /// Whose it is. Idempotency keys and rewards belong to the client, not to the key.
@@ -71,16 +71,16 @@ pub(super) enum KeysError {
     Store(#[from] StoreError),
 }
 
-pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
-        Command::Create { client, name, scopes, expires_in_days, program } => {
+        KeysCommand::Create { client, name, scopes, expires_in_days, program } => {
             let scopes = scopes
                 .unwrap_or_else(|| Scopes::new(server::scopes().into_iter().filter(|scope| !scope.is_for_operators())));
             vec![create(&store, &ambient, (&client, &name), (scopes, program), expires_in_days).await?]
         }
-        Command::List => keys::list(&store).await?.iter().map(line).collect(),
-        Command::Revoke { id } => vec![revoke(&store, &ambient, id).await?],
+        KeysCommand::List => keys::list(&store).await?.iter().map(line).collect(),
+        KeysCommand::Revoke { id } => vec![revoke(&store, &ambient, id).await?],
     };
     store.close().await;
     say(&lines.join("\n"))

@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
 
-use super::Failure;
+use super::CommandError;
 use crate::{
     bootstrap::reconciler,
     config::Settings,
@@ -36,7 +36,7 @@ const STEP: i64 = 1_000;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct ReconcileArguments {
     /// The account, by its name in the settings.
     #[arg(long)]
     account: String,
@@ -73,15 +73,15 @@ pub(super) enum ReconcileError {
     Run(#[from] RunError),
 }
 
-pub(super) async fn run(arguments: Arguments, settings: &Settings) -> Result<ExitCode, Failure> {
+pub(super) async fn run(arguments: ReconcileArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (service, store) = reconciler(settings).await?;
     let ended = reconcile(&service, arguments).await;
     store.close().await;
     ended
 }
 
-async fn reconcile(service: &Reconciliations, arguments: Arguments) -> Result<ExitCode, Failure> {
-    let Arguments { account, from, to, csv, format } = arguments;
+async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> Result<ExitCode, CommandError> {
+    let ReconcileArguments { account, from, to, csv, format } = arguments;
     let period = Period::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before anything is begun: a file that is not there is a slip of the hand.
     let file = match &csv {
@@ -122,7 +122,7 @@ async fn print(
     service: &Reconciliations,
     (run, check): (&Reconciliation, &BalanceCheck),
     format: Format,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     match format {
         Format::Text => {

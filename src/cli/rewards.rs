@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, Utc};
 use clap::{Subcommand, ValueEnum};
 
-use super::{Failure, say};
+use super::{CommandError, say};
 use crate::{
     bootstrap::open_with_clock,
     config::Settings,
@@ -21,14 +21,14 @@ use crate::{
 };
 
 #[derive(Subcommand)]
-pub(super) enum Command {
+pub(super) enum RewardsCommand {
     /// Rewards that need a person.
     #[command(subcommand)]
-    Attention(Attention),
+    Attention(AttentionCommand),
 }
 
 #[derive(Subcommand)]
-pub(super) enum Attention {
+pub(super) enum AttentionCommand {
     /// List them, oldest first, with the cause.
     List,
     /// Write down what a person found out about a reward that needs one, or that the newest reconciliation shows in another
@@ -68,12 +68,12 @@ pub(super) enum RewardsError {
     Settle(#[from] SettleError),
 }
 
-pub(super) async fn run(command: Command, settings: &Settings) -> Result<ExitCode, Failure> {
-    let Command::Attention(command) = command;
+pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
+    let RewardsCommand::Attention(command) = command;
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
-        Attention::List => attention::list(&store).await?.iter().map(line).collect::<Vec<_>>().join("\n"),
-        Attention::Settle { id, verdict, reason, by } => {
+        AttentionCommand::List => attention::list(&store).await?.iter().map(line).collect::<Vec<_>>().join("\n"),
+        AttentionCommand::Settle { id, verdict, reason, by } => {
             let verdict = match verdict {
                 Found::Issued => Resolution::Issued,
                 Found::NotBought => Resolution::NotBought,

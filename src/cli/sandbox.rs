@@ -5,7 +5,7 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 use rust_decimal::Decimal;
 
-use super::{Failure, say, stop_signal};
+use super::{CommandError, say, stop_signal};
 use crate::{
     config::{LogFormat, LogSettings},
     sandbox::{AccessKey, Account, Options, Sandbox},
@@ -18,7 +18,7 @@ pub(super) const SECRET_ACCESS_KEY: &str = "sandbox-secret-known-to-everyone";
 pub(super) const PARTNER_ID: &str = "Awssb";
 
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct SandboxArguments {
     /// Where AGCOD clients connect; loopback.
     #[arg(long, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     no_throttle: bool,
 }
 
-pub(super) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+pub(super) async fn run(arguments: SandboxArguments) -> Result<ExitCode, CommandError> {
     telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
     let secret = read_secret(arguments.secret_access_key_file)?;
     let sandbox = Sandbox::start(Options {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ambient::Ambient,
-    cli::{Failure, sandbox::PARTNER_ID},
+    cli::{CommandError, sandbox::PARTNER_ID},
     http::problem::timestamp,
     kernel::{Currency, Money},
     sandbox::{Card, CardState, Control},
@@ -31,7 +31,7 @@ pub(super) struct Demo {
 
 impl Demo {
     /// Takes every step.
-    pub(super) async fn run(&self) -> Result<(), Failure> {
+    pub(super) async fn run(&self) -> Result<(), CommandError> {
         self.fund()?;
         let before = self.show_balance("1. The balance, as Amazon last said it", None).await?;
         let (id, code) = self.issue_one().await?;
@@ -46,7 +46,7 @@ impl Demo {
     }
 
     /// A demo that was started often is not to end for want of money.
-    fn fund(&self) -> Result<(), Failure> {
+    fn fund(&self) -> Result<(), CommandError> {
         let low = |_error| DemoError::Step("the gateway knows the demo's account");
         if self.control.funds(PARTNER_ID).map_err(low)? < 100.into() {
             self.control.set_funds(PARTNER_ID, FUNDS.into()).map_err(low)?;
@@ -54,7 +54,7 @@ impl Demo {
         Ok(())
     }
 
-    async fn issue_one(&self) -> Result<(String, String), Failure> {
+    async fn issue_one(&self) -> Result<(String, String), CommandError> {
         let key = self.fresh_key()?;
         self.head("2. Buy a gift code of 25.00 USD")?;
         let body = json!({
@@ -82,7 +82,7 @@ impl Demo {
         Ok((id, code))
     }
 
-    async fn read_one(&self, id: &str, code: &str) -> Result<(), Failure> {
+    async fn read_one(&self, id: &str, code: &str) -> Result<(), CommandError> {
         self.head("4. Read it: the code is stored nowhere, so it is not shown. Reveal it: Amazon is asked again")?;
         let read = self
             .ask(Ask { method: "GET", path: &format!("/v1/rewards/{id}"), idempotency_key: None, body: None })
@@ -94,7 +94,7 @@ impl Demo {
         check(revealed.status == 200 && text(&revealed, "/claim_code")? == code, "the code is the same")
     }
 
-    async fn cancel_another(&self) -> Result<(), Failure> {
+    async fn cancel_another(&self) -> Result<(), CommandError> {
         self.head("5. Buy a second one of 10.00 USD and cancel it, inside Amazon's 15 minutes")?;
         let key = self.fresh_key()?;
         let body = json!({ "kind": "gift_code", "value": { "amount": CANCELED, "currency_code": "USD" } });
@@ -113,7 +113,7 @@ impl Demo {
     }
 
     /// Shows the balance as it is read from now on; the expected one, where one is expected.
-    async fn show_balance(&self, title: &str, expected: Option<Money>) -> Result<Money, Failure> {
+    async fn show_balance(&self, title: &str, expected: Option<Money>) -> Result<Money, CommandError> {
         self.head(title)?;
         let since = timestamp(self.ambient.now());
         for _ in 0..100 {
@@ -133,7 +133,7 @@ impl Demo {
     }
 
     /// Looks through every file of the service for the code, as a thief would.
-    fn look_for(&self, code: &str) -> Result<(), Failure> {
+    fn look_for(&self, code: &str) -> Result<(), CommandError> {
         self.head("7. Where is the code now? In the gateway's own book, and in no file of the service")?;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
@@ -150,7 +150,7 @@ impl Demo {
         super::say("").map(drop)
     }
 
-    fn say_how_to_go_on(&self, id: &str) -> Result<(), Failure> {
+    fn say_how_to_go_on(&self, id: &str) -> Result<(), CommandError> {
         let (base, key) = (format!("http://{}", self.address), &self.key);
         super::say(&format!(
             "Every step held. To go on by hand (the key is good for 30 days, for this demo only):\n\n\
@@ -164,17 +164,17 @@ impl Demo {
         .map(drop)
     }
 
-    async fn ask(&self, ask: Ask<'_>) -> Result<Told, Failure> {
+    async fn ask(&self, ask: Ask<'_>) -> Result<Told, CommandError> {
         let told = exchange(self.address, &self.key, ask).await?;
         super::say(&told.shown)?;
         Ok(told)
     }
 
-    fn head(&self, title: &str) -> Result<(), Failure> {
+    fn head(&self, title: &str) -> Result<(), CommandError> {
         super::say(&format!("\n== {title}\n")).map(drop)
     }
 
-    fn fresh_key(&self) -> Result<String, Failure> {
+    fn fresh_key(&self) -> Result<String, CommandError> {
         let token = self.ambient.token().map_err(|_error| DemoError::Step("there is randomness"))?;
         Ok(format!("demo-{}", token.simple()))
     }
@@ -187,10 +187,10 @@ impl Demo {
     }
 }
 
-fn text(told: &Told, pointer: &'static str) -> Result<String, Failure> {
+fn text(told: &Told, pointer: &'static str) -> Result<String, CommandError> {
     Ok(told.text(pointer).map(str::to_owned).ok_or(DemoError::Step("the answer has every member"))?)
 }
 
-fn check(held: bool, what: &'static str) -> Result<(), Failure> {
+fn check(held: bool, what: &'static str) -> Result<(), CommandError> {
     if held { Ok(()) } else { Err(DemoError::Step(what).into()) }
 }
