@@ -5,7 +5,6 @@
 //! each; `courier` is what the engine needs of the product; `sql` keeps the rows; `http` is the REST face. The first try and
 //! every recovery are the same drive of the engine.
 
-pub mod adoption;
 pub mod answer;
 pub mod attention;
 pub mod budgets;
@@ -18,6 +17,7 @@ pub mod kind;
 pub mod kinds;
 pub mod metrics;
 pub mod model;
+pub mod orphans;
 pub(crate) mod problems;
 mod recovery;
 pub mod restored;

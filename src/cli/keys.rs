@@ -16,7 +16,7 @@ use crate::{
         keys::{self, ApiKey},
         scope::UnknownScope,
     },
-    incentives::adoption,
+    incentives::orphans,
     kernel::{ApiKeyId, ClientId, ProgramId, claim_code::looks_like_claim_code},
     ledger::programs,
     server,
@@ -96,7 +96,7 @@ pub(super) async fn create(
 ) -> Result<String, KeysError> {
     for text in [client, name] {
         let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
-        if !good || looks_like_claim_code(text) || text == adoption::CLIENT_NAME {
+        if !good || looks_like_claim_code(text) || text == orphans::CLIENT_NAME {
             return Err(KeysError::Name);
         }
     }

@@ -3,7 +3,7 @@
 //!
 //! Nothing is corrected silently: differences are written down, and an operator decides. One case makes a row: a card that
 //! only Amazon knows, under an id that can only have come from us. The row waits for an operator, or for the caller who
-//! bought the card (`incentives::adoption`). Pages go into a table and are compared in steps, so that neither side has to fit
+//! bought the card (`incentives::orphans`). Pages go into a table and are compared in steps, so that neither side has to fit
 //! into memory.
 
 pub(crate) mod balance_check;

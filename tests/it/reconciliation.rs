@@ -1,9 +1,9 @@
 //! Amazon's books against ours: what is found, what is no finding, and what becomes of a card that only Amazon knows.
 
-pub(crate) mod adoption;
 mod classes;
 mod command;
 mod million;
+pub(crate) mod orphans;
 mod plant;
 mod sources;
 mod surface;

@@ -29,7 +29,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("events/outbox.rs", events::outbox::STATEMENTS),
     ("events/timeline.rs", events::timeline::STATEMENTS),
     ("identity/keys.rs", identity::keys::STATEMENTS),
-    ("incentives/adoption.rs", incentives::adoption::STATEMENTS),
+    ("incentives/orphans.rs", incentives::orphans::STATEMENTS),
     ("incentives/restored.rs", incentives::restored::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, Priority},
-    incentives::adoption::{self, OrphanCard},
+    incentives::orphans::{self, OrphanCard},
     kernel::RewardId,
     provider::incentives::{ActivityPage, ActivityQuery, ErrorType, Outcome, activity::PAGE_RECORDS_MAX},
     store::{Committed, StoreError},
@@ -333,7 +333,7 @@ impl Run<'_> {
                 let Some(found) = self.foundling(item) else { continue };
                 let now = self.now();
                 let id = RewardId::new(self.service.deps.ambient.row_id(now).map_err(StoreError::from)?);
-                if adoption::adopt(&mut tx, &found, id, now).await? {
+                if orphans::adopt(&mut tx, &found, id, now).await? {
                     sql::adopted(&mut tx, self.run.id, item.seq, id).await?;
                     adopted = adopted.saturating_add(1);
                 }

@@ -11,7 +11,7 @@ use super::{
     front::Front,
     watch::{self, Seen, Step, steps},
 };
-use crate::reconciliation::adoption::forget_facts;
+use crate::reconciliation::orphans::forget_facts;
 use crate::support::{
     Answer, App, Backend, PARTNER, Shape,
     books::{books_match, rows},

@@ -11,7 +11,7 @@ use noshi::{
 use super::runbook::{Shell, commands};
 use crate::{
     reconciliation::{
-        adoption::{forget_entries, lose},
+        orphans::{forget_entries, lose},
         reconcile,
     },
     support::{App, Backend, books::books_match, on_each_backend},

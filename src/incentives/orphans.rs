@@ -1,4 +1,5 @@
-//! Rewards that only Amazon knew of: rows lost with a restored back-up, found again by a reconciliation.
+//! Orphan cards: only Amazon knew of them, because their rows were lost with a restored back-up. A reconciliation finds
+//! them.
 //!
 //! Such a row is made as `needs_attention`, under a client that has no keys. Its intent is read out of Amazon's id, which
 //! was derived from it, so it stands exactly where the lost row stood: `UNIQUE (intent)` lets no second one in. Nothing is
