@@ -27,7 +27,7 @@ use crate::{
         Rewards,
         courier::{CourierLimits, CourierParts},
         kind::Kind,
-        restored,
+        restore_note,
     },
     kernel::Chain,
     ledger::Ledger,
@@ -161,7 +161,7 @@ async fn check_age(state: &AppState, settings: &Settings) -> Result<(), StartErr
     let now = state.http.ambient.now();
     for account in state.rewards.accounts().iter() {
         let uncovered = state.reconciliations.uncovered(account.id()).await?;
-        if uncovered.is_some_and(|from| restored::is_too_old(from, settings.rewards.replay_age_limit, now)) {
+        if uncovered.is_some_and(|from| restore_note::is_too_old(from, settings.rewards.replay_age_limit, now)) {
             return Err(StartError::RestoredTooOld(account.id().to_owned()));
         }
         if let Some(from) = uncovered {
@@ -239,7 +239,7 @@ async fn assemble(
     metrics: Metrics,
     (traces, log): (Traces, LogFilter),
 ) -> Result<AppState, StartError> {
-    let restored = restored::last(&mut store.snapshot().await?).await?;
+    let restored = restore_note::last(&mut store.snapshot().await?).await?;
     let accounts = Accounts::new(
         settings
             .accounts

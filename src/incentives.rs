@@ -20,7 +20,7 @@ pub mod model;
 pub mod orphans;
 pub(crate) mod problems;
 mod recovery;
-pub mod restored;
+pub mod restore_note;
 pub mod reveal;
 pub(crate) mod scopes;
 pub mod service;

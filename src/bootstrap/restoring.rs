@@ -6,7 +6,7 @@ use crate::{
     ambient::Ambient,
     events::outbox,
     identity::keys,
-    incentives::restored::{self, LostFrom, Restored, RestoredError},
+    incentives::restore_note::{self, LostFrom, RestoreNote, RestoreNoteError},
     store::{Store, StoreError},
     treasury::balances,
 };
@@ -15,23 +15,23 @@ use crate::{
 /// names none, what was written after the database's youngest instant.
 ///
 /// # Errors
-/// [`RestoredError`]; nothing is noted then.
+/// [`RestoreNoteError`]; nothing is noted then.
 pub async fn note_restore(
     store: &Store,
     ambient: &Ambient,
     stated: Option<DateTime<Utc>>,
-) -> Result<Restored, RestoredError> {
+) -> Result<RestoreNote, RestoreNoteError> {
     let lost_from = match stated {
         Some(at) => LostFrom::Stated(at),
         None => LostFrom::Youngest(youngest(store).await?),
     };
-    restored::note(store, ambient, lost_from).await
+    restore_note::write(store, ambient, lost_from).await
 }
 
 async fn youngest(store: &Store) -> Result<Option<DateTime<Utc>>, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let signs = [
-        restored::youngest(&mut snapshot).await?,
+        restore_note::youngest(&mut snapshot).await?,
         balances::youngest(&mut snapshot).await?,
         outbox::youngest(&mut snapshot).await?,
         keys::youngest(&mut snapshot).await?,

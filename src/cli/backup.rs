@@ -17,7 +17,7 @@ use crate::{
     config::{DatabaseKind, Settings},
     http::problem::timestamp,
     incentives::{
-        restored::{self, RestoredError},
+        restore_note::{self, RestoreNoteError},
         statement,
     },
     ledger::journal,
@@ -69,7 +69,7 @@ pub(super) enum BackupError {
     #[error("nothing was restored")]
     Restore(#[from] RestoreError),
     #[error("the restore is not noted")]
-    Note(#[from] RestoredError),
+    Note(#[from] RestoreNoteError),
 }
 
 /// The SQLite file of the settings.
@@ -152,7 +152,7 @@ pub(super) async fn restored(
 }
 
 /// What is to be done next.
-fn next(gap: &restored::Restored) -> String {
+fn next(gap: &restore_note::RestoreNote) -> String {
     let (from, to) = (gap.lost_from.date_naive(), gap.restored_at.date_naive());
     let lost = timestamp(gap.lost_from);
     format!("what happened from {lost} on is not in it: `noshi reconcile --from {from} --to {to}` for each account")

@@ -13,7 +13,7 @@ use super::{
     courier::Courier,
     metrics::KeyUse,
     model::{Command, Reward},
-    restored::Restored,
+    restore_note::RestoreNote,
     reveal::{Reveal, Showing},
     sql,
     timeline::TimelineEntry,
@@ -120,7 +120,7 @@ pub struct Issue {
     cancel: Cancel,
     reveal: Reveal,
     in_flight: Arc<Semaphore>,
-    restored: Option<Restored>,
+    restored: Option<RestoreNote>,
 }
 
 impl Issue {
@@ -129,7 +129,7 @@ impl Issue {
         cancel: Cancel,
         reveal: Reveal,
         in_flight: Arc<Semaphore>,
-        restored: Option<Restored>,
+        restored: Option<RestoreNote>,
     ) -> Self {
         Self { courier, cancel, reveal, in_flight, restored }
     }

@@ -9,7 +9,7 @@ use super::{
     courier::{Courier, CourierParts},
     issue::Issue,
     model::Reward,
-    restored::Restored,
+    restore_note::RestoreNote,
     reveal::Reveal,
     sql::{self, RewardFilter},
 };
@@ -40,7 +40,7 @@ impl Rewards {
     /// The use cases over one courier. `in_flight_max` requests may be under way at once; one more is refused. `restored` is
     /// the last restore of the database, if there was one.
     #[must_use]
-    pub fn new(parts: CourierParts, in_flight_max: usize, restored: Option<Restored>) -> Self {
+    pub fn new(parts: CourierParts, in_flight_max: usize, restored: Option<RestoreNote>) -> Self {
         let courier = Courier::new(parts);
         let in_flight = Arc::new(Semaphore::new(in_flight_max));
         let cancel = Cancel::new(courier.clone());

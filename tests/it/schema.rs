@@ -30,7 +30,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("events/timeline.rs", events::timeline::STATEMENTS),
     ("identity/keys.rs", identity::keys::STATEMENTS),
     ("incentives/orphans.rs", incentives::orphans::STATEMENTS),
-    ("incentives/restored.rs", incentives::restored::STATEMENTS),
+    ("incentives/restore_note.rs", incentives::restore_note::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),

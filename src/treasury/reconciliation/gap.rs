@@ -1,10 +1,11 @@
-//! The gap in the history that a restored back-up leaves (`incentives::restored`), and how much of it is reconciled since.
+//! The gap in the history that a restored back-up leaves (`incentives::restore_note`), and how much of it is reconciled
+//! since.
 
 use chrono::{DateTime, Utc};
 
 use super::Reconciliations;
 use crate::{
-    incentives::restored,
+    incentives::restore_note,
     store::{Sql, StoreError, Tx, fetch_all, row, statements},
 };
 
@@ -22,7 +23,7 @@ row! {
 }
 
 async fn uncovered(tx: &mut Tx, account: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let Some(gap) = restored::open_gap(tx, account).await? else { return Ok(None) };
+    let Some(gap) = restore_note::open_gap(tx, account).await? else { return Ok(None) };
     let rows = fetch_all!(PeriodRow, tx, PERIODS, account, gap.restored_at)?;
     let periods: Vec<_> = rows.into_iter().map(|row| (row.period_from, row.period_to)).collect();
     Ok(gap.uncovered(&periods))
@@ -31,8 +32,8 @@ async fn uncovered(tx: &mut Tx, account: &str) -> Result<Option<DateTime<Utc>>, 
 /// Notes that the account's gap is filled, if this run's period was its last piece: now every card that Amazon sold in the
 /// gap has a row.
 pub(super) async fn fill(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
-    if restored::open_gap(tx, account).await?.is_some() && uncovered(tx, account).await?.is_none() {
-        restored::fill_gap(tx, account, now).await?;
+    if restore_note::open_gap(tx, account).await?.is_some() && uncovered(tx, account).await?.is_none() {
+        restore_note::fill_gap(tx, account, now).await?;
     }
     Ok(())
 }

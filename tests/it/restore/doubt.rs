@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     bootstrap::{self, StartError, note_restore},
-    incentives::restored,
+    incentives::restore_note,
     sandbox::{Fault, FaultRule, Operation},
 };
 
@@ -189,8 +189,8 @@ on_each_backend! {
         let store = noshi::store::Store::open(&options).await.unwrap();
         noshi::store::migrate::migrate(&store).await.unwrap();
         let ambient = noshi::ambient::Ambient::system();
-        assert!(matches!(note_restore(&store, &ambient, None).await, Err(restored::RestoredError::Empty)));
-        assert!(restored::last(&mut store.snapshot().await.unwrap()).await.unwrap().is_none());
+        assert!(matches!(note_restore(&store, &ambient, None).await, Err(restore_note::RestoreNoteError::Empty)));
+        assert!(restore_note::last(&mut store.snapshot().await.unwrap()).await.unwrap().is_none());
         store.close().await;
         database.remove().await;
     }

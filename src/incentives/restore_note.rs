@@ -51,7 +51,7 @@ row! {
 
 /// A restore, as it is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Restored {
+pub struct RestoreNote {
     event: i64,
     /// From here on the database knows nothing…
     pub lost_from: DateTime<Utc>,
@@ -61,7 +61,7 @@ pub struct Restored {
 
 /// Why a restore is not noted.
 #[derive(Debug, thiserror::Error)]
-pub enum RestoredError {
+pub enum RestoreNoteError {
     /// No table has an instant: it is as new.
     #[error("the database holds nothing: nothing was restored")]
     Empty,
@@ -70,7 +70,7 @@ pub enum RestoredError {
     Store(#[from] StoreError),
 }
 
-impl Restored {
+impl RestoreNote {
     /// Whether the account's gap is not filled yet.
     pub(super) async fn is_open(&self, snapshot: &mut Snapshot, account: &str) -> Result<bool, StoreError> {
         let filled = outbox::next(snapshot, self.event, RECONCILED, Named::Account(account)).await?;
@@ -108,14 +108,14 @@ pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, 
 /// way in it is in doubt.
 ///
 /// # Errors
-/// [`RestoredError`]; nothing is noted then.
-pub async fn note(store: &Store, ambient: &Ambient, lost_from: LostFrom) -> Result<Restored, RestoredError> {
+/// [`RestoreNoteError`]; nothing is noted then.
+pub async fn write(store: &Store, ambient: &Ambient, lost_from: LostFrom) -> Result<RestoreNote, RestoreNoteError> {
     let now = ambient.now();
     let known = match lost_from {
         LostFrom::Stated(at) => Some(at),
         LostFrom::Youngest(at) => at.and_then(|at| at.checked_sub_signed(COMMIT_MAX)),
     };
-    let lost_from = known.ok_or(RestoredError::Empty)?.min(now);
+    let lost_from = known.ok_or(RestoreNoteError::Empty)?.min(now);
     let mut tx = store.begin().await?;
     doubt_what_is_under_way(&mut tx, lost_from, now).await?;
     outbox::write(&mut tx, RESTORED, Named::Database, Some(&json!({"lost_from": lost_from})), now).await?;
@@ -142,7 +142,7 @@ async fn doubt_what_is_under_way(tx: &mut Tx, lost_from: DateTime<Utc>, now: Dat
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn last(snapshot: &mut Snapshot) -> Result<Option<Restored>, StoreError> {
+pub async fn last(snapshot: &mut Snapshot) -> Result<Option<RestoreNote>, StoreError> {
     outbox::latest(snapshot, RESTORED).await?.map(read).transpose()
 }
 
@@ -150,7 +150,7 @@ pub async fn last(snapshot: &mut Snapshot) -> Result<Option<Restored>, StoreErro
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn open_gap(tx: &mut Tx, account: &str) -> Result<Option<Restored>, StoreError> {
+pub async fn open_gap(tx: &mut Tx, account: &str) -> Result<Option<RestoreNote>, StoreError> {
     let Some(restored) = outbox::latest(tx, RESTORED).await?.map(read).transpose()? else { return Ok(None) };
     let filled = outbox::next(tx, restored.event, RECONCILED, Named::Account(account)).await?;
     Ok(filled.is_none().then_some(restored))
@@ -164,11 +164,11 @@ pub async fn fill_gap(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Result<
     outbox::write(tx, RECONCILED, Named::Account(account), None, now).await
 }
 
-fn read(row: FactRow) -> Result<Restored, StoreError> {
+fn read(row: FactRow) -> Result<RestoreNote, StoreError> {
     let data: Option<Value> = row.data.and_then(|text| serde_json::from_str(&text).ok());
     let lost_from = data.and_then(|data| data.get("lost_from")?.as_str()?.parse().ok());
     let lost_from = lost_from.ok_or(StoreError::Inconsistent { table: "facts", column: "data" })?;
-    Ok(Restored { event: row.id, lost_from, restored_at: row.at })
+    Ok(RestoreNote { event: row.id, lost_from, restored_at: row.at })
 }
 
 /// Whether Amazon may have forgotten ids of the part of a gap that begins here: a key that comes back would buy a second card.
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_gap_is_filled_by_periods_that_leave_nothing_out() {
         let at = |text: &str| -> DateTime<Utc> { format!("2026-11-{text}:00Z").parse().unwrap() };
-        let gap = Restored { event: 1, lost_from: at("01T10:00"), restored_at: at("03T09:00") };
+        let gap = RestoreNote { event: 1, lost_from: at("01T10:00"), restored_at: at("03T09:00") };
         let day = |first: &str, after: &str| (at(&format!("{first}T00:00")), at(&format!("{after}T00:00")));
         for (periods, uncovered) in [
             (vec![], Some("01T10:00")),
