@@ -21,6 +21,7 @@ mod sqlite;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{PgPool, Sqlite, pool::PoolConnection};
 
@@ -102,6 +103,11 @@ pub struct Store {
 enum Inner {
     Sqlite(sqlite::SqliteStore),
     Postgres(PgPool),
+}
+
+row! {
+    /// The row of a statement that asks for one instant, such as the youngest of a table; `None` when there is none.
+    pub(crate) struct InstantRow { pub(crate) at: Option<DateTime<Utc>> }
 }
 
 /// A transaction that may write. Dropping it rolls it back.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::Named;
-use crate::store::{Read, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
+use crate::store::{InstantRow, Read, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
 
 statements! {
     INSERT = Sql::same(
@@ -53,10 +53,6 @@ row! {
         /// More, as a JSON object.
         pub data: Option<String>,
     }
-}
-
-row! {
-    struct YoungestRow { at: Option<DateTime<Utc>> }
 }
 
 /// Writes a fact.
@@ -108,5 +104,5 @@ pub async fn next(
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn youngest(on: &mut impl Read) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(fetch_optional!(YoungestRow, on, YOUNGEST)?.and_then(|row| row.at))
+    Ok(fetch_optional!(InstantRow, on, YOUNGEST)?.and_then(|row| row.at))
 }

@@ -5,7 +5,9 @@ use uuid::Uuid;
 
 use super::Scopes;
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
-use crate::store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
+use crate::store::{
+    InstantRow, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements,
+};
 
 /// Keys listed at most.
 const LIST_MAX: i64 = 1000;
@@ -36,10 +38,6 @@ statements! {
         "api_keys.revoke",
         "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
     );
-}
-
-row! {
-    struct YoungestRow { at: Option<DateTime<Utc>> }
 }
 
 row! {
@@ -175,5 +173,5 @@ pub async fn revoke(tx: &mut Tx, id: ApiKeyId, now: DateTime<Utc>) -> Result<boo
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(fetch_optional!(YoungestRow, snapshot, KEY_YOUNGEST)?.and_then(|row| row.at))
+    Ok(fetch_optional!(InstantRow, snapshot, KEY_YOUNGEST)?.and_then(|row| row.at))
 }

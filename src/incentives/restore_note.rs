@@ -20,7 +20,7 @@ use crate::{
         outbox::{self, FactRow},
     },
     kernel::RewardId,
-    store::{Snapshot, Sql, Store, StoreError, Tx, fetch_all, fetch_optional, row, statements},
+    store::{InstantRow, Snapshot, Sql, Store, StoreError, Tx, fetch_all, fetch_optional, row, statements},
 };
 
 /// The event of a restore. Its subject is the whole database.
@@ -42,11 +42,7 @@ statements! {
 }
 
 row! {
-    struct YoungestRow { at: Option<DateTime<Utc>> }
-}
-
-row! {
-    struct IdRow { id: Uuid }
+    struct RewardIdRow { id: Uuid }
 }
 
 /// A restore, as it is noted.
@@ -101,7 +97,7 @@ pub enum LostFrom {
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(fetch_optional!(YoungestRow, snapshot, YOUNGEST)?.and_then(|row| row.at))
+    Ok(fetch_optional!(InstantRow, snapshot, YOUNGEST)?.and_then(|row| row.at))
 }
 
 /// Notes that the database was restored, before anybody serves it: from when on it knows nothing, and that what is under
@@ -127,7 +123,7 @@ pub async fn write(store: &Store, ambient: &Ambient, lost_from: LostFrom) -> Res
 async fn doubt_what_is_under_way(tx: &mut Tx, lost_from: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), StoreError> {
     let mut after = Uuid::nil();
     loop {
-        let step = fetch_all!(IdRow, tx, UNDER_WAY, after, STEP)?;
+        let step = fetch_all!(RewardIdRow, tx, UNDER_WAY, after, STEP)?;
         let Some(last) = step.last() else { return Ok(()) };
         after = last.id;
         for row in step {

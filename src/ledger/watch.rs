@@ -33,11 +33,11 @@ statements! {
 }
 
 row! {
-    struct LimitRow { id: String, account: String, span: Option<String>, hard: Option<i64> }
+    struct WatchedLimitRow { id: String, account: String, span: Option<String>, hard: Option<i64> }
 }
 
 row! {
-    struct UsageRow { program_id: String, span: String, period: String, reserved_minor: i64, used_minor: i64 }
+    struct WatchedUsageRow { program_id: String, span: String, period: String, reserved_minor: i64, used_minor: i64 }
 }
 
 /// How many programs have gauges.
@@ -70,9 +70,9 @@ impl Ledger {
         let now = self.ambient.now();
         let [yesterday, today, tomorrow] = days_around(now);
         let mut snapshot = self.store.snapshot().await?;
-        let limits = fetch_all!(LimitRow, snapshot, LIMITS, programs_max())?;
+        let limits = fetch_all!(WatchedLimitRow, snapshot, LIMITS, programs_max())?;
         let usage = fetch_all!(
-            UsageRow,
+            WatchedUsageRow,
             snapshot,
             USAGE,
             programs_max(),
@@ -87,7 +87,7 @@ impl Ledger {
         Ok(())
     }
 
-    fn budgets(&self, limits: &[LimitRow], usage: &[UsageRow], now: DateTime<Utc>) -> Vec<Budget> {
+    fn budgets(&self, limits: &[WatchedLimitRow], usage: &[WatchedUsageRow], now: DateTime<Utc>) -> Vec<Budget> {
         let usage: BTreeMap<_, _> =
             usage.iter().map(|row| ((row.program_id.as_str(), row.span.as_str(), row.period.as_str()), row)).collect();
         let programs: BTreeSet<_> = limits.iter().map(|row| (row.id.as_str(), row.account.as_str())).collect();
@@ -100,7 +100,7 @@ impl Ledger {
             for period in Period::ALL {
                 let (word, key) = (period.as_str(), period_key(*period, today));
                 let used = usage.get(&(program, word, key.as_str()));
-                let of_period = |row: &&LimitRow| row.id == program && row.span.as_deref() == Some(word);
+                let of_period = |row: &&WatchedLimitRow| row.id == program && row.span.as_deref() == Some(word);
                 budgets.push(Budget {
                     program: program.to_owned(),
                     window: word,

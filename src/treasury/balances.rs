@@ -21,7 +21,7 @@ use crate::{
     kernel::{Currency, Money},
     ledger::totals::{self, LedgerKey},
     lifecycle::Tasks,
-    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    store::{InstantRow, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 statements! {
@@ -45,10 +45,6 @@ statements! {
          AND earlier.hour = balance_observations.hour AND earlier.as_of < balance_observations.as_of))",
     );
     ALL = Sql::same("balances.all", "SELECT account, currency, available_minor, as_of FROM balances");
-}
-
-row! {
-    struct YoungestRow { at: Option<DateTime<Utc>> }
 }
 
 row! {
@@ -270,5 +266,5 @@ pub(super) async fn record_balance(
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
-    Ok(fetch_optional!(YoungestRow, snapshot, YOUNGEST)?.and_then(|row| row.at))
+    Ok(fetch_optional!(InstantRow, snapshot, YOUNGEST)?.and_then(|row| row.at))
 }
