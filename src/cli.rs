@@ -93,7 +93,7 @@ enum CommandError {
     #[error(transparent)]
     Telemetry(#[from] telemetry::TelemetryError),
     #[error(transparent)]
-    Sandbox(#[from] crate::sandbox::StartError),
+    Sandbox(#[from] crate::sandbox::SandboxStartError),
     #[error(transparent)]
     Healthcheck(#[from] healthcheck::HealthcheckError),
     #[error(transparent)]

@@ -12,12 +12,13 @@
 //! and balance-load operations, minimum amounts.
 //!
 //! ```no_run
-//! # use noshi::sandbox::{AccessKey, Account, Options, Sandbox};
+//! # use noshi::sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! let key = AccessKey { id: "AKID".to_owned(), secret: "SECRET".to_owned() };
 //! let funds = 1_000.into();
-//! let account = Account { partner_id: "Awssb".to_owned(), keys: vec![key], currency: Some("USD".to_owned()), funds };
-//! let sandbox = Sandbox::start(Options::on_any_port(vec![account])).await?;
+//! let (partner_id, currency) = ("Awssb".to_owned(), Some("USD".to_owned()));
+//! let account = PartnerAccount { partner_id, keys: vec![key], currency, funds };
+//! let sandbox = Sandbox::start(SandboxOptions::on_any_port(vec![account])).await?;
 //! let gateway = sandbox.gateway_addr();
 //! // … call it …
 //! assert_eq!(sandbox.control().book().len(), 1, "cards bought at {gateway}");
@@ -78,13 +79,13 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// How to run a sandbox.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SandboxOptions {
     /// Where AGCOD clients connect; loopback, port 0 for any.
     pub listen: SocketAddr,
     /// Where the control listens; loopback, port 0 for any.
     pub control_listen: SocketAddr,
     /// The partners; at least one.
-    pub accounts: Vec<Account>,
+    pub accounts: Vec<PartnerAccount>,
     /// Where to keep the book over restarts; in memory only if absent. The file holds claim codes (worth nothing) and
     /// what it says of funds and of the clock overrides these options.
     pub book_file: Option<PathBuf>,
@@ -92,10 +93,10 @@ pub struct Options {
     pub throttle: bool,
 }
 
-impl Options {
+impl SandboxOptions {
     /// Both ports on any free port of 127.0.0.1, the book in memory, the rate limit on.
     #[must_use]
-    pub fn on_any_port(accounts: Vec<Account>) -> Self {
+    pub fn on_any_port(accounts: Vec<PartnerAccount>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self { listen: any, control_listen: any, accounts, book_file: None, throttle: true }
     }
@@ -103,7 +104,7 @@ impl Options {
 
 /// A partner's account.
 #[derive(Clone, Debug)]
-pub struct Account {
+pub struct PartnerAccount {
     /// Amazon's name for the partner; every request id must start with it.
     pub partner_id: String,
     /// The keys that may sign for it; several, as during a rotation.
@@ -131,7 +132,7 @@ impl fmt::Debug for AccessKey {
 
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum SandboxStartError {
     /// The sandbox is for this machine only.
     #[error("the sandbox listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
@@ -171,8 +172,8 @@ impl fmt::Debug for Sandbox {
 
 impl Sandbox {
     /// Starts a sandbox. Both ports answer when this returns.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        check_accounts(&options.accounts).map_err(StartError::Accounts)?;
+    pub async fn start(options: SandboxOptions) -> Result<Self, SandboxStartError> {
+        check_accounts(&options.accounts).map_err(SandboxStartError::Accounts)?;
         let (gateway_listener, gateway_addr) = listen(options.listen).await?;
         let (control_listener, control_addr) = listen(options.control_listen).await?;
         let opening_funds: BTreeMap<String, Decimal> =
@@ -241,17 +242,17 @@ impl Drop for Sandbox {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SandboxStartError> {
     if !address.ip().is_loopback() {
-        return Err(StartError::NotLoopback(address));
+        return Err(SandboxStartError::NotLoopback(address));
     }
-    let failed = |source| StartError::Listen { address, source };
+    let failed = |source| SandboxStartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
 
-fn check_accounts(accounts: &[Account]) -> Result<(), String> {
+fn check_accounts(accounts: &[PartnerAccount]) -> Result<(), String> {
     if accounts.is_empty() {
         return Err("the sandbox needs at least one account".to_owned());
     }

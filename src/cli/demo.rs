@@ -24,7 +24,7 @@ use crate::{
     bootstrap::{self, open_store},
     config::Settings,
     identity::Scopes,
-    sandbox::{AccessKey, Account, Options, Sandbox},
+    sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions},
     server,
     store::migrate::migrate,
     telemetry,
@@ -97,13 +97,16 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 }
 
 async fn start_sandbox(folder: &Path) -> Result<Sandbox, CommandError> {
-    let account = Account {
+    let account = PartnerAccount {
         partner_id: PARTNER_ID.to_owned(),
         keys: vec![AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() }],
         currency: Some("USD".to_owned()),
         funds: FUNDS.into(),
     };
-    let options = Options { book_file: Some(folder.join("sandbox-book.jsonl")), ..Options::on_any_port(vec![account]) };
+    let options = SandboxOptions {
+        book_file: Some(folder.join("sandbox-book.jsonl")),
+        ..SandboxOptions::on_any_port(vec![account])
+    };
     Ok(Sandbox::start(options).await?)
 }
 

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::{CommandError, say, stop_signal};
 use crate::{
     config::{LogFormat, LogSettings},
-    sandbox::{AccessKey, Account, Options, Sandbox},
+    sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions},
     telemetry,
 };
 
@@ -51,10 +51,10 @@ pub(super) struct SandboxArguments {
 pub(super) async fn run(arguments: SandboxArguments) -> Result<ExitCode, CommandError> {
     telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
     let secret = read_secret(arguments.secret_access_key_file)?;
-    let sandbox = Sandbox::start(Options {
+    let sandbox = Sandbox::start(SandboxOptions {
         listen: arguments.listen,
         control_listen: arguments.control,
-        accounts: vec![Account {
+        accounts: vec![PartnerAccount {
             partner_id: arguments.partner_id.clone(),
             keys: vec![AccessKey { id: arguments.access_key_id.clone(), secret }],
             currency: arguments.currency,

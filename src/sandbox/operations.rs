@@ -6,7 +6,7 @@
 use hyper::StatusCode;
 use rust_decimal::Decimal;
 
-use super::Account;
+use super::PartnerAccount;
 use super::activity::{ActivityType, Asked, NotAsked};
 use super::answer::{Answer, CardAnswer, Echo};
 use super::book::{BookError, Canceled, Card, CardState, Created};
@@ -26,7 +26,7 @@ pub(super) const EXTERNAL_REFERENCE_CHARACTERS_MAX: usize = 100;
 pub(super) struct Call<'a> {
     pub(super) operation: Operation,
     /// The account that the signing key belongs to.
-    pub(super) account: &'a Account,
+    pub(super) account: &'a PartnerAccount,
     pub(super) market: Market,
     pub(super) body: &'a [u8],
 }
@@ -66,7 +66,7 @@ pub(super) fn perform(world: &World, call: &Call<'_>) -> Done {
 }
 
 /// The currency that an account's cards have.
-fn currency_of(account: &Account, market: Market) -> &str {
+fn currency_of(account: &PartnerAccount, market: Market) -> &str {
     account.currency.as_deref().unwrap_or_else(|| market.group.currency())
 }
 
@@ -142,7 +142,7 @@ fn read_order(call: &Call<'_>, fields: &Fields, echo: &mut Echo) -> Result<Order
     Ok(Order { request_id, amount, currency })
 }
 
-fn demand_request_id(account: &Account, request_id: &str) -> Result<(), Refusal> {
+fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), Refusal> {
     if Mock::of(request_id).is_some() {
         Ok(())
     } else if request_id.chars().count() > REQUEST_ID_CHARACTERS_MAX {
@@ -220,7 +220,7 @@ fn activity_page(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
     Ok(Answer::Page(Box::new(page)).into())
 }
 
-fn demand_partner(account: &Account, fields: &Fields, echo: &Echo) -> Result<(), Answer> {
+fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Result<(), Answer> {
     match fields.text("partnerId").map_err(|bad| unread(bad, echo))? {
         Some(partner_id) if partner_id == account.partner_id => Ok(()),
         Some(_) => Err(refused(errors::INVALID_PARTNER_ID, echo)),

@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Account;
+use super::PartnerAccount;
 use super::activity::Journal;
 use super::book::Book;
 use super::chance::Chance;
@@ -17,7 +17,7 @@ use super::throttle::Throttle;
 
 /// The sandbox's whole state.
 pub(super) struct World {
-    pub(super) accounts: Vec<Account>,
+    pub(super) accounts: Vec<PartnerAccount>,
     /// Access keys of theirs that are accepted no more.
     pub(super) revoked_keys: RwLock<BTreeSet<String>>,
     pub(super) clock: Clock,
@@ -36,7 +36,7 @@ pub(super) struct World {
 
 impl World {
     /// The account that an access key belongs to.
-    pub(super) fn account_of_key(&self, key_id: &str) -> Option<&Account> {
+    pub(super) fn account_of_key(&self, key_id: &str) -> Option<&PartnerAccount> {
         self.accounts.iter().find(|account| account.keys.iter().any(|key| key.id == key_id))
     }
 

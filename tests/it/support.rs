@@ -18,7 +18,7 @@ use noshi::{
     bootstrap::{self, Service},
     config::{LogFormat, LogSettings, Settings},
     kernel::ClientId,
-    sandbox::{AccessKey, Account, Card, CardState, Control, Options, Received, Sandbox},
+    sandbox::{AccessKey, Card, CardState, Control, PartnerAccount, Received, Sandbox, SandboxOptions},
     store::Store,
 };
 use rust_decimal::Decimal;
@@ -124,14 +124,14 @@ impl App {
         show_log();
         let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
         let next = AccessKey { id: NEXT_ACCESS_KEY_ID.to_owned(), secret: NEXT_SECRET_ACCESS_KEY.to_owned() };
-        let account = Account {
+        let account = PartnerAccount {
             partner_id: PARTNER.to_owned(),
             keys: vec![key, next],
             currency: None,
             funds: shape.funds.into(),
         };
-        let accounts: Vec<Account> = std::iter::once(account).chain(partners::accounts(&shape)).collect();
-        let mut options = Options::on_any_port(accounts);
+        let accounts: Vec<PartnerAccount> = std::iter::once(account).chain(partners::accounts(&shape)).collect();
+        let mut options = SandboxOptions::on_any_port(accounts);
         options.throttle = false;
         let sandbox = Sandbox::start(options).await.unwrap();
         let environment = environment(&shape, &database, &sandbox.gateway_addr().to_string());

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use noshi::sandbox::{AccessKey, Account, Card, Control, Fault, FaultRule, Options, Received, Sandbox};
+use noshi::sandbox::{AccessKey, Card, Control, Fault, FaultRule, PartnerAccount, Received, Sandbox, SandboxOptions};
 use rust_decimal::Decimal;
 
 use super::signer::{Call, Seen, exchange};
@@ -22,8 +22,8 @@ pub(crate) struct Bench {
     pub(crate) control: Control,
 }
 
-pub(crate) fn account(partner_id: &str, key_id: &str, currency: Option<&str>, funds: i64) -> Account {
-    Account {
+pub(crate) fn account(partner_id: &str, key_id: &str, currency: Option<&str>, funds: i64) -> PartnerAccount {
+    PartnerAccount {
         partner_id: partner_id.to_owned(),
         keys: vec![AccessKey { id: key_id.to_owned(), secret: SECRET.to_owned() }],
         currency: currency.map(str::to_owned),
@@ -34,21 +34,24 @@ pub(crate) fn account(partner_id: &str, key_id: &str, currency: Option<&str>, fu
 impl Bench {
     /// A partner with USD 10,000, no rate limit, and a second partner with another key.
     pub(crate) async fn start() -> Self {
-        Self::with(Options { throttle: false, ..Self::options() }).await
+        Self::with(SandboxOptions { throttle: false, ..Self::options() }).await
     }
 
-    pub(crate) fn options() -> Options {
-        Options::on_any_port(vec![account(PARTNER, KEY_ID, None, 10_000), account("Other", "AKIDOTHER", None, 10_000)])
+    pub(crate) fn options() -> SandboxOptions {
+        SandboxOptions::on_any_port(vec![
+            account(PARTNER, KEY_ID, None, 10_000),
+            account("Other", "AKIDOTHER", None, 10_000),
+        ])
     }
 
-    pub(crate) async fn with(options: Options) -> Self {
+    pub(crate) async fn with(options: SandboxOptions) -> Self {
         let sandbox = Sandbox::start(options).await.unwrap();
         let control = sandbox.control();
         Self { sandbox, control }
     }
 
     pub(crate) async fn with_file(path: &Path) -> Self {
-        Self::with(Options { book_file: Some(path.to_owned()), throttle: false, ..Self::options() }).await
+        Self::with(SandboxOptions { book_file: Some(path.to_owned()), throttle: false, ..Self::options() }).await
     }
 
     /// The time to sign for: real, whatever the sandbox clock says.

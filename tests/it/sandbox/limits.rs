@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use noshi::sandbox::{Options, Sandbox, StartError};
+use noshi::sandbox::{Sandbox, SandboxOptions, SandboxStartError};
 
 use super::bench::{Bench, KEY_ID, account};
 
@@ -43,8 +43,8 @@ async fn a_request_with_a_bad_signature_uses_up_nobodys_rate() {
 #[tokio::test]
 async fn an_address_that_others_could_reach_is_refused() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
-    let gateway = Options { listen: everywhere, ..Bench::options() };
-    let control = Options { control_listen: everywhere, ..Bench::options() };
+    let gateway = SandboxOptions { listen: everywhere, ..Bench::options() };
+    let control = SandboxOptions { control_listen: everywhere, ..Bench::options() };
     for options in [gateway, control] {
         let error = Sandbox::start(options).await.unwrap_err();
         assert_eq!(error.to_string(), "the sandbox listens on loopback only, not on 0.0.0.0:0");
@@ -64,8 +64,8 @@ async fn accounts_that_make_no_sense_are_refused() {
         vec![account("Awssb", KEY_ID, None, -1)],
         vec![account("Awssb", KEY_ID, Some("XXX"), 1)],
     ] {
-        let started = Sandbox::start(Options::on_any_port(accounts)).await;
-        assert!(matches!(started, Err(StartError::Accounts(_))), "{started:?}");
+        let started = Sandbox::start(SandboxOptions::on_any_port(accounts)).await;
+        assert!(matches!(started, Err(SandboxStartError::Accounts(_))), "{started:?}");
     }
 }
 
@@ -81,6 +81,6 @@ async fn a_stop_frees_both_ports_at_once() {
     let (listen, control_listen) = (bench.sandbox.gateway_addr(), bench.sandbox.control_addr());
     bench.create("AwssbA", "1").await;
     bench.sandbox.stop().await;
-    let again = Bench::with(Options { listen, control_listen, ..Bench::options() }).await;
+    let again = Bench::with(SandboxOptions { listen, control_listen, ..Bench::options() }).await;
     assert_eq!(again.create("AwssbA", "1").await.status, Some(200));
 }

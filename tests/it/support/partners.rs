@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use noshi::{
     kernel::{CreationRequestId, IdempotencyKey, Intent},
-    sandbox::{AccessKey, Account},
+    sandbox::{AccessKey, PartnerAccount},
 };
 use rust_decimal::Decimal;
 
@@ -40,8 +40,8 @@ impl App {
 }
 
 /// What the sandbox knows of them.
-pub(super) fn accounts(shape: &Shape) -> impl Iterator<Item = Account> {
-    shape.partners.iter().map(|partner| Account {
+pub(super) fn accounts(shape: &Shape) -> impl Iterator<Item = PartnerAccount> {
+    shape.partners.iter().map(|partner| PartnerAccount {
         partner_id: partner.id.clone(),
         keys: vec![AccessKey { id: partner.key_id(), secret: SECRET_ACCESS_KEY.to_owned() }],
         currency: None,
