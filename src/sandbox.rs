@@ -67,7 +67,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::activity::{Activity, ActivityType};
 pub use self::book::{Card, CardState};
-pub use self::control::{ClockReading, Control, ControlError, Funds};
+pub use self::control::{ClockReading, Control, ControlError, PartnerFunds};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
 pub use self::record::Received;
@@ -190,7 +190,7 @@ impl Sandbox {
             book,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),
-            record: record::Record::default(),
+            record: record::RequestLog::default(),
             stopping: CancellationToken::new(),
             leaving: CancellationToken::new(),
             tasks: TaskTracker::new(),

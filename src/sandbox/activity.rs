@@ -11,10 +11,10 @@ use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-use super::answer::Answer;
+use super::answer::GatewayAnswer;
 use super::book::{Card, CardState};
-use super::errors::{self, Refusal};
-use super::fields::{Amount, BadBody, Fields};
+use super::errors::{self, AgcodError};
+use super::fields::{AmountMember, BadBody, Fields};
 use super::money;
 
 /// The most records of one page.
@@ -92,22 +92,25 @@ impl Journal {
         partner_id: &str,
         activity_type: ActivityType,
         body: &[u8],
-        outcome: (&Answer, bool),
+        outcome: (&GatewayAnswer, bool),
         at: DateTime<Utc>,
     ) {
         let (answer, real_op) = outcome;
         let Ok(fields) = Fields::read(body) else { return };
         let Ok(Some(request_id)) = fields.text("creationRequestId") else { return };
         let (failure_code, gc_id) = match answer {
-            Answer::Card(card) => (None, Some(card.gc_id.clone())),
-            Answer::Canceled { gc_id, .. } => (None, Some(gc_id.clone())),
-            Answer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
-            Answer::Funds { .. } | Answer::Page(_) | Answer::Front { .. } | Answer::Unread { .. } => return,
+            GatewayAnswer::Card(card) => (None, Some(card.gc_id.clone())),
+            GatewayAnswer::Canceled { gc_id, .. } => (None, Some(gc_id.clone())),
+            GatewayAnswer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
+            GatewayAnswer::Funds { .. }
+            | GatewayAnswer::Page(_)
+            | GatewayAnswer::Front { .. }
+            | GatewayAnswer::Unread { .. } => return,
         };
         let value = fields.object("value").ok().flatten();
         let amount = value.as_ref().and_then(|value| match value.amount("amount") {
-            Ok(Amount::Number(amount)) => Some(amount),
-            Ok(Amount::Absent | Amount::Null) | Err(_) => None,
+            Ok(AmountMember::Number(amount)) => Some(amount),
+            Ok(AmountMember::Absent | AmountMember::Null) | Err(_) => None,
         });
         let currency = value.and_then(|value| value.text("currencyCode").ok().flatten());
         let partner_id = partner_id.to_owned();
@@ -117,7 +120,7 @@ impl Journal {
     }
 
     /// One page of the report, or why there is none.
-    pub(super) fn page(&self, partner_id: &str, asked: &Asked) -> Result<Page, Refusal> {
+    pub(super) fn page(&self, partner_id: &str, asked: &Asked) -> Result<Page, AgcodError> {
         if !self.enabled() {
             return Err(errors::ACTIVITY_PAGE_DISABLED);
         }
@@ -173,7 +176,7 @@ pub(super) struct Asked {
 /// Why it is not one.
 pub(super) enum NotAsked {
     Body(BadBody),
-    Refused(Refusal),
+    Refused(AgcodError),
 }
 
 impl From<BadBody> for NotAsked {
@@ -182,8 +185,8 @@ impl From<BadBody> for NotAsked {
     }
 }
 
-impl From<Refusal> for NotAsked {
-    fn from(refusal: Refusal) -> Self {
+impl From<AgcodError> for NotAsked {
+    fn from(refusal: AgcodError) -> Self {
         Self::Refused(refusal)
     }
 }
@@ -206,15 +209,15 @@ impl Asked {
     }
 }
 
-fn instant(text: Option<String>, missing: Refusal) -> Result<DateTime<Utc>, Refusal> {
+fn instant(text: Option<String>, missing: AgcodError) -> Result<DateTime<Utc>, AgcodError> {
     let text = text.ok_or(missing)?;
     DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc()).map_err(|_error| errors::INVALID_DATE_FORMAT)
 }
 
-fn whole(amount: Amount) -> Option<usize> {
+fn whole(amount: AmountMember) -> Option<usize> {
     match amount {
-        Amount::Number(number) if number.is_integer() => usize::try_from(number).ok(),
-        Amount::Number(_) | Amount::Absent | Amount::Null => None,
+        AmountMember::Number(number) if number.is_integer() => usize::try_from(number).ok(),
+        AmountMember::Number(_) | AmountMember::Absent | AmountMember::Null => None,
     }
 }
 
@@ -259,7 +262,7 @@ struct RecordBody<'a> {
     activity_time: String,
     activity_type: ActivityType,
     card_number: Option<&'a str>,
-    card_value: Option<super::answer::Value<'a>>,
+    card_value: Option<super::answer::ValueMember<'a>>,
     failure_code: Option<&'a str>,
     gc_id: Option<&'a str>,
     is_real_op: &'static str,
@@ -269,7 +272,7 @@ struct RecordBody<'a> {
 
 fn shown(record: &Activity) -> Result<RecordBody<'_>, serde_json::Error> {
     let card_value = match (record.amount, record.currency.as_deref()) {
-        (Some(amount), Some(currency)) => Some(super::answer::Value::of(amount, currency)?),
+        (Some(amount), Some(currency)) => Some(super::answer::ValueMember::of(amount, currency)?),
         (Some(_) | None, Some(_) | None) => None,
     };
     Ok(RecordBody {

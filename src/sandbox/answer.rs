@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::activity::Page;
-use super::errors::{REFUSAL_STATUS, Refusal};
+use super::errors::{AgcodError, REFUSAL_STATUS};
 use super::fault::Operation;
 use super::money;
 
@@ -36,7 +36,7 @@ pub(super) struct CardAnswer {
 
 /// An answer, before it is bytes.
 #[derive(Clone, Debug)]
-pub(super) enum Answer {
+pub(super) enum GatewayAnswer {
     Card(Box<CardAnswer>),
     Canceled {
         request_id: String,
@@ -50,7 +50,7 @@ pub(super) enum Answer {
     /// A page of the activity report.
     Page(Box<Page>),
     Refused {
-        refusal: Refusal,
+        refusal: AgcodError,
         echo: Box<Echo>,
     },
     /// `{"message": …}`: the words of the front end, which come before the service.
@@ -68,7 +68,7 @@ pub(super) enum Answer {
 
 /// An answer as bytes, still to be sent.
 #[derive(Clone, Debug)]
-pub(super) struct Reply {
+pub(super) struct WireAnswer {
     pub(super) status: StatusCode,
     pub(super) content_type: &'static str,
     pub(super) exception: Option<&'static str>,
@@ -76,13 +76,13 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
-impl Reply {
+impl WireAnswer {
     pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Self {
         Self { status, content_type: "application/json", exception: None, location: None, body }
     }
 }
 
-impl Answer {
+impl GatewayAnswer {
     /// The error code and type of a refusal, for the record.
     pub(super) fn error(&self) -> (Option<String>, Option<String>) {
         match self {
@@ -104,7 +104,7 @@ impl Answer {
     }
 
     /// The answer as it goes onto the wire.
-    pub(super) fn reply(&self) -> Reply {
+    pub(super) fn reply(&self) -> WireAnswer {
         let exception = match self {
             Self::Front { exception, .. } => *exception,
             Self::Card(_)
@@ -118,18 +118,18 @@ impl Answer {
             Ok(mut body) => {
                 // Recorded answers end with a newline.
                 body.push(b'\n');
-                Reply { exception, ..Reply::json(self.status(), body) }
+                WireAnswer { exception, ..WireAnswer::json(self.status(), body) }
             }
             Err(error) => {
                 tracing::error!(%error, "the sandbox could not print an answer");
-                Reply::json(StatusCode::INTERNAL_SERVER_ERROR, b"{\"Message\":null}\n".to_vec())
+                WireAnswer::json(StatusCode::INTERNAL_SERVER_ERROR, b"{\"Message\":null}\n".to_vec())
             }
         }
     }
 
     fn body(&self) -> Result<Vec<u8>, serde_json::Error> {
         match self {
-            Self::Card(card) => serde_json::to_vec(&CreateBody::of(card)?),
+            Self::Card(card) => serde_json::to_vec(&CardBody::of(card)?),
             Self::Canceled { request_id, gc_id } => serde_json::to_vec(&CancelBody {
                 __type: None,
                 creation_request_id: Some(request_id),
@@ -138,7 +138,7 @@ impl Answer {
             }),
             Self::Funds { amount, currency, at } => serde_json::to_vec(&FundsBody {
                 __type: None,
-                available_funds: Some(Value { amount: money::to_json_number(*amount)?, currency_code: currency }),
+                available_funds: Some(ValueMember { amount: money::to_json_number(*amount)?, currency_code: currency }),
                 status: "SUCCESS",
                 timestamp: Some(at.format("%Y%m%dT%H%M%SZ").to_string()),
             }),
@@ -152,12 +152,12 @@ impl Answer {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Value<'a> {
+pub(super) struct ValueMember<'a> {
     amount: Box<RawValue>,
     currency_code: &'a str,
 }
 
-impl<'a> Value<'a> {
+impl<'a> ValueMember<'a> {
     pub(super) fn of(amount: Decimal, currency_code: &'a str) -> Result<Self, serde_json::Error> {
         Ok(Self { amount: money::to_json_number(amount)?, currency_code })
     }
@@ -165,19 +165,19 @@ impl<'a> Value<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CardInfo<'a> {
+struct CardInfoMember<'a> {
     card_number: Option<&'a str>,
     card_status: Option<&'a str>,
     expiration_date: Option<&'a str>,
-    value: Value<'a>,
+    value: ValueMember<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct CreateBody<'a> {
+struct CardBody<'a> {
     #[serde(rename = "__type", skip_serializing_if = "Option::is_none")]
     __type: Option<String>,
-    card_info: Option<CardInfo<'a>>,
+    card_info: Option<CardInfoMember<'a>>,
     creation_request_id: Option<&'a str>,
     gc_claim_code: Option<&'a str>,
     gc_expiration_date: Option<&'a str>,
@@ -185,15 +185,15 @@ struct CreateBody<'a> {
     status: &'a str,
 }
 
-impl<'a> CreateBody<'a> {
+impl<'a> CardBody<'a> {
     fn of(card: &'a CardAnswer) -> Result<Self, serde_json::Error> {
         Ok(Self {
             __type: None,
-            card_info: Some(CardInfo {
+            card_info: Some(CardInfoMember {
                 card_number: None,
                 card_status: Some(&card.card_status),
                 expiration_date: None,
-                value: Value { amount: money::to_json_number(card.amount)?, currency_code: &card.currency },
+                value: ValueMember { amount: money::to_json_number(card.amount)?, currency_code: &card.currency },
             }),
             creation_request_id: Some(&card.request_id),
             gc_claim_code: card.claim_code.as_deref(),
@@ -219,7 +219,7 @@ struct CancelBody<'a> {
 struct FundsBody<'a> {
     #[serde(rename = "__type", skip_serializing_if = "Option::is_none")]
     __type: Option<String>,
-    available_funds: Option<Value<'a>>,
+    available_funds: Option<ValueMember<'a>>,
     status: &'a str,
     timestamp: Option<String>,
 }
@@ -240,23 +240,23 @@ struct RefusedBody<'a, B: Serialize> {
     message: &'a str,
 }
 
-fn refused(refusal: &Refusal, echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
+fn refused(refusal: &AgcodError, echo: &Echo) -> Result<Vec<u8>, serde_json::Error> {
     let __type = Some(format!("{}Response:{NAMESPACE}", echo.operation.name()));
     let (creation_request_id, status) = (echo.request_id.as_deref(), refusal.status());
     match echo.operation {
         Operation::CreateGiftCard => {
             let card_info = match &echo.value {
-                Some((amount, currency_code)) => Some(CardInfo {
+                Some((amount, currency_code)) => Some(CardInfoMember {
                     card_number: None,
                     card_status: None,
                     expiration_date: None,
-                    value: Value { amount: money::to_json_number(*amount)?, currency_code },
+                    value: ValueMember { amount: money::to_json_number(*amount)?, currency_code },
                 }),
                 None => None,
             };
             let (gc_claim_code, gc_expiration_date, gc_id) = (None, None, None);
             let body =
-                CreateBody { __type, card_info, creation_request_id, gc_claim_code, gc_expiration_date, gc_id, status };
+                CardBody { __type, card_info, creation_request_id, gc_claim_code, gc_expiration_date, gc_id, status };
             wrapped(refusal, body)
         }
         Operation::CancelGiftCard => wrapped(refusal, CancelBody { __type, creation_request_id, gc_id: None, status }),
@@ -267,7 +267,7 @@ fn refused(refusal: &Refusal, echo: &Echo) -> Result<Vec<u8>, serde_json::Error>
     }
 }
 
-fn wrapped<B: Serialize>(refusal: &Refusal, agcod_response: B) -> Result<Vec<u8>, serde_json::Error> {
+fn wrapped<B: Serialize>(refusal: &AgcodError, agcod_response: B) -> Result<Vec<u8>, serde_json::Error> {
     let (error_code, error_type, message) = (&refusal.code, &refusal.error_type, &refusal.message);
     serde_json::to_vec(&RefusedBody { agcod_response, error_code, error_type, message })
 }

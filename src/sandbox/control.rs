@@ -65,7 +65,7 @@ pub struct ClockReading {
 
 /// What a partner has left.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Funds {
+pub struct PartnerFunds {
     /// Whose.
     pub partner_id: String,
     /// In the account's currency; decimal text in JSON.
@@ -155,9 +155,9 @@ impl Control {
 
     /// What every partner has left, by partner id.
     #[must_use]
-    pub fn all_funds(&self) -> Vec<Funds> {
+    pub fn all_funds(&self) -> Vec<PartnerFunds> {
         let funds = self.world.book.all_funds();
-        funds.into_iter().map(|(partner_id, amount)| Funds { partner_id, amount }).collect()
+        funds.into_iter().map(|(partner_id, amount)| PartnerFunds { partner_id, amount }).collect()
     }
 
     /// Sets what a partner has left.

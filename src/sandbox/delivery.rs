@@ -8,10 +8,10 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
-use super::answer::Reply;
+use super::answer::WireAnswer;
 use super::distort::{Framing, Say};
 use super::server::Answered;
-use super::socket::{End, Script, Switch};
+use super::socket::{ConnectionEnd, Script, Switch};
 use super::world::World;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -57,11 +57,11 @@ pub(super) async fn deliver(delivery: Delivery, world: &World, switch: &Switch) 
         Delivery::Whole(response) => return response,
         Delivery::Late(response, delay) => tokio::select! {
             () = tokio::time::sleep(delay) => return response,
-            () = world.stopping.cancelled() => Script { bytes: Vec::new(), end: End::Close },
+            () = world.stopping.cancelled() => Script { bytes: Vec::new(), end: ConnectionEnd::Close },
         },
         Delivery::Never => {
             world.stopping.cancelled().await;
-            Script { bytes: Vec::new(), end: End::Close }
+            Script { bytes: Vec::new(), end: ConnectionEnd::Close }
         }
         Delivery::Script(script) => script,
     };
@@ -71,7 +71,7 @@ pub(super) async fn deliver(delivery: Delivery, world: &World, switch: &Switch) 
 }
 
 /// `now` is the clock by which signatures are judged: a client may set its own by the `Date` of an answer.
-fn response(reply: Reply, request_id: &str, now: DateTime<Utc>) -> Answered {
+fn response(reply: WireAnswer, request_id: &str, now: DateTime<Utc>) -> Answered {
     let mut response = Response::new(Full::new(Bytes::from(reply.body)));
     *response.status_mut() = reply.status;
     let headers = response.headers_mut();
@@ -95,7 +95,7 @@ fn http_date(now: DateTime<Utc>) -> String {
 }
 
 /// The head and the first half of an answer.
-fn half(reply: &Reply, framing: Framing, request_id: &str, now: DateTime<Utc>) -> Vec<u8> {
+fn half(reply: &WireAnswer, framing: Framing, request_id: &str, now: DateTime<Utc>) -> Vec<u8> {
     let (status, length) = (reply.status, reply.body.len());
     let announced = match framing {
         Framing::Length => format!("Content-Length: {length}\r\n\r\n"),

@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hyper::StatusCode;
 
-use super::answer::{Answer, Echo, Reply};
-use super::errors::{self, Refusal};
+use super::answer::{Echo, GatewayAnswer, WireAnswer};
+use super::errors::{self, AgcodError};
 use super::fault::Fault;
 use super::signature::Rejection;
-use super::socket::End;
+use super::socket::ConnectionEnd;
 
 /// More than any client should read of an answer.
 pub(super) const OVERSIZED_BODY_BYTES: usize = 128 * 1024;
@@ -19,15 +19,15 @@ const GARBAGE: &[u8] = b"\x00\xff\xfe{]<< this is not JSON";
 /// What is said to the client.
 pub(super) enum Say {
     /// An answer of the service.
-    Answer(Answer),
+    Answer(GatewayAnswer),
     /// The same, so much later.
-    Late(Answer, Duration),
+    Late(GatewayAnswer, Duration),
     /// Bytes that the service would not have said. A fault's own.
-    Reply(Reply),
+    Reply(WireAnswer),
     /// Half of an answer.
-    Half(Answer, Framing, End),
+    Half(GatewayAnswer, Framing, ConnectionEnd),
     /// Nothing; the connection ends.
-    Nothing(End),
+    Nothing(ConnectionEnd),
     /// Nothing; the connection stays.
     Never,
 }
@@ -53,8 +53,8 @@ pub(super) struct Struck<'a> {
 }
 
 /// The answer of a rejected signature: 403, from the front end.
-pub(super) fn rejected(rejection: &Rejection) -> Answer {
-    Answer::Front {
+pub(super) fn rejected(rejection: &Rejection) -> GatewayAnswer {
+    GatewayAnswer::Front {
         status: StatusCode::FORBIDDEN,
         exception: Some(rejection.exception()),
         message: rejection.to_string(),
@@ -62,8 +62,8 @@ pub(super) fn rejected(rejection: &Rejection) -> Answer {
 }
 
 /// The answer over the rate limit.
-pub(super) fn throttled() -> Answer {
-    Answer::Front {
+pub(super) fn throttled() -> GatewayAnswer {
+    GatewayAnswer::Front {
         status: StatusCode::TOO_MANY_REQUESTS,
         exception: Some("ThrottlingException"),
         message: "Rate exceeded".to_owned(),
@@ -71,24 +71,24 @@ pub(super) fn throttled() -> Answer {
 }
 
 /// Lets a fault strike. `work` does the call's work; a fault that spares it never calls it.
-pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> Answer) -> Say {
-    let refuse = |refusal: Refusal| Answer::Refused { refusal, echo: Box::new(struck.echo.clone()) };
+pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> GatewayAnswer) -> Say {
+    let refuse = |refusal: AgcodError| GatewayAnswer::Refused { refusal, echo: Box::new(struck.echo.clone()) };
     match fault {
         Fault::Delay { milliseconds } => Say::Late(work(), Duration::from_millis(*milliseconds)),
         // The wait is over when this is called.
         Fault::DelayWork { .. } => Say::Answer(work()),
-        Fault::DropBeforeWork => Say::Nothing(End::Close),
-        Fault::ResetBeforeWork => Say::Nothing(End::Reset),
-        Fault::DropAfterWork => after(work, Say::Nothing(End::Close)),
-        Fault::ResetAfterWork => after(work, Say::Nothing(End::Reset)),
-        Fault::ResetInBody => Say::Half(work(), Framing::Length, End::Reset),
-        Fault::HangInBody => Say::Half(work(), Framing::Length, End::Stay),
-        Fault::TruncatedBody => Say::Half(work(), Framing::Length, End::Close),
-        Fault::CutChunk => Say::Half(work(), Framing::Chunked, End::Close),
-        Fault::ShortCloseDelimited => Say::Half(work(), Framing::CloseDelimited, End::Close),
-        Fault::Garbage => after(work, Say::Reply(Reply::json(StatusCode::OK, GARBAGE.to_vec()))),
-        Fault::EmptyBody => after(work, Say::Reply(Reply::json(StatusCode::OK, Vec::new()))),
-        Fault::WrongContentType => Say::Reply(Reply { content_type: "text/html", ..work().reply() }),
+        Fault::DropBeforeWork => Say::Nothing(ConnectionEnd::Close),
+        Fault::ResetBeforeWork => Say::Nothing(ConnectionEnd::Reset),
+        Fault::DropAfterWork => after(work, Say::Nothing(ConnectionEnd::Close)),
+        Fault::ResetAfterWork => after(work, Say::Nothing(ConnectionEnd::Reset)),
+        Fault::ResetInBody => Say::Half(work(), Framing::Length, ConnectionEnd::Reset),
+        Fault::HangInBody => Say::Half(work(), Framing::Length, ConnectionEnd::Stay),
+        Fault::TruncatedBody => Say::Half(work(), Framing::Length, ConnectionEnd::Close),
+        Fault::CutChunk => Say::Half(work(), Framing::Chunked, ConnectionEnd::Close),
+        Fault::ShortCloseDelimited => Say::Half(work(), Framing::CloseDelimited, ConnectionEnd::Close),
+        Fault::Garbage => after(work, Say::Reply(WireAnswer::json(StatusCode::OK, GARBAGE.to_vec()))),
+        Fault::EmptyBody => after(work, Say::Reply(WireAnswer::json(StatusCode::OK, Vec::new()))),
+        Fault::WrongContentType => Say::Reply(WireAnswer { content_type: "text/html", ..work().reply() }),
         Fault::OversizedBody => Say::Reply(oversized(work().reply())),
         Fault::HtmlError { status, after_work } => {
             let page = Say::Reply(html(Fault::html_status(*status)));
@@ -96,14 +96,14 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
         }
         Fault::Redirect { location } => {
             let status = StatusCode::TEMPORARY_REDIRECT;
-            Say::Reply(Reply { location: Some(location.clone()), ..html(status) })
+            Say::Reply(WireAnswer { location: Some(location.clone()), ..html(status) })
         }
         Fault::Resend { after_work } => {
             let resend = Say::Answer(refuse(errors::SYSTEM_TEMPORARILY_UNAVAILABLE));
             if *after_work { after(work, resend) } else { resend }
         }
         Fault::FCode { code, error_type, after_work } => {
-            let refusal = Say::Answer(refuse(Refusal::scripted(code, error_type)));
+            let refusal = Say::Answer(refuse(AgcodError::scripted(code, error_type)));
             if *after_work { after(work, refusal) } else { refusal }
         }
         Fault::Throttle => Say::Answer(throttled()),
@@ -120,15 +120,15 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
     }
 }
 
-fn after(work: impl FnOnce() -> Answer, say: Say) -> Say {
+fn after(work: impl FnOnce() -> GatewayAnswer, say: Say) -> Say {
     drop(work());
     say
 }
 
 /// An answer with one member changed. An answer that has no such member stays true.
-fn falsified(fault: &Fault, answer: Answer) -> Answer {
+fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
     match answer {
-        Answer::Card(mut card) => {
+        GatewayAnswer::Card(mut card) => {
             if *fault == Fault::WrongAmount {
                 card.amount = card.amount.saturating_add(rust_decimal::Decimal::ONE);
             } else if *fault == Fault::WrongCurrency {
@@ -144,20 +144,20 @@ fn falsified(fault: &Fault, answer: Answer) -> Answer {
             } else if *fault == Fault::MalformedClaimCode {
                 card.claim_code = Some("not-a-code".to_owned());
             }
-            Answer::Card(card)
+            GatewayAnswer::Card(card)
         }
-        Answer::Canceled { request_id, gc_id } if *fault == Fault::WrongRequestId => {
-            Answer::Canceled { request_id: other_id(&request_id), gc_id }
+        GatewayAnswer::Canceled { request_id, gc_id } if *fault == Fault::WrongRequestId => {
+            GatewayAnswer::Canceled { request_id: other_id(&request_id), gc_id }
         }
-        Answer::Funds { amount, currency, at } if *fault == Fault::WrongCurrency => {
-            Answer::Funds { amount, currency: other_currency(&currency), at }
+        GatewayAnswer::Funds { amount, currency, at } if *fault == Fault::WrongCurrency => {
+            GatewayAnswer::Funds { amount, currency: other_currency(&currency), at }
         }
-        Answer::Canceled { .. }
-        | Answer::Funds { .. }
-        | Answer::Page(_)
-        | Answer::Refused { .. }
-        | Answer::Front { .. }
-        | Answer::Unread { .. } => answer,
+        GatewayAnswer::Canceled { .. }
+        | GatewayAnswer::Funds { .. }
+        | GatewayAnswer::Page(_)
+        | GatewayAnswer::Refused { .. }
+        | GatewayAnswer::Front { .. }
+        | GatewayAnswer::Unread { .. } => answer,
     }
 }
 
@@ -174,15 +174,15 @@ fn other_id(id: &str) -> String {
 }
 
 /// Puts a long member in front of the first one.
-fn oversized(reply: Reply) -> Reply {
+fn oversized(reply: WireAnswer) -> WireAnswer {
     let rest = reply.body.strip_prefix(b"{").unwrap_or_default();
     let mut body = format!("{{\"padding\":\"{}\",", "x".repeat(OVERSIZED_BODY_BYTES)).into_bytes();
     body.extend_from_slice(rest);
-    Reply { body, ..reply }
+    WireAnswer { body, ..reply }
 }
 
-fn html(status: StatusCode) -> Reply {
+fn html(status: StatusCode) -> WireAnswer {
     let title = format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or_default());
     let page = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
-    Reply { content_type: "text/html", ..Reply::json(status, page.into_bytes()) }
+    WireAnswer { content_type: "text/html", ..WireAnswer::json(status, page.into_bytes()) }
 }

@@ -11,13 +11,13 @@ pub(super) const REFUSAL_STATUS: StatusCode = StatusCode::BAD_REQUEST;
 
 /// What stands behind `agcodResponse` in a refusal.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Refusal {
+pub(super) struct AgcodError {
     pub(super) code: Cow<'static, str>,
     pub(super) error_type: Cow<'static, str>,
     pub(super) message: Cow<'static, str>,
 }
 
-impl Refusal {
+impl AgcodError {
     const fn new(code: &'static str, error_type: &'static str, message: &'static str) -> Self {
         Self { code: Cow::Borrowed(code), error_type: Cow::Borrowed(error_type), message: Cow::Borrowed(message) }
     }
@@ -38,71 +38,73 @@ impl Refusal {
     }
 }
 
-pub(super) const GENERAL_ERROR_F100: Refusal = Refusal::new("F100", "GeneralError", "General Error");
-pub(super) const GENERAL_ERROR_F300: Refusal = Refusal::new("F300", "GeneralError", "General Error");
-pub(super) const GENERAL_ERROR_F500: Refusal = Refusal::new("F500", "GeneralError", "General Error");
-pub(super) const INVALID_REQUEST_INPUT: Refusal = Refusal::new("F200", "InvalidRequestInput", "Request body is null");
-pub(super) const XML_NOT_SPOKEN: Refusal =
-    Refusal::new("F200", "InvalidRequestInput", "This sandbox reads and writes JSON only");
-pub(super) const INVALID_CARD_NUMBER_INPUT: Refusal =
-    Refusal::new("F200", "InvalidCardNumberInput", "Card number can't be null or empty");
-pub(super) const INVALID_PARTNER_ID_INPUT: Refusal =
-    Refusal::new("F200", "InvalidPartnerIdInput", "Partner Id can't be null or empty");
-pub(super) const INVALID_REQUEST_ID_INPUT: Refusal =
-    Refusal::new("F200", "InvalidRequestIdInput", "Request Id can't be null or empty");
-pub(super) const REQUEST_ID_TOO_LONG: Refusal =
-    Refusal::new("F200", "RequestIdTooLong", "Request Id Too Long, Max allowed length is 40");
-pub(super) const REQUEST_ID_MUST_START_WITH_PARTNER_NAME: Refusal =
-    Refusal::new("F200", "RequestIdMustStartWithPartnerName", "Request Id Must Start With Partner Name");
-pub(super) const INVALID_AMOUNT_INPUT: Refusal = Refusal::new("F200", "InvalidAmountInput", "Amount can't be null");
-pub(super) const INVALID_AMOUNT_VALUE: Refusal =
-    Refusal::new("F200", "InvalidAmountValue", "Amount must be larger than 0");
-pub(super) const INVALID_CURRENCY_CODE_INPUT: Refusal =
-    Refusal::new("F200", "InvalidCurrencyCodeInput", "Currency Code can't be null or empty");
-pub(super) const INVALID_CURRENCY_IN_MARKETPLACE: Refusal =
-    Refusal::new("F200", "InvalidCurrencyInMarketplace", "Invalid Currency In Marketplace");
-pub(super) const CURRENCY_CODE_MISMATCH: Refusal =
-    Refusal::new("F200", "CurrencyCodeMismatch", "Currency Code Mismatch");
-pub(super) const FRACTIONAL_AMOUNT_NOT_ALLOWED: Refusal =
-    Refusal::new("F200", "FractionalAmountNotAllowed", "Fractional Amount Not Allowed");
-pub(super) const MAX_AMOUNT_EXCEEDED: Refusal = Refusal::new("F200", "MaxAmountExceeded", "Max Amount Exceeded");
-pub(super) const EXTERNAL_REFERENCE_TOO_LONG: Refusal =
-    Refusal::new("F200", "ExternalReferenceTooLong", "External Reference Too Long");
-pub(super) const INVALID_GC_ID_INPUT: Refusal = Refusal::new("F200", "InvalidGCIdInput", "Invalid GC Id Input");
-pub(super) const CARD_ALREADY_ACTIVATED_WITH_DIFFERENT_REQUEST_ID: Refusal = Refusal::new(
+pub(super) const GENERAL_ERROR_F100: AgcodError = AgcodError::new("F100", "GeneralError", "General Error");
+pub(super) const GENERAL_ERROR_F300: AgcodError = AgcodError::new("F300", "GeneralError", "General Error");
+pub(super) const GENERAL_ERROR_F500: AgcodError = AgcodError::new("F500", "GeneralError", "General Error");
+pub(super) const INVALID_REQUEST_INPUT: AgcodError =
+    AgcodError::new("F200", "InvalidRequestInput", "Request body is null");
+pub(super) const XML_NOT_SPOKEN: AgcodError =
+    AgcodError::new("F200", "InvalidRequestInput", "This sandbox reads and writes JSON only");
+pub(super) const INVALID_CARD_NUMBER_INPUT: AgcodError =
+    AgcodError::new("F200", "InvalidCardNumberInput", "Card number can't be null or empty");
+pub(super) const INVALID_PARTNER_ID_INPUT: AgcodError =
+    AgcodError::new("F200", "InvalidPartnerIdInput", "Partner Id can't be null or empty");
+pub(super) const INVALID_REQUEST_ID_INPUT: AgcodError =
+    AgcodError::new("F200", "InvalidRequestIdInput", "Request Id can't be null or empty");
+pub(super) const REQUEST_ID_TOO_LONG: AgcodError =
+    AgcodError::new("F200", "RequestIdTooLong", "Request Id Too Long, Max allowed length is 40");
+pub(super) const REQUEST_ID_MUST_START_WITH_PARTNER_NAME: AgcodError =
+    AgcodError::new("F200", "RequestIdMustStartWithPartnerName", "Request Id Must Start With Partner Name");
+pub(super) const INVALID_AMOUNT_INPUT: AgcodError =
+    AgcodError::new("F200", "InvalidAmountInput", "Amount can't be null");
+pub(super) const INVALID_AMOUNT_VALUE: AgcodError =
+    AgcodError::new("F200", "InvalidAmountValue", "Amount must be larger than 0");
+pub(super) const INVALID_CURRENCY_CODE_INPUT: AgcodError =
+    AgcodError::new("F200", "InvalidCurrencyCodeInput", "Currency Code can't be null or empty");
+pub(super) const INVALID_CURRENCY_IN_MARKETPLACE: AgcodError =
+    AgcodError::new("F200", "InvalidCurrencyInMarketplace", "Invalid Currency In Marketplace");
+pub(super) const CURRENCY_CODE_MISMATCH: AgcodError =
+    AgcodError::new("F200", "CurrencyCodeMismatch", "Currency Code Mismatch");
+pub(super) const FRACTIONAL_AMOUNT_NOT_ALLOWED: AgcodError =
+    AgcodError::new("F200", "FractionalAmountNotAllowed", "Fractional Amount Not Allowed");
+pub(super) const MAX_AMOUNT_EXCEEDED: AgcodError = AgcodError::new("F200", "MaxAmountExceeded", "Max Amount Exceeded");
+pub(super) const EXTERNAL_REFERENCE_TOO_LONG: AgcodError =
+    AgcodError::new("F200", "ExternalReferenceTooLong", "External Reference Too Long");
+pub(super) const INVALID_GC_ID_INPUT: AgcodError = AgcodError::new("F200", "InvalidGCIdInput", "Invalid GC Id Input");
+pub(super) const CARD_ALREADY_ACTIVATED_WITH_DIFFERENT_REQUEST_ID: AgcodError = AgcodError::new(
     "F200",
     "CardAlreadyActivatedWithDifferentRequestId",
     "The card was already activated with a different request id",
 );
-pub(super) const CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT: Refusal = Refusal::new(
+pub(super) const CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT: AgcodError = AgcodError::new(
     "F200",
     "CancelRequestArrivedAfterTimeLimit",
     "Cancellation cannot be processed as too much time has elapsed since creation",
 );
-pub(super) const INSUFFICIENT_FUNDS: Refusal = Refusal::new("F300", "InsufficientFunds", "Insufficient Funds");
-pub(super) const OPERATION_NOT_PERMITTED: Refusal =
-    Refusal::new("F300", "OperationNotPermitted", "Operation Not Permitted");
+pub(super) const INSUFFICIENT_FUNDS: AgcodError = AgcodError::new("F300", "InsufficientFunds", "Insufficient Funds");
+pub(super) const OPERATION_NOT_PERMITTED: AgcodError =
+    AgcodError::new("F300", "OperationNotPermitted", "Operation Not Permitted");
 /// The body names a partner that the signing key does not belong to. No such answer was ever recorded. Of the listed
 /// types, `InvalidPartnerId` names the field to mend and does not tell whether another partner of that name exists.
-pub(super) const INVALID_PARTNER_ID: Refusal = Refusal::new("F300", "InvalidPartnerId", "Invalid Partner Id");
-pub(super) const CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT: Refusal =
-    Refusal::new("F300", "CustomerSurpassedDailyVelocityLimit", "Customer has exceeded daily velocity limit");
-pub(super) const INVALID_DATE_FORMAT: Refusal = Refusal::new("F200", "InvalidDateFormat", "Invalid Date Format");
-pub(super) const INVALID_START_DATE: Refusal = Refusal::new("F200", "InvalidStartDate", "Invalid Start Date");
-pub(super) const INVALID_END_DATE: Refusal = Refusal::new("F200", "InvalidEndDate", "Invalid End Date");
-pub(super) const START_DATE_AFTER_END_DATE: Refusal =
-    Refusal::new("F200", "StartDateAfterEndDate", "Start Date After End Date");
-pub(super) const INVALID_PAGE_INDEX: Refusal = Refusal::new("F200", "InvalidPageIndex", "Invalid Page Index");
-pub(super) const INVALID_PAGE_SIZE: Refusal = Refusal::new("F200", "InvalidPageSize", "Invalid Page Size");
-pub(super) const MAX_PAGE_SIZE_EXCEEDED: Refusal =
-    Refusal::new("F200", "MaxPageSizeExceeded", "Max Page Size Exceeded");
+pub(super) const INVALID_PARTNER_ID: AgcodError = AgcodError::new("F300", "InvalidPartnerId", "Invalid Partner Id");
+pub(super) const CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT: AgcodError =
+    AgcodError::new("F300", "CustomerSurpassedDailyVelocityLimit", "Customer has exceeded daily velocity limit");
+pub(super) const INVALID_DATE_FORMAT: AgcodError = AgcodError::new("F200", "InvalidDateFormat", "Invalid Date Format");
+pub(super) const INVALID_START_DATE: AgcodError = AgcodError::new("F200", "InvalidStartDate", "Invalid Start Date");
+pub(super) const INVALID_END_DATE: AgcodError = AgcodError::new("F200", "InvalidEndDate", "Invalid End Date");
+pub(super) const START_DATE_AFTER_END_DATE: AgcodError =
+    AgcodError::new("F200", "StartDateAfterEndDate", "Start Date After End Date");
+pub(super) const INVALID_PAGE_INDEX: AgcodError = AgcodError::new("F200", "InvalidPageIndex", "Invalid Page Index");
+pub(super) const INVALID_PAGE_SIZE: AgcodError = AgcodError::new("F200", "InvalidPageSize", "Invalid Page Size");
+pub(super) const MAX_PAGE_SIZE_EXCEEDED: AgcodError =
+    AgcodError::new("F200", "MaxPageSizeExceeded", "Max Page Size Exceeded");
 /// Its family was never recorded; what an account may not do is F300.
-pub(super) const ACTIVITY_PAGE_DISABLED: Refusal =
-    Refusal::new("F300", "APIGetGiftCardActivityPageIsDisabled", "API Get Gift Card Activity Page Is Disabled");
-pub(super) const SYSTEM_TEMPORARILY_UNAVAILABLE: Refusal =
-    Refusal::new("F400", "SystemTemporarilyUnavailable", "System Temporarily Unavailable");
+pub(super) const ACTIVITY_PAGE_DISABLED: AgcodError =
+    AgcodError::new("F300", "APIGetGiftCardActivityPageIsDisabled", "API Get Gift Card Activity Page Is Disabled");
+pub(super) const SYSTEM_TEMPORARILY_UNAVAILABLE: AgcodError =
+    AgcodError::new("F400", "SystemTemporarilyUnavailable", "System Temporarily Unavailable");
 
-const KNOWN: &[Refusal] = &[
+const KNOWN: &[AgcodError] = &[
     GENERAL_ERROR_F100,
     INVALID_REQUEST_INPUT,
     INVALID_CARD_NUMBER_INPUT,

@@ -23,7 +23,7 @@ pub(super) enum BadBody {
 }
 
 /// An amount member, told apart by presence: Amazon answers an explicit null differently from a missing one.
-pub(super) enum Amount {
+pub(super) enum AmountMember {
     Absent,
     Null,
     Number(Decimal),
@@ -79,12 +79,12 @@ impl Fields {
     }
 
     /// An amount member.
-    pub(super) fn amount(&self, name: &str) -> Result<Amount, BadBody> {
-        let Some(value) = self.0.get(name) else { return Ok(Amount::Absent) };
+    pub(super) fn amount(&self, name: &str) -> Result<AmountMember, BadBody> {
+        let Some(value) = self.0.get(name) else { return Ok(AmountMember::Absent) };
         match value.get() {
-            "null" => Ok(Amount::Null),
+            "null" => Ok(AmountMember::Null),
             number if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
-                money::from_json_number(number).map(Amount::Number).ok_or(BadBody::MalformedValue)
+                money::from_json_number(number).map(AmountMember::Number).ok_or(BadBody::MalformedValue)
             }
             _ => Err(unexpected(value)),
         }

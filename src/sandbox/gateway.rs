@@ -10,18 +10,18 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::answer::{Answer, Echo};
+use super::answer::{Echo, GatewayAnswer};
 use super::clock::Clock;
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
 use super::fault::{Fault, Operation};
 use super::fields::Fields;
 use super::market::Market;
-use super::operations::{self, Call};
+use super::operations::{self, GatewayCall};
 use super::record::{BODY_CHARACTERS_MAX, Received};
 use super::server::{Answered, Handler};
-use super::signature::{self, Accepted, Presented, Rejection};
-use super::socket::{End, Switch};
+use super::signature::{self, Rejection, SignedRequest, ValidSignature};
+use super::socket::{ConnectionEnd, Switch};
 use super::world::World;
 
 /// The largest request body that is read.
@@ -46,7 +46,7 @@ impl Handler for Gateway {
                 Err(error) => {
                     tracing::error!(%error, "an exchange of the sandbox broke down");
                     let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    Say::Answer(Answer::Unread { status, message: None })
+                    Say::Answer(GatewayAnswer::Unread { status, message: None })
                 }
             },
             Err(answer) => Say::Answer(answer),
@@ -67,14 +67,14 @@ struct Arrival {
 }
 
 impl Arrival {
-    async fn read(request: Request<Incoming>) -> Result<Self, Answer> {
+    async fn read(request: Request<Incoming>) -> Result<Self, GatewayAnswer> {
         let (parts, body) = request.into_parts();
         let body = match Limited::new(body, REQUEST_BODY_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) => {
                 tracing::debug!(error = %error, "a request body was not read to its end");
                 let message = format!("The request body must be whole and at most {REQUEST_BODY_BYTES_MAX} bytes long");
-                return Err(Answer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) });
+                return Err(GatewayAnswer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) });
             }
         };
         Ok(Self {
@@ -90,9 +90,9 @@ impl Arrival {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
-    fn verify(&self, world: &World) -> Result<Accepted, Answer> {
+    fn verify(&self, world: &World) -> Result<ValidSignature, GatewayAnswer> {
         let path = format!("/{}", self.name);
-        let presented = Presented {
+        let presented = SignedRequest {
             method: self.method.as_str(),
             path: &path,
             query: &self.query,
@@ -140,7 +140,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
         return concluded(&world, sequence, Say::Answer(distort::throttled()), false);
     }
     let market = Market::of(arrival.header("host"), &accepted.region);
-    let call = Call { operation, account, market, body: &arrival.body };
+    let call = GatewayCall { operation, account, market, body: &arrival.body };
     let request_id =
         Fields::read(&arrival.body).ok().and_then(|fields| fields.text("creationRequestId").ok().flatten());
     let fault = world.faults.strike(operation, &account.partner_id, request_id.as_deref());
@@ -151,7 +151,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(*milliseconds)) => {}
             // Not begun is not done: as if the gateway had been killed meanwhile.
-            () = world.stopping.cancelled() => return Say::Nothing(End::Close),
+            () = world.stopping.cancelled() => return Say::Nothing(ConnectionEnd::Close),
         }
     }
     let mut real_op = false;
@@ -170,9 +170,9 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
 }
 
 /// The operation, by path: some clients send no `x-amz-target`, some a misspelt one.
-fn route(arrival: &Arrival) -> Result<Operation, Answer> {
+fn route(arrival: &Arrival) -> Result<Operation, GatewayAnswer> {
     let refuse = |status, exception: &'static str| {
-        Err(Answer::Front { status, exception: Some(exception), message: exception.to_owned() })
+        Err(GatewayAnswer::Front { status, exception: Some(exception), message: exception.to_owned() })
     };
     match Operation::named(&arrival.name) {
         None => refuse(StatusCode::NOT_FOUND, "UnknownOperationException"),

@@ -1,7 +1,7 @@
 //! Amazon's mock ids: sent as `creationRequestId` in an otherwise valid call, without the partner's prefix, each gives
 //! its answer and touches neither the book nor the funds.
 
-use super::errors::{self, Refusal};
+use super::errors::{self, AgcodError};
 
 /// The card of a mocked success.
 pub(super) const GC_ID: &str = "ABC123ZYX987";
@@ -11,7 +11,7 @@ pub(super) const CLAIM_CODE: &str = "ZYXW-VUTS-RQPO";
 /// What a mock id asks for.
 pub(super) enum Mock {
     Success,
-    Refused(Refusal),
+    Refused(AgcodError),
 }
 
 impl Mock {

@@ -8,11 +8,11 @@ use rust_decimal::Decimal;
 
 use super::PartnerAccount;
 use super::activity::{ActivityType, Asked, NotAsked};
-use super::answer::{Answer, CardAnswer, Echo};
+use super::answer::{CardAnswer, Echo, GatewayAnswer};
 use super::book::{BookError, Canceled, Card, CardState, Created};
-use super::errors::{self, Refusal};
+use super::errors::{self, AgcodError};
 use super::fault::Operation;
-use super::fields::{Amount, BadBody, Fields};
+use super::fields::{AmountMember, BadBody, Fields};
 use super::market::{self, Market};
 use super::mock::{self, Mock};
 use super::world::World;
@@ -23,7 +23,7 @@ pub(super) const REQUEST_ID_CHARACTERS_MAX: usize = 40;
 pub(super) const EXTERNAL_REFERENCE_CHARACTERS_MAX: usize = 100;
 
 /// A call whose signature holds.
-pub(super) struct Call<'a> {
+pub(super) struct GatewayCall<'a> {
     pub(super) operation: Operation,
     /// The account that the signing key belongs to.
     pub(super) account: &'a PartnerAccount,
@@ -33,19 +33,19 @@ pub(super) struct Call<'a> {
 
 /// An answer, and whether the book changed.
 pub(super) struct Done {
-    pub(super) answer: Answer,
+    pub(super) answer: GatewayAnswer,
     pub(super) real_op: bool,
 }
 
-impl From<Answer> for Done {
-    fn from(answer: Answer) -> Self {
+impl From<GatewayAnswer> for Done {
+    fn from(answer: GatewayAnswer) -> Self {
         Self { answer, real_op: false }
     }
 }
 
 /// Does a call's work. Never awaits: from the look-up to the last byte of the book file it cannot be interrupted. Syncing
 /// that file blocks a worker thread meanwhile; a sandbox can afford that, and cannot afford to answer before.
-pub(super) fn perform(world: &World, call: &Call<'_>) -> Done {
+pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
     let done = match call.operation {
         Operation::CreateGiftCard => create(world, call),
         Operation::CancelGiftCard => cancel(world, call),
@@ -71,13 +71,13 @@ fn currency_of(account: &PartnerAccount, market: Market) -> &str {
 }
 
 /// A create's members, once it is known that they are all there.
-struct Order {
+struct CardOrder {
     request_id: String,
     amount: Decimal,
     currency: String,
 }
 
-fn create(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+fn create(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
     let mut echo = Echo { operation: call.operation, request_id: None, value: None };
     let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
     if let Some(answer) = mocked_refusal(call, &fields, &echo)? {
@@ -101,23 +101,23 @@ fn create(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
         canceled_at: None,
     };
     match world.book.create(wanted).map_err(|error| unbooked(&error, &echo))? {
-        Created::New(card) => Ok(Done { answer: Answer::Card(Box::new(shown(card))), real_op: true }),
-        Created::Existing(card) => Ok(Answer::Card(Box::new(shown(card))).into()),
+        Created::New(card) => Ok(Done { answer: GatewayAnswer::Card(Box::new(shown(card))), real_op: true }),
+        Created::Existing(card) => Ok(GatewayAnswer::Card(Box::new(shown(card))).into()),
         Created::InsufficientFunds => Err(refused(errors::INSUFFICIENT_FUNDS, &echo)),
     }
 }
 
 /// What the layer that reads the body, and then the checks for missing members, find. Their refusals repeat no value.
-fn read_order(call: &Call<'_>, fields: &Fields, echo: &mut Echo) -> Result<Order, Answer> {
+fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Result<CardOrder, GatewayAnswer> {
     let value = fields.object("value").map_err(|bad| unread(bad, echo))?;
     let (amount, currency) = match &value {
         Some(value) => (value.amount("amount"), value.text("currencyCode")),
-        None => (Ok(Amount::Absent), Ok(None)),
+        None => (Ok(AmountMember::Absent), Ok(None)),
     };
     let amount = match amount.map_err(|bad| unread(bad, echo))? {
-        Amount::Number(amount) => Some(amount),
-        Amount::Absent => None,
-        Amount::Null => return Err(unread(BadBody::MalformedValue, echo)),
+        AmountMember::Number(amount) => Some(amount),
+        AmountMember::Absent => None,
+        AmountMember::Null => return Err(unread(BadBody::MalformedValue, echo)),
     };
     let currency = currency.map_err(|bad| unread(bad, echo))?;
     demand_partner(call.account, fields, echo)?;
@@ -139,10 +139,10 @@ fn read_order(call: &Call<'_>, fields: &Fields, echo: &mut Echo) -> Result<Order
     if reference.is_some_and(|reference| reference.chars().count() > EXTERNAL_REFERENCE_CHARACTERS_MAX) {
         return Err(refused(errors::EXTERNAL_REFERENCE_TOO_LONG, echo));
     }
-    Ok(Order { request_id, amount, currency })
+    Ok(CardOrder { request_id, amount, currency })
 }
 
-fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), Refusal> {
+fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), AgcodError> {
     if Mock::of(request_id).is_some() {
         Ok(())
     } else if request_id.chars().count() > REQUEST_ID_CHARACTERS_MAX {
@@ -155,7 +155,7 @@ fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), R
 }
 
 /// What the marketplace and the account allow.
-fn check_order(call: &Call<'_>, order: &Order) -> Result<(), Refusal> {
+fn check_order(call: &GatewayCall<'_>, order: &CardOrder) -> Result<(), AgcodError> {
     let currency = order.currency.as_str();
     if call.market.named_by_host && !call.market.group.currencies().contains(&currency) {
         return Err(errors::INVALID_CURRENCY_IN_MARKETPLACE);
@@ -173,7 +173,7 @@ fn check_order(call: &Call<'_>, order: &Order) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn cancel(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+fn cancel(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
     let mut echo = Echo { operation: call.operation, request_id: None, value: None };
     let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
     if let Some(answer) = mocked_refusal(call, &fields, &echo)? {
@@ -183,7 +183,7 @@ fn cancel(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
     let request_id = fields.text("creationRequestId").map_err(|bad| unread(bad, &echo))?;
     let Some(request_id) = request_id else { return Err(refused(errors::INVALID_REQUEST_ID_INPUT, &echo)) };
     if request_id == "F0000" {
-        return Ok(Answer::Canceled { request_id, gc_id: mock::GC_ID.to_owned() }.into());
+        return Ok(GatewayAnswer::Canceled { request_id, gc_id: mock::GC_ID.to_owned() }.into());
     }
     echo.request_id = Some(request_id.clone());
     let gc_id = fields.text("gcId").map_err(|bad| unread(bad, &echo))?;
@@ -196,19 +196,19 @@ fn cancel(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
         Canceled::WrongGcId => return Err(refused(errors::INVALID_GC_ID_INPUT, &echo)),
         Canceled::TooLate => return Err(refused(errors::CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT, &echo)),
     };
-    Ok(Done { answer: Answer::Canceled { request_id, gc_id: card.gc_id }, real_op })
+    Ok(Done { answer: GatewayAnswer::Canceled { request_id, gc_id: card.gc_id }, real_op })
 }
 
-fn funds(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+fn funds(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
     let echo = Echo { operation: call.operation, request_id: None, value: None };
     let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
     demand_partner(call.account, &fields, &echo)?;
     let amount = world.book.funds(&call.account.partner_id).map_err(|error| unbooked(&error, &echo))?;
     let currency = currency_of(call.account, call.market).to_owned();
-    Ok(Answer::Funds { amount, currency, at: world.clock.now() }.into())
+    Ok(GatewayAnswer::Funds { amount, currency, at: world.clock.now() }.into())
 }
 
-fn activity_page(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
+fn activity_page(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
     let echo = Echo { operation: call.operation, request_id: None, value: None };
     let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
     demand_partner(call.account, &fields, &echo)?;
@@ -217,10 +217,10 @@ fn activity_page(world: &World, call: &Call<'_>) -> Result<Done, Answer> {
         NotAsked::Refused(refusal) => refused(refusal, &echo),
     })?;
     let page = world.journal.page(&call.account.partner_id, &asked).map_err(|refusal| refused(refusal, &echo))?;
-    Ok(Answer::Page(Box::new(page)).into())
+    Ok(GatewayAnswer::Page(Box::new(page)).into())
 }
 
-fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Result<(), Answer> {
+fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Result<(), GatewayAnswer> {
     match fields.text("partnerId").map_err(|bad| unread(bad, echo))? {
         Some(partner_id) if partner_id == account.partner_id => Ok(()),
         Some(_) => Err(refused(errors::INVALID_PARTNER_ID, echo)),
@@ -229,7 +229,11 @@ fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Res
 }
 
 /// A mocked refusal needs no more of its request than the right partner, and repeats nothing of it.
-fn mocked_refusal(call: &Call<'_>, fields: &Fields, echo: &Echo) -> Result<Option<Answer>, Answer> {
+fn mocked_refusal(
+    call: &GatewayCall<'_>,
+    fields: &Fields,
+    echo: &Echo,
+) -> Result<Option<GatewayAnswer>, GatewayAnswer> {
     let request_id = fields.text("creationRequestId").map_err(|bad| unread(bad, echo))?;
     match request_id.as_deref().and_then(Mock::of) {
         Some(Mock::Refused(refusal)) => {
@@ -240,8 +244,8 @@ fn mocked_refusal(call: &Call<'_>, fields: &Fields, echo: &Echo) -> Result<Optio
     }
 }
 
-fn mocked_card(order: Order) -> Answer {
-    Answer::Card(Box::new(CardAnswer {
+fn mocked_card(order: CardOrder) -> GatewayAnswer {
+    GatewayAnswer::Card(Box::new(CardAnswer {
         request_id: order.request_id,
         amount: order.amount,
         currency: order.currency,
@@ -268,12 +272,12 @@ fn shown(card: Card) -> CardAnswer {
     }
 }
 
-fn refused(refusal: Refusal, echo: &Echo) -> Answer {
-    Answer::Refused { refusal, echo: Box::new(echo.clone()) }
+fn refused(refusal: AgcodError, echo: &Echo) -> GatewayAnswer {
+    GatewayAnswer::Refused { refusal, echo: Box::new(echo.clone()) }
 }
 
 /// The answer to a body that could not be read.
-fn unread(bad: BadBody, echo: &Echo) -> Answer {
+fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
     let message = match bad {
         BadBody::Null => return refused(errors::INVALID_REQUEST_INPUT, echo),
         BadBody::Xml => return refused(errors::XML_NOT_SPOKEN, echo),
@@ -281,11 +285,11 @@ fn unread(bad: BadBody, echo: &Echo) -> Answer {
         BadBody::Unexpected(message) => Some(message),
         BadBody::MalformedValue => None,
     };
-    Answer::Unread { status: StatusCode::BAD_REQUEST, message }
+    GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message }
 }
 
 /// The sandbox itself failed: Amazon's own "internal error". Nothing was changed.
-fn unbooked(error: &BookError, echo: &Echo) -> Answer {
+fn unbooked(error: &BookError, echo: &Echo) -> GatewayAnswer {
     tracing::error!(error = %chain(error), "the sandbox could not change its book");
     refused(errors::GENERAL_ERROR_F100, echo)
 }

@@ -46,7 +46,7 @@ pub struct Received {
 
 /// The last [`REQUESTS_MAX`] requests.
 #[derive(Debug, Default)]
-pub(super) struct Record {
+pub(super) struct RequestLog {
     pages: Mutex<Pages>,
 }
 
@@ -56,7 +56,7 @@ struct Pages {
     requests: VecDeque<Received>,
 }
 
-impl Record {
+impl RequestLog {
     /// Notes an arrival and gives it its number.
     pub(super) fn open(&self, received: Received) -> u64 {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);

@@ -25,7 +25,7 @@ const TERMINATOR: &str = "aws4_request";
 const DATE_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 
 /// A request as far as its signature covers it.
-pub(super) struct Presented<'a> {
+pub(super) struct SignedRequest<'a> {
     pub(super) method: &'a str,
     /// The path, already normalised: `//Op` is signed as `/Op`.
     pub(super) path: &'a str,
@@ -36,7 +36,7 @@ pub(super) struct Presented<'a> {
 
 /// A signature that holds.
 #[derive(Debug, Eq, PartialEq)]
-pub(super) struct Accepted {
+pub(super) struct ValidSignature {
     pub(super) key_id: String,
     pub(super) region: String,
 }
@@ -93,10 +93,10 @@ impl Rejection {
 /// The order is: is it complete, is the key known, is the scope ours, is it fresh, does the signature match. So a caller
 /// without a secret learns nothing but that its signature is wrong.
 pub(super) fn verify<'k>(
-    presented: &Presented<'_>,
+    presented: &SignedRequest<'_>,
     secret_of: impl Fn(&str) -> Option<&'k str>,
     now: DateTime<Utc>,
-) -> Result<Accepted, Rejection> {
+) -> Result<ValidSignature, Rejection> {
     let header = match single(presented.headers, "authorization")? {
         Some(header) if !header.trim().is_empty() => header,
         Some(_) | None => return Err(Rejection::Missing),
@@ -126,7 +126,7 @@ pub(super) fn verify<'k>(
     let canonical = canonical::request(presented, &authorization.signed_headers)?;
     let expected = signature(secret, &authorization, date, &canonical);
     if bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
-        Ok(Accepted { key_id: authorization.key_id.to_owned(), region: authorization.region.to_owned() })
+        Ok(ValidSignature { key_id: authorization.key_id.to_owned(), region: authorization.region.to_owned() })
     } else {
         Err(Rejection::Mismatch)
     }

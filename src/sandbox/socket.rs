@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// In order: FIN.
     Close,
     /// In disorder: RST.
@@ -28,7 +28,7 @@ pub(super) enum End {
 pub(super) struct Script {
     /// Sent as they are, head and all; may be empty.
     pub(super) bytes: Vec<u8>,
-    pub(super) end: End,
+    pub(super) end: ConnectionEnd,
 }
 
 /// Where a handler leaves a script for its connection.
@@ -73,10 +73,10 @@ impl Socket {
             }
         }
         let ended = match script.end {
-            End::Close => ready!(Pin::new(&mut self.stream).poll_shutdown(context)),
+            ConnectionEnd::Close => ready!(Pin::new(&mut self.stream).poll_shutdown(context)),
             // With no time to linger, dropping the socket sends RST in place of FIN.
-            End::Reset => self.stream.set_zero_linger(),
-            End::Stay => {
+            ConnectionEnd::Reset => self.stream.set_zero_linger(),
+            ConnectionEnd::Stay => {
                 let mut space = [0; 64];
                 ready!(Pin::new(&mut self.stream).poll_read(context, &mut ReadBuf::new(&mut space)))
             }

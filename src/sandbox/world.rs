@@ -12,7 +12,7 @@ use super::book::Book;
 use super::chance::Chance;
 use super::clock::Clock;
 use super::fault::FaultBoard;
-use super::record::Record;
+use super::record::RequestLog;
 use super::throttle::Throttle;
 
 /// The sandbox's whole state.
@@ -26,7 +26,7 @@ pub(super) struct World {
     pub(super) journal: Journal,
     pub(super) throttle: Throttle,
     pub(super) faults: FaultBoard,
-    pub(super) record: Record,
+    pub(super) record: RequestLog,
     /// Set when the sandbox stops: whoever waits, stops waiting.
     pub(super) stopping: CancellationToken,
     /// Set a little later: connections that are still open are let go.

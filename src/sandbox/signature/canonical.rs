@@ -3,10 +3,10 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Presented, Rejection};
+use super::{Rejection, SignedRequest};
 
 /// Builds the canonical request from what arrived. A header that was signed but did not arrive cannot match.
-pub(super) fn request(presented: &Presented<'_>, signed_headers: &[&str]) -> Result<Vec<u8>, Rejection> {
+pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) -> Result<Vec<u8>, Rejection> {
     let mut canonical = Vec::with_capacity(512);
     for line in [presented.method, presented.path, query(presented.query).as_str()] {
         canonical.extend_from_slice(line.as_bytes());

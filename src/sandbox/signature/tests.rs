@@ -92,12 +92,12 @@ impl Vector {
         headers
     }
 
-    fn verify(&self, headers: &HeaderMap, body: &str) -> Result<Accepted, Rejection> {
+    fn verify(&self, headers: &HeaderMap, body: &str) -> Result<ValidSignature, Rejection> {
         self.verify_at(headers, body, parse_date(self.date).unwrap())
     }
 
-    fn verify_at(&self, headers: &HeaderMap, body: &str, now: DateTime<Utc>) -> Result<Accepted, Rejection> {
-        let presented = Presented { method: "POST", path: self.path, query: "", headers, body: body.as_bytes() };
+    fn verify_at(&self, headers: &HeaderMap, body: &str, now: DateTime<Utc>) -> Result<ValidSignature, Rejection> {
+        let presented = SignedRequest { method: "POST", path: self.path, query: "", headers, body: body.as_bytes() };
         verify(&presented, |id| (id == self.key.0).then_some(self.key.1), now)
     }
 }
