@@ -33,7 +33,7 @@ pub(super) fn keep_reader(request: &mut ServiceRequest) -> Reader {
 
 /// Ties the reader to the answer's end.
 pub(super) fn with_answer(answer: ServiceResponse<BoxBody>, reader: Reader) -> ServiceResponse<BoxBody> {
-    answer.map_body(|_head, body| BoxBody::new(Answer { body, _reader: reader }))
+    answer.map_body(|_head, body| BoxBody::new(AnswerBody { body, _reader: reader }))
 }
 
 impl Stream for Reader {
@@ -45,12 +45,12 @@ impl Stream for Reader {
     }
 }
 
-struct Answer {
+struct AnswerBody {
     body: BoxBody,
     _reader: Reader,
 }
 
-impl MessageBody for Answer {
+impl MessageBody for AnswerBody {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {

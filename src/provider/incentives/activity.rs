@@ -94,7 +94,7 @@ pub(super) fn page_body(partner_id: &str, query: &ActivityQuery) -> Result<Vec<u
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Record<'a> {
+struct RecordFields<'a> {
     #[serde(borrow)]
     activity_status: Field<'a>,
     #[serde(borrow)]
@@ -119,7 +119,7 @@ pub(super) fn page(list: Field<'_>, total: Field<'_>, currency: Currency) -> Opt
     Some(ActivityPage { records, total: total?.get().parse().ok()? })
 }
 
-fn record(raw: Record<'_>, currency: Currency) -> Option<ActivityRecord> {
+fn record(raw: RecordFields<'_>, currency: Currency) -> Option<ActivityRecord> {
     let request_id = text(raw.request_id).filter(|id| (1..=REQUEST_ID_LEN_MAX).contains(&id.len()))?.into_owned();
     let kind = ActivityKind::from_word(&text(raw.activity_type)?).unwrap_or(ActivityKind::Other);
     let succeeded = match &*text(raw.activity_status)? {

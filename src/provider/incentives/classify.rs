@@ -30,7 +30,7 @@ impl NoReply {
 
 /// A whole answer.
 #[derive(Clone, Copy)]
-pub(super) struct Answer<'a> {
+pub(super) struct WholeAnswer<'a> {
     pub(super) status: u16,
     pub(super) content_type: Option<&'a str>,
     /// `x-amzn-ErrorType`.
@@ -39,7 +39,7 @@ pub(super) struct Answer<'a> {
 }
 
 /// What came of the call at the transport: a whole answer, or none.
-pub(super) type Reply<'a> = Result<Answer<'a>, NoReply>;
+pub(super) type Reply<'a> = Result<WholeAnswer<'a>, NoReply>;
 
 /// Outcome of CreateGiftCard: first attempt, replay or duplicate, which look the same (U25).
 pub(super) fn create(reply: Reply<'_>, id: &CreationRequestId, value: Money) -> Outcome<CardProof> {
@@ -112,7 +112,7 @@ fn understood<'a>(reply: Reply<'a>, id: Option<&CreationRequestId>) -> Outcome<B
     }
 }
 
-fn by_body<'a>(answer: &Answer<'_>, body: Body<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
+fn by_body<'a>(answer: &WholeAnswer<'_>, body: Body<'a>, id: Option<&CreationRequestId>) -> Outcome<Body<'a>> {
     if is_throttled(&body) {
         return Outcome::Unknown(UnknownReason::Throttled);
     }
@@ -134,7 +134,7 @@ fn by_body<'a>(answer: &Answer<'_>, body: Body<'a>, id: Option<&CreationRequestI
 }
 
 /// U8, U19, U20 and U24: the body says nothing that we can read, for this reason.
-fn by_status(answer: &Answer<'_>, reason: UnknownReason) -> UnknownReason {
+fn by_status(answer: &WholeAnswer<'_>, reason: UnknownReason) -> UnknownReason {
     if answer.status == 200 {
         return reason;
     }

@@ -22,10 +22,10 @@ use zeroize::Zeroizing;
 
 use super::{
     activity::{self, ActivityPage, ActivityQuery},
-    classify::{self, Answer, NoReply, Reply},
+    classify::{self, NoReply, Reply, WholeAnswer},
     endpoint::Endpoint,
     refusal::Outcome,
-    sign::{self, Credentials, Scope},
+    sign::{self, CredentialScope, Credentials},
     wire::{self, Funds, Operation, Unwritable},
 };
 use crate::{
@@ -189,7 +189,7 @@ struct Head {
 const SKEW_MIN_SECONDS: u64 = 30;
 
 /// The answer's body, wiped when dropped, or why there is none.
-type Received = Result<Zeroizing<Vec<u8>>, NoReply>;
+type ReceivedBody = Result<Zeroizing<Vec<u8>>, NoReply>;
 
 impl Client {
     /// A client for the account. `now` is the clock that signs; it is read once per call.
@@ -295,7 +295,7 @@ impl Client {
             Err(no_reply) => Err(no_reply),
         };
         let reply = match (&received, head.status) {
-            (Ok(body), Some(status)) => Ok(Answer {
+            (Ok(body), Some(status)) => Ok(WholeAnswer {
                 status,
                 content_type: head.content_type.as_deref(),
                 exception: head.exception.as_deref(),
@@ -317,14 +317,14 @@ impl Client {
     ) -> Result<(HeaderMap, Vec<u8>), NoReply> {
         let endpoint = &self.0.settings.endpoint;
         let body = body.map_err(|Unwritable| NoReply::NotSent(NotSent::Build))?;
-        let scope = Scope { host: endpoint.host(), region: endpoint.region(), operation, at };
+        let scope = CredentialScope { host: endpoint.host(), region: endpoint.region(), operation, at };
         sign::signed_headers(scope, &body, &self.credentials())
             .map(|headers| (headers, body))
             .map_err(|sign::Unsigned| NoReply::NotSent(NotSent::Build))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place from which a call leaves")]
-    async fn send(&self, operation: Operation, headers: HeaderMap, body: Vec<u8>, head: &mut Head) -> Received {
+    async fn send(&self, operation: Operation, headers: HeaderMap, body: Vec<u8>, head: &mut Head) -> ReceivedBody {
         let url = format!("{}{}", self.0.base_url, operation.path());
         let mut request = self.0.http.post(url).headers(headers).body(body);
         if let Some(longer) = operation.timeout() {
@@ -396,7 +396,7 @@ fn lost(error: &reqwest::Error) -> UnknownReason {
 
 /// The body, up to the cap. The buffer has its full size from the start, so that it never moves and leaves no copy; the
 /// HTTP library's own buffers are out of our reach.
-async fn read_body(mut response: Response, bytes_max: usize) -> Received {
+async fn read_body(mut response: Response, bytes_max: usize) -> ReceivedBody {
     let mut body = Zeroizing::new(Vec::with_capacity(bytes_max));
     loop {
         match response.chunk().await {

@@ -61,7 +61,7 @@ pub(super) struct Unsigned;
 
 /// What is signed, apart from the headers.
 #[derive(Clone, Copy)]
-pub(super) struct Scope<'a> {
+pub(super) struct CredentialScope<'a> {
     pub(super) host: &'a str,
     pub(super) region: &'a str,
     pub(super) operation: Operation,
@@ -69,7 +69,11 @@ pub(super) struct Scope<'a> {
 }
 
 /// The headers of a signed call, all that we set on it: the five of form A and `Authorization`.
-pub(super) fn signed_headers(scope: Scope<'_>, body: &[u8], credentials: &Credentials) -> Result<HeaderMap, Unsigned> {
+pub(super) fn signed_headers(
+    scope: CredentialScope<'_>,
+    body: &[u8],
+    credentials: &Credentials,
+) -> Result<HeaderMap, Unsigned> {
     let target = scope.operation.target();
     let plain =
         [(ACCEPT, JSON), (CONTENT_TYPE, JSON), (HOST, scope.host), (HeaderName::from_static(X_AMZ_TARGET), &target)];
@@ -93,7 +97,7 @@ pub(super) fn signed_headers(scope: Scope<'_>, body: &[u8], credentials: &Creden
 /// The headers that the signer adds to `headers`: `x-amz-date` and `authorization`. It signs every header that it is
 /// given, and `x-amz-date`, so the caller's set decides between Amazon's two forms.
 fn signature(
-    scope: Scope<'_>,
+    scope: CredentialScope<'_>,
     headers: &[(&str, &str)],
     body: &[u8],
     credentials: &Credentials,
@@ -177,8 +181,8 @@ mod tests {
     }
 
     impl Vector {
-        fn scope(&self) -> Scope<'static> {
-            Scope { host: self.host, region: self.region, operation: self.operation, at: at(self.date) }
+        fn scope(&self) -> CredentialScope<'static> {
+            CredentialScope { host: self.host, region: self.region, operation: self.operation, at: at(self.date) }
         }
 
         fn headers(&self) -> Vec<(&'static str, String)> {
@@ -311,7 +315,7 @@ mod tests {
 
     #[test]
     fn a_call_carries_the_five_headers_and_an_authorization_that_does_not_print() {
-        let scope = Scope {
+        let scope = CredentialScope {
             host: "agcod-v2-gamma.amazon.com",
             region: "us-east-1",
             operation: Operation::CreateGiftCard,

@@ -73,12 +73,12 @@ pub(super) struct Unwritable;
 struct CreateRequest<'a> {
     creation_request_id: &'a str,
     partner_id: &'a str,
-    value: Value<'a>,
+    value: RequestValue<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Value<'a> {
+struct RequestValue<'a> {
     currency_code: &'a str,
     /// The number as text: a float would change it.
     amount: &'a RawValue,
@@ -101,7 +101,7 @@ struct FundsRequest<'a> {
 /// bytes: do not reorder.
 pub(super) fn create_body(partner_id: &str, id: &CreationRequestId, value: Money) -> Result<Vec<u8>, Unwritable> {
     let amount = RawValue::from_string(value.to_string()).map_err(|_error| Unwritable)?;
-    let value = Value { currency_code: value.currency().code(), amount: &amount };
+    let value = RequestValue { currency_code: value.currency().code(), amount: &amount };
     body(&CreateRequest { creation_request_id: id.as_str(), partner_id, value })
 }
 

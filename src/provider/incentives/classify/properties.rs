@@ -20,7 +20,7 @@ fn is_as_asked(bytes: &[u8]) -> bool {
         && at("/cardInfo/value/amount").as_f64() == Some(25.0)
 }
 
-fn is_fulfilled(answer: Answer<'_>) -> bool {
+fn is_fulfilled(answer: WholeAnswer<'_>) -> bool {
     matches!(create(Ok(answer), &id(), asked()), Outcome::Proven(CardProof::Fulfilled(_)))
 }
 
@@ -79,7 +79,7 @@ proptest! {
         body in prop_oneof![prop::collection::vec(any::<u8>(), 0..200), "\\{\"(amount|status|errorCode)\":[-0-9eE.+]{1,24}\\}".prop_map(String::into_bytes)],
         number in "-?(0|[1-9][0-9]{0,40})([.][0-9]{1,40})?([eE][-+]?[0-9]{1,12})?",
     ) {
-        let any_answer = Answer { status, content_type: label.as_deref(), exception: exception.as_deref(), body: &body };
+        let any_answer = WholeAnswer { status, content_type: label.as_deref(), exception: exception.as_deref(), body: &body };
         prop_assert!(!is_fulfilled(any_answer));
         prop_assert_ne!(cancel(Ok(any_answer), &id()).class(), "proven");
         prop_assert_ne!(funds(Ok(any_answer), Currency::Usd).class(), "proven");

@@ -44,8 +44,8 @@ fn says(message: &str) -> Vec<u8> {
     serde_json::to_vec(&json!({ "message": message })).unwrap()
 }
 
-pub(super) fn answer(status: u16, body: &[u8]) -> Answer<'_> {
-    Answer { status, content_type: JSON, exception: None, body }
+pub(super) fn answer(status: u16, body: &[u8]) -> WholeAnswer<'_> {
+    WholeAnswer { status, content_type: JSON, exception: None, body }
 }
 
 /// Class and detail, as the tests compare them: an outcome does not print.
@@ -66,7 +66,7 @@ fn word(outcome: &Outcome<CardProof>) -> String {
     format!("{} {detail}", outcome.class())
 }
 
-fn created(answer: Answer<'_>) -> String {
+fn created(answer: WholeAnswer<'_>) -> String {
     let word = word(&create(Ok(answer), &id(), asked()));
     assert!(!word.contains("CANARY"), "the answer's text came through");
     word
@@ -102,7 +102,11 @@ fn u7_and_u8_an_answer_that_cannot_be_read_is_a_doubt() {
     for label in
         [None, Some(""), Some("text/html"), Some("application/jsonp"), Some("application/xml; x=application/json")]
     {
-        assert_eq!(created(Answer { content_type: label, ..answer(200, &whole) }), "ambiguous not_json", "{label:?}");
+        assert_eq!(
+            created(WholeAnswer { content_type: label, ..answer(200, &whole) }),
+            "ambiguous not_json",
+            "{label:?}"
+        );
     }
 }
 
@@ -110,7 +114,7 @@ fn u7_and_u8_an_answer_that_cannot_be_read_is_a_doubt() {
 fn u9_and_u25_a_live_card_with_everything_as_asked_is_fulfilled() {
     let mut body = serde_json::to_vec(&card_body()).unwrap();
     for label in ["application/json", "Application/JSON; charset=UTF-8", "application/x-amz-json-1.1"] {
-        assert_eq!(created(Answer { content_type: Some(label), ..answer(200, &body) }), "proven fulfilled");
+        assert_eq!(created(WholeAnswer { content_type: Some(label), ..answer(200, &body) }), "proven fulfilled");
     }
     body.push(b'\n');
     assert_eq!(created(answer(200, &body)), "proven fulfilled");
@@ -264,7 +268,11 @@ fn u20_throttling_is_seen_in_every_shape() {
         (400, Some("application/xml"), None, xml),
         (503, None, None, xml),
     ] {
-        assert_eq!(created(Answer { status, content_type: label, exception, body }), "ambiguous throttled", "{status}");
+        assert_eq!(
+            created(WholeAnswer { status, content_type: label, exception, body }),
+            "ambiguous throttled",
+            "{status}"
+        );
     }
 }
 
@@ -287,7 +295,7 @@ fn u21_and_u22_the_front_door_is_known_by_its_sentences() {
         assert_eq!(created(answer(200, &says(message))), "ambiguous wrong_shape");
         assert_eq!(created(answer(503, &says(message))), "ambiguous server_error");
         assert_eq!(
-            created(Answer { content_type: Some("text/html"), ..answer(403, &says(message)) }),
+            created(WholeAnswer { content_type: Some("text/html"), ..answer(403, &says(message)) }),
             "ambiguous unlisted"
         );
     }
