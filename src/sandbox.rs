@@ -67,7 +67,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::activity::{Activity, ActivityType};
 pub use self::book::{Card, CardState};
-pub use self::control::{ClockReading, Control, ControlError, PartnerFunds};
+pub use self::control::{Clocks, Control, ControlError, PartnerFunds};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
 pub use self::record::Received;

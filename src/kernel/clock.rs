@@ -20,7 +20,7 @@ pub const SKEW_MAX_US: i64 = 2_000_000;
 
 /// One question to another clock, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
+pub struct ClockReading {
     /// When it was asked, by our clock.
     pub asked: i64,
     /// What it said.
@@ -49,7 +49,7 @@ pub struct Correction {
     pub residual: i64,
 }
 
-impl Reading {
+impl ClockReading {
     /// `None` for a clock of ours that ran backwards meanwhile.
     fn round_trip(&self) -> Option<i64> {
         self.answered.checked_sub(self.asked).filter(|took| *took >= 0)
@@ -65,9 +65,9 @@ impl Reading {
 
 /// The best of several readings; `None` when none can be believed.
 #[must_use]
-pub fn best(readings: &[Reading]) -> Option<Estimate> {
-    let believed = |reading: &&Reading| reading.round_trip().is_some_and(|took| took <= ROUND_TRIP_MAX_US);
-    readings.iter().filter(believed).filter_map(Reading::estimate).min_by_key(|estimate| estimate.error)
+pub fn best(readings: &[ClockReading]) -> Option<Estimate> {
+    let believed = |reading: &&ClockReading| reading.round_trip().is_some_and(|took| took <= ROUND_TRIP_MAX_US);
+    readings.iter().filter(believed).filter_map(ClockReading::estimate).min_by_key(|estimate| estimate.error)
 }
 
 /// What `estimate` makes of the offset that was learnt before, if one was.
@@ -86,8 +86,8 @@ mod tests {
 
     const SECOND: i64 = 1_000_000;
 
-    const fn reading(asked: i64, theirs: i64, answered: i64) -> Reading {
-        Reading { asked, theirs, answered }
+    const fn reading(asked: i64, theirs: i64, answered: i64) -> ClockReading {
+        ClockReading { asked, theirs, answered }
     }
 
     #[test]

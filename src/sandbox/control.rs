@@ -54,7 +54,7 @@ impl From<BookError> for ControlError {
 
 /// The two clocks.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct ClockReading {
+pub struct Clocks {
     /// The sandbox clock: what cards are dated by.
     pub now: DateTime<Utc>,
     /// How far it is ahead of real time.
@@ -120,9 +120,9 @@ impl Control {
 
     /// Both clocks.
     #[must_use]
-    pub fn clock(&self) -> ClockReading {
+    pub fn clock(&self) -> Clocks {
         let clock = &self.world.clock;
-        ClockReading {
+        Clocks {
             now: clock.now(),
             offset_seconds: clock.offset_seconds(),
             signature_skew_seconds: clock.signature_skew_seconds(),

@@ -13,7 +13,7 @@ use std::{
 use super::{Backend, Metrics, Sql, Store, StoreError, fetch_optional, row, statements};
 use crate::{
     ambient::Ambient,
-    kernel::clock::{self, Correction, Reading, SKEW_MAX_US},
+    kernel::clock::{self, ClockReading, Correction, SKEW_MAX_US},
 };
 
 statements! {
@@ -73,7 +73,7 @@ pub async fn align(store: &Store, ambient: &Ambient) -> Result<Option<Aligned>, 
     Ok(Some(Aligned { node_off: estimate.offset.saturating_sub(by_node), correction }))
 }
 
-async fn read(store: &Store, ambient: &Ambient) -> Result<Vec<Reading>, StoreError> {
+async fn read(store: &Store, ambient: &Ambient) -> Result<Vec<ClockReading>, StoreError> {
     let mut snapshot = store.snapshot().await?;
     let mut readings = Vec::with_capacity(READINGS);
     for _ in 0..READINGS {
@@ -81,7 +81,7 @@ async fn read(store: &Store, ambient: &Ambient) -> Result<Vec<Reading>, StoreErr
         let row = fetch_optional!(ClockRow, snapshot, READ)?;
         let answered = ambient.boot_micros();
         let row = row.ok_or(StoreError::Inconsistent { table: "clock", column: "at_us" })?;
-        readings.push(Reading { asked, theirs: row.at_us, answered });
+        readings.push(ClockReading { asked, theirs: row.at_us, answered });
     }
     Ok(readings)
 }
