@@ -85,7 +85,7 @@ pub struct Limiter {
 
 /// A request for a slot.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask {
+pub struct SlotRequest {
     /// The present instant.
     pub now_us: i64,
     /// The latest instant at which the slot may lie.
@@ -111,7 +111,7 @@ pub async fn ensure(store: &Store, account: &str) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError`] from the database: without it nothing may be sent.
-pub async fn take(store: &Store, account: &str, ask: Ask) -> Result<Option<i64>, StoreError> {
+pub async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Option<i64>, StoreError> {
     let mut tx = store.begin().await?;
     let row = fetch_optional!(SlotRow, tx, TAKE, account, ask.now_us, ask.spacing_us, ask.by_us, ask.urgent)?;
     if row.is_none() && ask.urgent {

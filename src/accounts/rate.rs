@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     Breaker, Metrics,
-    limiter::{self, Ask, Limiter},
+    limiter::{self, Limiter, SlotRequest},
     quota::{Shared, micros},
 };
 use crate::kernel::Chain;
@@ -163,7 +163,8 @@ impl Slots {
     async fn serve_one(&self, urgent: bool) -> Duration {
         let now = self.shared.now_us();
         let spacing = self.spacing.unwrap_or_default();
-        let ask = Ask { now_us: now, by_us: now.saturating_add(micros(AHEAD)), spacing_us: micros(spacing), urgent };
+        let ask =
+            SlotRequest { now_us: now, by_us: now.saturating_add(micros(AHEAD)), spacing_us: micros(spacing), urgent };
         match limiter::take(&self.shared.store, &self.shared.account, ask).await {
             Ok(Some(slot_us)) => {
                 tokio::time::sleep(until(slot_us, self.shared.now_us())).await;
