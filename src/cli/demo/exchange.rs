@@ -10,8 +10,8 @@ use super::{DemoError, loopback};
 /// More than any answer of the demo's steps has, in bytes.
 const ANSWER_MAX: usize = 1024 * 1024;
 
-/// What is asked.
-pub(super) struct Ask<'a> {
+/// A request of the demo.
+pub(super) struct DemoRequest<'a> {
     pub(super) method: &'static str,
     pub(super) path: &'a str,
     pub(super) idempotency_key: Option<&'a str>,
@@ -19,14 +19,14 @@ pub(super) struct Ask<'a> {
 }
 
 /// An answer, read to its end.
-pub(super) struct Told {
+pub(super) struct DemoAnswer {
     pub(super) status: u16,
     pub(super) json: Value,
     /// The exchange as text; the API key is left out.
     pub(super) shown: String,
 }
 
-impl Told {
+impl DemoAnswer {
     /// The text at a JSON Pointer.
     pub(super) fn text(&self, pointer: &str) -> Option<&str> {
         self.json.pointer(pointer).and_then(Value::as_str)
@@ -34,12 +34,12 @@ impl Told {
 }
 
 /// Asks the service over a connection of its own.
-pub(super) async fn exchange(address: SocketAddr, key: &str, ask: Ask<'_>) -> Result<Told, DemoError> {
-    let body = ask.body.as_ref().map(|body| format!("{body:#}"));
-    let mut request = Request::builder().method(ask.method).uri(ask.path);
-    let mut shown = format!("> {} {}\n> Authorization: Bearer nsk_…\n", ask.method, ask.path);
+pub(super) async fn exchange(address: SocketAddr, key: &str, asked: DemoRequest<'_>) -> Result<DemoAnswer, DemoError> {
+    let body = asked.body.as_ref().map(|body| format!("{body:#}"));
+    let mut request = Request::builder().method(asked.method).uri(asked.path);
+    let mut shown = format!("> {} {}\n> Authorization: Bearer nsk_…\n", asked.method, asked.path);
     request = request.header("Authorization", format!("Bearer {key}"));
-    if let Some(key) = ask.idempotency_key {
+    if let Some(key) = asked.idempotency_key {
         request = request.header("Idempotency-Key", key);
         shown.push_str(&format!("> Idempotency-Key: {key}\n"));
     }
@@ -58,5 +58,5 @@ pub(super) async fn exchange(address: SocketAddr, key: &str, ask: Ask<'_>) -> Re
     let json: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     shown.push_str("<\n");
     format!("{json:#}").lines().for_each(|line| shown.push_str(&format!("< {line}\n")));
-    Ok(Told { status: head.status.as_u16(), json, shown })
+    Ok(DemoAnswer { status: head.status.as_u16(), json, shown })
 }

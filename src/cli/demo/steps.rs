@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     DemoError, FUNDS,
-    exchange::{Ask, Told, exchange},
+    exchange::{DemoAnswer, DemoRequest, exchange},
 };
 use crate::{
     ambient::Ambient,
@@ -62,18 +62,23 @@ impl Demo {
             "value": { "amount": KEPT, "currency_code": "USD" },
             "metadata": { "campaign": "demo" },
         });
-        let told = self
-            .ask(Ask { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body.clone()) })
+        let answer = self
+            .ask(DemoRequest {
+                method: "POST",
+                path: "/v1/rewards",
+                idempotency_key: Some(&key),
+                body: Some(body.clone()),
+            })
             .await?;
-        let (id, code) = (text(&told, "/id")?, text(&told, "/claim_code")?);
-        check(told.status == 201 && told.text("/status") == Some("issued"), "the reward is issued")?;
+        let (id, code) = (text(&answer, "/id")?, text(&answer, "/claim_code")?);
+        check(answer.status == 201 && answer.text("/status") == Some("issued"), "the reward is issued")?;
         check(
-            self.card(&told).is_some_and(|card| card.claim_code == code && card.state == CardState::Live),
+            self.card(&answer).is_some_and(|card| card.claim_code == code && card.state == CardState::Live),
             "the gateway's book has one live card with this code",
         )?;
         self.head("3. The same request again, as after a lost answer: the same card, not another one")?;
         let again = self
-            .ask(Ask { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body) })
+            .ask(DemoRequest { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body) })
             .await?;
         check(
             again.status == 200 && text(&again, "/id")? == id && text(&again, "/claim_code")? == code,
@@ -85,12 +90,12 @@ impl Demo {
     async fn read_one(&self, id: &str, code: &str) -> Result<(), CommandError> {
         self.head("4. Read it: the code is stored nowhere, so it is not shown. Reveal it: Amazon is asked again")?;
         let read = self
-            .ask(Ask { method: "GET", path: &format!("/v1/rewards/{id}"), idempotency_key: None, body: None })
+            .ask(DemoRequest { method: "GET", path: &format!("/v1/rewards/{id}"), idempotency_key: None, body: None })
             .await?;
         check(read.status == 200 && !read.json.to_string().contains(code), "a read does not show the code")?;
         let path = format!("/v1/rewards/{id}/reveal");
         let body = Some(json!({ "reason": "the customer lost the mail" }));
-        let revealed = self.ask(Ask { method: "POST", path: &path, idempotency_key: None, body }).await?;
+        let revealed = self.ask(DemoRequest { method: "POST", path: &path, idempotency_key: None, body }).await?;
         check(revealed.status == 200 && text(&revealed, "/claim_code")? == code, "the code is the same")
     }
 
@@ -98,13 +103,13 @@ impl Demo {
         self.head("5. Buy a second one of 10.00 USD and cancel it, inside Amazon's 15 minutes")?;
         let key = self.fresh_key()?;
         let body = json!({ "kind": "gift_code", "value": { "amount": CANCELED, "currency_code": "USD" } });
-        let told = self
-            .ask(Ask { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body) })
+        let answer = self
+            .ask(DemoRequest { method: "POST", path: "/v1/rewards", idempotency_key: Some(&key), body: Some(body) })
             .await?;
-        check(told.status == 201, "the second reward is issued")?;
-        let path = format!("/v1/rewards/{}/cancel", text(&told, "/id")?);
+        check(answer.status == 201, "the second reward is issued")?;
+        let path = format!("/v1/rewards/{}/cancel", text(&answer, "/id")?);
         let body = Some(json!({ "reason": "ordered twice" }));
-        let canceled = self.ask(Ask { method: "POST", path: &path, idempotency_key: None, body }).await?;
+        let canceled = self.ask(DemoRequest { method: "POST", path: &path, idempotency_key: None, body }).await?;
         check(canceled.status == 200 && canceled.text("/status") == Some("canceled"), "the second reward is canceled")?;
         check(
             self.card(&canceled).is_some_and(|card| card.state == CardState::Refunded),
@@ -117,14 +122,14 @@ impl Demo {
         self.head(title)?;
         let since = timestamp(self.ambient.now());
         for _ in 0..100 {
-            let ask = Ask { method: "GET", path: "/v1/balances", idempotency_key: None, body: None };
-            let told = exchange(self.address, &self.key, ask).await?;
-            let amount = told.text("/data/0/available/amount");
+            let request = DemoRequest { method: "GET", path: "/v1/balances", idempotency_key: None, body: None };
+            let answer = exchange(self.address, &self.key, request).await?;
+            let amount = answer.text("/data/0/available/amount");
             let money = amount.and_then(|amount| Money::parse(amount, Currency::Usd).ok());
             // What an earlier start of the demo has read is no answer; timestamps of one form compare as text.
-            let fresh = told.text("/data/0/as_of").is_some_and(|as_of| as_of >= since.as_str());
+            let fresh = answer.text("/data/0/as_of").is_some_and(|as_of| as_of >= since.as_str());
             if let Some(money) = money.filter(|money| fresh && expected.is_none_or(|expected| expected == *money)) {
-                super::say(&told.shown)?;
+                super::say(&answer.shown)?;
                 return Ok(money);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -164,10 +169,10 @@ impl Demo {
         .map(drop)
     }
 
-    async fn ask(&self, ask: Ask<'_>) -> Result<Told, CommandError> {
-        let told = exchange(self.address, &self.key, ask).await?;
-        super::say(&told.shown)?;
-        Ok(told)
+    async fn ask(&self, request: DemoRequest<'_>) -> Result<DemoAnswer, CommandError> {
+        let answer = exchange(self.address, &self.key, request).await?;
+        super::say(&answer.shown)?;
+        Ok(answer)
     }
 
     fn head(&self, title: &str) -> Result<(), CommandError> {
@@ -180,15 +185,15 @@ impl Demo {
     }
 
     /// The card that the gateway's book holds for a reward.
-    fn card(&self, told: &Told) -> Option<Card> {
-        let id = told.text("/creation_request_id")?.to_owned();
+    fn card(&self, answer: &DemoAnswer) -> Option<Card> {
+        let id = answer.text("/creation_request_id")?.to_owned();
         let mut cards = self.control.book().into_iter().filter(|card| card.creation_request_id == id);
         cards.next().filter(|_card| cards.next().is_none())
     }
 }
 
-fn text(told: &Told, pointer: &'static str) -> Result<String, CommandError> {
-    Ok(told.text(pointer).map(str::to_owned).ok_or(DemoError::Step("the answer has every member"))?)
+fn text(answer: &DemoAnswer, pointer: &'static str) -> Result<String, CommandError> {
+    Ok(answer.text(pointer).map(str::to_owned).ok_or(DemoError::Step("the answer has every member"))?)
 }
 
 fn check(held: bool, what: &'static str) -> Result<(), CommandError> {
