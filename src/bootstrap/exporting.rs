@@ -36,11 +36,11 @@ pub(super) fn begin(
     spans: Counters,
     tasks: &Tasks,
 ) -> Result<(Traces, Option<Exporting>), StartError> {
-    use crate::telemetry::trace::export::{Export, Options};
+    use crate::telemetry::trace::export::{Export, ExportOptions};
 
     let Some(url) = settings.traces.url() else { return Ok((Traces::silent(ambient.clone()), None)) };
     let resource = resource(settings, ambient);
-    let (export, sink) = Export::new(Options { url, resource }, spans).map_err(StartError::Export)?;
+    let (export, sink) = Export::new(ExportOptions { url, resource }, spans).map_err(StartError::Export)?;
     let stop = CancellationToken::new();
     let ended = tasks.attend(export.run(stop.clone()));
     let traces = Traces::recorded(ambient.clone(), settings.traces.sample_ratio.millionths(), sink);

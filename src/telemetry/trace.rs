@@ -20,7 +20,7 @@ use futures_util::future::Either;
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 
-pub use record::{Attribute, Kind, Record, Value};
+pub use record::{Attribute, AttributeValue, SpanKind, SpanRecord};
 
 use crate::{
     ambient::Ambient,
@@ -53,7 +53,7 @@ struct Inner {
 /// Where spans go that have ended.
 pub struct Sink {
     /// Bounded: one that is full loses spans and holds nobody up.
-    pub queue: mpsc::Sender<Record>,
+    pub queue: mpsc::Sender<SpanRecord>,
     /// Counts those.
     pub lost: IntCounter,
 }
@@ -97,7 +97,7 @@ struct Active {
     traces: Traces,
     context: TraceContext,
     /// `None` when it is not recorded, or has ended.
-    record: Mutex<Option<Record>>,
+    record: Mutex<Option<SpanRecord>>,
 }
 
 impl Traces {
@@ -119,7 +119,7 @@ impl Traces {
         let Some((trace, span)) = trace.zip(self.new_span()) else { return Span(None) };
         let sampled = theirs.map_or_else(|| trace.is_among(self.0.millionths), TraceContext::is_sampled);
         let context = TraceContext::new(trace, span, sampled);
-        self.open(context, theirs.map(TraceContext::span), "request", Kind::Server)
+        self.open(context, theirs.map(TraceContext::span), "request", SpanKind::Server)
     }
 
     /// A trace of its own for work that nobody asks for just now, linked to the one that gave rise to it. It is recorded
@@ -127,21 +127,21 @@ impl Traces {
     pub fn resume(&self, name: &'static str, cause: Option<TraceContext>) -> Span {
         let Some((trace, span)) = self.new_trace().zip(self.new_span()) else { return Span(None) };
         let sampled = cause.map_or_else(|| trace.is_among(self.0.millionths), TraceContext::is_sampled);
-        let span = self.open(TraceContext::new(trace, span, sampled), None, name, Kind::Internal);
+        let span = self.open(TraceContext::new(trace, span, sampled), None, name, SpanKind::Internal);
         if let Some(cause) = cause {
             span.link(cause);
         }
         span
     }
 
-    fn open(&self, context: TraceContext, parent: Option<SpanId>, name: &'static str, kind: Kind) -> Span {
+    fn open(&self, context: TraceContext, parent: Option<SpanId>, name: &'static str, kind: SpanKind) -> Span {
         let recorded = context.is_sampled() && self.0.sink.is_some();
         let record = recorded.then(|| {
             let now = self.0.ambient.now();
-            Record {
+            SpanRecord {
                 context,
                 parent,
-                parent_is_remote: kind == Kind::Server && parent.is_some(),
+                parent_is_remote: kind == SpanKind::Server && parent.is_some(),
                 name: name.to_owned(),
                 kind,
                 began: now,
@@ -167,7 +167,7 @@ impl Traces {
 }
 
 impl Active {
-    fn change(&self, change: impl FnOnce(&mut Record)) {
+    fn change(&self, change: impl FnOnce(&mut SpanRecord)) {
         if let Some(record) = self.record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             change(record);
         }
@@ -190,7 +190,7 @@ impl Active {
         });
     }
 
-    fn child(&self, name: &'static str, kind: Kind) -> Span {
+    fn child(&self, name: &'static str, kind: SpanKind) -> Span {
         let traces = &self.traces;
         if !self.context.is_sampled() || traces.0.sink.is_none() {
             return Span(None);
@@ -261,12 +261,12 @@ pub fn current() -> Option<TraceContext> {
 
 /// A part of the current span; none where that is not recorded.
 pub fn child(name: &'static str) -> Span {
-    HERE.try_with(|active| active.child(name, Kind::Internal)).unwrap_or(Span(None))
+    HERE.try_with(|active| active.child(name, SpanKind::Internal)).unwrap_or(Span(None))
 }
 
 /// A call of ours, as a part of the current span.
 pub fn call(name: &'static str) -> Span {
-    HERE.try_with(|active| active.child(name, Kind::Client)).unwrap_or(Span(None))
+    HERE.try_with(|active| active.child(name, SpanKind::Client)).unwrap_or(Span(None))
 }
 
 /// Says more about the current span.

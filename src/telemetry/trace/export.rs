@@ -21,7 +21,7 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Counters, Record, Sink, otlp};
+use super::{Counters, Sink, SpanRecord, otlp};
 
 /// Spans that wait: a few seconds of full load.
 const QUEUE_MAX: usize = 4096;
@@ -40,7 +40,7 @@ pub const FINISH: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Where spans are sent, and what they say they come from.
-pub struct Options {
+pub struct ExportOptions {
     /// The whole address, with the path.
     pub url: String,
     /// Names and values of the resource's attributes.
@@ -63,9 +63,9 @@ pub enum ExportError {
 
 /// The export, before it runs.
 pub struct Export {
-    queue: mpsc::Receiver<Record>,
+    queue: mpsc::Receiver<SpanRecord>,
     /// What is being handed over.
-    batch: Vec<Record>,
+    batch: Vec<SpanRecord>,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
     resource: Resource,
@@ -76,13 +76,13 @@ pub struct Export {
 
 /// Why a batch was not taken.
 #[derive(Clone, Copy)]
-enum Failure {
+enum ExportFailure {
     Unreachable,
     Timeout,
     Status(u16),
 }
 
-impl Failure {
+impl ExportFailure {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -109,7 +109,7 @@ impl Export {
     ///
     /// # Errors
     /// [`ExportError`].
-    pub fn new(options: Options, counters: Counters) -> Result<(Self, Sink), ExportError> {
+    pub fn new(options: ExportOptions, counters: Counters) -> Result<(Self, Sink), ExportError> {
         let url: Uri = options.url.parse().map_err(ExportError::Address)?;
         let client = Client::builder(TokioExecutor::new()).build(connector(url.scheme_str() == Some("https"))?);
         let (queue, waiting) = mpsc::channel(QUEUE_MAX);
@@ -208,23 +208,23 @@ impl Export {
     }
 
     /// One request; says how many spans of it were refused.
-    async fn post(&self, body: Bytes) -> Result<u64, Failure> {
+    async fn post(&self, body: Bytes) -> Result<u64, ExportFailure> {
         let request = Request::post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/x-protobuf")
             .header(header::USER_AGENT, concat!("noshi/", env!("CARGO_PKG_VERSION")))
             .body(Full::new(body))
-            .map_err(|_never| Failure::Unreachable)?;
+            .map_err(|_never| ExportFailure::Unreachable)?;
         let exchange = async {
-            let answer = self.client.request(request).await.map_err(|_error| Failure::Unreachable)?;
+            let answer = self.client.request(request).await.map_err(|_error| ExportFailure::Unreachable)?;
             let status = answer.status();
             let bytes = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
             if !status.is_success() {
-                return Err(Failure::Status(status.as_u16()));
+                return Err(ExportFailure::Status(status.as_u16()));
             }
             // An answer that cannot be read does not change what its status said.
             Ok(bytes.map_or(0, |bytes| otlp::refused(&bytes.to_bytes())))
         };
-        tokio::time::timeout(REQUEST, exchange).await.unwrap_or(Err(Failure::Timeout))
+        tokio::time::timeout(REQUEST, exchange).await.unwrap_or(Err(ExportFailure::Timeout))
     }
 }
 

@@ -9,17 +9,17 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use super::{Kind, Record, Value};
+use super::{AttributeValue, SpanKind, SpanRecord};
 use crate::kernel::TraceContext;
 
 /// What spans come from.
 pub(super) fn resource(attributes: impl IntoIterator<Item = (String, String)>) -> Resource {
-    let text = |(name, value): (String, String)| attribute(&name, Value::Text(value));
+    let text = |(name, value): (String, String)| attribute(&name, AttributeValue::Text(value));
     Resource { attributes: attributes.into_iter().map(text).collect(), ..Resource::default() }
 }
 
 /// The request that hands spans over, in protobuf.
-pub(super) fn request(resource: &Resource, records: &[Record]) -> Vec<u8> {
+pub(super) fn request(resource: &Resource, records: &[SpanRecord]) -> Vec<u8> {
     let scope = InstrumentationScope {
         name: env!("CARGO_PKG_NAME").to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -39,12 +39,12 @@ pub(super) fn refused(answer: &[u8]) -> u64 {
     u64::try_from(refused).unwrap_or(0)
 }
 
-fn span(record: &Record) -> Span {
+fn span(record: &SpanRecord) -> Span {
     let code = if record.is_failed() { status::StatusCode::Error } else { status::StatusCode::Unset };
     let kind = match record.kind {
-        Kind::Internal => span::SpanKind::Internal,
-        Kind::Server => span::SpanKind::Server,
-        Kind::Client => span::SpanKind::Client,
+        SpanKind::Internal => span::SpanKind::Internal,
+        SpanKind::Server => span::SpanKind::Server,
+        SpanKind::Client => span::SpanKind::Client,
     };
     Span {
         trace_id: record.context.trace().bytes().to_vec(),
@@ -84,11 +84,11 @@ fn flags(context: TraceContext, parent_is_remote: Option<bool>) -> u32 {
     u32::from(context.is_sampled()) | remote
 }
 
-fn attribute(name: &str, value: Value) -> KeyValue {
+fn attribute(name: &str, value: AttributeValue) -> KeyValue {
     let value = match value {
-        Value::Text(text) => any_value::Value::StringValue(text),
-        Value::Number(number) => any_value::Value::IntValue(number),
-        Value::Flag(flag) => any_value::Value::BoolValue(flag),
+        AttributeValue::Text(text) => any_value::Value::StringValue(text),
+        AttributeValue::Number(number) => any_value::Value::IntValue(number),
+        AttributeValue::Flag(flag) => any_value::Value::BoolValue(flag),
     };
     KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }

@@ -40,7 +40,7 @@ pub enum Attribute {
 
 /// An attribute's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum AttributeValue {
     /// Text.
     Text(String),
     /// A number.
@@ -71,27 +71,27 @@ impl Attribute {
 
     /// Its value.
     #[must_use]
-    pub fn value(&self) -> Value {
+    pub fn value(&self) -> AttributeValue {
         match self {
             Self::Method(word)
             | Self::Server(word)
             | Self::Error(word)
             | Self::Database(word)
             | Self::State(word)
-            | Self::Outcome(word) => Value::Text((*word).to_owned()),
-            Self::Route(text) => Value::Text(text.clone()),
-            Self::Status(status) => Value::Number((*status).into()),
-            Self::Committed => Value::Flag(true),
-            Self::Reward(id) => Value::Text(id.to_string()),
-            Self::Attempt(number) => Value::Number(*number),
-            Self::CreationRequestId(id) => Value::Text(id.as_str().to_owned()),
+            | Self::Outcome(word) => AttributeValue::Text((*word).to_owned()),
+            Self::Route(text) => AttributeValue::Text(text.clone()),
+            Self::Status(status) => AttributeValue::Number((*status).into()),
+            Self::Committed => AttributeValue::Flag(true),
+            Self::Reward(id) => AttributeValue::Text(id.to_string()),
+            Self::Attempt(number) => AttributeValue::Number(*number),
+            Self::CreationRequestId(id) => AttributeValue::Text(id.as_str().to_owned()),
         }
     }
 }
 
 /// Which end of an exchange a span is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SpanKind {
     /// Work between the two.
     Internal,
     /// A request of a caller's.
@@ -102,7 +102,7 @@ pub enum Kind {
 
 /// A span that has ended.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct SpanRecord {
     /// Itself.
     pub context: TraceContext,
     /// The span that it is part of, in the same trace.
@@ -112,7 +112,7 @@ pub struct Record {
     /// What was done: few names.
     pub name: String,
     /// Which end.
-    pub kind: Kind,
+    pub kind: SpanKind,
     /// When it began.
     pub began: DateTime<Utc>,
     /// When it ended.
@@ -123,7 +123,7 @@ pub struct Record {
     pub links: Vec<TraceContext>,
 }
 
-impl Record {
+impl SpanRecord {
     /// Whether it failed.
     #[must_use]
     pub fn is_failed(&self) -> bool {

@@ -10,7 +10,7 @@ use super::*;
 struct Kept {
     traces: Traces,
     ambient: Ambient,
-    queue: mpsc::Receiver<Record>,
+    queue: mpsc::Receiver<SpanRecord>,
     lost: IntCounter,
 }
 
@@ -55,9 +55,9 @@ async fn a_request_and_its_parts_are_one_trace() {
     assert_eq!(
         spans,
         [
-            ("call".to_owned(), Kind::Client, of_call, Some(of_part.span()), false, 0),
-            ("part".to_owned(), Kind::Internal, of_part, Some(of_server.span()), false, 0),
-            ("GET /".to_owned(), Kind::Server, of_server, Some(parent.span()), true, 1),
+            ("call".to_owned(), SpanKind::Client, of_call, Some(of_part.span()), false, 0),
+            ("part".to_owned(), SpanKind::Internal, of_part, Some(of_server.span()), false, 0),
+            ("GET /".to_owned(), SpanKind::Server, of_server, Some(parent.span()), true, 1),
         ]
     );
 }
