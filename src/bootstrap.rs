@@ -129,8 +129,11 @@ impl Running {
 /// [`StoreError`].
 pub async fn open_store(settings: &config::StoreSettings, exclusive: bool) -> Result<Store, StoreError> {
     let exclusive = exclusive && settings.url.kind() == DatabaseKind::Sqlite;
-    let options =
-        store::Options { url: settings.url.secret().clone(), connections_max: settings.connections_max, exclusive };
+    let options = store::StoreOptions {
+        url: settings.url.secret().clone(),
+        connections_max: settings.connections_max,
+        exclusive,
+    };
     Store::open(&options).await
 }
 

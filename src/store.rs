@@ -96,11 +96,11 @@ pub enum Backend {
 /// The open database. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
-    inner: Inner,
+    inner: OpenStore,
 }
 
 #[derive(Clone, Debug)]
-enum Inner {
+enum OpenStore {
     Sqlite(sqlite::SqliteStore),
     Postgres(PgPool),
 }
@@ -165,7 +165,7 @@ impl<T> Committed<Vec<T>> {
 
 /// How to open a store.
 #[derive(Clone)]
-pub struct Options {
+pub struct StoreOptions {
     /// `sqlite://PATH` or `postgres://…`.
     pub url: SecretString,
     /// On PostgreSQL connections, on SQLite readers (there is one writer).
@@ -181,12 +181,12 @@ impl Store {
     /// [`StoreError::Open`] for a URL with another scheme, or a file that another process serves;
     /// [`StoreError::Database`] when the database cannot be reached.
     #[expect(clippy::disallowed_methods, reason = "the database's URL is opened where it is used")]
-    pub async fn open(options: &Options) -> Result<Self, StoreError> {
+    pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let url = options.url.expose_secret();
         let inner = if let Some(path) = url.strip_prefix("sqlite://") {
-            Inner::Sqlite(sqlite::SqliteStore::open(path, options).await?)
+            OpenStore::Sqlite(sqlite::SqliteStore::open(path, options).await?)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Inner::Postgres(postgres::open(url, options.connections_max).await?)
+            OpenStore::Postgres(postgres::open(url, options.connections_max).await?)
         } else {
             return Err(StoreError::Open("the URL starts with neither sqlite:// nor postgres://".to_owned()));
         };
@@ -197,8 +197,8 @@ impl Store {
     #[must_use]
     pub const fn backend(&self) -> Backend {
         match self.inner {
-            Inner::Sqlite(_) => Backend::Sqlite,
-            Inner::Postgres(_) => Backend::Postgres,
+            OpenStore::Sqlite(_) => Backend::Sqlite,
+            OpenStore::Postgres(_) => Backend::Postgres,
         }
     }
 
@@ -226,8 +226,8 @@ impl Store {
 
     async fn begin_in(&self, span: Span) -> Result<Tx, StoreError> {
         let open = match &self.inner {
-            Inner::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
-            Inner::Postgres(pool) => Link::begin(pool).await.map(OpenTx::Postgres)?,
+            OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
+            OpenStore::Postgres(pool) => Link::begin(pool).await.map(OpenTx::Postgres)?,
         };
         Ok(Tx { open, failed: false, span })
     }
@@ -238,16 +238,16 @@ impl Store {
     /// [`StoreError`] when there is none in time.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         match &self.inner {
-            Inner::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
-            Inner::Postgres(pool) => Link::take(pool).await.map(Snapshot::Postgres),
+            OpenStore::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
+            OpenStore::Postgres(pool) => Link::take(pool).await.map(Snapshot::Postgres),
         }
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
         match &self.inner {
-            Inner::Sqlite(store) => store.close().await,
-            Inner::Postgres(pool) => postgres::close(pool).await,
+            OpenStore::Sqlite(store) => store.close().await,
+            OpenStore::Postgres(pool) => postgres::close(pool).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use sqlx::{
     migrate::{Migrate, Migrator},
 };
 
-use super::{Inner, Sql, Store, StoreError, fetch_all, row, statements};
+use super::{OpenStore, Sql, Store, StoreError, fetch_all, row, statements};
 use crate::failpoint;
 
 static SQLITE: LazyLock<Migrator> = LazyLock::new(|| ignoring_later_ones(sqlx::migrate!("migrations/sqlite")));
@@ -61,8 +61,8 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
         return Err(StoreError::Schema("a later version has migrated it, to what this one would not understand"));
     }
     match &store.inner {
-        Inner::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
-        Inner::Postgres(pool) => migrate_postgres(pool).await?,
+        OpenStore::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
+        OpenStore::Postgres(pool) => migrate_postgres(pool).await?,
     }
     failpoint::pass("migrate", "after");
     Ok(())
@@ -89,8 +89,8 @@ async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
 /// [`StoreError`] when the database cannot be read. A database that was never migrated is [`Schema::Older`].
 pub async fn schema(store: &Store) -> Result<Schema, StoreError> {
     let ours: Vec<i64> = match &store.inner {
-        Inner::Sqlite(_) => SQLITE.iter().map(|migration| migration.version).collect(),
-        Inner::Postgres(_) => POSTGRES.iter().map(|migration| migration.version).collect(),
+        OpenStore::Sqlite(_) => SQLITE.iter().map(|migration| migration.version).collect(),
+        OpenStore::Postgres(_) => POSTGRES.iter().map(|migration| migration.version).collect(),
     };
     let mut snapshot = store.snapshot().await?;
     let theirs = match fetch_all!(AppliedRow, snapshot, APPLIED) {

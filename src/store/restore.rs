@@ -21,7 +21,7 @@ use sqlx::{
 };
 
 use super::{
-    Options, Store, StoreError,
+    Store, StoreError, StoreOptions,
     backup::{
         BUSY, CORRUPT, Contents, CopyError, Counts, NOT_A_DATABASE, Seal, beside, inspect, primary_code,
         sync_folder_of, transfer,
@@ -133,7 +133,7 @@ impl Staged {
     pub async fn open(&self) -> Result<Store, StoreError> {
         let path = self.staged.to_str().ok_or_else(|| StoreError::Open("the path is not UTF-8".to_owned()))?;
         let url = SecretString::from(format!("sqlite://{path}"));
-        Store::open(&Options { url, connections_max: 1, exclusive: false }).await
+        Store::open(&StoreOptions { url, connections_max: 1, exclusive: false }).await
     }
 
     /// Takes the database's place. The old database gets a name with the instant in it, which is returned.

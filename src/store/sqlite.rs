@@ -27,7 +27,7 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
 };
 
-use super::{ACQUIRE_TIMEOUT, Conn, Options, StoreError, sql};
+use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, sql};
 use crate::failpoint;
 
 /// Transactions that may wait for the writer; the next one is refused.
@@ -81,7 +81,7 @@ pub(super) struct SqliteTx {
 }
 
 impl SqliteStore {
-    pub(super) async fn open(path: &str, options: &Options) -> Result<Self, StoreError> {
+    pub(super) async fn open(path: &str, options: &StoreOptions) -> Result<Self, StoreError> {
         if path.is_empty() || path.contains(['?', ':']) {
             return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
         }

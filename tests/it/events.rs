@@ -8,7 +8,7 @@ use noshi::{
         timeline::{self, Fact},
     },
     kernel::{ClientId, RewardId},
-    store::{Options, Store, StoreError, migrate::migrate},
+    store::{Store, StoreError, StoreOptions, migrate::migrate},
 };
 use serde_json::{Value, json};
 use sqlx::migrate::Migrator;
@@ -193,7 +193,7 @@ async fn database_of_before(backend: Backend) -> Database {
 }
 
 async fn migrated(database: &Database) -> This {
-    let options = Options { url: database.url().to_owned().into(), connections_max: 4, exclusive: false };
+    let options = StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false };
     let store = Store::open(&options).await.unwrap();
     migrate(&store).await.unwrap();
     This(store)

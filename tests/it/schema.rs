@@ -12,7 +12,7 @@ use noshi::{
     events, identity, incentives, ledger,
     sandbox::{Fault, FaultRule, Operation},
     store::{
-        self, Options, Snapshot, Sql, Store, StoreError,
+        self, Snapshot, Sql, Store, StoreError, StoreOptions,
         migrate::{Schema, migrate, schema},
         sql::highest_parameter,
     },
@@ -51,7 +51,7 @@ const LISTS: &[(&str, &[Sql])] = &[
 /// Our store on a test's database.
 async fn open(database: &Database) -> Store {
     let url = SecretString::from(database.url().to_owned());
-    Store::open(&Options { url, connections_max: 8, exclusive: false }).await.unwrap()
+    Store::open(&StoreOptions { url, connections_max: 8, exclusive: false }).await.unwrap()
 }
 
 /// The same, migrated.

@@ -7,7 +7,7 @@ use super::*;
 async fn open(folder: &tempfile::TempDir) -> SqliteStore {
     let path = folder.path().join("noshi.db").display().to_string();
     let url = SecretString::from(format!("sqlite://{path}"));
-    SqliteStore::open(&path, &Options { url, connections_max: 2, exclusive: false }).await.unwrap()
+    SqliteStore::open(&path, &StoreOptions { url, connections_max: 2, exclusive: false }).await.unwrap()
 }
 
 /// The settings that decide what a crash may cost: journal, synchronous (2 is FULL), foreign keys.

@@ -2,7 +2,7 @@
 
 use noshi::{
     ledger::{chart::LedgerAccount, movements},
-    store::{Options, Store, migrate::migrate},
+    store::{Store, StoreOptions, migrate::migrate},
 };
 use sqlx::migrate::Migrator;
 
@@ -23,7 +23,7 @@ fn entry(kind: &str, debit: &str, credit: &str) -> String {
 }
 
 async fn migrated(database: &Database) {
-    let options = Options { url: database.url().to_owned().into(), connections_max: 4, exclusive: false };
+    let options = StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false };
     let store = Store::open(&options).await.unwrap();
     migrate(&store).await.unwrap();
     store.close().await;
