@@ -14,7 +14,7 @@ use crate::{
     ledger::{
         journal::{self, Posting},
         movements::{ADJUSTMENT, CANCEL, DEPOSIT, ISSUE, OPENING},
-        programs::{self, ChangedBy, NewProgram, State},
+        programs::{self, ChangedBy, NewProgram, ProgramState},
         sums::Sums,
     },
     store::{Store, StoreError},
@@ -132,15 +132,15 @@ async fn programs_lines(
             };
             Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        ProgramsCommand::Suspend { id, by } => set_state(store, (&id, &by), State::Suspended, now).await,
-        ProgramsCommand::Resume { id, by } => set_state(store, (&id, &by), State::Active, now).await,
+        ProgramsCommand::Suspend { id, by } => set_state(store, (&id, &by), ProgramState::Suspended, now).await,
+        ProgramsCommand::Resume { id, by } => set_state(store, (&id, &by), ProgramState::Active, now).await,
     }
 }
 
 async fn set_state(
     store: &Store,
     (id, by): (&ProgramId, &str),
-    state: State,
+    state: ProgramState,
     now: DateTime<Utc>,
 ) -> Result<String, LedgerError> {
     let by = ChangedBy(checked(by)?.to_owned());

@@ -13,7 +13,7 @@ use crate::{
     kernel::Money,
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
-        programs::{self, Policy, State},
+        programs::{self, Policy, ProgramState},
     },
     store::Tx,
 };
@@ -47,7 +47,7 @@ fn zone_and_budget(account: &Account, command: &Command, now: DateTime<Utc>) -> 
 
 /// What needs no counting.
 fn check(policy: &Policy, account: &Account, value: Money) -> Result<(), BudgetError> {
-    if policy.state == State::Suspended {
+    if policy.state == ProgramState::Suspended {
         return Err(BudgetError::Suspended);
     }
     if policy.account != account.id() {

@@ -56,13 +56,13 @@ statements! {
 /// Whether a program takes new rewards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
-pub enum State {
+pub enum ProgramState {
     /// It takes new rewards.
     Active,
     /// It refuses new rewards. Those that it took already run to their end.
     Suspended,
 }
-word_methods!(State);
+word_methods!(ProgramState);
 
 row! {
     struct ProgramRow {
@@ -92,7 +92,7 @@ pub struct Program {
     /// The account that pays. It decides the currency, and where a day begins.
     pub account: String,
     /// Whether it takes new rewards.
-    pub state: State,
+    pub state: ProgramState,
     /// When an operator made it.
     pub created_at: DateTime<Utc>,
     /// When an operator last changed it.
@@ -209,7 +209,7 @@ pub struct Policy {
     /// The account that pays.
     pub account: String,
     /// Whether the program takes new rewards.
-    pub state: State,
+    pub state: ProgramState,
     /// The program's own limits.
     pub program: Limits,
     /// The API key's.
@@ -240,7 +240,7 @@ impl TryFrom<ProgramRow> for Program {
             id: row.id.parse().map_err(|_error| bad("id"))?,
             name: row.name,
             account: row.account,
-            state: State::from_word(&row.state).ok_or_else(|| bad("state"))?,
+            state: ProgramState::from_word(&row.state).ok_or_else(|| bad("state"))?,
             created_at: row.created_at,
             updated_at: row.updated_at,
         })
@@ -275,7 +275,7 @@ pub async fn policy_in(tx: &mut Tx, id: &ProgramId, key: ApiKeyId) -> Result<Opt
 
 fn read_policy(rows: Vec<PolicyRow>) -> Result<Option<Policy>, StoreError> {
     let Some(first) = rows.first() else { return Ok(None) };
-    let state = State::from_word(&first.state).ok_or_else(|| bad("state"))?;
+    let state = ProgramState::from_word(&first.state).ok_or_else(|| bad("state"))?;
     let (account, mut program, mut own) = (first.account.clone(), Limits::default(), Limits::default());
     for row in rows {
         // A program without limits is one row without a limit.
@@ -343,15 +343,15 @@ pub async fn rename(
 pub async fn set_state(
     tx: &mut Tx,
     id: &ProgramId,
-    state: State,
+    state: ProgramState,
     by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let changed = execute!(tx, SET_STATE, id.as_str(), state.as_str(), now)? == 1;
     if changed {
         let event = match state {
-            State::Active => "program.resumed",
-            State::Suspended => "program.suspended",
+            ProgramState::Active => "program.resumed",
+            ProgramState::Suspended => "program.suspended",
         };
         report_change(tx, event, id, json!({}), by, now).await?;
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{
     Metrics,
     budget::{self, Period, Usage},
-    programs::{self, ChangedBy, NewProgram, Program, ProgramLimit, State},
+    programs::{self, ChangedBy, NewProgram, Program, ProgramLimit, ProgramState},
 };
 use crate::{
     accounts::{Account, Accounts},
@@ -137,7 +137,7 @@ impl Ledger {
     pub async fn set_state(
         &self,
         id: &ProgramId,
-        state: State,
+        state: ProgramState,
         by: &ChangedBy,
     ) -> Result<ProgramDetails, ProgramError> {
         self.details(id).await?;

@@ -125,15 +125,15 @@ pub(crate) async fn advance(store: &Store, ambient: &Ambient, key: LedgerKey<'_>
             return Ok(false);
         }
         match step(store, key, &mark, now).await? {
-            Step::More => {}
-            Step::Last => return Ok(true),
-            Step::Overtaken => return Ok(false),
+            Counted::More => {}
+            Counted::Last => return Ok(true),
+            Counted::Overtaken => return Ok(false),
         }
     }
 }
 
 /// What a step came to.
-enum Step {
+enum Counted {
     /// Entries are left before the mark.
     More,
     /// The mark is reached.
@@ -142,21 +142,21 @@ enum Step {
     Overtaken,
 }
 
-async fn step(store: &Store, key: LedgerKey<'_>, mark: &MarkRow, now: DateTime<Utc>) -> Result<Step, StoreError> {
+async fn step(store: &Store, key: LedgerKey<'_>, mark: &MarkRow, now: DateTime<Utc>) -> Result<Counted, StoreError> {
     let (account, currency) = (key.account, key.currency.code());
     let to = mark.mark_id.min(mark.through_id.saturating_add(STEP));
     let last = to >= mark.mark_id;
     let through_at = if last { mark.mark_at } else { mark.through_at };
     let mut tx = store.begin().await?;
     if execute!(tx, MOVE, account, currency, mark.through_id, to, through_at)? != 1 {
-        return Ok(Step::Overtaken);
+        return Ok(Counted::Overtaken);
     }
     execute!(tx, ADD_TOTALS, account, currency, mark.through_id, to)?;
     execute!(tx, ADD_SPENDING, account, currency, mark.through_id, to)?;
     if last {
         execute!(tx, NOTE, account, currency, now)?;
     }
-    tx.commit(if last { Step::Last } else { Step::More }).await.map(Committed::into_inner)
+    tx.commit(if last { Counted::Last } else { Counted::More }).await.map(Committed::into_inner)
 }
 
 /// What was issued less what was canceled, hour by hour.

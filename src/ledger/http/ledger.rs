@@ -26,7 +26,7 @@ pub(super) fn routes(config: &mut web::ServiceConfig) {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+struct EntriesQuery {
     account_id: Option<String>,
     from: Option<String>,
     to: Option<String>,
@@ -34,7 +34,7 @@ struct Query {
     limit: Option<i64>,
 }
 
-impl Query {
+impl EntriesQuery {
     fn into_filter(self) -> Result<EntryFilter, Problem> {
         let account = text(self.account_id, "account_id")?;
         Ok(EntryFilter {
@@ -89,12 +89,12 @@ fn tame(text: Option<String>) -> Option<String> {
 }
 
 #[derive(Clone, Copy)]
-enum Format {
+enum StreamFormat {
     Csv,
     NdJson,
 }
 
-impl Format {
+impl StreamFormat {
     /// What the caller asked for; `None` for pages of JSON.
     fn of(request: &HttpRequest) -> Option<Self> {
         let accept = request.headers().get(header::ACCEPT)?.to_str().ok()?;
@@ -169,10 +169,10 @@ async fn entries(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
-    let asked: Query = query(&request)?;
+    let asked: EntriesQuery = query(&request)?;
     let filter = asked.into_filter()?;
     let (http, ledger) = (http.get_ref().clone(), ledger.get_ref().clone());
-    if let Some(format) = Format::of(&request) {
+    if let Some(format) = StreamFormat::of(&request) {
         let filter = EntryFilter { limit: STREAM_PAGE, ..filter };
         let lines = stream::try_unfold(Some((http, ledger, filter, true)), move |left| next_lines(format, left));
         return Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(Box::pin(lines)));
@@ -187,7 +187,7 @@ async fn entries(
 type Left = Option<(Http, Ledger, EntryFilter, bool)>;
 
 /// The next lines of a stream. A page that cannot be read cuts the connection: nobody takes half a ledger for the whole.
-async fn next_lines(format: Format, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
+async fn next_lines(format: StreamFormat, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
     let Some((http, ledger, filter, first)) = left else { return Ok(None) };
     let (reader, asked) = (ledger.clone(), filter.clone());
     let rows = http.run(async move { page(&reader, &asked).await }).await?;

@@ -13,7 +13,7 @@ use crate::{
     ledger::{
         Ledger,
         budget::{Measure, PROGRAM, Usage},
-        programs::{ChangedBy, Limit, LimitScope, NewProgram, ProgramLimit, State, number},
+        programs::{ChangedBy, Limit, LimitScope, NewProgram, ProgramLimit, ProgramState, number},
         scopes,
         service::{ProgramChange, ProgramDetails, ProgramSpending},
     },
@@ -45,7 +45,7 @@ struct LimitBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CreateBody {
+struct ProgramBody {
     id: String,
     name: String,
     account_id: String,
@@ -193,7 +193,7 @@ async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
-    let body: CreateBody = http.body(&request, payload).await?;
+    let body: ProgramBody = http.body(&request, payload).await?;
     let id: ProgramId = body
         .id
         .parse()
@@ -264,7 +264,7 @@ async fn set_state(
     (http, ledger): (web::Data<Http>, web::Data<Ledger>),
     request: HttpRequest,
     id: &str,
-    state: State,
+    state: ProgramState,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
     let id = id_of(id)?;
@@ -280,7 +280,7 @@ async fn suspend(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_state((http, ledger), request, &id, State::Suspended).await
+    set_state((http, ledger), request, &id, ProgramState::Suspended).await
 }
 
 async fn resume(
@@ -289,7 +289,7 @@ async fn resume(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_state((http, ledger), request, &id, State::Active).await
+    set_state((http, ledger), request, &id, ProgramState::Active).await
 }
 
 #[derive(Serialize)]
