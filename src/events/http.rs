@@ -21,7 +21,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Query {
+struct EventsQuery {
     #[serde(rename = "type")]
     kind: Option<String>,
     cursor: Option<String>,
@@ -29,7 +29,7 @@ struct Query {
 }
 
 #[derive(Serialize)]
-struct EventView {
+struct FactView {
     id: String,
     #[serde(rename = "type")]
     kind: String,
@@ -39,7 +39,7 @@ struct EventView {
     data: Option<Box<RawValue>>,
 }
 
-impl From<FactRow> for EventView {
+impl From<FactRow> for FactView {
     fn from(row: FactRow) -> Self {
         let data = row.data.and_then(|json| RawValue::from_string(json).ok());
         Self { id: format!("evt_{}", row.id), kind: row.kind, timestamp: timestamp(row.at), subject: row.subject, data }
@@ -48,7 +48,7 @@ impl From<FactRow> for EventView {
 
 async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::LEDGER_READ).await?;
-    let query: Query = query(&request)?;
+    let query: EventsQuery = query(&request)?;
     let (limit, from) = (size(query.limit)?, after(query.cursor)?);
     let kind = text(query.kind, "type")?;
     let store = http.store.clone();
@@ -60,5 +60,5 @@ async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpRespo
         .await?;
     // Always one: whoever follows the events goes on from here, also from an empty page.
     let next_cursor = Some(rows.last().map_or(from, |row| row.id).to_string());
-    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(EventView::from).collect(), next_cursor }))
+    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(FactView::from).collect(), next_cursor }))
 }
