@@ -21,7 +21,7 @@ use crate::{
             BeginError, RunRequest,
             balance_check::{BalanceCheck, BalanceCheckView},
             model::{Item, Reconciliation},
-            period::Period,
+            period::RunPeriod,
             report::{self, CSV_HEADER, ItemView, View},
             run::{Chunk, Chunks, RunError},
         },
@@ -51,11 +51,11 @@ pub(super) struct ReconcileArguments {
     csv: Option<PathBuf>,
     /// How to print what was found.
     #[arg(long, value_enum, default_value = "text")]
-    format: Format,
+    format: ReportFormat,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum ReportFormat {
     /// For people.
     Text,
     /// The totals and every item, as one JSON object.
@@ -82,7 +82,7 @@ pub(super) async fn run(arguments: ReconcileArguments, settings: &Settings) -> R
 
 async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> Result<ExitCode, CommandError> {
     let ReconcileArguments { account, from, to, csv, format } = arguments;
-    let period = Period::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
+    let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before anything is begun: a file that is not there is a slip of the hand.
     let file = match &csv {
         Some(path) => Some(File::open(path).await?),
@@ -121,21 +121,21 @@ async fn send(mut file: File, parts: mpsc::Sender<Chunk>) -> io::Result<()> {
 async fn print(
     service: &Reconciliations,
     (run, check): (&Reconciliation, &BalanceCheck),
-    format: Format,
+    format: ReportFormat,
 ) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();
     match format {
-        Format::Text => {
+        ReportFormat::Text => {
             writeln!(out, "{}\n{}", report::text(run), check.text())?;
             if run.tally.findings() > 0 || run.tally.unproven > 0 {
                 writeln!(out, "{}", report::text_header())?;
             }
         }
-        Format::Json => {
+        ReportFormat::Json => {
             let (run, balance) = (json(&View::from(run))?, json(&BalanceCheckView::from(check))?);
             write!(out, "{{\"reconciliation\":{run},\"balance\":{balance},\"items\":[")?;
         }
-        Format::Csv => writeln!(out, "{CSV_HEADER}")?,
+        ReportFormat::Csv => writeln!(out, "{CSV_HEADER}")?,
     }
     let mut after = 0;
     loop {
@@ -144,14 +144,14 @@ async fn print(
         for item in &items {
             let view = ItemView::new(item, run.currency);
             match format {
-                Format::Text => writeln!(out, "{}", view.text())?,
-                Format::Csv => writeln!(out, "{}", view.csv())?,
-                Format::Json => write!(out, "{}\n{}", if item.seq == 1 { "" } else { "," }, json(&view)?)?,
+                ReportFormat::Text => writeln!(out, "{}", view.text())?,
+                ReportFormat::Csv => writeln!(out, "{}", view.csv())?,
+                ReportFormat::Json => write!(out, "{}\n{}", if item.seq == 1 { "" } else { "," }, json(&view)?)?,
             }
         }
         after = last.seq;
     }
-    if matches!(format, Format::Json) {
+    if matches!(format, ReportFormat::Json) {
         writeln!(out, "\n]}}")?;
     }
     Ok(())

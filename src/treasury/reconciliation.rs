@@ -27,7 +27,7 @@ use uuid::Uuid;
 
 use self::{
     model::{Item, Reconciliation, RunState, Tally},
-    period::{BadPeriod, Period},
+    period::{BadPeriod, RunPeriod},
     run::{Chunks, Run, RunError},
 };
 use super::Metrics;
@@ -60,7 +60,7 @@ pub(crate) struct ReconciliationDependencies {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunRequest {
     pub(crate) account: String,
-    pub(crate) period: Period,
+    pub(crate) period: RunPeriod,
     /// Amazon's side comes as a file of the portal.
     pub(crate) file: bool,
     /// The service itself begins the run.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::period::{Period, Window};
+use super::period::{RunPeriod, Window};
 use crate::kernel::word_methods;
 
 /// How far Amazon's clock and ours may be apart without a finding.
@@ -91,7 +91,7 @@ pub(crate) enum MatchResult {
 /// The period that is judged, and the window that was read of Amazon's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    pub(crate) period: Period,
+    pub(crate) period: RunPeriod,
     pub(crate) read: Window,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike, Utc};
 
-use super::{BeginError, Reconciliations, RunRequest, period::Period, run::RunError, sql};
+use super::{BeginError, Reconciliations, RunRequest, period::RunPeriod, run::RunError, sql};
 use crate::{kernel::Chain, store::StoreError};
 
 /// How often to check whether a day is due.
@@ -42,7 +42,7 @@ impl Reconciliations {
     }
 
     async fn reconcile_day(&self, account: &str, day: NaiveDate) -> Result<(), StoreError> {
-        let Ok(period) = Period::days(day, day) else { return Ok(()) };
+        let Ok(period) = RunPeriod::days(day, day) else { return Ok(()) };
         let order = RunRequest { account: account.to_owned(), period, file: false, daily: true };
         match self.begin(&order).await {
             Ok(begun) => {
@@ -68,7 +68,7 @@ impl Reconciliations {
         if day > yesterday {
             return Ok(None);
         }
-        let Ok(period) = Period::days(day, day) else { return Ok(None) };
+        let Ok(period) = RunPeriod::days(day, day) else { return Ok(None) };
         let failed = sql::last_failed(&mut snapshot, account, period.from).await?;
         // A run that a stop interrupted may be repeated at once.
         let failed = failed.filter(|run| run.failure.as_deref() != Some(RunError::Interrupted.word()));

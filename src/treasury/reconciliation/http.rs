@@ -12,7 +12,7 @@ use super::{
     BeginError, Begun, Reconciliations, RunRequest,
     balance_check::BalanceCheckView,
     model::{Reconciliation, RunState},
-    period::Period,
+    period::RunPeriod,
     report::{ItemView, View},
     run::{Chunk, RunError},
 };
@@ -59,7 +59,7 @@ impl StartBody {
             text.parse().map_err(|_error| bad())
         };
         let (first, last) = (day(&self.from, "/from")?, day(&self.to, "/to")?);
-        let period = Period::days(first, last).map_err(BeginError::from)?;
+        let period = RunPeriod::days(first, last).map_err(BeginError::from)?;
         Ok(RunRequest { account: self.account_id, period, file, daily: false })
     }
 }
@@ -141,7 +141,7 @@ fn answer(run: &Reconciliation) -> HttpResponse {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+struct RunsQuery {
     account_id: Option<String>,
     cursor: Option<String>,
     limit: Option<i64>,
@@ -161,7 +161,7 @@ async fn list(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
-    let ListQuery { account_id, cursor, limit } = query(&request)?;
+    let RunsQuery { account_id, cursor, limit } = query(&request)?;
     let (account, limit, before) = (text(account_id, "account_id")?, size(limit)?, before(cursor)?);
     let service = reconciliations.get_ref().clone();
     let runs = http.run(async move { service.list(before, account.as_deref(), limit).await }).await?;
@@ -195,7 +195,7 @@ async fn items(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
-    let ListQuery { account_id, cursor, limit } = query(&request)?;
+    let RunsQuery { account_id, cursor, limit } = query(&request)?;
     text(account_id, "account_id")?;
     let (limit, after) = (size(limit)?, after(cursor)?);
     let run = find(&http, &reconciliations, &id).await?;

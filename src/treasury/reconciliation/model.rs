@@ -5,7 +5,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     compare::{Class, TheirState},
-    period::Period,
+    period::RunPeriod,
 };
 use crate::{
     engine::order,
@@ -74,7 +74,7 @@ pub(crate) struct Reconciliation {
     pub(crate) source: Source,
     /// The service itself began it.
     pub(crate) daily: bool,
-    pub(crate) period: Period,
+    pub(crate) period: RunPeriod,
     pub(crate) state: RunState,
     /// The word of its `RunError`.
     pub(crate) failure: Option<String>,

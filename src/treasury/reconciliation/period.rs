@@ -32,13 +32,13 @@ pub(crate) enum BadPeriod {
 
 /// Whole days: `from` is in it, `to` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Period {
+pub(crate) struct RunPeriod {
     /// Midnight of the first day.
     pub(crate) from: DateTime<Utc>,
     pub(crate) to: DateTime<Utc>,
 }
 
-impl Period {
+impl RunPeriod {
     /// From the first day to the last, both in it.
     pub(crate) fn days(first: NaiveDate, last: NaiveDate) -> Result<Self, BadPeriod> {
         if last < first {
@@ -97,21 +97,21 @@ mod tests {
 
     #[test]
     fn a_period_is_whole_days_and_both_of_those_named_are_in_it() {
-        let period = Period::days(day("2026-11-01"), day("2026-11-02")).unwrap();
+        let period = RunPeriod::days(day("2026-11-01"), day("2026-11-02")).unwrap();
         assert_eq!(
             (period.from.to_rfc3339(), period.to.to_rfc3339()),
             ("2026-11-01T00:00:00+00:00".to_owned(), "2026-11-03T00:00:00+00:00".to_owned())
         );
         assert!(period.holds(period.from) && !period.holds(period.to));
         assert_eq!(period.first_and_last(), (day("2026-11-01"), day("2026-11-02")));
-        assert_eq!(Period::days(day("2026-11-02"), day("2026-11-01")), Err(BadPeriod::Reversed));
-        assert_eq!(Period::days(day("2024-01-01"), day("2025-01-01")), Err(BadPeriod::TooLong));
-        assert_eq!(Period::days(NaiveDate::MAX, NaiveDate::MAX), Err(BadPeriod::OutOfRange));
+        assert_eq!(RunPeriod::days(day("2026-11-02"), day("2026-11-01")), Err(BadPeriod::Reversed));
+        assert_eq!(RunPeriod::days(day("2024-01-01"), day("2025-01-01")), Err(BadPeriod::TooLong));
+        assert_eq!(RunPeriod::days(NaiveDate::MAX, NaiveDate::MAX), Err(BadPeriod::OutOfRange));
     }
 
     #[test]
     fn a_period_is_compared_an_hour_after_its_end() {
-        let period = Period::days(day("2026-11-01"), day("2026-11-01")).unwrap();
+        let period = RunPeriod::days(day("2026-11-01"), day("2026-11-01")).unwrap();
         let over = period.to + TimeDelta::hours(1);
         assert_eq!(period.is_over(over), Ok(()));
         assert_eq!(period.is_over(over - TimeDelta::microseconds(1)), Err(BadPeriod::NotOver));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     compare::{Class, TheirState},
     model::{Item, Reconciliation, RunState, Source, Tally},
-    period::Period,
+    period::RunPeriod,
 };
 use crate::{
     accounts::Account,
@@ -152,7 +152,7 @@ impl TryFrom<RunRow> for Reconciliation {
             currency: row.currency.parse().map_err(|_error| bad("currency"))?,
             source: Source::from_word(&row.source).ok_or_else(|| bad("source"))?,
             daily: row.daily,
-            period: Period { from: row.period_from, to: row.period_to },
+            period: RunPeriod { from: row.period_from, to: row.period_to },
             state: RunState::from_word(&row.state).ok_or_else(|| bad("state"))?,
             failure: row.failure,
             started_at: row.started_at,

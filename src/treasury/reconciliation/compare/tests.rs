@@ -9,7 +9,7 @@ fn at(text: &str) -> DateTime<Utc> {
 /// The first of November, read with the margins of the operation.
 fn frame() -> Frame {
     let day = "2026-11-01".parse().unwrap();
-    let period = Period::days(day, day).unwrap();
+    let period = RunPeriod::days(day, day).unwrap();
     Frame { period, read: period.asked().unwrap() }
 }
 
