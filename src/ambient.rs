@@ -27,11 +27,11 @@ use uuid::Uuid;
 /// The clock and the random source of one process. Cheap to clone; all clones are the same clock.
 #[derive(Clone)]
 pub struct Ambient {
-    clock: Arc<Clock>,
+    clock: Arc<TimeSource>,
     random: Arc<Random>,
 }
 
-enum Clock {
+enum TimeSource {
     /// The node's wall clock until another is learnt: then microseconds since boot plus this many. One number, because
     /// every request reads it.
     System(AtomicI64),
@@ -56,7 +56,7 @@ impl Ambient {
     /// The system's clock, until another is learnt, and its random source.
     #[must_use]
     pub fn system() -> Self {
-        Self { clock: Arc::new(Clock::System(AtomicI64::new(UNLEARNT))), random: Arc::new(Random::System) }
+        Self { clock: Arc::new(TimeSource::System(AtomicI64::new(UNLEARNT))), random: Arc::new(Random::System) }
     }
 
     /// A clock that runs with the system's and can be moved by [`Ambient::advance`], and random numbers that a seed
@@ -65,7 +65,7 @@ impl Ambient {
     #[must_use]
     pub fn movable(seed: u64) -> Self {
         Self {
-            clock: Arc::new(Clock::Offset(Mutex::new(TimeDelta::zero()))),
+            clock: Arc::new(TimeSource::Offset(Mutex::new(TimeDelta::zero()))),
             random: Arc::new(Random::Seeded(Box::new(Mutex::new(StdRng::seed_from_u64(seed))))),
         }
     }
@@ -73,8 +73,8 @@ impl Ambient {
     /// Moves a movable clock; the system's clock stays where it is.
     pub fn advance(&self, by: TimeDelta) {
         match &*self.clock {
-            Clock::System(_) => {}
-            Clock::Offset(offset) => {
+            TimeSource::System(_) => {}
+            TimeSource::Offset(offset) => {
                 let mut offset = offset.lock().unwrap_or_else(PoisonError::into_inner);
                 *offset = offset.checked_add(&by).unwrap_or(*offset);
             }
@@ -84,13 +84,13 @@ impl Ambient {
     /// Whether this clock learns from another one: movable clocks do not.
     #[must_use]
     pub fn may_follow(&self) -> bool {
-        matches!(&*self.clock, Clock::System(_))
+        matches!(&*self.clock, TimeSource::System(_))
     }
 
     /// From now on the present instant is the time since boot plus so many microseconds, for every clone. A movable clock
     /// stays where it is.
     pub fn follow(&self, offset_us: i64) {
-        if let Clock::System(learnt) = &*self.clock {
+        if let TimeSource::System(learnt) = &*self.clock {
             learnt.store(offset_us, Ordering::Relaxed);
         }
     }
@@ -99,8 +99,8 @@ impl Ambient {
     #[must_use]
     pub fn followed(&self) -> Option<i64> {
         match &*self.clock {
-            Clock::System(learnt) => Some(learnt.load(Ordering::Relaxed)).filter(|learnt| *learnt != UNLEARNT),
-            Clock::Offset(_) => None,
+            TimeSource::System(learnt) => Some(learnt.load(Ordering::Relaxed)).filter(|learnt| *learnt != UNLEARNT),
+            TimeSource::Offset(_) => None,
         }
     }
 
@@ -109,8 +109,8 @@ impl Ambient {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let now = match &*self.clock {
-            Clock::System(_) => self.followed().and_then(since_boot).unwrap_or_else(wall),
-            Clock::Offset(offset) => {
+            TimeSource::System(_) => self.followed().and_then(since_boot).unwrap_or_else(wall),
+            TimeSource::Offset(offset) => {
                 let offset = *offset.lock().unwrap_or_else(PoisonError::into_inner);
                 let now = wall();
                 now.checked_add_signed(offset).unwrap_or(now)

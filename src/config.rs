@@ -226,7 +226,7 @@ impl Settings {
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut source = source::Source::default();
+        let mut source = source::RawSettings::default();
         if let Some(path) = path {
             source.add_file(path);
         }

@@ -14,7 +14,7 @@ use super::{
     AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, LogFormat, LogSettings,
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
     sealing::sealing,
-    source::{Section, Source},
+    source::{RawSettings, Section},
     traces::traces,
 };
 use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
@@ -37,7 +37,7 @@ const PARTNER_ID_LENGTH_MAX: usize = 8;
 const CREDENTIAL_LENGTH_MAX: usize = 256;
 
 /// Reads all settings. Wrong values are recorded in `source`, and replaced by defaults.
-pub(super) fn settings(source: &mut Source) -> Settings {
+pub(super) fn settings(source: &mut RawSettings) -> Settings {
     let settings = Settings {
         server: server(source.section("server")),
         store: store(source.section("store")),
@@ -160,7 +160,7 @@ fn balances(mut section: Section<'_>) -> BalanceSettings {
     balances
 }
 
-fn accounts(source: &mut Source) -> BTreeMap<String, AccountSettings> {
+fn accounts(source: &mut RawSettings) -> BTreeMap<String, AccountSettings> {
     let mut accounts: BTreeMap<String, AccountSettings> = BTreeMap::new();
     for id in source.names_under("accounts") {
         if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {

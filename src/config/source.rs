@@ -55,14 +55,14 @@ impl SetValue {
 
 /// Everything set and not taken yet, and the mistakes found so far.
 #[derive(Default)]
-pub(super) struct Source {
+pub(super) struct RawSettings {
     entries: BTreeMap<String, SetValue>,
     standard: BTreeMap<String, String>,
     empty_tables: BTreeSet<String>,
     mistakes: Vec<String>,
 }
 
-impl Source {
+impl RawSettings {
     /// Adds the keys of a TOML file.
     pub(super) fn add_file(&mut self, path: &Path) {
         let origin = path.display().to_string();
@@ -175,7 +175,7 @@ const fn is_name_byte(byte: u8) -> bool {
 
 /// Takes the values of one section. A mistake is recorded, and reading goes on.
 pub(super) struct Section<'source> {
-    source: &'source mut Source,
+    source: &'source mut RawSettings,
     prefix: String,
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use rust_decimal::{Decimal, prelude::ToPrimitive};
 
-use super::source::Source;
+use super::source::RawSettings;
 
 /// The collector's path for traces (OTLP 1.x, OTLP/HTTP request).
 const PATH: &str = "/v1/traces";
@@ -69,7 +69,7 @@ impl fmt::Display for Ratio {
 }
 
 /// The section, with OpenTelemetry's variables for what is not in it. A setting wins.
-pub(super) fn traces(source: &mut Source) -> TraceSettings {
+pub(super) fn traces(source: &mut RawSettings) -> TraceSettings {
     let mut section = source.section("traces");
     // Set and empty turns the export off, whatever the environment says.
     let endpoint = section.text("endpoint", |text| if text.is_empty() { Ok(None) } else { address(text).map(Some) });
@@ -99,7 +99,7 @@ pub(super) fn traces(source: &mut Source) -> TraceSettings {
 
 /// The share that the standard's samplers mean. We always go by the caller's choice where there is one, as the names with
 /// `parentbased` say; the others are taken for those.
-fn sampler(source: &mut Source) -> Option<Ratio> {
+fn sampler(source: &mut RawSettings) -> Option<Ratio> {
     let kind = source.standard("OTEL_TRACES_SAMPLER", |text| match text.trim_start_matches("parentbased_") {
         "always_on" => Ok(Some(Ratio::ALL)),
         "always_off" => Ok(Some(Ratio::NONE)),

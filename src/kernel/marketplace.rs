@@ -38,7 +38,7 @@ impl Environment {
 
 /// Which of Amazon's three hosts serves a marketplace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Group {
+enum HostGroup {
     NorthAmerica,
     EuropeAndMiddleEast,
     FarEast,
@@ -72,7 +72,7 @@ pub enum Marketplace {
 }
 
 /// A row of the table: code, group, currency, largest amount in minor units where Amazon's is known.
-type Row = (&'static str, Group, Currency, Option<i64>);
+type Row = (&'static str, HostGroup, Currency, Option<i64>);
 
 impl Marketplace {
     /// Every marketplace.
@@ -100,7 +100,7 @@ impl Marketplace {
     ];
 
     const fn row(self) -> Row {
-        use Group::{EuropeAndMiddleEast as Eu, FarEast as Fe, NorthAmerica as Na};
+        use HostGroup::{EuropeAndMiddleEast as Eu, FarEast as Fe, NorthAmerica as Na};
         match self {
             Self::Us => ("US", Na, Currency::Usd, Some(200_000)),
             Self::Ca => ("CA", Na, Currency::Cad, None),
@@ -169,12 +169,12 @@ impl Marketplace {
     #[must_use]
     pub const fn host(self, environment: Environment) -> &'static str {
         match (self.row().1, environment) {
-            (Group::NorthAmerica, Environment::Sandbox) => "agcod-v2-gamma.amazon.com",
-            (Group::NorthAmerica, Environment::Production) => "agcod-v2.amazon.com",
-            (Group::EuropeAndMiddleEast, Environment::Sandbox) => "agcod-v2-eu-gamma.amazon.com",
-            (Group::EuropeAndMiddleEast, Environment::Production) => "agcod-v2-eu.amazon.com",
-            (Group::FarEast, Environment::Sandbox) => "agcod-v2-fe-gamma.amazon.com",
-            (Group::FarEast, Environment::Production) => "agcod-v2-fe.amazon.com",
+            (HostGroup::NorthAmerica, Environment::Sandbox) => "agcod-v2-gamma.amazon.com",
+            (HostGroup::NorthAmerica, Environment::Production) => "agcod-v2.amazon.com",
+            (HostGroup::EuropeAndMiddleEast, Environment::Sandbox) => "agcod-v2-eu-gamma.amazon.com",
+            (HostGroup::EuropeAndMiddleEast, Environment::Production) => "agcod-v2-eu.amazon.com",
+            (HostGroup::FarEast, Environment::Sandbox) => "agcod-v2-fe-gamma.amazon.com",
+            (HostGroup::FarEast, Environment::Production) => "agcod-v2-fe.amazon.com",
         }
     }
 
@@ -182,9 +182,9 @@ impl Marketplace {
     #[must_use]
     pub const fn region(self) -> &'static str {
         match self.row().1 {
-            Group::NorthAmerica => "us-east-1",
-            Group::EuropeAndMiddleEast => "eu-west-1",
-            Group::FarEast => "us-west-2",
+            HostGroup::NorthAmerica => "us-east-1",
+            HostGroup::EuropeAndMiddleEast => "eu-west-1",
+            HostGroup::FarEast => "us-west-2",
         }
     }
 
