@@ -23,7 +23,7 @@ mod armed {
     };
 
     /// Where to die, and after how many passes.
-    struct Order {
+    struct ArmedPoint {
         group: String,
         point: String,
         passes_left: AtomicU32,
@@ -31,34 +31,34 @@ mod armed {
         stop: bool,
     }
 
-    static ORDER: OnceLock<Order> = OnceLock::new();
+    static ARMED: OnceLock<ArmedPoint> = OnceLock::new();
 
-    /// Takes the order `GROUP.POINT@PASS` or `GROUP.POINT@PASS:stop`. Any other text is ignored: its test then waits for
+    /// Arms the point of `GROUP.POINT@PASS` or `GROUP.POINT@PASS:stop`. Any other text is ignored: its test then waits for
     /// a death that does not come.
     pub(crate) fn arm(text: &str) {
         let parsed = text.split_once('@').and_then(|(place, pass)| {
             let (group, point) = place.split_once('.')?;
             let number = pass.strip_suffix(":stop");
             let passes_left = AtomicU32::new(number.unwrap_or(pass).parse().ok()?);
-            Some(Order { group: group.to_owned(), point: point.to_owned(), passes_left, stop: number.is_some() })
+            Some(ArmedPoint { group: group.to_owned(), point: point.to_owned(), passes_left, stop: number.is_some() })
         });
-        if let Some(order) = parsed {
+        if let Some(armed) = parsed {
             tracing::warn!(
                 failpoint = text,
                 "a debug build that will die, or stand still, at a place of the tests' choice"
             );
-            drop(ORDER.set(order));
+            drop(ARMED.set(armed));
         }
     }
 
-    /// Dies, or stands still, when the order says so.
+    /// Dies, or stands still, when it passes the armed point for the last time.
     pub(crate) fn pass(group: &str, point: &str) {
-        if let Some(order) = ORDER.get()
-            && order.group == group
-            && order.point == point
-            && order.passes_left.fetch_sub(1, Ordering::AcqRel) == 1
+        if let Some(armed) = ARMED.get()
+            && armed.group == group
+            && armed.point == point
+            && armed.passes_left.fetch_sub(1, Ordering::AcqRel) == 1
         {
-            if order.stop { stand_still() } else { std::process::abort() }
+            if armed.stop { stand_still() } else { std::process::abort() }
         }
     }
 

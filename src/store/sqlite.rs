@@ -118,11 +118,11 @@ impl SqliteStore {
     /// result is lost would leave the connection in an unknown state. If the caller has gone, the transaction is dropped,
     /// and so rolled back.
     pub(super) async fn begin(&self) -> Result<SqliteTx, StoreError> {
-        let place = Place::take(&self.waiting)?;
+        let place = QueuePlace::take(&self.waiting)?;
         self.runtime.spawn(self.clone().begin_in_group(place)).await.unwrap_or(Err(StoreError::Busy))
     }
 
-    async fn begin_in_group(self, place: Place) -> Result<SqliteTx, StoreError> {
+    async fn begin_in_group(self, place: QueuePlace) -> Result<SqliteTx, StoreError> {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         drop(place);
         writer.check_open()?;
@@ -303,9 +303,9 @@ impl Drop for SqliteTx {
 }
 
 /// A place in the queue for the writer.
-struct Place(Arc<AtomicUsize>);
+struct QueuePlace(Arc<AtomicUsize>);
 
-impl Place {
+impl QueuePlace {
     fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, StoreError> {
         let place = Self(Arc::clone(waiting));
         match waiting.fetch_add(1, Ordering::AcqRel) {
@@ -315,7 +315,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueuePlace {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::AcqRel);
     }
