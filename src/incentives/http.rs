@@ -193,7 +193,7 @@ async fn reveal(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ListQuery {
+struct RewardsQuery {
     external_id: Option<String>,
     status: Option<String>,
     kind: Option<String>,
@@ -205,7 +205,7 @@ struct ListQuery {
     limit: Option<i64>,
 }
 
-impl ListQuery {
+impl RewardsQuery {
     fn into_filter(self) -> Result<RewardFilter, Problem> {
         let bad = |name: &'static str| move || bad_query(name);
         let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status"))).transpose()?;
@@ -231,7 +231,7 @@ async fn list(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
-    let asked: ListQuery = query(&request)?;
+    let asked: RewardsQuery = query(&request)?;
     let filter = asked.into_filter()?;
     let limit = filter.limit;
     let found = http.run(async move { rewards.list(principal.client, &filter).await }).await?;
