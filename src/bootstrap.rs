@@ -12,7 +12,7 @@ use chrono::NaiveTime;
 use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
 
 use exporting::Exporting;
-use metrics::Metrics;
+use metrics::AllMetrics;
 
 use crate::{
     accounts::{
@@ -200,7 +200,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     }
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let metrics = Metrics::new(settings)?;
+    let metrics = AllMetrics::new(settings)?;
     let (traces, exporting) = exporting::begin(settings, &ambient, metrics.spans.clone(), &tasks)?;
     let state = assemble(settings, (&ambient, &store, &tasks), metrics, (traces, log)).await?;
     if let Some(clock) = &state.clock {
@@ -239,7 +239,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
 async fn assemble(
     settings: &Settings,
     (ambient, store, tasks): (&Ambient, &Store, &Tasks),
-    metrics: Metrics,
+    metrics: AllMetrics,
     (traces, log): (Traces, LogFilter),
 ) -> Result<AppState, StartError> {
     let restored = restore_note::last(&mut store.snapshot().await?).await?;
@@ -348,7 +348,7 @@ pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, 
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
     let nobody = (Traces::silent(ambient.clone()), LogFilter::fixed(&settings.log.filter));
-    let state = assemble(settings, (&ambient, &store, &tasks), Metrics::new(settings)?, nobody).await?;
+    let state = assemble(settings, (&ambient, &store, &tasks), AllMetrics::new(settings)?, nobody).await?;
     drop(start_dispatchers(&state, &tasks).await?);
     Ok((state.reconciliations, store))
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Each slice's own.
-pub(super) struct Metrics {
+pub(super) struct AllMetrics {
     pub(super) accounts: Arc<accounts::Metrics>,
     pub(super) http: Arc<http::Metrics>,
     pub(super) incentives: Arc<incentives::Metrics>,
@@ -22,7 +22,7 @@ pub(super) struct Metrics {
     pub(super) treasury: Arc<treasury::Metrics>,
 }
 
-impl Metrics {
+impl AllMetrics {
     /// Registers everything; the accounts of the settings have their series from the start.
     pub(super) fn new(settings: &Settings) -> Result<Self, prometheus::Error> {
         let accounts: Vec<_> = settings
