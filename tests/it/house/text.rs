@@ -146,12 +146,7 @@ fn shipped(stream: TokenStream, flat: &mut Vec<TokenTree>) {
     let mut tokens = stream.into_iter().peekable();
     while let Some(token) = tokens.next() {
         if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
-            // The item: up to its body or its semicolon.
-            for part in tokens.by_ref() {
-                if group(&part, Delimiter::Brace).is_some() || is_punct(Some(&part), ';') {
-                    break;
-                }
-            }
+            skip_item(&mut tokens);
             continue;
         }
         if let TokenTree::Group(group) = &token {
@@ -170,6 +165,91 @@ fn flat(source: &Source) -> Vec<TokenTree> {
     let mut flat = Vec::new();
     shipped(source.tokens.clone(), &mut flat);
     flat
+}
+
+/// The types and traits that a file declares, its tests apart. What an `impl` or a `trait` calls its associated types is
+/// settled by the trait.
+pub(super) fn declared(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    if !source.only_tests {
+        collect_declared(source.tokens.clone(), false, &mut found);
+    }
+    found
+}
+
+fn collect_declared(stream: TokenStream, associated: bool, found: &mut Vec<String>) {
+    let mut tokens = stream.into_iter().peekable();
+    // Whether the next body is that of an `impl` or a `trait`.
+    let mut associates = false;
+    while let Some(token) = tokens.next() {
+        if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
+            skip_item(&mut tokens);
+            continue;
+        }
+        match &token {
+            TokenTree::Ident(word) => {
+                let declares = word == "struct" || word == "enum" || word == "trait" || (word == "type" && !associated);
+                if let (true, Some(TokenTree::Ident(name))) = (declares, tokens.peek()) {
+                    found.push(name.to_string());
+                }
+                associates |= word == "impl" || word == "trait";
+            }
+            TokenTree::Group(body) => {
+                let is_body = body.delimiter() == Delimiter::Brace;
+                collect_declared(body.stream(), is_body && associates, found);
+                associates &= !is_body;
+            }
+            TokenTree::Punct(mark) => associates &= mark.as_char() != ';',
+            TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+/// The rooms from which a file imports this name by `use`, its tests apart.
+pub(super) fn imported(source: &Source, name: &str) -> Vec<String> {
+    let mut tokens = source.tokens.clone().into_iter().peekable();
+    let mut found = Vec::new();
+    while let Some(token) = tokens.next() {
+        if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
+            skip_item(&mut tokens);
+        } else if is_word(&token, "use") {
+            let path = tokens.by_ref().take_while(|part| !is_punct(Some(part), ';')).collect();
+            let rooms = leaves(path, &[]).into_iter().filter(|leaf| {
+                leaf.first().is_some_and(|root| root == "crate") && leaf.last().is_some_and(|last| last == name)
+            });
+            found.extend(rooms.filter_map(|leaf| leaf.get(1).cloned()));
+        }
+    }
+    found
+}
+
+/// Every path of a `use` tree, word by word.
+fn leaves(tree: TokenStream, before: &[String]) -> Vec<Vec<String>> {
+    let (mut found, mut path) = (Vec::new(), before.to_vec());
+    for token in tree {
+        match &token {
+            TokenTree::Ident(word) => path.push(word.to_string()),
+            TokenTree::Group(list) => {
+                found.extend(leaves(list.stream(), &path));
+                path.clear();
+            }
+            TokenTree::Punct(comma) if comma.as_char() == ',' => {
+                found.push(std::mem::replace(&mut path, before.to_vec()))
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+    found.push(path);
+    found
+}
+
+/// Goes past an item: up to its body or its semicolon.
+fn skip_item(tokens: &mut Tokens) {
+    for part in tokens.by_ref() {
+        if group(&part, Delimiter::Brace).is_some() || is_punct(Some(&part), ';') {
+            break;
+        }
+    }
 }
 
 /// Whether a file names this word, its tests apart.
@@ -235,11 +315,7 @@ fn collect_logged(stream: TokenStream, found: &mut Vec<String>) {
     let mut tokens = stream.into_iter().peekable();
     while let Some(token) = tokens.next() {
         if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
-            for part in tokens.by_ref() {
-                if group(&part, Delimiter::Brace).is_some() || is_punct(Some(&part), ';') {
-                    break;
-                }
-            }
+            skip_item(&mut tokens);
             continue;
         }
         let levels = ["trace", "debug", "info", "warn", "error", "event", "span"];
