@@ -2,63 +2,68 @@
 //! means nothing cannot be built.
 
 use chrono::{DateTime, Utc};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
 use super::rules::Rules;
-use crate::kernel::outcome::words;
+use crate::kernel::word_methods;
 
-words! {
-    /// The word of a stage. The words are durable: words are added, never renamed.
-    State {
-        /// Recorded; it is proven that nothing has reached the remote service.
-        Pending = "pending",
-        /// An attempt was committed and may have reached the remote service.
-        Issuing = "issuing",
-        /// At least one attempt ended without a proven outcome, and none was proven.
-        Unresolved = "unresolved",
-        /// Proven to exist, as asked.
-        Issued = "issued",
-        /// A definite refusal, and no doubt before it: nothing was done.
-        Failed = "failed",
-        /// Proven to exist, and its reversal is committed; the reversal's outcome is not proven yet.
-        Canceling = "canceling",
-        /// The reversal is proven, or nothing was ever done and nothing will be.
-        Canceled = "canceled",
-        /// A person decides; the reason is stored.
-        NeedsAttention = "needs_attention",
-    }
+/// The word of a stage. The words are durable: words are added, never renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum State {
+    /// Recorded; it is proven that nothing has reached the remote service.
+    Pending,
+    /// An attempt was committed and may have reached the remote service.
+    Issuing,
+    /// At least one attempt ended without a proven outcome, and none was proven.
+    Unresolved,
+    /// Proven to exist, as asked.
+    Issued,
+    /// A definite refusal, and no doubt before it: nothing was done.
+    Failed,
+    /// Proven to exist, and its reversal is committed; the reversal's outcome is not proven yet.
+    Canceling,
+    /// The reversal is proven, or nothing was ever done and nothing will be.
+    Canceled,
+    /// A person decides; the reason is stored.
+    NeedsAttention,
 }
+word_methods!(State);
 
-words! {
-    /// Why automation has stopped and a person decides.
-    AttentionReason {
-        /// The remote service shows the effect as reversed, and we did not reverse it.
-        CanceledElsewhere = "canceled_elsewhere",
-        /// The effect has a status that is neither live nor reversed.
-        OddStatus = "odd_card_status",
-        /// The answer shows another id, amount or currency.
-        Mismatch = "mismatch",
-        /// No outcome was proven in 24 hours.
-        Unproven = "unproven",
-        /// No outcome of the reversal was proven in 24 hours.
-        CancelUnproven = "cancel_unproven",
-        /// The same bytes were refused again and again after an attempt whose outcome is unknown: no replay will prove
-        /// that attempt.
-        RefusedInDoubt = "refused_in_doubt",
-        /// Only the remote service knew of it: a reconciliation made the row.
-        Adopted = "adopted",
-    }
+/// Why automation has stopped and a person decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum AttentionReason {
+    /// The remote service shows the effect as reversed, and we did not reverse it.
+    CanceledElsewhere,
+    /// The effect has a status that is neither live nor reversed.
+    #[strum(serialize = "odd_card_status")]
+    OddStatus,
+    /// The answer shows another id, amount or currency.
+    Mismatch,
+    /// No outcome was proven in 24 hours.
+    Unproven,
+    /// No outcome of the reversal was proven in 24 hours.
+    CancelUnproven,
+    /// The same bytes were refused again and again after an attempt whose outcome is unknown: no replay will prove
+    /// that attempt.
+    RefusedInDoubt,
+    /// Only the remote service knew of it: a reconciliation made the row.
+    Adopted,
 }
+word_methods!(AttentionReason);
 
-words! {
-    /// Why a reversal did not happen.
-    ReversalFailure {
-        /// The remote service's window was over.
-        TooLate = "too_late",
-        /// The remote service does not permit it: in practice the recipient has claimed it.
-        NotPermitted = "not_permitted",
-    }
+/// Why a reversal did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum ReversalFailure {
+    /// The remote service's window was over.
+    TooLate,
+    /// The remote service does not permit it: in practice the recipient has claimed it.
+    NotPermitted,
 }
+word_methods!(ReversalFailure);
 
 /// What becomes of an order whose outcome is not proven while its caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,27 +3,29 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::kind::Kind;
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
     kernel::{
         ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
-        RewardId, TraceContext, outcome::words,
+        RewardId, TraceContext, word_methods,
     },
     ledger::{LedgerStatus, budget::BudgetRef},
     telemetry::trace::{self, Attribute},
 };
 
-words! {
-    /// What becomes of a reward whose outcome is not proven while the caller waits.
-    OnUnresolved {
-        /// A late success stays; its code can be revealed.
-        Keep = "keep",
-        /// It is canceled as soon as it is proven, inside the window.
-        Cancel = "cancel",
-    }
+/// What becomes of a reward whose outcome is not proven while the caller waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum OnUnresolved {
+    /// A late success stays; its code can be revealed.
+    Keep,
+    /// It is canceled as soon as it is proven, inside the window.
+    Cancel,
 }
+word_methods!(OnUnresolved);
 
 impl From<OnUnresolved> for OnUnproven {
     fn from(wish: OnUnresolved) -> Self {
