@@ -1,10 +1,10 @@
 //! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
 
 mod backup;
-mod books;
 mod demo;
 mod healthcheck;
 mod keys;
+mod ledger;
 mod loopback;
 mod reconcile;
 mod rewards;
@@ -68,10 +68,10 @@ enum CliCommand {
     Rewards(rewards::RewardsCommand),
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
-    Programs(books::ProgramsCommand),
+    Programs(ledger::ProgramsCommand),
     /// Look at the ledger, and correct it.
     #[command(subcommand)]
-    Ledger(books::LedgerCommand),
+    Ledger(ledger::LedgerCommand),
     /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
     /// 2 usage or settings, 3 they do not agree.
     Reconcile(reconcile::ReconcileArguments),
@@ -101,7 +101,7 @@ enum CommandError {
     #[error(transparent)]
     Rewards(#[from] rewards::RewardsError),
     #[error(transparent)]
-    Ledger(#[from] books::LedgerError),
+    Ledger(#[from] ledger::LedgerError),
     #[error(transparent)]
     Backup(#[from] backup::BackupError),
     #[error(transparent)]
@@ -163,8 +163,8 @@ async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         CliCommand::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
-        CliCommand::Programs(command) => books::run(command, &load(cli.config.as_deref())?).await,
-        CliCommand::Ledger(command) => books::run_ledger(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments).await,
         CliCommand::Demo(arguments) => demo::run(arguments).await,

@@ -15,7 +15,7 @@ use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::{
-    books::upgrade::insert,
+    ledger::upgrade::insert,
     support::{App, Backend, Database, look::Look, on_each_backend},
 };
 

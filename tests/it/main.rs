@@ -12,7 +12,6 @@
 mod amazon_client;
 mod answers;
 mod bad_input;
-mod books;
 mod canary;
 mod cancel;
 mod certification;
@@ -22,6 +21,7 @@ mod events;
 mod house;
 mod key_pairs;
 mod kill;
+mod ledger;
 mod matrix;
 mod model;
 mod monitoring;

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod budgets;
-mod ledger;
+mod journal;
 mod million;
 mod programs;
 pub(crate) mod upgrade;

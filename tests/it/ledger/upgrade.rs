@@ -11,7 +11,7 @@ use crate::support::{Backend, Database, on_each_backend};
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
-/// The last schema without books.
+/// The last schema without a ledger.
 const BEFORE: i64 = 3;
 
 /// A reward's state, its Amazon id's length, and what the ledger must hold of its value.

@@ -1,4 +1,4 @@
-//! `noshi programs` and `noshi ledger`: what an operator does with the books on the machine itself.
+//! `noshi programs` and `noshi ledger`: what an operator does with programs and the ledger on the machine itself.
 
 use std::process::ExitCode;
 
