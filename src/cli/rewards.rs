@@ -13,7 +13,7 @@ use crate::{
     http::problem::timestamp,
     incentives::{
         Reward,
-        attention::{self, Otherwise, SettleError},
+        attention::{self, Contradiction, SettleError},
     },
     kernel::{RewardId, claim_code::looks_like_claim_code},
     store::Store,
@@ -38,7 +38,7 @@ pub(super) enum AttentionCommand {
         id: RewardId,
         /// What was found out, from Amazon's portal or support.
         #[arg(long = "as", value_enum)]
-        verdict: Found,
+        resolution: ResolutionWord,
         /// Why, for the timeline.
         #[arg(long)]
         reason: String,
@@ -50,7 +50,7 @@ pub(super) enum AttentionCommand {
 
 /// What a person may find out.
 #[derive(Clone, Copy, ValueEnum)]
-pub(super) enum Found {
+pub(super) enum ResolutionWord {
     /// The card is live, and the customer may have it.
     Issued,
     /// No card was ever bought.
@@ -73,14 +73,14 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
         AttentionCommand::List => attention::list(&store).await?.iter().map(line).collect::<Vec<_>>().join("\n"),
-        AttentionCommand::Settle { id, verdict, reason, by } => {
-            let verdict = match verdict {
-                Found::Issued => Resolution::Issued,
-                Found::NotBought => Resolution::NotBought,
-                Found::Canceled => Resolution::Canceled,
+        AttentionCommand::Settle { id, resolution, reason, by } => {
+            let resolution = match resolution {
+                ResolutionWord::Issued => Resolution::Issued,
+                ResolutionWord::NotBought => Resolution::NotBought,
+                ResolutionWord::Canceled => Resolution::Canceled,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
-            let reward = settle(&store, (id, verdict), reason, ambient.now()).await.map_err(RewardsError::Settle)?;
+            let reward = settle(&store, (id, resolution), reason, ambient.now()).await.map_err(RewardsError::Settle)?;
             format!("{id} is {}", reward.state().as_str())
         }
     };
@@ -91,15 +91,15 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
 /// One that needs a person is settled as it is; one that had come to its end only where a reconciliation differs.
 async fn settle(
     store: &Store,
-    (id, verdict): (RewardId, Resolution),
+    (id, resolution): (RewardId, Resolution),
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    match attention::settle(store, id, verdict, reason.clone(), now).await {
+    match attention::settle(store, id, resolution, reason.clone(), now).await {
         Err(SettleError::InvalidState(state)) => {
             let found = findings::of_reward(&mut store.snapshot().await?, id).await?;
             let Finding { at, found_at } = found.ok_or(SettleError::InvalidState(state))?;
-            attention::overrule(store, (id, Otherwise { at, found_at }), verdict, reason, now).await
+            attention::overrule(store, (id, Contradiction { at, found_at }), resolution, reason, now).await
         }
         settled => settled,
     }

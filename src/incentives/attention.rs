@@ -33,9 +33,9 @@ pub async fn list(store: &Store) -> Result<Vec<Reward>, StoreError> {
     sql::attention(&mut store.snapshot().await?).await
 }
 
-/// A reconciliation's finding: Amazon shows a reward otherwise than we hold it.
+/// A reconciliation's finding: Amazon shows a reward in another state than our row.
 #[derive(Debug, Clone, Copy)]
-pub struct Otherwise {
+pub struct Contradiction {
     /// When Amazon made the card.
     pub at: DateTime<Utc>,
     /// When the comparison began. A reward that has changed since may not be the one that was compared.
@@ -62,17 +62,17 @@ pub async fn settle(
 /// [`SettleError`]; nothing has changed.
 pub async fn overrule(
     store: &Store,
-    (id, otherwise): (RewardId, Otherwise),
+    (id, contradiction): (RewardId, Contradiction),
     resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, (id, Some(otherwise)), resolution, reason, now).await
+    write(store, (id, Some(contradiction)), resolution, reason, now).await
 }
 
 async fn write(
     store: &Store,
-    (id, otherwise): (RewardId, Option<Otherwise>),
+    (id, contradiction): (RewardId, Option<Contradiction>),
     resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
@@ -80,9 +80,9 @@ async fn write(
     let mut tx = store.begin().await?;
     let mut reward = sql::lock(&mut tx, id).await?.ok_or(SettleError::NotFound)?;
     let (state, changed_at) = (reward.state(), reward.order.updated_at);
-    let settled = match otherwise {
+    let settled = match contradiction {
         None => schedule::resolve(reward.order, resolution, now),
-        Some(Otherwise { at, found_at }) => {
+        Some(Contradiction { at, found_at }) => {
             schedule::overrule(reward.order, resolution, at, now).filter(|_order| changed_at < found_at)
         }
     };
