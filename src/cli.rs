@@ -28,7 +28,7 @@ use crate::{
     telemetry,
 };
 
-/// Settings that are read when they are there and nobody names others.
+/// The settings' file that is read when it exists and the operator names no other.
 const DEFAULT_CONFIG: &str = "noshi.toml";
 
 /// Issues Amazon gift codes: never twice, never lost, never leaked.
@@ -50,15 +50,15 @@ enum CliCommand {
     Migrate,
     /// Copy the SQLite database, also while a process serves it. (PostgreSQL has tools of its own.)
     Backup(backup::BackupArguments),
-    /// Put a back-up in the place of the SQLite database, which nobody serves meanwhile.
+    /// Replace the SQLite database by a back-up. No process may serve the database meanwhile.
     Restore(backup::RestoreArguments),
-    /// Note that the database was restored by tools of its own, before anybody serves it again. (`noshi restore` does so by
-    /// itself.) Until every day since the back-up is reconciled, no refusal of Amazon's is taken as proof.
+    /// Note that PostgreSQL's own tools restored the database, before a process serves it again. (`noshi restore`
+    /// writes this note itself.) Until every day since the back-up is reconciled, a refusal by Amazon proves nothing.
     Restored(backup::RestoredArguments),
     /// Check the settings and show what is in force, secrets masked.
     Check,
-    /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and Compose.
-    /// Says one line. Exit codes: 0 ready, 1 not.
+    /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and
+    /// Compose. Prints one line. Exit codes: 0 ready, 1 not ready.
     Healthcheck(healthcheck::HealthcheckArguments),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
@@ -73,7 +73,7 @@ enum CliCommand {
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
     /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
-    /// 2 usage or settings, 3 they do not agree.
+    /// 2 usage or settings, 3 both differ.
     Reconcile(reconcile::ReconcileArguments),
     /// Run an Amazon Incentives gateway on loopback, for trials and tests.
     Sandbox(sandbox::SandboxArguments),
@@ -141,7 +141,7 @@ pub fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     ran.unwrap_or_else(|failure| {
-        // Nobody is left to tell when standard error is gone.
+        // When standard error is closed, the process has no place left to report to.
         drop(writeln!(io::stderr(), "noshi: {}", Chain(&failure)));
         ExitCode::from(failure.exit_code())
     })
@@ -185,11 +185,11 @@ async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
     Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Takes the tests' order to die at a named place. A release build has no such places.
+/// Arms the failpoint that a test names. A release build has no failpoints.
 fn arm_failpoint() {
     #[cfg(debug_assertions)]
-    if let Some(order) = crate::config::failpoint() {
-        crate::failpoint::arm(&order);
+    if let Some(point) = crate::config::failpoint() {
+        crate::failpoint::arm(&point);
     }
 }
 
@@ -204,7 +204,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Prints a line that the command was asked for.
+/// Prints the answer of a command.
 fn say(line: &str) -> Result<ExitCode, CommandError> {
     writeln!(io::stdout(), "{line}")?;
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,5 @@
-//! `noshi backup` and `noshi restore`: the SQLite file, copied and put back. What it means for rewards when an old back-up
-//! comes back, and how PostgreSQL does it, is in the runbook.
+//! `noshi backup` and `noshi restore`: the SQLite file, copied and put back. The runbook says what an old back-up means
+//! for rewards, and how PostgreSQL is backed up.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -50,12 +50,13 @@ pub(super) struct RestoreArguments {
 
 #[derive(Args)]
 pub(super) struct RestoredArguments {
-    /// From when on the database knows nothing, as in 2026-11-01T10:00:00Z; by its own youngest instant when left out.
+    /// The instant from which on the database knows nothing, as in 2026-11-01T10:00:00Z. When left out, soon before the
+    /// youngest instant in the database.
     #[arg(long, value_name = "TIME")]
     lost_from: Option<DateTime<Utc>>,
 }
 
-/// Why there is no back-up, or nothing was restored.
+/// Why a back-up, a restore, or its note failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BackupError {
     #[error("the database is PostgreSQL, which has tools of its own: see Back-up in k8s/monitoring/RUNBOOK.md")]
@@ -102,7 +103,7 @@ pub(super) async fn back_up(
     if out.is_terminal() {
         return Err(BackupError::Terminal.into());
     }
-    // Beside the database is a disk that can hold it; a container's /tmp may be memory.
+    // The disk of the database can hold a copy; a container's /tmp may be memory.
     let beside = backup::part_of(&database);
     let copied = backup::copy(&database, beside, COUNTS).await.map_err(BackupError::from)?;
     let contents = copied.contents;
@@ -151,7 +152,7 @@ pub(super) async fn restored(
     say(&next(&gap.map_err(BackupError::from)?))
 }
 
-/// What is to be done next.
+/// What the operator does next.
 fn next(gap: &restore_note::RestoreNote) -> String {
     let (from, to) = (gap.lost_from.date_naive(), gap.restored_at.date_naive());
     let lost = timestamp(gap.lost_from);

@@ -32,12 +32,12 @@ use crate::{
 
 /// What the demo's account can spend at first, in US dollars.
 const FUNDS: u32 = 1000;
-/// Where the API is served when nobody else is there.
+/// The port of the API, unless another process has it.
 const PORT: u16 = 8080;
 
 #[derive(Args)]
 pub(super) struct DemoArguments {
-    /// End after the steps: 0 when every one held, 1 when not.
+    /// Exit after the steps: 0 when every step held, else 1.
     #[arg(long)]
     once: bool,
     /// The folder of the demo's database and of the sandbox's book.
@@ -45,7 +45,7 @@ pub(super) struct DemoArguments {
     dir: PathBuf,
 }
 
-/// A step that did not hold, or could not be taken.
+/// Why a step did not hold, or could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DemoError {
     /// The answer was not the expected one.
@@ -111,7 +111,7 @@ async fn start_sandbox(folder: &Path) -> Result<Sandbox, CommandError> {
 }
 
 fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError> {
-    // Whoever has the usual port keeps it, and any other serves a demo as well.
+    // Another process may have the usual port. The demo then takes a free one.
     let free = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, PORT)).is_ok();
     let port = if free { PORT } else { 0 };
     let environment = [
@@ -130,7 +130,7 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError
     Ok(Settings::load(None, environment.map(|(name, value)| (name.to_owned(), value)))?)
 }
 
-/// The client `demo` and a new key of it; as `noshi keys create` does.
+/// Makes the client `demo` and a new key for it, as `noshi keys create` does.
 async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, CommandError> {
     let store = open_store(&settings.store, false).await?;
     migrate(&store).await?;

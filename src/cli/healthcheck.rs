@@ -1,5 +1,6 @@
-//! `noshi healthcheck`: asks the service beside it how it is, for engines that run a command where Kubernetes would send a
-//! request: in the image there is no shell and no curl.
+//! `noshi healthcheck`: asks the service on the same machine whether it is ready.
+//!
+//! Docker and Compose run a command where Kubernetes sends a request, and the image holds neither a shell nor curl.
 
 use std::{
     io,
@@ -20,14 +21,14 @@ use crate::config::{ConfigError, Settings};
 
 /// How long the service may take to answer; the probes in k8s/base wait as long for `/readyz`.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// More than any answer of a probe has, in bytes.
+/// The bytes of an answer that are read at most. Every answer of a probe is shorter.
 const ANSWER_MAX: usize = 1024;
-/// How much of an answer is shown, in characters.
+/// The characters of an answer that are shown at most.
 const SHOWN_MAX: usize = 120;
 
 #[derive(Args)]
 pub(super) struct HealthcheckArguments {
-    /// Ask whether the process turns (`/livez`), not whether it is ready to serve (`/readyz`).
+    /// Ask whether the process is alive (`/livez`) instead of whether it is ready (`/readyz`).
     #[arg(long)]
     live: bool,
 }
@@ -35,7 +36,7 @@ pub(super) struct HealthcheckArguments {
 /// Why the service is not healthy, or could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HealthcheckError {
-    /// Where to ask is not known. Exits with 1 like the rest: 2 is reserved by Docker.
+    /// The settings cannot be read, so the address is unknown. Exits with 1 like the rest: Docker reserves 2.
     #[error("where to ask is not known")]
     Settings(#[source] ConfigError),
     #[error("nobody listens on {0}")]
@@ -63,7 +64,8 @@ pub(super) async fn run(
     Err(HealthcheckError::Refused { path, status: status.as_u16(), said: first_line(&body) }.into())
 }
 
-/// Where a server that listens here is reached from here: who listens everywhere, listens on loopback too.
+/// The address at which a server on this machine is reached. A server that listens on every address listens on
+/// loopback, too.
 fn on_this_machine(listen: SocketAddr) -> SocketAddr {
     let loopback: IpAddr = match listen {
         SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -81,7 +83,8 @@ async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), Hea
     Ok((head.status, body))
 }
 
-/// The reason, which is a line of its own; of a stranger's answer no more than fits one.
+/// The first line of the answer, which holds the reason. Another program may have answered: its text is cut and
+/// cleaned.
 fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(SHOWN_MAX).collect()

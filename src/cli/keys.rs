@@ -1,4 +1,4 @@
-//! `noshi keys`: the only way to a new API key. Its text is shown once and kept nowhere.
+//! `noshi keys`: the only way to a new API key. The command shows the key's text once, and nothing keeps it.
 
 use std::process::ExitCode;
 
@@ -33,7 +33,7 @@ pub(super) enum KeysCommand {
         /// What it is for.
         #[arg(long, default_value = "default")]
         name: String,
-        /// What it may do, words with commas between; when left out, everything that is no operator's work.
+        /// Its scopes, divided by commas. When left out: every scope of a caller, and none of an operator.
         #[arg(long, value_parser = read_scopes)]
         scopes: Option<Scopes>,
         /// Refuse it after so many days.

@@ -57,7 +57,7 @@ pub(super) enum ProgramsCommand {
 pub(super) enum LedgerCommand {
     /// The sums of every account, and what Amazon must say can be spent.
     Sums,
-    /// Write down a correction of an account's funds that nothing else explains.
+    /// Book a correction of an account's funds, where no purchase, cancel or deposit explains the difference.
     Adjust {
         /// The account.
         #[arg(long)]
@@ -74,7 +74,7 @@ pub(super) enum LedgerCommand {
     },
 }
 
-/// Why the books were not changed.
+/// Why a program or the ledger was not changed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LedgerError {
     #[error("names and reasons have 1 to 100 characters, no control characters, and nothing shaped like a claim code")]

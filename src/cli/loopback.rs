@@ -1,4 +1,4 @@
-//! One HTTP exchange over a connection of its own: how a command asks a service on this machine.
+//! How a command asks a service on this machine: one HTTP exchange over a connection of its own.
 
 use std::{io, net::SocketAddr};
 

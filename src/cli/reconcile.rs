@@ -1,4 +1,4 @@
-//! `noshi reconcile`: Amazon's books against ours, for people (text) and programs (JSON, CSV).
+//! `noshi reconcile`: compares Amazon's report with our rewards, and prints for people (text) or programs (JSON, CSV).
 
 use std::{
     io::{self, Write},
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// The two sides do not agree.
+/// The exit code when the two sides differ.
 const DIFFERENT: u8 = 3;
 /// Items read at once.
 const STEP: i64 = 1_000;
@@ -83,7 +83,7 @@ pub(super) async fn run(arguments: ReconcileArguments, settings: &Settings) -> R
 async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> Result<ExitCode, CommandError> {
     let ReconcileArguments { account, from, to, csv, format } = arguments;
     let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
-    // Opened before anything is begun: a file that is not there is a slip of the hand.
+    // Opened before the run begins: a mistyped file name must leave no run behind.
     let file = match &csv {
         Some(path) => Some(File::open(path).await?),
         None => None,
@@ -105,7 +105,7 @@ async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> 
     Ok(if run.is_clean() && check.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
-/// Sends a file in parts. A run that wants no more has its own reason.
+/// Sends a file in parts. A run that stops reading reports the reason itself.
 async fn send(mut file: File, parts: mpsc::Sender<Chunk>) -> io::Result<()> {
     loop {
         let mut bytes = vec![0; CHUNK_BYTES];

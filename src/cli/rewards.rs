@@ -31,8 +31,8 @@ pub(super) enum RewardsCommand {
 pub(super) enum AttentionCommand {
     /// List them, oldest first, with the cause.
     List,
-    /// Write down what a person found out about a reward that needs one, or that the newest reconciliation shows in another
-    /// state at Amazon; it is final afterwards. Nothing is sent to Amazon.
+    /// Write down what a person found out about a reward that needs one, or that the newest reconciliation shows in
+    /// another state at Amazon; it is final afterwards. Nothing is sent to Amazon.
     Settle {
         /// Its id, `rwd_…`.
         id: RewardId,
@@ -88,7 +88,8 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
     say(&lines)
 }
 
-/// One that needs a person is settled as it is; one that had come to its end only where a reconciliation differs.
+/// Settles a reward that needs a person. A reward that has come to its end is settled only if a reconciliation found it
+/// in another state at Amazon.
 async fn settle(
     store: &Store,
     (id, resolution): (RewardId, Resolution),

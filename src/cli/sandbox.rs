@@ -12,7 +12,7 @@ use crate::{
     telemetry,
 };
 
-/// The sandbox's own key pair, known to everyone: it opens nothing but a sandbox.
+/// The sandbox's default key pair. It is public, and opens sandboxes only.
 pub(super) const ACCESS_KEY_ID: &str = "AKIDSANDBOX";
 pub(super) const SECRET_ACCESS_KEY: &str = "sandbox-secret-known-to-everyone";
 pub(super) const PARTNER_ID: &str = "Awssb";
@@ -31,7 +31,7 @@ pub(super) struct SandboxArguments {
     /// The access key's id.
     #[arg(long, default_value = ACCESS_KEY_ID)]
     access_key_id: String,
-    /// A file with the secret of that key; a secret known to everyone when left out.
+    /// A file with the secret of that key. When left out, the secret is public.
     #[arg(long, value_name = "FILE")]
     secret_access_key_file: Option<PathBuf>,
     /// What the account can spend at first.

@@ -1,4 +1,4 @@
-//! What people are told to copy works, and what the runbook must have it has.
+//! The commands that our pages offer for copying work, and the runbook has every section that it must have.
 
 use std::{fs, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 const RUNBOOK: &str = "k8s/monitoring/RUNBOOK.md";
-/// Where commands stand that people copy.
+/// The pages that offer commands for copying.
 const PAGES: [&str; 4] = [
     RUNBOOK,
     "k8s/overlays/postgres/kustomization.yaml",

@@ -1,4 +1,4 @@
-//! One HTTP exchange with the service, as it goes over the wire, for showing.
+//! One HTTP exchange of the demo with the service, and its text as the demo shows it.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{DemoError, loopback};
 
-/// More than any answer of the demo's steps has, in bytes.
+/// The bytes of an answer that are read at most. Every answer in the demo is shorter.
 const ANSWER_MAX: usize = 1024 * 1024;
 
 /// A request of the demo.

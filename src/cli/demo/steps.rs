@@ -30,7 +30,7 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    /// Takes every step.
+    /// Takes every step, in order.
     pub(super) async fn run(&self) -> Result<(), CommandError> {
         self.fund()?;
         let before = self.show_balance("1. The balance, as Amazon last said it", None).await?;
@@ -45,7 +45,7 @@ impl Demo {
         self.say_how_to_go_on(&id)
     }
 
-    /// A demo that was started often is not to end for want of money.
+    /// Refills the sandbox's funds. Each start of the demo spends some of them.
     fn fund(&self) -> Result<(), CommandError> {
         let low = |_error| DemoError::Step("the gateway knows the demo's account");
         if self.control.funds(PARTNER_ID).map_err(low)? < 100.into() {
@@ -117,7 +117,8 @@ impl Demo {
         )
     }
 
-    /// Shows the balance as it is read from now on; the expected one, where one is expected.
+    /// Waits for a balance that the service reads from now on, and shows it. With an expected balance, waits for that
+    /// one.
     async fn show_balance(&self, title: &str, expected: Option<Money>) -> Result<Money, CommandError> {
         self.head(title)?;
         let since = timestamp(self.ambient.now());
@@ -126,7 +127,7 @@ impl Demo {
             let answer = exchange(self.address, &self.key, request).await?;
             let amount = answer.text("/data/0/available/amount");
             let money = amount.and_then(|amount| Money::parse(amount, Currency::Usd).ok());
-            // What an earlier start of the demo has read is no answer; timestamps of one form compare as text.
+            // An earlier start of the demo may have read the balance. Timestamps of one form compare as text.
             let fresh = answer.text("/data/0/as_of").is_some_and(|as_of| as_of >= since.as_str());
             if let Some(money) = money.filter(|money| fresh && expected.is_none_or(|expected| expected == *money)) {
                 super::say(&answer.shown)?;
@@ -137,7 +138,7 @@ impl Demo {
         Err(DemoError::Step("the balance is the expected one within 10 s").into())
     }
 
-    /// Looks through every file of the service for the code, as a thief would.
+    /// Searches every file of the service for the code, as a thief would.
     fn look_for(&self, code: &str) -> Result<(), CommandError> {
         self.head("7. Where is the code now? In the gateway's own book, and in no file of the service")?;
         for entry in fs::read_dir(&self.folder)? {
