@@ -1,14 +1,15 @@
-//! Time and randomness, the two things a test must be able to hold still. Nothing else reads a clock or a random
-//! source: the lint table sees to it.
+//! Time and randomness, the two things that a test must be able to hold still. This is the only file that reads a clock
+//! or a random source; a lint refuses it anywhere else.
 //!
-//! On PostgreSQL all replicas go by the server's clock: leases and cancel windows are instants that one stored and another
-//! compares. Once that clock is learnt ([`Ambient::follow`], by `store::clock`), [`Ambient::now`] is it, carried from one
-//! reading to the next by the machine's clock that counts from boot. That one neither jumps when someone sets the date
-//! nor stands still while the machine is suspended, so between readings the node's wall clock means nothing at all. What
-//! it cannot see is a pause of the whole virtual machine: the next reading makes up for that, and until then leases are
-//! fenced by their token, and Amazon itself refuses a cancel that comes too late.
+//! On PostgreSQL all replicas use the server's clock, because leases and cancel windows are instants that one replica
+//! stores and another compares. Once that clock is learnt ([`Ambient::follow`], by `store::clock`), [`Ambient::now`] is
+//! the server's time. Between two readings the machine's clock that counts from boot carries it on. The clock from boot
+//! does not jump when an operator sets the date, and it runs on while the machine is suspended, so the node's wall
+//! clock is not used at all. It misses a pause of the whole virtual machine. The next reading corrects that. Until then
+//! a lease is fenced by its token, and Amazon refuses a cancel that comes too late.
 //!
-//! On SQLite there is one process and no second clock: the node's wall clock it is, which NTP may correct while we run.
+//! On SQLite there is one process and no second clock. The clock is the node's wall clock, which NTP may correct
+//! meanwhile.
 
 use std::{
     fmt,
@@ -39,7 +40,7 @@ enum TimeSource {
     Offset(Mutex<TimeDelta>),
 }
 
-/// No other clock is learnt.
+/// The value before another clock is learnt.
 const UNLEARNT: i64 = i64::MIN;
 
 enum Random {
@@ -53,15 +54,15 @@ enum Random {
 pub struct NoRandomness(#[source] rand::rngs::SysError);
 
 impl Ambient {
-    /// The system's clock, until another is learnt, and its random source.
+    /// The system's clock, until another is learnt, and the system's random source.
     #[must_use]
     pub fn system() -> Self {
         Self { clock: Arc::new(TimeSource::System(AtomicI64::new(UNLEARNT))), random: Arc::new(Random::System) }
     }
 
     /// A clock that runs with the system's and can be moved by [`Ambient::advance`], and random numbers that a seed
-    /// decides. For tests and the simulation. It learns from nobody: a test that moves the clock by 15 minutes means it,
-    /// and the next reading of the server's clock would take them back.
+    /// decides. For tests and the simulation. It never follows another clock: the next reading of the server's clock
+    /// would undo the 15 minutes by which a test has moved it.
     #[must_use]
     pub fn movable(seed: u64) -> Self {
         Self {
@@ -70,7 +71,7 @@ impl Ambient {
         }
     }
 
-    /// Moves a movable clock; the system's clock stays where it is.
+    /// Moves a movable clock. The system's clock stays where it is.
     pub fn advance(&self, by: TimeDelta) {
         match &*self.clock {
             TimeSource::System(_) => {}
@@ -81,14 +82,14 @@ impl Ambient {
         }
     }
 
-    /// Whether this clock learns from another one: movable clocks do not.
+    /// Whether this clock can follow another one. A movable clock cannot.
     #[must_use]
     pub fn may_follow(&self) -> bool {
         matches!(&*self.clock, TimeSource::System(_))
     }
 
-    /// From now on the present instant is the time since boot plus so many microseconds, for every clone. A movable clock
-    /// stays where it is.
+    /// From now on the present instant is the time since boot plus so many microseconds, for every clone. A movable
+    /// clock stays where it is.
     pub fn follow(&self, offset_us: i64) {
         if let TimeSource::System(learnt) = &*self.clock {
             learnt.store(offset_us, Ordering::Relaxed);
@@ -119,7 +120,7 @@ impl Ambient {
         now.trunc_subsecs(6)
     }
 
-    /// The node's own wall clock, whatever was learnt: for telling how far it is off, and for nothing else.
+    /// The node's own wall clock, also after another was learnt. Only for measuring how far it is off.
     #[must_use]
     pub fn node_clock(&self) -> DateTime<Utc> {
         wall()
@@ -131,7 +132,7 @@ impl Ambient {
         boot_micros()
     }
 
-    /// A point on the monotonic clock, for measuring how long a thing took. Tests cannot move it.
+    /// A point on the monotonic clock, for measuring how long something took. Tests cannot move it.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
     pub fn monotonic(&self) -> Instant {
@@ -199,7 +200,7 @@ fn boot_micros() -> i64 {
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// Elsewhere than on Linux the monotonic clock is the nearest thing.
+/// Outside Linux the monotonic clock is the nearest equivalent.
 #[cfg(target_os = "linux")]
 const BOOT: ClockId = ClockId::Boottime;
 #[cfg(not(target_os = "linux"))]
