@@ -1,11 +1,11 @@
 //! Logging: each event is a line on standard error, as JSON or as text for people.
 //!
-//! Libraries that would print a request, a header or a body stay muted, whatever the log filter is: an operator who turns
-//! `trace` on must not bring a claim code or a key into the log. No value can break a line or drive a terminal. The text of
-//! a panic is dropped, because it may quote anything.
+//! Libraries that would print a request, a header or a body stay muted under every log filter: an operator who turns
+//! `trace` on must not bring a claim code or a key into the log. Each value is escaped, so that it cannot break a line
+//! or drive a terminal. The text of a panic is dropped, because it may quote anything.
 //!
-//! `main` calls [`init`] once; tests capture a log through [`dispatch`]. Records of the `log` crate are not logged: a bridge
-//! would need these rules too.
+//! `main` calls [`init`] once. Tests capture a log through [`dispatch`]. There is no bridge from the `log` crate,
+//! because it would need these rules, too.
 
 pub mod filter;
 pub mod metrics;
@@ -32,8 +32,8 @@ pub use filter::LogFilter;
 
 use crate::config::{LogFormat, LogSettings};
 
-/// The least severe level that each of these may ever log at. A name covers every target that begins with it: `hyper`
-/// is `hyper_util` as well. Of two that fit, both hold.
+/// The least severe level at which each of these targets may ever log. A name covers every target that begins with it:
+/// `hyper` covers `hyper_util`. Where two names cover a target, both limits hold.
 pub const MUTED: [(&str, LevelFilter); 15] = [
     ("actix_http", LevelFilter::WARN),
     ("actix_web", LevelFilter::WARN),
@@ -54,25 +54,25 @@ pub const MUTED: [(&str, LevelFilter); 15] = [
     ("webpki", LevelFilter::WARN),
 ];
 
-/// The same for every other library: one that comes with an update is not in the list yet.
+/// The limit for every other library: an update may bring one that the list does not name yet.
 pub const FOREIGN: LevelFilter = LevelFilter::INFO;
 
-/// Our own targets begin with this, on their own or before `::`.
+/// Our own targets are this word, or begin with it and `::`.
 const OURS: &str = "noshi";
 
-/// Logging could not be set up.
+/// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter is not one; the settings refuse such.
+    /// The filter cannot be parsed. The settings refuse such a filter earlier.
     #[error("the log filter cannot be read")]
     Filter(#[source] ParseError),
-    /// It was set up before.
+    /// This process has set logging up already.
     #[error("logging is set up already")]
     Repeated(#[source] dispatcher::SetGlobalDefaultError),
 }
 
-/// Logs to standard error from now on, panics too. May be called once in a process. Text at a terminal is coloured unless
-/// NO_COLOR is set. The returned filter changes what is logged.
+/// Logs to standard error from now on, panics included. A process may call it once. Text at a terminal is coloured
+/// unless NO_COLOR is set. The returned filter changes what is logged.
 ///
 /// # Errors
 /// [`TelemetryError`]: a bad filter, or a second call.
@@ -83,7 +83,7 @@ pub fn init(log: &LogSettings) -> Result<LogFilter, TelemetryError> {
     Ok(filter)
 }
 
-/// The same log into `writer`, for `tracing::dispatcher::with_default`: nothing global is touched.
+/// The same log into `writer`, for `tracing::dispatcher::with_default`. It leaves the process's own log alone.
 ///
 /// # Errors
 /// [`TelemetryError::Filter`]: a bad filter.
@@ -100,14 +100,14 @@ where
 {
     let wanted = EnvFilter::builder().parse(&log.filter).map_err(TelemetryError::Filter)?;
     let (wanted, handle) = reload::Layer::new(wanted);
-    // Both must permit a line, so that no directive, however specific, wins over ours.
+    // A line must pass both filters, so that even a specific directive cannot override the limits.
     let filter = filter_fn(may_log).and(wanted);
     let lines = match log.format {
         LogFormat::Json => json_lines(writer),
         LogFormat::Human => human_lines(writer, at_terminal),
     };
     let dispatch = Dispatch::new(Registry::default().with(lines.with_filter(filter)));
-    // An error would mean that the log is gone.
+    // An error means that the log has ended.
     Ok((dispatch, LogFilter::new(&log.filter, move |filter| handle.reload(filter).is_ok())))
 }
 
@@ -120,7 +120,7 @@ where
     let lines = fmt::layer().json().map_event_format(|lines| {
         trace_ids::json(lines.flatten_event(true).with_current_span(true).with_span_list(false))
     });
-    // What cannot be written would be complained about on standard error, with a panic where that is closed.
+    // The library would report a failed write on standard error, and panic where that is closed.
     lines.with_writer(writer).log_internal_errors(false).boxed()
 }
 
@@ -131,11 +131,11 @@ where
 {
     let lines = fmt::layer().fmt_fields(text_fields::fields()).with_writer(writer).log_internal_errors(false);
     let lines = lines.map_event_format(trace_ids::text);
-    // Left alone it is coloured, unless NO_COLOR says otherwise.
+    // The default is coloured, unless NO_COLOR is set.
     if at_terminal { lines.boxed() } else { lines.with_ansi(false).boxed() }
 }
 
-/// Whether anything of this target and level may be logged at all.
+/// Whether the limits let an event of this target and level pass.
 fn may_log(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     if target.strip_prefix(OURS).is_some_and(|rest| rest.is_empty() || rest.starts_with("::")) {
@@ -145,7 +145,7 @@ fn may_log(metadata: &Metadata<'_>) -> bool {
     *metadata.level() <= FOREIGN && limits.all(|limit| metadata.level() <= limit)
 }
 
-/// Logs where a thread panicked, and never its text.
+/// Logs where a thread panicked, without the panic's text.
 fn report_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     tracing::error!(panic.location = location, "a thread panicked");

@@ -11,22 +11,22 @@ use tracing_subscriber::EnvFilter;
 
 use crate::kernel::claim_code::looks_like_claim_code;
 
-/// Characters of a filter at most: it is kept, shown and logged.
+/// The most characters of a filter. The process keeps it, shows it and logs it.
 pub const LENGTH_MAX: usize = 1024;
 
-/// Why a filter was refused. The one before stays in force.
+/// Why a filter was refused. The filter before it stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum FilterError {
     /// It is longer than [`LENGTH_MAX`].
     #[error("the filter is longer than {LENGTH_MAX} characters")]
     TooLong,
-    /// It is empty, which would log nothing, most likely by mistake.
+    /// It is empty. It would silence the log, most likely by mistake.
     #[error("the filter is empty; off is silence")]
     Empty,
     /// One of its directives, counted from 1, cannot be read.
     #[error("directive {0} cannot be read: it must be a level, or like noshi=debug")]
     Unreadable(usize),
-    /// It holds a character that no filter has, or a text shaped like a claim code.
+    /// It holds a character that cannot be in a filter, or text shaped like a claim code.
     #[error("the filter holds what no filter does")]
     Odd,
     /// Another part of the process set the log up, as in tests that start a service.
@@ -81,7 +81,7 @@ impl LogFilter {
         if text.len() > LENGTH_MAX {
             return Err(FilterError::TooLong);
         }
-        // It is logged and shown.
+        // The process logs and shows a filter, so it must be printable and free of secrets.
         if !text.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) || looks_like_claim_code(text) {
             return Err(FilterError::Odd);
         }
@@ -91,7 +91,7 @@ impl LogFilter {
     fn put(&self, text: &str) -> Result<String, FilterError> {
         let put = self.0.put.as_ref().ok_or(FilterError::Fixed)?;
         let filter = EnvFilter::builder().parse(text).map_err(|_error| FilterError::Unreadable(first_bad(text)))?;
-        // The lock is held over the change, so that `in_force` names the filter that the log has.
+        // The lock is held over the change, so that `in_force` always names the filter that the log uses.
         let mut in_force = self.0.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         if !put(filter) {
             return Err(FilterError::Fixed);

@@ -1,10 +1,10 @@
 //! The registry of metrics, and the page that Prometheus reads.
 //!
-//! Each slice counts for itself: its `metrics.rs` registers what it counts here, and `bootstrap` puts the slices together.
-//! A metric is a field of the slice's struct and one expression in its `new`. Labels are closed sets of words, and every
-//! series whose labels are known exists from the start ([`at_zero`]): an alert on a series that was never seen sees
-//! nothing. Gauges about the whole service are set from the database on each scrape, so all replicas show the same;
-//! dashboards use `max by (account, currency)`, never `sum`.
+//! Each slice registers its own metrics in its `metrics.rs`, and `bootstrap` puts the slices together. A metric is a
+//! field of the slice's struct and one expression in its `new`. Labels are closed sets of words. Every series whose
+//! labels are known exists from the start ([`at_zero`]), because an alert cannot see the first count of a new series.
+//! Gauges about the whole service are set from the database on each scrape, so all replicas show the same value.
+//! Dashboards use `max by (account, currency)`, never `sum`.
 
 mod dynamic_gauge;
 mod registry;

@@ -1,6 +1,7 @@
 //! Fields of the text format: `name=value`. Every character that could break a line or drive a terminal is escaped.
 //!
-//! The format of `tracing-subscriber` escapes a few characters in the message, but no line feed, and nothing in other fields.
+//! The format of `tracing-subscriber` escapes a few characters in the message, but no line feed, and nothing in other
+//! fields.
 
 use std::fmt::{self, Debug, Write};
 
@@ -17,7 +18,7 @@ use tracing_subscriber::{
 pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     debug_fn(|writer: &mut Writer<'_>, field: &Field, value: &dyn Debug| {
         if field.name() != "message" {
-            // A raw identifier is meant without its mark.
+            // `r#type` is printed as `type`.
             write!(writer, "{}=", field.name().trim_start_matches("r#"))?;
         }
         write!(Visible { writer }, "{value:?}")
@@ -25,7 +26,7 @@ pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync 
     .delimited(" ")
 }
 
-/// Passes text on, escaped like a Rust literal where it is no plain character.
+/// Passes text on. A character that is not plain is escaped as in a Rust literal.
 struct Visible<'writer, 'out> {
     writer: &'writer mut Writer<'out>,
 }

@@ -1,12 +1,13 @@
 //! Traces: which request a piece of work belongs to, and how long each part of it took.
 //!
-//! A [`Span`] is a part of a trace. What runs in its scope knows it, on whatever task that is: `lifecycle::Tasks` carries
-//! it over ([`carry`]), log lines name it ([`current`]), and the row of a reward keeps it. All that holds whether or not
-//! spans are exported; without an export a span is no more than its name.
+//! A [`Span`] is a part of a trace. Code that runs in its scope can name it, on any task: `lifecycle::Tasks` carries
+//! the span to the tasks that it spawns ([`carry`]), log lines name it ([`current`]), and the row of a reward keeps it.
+//! This works with and without an export. Without an export a span is only its ids.
 //!
-//! Not built on `tracing`'s spans: those last until the last of their children has ended, so a request that was answered
-//! would end with the money work that outlives it, and whatever a library says within them would be exported. Here a span
-//! ends when its owner drops it, and holds what [`Attribute`] can hold.
+//! These spans are not built on `tracing`'s. A span of `tracing` lasts until its last child has ended, so the span of
+//! an answered request would last as long as the money work that outlives the request. An export of them would also
+//! contain what libraries log within them. Here a span ends when its owner drops it, and holds only what [`Attribute`]
+//! can hold.
 
 #[cfg(feature = "otlp")]
 pub mod export;
@@ -31,7 +32,7 @@ use crate::{
     telemetry::metrics::Registry,
 };
 
-/// Links of a span at most. Only a loop could make more; attributes are no more than there are names.
+/// The most links of a span. Only a loop could make more. Attributes need no limit: each name is kept once.
 const LINKS_MAX: usize = 32;
 
 tokio::task_local! {
@@ -45,16 +46,16 @@ pub struct Traces(Arc<Inner>);
 
 struct Inner {
     ambient: Ambient,
-    /// Traces that we begin and that are recorded, of a million.
+    /// How many of a million traces that begin here are recorded.
     millionths: u32,
     sink: Option<Sink>,
 }
 
-/// Where spans go that have ended.
+/// Where spans go when they have ended.
 pub struct Sink {
-    /// Bounded: one that is full loses spans and holds nobody up.
+    /// Bounded: a full queue loses spans, so that the work never waits for it.
     pub queue: mpsc::Sender<SpanRecord>,
-    /// Counts those.
+    /// Counts the spans that a full queue loses.
     pub lost: IntCounter,
 }
 
@@ -72,7 +73,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Registers them. All stay at zero where nothing is exported.
+    /// Registers the counters. Without an export they stay at zero.
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let dropped = registry.counter_vec(
             "trace_spans_dropped_total",
@@ -89,31 +90,31 @@ impl Counters {
     }
 }
 
-/// A span under way; it ends when this is dropped. May be none at all, and then does nothing.
+/// A span under way. It ends when this value is dropped. An empty one ([`Span::none`]) does nothing.
 #[must_use]
 pub struct Span(Option<Arc<Active>>);
 
 struct Active {
     traces: Traces,
     context: TraceContext,
-    /// `None` when it is not recorded, or has ended.
+    /// `None` when the span is not recorded, or has ended.
     record: Mutex<Option<SpanRecord>>,
 }
 
 impl Traces {
-    /// Traces that nobody exports.
+    /// Traces without an export.
     #[must_use]
     pub fn silent(ambient: Ambient) -> Self {
         Self(Arc::new(Inner { ambient, millionths: 0, sink: None }))
     }
 
-    /// Traces that are exported: those whose caller says so, and of the others so many of a million.
+    /// Traces with an export: a caller's trace if the caller records it, and `millionths` of a million of our own.
     #[must_use]
     pub fn recorded(ambient: Ambient, millionths: u32, sink: Sink) -> Self {
         Self(Arc::new(Inner { ambient, millionths, sink: Some(sink) }))
     }
 
-    /// The span of a request that we serve, in its caller's trace when there is one.
+    /// The span of a request that we serve. It continues the caller's trace, if the request names one.
     pub fn request(&self, theirs: Option<TraceContext>) -> Span {
         let trace = theirs.map(TraceContext::trace).or_else(|| self.new_trace());
         let Some((trace, span)) = trace.zip(self.new_span()) else { return Span(None) };
@@ -122,8 +123,8 @@ impl Traces {
         self.open(context, theirs.map(TraceContext::span), "request", SpanKind::Server)
     }
 
-    /// A trace of its own for work that nobody asks for just now, linked to the one that gave rise to it. It is recorded
-    /// when that one was.
+    /// A new trace for work that no request waits for, such as a recovery. It is linked to the trace that caused the
+    /// work, and is recorded if that one was.
     pub fn resume(&self, name: &'static str, cause: Option<TraceContext>) -> Span {
         let Some((trace, span)) = self.new_trace().zip(self.new_span()) else { return Span(None) };
         let sampled = cause.map_or_else(|| trace.is_among(self.0.millionths), TraceContext::is_sampled);
@@ -175,7 +176,7 @@ impl Active {
 
     fn set(&self, attribute: Attribute) {
         self.change(|record| {
-            // Said again, the later one holds.
+            // A later value of an attribute replaces the earlier one.
             record.attributes.retain(|said| said.name() != attribute.name());
             record.attributes.push(attribute);
         });
@@ -211,18 +212,18 @@ impl Active {
 }
 
 impl Span {
-    /// None: nothing is done by it.
+    /// An empty span.
     pub const fn none() -> Self {
         Self(None)
     }
 
-    /// Which it is.
+    /// The span's trace and its own id.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {
         self.0.as_ref().map(|active| active.context)
     }
 
-    /// Runs `work` in this span's scope. The span goes on after it, until it is dropped.
+    /// Runs `work` in this span's scope. The span lasts longer than `work`: until it is dropped.
     pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
         match &self.0 {
             Some(active) => Either::Left(HERE.scope(Arc::clone(active), work)),
@@ -230,14 +231,14 @@ impl Span {
         }
     }
 
-    /// Says more about it.
+    /// Sets an attribute.
     pub fn set(&self, attribute: Attribute) {
         if let Some(active) = &self.0 {
             active.set(attribute);
         }
     }
 
-    /// A span of another trace has to do with it.
+    /// Links the span to a span of another trace.
     pub fn link(&self, other: TraceContext) {
         if let Some(active) = &self.0 {
             active.link(other);
@@ -259,34 +260,34 @@ pub fn current() -> Option<TraceContext> {
     HERE.try_with(|active| active.context).ok()
 }
 
-/// A part of the current span; none where that is not recorded.
+/// A child of the current span; empty where that is not recorded.
 pub fn child(name: &'static str) -> Span {
     HERE.try_with(|active| active.child(name, SpanKind::Internal)).unwrap_or(Span(None))
 }
 
-/// A call of ours, as a part of the current span.
+/// A call of ours, as a child of the current span.
 pub fn call(name: &'static str) -> Span {
     HERE.try_with(|active| active.child(name, SpanKind::Client)).unwrap_or(Span(None))
 }
 
-/// Says more about the current span.
+/// Sets an attribute of the current span.
 pub fn note(attribute: Attribute) {
     HERE.try_with(|active| active.set(attribute)).unwrap_or_default();
 }
 
-/// Names the current span, where that is known late.
+/// Names the current span, where the name is known only after it began.
 pub fn name(name: impl FnOnce() -> String) {
     HERE.try_with(|active| active.change(|record| record.name = name())).unwrap_or_default();
 }
 
-/// A span of another trace has to do with the current one.
+/// Links the current span to a span of another trace.
 pub fn link(other: Option<TraceContext>) {
     if let Some(other) = other {
         HERE.try_with(|active| active.link(other)).unwrap_or_default();
     }
 }
 
-/// `work` for another task, in the scope that this one works in.
+/// Wraps `work` for another task, so that it runs in the present scope.
 pub fn carry<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
     match HERE.try_with(Arc::clone) {
         Ok(active) => Either::Left(HERE.scope(active, work)),

@@ -1,5 +1,5 @@
-//! Ends each log line with the trace and the span that it was written in, as `trace_id` and `span_id`: log collectors look
-//! for these names. A line outside of any trace stays as it is.
+//! Ends each log line with the trace and the span that it was written in, as `trace_id` and `span_id`: log collectors
+//! look for these names. A line outside of any trace stays as it is.
 
 use std::fmt;
 
@@ -26,7 +26,8 @@ enum Ending {
 /// The format `F`, with the ids of the trace at the end of each line.
 pub(super) struct WithTraceIds<F> {
     plain: Format<F>,
-    /// The same for a terminal: colours go by the writer, and a line is first written to one that has none.
+    /// The same format for a terminal. The library takes colours from the writer, and a line is first written to a
+    /// buffer.
     coloured: Format<F>,
     ending: Ending,
 }

@@ -18,7 +18,7 @@ impl<const N: usize> DynamicGauge<N> {
         Self { gauges, shown: Mutex::new(BTreeSet::new()) }
     }
 
-    /// Shows these values, and removes every series that is not among them.
+    /// Sets these values, and removes every other series.
     pub(crate) fn show(&self, values: impl Iterator<Item = ([String; N], f64)>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = std::mem::take(&mut *shown);

@@ -1,4 +1,4 @@
-//! Makes metrics and registers them in one step, so that none is counted and missing on the page.
+//! Makes metrics and registers them in one step, so that every metric that is counted is on the page.
 
 use prometheus::{
     CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
@@ -16,7 +16,7 @@ fn opts(name: &str, help: &str) -> Opts {
     Opts::new(name, help).namespace("noshi")
 }
 
-/// Makes the series of these labels now, at zero.
+/// Makes the series of these labels at once, with the value zero.
 pub(crate) fn at_zero<'l, B: MetricVecBuilder, const N: usize>(
     metric: MetricVec<B>,
     series: impl IntoIterator<Item = [&'l str; N]>,
@@ -28,10 +28,10 @@ pub(crate) fn at_zero<'l, B: MetricVecBuilder, const N: usize>(
 }
 
 impl Registry {
-    /// A registry that knows the running program.
+    /// A registry with the metrics of the running program: its version and its process.
     ///
     /// # Errors
-    /// Only if the constants here are no valid metric.
+    /// When the constants here are not valid names of metrics.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Self(prometheus::Registry::new());
         registry
@@ -59,7 +59,7 @@ impl Registry {
         self.keep(IntCounterVec::new(opts(name, help), labels)?)
     }
 
-    /// Counts in fractions, as money needs it.
+    /// A counter with fractions, for money.
     pub(crate) fn float_counter_vec(
         &self,
         name: &str,

@@ -1,11 +1,12 @@
-//! Hands spans over to an OpenTelemetry collector: OTLP over HTTP, in protobuf.
+//! Sends spans to an OpenTelemetry collector: OTLP over HTTP, in protobuf.
 //!
-//! It disturbs nobody. Spans wait in a bounded queue, and one that is full loses them; a collector that is away, stands
-//! still or answers nonsense costs a few tries and then the spans; what is lost is counted. At a stop what is in the queue
-//! is handed over within [`FINISH`]. Its own requests are in no trace.
+//! The export never holds up the work that it reports. Spans wait in a bounded queue, and a full queue loses them. If
+//! the collector is down, hangs or answers nonsense, the export tries a few times and then loses the batch. Every lost
+//! span is counted. At a stop the export sends what is in the queue, within [`FINISH`]. Its own requests are in no
+//! trace.
 //!
-//! Not the SDK's: that one works on a thread of its own without our runtime, reads the environment past `config`, is set
-//! up once for a process, and does not tell what it dropped.
+//! It is not the SDK's exporter, which runs on a thread outside our runtime, reads the environment instead of `config`,
+//! is global to the process, and does not report how many spans it dropped.
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
@@ -23,23 +24,24 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Counters, Sink, SpanRecord, otlp};
 
-/// Spans that wait: a few seconds of full load.
+/// The most spans that wait: those of a few seconds of full load.
 const QUEUE_MAX: usize = 4096;
-/// Spans handed over at once; as the SDKs do it.
+/// The most spans of one request, as in the SDKs.
 const BATCH_MAX: usize = 512;
-/// How long spans are gathered before they are handed over.
+/// How long the export gathers spans before it sends them.
 const GATHER: Duration = Duration::from_secs(1);
-/// How long connecting may take, and a whole request.
+/// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a whole request may take.
 const REQUEST: Duration = Duration::from_secs(5);
 /// Waits between tries. Meanwhile spans gather in the queue.
 const RETRY_PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
 /// How long a stop waits for what is in the queue.
 pub const FINISH: Duration = Duration::from_secs(2);
-/// Of an answer no more is read.
+/// The most bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Where spans are sent, and what they say they come from.
+/// Where spans are sent, and which resource they come from.
 pub struct ExportOptions {
     /// The whole address, with the path.
     pub url: String,
@@ -47,13 +49,13 @@ pub struct ExportOptions {
     pub resource: Vec<(String, String)>,
 }
 
-/// Why nothing can be exported.
+/// Why the export cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The address is none.
+    /// The address is not a URL.
     #[error("the collector's address cannot be read")]
     Address(#[source] hyper::http::uri::InvalidUri),
-    /// There are no certificates to check the collector's with.
+    /// The collector's certificate cannot be checked without root certificates.
     #[error("the machine's root certificates cannot be read")]
     Roots(#[source] io::Error),
     /// TLS cannot be set up.
@@ -64,17 +66,17 @@ pub enum ExportError {
 /// The export, before it runs.
 pub struct Export {
     queue: mpsc::Receiver<SpanRecord>,
-    /// What is being handed over.
+    /// The spans that are being sent.
     batch: Vec<SpanRecord>,
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: Uri,
     resource: Resource,
     counters: Counters,
-    /// The last batch was lost: told once, not for each.
+    /// The last batch was lost. A row of lost batches is logged once.
     failing: bool,
 }
 
-/// Why a batch was not taken.
+/// Why the collector did not take a batch.
 #[derive(Clone, Copy)]
 enum ExportFailure {
     Unreachable,
@@ -105,7 +107,7 @@ impl ExportFailure {
 }
 
 impl Export {
-    /// An export, and where spans go into it.
+    /// An export, and the sink that feeds it.
     ///
     /// # Errors
     /// [`ExportError`].
@@ -119,7 +121,7 @@ impl Export {
         Ok((export, sink))
     }
 
-    /// Hands over whatever comes until `stop`, then what is left, for at most [`FINISH`].
+    /// Sends spans until `stop`, then those that are left, for at most [`FINISH`].
     pub async fn run(mut self, stop: CancellationToken) {
         {
             let mut work = pin!(self.hand_over(&stop));
@@ -137,14 +139,14 @@ impl Export {
         tracing::warn!(traces.spans = left, "spans were lost at the stop");
     }
 
-    /// Ends when nobody can make spans any more, or after `stop` when there are none left.
+    /// Returns when the last sink is dropped, or after `stop` when the queue is empty.
     async fn hand_over(&mut self, stop: &CancellationToken) {
         while self.gather(stop).await {
             self.deliver(stop).await;
         }
     }
 
-    /// Waits for spans, and a little for more of them.
+    /// Waits for a span, and then a little longer for more.
     async fn gather(&mut self, stop: &CancellationToken) -> bool {
         let first = tokio::select! {
             biased;
@@ -168,7 +170,7 @@ impl Export {
         first > 0
     }
 
-    /// Hands the batch over, or loses it after a few more tries; of those there are none once we stop.
+    /// Sends the batch, or loses it after a few tries. Once the process stops there is one try.
     async fn deliver(&mut self, stop: &CancellationToken) {
         let count = u64::try_from(self.batch.len()).unwrap_or(u64::MAX);
         let body = Bytes::from(otlp::request(&self.resource, &self.batch));
@@ -207,7 +209,7 @@ impl Export {
         self.failing = sent.is_err();
     }
 
-    /// One request; says how many spans of it were refused.
+    /// Sends one request. Returns how many of its spans the collector refused.
     async fn post(&self, body: Bytes) -> Result<u64, ExportFailure> {
         let request = Request::post(self.url.clone())
             .header(header::CONTENT_TYPE, "application/x-protobuf")
@@ -221,14 +223,14 @@ impl Export {
             if !status.is_success() {
                 return Err(ExportFailure::Status(status.as_u16()));
             }
-            // An answer that cannot be read does not change what its status said.
+            // The status has accepted the request. An answer that cannot be read does not change that.
             Ok(bytes.map_or(0, |bytes| otlp::refused(&bytes.to_bytes())))
         };
         tokio::time::timeout(REQUEST, exchange).await.unwrap_or(Err(ExportFailure::Timeout))
     }
 }
 
-/// Plain or TLS, as the address says, and no other way: no proxy, no redirect.
+/// Connects by plain TCP or by TLS, as the address says. It uses no proxy and follows no redirect.
 fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>, ExportError> {
     let mut http = HttpConnector::new();
     http.enforce_http(false);
@@ -240,7 +242,7 @@ fn connector(tls: bool) -> Result<HttpsConnector<HttpConnector>, ExportError> {
         let builder = builder.with_provider_and_native_roots(provider).map_err(ExportError::Roots)?;
         return Ok(builder.https_only().enable_http1().wrap_connector(http));
     }
-    // It needs no trust in anyone, and no root certificates on the machine.
+    // A plain connection needs no root certificates, and the machine may have none.
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(ExportError::Tls)?;
     let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();

@@ -12,13 +12,13 @@ use prost::Message;
 use super::{AttributeValue, SpanKind, SpanRecord};
 use crate::kernel::TraceContext;
 
-/// What spans come from.
+/// The resource that spans come from.
 pub(super) fn resource(attributes: impl IntoIterator<Item = (String, String)>) -> Resource {
     let text = |(name, value): (String, String)| attribute(&name, AttributeValue::Text(value));
     Resource { attributes: attributes.into_iter().map(text).collect(), ..Resource::default() }
 }
 
-/// The request that hands spans over, in protobuf.
+/// The request that sends spans, in protobuf.
 pub(super) fn request(resource: &Resource, records: &[SpanRecord]) -> Vec<u8> {
     let scope = InstrumentationScope {
         name: env!("CARGO_PKG_NAME").to_owned(),
@@ -31,8 +31,8 @@ pub(super) fn request(resource: &Resource, records: &[SpanRecord]) -> Vec<u8> {
     ExportTraceServiceRequest { resource_spans: vec![of_us] }.encode_to_vec()
 }
 
-/// How many spans a collector refused of those that it was handed. One whose answer is none of the protocol's took all, as
-/// its status says.
+/// How many spans of a request the collector refused. If the answer is not of the protocol, the collector took all of
+/// them, as its status says.
 pub(super) fn refused(answer: &[u8]) -> u64 {
     let answer = ExportTraceServiceResponse::decode(answer).ok();
     let refused = answer.and_then(|answer| answer.partial_success).map_or(0, |partial| partial.rejected_spans);
@@ -71,7 +71,7 @@ fn link(other: TraceContext) -> span::Link {
     }
 }
 
-/// The W3C flags, and whether the parent is another process's, where that is known.
+/// The W3C flags, and whether the parent belongs to another process, where that is known.
 #[expect(clippy::as_conversions, reason = "the protocol's masks are an enumeration of i32, all of them positive")]
 fn flags(context: TraceContext, parent_is_remote: Option<bool>) -> u32 {
     const KNOWN: u32 = SpanFlags::ContextHasIsRemoteMask as u32;
@@ -93,7 +93,7 @@ fn attribute(name: &str, value: AttributeValue) -> KeyValue {
     KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() }
 }
 
-/// Since 1970; nothing before that, nor after the year 2262.
+/// Nanoseconds since 1970. An instant before 1970 or after 2262 becomes zero.
 fn nanoseconds(at: DateTime<Utc>) -> u64 {
     at.timestamp_nanos_opt().and_then(|nanoseconds| u64::try_from(nanoseconds).ok()).unwrap_or(0)
 }

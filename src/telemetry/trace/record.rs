@@ -1,4 +1,4 @@
-//! What a span can say of itself, and nothing else.
+//! A span as it is recorded: the closed list of its attributes, and its place in its trace.
 
 use chrono::{DateTime, Utc};
 
@@ -12,29 +12,29 @@ use crate::kernel::{
 /// stable), or dotted ones of ours, as in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attribute {
-    /// The method, one of the known ones.
+    /// The HTTP method, one of the known ones.
     Method(&'static str),
     /// The route's pattern, never the path.
     Route(String),
-    /// The status that was answered.
+    /// The HTTP status of the answer.
     Status(u16),
-    /// Why it failed: a word of ours. The span then counts as failed.
+    /// Why the work failed, as a word of ours. It makes the span a failed one.
     Error(&'static str),
-    /// The host of Amazon's that was called.
+    /// Amazon's host that was called.
     Server(&'static str),
-    /// Which database it is.
+    /// The kind of database.
     Database(&'static str),
-    /// The transaction is committed. Without this it is not, or nobody knows.
+    /// The transaction is committed. Without this attribute it was rolled back, or its outcome is unknown.
     Committed,
-    /// The reward.
+    /// The id of the reward that the work is about.
     Reward(RewardId),
-    /// The state that it came to.
+    /// The state that the reward came to.
     State(&'static str),
-    /// Which attempt it was, counted from 1.
+    /// The number of the attempt, counted from 1.
     Attempt(i64),
     /// Amazon's name for the reward.
     CreationRequestId(CreationRequestId),
-    /// What the call to Amazon came to: a word of ours.
+    /// The class of the outcome of a call to Amazon.
     Outcome(&'static str),
 }
 
@@ -50,7 +50,7 @@ pub enum AttributeValue {
 }
 
 impl Attribute {
-    /// Its name.
+    /// The attribute's name in an export.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Attribute {
         }
     }
 
-    /// Its value.
+    /// The attribute's value in an export.
     #[must_use]
     pub fn value(&self) -> AttributeValue {
         match self {
@@ -89,42 +89,42 @@ impl Attribute {
     }
 }
 
-/// Which end of an exchange a span is.
+/// Which side of an exchange a span measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SpanKind {
-    /// Work between the two.
+    /// Neither: work inside the process.
     Internal,
-    /// A request of a caller's.
+    /// The server's: a caller's request.
     Server,
-    /// A call of ours.
+    /// The client's: a call of ours.
     Client,
 }
 
 /// A span that has ended.
 #[derive(Debug, Clone)]
 pub struct SpanRecord {
-    /// Itself.
+    /// Its trace and its own id.
     pub context: TraceContext,
     /// The span that it is part of, in the same trace.
     pub parent: Option<SpanId>,
-    /// Whether that one is someone else's.
+    /// Whether the parent belongs to another process.
     pub parent_is_remote: bool,
-    /// What was done: few names.
+    /// The name of the work, from a small set.
     pub name: String,
-    /// Which end.
+    /// Which side of an exchange it measures.
     pub kind: SpanKind,
     /// When it began.
     pub began: DateTime<Utc>,
     /// When it ended.
     pub ended: DateTime<Utc>,
-    /// More about it.
+    /// Its attributes, each name once.
     pub attributes: Vec<Attribute>,
-    /// Spans of other traces that it has to do with.
+    /// Spans of other traces that it is linked to.
     pub links: Vec<TraceContext>,
 }
 
 impl SpanRecord {
-    /// Whether it failed.
+    /// Whether the work failed.
     #[must_use]
     pub fn is_failed(&self) -> bool {
         self.attributes.iter().any(|attribute| matches!(attribute, Attribute::Error(_)))
