@@ -1,15 +1,15 @@
 //! An Amazon Incentives (AGCOD) gateway on loopback, for demos and tests.
 //!
-//! It speaks the wire protocol to any client in any language: it verifies Signature Version 4, keeps a book of cards and
-//! funds, is idempotent by request id, closes the cancel window on a clock that can be moved, limits the rate, knows
-//! Amazon's mock ids, and fails on demand in every way that a network can.
+//! It speaks the wire protocol to any client in any language: it verifies Signature Version 4, keeps a book of cards
+//! and funds, is idempotent by request id, closes the cancel window on a clock that can be moved, limits the rate,
+//! knows Amazon's mock ids, and fails on demand in every way that a network can.
 //!
-//! It shares no code with the client that it tests, and imports nothing of it: one mistake in both would hide itself.
-//! It is no place for secrets. Cards are worth nothing, and the book, the book file and the control port all show claim
-//! codes; it listens on loopback only.
+//! It shares no code with the client that it tests: a mistake in shared code would hide itself. It keeps no secrets.
+//! Its cards are worth nothing, and its book, its book file and its control port show claim codes, so it listens on
+//! loopback only.
 //!
-//! Where Amazon's behaviour is not known, the choice is stated where it is made. What it cannot do: XML, the activation
-//! and balance-load operations, minimum amounts.
+//! Where Amazon's behaviour is not known, the code says which choice it makes. The sandbox does not speak XML, has no
+//! activation and no balance-load operations, and knows no minimum amounts.
 //!
 //! ```no_run
 //! # use noshi::sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions};
@@ -80,14 +80,14 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 /// How to run a sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
-    /// Where AGCOD clients connect; loopback, port 0 for any.
+    /// The address for AGCOD clients: loopback, port 0 for any free port.
     pub listen: SocketAddr,
-    /// Where the control listens; loopback, port 0 for any.
+    /// The address of the control port: loopback, port 0 for any free port.
     pub control_listen: SocketAddr,
-    /// The partners; at least one.
+    /// The partners' accounts, at least one.
     pub accounts: Vec<PartnerAccount>,
-    /// Where to keep the book over restarts; in memory only if absent. The file holds claim codes (worth nothing) and
-    /// what it says of funds and of the clock overrides these options.
+    /// The file that keeps the book over restarts. Without one the book is in memory only. The file holds claim codes,
+    /// which are worth nothing. Its funds and its clock override these options.
     pub book_file: Option<PathBuf>,
     /// Whether the rate limit holds.
     pub throttle: bool,
@@ -105,13 +105,13 @@ impl SandboxOptions {
 /// A partner's account.
 #[derive(Clone, Debug)]
 pub struct PartnerAccount {
-    /// Amazon's name for the partner; every request id must start with it.
+    /// Amazon's id of the partner. Every request id must start with it.
     pub partner_id: String,
-    /// The keys that may sign for it; several, as during a rotation.
+    /// The keys that may sign for the partner. During a rotation there are several.
     pub keys: Vec<AccessKey>,
-    /// The only currency of its cards; if absent, that of the host's marketplace (USD, EUR or JPY).
+    /// The only currency of its cards. When absent, the currency of the host's marketplace (USD, EUR or JPY).
     pub currency: Option<String>,
-    /// What it can spend at the start.
+    /// The funds at the start.
     pub funds: Decimal,
 }
 
@@ -133,18 +133,18 @@ impl fmt::Debug for AccessKey {
 /// Why a sandbox did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxStartError {
-    /// The sandbox is for this machine only.
+    /// The address is not on loopback.
     #[error("the sandbox listens on loopback only, not on {0}")]
     NotLoopback(SocketAddr),
-    /// The accounts make no sense.
+    /// The accounts contradict each other, or are incomplete.
     #[error("{0}")]
     Accounts(String),
-    /// An address could not be had.
+    /// The sandbox could not listen on an address.
     #[error("the sandbox could not listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The operating system's reason.
         #[source]
         source: io::Error,
     },
@@ -202,26 +202,27 @@ impl Sandbox {
         Ok(Self { gateway_addr, control_addr, world })
     }
 
-    /// Where AGCOD clients connect.
+    /// The address for AGCOD clients.
     #[must_use]
     pub fn gateway_addr(&self) -> SocketAddr {
         self.gateway_addr
     }
 
-    /// Where the control listens.
+    /// The address of the control port.
     #[must_use]
     pub fn control_addr(&self) -> SocketAddr {
         self.control_addr
     }
 
-    /// The control, without the port.
+    /// The control as methods, without its port.
     #[must_use]
     pub fn control(&self) -> Control {
         Control { world: Arc::clone(&self.world) }
     }
 
-    /// Stops: accepts nothing more, finishes work that was begun, closes every connection, and lets go of the book file.
-    /// Exchanges under way have a second; those that only wait for a fault's delay end at once, without an answer.
+    /// Stops the sandbox: it accepts no more connections, finishes the work that it began, closes every connection, and
+    /// releases the book file. Exchanges under way have a second. An exchange that waits for a fault's delay ends at
+    /// once, without an answer.
     pub async fn stop(self) {
         let world = &self.world;
         world.stopping.cancel();

@@ -1,8 +1,8 @@
-//! The activity report: what Amazon says it did for a partner, record by record, and the operation that reads it.
+//! The activity report: what Amazon did for a partner, record by record, and the operation that reads it.
 //!
-//! A replay is listed, too: as a success that is no real operation, with the first card's id and the amount that the
-//! replay asked for. A cancel has no amount, a refused create no card. All as recorded in 2014; where nothing was
-//! recorded, the choice is stated where it is made.
+//! The report lists a replay as a success with `isRealOp` false, with the first card's id and the amount that the
+//! replay asked for. A cancel has no amount, and a refused create has no card. Amazon's sandbox was recorded like this
+//! in 2014. Where no recording exists, the code says which choice it makes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use super::money;
 /// The most records of one page.
 pub(super) const PAGE_RECORDS_MAX: usize = 1_000;
 
-/// What a record tells of.
+/// The call that a record reports.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub enum ActivityType {
     /// A create.
@@ -33,24 +33,24 @@ pub enum ActivityType {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Activity {
-    /// The partner.
+    /// The partner who called.
     pub partner_id: String,
     /// The `creationRequestId` of the call.
     pub request_id: String,
-    /// What was asked for.
+    /// The call that the record reports.
     pub activity_type: ActivityType,
-    /// The errorType where it was refused.
+    /// The errorType of a refused call.
     pub failure_code: Option<String>,
     /// When, on the sandbox clock.
     pub at: DateTime<Utc>,
-    /// The amount asked for; none of a cancel. Decimal text in JSON.
+    /// The amount that a create asked for. Decimal text in JSON.
     #[serde(with = "money::text_or_none")]
     pub amount: Option<Decimal>,
-    /// The currency asked for; none of a cancel.
+    /// The currency that a create asked for.
     pub currency: Option<String>,
-    /// The card; none of a refused create.
+    /// The card, unless a create was refused.
     pub gc_id: Option<String>,
-    /// Whether it changed anything: a first create or a first cancel.
+    /// Whether the call changed the book: a first create or a first cancel.
     pub real_op: bool,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// The journal of a book that was read from its file: replays and refusals before that are not known any more.
+    /// The journal of a book that was read from its file. The file does not keep replays and refusals.
     pub(super) fn of(cards: &[Card]) -> Self {
         let mut records: Vec<Activity> = cards.iter().flat_map(real_operations).collect();
         records.sort_by_key(|record| record.at);
@@ -86,7 +86,7 @@ impl Journal {
         self.paged_by_record.store(by_record, Ordering::SeqCst);
     }
 
-    /// Writes down what came of a create or a cancel. A call that the service did not get to read is not listed.
+    /// Lists the result of a create or a cancel. A call that the front end refused is not listed.
     pub(super) fn note(
         &self,
         partner_id: &str,
@@ -131,7 +131,8 @@ impl Journal {
         };
         let records = self.records();
         let total = records.iter().filter(within).count();
-        // Clients contradict each other: a page number, or the number of the first record. A page number is the default.
+        // Clients contradict each other: a page number, or the number of the first record. A page number is the
+        // default.
         let by_record = self.paged_by_record.load(Ordering::SeqCst);
         let first = if by_record { asked.page_index } else { asked.page_index.saturating_mul(asked.page_size) };
         let records = records.iter().filter(within).skip(first).take(asked.page_size).cloned().collect();
@@ -139,7 +140,7 @@ impl Journal {
     }
 }
 
-/// A card's life, as the report tells it.
+/// The records of a card: its create and its cancel.
 fn real_operations(card: &Card) -> impl Iterator<Item = Activity> {
     let record = |activity_type, at, value: Option<(Decimal, String)>| {
         let (amount, currency) = value.unzip();
@@ -173,7 +174,7 @@ pub(super) struct Asked {
     show_no_ops: bool,
 }
 
-/// Why it is not one.
+/// Why a page cannot be asked for.
 pub(super) enum NotAsked {
     Body(BadBody),
     Refused(AgcodError),
@@ -192,7 +193,8 @@ impl From<AgcodError> for NotAsked {
 }
 
 impl Asked {
-    /// Reads a call's members. Which refusal names which mistake was never recorded: each by its word.
+    /// Reads a call's members. No recording shows which refusal Amazon gives to which mistake, so each mistake gets the
+    /// refusal that its name suggests.
     pub(super) fn read(fields: &Fields) -> Result<Self, NotAsked> {
         let start = instant(fields.text("utcStartDate")?, errors::INVALID_START_DATE)?;
         let end = instant(fields.text("utcEndDate")?, errors::INVALID_END_DATE)?;
@@ -221,7 +223,7 @@ fn whole(amount: AmountMember) -> Option<usize> {
     }
 }
 
-/// One page, as it is answered.
+/// One page of the report, as it is answered.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
     request_id: Option<String>,

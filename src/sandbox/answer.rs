@@ -1,4 +1,4 @@
-//! What the service answers, and how that reads on the wire: shape and order of members as recorded.
+//! The answers of the gateway, and their form on the wire: shape and order of members as recorded.
 
 use chrono::{DateTime, Utc};
 use hyper::StatusCode;
@@ -18,7 +18,7 @@ const NAMESPACE: &str = "http://internal.amazon.com/coral/com.amazonaws.agcod/";
 pub(super) struct Echo {
     pub(super) operation: Operation,
     pub(super) request_id: Option<String>,
-    /// Amount and currency. Repeated only by refusals that come after the input itself was found to be complete.
+    /// Amount and currency. Only a refusal that follows the check for missing members repeats them.
     pub(super) value: Option<(Decimal, String)>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct CardAnswer {
     pub(super) expiration: Option<String>,
 }
 
-/// An answer, before it is bytes.
+/// An answer of the gateway, before it is printed.
 #[derive(Clone, Debug)]
 pub(super) enum GatewayAnswer {
     Card(Box<CardAnswer>),
@@ -53,20 +53,20 @@ pub(super) enum GatewayAnswer {
         refusal: AgcodError,
         echo: Box<Echo>,
     },
-    /// `{"message": …}`: the words of the front end, which come before the service.
+    /// `{"message": …}`: the front end answers before the service has seen the call.
     Front {
         status: StatusCode,
         exception: Option<&'static str>,
         message: String,
     },
-    /// `{"Message": …}`: the words of the layer that reads the body.
+    /// `{"Message": …}`: the layer that reads the body answers.
     Unread {
         status: StatusCode,
         message: Option<String>,
     },
 }
 
-/// An answer as bytes, still to be sent.
+/// An answer as the bytes that are to be sent.
 #[derive(Clone, Debug)]
 pub(super) struct WireAnswer {
     pub(super) status: StatusCode,
@@ -103,7 +103,7 @@ impl GatewayAnswer {
         }
     }
 
-    /// The answer as it goes onto the wire.
+    /// The answer as bytes.
     pub(super) fn reply(&self) -> WireAnswer {
         let exception = match self {
             Self::Front { exception, .. } => *exception,
@@ -224,7 +224,7 @@ struct FundsBody<'a> {
     timestamp: Option<String>,
 }
 
-/// No refusal of this operation was ever recorded: as the others, without a list.
+/// No refusal of this operation was ever recorded. It has the form of the others, without a list.
 #[derive(Serialize)]
 struct PageRefusedBody<'a> {
     __type: Option<String>,

@@ -1,7 +1,7 @@
-//! The book: every card that was ever created here, and what each partner has left.
+//! The book: every card that was ever created here, and each partner's funds.
 //!
-//! One lock covers look-up, card, funds and file, so each change is whole: it is written down first and only then shown.
-//! Idempotent by (partner, creation request id), as Amazon is: see each method.
+//! One lock covers look-up, card, funds and file. So each change is whole: the file has it before any reader sees it. A
+//! create and a cancel are idempotent by (partner, creation request id), as at Amazon.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -16,7 +16,7 @@ use super::clock::{Clock, MOVED_SECONDS_MAX};
 use super::file::{BookEntry, BookFile, BookFileError};
 use super::money;
 
-/// A card can be canceled for so long after its creation.
+/// How long after its creation a card can be canceled.
 pub(super) const CANCEL_WINDOW_SECONDS: i64 = 15 * 60;
 
 /// Whether a card is worth anything.
@@ -37,31 +37,31 @@ pub struct Card {
     pub partner_id: String,
     /// The request that created it.
     pub creation_request_id: String,
-    /// Amazon's name for it.
+    /// Amazon's id of the card.
     pub gc_id: String,
-    /// What a customer would type in. Worth nothing, being a sandbox's.
+    /// The code that a customer would type in. It is worth nothing.
     pub claim_code: String,
-    /// What it is worth; decimal text in JSON.
+    /// The card's value. Decimal text in JSON.
     #[serde(with = "money::text")]
     pub amount: Decimal,
-    /// ISO 4217.
+    /// The currency's ISO 4217 code.
     pub currency: String,
-    /// Live or refunded.
+    /// Whether the card is live or refunded.
     pub state: CardState,
-    /// On the sandbox clock.
+    /// When it was created, on the sandbox clock.
     pub created_at: DateTime<Utc>,
-    /// On the sandbox clock.
+    /// When it was canceled, on the sandbox clock.
     pub canceled_at: Option<DateTime<Utc>>,
 }
 
-/// What became of a create.
+/// The result of a create.
 pub(super) enum Created {
     New(Card),
     Existing(Card),
     InsufficientFunds,
 }
 
-/// What became of a cancel.
+/// The result of a cancel.
 pub(super) enum Canceled {
     Now(Card),
     Already(Card),
@@ -70,7 +70,7 @@ pub(super) enum Canceled {
     TooLate,
 }
 
-/// Why the book did not change although it should have.
+/// Why the book could not make a change.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BookError {
     #[error("the change could not be written to the book file")]
@@ -99,15 +99,15 @@ pub(super) struct Book {
 struct Shelf {
     /// In the order of creation.
     cards: Vec<Card>,
-    /// Where each card is, by partner and request id.
+    /// The place of each card in `cards`, by partner and request id.
     places: HashMap<String, HashMap<String, usize>>,
     funds: BTreeMap<String, Decimal>,
     storage: Storage,
 }
 
 impl Book {
-    /// Opens the book with the accounts' opening funds, which what the file says overrides. Returns the clock's offset
-    /// too, which the file keeps.
+    /// Opens the book with the accounts' opening funds. The file's funds override them. Returns the clock's offset as
+    /// well, which the file keeps.
     pub(super) fn open(
         opening_funds: BTreeMap<String, Decimal>,
         path: Option<&Path>,
@@ -140,8 +140,8 @@ impl Book {
         Ok((Self { shelf: Mutex::new(shelf) }, clock_offset_seconds))
     }
 
-    /// Buys the card, unless one of that partner and request id exists already: then that one is found again, whatever
-    /// amount or currency is asked for now, and nothing is paid.
+    /// Buys the card, unless the partner has a card of that request id. Then it returns the card that exists, also for
+    /// another amount or currency, and charges nothing.
     pub(super) fn create(&self, wanted: Card) -> Result<Created, BookError> {
         let mut shelf = self.lock();
         if let Some(card) = shelf.find(&wanted.partner_id, &wanted.creation_request_id) {
@@ -156,8 +156,8 @@ impl Book {
         Ok(Created::New(wanted))
     }
 
-    /// Takes a card back, once, within [`CANCEL_WINDOW_SECONDS`] of its creation. A card that was taken back already
-    /// stays so, at any time.
+    /// Cancels a card within [`CANCEL_WINDOW_SECONDS`] of its creation. A repeated cancel of a canceled card succeeds
+    /// at any time and changes nothing.
     pub(super) fn cancel(
         &self,
         partner_id: &str,
@@ -188,7 +188,7 @@ impl Book {
         self.lock().cards.clone()
     }
 
-    /// What each partner has left.
+    /// The funds of each partner.
     pub(super) fn all_funds(&self) -> BTreeMap<String, Decimal> {
         self.lock().funds.clone()
     }
@@ -205,7 +205,7 @@ impl Book {
         Ok(())
     }
 
-    /// Moves the sandbox clock on, once that is written down. Under the book's lock, so that of two moves none is lost.
+    /// Moves the sandbox clock, after the file has the move. The book's lock keeps two moves apart, so both count.
     pub(super) fn move_clock(&self, clock: &Clock, seconds: i64) -> Result<(), BookError> {
         let mut shelf = self.lock();
         let offset_seconds = clock
@@ -218,13 +218,13 @@ impl Book {
         Ok(())
     }
 
-    /// Lets go of the file, so that another sandbox may open it, and refuses every later change.
+    /// Releases the file, so that another sandbox may open it. The book refuses every later change.
     pub(super) fn close(&self) {
         self.lock().storage = Storage::Closed;
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
-        // Whoever panicked while holding it had either written nothing or everything: see `write_card`.
+        // A thread that panicked with the lock has written a whole change or none: see `write_card`.
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -250,7 +250,7 @@ impl Shelf {
         }
     }
 
-    /// Writes a card and the funds after it as one entry, then shows both.
+    /// Writes a card and the funds after it as one entry, and only then changes both in memory.
     fn write_card(&mut self, card: Card, funds: Decimal) -> Result<(), BookError> {
         self.write(&BookEntry::Card { card: card.clone(), funds })?;
         self.funds.insert(card.partner_id.clone(), funds);

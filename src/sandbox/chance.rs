@@ -1,4 +1,5 @@
-//! The sandbox's randomness: card ids, claim codes and request ids, in the shapes that Amazon's sandbox was seen to use.
+//! The sandbox's randomness: card ids, claim codes and request ids, in the shapes that Amazon's sandbox was seen to
+//! use.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,7 +7,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
-/// Letters and digits that nobody confuses on paper.
+/// Letters and digits that readers do not confuse on paper.
 const CLAIM_CODE_ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const GC_ID_ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 const DIGITS: &[u8] = b"0123456789";

@@ -1,6 +1,6 @@
 //! The sandbox's time: the one place that reads the machine's clocks.
 //!
-//! Two instants are kept apart on purpose. The *sandbox clock* (real time plus an offset that only the control moves)
+//! There are two clocks on purpose. The *sandbox clock* (real time plus an offset that only the control moves)
 //! drives the cancel window and every time stamp. Signatures are judged by the *signature clock* (real time plus a skew
 //! of its own): a test that jumps sixteen minutes ahead must not make every later signature stale, and a test of clock
 //! skew must not close a cancel window.
@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The farthest that either clock may be moved: a hundred years. Beyond that, dates stop to be printable.
+/// The farthest that either clock may be moved: a hundred years. Dates beyond that cannot be printed.
 pub(super) const MOVED_SECONDS_MAX: i64 = 100 * 366 * 24 * 60 * 60;
 
 /// Real time, with two adjustable offsets.
@@ -31,7 +31,7 @@ impl Clock {
         moved(real(), self.signature_skew_seconds())
     }
 
-    /// For measuring spans: never moves but forward.
+    /// The monotonic clock, for measuring how long something took.
     #[expect(clippy::disallowed_methods, reason = "the sandbox is a separate program and has its own clock: this one")]
     pub(super) fn monotonic() -> Instant {
         Instant::now()

@@ -1,6 +1,4 @@
-//! The control: everything that a test or a person does to the sandbox from outside the API.
-//!
-//! The control port calls these same methods.
+//! The control: what a test or a person does to the sandbox outside Amazon's API. The control port calls these methods.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -17,7 +15,7 @@ use super::money;
 use super::record::Received;
 use super::world::World;
 
-/// Why the control did not do what it was asked. Nothing was changed.
+/// Why the control refused a call. The sandbox is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// No account has that partner id.
@@ -52,47 +50,47 @@ impl From<BookError> for ControlError {
     }
 }
 
-/// The two clocks.
+/// Both clocks of the sandbox.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Clocks {
     /// The sandbox clock: what cards are dated by.
     pub now: DateTime<Utc>,
-    /// How far it is ahead of real time.
+    /// How far the sandbox clock is ahead of real time.
     pub offset_seconds: i64,
     /// How far the clock that judges signatures is ahead of real time.
     pub signature_skew_seconds: i64,
 }
 
-/// What a partner has left.
+/// A partner's funds.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct PartnerFunds {
-    /// Whose.
+    /// The partner's id.
     pub partner_id: String,
-    /// In the account's currency; decimal text in JSON.
+    /// The amount in the account's currency. Decimal text in JSON.
     #[serde(with = "money::text")]
     pub amount: Decimal,
 }
 
-/// A handle on a running sandbox. Cheap to clone; outlives a stop, but can change nothing then.
+/// A handle on a running sandbox. Cheap to clone. After a stop it can read the sandbox and change nothing.
 #[derive(Clone)]
 pub struct Control {
     pub(super) world: Arc<World>,
 }
 
 impl Control {
-    /// Every card that exists, in the order of creation.
+    /// Every card, in the order of creation.
     #[must_use]
     pub fn book(&self) -> Vec<Card> {
         self.world.book.cards()
     }
 
-    /// What the gateway received, oldest first; the last 100,000 requests.
+    /// The last 100,000 requests that the gateway received, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Received> {
         self.world.record.list()
     }
 
-    /// Forgets what was received. Sequence numbers go on.
+    /// Forgets the requests. Sequence numbers go on.
     pub fn clear_requests(&self) {
         self.world.record.clear();
     }
@@ -102,7 +100,7 @@ impl Control {
         self.script_all(vec![rule])
     }
 
-    /// Adds several fault rules, or none if one of them makes no sense.
+    /// Adds several fault rules. If one of them is invalid, adds none.
     pub fn script_all(&self, rules: Vec<FaultRule>) -> Result<(), ControlError> {
         self.world.faults.script(rules).map_err(ControlError::Rule)
     }
@@ -129,12 +127,12 @@ impl Control {
         }
     }
 
-    /// Moves the sandbox clock on, or back with a negative number. Signatures do not feel it.
+    /// Moves the sandbox clock on, or back with a negative number. The clock of signatures stays.
     pub fn advance_clock(&self, seconds: i64) -> Result<(), ControlError> {
         Ok(self.world.book.move_clock(&self.world.clock, seconds)?)
     }
 
-    /// Sets how far the clock that judges signatures is ahead of real time; 0 to set it right.
+    /// Sets how far the clock that judges signatures is ahead of real time. With 0 it is right.
     pub fn set_signature_skew(&self, seconds: i64) -> Result<(), ControlError> {
         if !(-MOVED_SECONDS_MAX..=MOVED_SECONDS_MAX).contains(&seconds) {
             return Err(ControlError::ClockOutOfRange);
@@ -143,24 +141,24 @@ impl Control {
         Ok(())
     }
 
-    /// Accepts an access key no more, as when its owner has made it inactive in the portal.
+    /// Revokes an access key, as its owner does in the portal.
     pub fn revoke_key(&self, key_id: &str) {
         self.world.revoked_keys.write().unwrap_or_else(PoisonError::into_inner).insert(key_id.to_owned());
     }
 
-    /// What a partner has left.
+    /// A partner's funds.
     pub fn funds(&self, partner_id: &str) -> Result<Decimal, ControlError> {
         Ok(self.world.book.funds(partner_id)?)
     }
 
-    /// What every partner has left, by partner id.
+    /// Every partner's funds, by partner id.
     #[must_use]
     pub fn all_funds(&self) -> Vec<PartnerFunds> {
         let funds = self.world.book.all_funds();
         funds.into_iter().map(|(partner_id, amount)| PartnerFunds { partner_id, amount }).collect()
     }
 
-    /// Sets what a partner has left.
+    /// Sets a partner's funds.
     pub fn set_funds(&self, partner_id: &str, amount: Decimal) -> Result<(), ControlError> {
         if amount < Decimal::ZERO {
             return Err(ControlError::NegativeFunds(amount));
@@ -174,7 +172,7 @@ impl Control {
         self.world.journal.records().clone()
     }
 
-    /// Changes what the report lists: records that only Amazon has, others left out or told differently. Cards and funds
+    /// Changes the report: a test adds records that only Amazon has, removes others or falsifies them. Cards and funds
     /// stay as they are.
     pub fn edit_activity(&self, edit: impl FnOnce(&mut Vec<Activity>)) {
         edit(&mut self.world.journal.records());
@@ -191,7 +189,7 @@ impl Control {
         self.world.journal.set_enabled(enabled);
     }
 
-    /// Whether `pageIndex` counts records instead of pages: clients of Amazon's contradict each other.
+    /// Makes `pageIndex` count records instead of pages. Amazon's own clients contradict each other about it.
     pub fn page_activity_by_record(&self, by_record: bool) {
         self.world.journal.set_paged_by_record(by_record);
     }

@@ -11,7 +11,7 @@
 //! | `GET /activity/enabled`, `PUT /activity/enabled` | `{"enabled":false}` | the same |
 //! | `GET /throttle`, `PUT /throttle` | `{"enabled":true}` | the same |
 //!
-//! What cannot be understood is answered 400 with `{"message":"…"}`, and nothing is changed.
+//! A body that cannot be read is answered 400 with `{"message":"…"}`, and the sandbox is unchanged.
 
 use std::sync::Arc;
 
@@ -185,7 +185,7 @@ impl From<ControlError> for Refused {
     }
 }
 
-/// Reads one rule. A member that no fault knows is refused: a misspelt `after_work` would else test the wrong thing.
+/// Reads one rule, and refuses an unknown member. With a misspelt `after_work` a test would test the wrong thing.
 fn read_rule(sent: &serde_json::Value) -> Result<FaultRule, Refused> {
     let rule = FaultRule::deserialize(sent).map_err(|error| bad(error.to_string()))?;
     let understood = serde_json::to_value(&rule.fault).map_err(|error| bad(error.to_string()))?;

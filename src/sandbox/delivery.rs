@@ -1,4 +1,4 @@
-//! Getting onto the wire what is to be said: whole and in time, or as a fault wants it.
+//! Sends an answer: whole and at once, or as a fault demands.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 impl Say {
-    /// The status that the client gets to see, if it sees any.
+    /// The status that the client sees, if it sees one.
     pub(super) fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Answer(answer) | Self::Late(answer, _) | Self::Half(answer, ..) => Some(answer.status()),
@@ -28,7 +28,7 @@ impl Say {
     }
 }
 
-/// Something to be said, as bytes.
+/// An answer as bytes, and how it is sent.
 pub(super) enum Delivery {
     Whole(Answered),
     Late(Answered, Duration),
@@ -51,7 +51,7 @@ impl Delivery {
     }
 }
 
-/// Delivers. Whoever waits here stops waiting when the sandbox stops, and its connection closes without an answer.
+/// Sends the answer. When the sandbox stops, a delayed answer is dropped and its connection closes.
 pub(super) async fn deliver(delivery: Delivery, world: &World, switch: &Switch) -> Answered {
     let script = match delivery {
         Delivery::Whole(response) => return response,
@@ -66,7 +66,7 @@ pub(super) async fn deliver(delivery: Delivery, world: &World, switch: &Switch) 
         Delivery::Script(script) => script,
     };
     switch.set(script);
-    // The script takes the place of whatever the server writes now.
+    // The script replaces the server's next write.
     Response::new(Full::default())
 }
 
@@ -79,7 +79,7 @@ fn response(reply: WireAnswer, request_id: &str, now: DateTime<Utc>) -> Answered
     if let Some(exception) = reply.exception {
         headers.insert(ERROR_TYPE, HeaderValue::from_static(exception));
     }
-    // All are header text already: made here, or checked when the rule was set.
+    // All of them are valid header text: made here, or checked when the rule was set.
     let date = http_date(now);
     let texts = [(REQUEST_ID, Some(request_id)), (LOCATION, reply.location.as_deref()), (DATE, Some(date.as_str()))];
     for (name, text) in texts {

@@ -1,4 +1,4 @@
-//! What each fault makes of a call: which work is done, and what is said about it.
+//! What each fault does to a call: whether the work is done, and what the client receives.
 
 use std::time::Duration;
 
@@ -11,35 +11,35 @@ use super::fault::Fault;
 use super::signature::Rejection;
 use super::socket::ConnectionEnd;
 
-/// More than any client should read of an answer.
+/// The bytes of a body that is longer than a client should read.
 pub(super) const OVERSIZED_BODY_BYTES: usize = 128 * 1024;
 
 const GARBAGE: &[u8] = b"\x00\xff\xfe{]<< this is not JSON";
 
-/// What is said to the client.
+/// What the client receives.
 pub(super) enum Say {
     /// An answer of the service.
     Answer(GatewayAnswer),
-    /// The same, so much later.
+    /// An answer of the service, after a delay.
     Late(GatewayAnswer, Duration),
-    /// Bytes that the service would not have said. A fault's own.
+    /// Bytes that a fault makes up, and that the service would never send.
     Reply(WireAnswer),
     /// Half of an answer.
     Half(GatewayAnswer, Framing, ConnectionEnd),
-    /// Nothing; the connection ends.
+    /// No bytes; the connection ends.
     Nothing(ConnectionEnd),
-    /// Nothing; the connection stays.
+    /// No bytes; the connection stays open.
     Never,
 }
 
 /// How a halved answer announces its length.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Framing {
-    /// By `Content-Length`, of the whole.
+    /// By `Content-Length`, which counts the whole body.
     Length,
-    /// By chunks: one, of the whole.
+    /// By one chunk, whose length counts the whole body.
     Chunked,
-    /// Not at all: it ends with the connection.
+    /// By no header: the body ends with the connection.
     CloseDelimited,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn rejected(rejection: &Rejection) -> GatewayAnswer {
     }
 }
 
-/// The answer over the rate limit.
+/// The answer to a call over the rate limit.
 pub(super) fn throttled() -> GatewayAnswer {
     GatewayAnswer::Front {
         status: StatusCode::TOO_MANY_REQUESTS,
@@ -70,7 +70,7 @@ pub(super) fn throttled() -> GatewayAnswer {
     }
 }
 
-/// Lets a fault strike. `work` does the call's work; a fault that spares it never calls it.
+/// Applies a fault. `work` does the call's work; a fault without work never calls it.
 pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> GatewayAnswer) -> Say {
     let refuse = |refusal: AgcodError| GatewayAnswer::Refused { refusal, echo: Box::new(struck.echo.clone()) };
     match fault {
@@ -125,7 +125,7 @@ fn after(work: impl FnOnce() -> GatewayAnswer, say: Say) -> Say {
     say
 }
 
-/// An answer with one member changed. An answer that has no such member stays true.
+/// An answer with one member falsified. An answer without that member stays as it is.
 fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
     match answer {
         GatewayAnswer::Card(mut card) => {
@@ -165,7 +165,7 @@ fn other_currency(currency: &str) -> String {
     if currency == "USD" { "EUR" } else { "USD" }.to_owned()
 }
 
-/// An id of the same length with another end, so that nothing but a comparison of the whole tells them apart.
+/// An id of the same length with another last part, so that only a comparison of the whole id notices.
 fn other_id(id: &str) -> String {
     let mut other = id.to_owned();
     let last = other.pop();

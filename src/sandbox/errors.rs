@@ -1,5 +1,5 @@
-//! The refusals of the service: error code, error type and message as Amazon's sandbox was seen to send them. Where no
-//! message was ever recorded, the error type is spelled out as words.
+//! The refusals of the service: error code, error type and message as recorded from Amazon's sandbox. Where no message
+//! was recorded, it is the error type in words.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use hyper::StatusCode;
 /// published model of the service declares it for all five families.
 pub(super) const REFUSAL_STATUS: StatusCode = StatusCode::BAD_REQUEST;
 
-/// What stands behind `agcodResponse` in a refusal.
+/// A refusal in Amazon's words: the members beside `agcodResponse`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct AgcodError {
     pub(super) code: Cow<'static, str>,
@@ -85,7 +85,7 @@ pub(super) const INSUFFICIENT_FUNDS: AgcodError = AgcodError::new("F300", "Insuf
 pub(super) const OPERATION_NOT_PERMITTED: AgcodError =
     AgcodError::new("F300", "OperationNotPermitted", "Operation Not Permitted");
 /// The body names a partner that the signing key does not belong to. No such answer was ever recorded. Of the listed
-/// types, `InvalidPartnerId` names the field to mend and does not tell whether another partner of that name exists.
+/// types, `InvalidPartnerId` names the wrong field and keeps secret whether another partner has that id.
 pub(super) const INVALID_PARTNER_ID: AgcodError = AgcodError::new("F300", "InvalidPartnerId", "Invalid Partner Id");
 pub(super) const CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT: AgcodError =
     AgcodError::new("F300", "CustomerSurpassedDailyVelocityLimit", "Customer has exceeded daily velocity limit");
@@ -98,7 +98,7 @@ pub(super) const INVALID_PAGE_INDEX: AgcodError = AgcodError::new("F200", "Inval
 pub(super) const INVALID_PAGE_SIZE: AgcodError = AgcodError::new("F200", "InvalidPageSize", "Invalid Page Size");
 pub(super) const MAX_PAGE_SIZE_EXCEEDED: AgcodError =
     AgcodError::new("F200", "MaxPageSizeExceeded", "Max Page Size Exceeded");
-/// Its family was never recorded; what an account may not do is F300.
+/// Its family was never recorded. Other refusals of what an account may not do are F300.
 pub(super) const ACTIVITY_PAGE_DISABLED: AgcodError =
     AgcodError::new("F300", "APIGetGiftCardActivityPageIsDisabled", "API Get Gift Card Activity Page Is Disabled");
 pub(super) const SYSTEM_TEMPORARILY_UNAVAILABLE: AgcodError =

@@ -1,4 +1,4 @@
-//! Faults on demand: what can go wrong with a call, and for which calls it should.
+//! Faults on demand: what goes wrong with a call, and which calls a fault strikes.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -49,16 +49,16 @@ impl Operation {
 
 /// What goes wrong. "The work" is what the call would have done to the book and the funds.
 ///
-/// A fault strikes after the signature and the rate limit were checked: a request that those refuse uses up no rule.
+/// A fault strikes after the checks of signature and rate limit. A request that they refuse does not use a rule up.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Fault {
-    /// The work is done at once, the answer comes late.
+    /// The work is done at once; the answer comes late.
     Delay {
         /// How late.
         milliseconds: u64,
     },
-    /// The request waits, then it is worked on and answered. The work is done even if the client has gone by then.
+    /// The request waits before the work. The work is done even if the client has hung up by then.
     DelayWork {
         /// How long it waits.
         milliseconds: u64,
@@ -80,8 +80,8 @@ pub enum Fault {
     TruncatedBody,
     /// The work is done; a chunked answer ends in the middle of a chunk.
     CutChunk,
-    /// The work is done; an answer without a length, whose end is the end of the connection, is cut in half. Nothing but
-    /// the broken JSON shows it.
+    /// The work is done; an answer without a length, which ends with the connection, is cut in half. Only the broken
+    /// JSON shows the cut.
     ShortCloseDelimited,
     /// The work is done; 200 with bytes that are no JSON.
     Garbage,
@@ -89,7 +89,7 @@ pub enum Fault {
     EmptyBody,
     /// The work is done; the right JSON, labelled as HTML.
     WrongContentType,
-    /// The work is done; the right JSON, blown up to more than 64 KiB by a member that nobody knows.
+    /// The work is done; the right JSON, with an unknown member that makes it longer than 64 KiB.
     OversizedBody,
     /// A page of HTML, as load balancers send.
     HtmlError {
@@ -98,7 +98,7 @@ pub enum Fault {
         /// Whether the work was done.
         after_work: bool,
     },
-    /// 307 to another place; nothing was done.
+    /// 307 to another URL; nothing was done.
     Redirect {
         /// The `Location`.
         location: String,
@@ -145,7 +145,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// What is wrong with the fault's own settings, if anything.
+    /// What is wrong with the fault's own members, if anything.
     fn problem(&self) -> Option<String> {
         if let Self::Delay { milliseconds } | Self::DelayWork { milliseconds } = self
             && *milliseconds > DELAY_MILLISECONDS_MAX
@@ -189,10 +189,10 @@ pub struct FaultRule {
     /// Only calls with this `creationRequestId`; any if absent.
     #[serde(default)]
     pub creation_request_id: Option<String>,
-    /// So many matching calls pass unharmed first.
+    /// How many matching calls pass unharmed first.
     #[serde(default)]
     pub skip: u32,
-    /// So many calls are struck; until cleared if absent.
+    /// How many calls are struck. When absent, every call until the rule is cleared.
     #[serde(default)]
     pub times: Option<u32>,
     /// What goes wrong.
@@ -200,13 +200,13 @@ pub struct FaultRule {
 }
 
 impl FaultRule {
-    /// The fault for every call, until cleared.
+    /// A rule that strikes every call until it is cleared.
     #[must_use]
     pub fn always(fault: Fault) -> Self {
         Self { operation: None, partner_id: None, creation_request_id: None, skip: 0, times: None, fault }
     }
 
-    /// The fault for the next call only.
+    /// A rule that strikes the next call only.
     #[must_use]
     pub fn once(fault: Fault) -> Self {
         Self { times: Some(1), ..Self::always(fault) }
@@ -224,7 +224,7 @@ impl FaultRule {
 pub struct ScriptedFault {
     /// The rule.
     pub rule: FaultRule,
-    /// Matching calls that were let pass by `skip`.
+    /// Matching calls that passed because of `skip`.
     pub passed: u32,
     /// Calls that it struck.
     pub fired: u32,
@@ -237,7 +237,7 @@ pub(super) struct FaultBoard {
 }
 
 impl FaultBoard {
-    /// Adds all of the rules, or none of them with the reason.
+    /// Adds all of the rules. If one of them is invalid, adds none and returns the reason.
     pub(super) fn script(&self, rules: Vec<FaultRule>) -> Result<(), String> {
         if let Some(problem) = rules.iter().find_map(|rule| rule.fault.problem()) {
             return Err(problem);
@@ -258,7 +258,7 @@ impl FaultBoard {
         self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The fault that strikes this call, if one does; counts it.
+    /// The fault that strikes this call, if one does. Counts the call for the rule.
     pub(super) fn strike(
         &self,
         operation: Operation,

@@ -1,4 +1,4 @@
-//! Reading a request's body: JSON only, members in any order, amounts through their text.
+//! Reads a request's body: JSON only, members in any order, amounts from their text.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,20 @@ use super::money;
 /// Why a body could not be read.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum BadBody {
-    /// Nothing, or the literal `null`.
+    /// An empty body, or the literal `null`.
     Null,
-    /// Markup: another dialect of the service.
+    /// XML, which the real service speaks as well.
     Xml,
     /// Not JSON.
     NotJson,
-    /// JSON, but not of the shape expected here; told the way Amazon's front end does.
+    /// JSON of another shape. The text is that of Amazon's front end.
     Unexpected(String),
-    /// `{"Message":null}`, the recorded answer to an amount that is null (and to one that is no number of ours).
+    /// An amount that is `null`, or a number that does not fit. `{"Message":null}` was recorded as the answer to
+    /// `null`.
     MalformedValue,
 }
 
-/// An amount member, told apart by presence: Amazon answers an explicit null differently from a missing one.
+/// An amount member. Amazon answers an explicit `null` and a missing member differently.
 pub(super) enum AmountMember {
     Absent,
     Null,
@@ -54,7 +55,7 @@ impl Fields {
         serde_json::from_str(value.get()).map(Self).map_err(not_json)
     }
 
-    /// A text member; none if it is absent, null or empty, which the service does not tell apart.
+    /// A text member. The service treats an absent, a null and an empty one alike: `None`.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, BadBody> {
         let Some(value) = self.present(name) else { return Ok(None) };
         if !value.get().starts_with('"') {
@@ -64,7 +65,7 @@ impl Fields {
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// A truth member; absent and null are false.
+    /// A boolean member. Absent and null are false.
     pub(super) fn flag(&self, name: &str) -> Result<bool, BadBody> {
         match self.present(name).map(RawValue::get) {
             Some("true") => Ok(true),
@@ -73,7 +74,7 @@ impl Fields {
         }
     }
 
-    /// An object member; none if it is absent or null.
+    /// An object member. `None` if it is absent or null.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, BadBody> {
         self.present(name).map(Self::of).transpose()
     }

@@ -1,7 +1,7 @@
-//! The book file: one JSON entry a line, appended and synced before the answer that it stands for leaves.
+//! The book file: one JSON entry a line, appended and synced before the gateway answers the call.
 //!
-//! It is a sandbox's file: **it holds claim codes**, of cards that buy nothing. It is readable by its owner only, and one
-//! sandbox at a time may have it open.
+//! **It holds claim codes**, of a sandbox's cards, which buy nothing. Only its owner can read it, and one sandbox at a
+//! time may have it open.
 
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::book::Card;
 use super::money;
 
-/// One change of the book. Each entry states the whole of what it changed, so replaying a file is only "the last one wins".
+/// One change of the book. An entry holds the whole value after its change, so the last entry of a card or a partner
+/// wins.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "entry", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum BookEntry {
@@ -30,8 +31,8 @@ pub(super) enum BookEntry {
         #[serde(with = "money::text")]
         amount: Decimal,
     },
-    /// The sandbox clock, moved by hand. Kept, or after a restart cards would lie in the future and every cancel window
-    /// would be open again.
+    /// The sandbox clock, moved by hand. Without this entry a restart would set the clock back: cards would lie in the
+    /// future, and every cancel window would be open again.
     Clock { offset_seconds: i64 },
 }
 
@@ -41,10 +42,10 @@ pub enum BookFileError {
     /// It could not be opened, read, locked or written.
     #[error("the book file could not be opened")]
     Io(#[from] io::Error),
-    /// Another sandbox has it open.
+    /// Another sandbox has the file open.
     #[error("the book file is in use by another sandbox")]
     InUse,
-    /// A line before the last is not one of ours. Nothing was changed.
+    /// A line before the last is not a book entry. The file is unchanged.
     #[error("line {line} of the book file is not a book entry")]
     Foreign {
         /// Counted from one.
@@ -53,7 +54,7 @@ pub enum BookFileError {
         #[source]
         source: serde_json::Error,
     },
-    /// An entry contradicts the settings, for instance names a partner that has no account.
+    /// An entry names a partner that has no account.
     #[error("the book file has entries of partner {partner_id}, which has no account")]
     UnknownPartner {
         /// The partner it names.
@@ -65,15 +66,15 @@ pub enum BookFileError {
 #[derive(Debug)]
 pub(super) struct BookFile {
     file: File,
-    /// How many bytes of the file are whole entries. A failed append is cut back to it.
+    /// How many bytes of the file are whole entries. A failed append is cut back to this length.
     length: u64,
-    /// Set when cutting back failed too: what follows would be glued to a torn line.
+    /// Set when cutting back failed as well: the next entry would continue a torn line.
     broken: bool,
 }
 
 impl BookFile {
-    /// Opens or creates the file and reads its entries. A torn last line (its writer was killed before it could have
-    /// answered anybody) is dropped with a warning.
+    /// Opens or creates the file and reads its entries. A torn last line is dropped with a warning: its writer was
+    /// killed before it answered the call.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<BookEntry>), BookFileError> {
         let created = !path.exists();
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -98,7 +99,7 @@ impl BookFile {
         Ok((book_file, entries))
     }
 
-    /// Appends an entry; when this returns, it survives a kill and a power cut.
+    /// Appends an entry. Once this returns, the entry survives a kill and a power cut.
     pub(super) fn append(&mut self, entry: &BookEntry) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("an earlier write to the book file failed and could not be undone"));

@@ -1,7 +1,5 @@
-//! The gateway's side of one exchange: from the bytes that arrived to what is said about them.
-//!
-//! The work runs in a task of its own, so a client that hangs up does not stop it half way. The order is fixed: route,
-//! signature, rate limit, fault, work, answer.
+//! One exchange of the gateway, from the request to its answer. The order is fixed: route, signature, rate limit,
+//! fault, work, answer. The work runs in a task of its own, so that a client that hangs up cannot stop it half way.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +38,7 @@ impl Handler for Gateway {
         }
         let world = self.world;
         let said = match Arrival::read(request).await {
-            // A task of its own: the work outlives a client that hangs up.
+            // In a task of its own: the work must go on when the client hangs up.
             Ok(arrival) => match world.tasks.spawn(exchange(Arc::clone(&world), arrival)).await {
                 Ok(said) => said,
                 Err(error) => {
@@ -103,7 +101,7 @@ impl Arrival {
             .map_err(|rejection| distort::rejected(&rejection))
     }
 
-    /// What the record keeps of it. Ids are read here without judging them: a refused request is kept too.
+    /// The request as the log keeps it. The log keeps refused requests as well, so the ids are read without a check.
     fn noted(&self, world: &World, signature_accepted: bool) -> Received {
         let fields = Fields::read(&self.body).ok();
         let text = |name: &str| fields.as_ref().and_then(|fields| fields.text(name).ok().flatten());
@@ -150,7 +148,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     if let Some(Fault::DelayWork { milliseconds }) = &fault {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(*milliseconds)) => {}
-            // Not begun is not done: as if the gateway had been killed meanwhile.
+            // The work has not begun, as if the gateway had been killed while it waited.
             () = world.stopping.cancelled() => return Say::Nothing(ConnectionEnd::Close),
         }
     }
@@ -169,7 +167,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     concluded(&world, sequence, say, real_op)
 }
 
-/// The operation, by path: some clients send no `x-amz-target`, some a misspelt one.
+/// The operation that the path names. Some clients send no `x-amz-target`, and some a misspelt one.
 fn route(arrival: &Arrival) -> Result<Operation, GatewayAnswer> {
     let refuse = |status, exception: &'static str| {
         Err(GatewayAnswer::Front { status, exception: Some(exception), message: exception.to_owned() })
@@ -183,7 +181,7 @@ fn route(arrival: &Arrival) -> Result<Operation, GatewayAnswer> {
     }
 }
 
-/// Notes in the record what is about to be said.
+/// Adds the answer to the log, right before it is sent.
 fn concluded(world: &World, sequence: u64, say: Say, real_op: bool) -> Say {
     let status = say.status().map(|status| status.as_u16());
     let (error_code, error_type) = match &say {

@@ -60,8 +60,8 @@ impl Group {
     }
 }
 
-/// Where a call goes: the group, and whether the host named it. On any other host (a loopback address, say) the group is
-/// that of the signed region, and the account's own currency decides alone: such a client has no marketplace to be wrong in.
+/// The marketplaces of a call: the group, and whether the host named it. On any other host, such as a loopback address,
+/// the group is that of the signed region, and only the account's own currency is checked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Market {
     pub(super) group: Group,
@@ -77,7 +77,7 @@ impl Market {
     }
 }
 
-/// The most that one card may be worth. USD is official, GBP and JPY were read from third parties, the rest is assumed.
+/// The largest value of a card. Amazon states it for USD, third parties for GBP and JPY; the others are assumed.
 pub(super) fn amount_max(currency: &str) -> Decimal {
     match currency {
         "USD" => Decimal::from(2_000),
@@ -86,13 +86,13 @@ pub(super) fn amount_max(currency: &str) -> Decimal {
     }
 }
 
-/// How many digits a currency has behind the point.
+/// The digits of a currency after the point.
 pub(super) fn fraction_digits(currency: &str) -> u32 {
     if currency == "JPY" { 0 } else { 2 }
 }
 
-/// When a card ends, as Java's `Date.toString()` prints it: never in North America and Australia, else at the end of the
-/// marketplace's day ten years on.
+/// When a card ends, as Java's `Date.toString()` prints it: never in North America and Australia, else at the end of
+/// the marketplace's day ten years on.
 pub(super) fn expiration(currency: &str, created_at: DateTime<Utc>) -> Option<String> {
     let end_of_day = match currency {
         "USD" | "CAD" | "MXN" | "AUD" => return None,
@@ -102,7 +102,7 @@ pub(super) fn expiration(currency: &str, created_at: DateTime<Utc>) -> Option<St
     }?;
     let day = created_at.date_naive();
     let year = day.year().checked_add(10)?;
-    // A leap day has no twin ten years on; its card ends a day earlier.
+    // Ten years after a leap day there is none; the card ends a day earlier.
     let last = day.with_year(year).or_else(|| day.pred_opt()?.with_year(year))?;
     Some(last.and_time(end_of_day).format("%a %b %d %H:%M:%S UTC %Y").to_string())
 }

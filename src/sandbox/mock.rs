@@ -1,5 +1,5 @@
-//! Amazon's mock ids: sent as `creationRequestId` in an otherwise valid call, without the partner's prefix, each gives
-//! its answer and touches neither the book nor the funds.
+//! Amazon's mock ids. A caller sends one as `creationRequestId`, without the partner's prefix, in a call that is valid
+//! otherwise. Each has its fixed answer, and changes neither the book nor the funds.
 
 use super::errors::{self, AgcodError};
 
@@ -15,7 +15,7 @@ pub(super) enum Mock {
 }
 
 impl Mock {
-    /// The mock behind a request id. An unknown `F` number is no mock: it is an id without the partner's prefix.
+    /// The mock of a request id. An unknown `F` number is an ordinary id without the partner's prefix.
     pub(super) fn of(request_id: &str) -> Option<Self> {
         let refusal = match request_id {
             "F0000" => return Some(Self::Success),
@@ -32,7 +32,7 @@ impl Mock {
             "F2017" => errors::FRACTIONAL_AMOUNT_NOT_ALLOWED,
             "F2047" => errors::CANCEL_REQUEST_ARRIVED_AFTER_TIME_LIMIT,
             "F3003" => errors::INSUFFICIENT_FUNDS,
-            // Documented as AccountHasProblems; this is what the real sandbox answers.
+            // Amazon documents AccountHasProblems; the real sandbox answers this.
             "F3005" => errors::GENERAL_ERROR_F300,
             "F3010" => errors::CUSTOMER_SURPASSED_DAILY_VELOCITY_LIMIT,
             "F4000" => errors::SYSTEM_TEMPORARILY_UNAVAILABLE,

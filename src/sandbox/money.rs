@@ -9,7 +9,8 @@ pub(super) fn from_json_number(text: &str) -> Option<Decimal> {
     exact.ok().map(|amount| amount.normalize())
 }
 
-/// The way Amazon prints amounts, which is Java's: at least one digit behind the point, even for yen (`1000.0`, `25.5`).
+/// Prints an amount as Amazon does, which is Java's way: at least one digit after the point, also for yen (`1000.0`,
+/// `25.5`).
 pub(super) fn printed(amount: Decimal) -> String {
     let mut amount = amount.normalize();
     if amount.scale() == 0 {
@@ -18,7 +19,7 @@ pub(super) fn printed(amount: Decimal) -> String {
     amount.to_string()
 }
 
-/// The same as a JSON number.
+/// Prints an amount as a JSON number, in the same way.
 pub(super) fn to_json_number(amount: Decimal) -> Result<Box<RawValue>, serde_json::Error> {
     RawValue::from_string(printed(amount))
 }

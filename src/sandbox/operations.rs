@@ -1,7 +1,8 @@
-//! The operations: check the request in the order in which Amazon was seen to, then ask the book.
+//! The operations: each checks the request in the order that was recorded of Amazon, and then changes or reads the
+//! book.
 //!
 //! The checks come before the look-up of the id. So a replay whose amount is over the limit is refused although a card
-//! of that id exists: as with Amazon, a refused replay does not prove that there is no card.
+//! of that id exists. As at Amazon, a refused replay does not prove that no card exists.
 
 use hyper::StatusCode;
 use rust_decimal::Decimal;
@@ -43,8 +44,8 @@ impl From<GatewayAnswer> for Done {
     }
 }
 
-/// Does a call's work. Never awaits: from the look-up to the last byte of the book file it cannot be interrupted. Syncing
-/// that file blocks a worker thread meanwhile; a sandbox can afford that, and cannot afford to answer before.
+/// Does a call's work. It never awaits, so nothing interrupts it between the look-up and the last byte of the book
+/// file. Syncing the file blocks a worker thread, which a sandbox can afford: it must not answer before the sync.
 pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
     let done = match call.operation {
         Operation::CreateGiftCard => create(world, call),
@@ -70,7 +71,7 @@ fn currency_of(account: &PartnerAccount, market: Market) -> &str {
     account.currency.as_deref().unwrap_or_else(|| market.group.currency())
 }
 
-/// A create's members, once it is known that they are all there.
+/// The members of a complete create.
 struct CardOrder {
     request_id: String,
     amount: Decimal,
@@ -107,7 +108,7 @@ fn create(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> 
     }
 }
 
-/// What the layer that reads the body, and then the checks for missing members, find. Their refusals repeat no value.
+/// Reads the body and checks for missing members. These refusals repeat no value.
 fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Result<CardOrder, GatewayAnswer> {
     let value = fields.object("value").map_err(|bad| unread(bad, echo))?;
     let (amount, currency) = match &value {
@@ -125,7 +126,7 @@ fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Resul
     let Some(request_id) = request_id else { return Err(refused(errors::INVALID_REQUEST_ID_INPUT, echo)) };
     echo.request_id = Some(request_id.clone());
     if let Err(refusal) = demand_request_id(call.account, &request_id) {
-        // As recorded: a refused id repeats the value, if there is one.
+        // As recorded, the refusal of an id repeats the value, if the request has one.
         echo.value = amount.zip(currency);
         return Err(refused(refusal, echo));
     }
@@ -154,7 +155,7 @@ fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), A
     }
 }
 
-/// What the marketplace and the account allow.
+/// Checks what the marketplace and the account allow.
 fn check_order(call: &GatewayCall<'_>, order: &CardOrder) -> Result<(), AgcodError> {
     let currency = order.currency.as_str();
     if call.market.named_by_host && !call.market.group.currencies().contains(&currency) {
@@ -228,7 +229,7 @@ fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Res
     }
 }
 
-/// A mocked refusal needs no more of its request than the right partner, and repeats nothing of it.
+/// The refusal of a mock id. It checks only the partner, and repeats nothing of its request.
 fn mocked_refusal(
     call: &GatewayCall<'_>,
     fields: &Fields,
@@ -288,7 +289,7 @@ fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
     GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message }
 }
 
-/// The sandbox itself failed: Amazon's own "internal error". Nothing was changed.
+/// The answer when the sandbox itself failed: Amazon's own "internal error". The book is unchanged.
 fn unbooked(error: &BookError, echo: &Echo) -> GatewayAnswer {
     tracing::error!(error = %chain(error), "the sandbox could not change its book");
     refused(errors::GENERAL_ERROR_F100, echo)

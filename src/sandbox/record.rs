@@ -1,4 +1,4 @@
-//! What the gateway received and how it answered: the witness that tests ask.
+//! The log of what the gateway received and how it answered. Tests read it as a witness.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -24,23 +24,23 @@ pub struct Received {
     pub operation: String,
     /// The `Host` header as sent.
     pub host: String,
-    /// As the body says; none if it does not say or could not be read.
+    /// The partner that the body names, if it names one and can be read.
     pub partner_id: Option<String>,
-    /// As the body says.
+    /// The `creationRequestId` that the body names.
     pub creation_request_id: Option<String>,
-    /// The body as text, capped.
+    /// The body as text, cut to [`BODY_CHARACTERS_MAX`] characters.
     pub body: String,
-    /// Whether the signature was found to be right. A fault may have answered otherwise.
+    /// Whether the signature is valid. A fault may have answered the opposite.
     pub signature_accepted: bool,
     /// The fault that struck it.
     pub fault: Option<Fault>,
-    /// The status of the answer; none while there is no answer, and for ever if there was none.
+    /// The status of the answer. `None` before the answer, or if the client got none.
     pub http_status: Option<u16>,
     /// The answer's `errorCode`.
     pub error_code: Option<String>,
     /// The answer's `errorType`, or the exception of an answer of the front end.
     pub error_type: Option<String>,
-    /// Whether it changed the book: a first create or a first cancel.
+    /// Whether the call changed the book: a first create or a first cancel.
     pub real_op: bool,
 }
 
@@ -57,7 +57,7 @@ struct Pages {
 }
 
 impl RequestLog {
-    /// Notes an arrival and gives it its number.
+    /// Adds a request and returns its sequence number.
     pub(super) fn open(&self, received: Received) -> u64 {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         let sequence = pages.last_sequence.saturating_add(1);
@@ -69,7 +69,7 @@ impl RequestLog {
         sequence
     }
 
-    /// Adds to a note what became of it. A request that was forgotten meanwhile stays so.
+    /// Adds the answer to a request. A request that was forgotten meanwhile stays forgotten.
     pub(super) fn amend(&self, sequence: u64, change: impl FnOnce(&mut Received)) {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
         if let Ok(place) = pages.requests.binary_search_by_key(&sequence, |received| received.sequence)

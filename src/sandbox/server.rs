@@ -1,4 +1,4 @@
-//! Accepting connections and speaking HTTP/1 on them, the same way for the gateway and the control port.
+//! Accepts connections and serves HTTP/1 on them, for the gateway and the control port alike.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::socket::{Socket, Switch};
 use super::world::World;
 
-/// How many connections one port keeps open at a time; further ones wait to be accepted.
+/// The most open connections of one port. Further ones wait to be accepted.
 pub(super) const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long to wait after `accept` failed, which it does when file descriptors run out.
@@ -73,7 +73,7 @@ async fn converse<H: Handler>(stream: TcpStream, place: OwnedSemaphorePermit, wo
         let answer = handler.clone().handle(request, Arc::clone(&switch));
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    // Header names as Amazon writes them: a client that compares their case should not be found out only in production.
+    // Header names have Amazon's case, so that a client that compares case fails here and not in production.
     let mut connection =
         std::pin::pin!(http1::Builder::new().title_case_headers(true).serve_connection(socket, service));
     let ended = tokio::select! {

@@ -1,8 +1,8 @@
 //! Verification of AWS Signature Version 4, with code of its own.
 //!
-//! Nothing here is shared with a signer: the canonical form is built again from the request as it arrived. Every demand
-//! that Amazon states is made, and nothing that real clients vary in is: which optional headers they sign, blanks after
-//! commas, the case of header names.
+//! It shares no code with a signer: it builds the canonical form from the request as it arrived. It demands everything
+//! that Amazon states, and leaves free what real clients vary: which optional headers they sign, blanks after commas,
+//! and the case of header names.
 
 mod authorization;
 mod canonical;
@@ -41,7 +41,7 @@ pub(super) struct ValidSignature {
     pub(super) region: String,
 }
 
-/// Why a signature was refused. Displays as the message on the wire.
+/// Why a signature was refused. Its `Display` is the message on the wire.
 #[derive(Debug, Eq, PartialEq, thiserror::Error)]
 pub(super) enum Rejection {
     #[error("Missing Authentication Token")]
@@ -90,8 +90,8 @@ impl Rejection {
 
 /// Checks a request's signature. `secret_of` knows the secret of each access key; `now` is the signature clock.
 ///
-/// The order is: is it complete, is the key known, is the scope ours, is it fresh, does the signature match. So a caller
-/// without a secret learns nothing but that its signature is wrong.
+/// The order of the checks is: complete, known key, our scope, fresh date, matching signature. So a caller without the
+/// secret learns only that its signature is wrong.
 pub(super) fn verify<'k>(
     presented: &SignedRequest<'_>,
     secret_of: impl Fn(&str) -> Option<&'k str>,
@@ -111,7 +111,7 @@ pub(super) fn verify<'k>(
     let dated = parse_date(date)?;
     demand_signed_headers(presented.headers, &authorization)?;
     let secret = secret_of(authorization.key_id).ok_or(Rejection::UnknownKey)?;
-    // No partner has a session token: one that is sent belongs to some other service.
+    // No partner has a session token, so a token belongs to another service.
     if presented.headers.contains_key("x-amz-security-token") {
         return Err(Rejection::UnknownKey);
     }
@@ -132,7 +132,7 @@ pub(super) fn verify<'k>(
     }
 }
 
-/// The text of a header that must not come twice: of two, a proxy and a server might each believe another.
+/// The text of a header that must not come twice: a proxy and a server might believe different ones.
 fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Rejection> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
@@ -145,7 +145,7 @@ fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Rej
 
 fn parse_date(date: &str) -> Result<DateTime<Utc>, Rejection> {
     let wrong = || Rejection::Incomplete(format!("Date must be in ISO-8601 'basic format'. Got '{date}'."));
-    // chrono takes shorter numbers than the pattern says, so the length is checked first.
+    // chrono also accepts shorter numbers than the pattern has, so the length is checked first.
     if date.len() != "20260105T093000Z".len() {
         return Err(wrong());
     }

@@ -1,8 +1,8 @@
 //! A connection whose writes a fault can take over.
 //!
-//! Many faults are below HTTP: an answer cut short, a reset, a close without a word. The HTTP server would not send such
-//! things, so it is not asked to. The handler leaves a [`Script`] on the connection's [`Switch`]; at the server's next
-//! write, the script's bytes go out in place of the server's, and then the connection ends the way the script says.
+//! Many faults are below HTTP: a cut answer, a reset, a close without an answer. The HTTP server cannot send these. So
+//! the handler leaves a [`Script`] on the connection's [`Switch`]. At the server's next write the script's bytes
+//! replace the server's, and then the connection ends as the script says.
 
 use std::io;
 use std::pin::Pin;
@@ -15,18 +15,18 @@ use tokio::net::TcpStream;
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum ConnectionEnd {
-    /// In order: FIN.
+    /// By a FIN, in order.
     Close,
-    /// In disorder: RST.
+    /// By an RST.
     Reset,
-    /// Not at all, until the client leaves.
+    /// Only when the client leaves.
     Stay,
 }
 
-/// The last words of a connection.
+/// The last bytes of a connection, and how it ends.
 #[derive(Clone, Debug)]
 pub(super) struct Script {
-    /// Sent as they are, head and all; may be empty.
+    /// The bytes, the head included. May be empty.
     pub(super) bytes: Vec<u8>,
     pub(super) end: ConnectionEnd,
 }
@@ -60,7 +60,7 @@ impl Socket {
         Self { stream, switch, speaking: None }
     }
 
-    /// Says the last words. Always ends in an error, which makes the server let go of the connection.
+    /// Writes the script's bytes. Always returns an error, which makes the server drop the connection.
     fn speak(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         let Some((script, sent)) = &mut self.speaking else {
             return Poll::Ready(io::ErrorKind::ConnectionAborted.into());

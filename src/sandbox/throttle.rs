@@ -1,6 +1,6 @@
-//! The rate limit: so many requests in any second for each partner, counted as they arrive.
+//! The rate limit: the requests of each partner in any second, counted as they arrive.
 //!
-//! A refused request is not counted: who keeps knocking still gets his ten a second.
+//! A refused request is not counted. A partner who sends too many still gets ten a second through.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Everything that the gateway and the control share.
+//! The state that the gateway and the control share.
 
 use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLock};
@@ -18,7 +18,7 @@ use super::throttle::Throttle;
 /// The sandbox's whole state.
 pub(super) struct World {
     pub(super) accounts: Vec<PartnerAccount>,
-    /// Access keys of theirs that are accepted no more.
+    /// Access keys that were revoked.
     pub(super) revoked_keys: RwLock<BTreeSet<String>>,
     pub(super) clock: Clock,
     pub(super) chance: Chance,
@@ -27,9 +27,9 @@ pub(super) struct World {
     pub(super) throttle: Throttle,
     pub(super) faults: FaultBoard,
     pub(super) record: RequestLog,
-    /// Set when the sandbox stops: whoever waits, stops waiting.
+    /// Canceled when the sandbox stops: every wait ends.
     pub(super) stopping: CancellationToken,
-    /// Set a little later: connections that are still open are let go.
+    /// Canceled a second later: connections that are still open are closed.
     pub(super) leaving: CancellationToken,
     pub(super) tasks: TaskTracker,
 }
@@ -44,7 +44,7 @@ impl World {
         self.revoked_keys.read().unwrap_or_else(PoisonError::into_inner).contains(key_id)
     }
 
-    /// The secret of an access key that is accepted.
+    /// The secret of an access key that was not revoked.
     pub(super) fn secret_of_key(&self, key_id: &str) -> Option<&str> {
         let mut keys = self.accounts.iter().flat_map(|account| &account.keys);
         keys.find(|key| key.id == key_id && !self.is_revoked(key_id)).map(|key| key.secret.as_str())

@@ -1,4 +1,4 @@
-//! Reading the `Authorization` header: algorithm, credential, signed headers, signature.
+//! Reads the `Authorization` header: algorithm, credential, signed headers, signature.
 
 use super::Rejection;
 
@@ -65,7 +65,7 @@ fn incomplete(message: String) -> Rejection {
     Rejection::Incomplete(message)
 }
 
-/// What a message may repeat of a text that someone sent.
+/// The part of a client's text that a message may repeat.
 fn short(text: &str) -> String {
     text.chars().take(32).collect()
 }

@@ -45,8 +45,8 @@ fn fold_blanks(value: &[u8], into: &mut Vec<u8>) {
     }
 }
 
-/// The parameters sorted, each with its equals sign. The service takes none, but who sends one should be told the truth
-/// about the signature.
+/// The parameters, sorted, each with its equals sign. The service has no parameters, but the answer about the signature
+/// must be right for a client that sends one.
 fn query(query: &str) -> String {
     let mut parameters: Vec<(&str, &str)> = query
         .split('&')
