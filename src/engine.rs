@@ -1,12 +1,12 @@
 //! The engine: it carries remote effects, and knows no Amazon, no HTTP and no SQL text.
 //!
-//! A *remote effect* is one thing that a remote service does for us under an id that we made: it is planned, sent, perhaps
-//! unknown, proven or refused, perhaps reversed. An [`Order`] is what the engine knows of one.
+//! A *remote effect* is one thing that a remote service does for us under an id that we made: it is planned, sent,
+//! perhaps unknown, proven or refused, perhaps reversed. An [`Order`] is what the engine knows of one.
 //!
-//! - [`step`] decides what an event makes of a [`Stage`]; [`schedule`] decides when the order is taken up again. Both are
-//!   pure: the caller brings the instant and the random number.
-//! - [`Drive`] is asked what comes next and is told what came. It does no I/O, so the simulation and the model check run
-//!   the very driver that production runs.
+//! - [`step`] decides what an event makes of a [`Stage`]; [`schedule`] decides when the order is taken up again. Both
+//!   are pure: the caller brings the instant and the random number.
+//! - [`Drive`] answers what comes next after each input. It does no I/O, so the simulation and the model check run the
+//!   very driver that production runs.
 //! - [`run()`] is the one loop that awaits: it does what the driver asks for, through a product's [`Effects`].
 //! - [`mod@recover`] finds orders that are due and runs them the same way.
 //!

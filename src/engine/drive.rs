@@ -1,7 +1,8 @@
-//! The driver: asked what comes next, told what came. It does no I/O and reads no clock, so tests run it as it is.
+//! The driver: after each input it answers what comes next. It does no I/O and reads no clock, so tests run it as it
+//! is.
 //!
-//! A drive has one of three goals: carry an order that was just leased, reverse one, or show the receipt of one again. The
-//! loop ([`super::run()`]) does what a [`Instruction`] says and answers with an [`Input`]:
+//! A drive has one of three goals: carry an order that was just leased, reverse one, or show the receipt of one again.
+//! The loop ([`super::run()`]) does what a [`Instruction`] says and answers with an [`Input`]:
 //!
 //! ```text
 //! carry    Send ─▶ Answered ─▶ Commit(settled) ─▶ Committed ─┬▶ Done
@@ -96,7 +97,7 @@ pub enum Instruction {
     Done(End),
 }
 
-/// What came.
+/// What the loop reports to the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Input {
     /// The drive begins.
@@ -124,7 +125,7 @@ pub struct DatedEvent {
     pub asked_at: DateTime<Utc>,
 }
 
-/// How a drive ended. Whatever is not finished is durable, and recovery takes it up.
+/// How a drive ended. Unfinished work is durable, and recovery takes it up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     /// There is nothing to do at once.
@@ -343,9 +344,9 @@ impl Drive {
         Instruction::Send
     }
 
-    /// The outcome of an attempt, to be committed. The event is dated by when the request left, not by when its answer is
-    /// settled: a read that left before the window for reversals was over is no verdict, however long its worker, or the
-    /// database, stood still afterwards.
+    /// The outcome of an attempt, to be committed. The event is dated by when the request left, not by when its answer
+    /// is settled: a read that left before the window for reversals was over is no verdict, however long its worker, or
+    /// the database, stood still afterwards.
     fn settle(&mut self, answer: DatedEvent, moment: Moment) -> Instruction {
         let before = self.order;
         let step = Step { at: answer.asked_at, ..schedule::step(&before, answer.event, moment.now, &self.rules) };
@@ -375,7 +376,8 @@ impl Drive {
         (pause.saturating_add(ATTEMPT) < moment.patience).then_some((order, pause))
     }
 
-    /// The row has changed while the attempt was under way, or the outcome was committed without an answer that said so.
+    /// The row has changed while the attempt was under way, or the outcome was committed without an answer that said
+    /// so.
     fn settle_anew(&mut self, answer: DatedEvent, row: Option<Order>, moment: Moment) -> Instruction {
         let Some(row) = row.filter(|row| row.lease == Some(self.token)) else {
             return Instruction::Done(End::LeaseLost);

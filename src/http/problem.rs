@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::{kernel::RewardId, store::StoreError};
 
-/// One cause of refusals: a stable word with its status. Codes are added, never renamed. Those here belong to HTTP itself;
-/// each slice has its own in `problems.rs`, and `server` gathers them all.
+/// One cause of refusals: a stable word with its status. Codes are added, never renamed. Those here belong to HTTP
+/// itself; each slice has its own in `problems.rs`, and `server` gathers them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
     word: &'static str,
@@ -85,7 +85,7 @@ pub enum MoneyMoved {
     No,
     /// The reward stands bought.
     Yes,
-    /// Not known; the same key will tell.
+    /// Not known. A retry with the same key shows it.
     Unknown,
 }
 
@@ -317,7 +317,8 @@ impl ResponseError for Problem {
     }
 }
 
-/// The store's troubles are ours: logged here once with their chain, and the caller is told to try again.
+/// A failure of the store is ours. It is logged here once, with its chain, and the caller gets an answer that can be
+/// retried.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {

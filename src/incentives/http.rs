@@ -305,7 +305,7 @@ impl From<IssueError> for Problem {
             IssueError::Refused(BreakerCause::Funds) => Self::new(problems::INSUFFICIENT_FUNDS),
             IssueError::Refused(BreakerCause::Account) => Self::new(problems::ACCOUNT_PROBLEM),
             IssueError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
-            // It may have begun: the same key will tell.
+            // The work may have begun. A retry with the same key shows it.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
         }

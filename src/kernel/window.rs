@@ -7,10 +7,10 @@
 //! clock, so a constant difference cancels out when Amazon counts from its own reading. Amazon may count from the stamp
 //! that we signed instead; then, with our clock behind its, its window closes earlier than ours by the difference (five
 //! minutes at most: beyond that it refuses the signature, and we sign by its clock). A cancel in between is refused by
-//! Amazon, the read after it shows the live card, and the caller is told that it is too late: true, if later than need
-//! be. To move the limits for it would refuse cancels that Amazon still takes under the other reading. And the verdict
-//! must never come earlier: with our clock ahead, and the stamp counting, a delayed cancel could land later than our
-//! figures say, not sooner. It would have to be a minute and more on its way.
+//! Amazon, the read after it shows the live card, and the caller is answered that it is too late: true, if later than
+//! need be. To move the limits for it would refuse cancels that Amazon still takes under the other reading. And the
+//! verdict must never come earlier: with our clock ahead, and the stamp counting, a delayed cancel could land later
+//! than our figures say, not sooner. It would have to be a minute and more on its way.
 //!
 //! Steps of our own clock: one ahead closes the window early. One back would open it again; on PostgreSQL a running
 //! process does not follow such a step (`kernel::clock`), on SQLite Amazon's refusal is what is left.

@@ -1,8 +1,8 @@
 //! Reads a body by the names of its type, and knows where it failed.
 //!
-//! Serde tells a deserializer the field names of the struct that it wants. Here they are kept while the value of a field is
-//! read, so that a refusal can point at the field by a name of ours. A name that the caller chose, an unknown field or an
-//! entry of a map, ends the pointer: a refusal never quotes the caller's text.
+//! Serde passes a deserializer the field names of the struct that it wants. Here they are kept while the value of a
+//! field is read, so that a refusal can point at the field by a name of ours. A name that the caller chose, an unknown
+//! field or an entry of a map, ends the pointer: a refusal never quotes the caller's text.
 //!
 //! A struct is read from an object alone. Serde's derived types also take an array of their fields in order, which no
 //! caller of ours may send.
