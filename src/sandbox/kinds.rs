@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 
 use super::answer::GatewayAnswer;
-use super::operations::{GatewayCall, Done};
+use super::operations::{Done, GatewayCall};
 use super::world::World;
 
 /// What each file declares.
