@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{model::LastError, timeline::Detail};
 use crate::{
-    engine::{Action, Event, drive::DatedEvent},
+    engine::{Event, drive::DatedEvent},
     kernel::{ClaimCode, NotSent},
     provider::incentives::{AmznRequestId, Exchange, Outcome},
 };
@@ -55,13 +55,9 @@ impl Answer {
         Self { event: DatedEvent { event, asked_at }, code, outcome, call: Some(call) }
     }
 
-    /// Nothing was sent, for a reason of ours.
-    pub(super) fn unsent(why: NotSent, action: Action, asked_at: DateTime<Utc>) -> Self {
-        let outcome = Outcome::NotSent(why);
-        let event = match action {
-            Action::Forward | Action::Read => Event::NotSent,
-            Action::Reverse => Event::ReversalNotSent,
-        };
+    /// There was no slot of Amazon's rate in time: nothing was sent.
+    pub(super) fn without_slot(event: Event, asked_at: DateTime<Utc>) -> Self {
+        let outcome = Outcome::NotSent(NotSent::Quota);
         Self { event: DatedEvent { event, asked_at }, code: None, outcome, call: None }
     }
 

@@ -155,7 +155,6 @@ fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
         GatewayAnswer::Canceled { .. }
         | GatewayAnswer::Funds { .. }
         | GatewayAnswer::Page(_)
-        | GatewayAnswer::OfKind(_)
         | GatewayAnswer::Refused { .. }
         | GatewayAnswer::Front { .. }
         | GatewayAnswer::Unread { .. } => answer,

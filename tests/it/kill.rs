@@ -25,7 +25,10 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use crate::{
     process::{Build, Served},
-    support::{App, Backend, Shape},
+    support::{
+        App, Backend, Shape,
+        rounds::{count_of, print, seed},
+    },
 };
 
 /// Whether callers wait for another attempt. Most of these tests look at a reward after its first.
@@ -50,35 +53,6 @@ impl Dice {
 
     pub(crate) fn microseconds_below(&mut self, end: u64) -> Duration {
         Duration::from_micros(self.0.random_range(0..end.max(1)))
-    }
-}
-
-/// A number that whoever runs the tests may set: counts for a soak, the seed of a failed run.
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
-fn set_by_hand(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_bad| panic!("{name} is no number: {text}")))
-}
-
-pub(crate) fn count_of(name: &str, everyday: usize) -> usize {
-    set_by_hand(name).map_or(everyday, |count| usize::try_from(count).unwrap())
-}
-
-/// The run's seed: a new one each time, printed, unless `NOSHI_TEST_SEED` names that of a run to repeat.
-pub(crate) fn seed() -> u64 {
-    set_by_hand("NOSHI_TEST_SEED").unwrap_or_else(|| {
-        let mut bytes = [0; 8];
-        noshi::ambient::Ambient::system().fill_random(&mut bytes).unwrap();
-        u64::from_le_bytes(bytes) >> 32
-    })
-}
-
-/// Says a figure of the run, also into the file of `tests/soak`.
-#[expect(clippy::print_stderr, clippy::disallowed_methods, reason = "the figures of a run are its result")]
-pub(crate) fn print(line: &str) {
-    eprintln!("{line}");
-    if let Ok(path) = std::env::var("NOSHI_TEST_FIGURES") {
-        let mut figures = std::fs::OpenOptions::new().append(true).open(path).unwrap();
-        std::io::Write::write_all(&mut figures, format!("{line}\n").as_bytes()).unwrap();
     }
 }
 

@@ -14,6 +14,8 @@ use bugs::Bug;
 use noshi::{ambient::Ambient, engine::State};
 use world::{Budget, World};
 
+use crate::support::rounds::set_by_hand;
+
 /// What the network and the workers may do wrong in one run. NOSHI_MODEL_FAULTS=2 lets the network fail twice: three
 /// million states.
 const BUDGET: Budget = Budget { faults: 1, crashes: 1, freezes: 1, wishes: 1, retries: 1 };
@@ -76,8 +78,7 @@ fn path(came: &[(usize, String)], mut at: usize) -> Vec<String> {
 #[test]
 fn no_way_of_one_key_breaks_a_promise() {
     let began = Ambient::system().monotonic();
-    #[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
-    let faults = std::env::var("NOSHI_MODEL_FAULTS").ok().map_or(BUDGET.faults, |text| text.parse().unwrap());
+    let faults = set_by_hand("NOSHI_MODEL_FAULTS").map_or(BUDGET.faults, |faults| faults.try_into().unwrap());
     let found = search(Budget { faults, ..BUDGET }, None);
     println!(
         "{} states, {} steps deep, exhausted in {} ms; {:?}",

@@ -30,8 +30,9 @@ use self::{
 };
 use crate::{
     clock::Wall,
-    kill::{count_of, crowd::Wish, print, seed, verdict::judge},
+    kill::{crowd::Wish, verdict::judge},
     quota::busiest_second,
+    support::rounds::{count_of, print, seed},
 };
 
 /// Amazon's contract.

@@ -9,12 +9,15 @@ use crate::{
     process::Served,
     seeded,
     support::{
-        Answer, App, Backend, PARTNER, Shape, books::books_match, faults::refusal, on_each_backend, order, with_json,
+        Answer, App, Backend, PARTNER, Shape, books::books_match, faults::refusal, on_each_backend, order,
+        rounds::count_of, with_json,
     },
 };
 
 /// Amazon's contract.
 const PER_SECOND: usize = 10;
+/// Seconds of overload in an everyday run.
+const OVERLOAD_SECONDS: usize = 8;
 
 fn limited() -> Shape {
     Shape::default().with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", PER_SECOND)
@@ -64,12 +67,6 @@ async fn overload(app: &App, bases: &[String], seconds: u64) -> (usize, usize) {
     };
     let counts = futures_util::future::join_all((0..callers).map(caller)).await;
     counts.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
-}
-
-/// Everyday seconds of overload; the figure is asked for with NOSHI_OVERLOAD_SECONDS=60.
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
-fn overload_seconds() -> u64 {
-    std::env::var("NOSHI_OVERLOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
 }
 
 /// How Amazon's rate was not kept, or not used.
@@ -130,7 +127,8 @@ pub(crate) async fn wrong_rate_of_three(seconds: u64, bug: Option<&str>) -> Vec<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_replicas_under_overload_keep_amazons_rate_and_use_it() {
-    assert_eq!(wrong_rate_of_three(overload_seconds(), None).await, [""; 0]);
+    let seconds = count_of("NOSHI_OVERLOAD_SECONDS", OVERLOAD_SECONDS).try_into().unwrap();
+    assert_eq!(wrong_rate_of_three(seconds, None).await, [""; 0]);
 }
 
 on_each_backend! {

@@ -21,9 +21,12 @@ use self::{
     load::{Load, Manners, Told, classes, percentiles},
 };
 use crate::{
-    kill::{count_of, print, start_build},
+    kill::start_build,
     process::{Build, Served},
-    support::{App, Backend, Database, Shape, books},
+    support::{
+        App, Backend, Database, Shape, books,
+        rounds::{count_of, print},
+    },
 };
 
 const REPLICAS: usize = 3;

@@ -5,11 +5,9 @@
 //! behind a network that delays, loses and repeats, commits that fail or whose answer is lost, crashes, freezes longer
 //! than a lease, clocks that differ. Everything is virtual, so that the same seed is the same run, to the last event.
 //!
-//! What decides is the real thing: `machine::{step, due}`, `course::{apply, resume, wish_cancel}`, `kernel::{window,
-//! ladder}`, `attempt::event_of_*` and the classifier's words. What stands around it, the order of transactions and calls,
-//! is a twin (`steps.rs`), because the original waits for sockets: each of its steps names the function that it mirrors,
-//! and a change there has to be made here as well. What is not here: the classifier's reading of bytes, SQL, the rate
-//! limit, balances. Sockets and databases have tests of their own.
+//! What decides is the production driver, `engine::Drive`: it asks for a commit, a call, a pause, and this world does them,
+//! one virtual step each (`steps.rs`). What is not here: the classifier's reading of bytes, SQL, the rate limit, balances.
+//! Sockets and databases have tests of their own.
 //!
 //! `NOSHI_SIM_SEEDS=n` runs so many seeds, `NOSHI_SIM_SEED=n` runs one and prints its end.
 
@@ -33,6 +31,8 @@ use noshi::{ambient::Ambient, engine::State};
 use bugs::Bug;
 use coverage::Coverage;
 use world::{Ended, run};
+
+use crate::support::rounds::set_by_hand;
 
 /// Every day.
 const SEEDS: u64 = 100_000;
@@ -124,11 +124,6 @@ pub(crate) fn seeded_here() -> impl Iterator<Item = &'static str> {
     Bug::ALL.iter().filter_map(|bug| bug.word().split(' ').next()).filter(|number| number.starts_with('B'))
 }
 
-fn number(name: &str) -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "a switch of the test run, not a setting")]
-    std::env::var(name).ok().map(|text| text.parse().unwrap())
-}
-
 #[expect(clippy::print_stdout, reason = "what a run has met is its result")]
 fn report(text: &str) {
     println!("{text}");
@@ -144,13 +139,13 @@ fn told(seed: u64, ended: &Ended) -> String {
 
 #[test]
 fn no_seed_breaks_a_promise() {
-    if let Some(seed) = number("NOSHI_SIM_SEED") {
+    if let Some(seed) = set_by_hand("NOSHI_SIM_SEED") {
         let ended = run(seed, None, &mut Coverage::new());
         report(&told(seed, &ended));
         assert!(ended.broken.is_none(), "seed {seed} breaks a promise");
         return;
     }
-    let seeds = number("NOSHI_SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = set_by_hand("NOSHI_SIM_SEEDS").unwrap_or(SEEDS);
     let ambient = Ambient::system();
     let began = ambient.monotonic();
     let (cover, broken) = run_all(0, seeds);

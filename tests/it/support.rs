@@ -7,6 +7,7 @@ mod keys;
 pub(crate) mod look;
 pub(crate) mod partners;
 pub(crate) mod refused;
+pub(crate) mod rounds;
 pub(crate) mod trap;
 pub(crate) mod wait;
 

@@ -18,9 +18,10 @@ use sqlx::{Connection, SqliteConnection};
 use super::{Dice, count_of, print, seed, stage, start};
 use crate::support::{Answer, App, Backend, with_json};
 
-const CUTS: usize = 500;
+/// Cuts of an everyday run.
+const CUTS: usize = 100;
 /// Of these the service itself is started on so many, and its callers ask again.
-const SERVED: usize = 12;
+const SERVED: usize = 6;
 /// Rewards, and callers at once: fewer pages than SQLite lets the log grow to before it starts it anew.
 const REWARDS: usize = 36;
 const CALLERS: usize = 3;

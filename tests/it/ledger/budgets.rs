@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 use super::programs::{charged, program};
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, books::books_match, faults::refusal, on_each_backend, with_json},
+    support::{
+        Answer, App, Backend, books::books_match, faults::refusal, on_each_backend, rounds::count_of, with_json,
+    },
 };
 
-/// Rounds of the race, everyday; the figure is the default.
-const ROUNDS: usize = 100;
+/// Rounds of the race in an everyday run.
+const ROUNDS: usize = 20;
 const RACERS: usize = 64;
 
 async fn budget(app: &App, span: &str) -> Value {
@@ -59,18 +61,20 @@ async fn race(app: &App, bases: &[String], rounds: usize) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_racing_requests_spend_exactly_the_budget_on_sqlite() {
+    let rounds = count_of("NOSHI_TEST_BUDGET_ROUNDS", ROUNDS);
     let app = App::spawn(Backend::Sqlite).await;
-    race(&app, std::slice::from_ref(&app.base), ROUNDS).await;
+    race(&app, std::slice::from_ref(&app.base), rounds).await;
     app.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sixty_four_racing_requests_at_three_replicas_spend_exactly_the_budget_on_postgres() {
+    let rounds = count_of("NOSHI_TEST_BUDGET_ROUNDS", ROUNDS);
     let app = App::spawn(Backend::Postgres).await;
     let replicas = [Served::start(app.environment()), Served::start(app.environment())];
     let mut bases: Vec<String> = replicas.iter().map(|served| served.base.clone()).collect();
     bases.push(app.base.clone());
-    race(&app, &bases, ROUNDS).await;
+    race(&app, &bases, rounds).await;
     for served in replicas {
         assert!(served.terminate().success());
     }

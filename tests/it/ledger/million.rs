@@ -6,18 +6,16 @@ use std::{collections::BTreeSet, fs, time::Duration};
 
 use crate::{
     process::Served,
-    support::{App, Backend, on_each_backend},
+    support::{
+        App, Backend, on_each_backend,
+        rounds::{count_of, print},
+    },
 };
 
 /// Everyday entries.
-const ENTRIES: i64 = 20_000;
+const ENTRIES: usize = 20_000;
 /// What the process may have held at its peak.
 const PEAK_KIB_MAX: u64 = 100 * 1024;
-
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
-fn entries() -> i64 {
-    std::env::var("NOSHI_TEST_LEDGER_ENTRIES").ok().map_or(ENTRIES, |text| text.parse().unwrap())
-}
 
 /// Half reservations, half purchases, a second apart.
 async fn fill(app: &App, count: i64) {
@@ -46,18 +44,13 @@ fn peak_kib(process: &str) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-#[expect(clippy::print_stderr, reason = "the figures of a run are its result")]
-fn print(line: &str) {
-    eprintln!("{line}");
-}
-
 on_each_backend! {
     #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
     async fn a_ledger_of_any_length_streams_whole_in_constant_memory(backend: Backend) {
         let mut app = App::spawn(backend).await;
         assert!(app.stop().await);
-        let count = entries();
-        fill(&app, count).await;
+        let count = count_of("NOSHI_TEST_LEDGER_ENTRIES", ENTRIES);
+        fill(&app, count.try_into().unwrap()).await;
         let served = Served::start(app.environment());
         let (before, clock) = (peak_kib(&served.id()), noshi::ambient::Ambient::system());
         for accept in ["text/csv", "application/x-ndjson"] {
@@ -66,7 +59,7 @@ on_each_backend! {
             let path = format!("{}/v1/ledger-entries?to=2025-01-01T00:00:00Z", served.base);
             let request = app.http.get(path).bearer_auth(&app.key).header("Accept", accept);
             let mut answer = request.timeout(Duration::from_secs(600)).send().await.unwrap();
-            let (mut left, mut lines, mut bytes, mut last) = (Vec::new(), 0_i64, 0_usize, BTreeSet::new());
+            let (mut left, mut lines, mut bytes, mut last) = (Vec::new(), 0_usize, 0_usize, BTreeSet::new());
             while let Some(chunk) = answer.chunk().await.unwrap() {
                 bytes += chunk.len();
                 left.extend_from_slice(&chunk);

@@ -10,7 +10,10 @@ use super::{
     wire::Flow,
     world::{CONNECTIONS, RECOVERY_MAX, World},
 };
-use crate::kill::{crowd::Wish, print, seed, verdict::judge};
+use crate::{
+    kill::{crowd::Wish, verdict::judge},
+    support::rounds::{print, seed},
+};
 
 static CUT: Cut = cut("every connection, in the middle of a statement", 1, To::Database, Flow::Lost);
 /// Sessions of this database that wait for a table.

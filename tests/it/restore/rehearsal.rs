@@ -23,11 +23,17 @@ use super::{
 use crate::{
     kill::{
         crowd::{Crowd, Wish},
-        print, seed, start,
+        start,
         verdict::judge,
     },
     process::Served,
-    support::{Answer, App, Backend, Shape, books::rows, on_each_backend, with_json},
+    support::{
+        Answer, App, Backend, Shape,
+        books::rows,
+        on_each_backend,
+        rounds::{print, seed},
+        with_json,
+    },
 };
 
 /// Keys of the life before the back-up, and of each life after it; half of the first come while it is made.
