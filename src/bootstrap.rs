@@ -2,6 +2,7 @@
 
 mod clock;
 mod exporting;
+mod kinds;
 mod metrics;
 mod restoring;
 
@@ -26,13 +27,13 @@ use crate::{
     incentives::{
         Rewards,
         courier::{CourierLimits, CourierParts},
-        kind::Kind,
         restore_note,
     },
     kernel::Chain,
     ledger::Ledger,
     lifecycle::Tasks,
     provider::incentives::{self, Client, ClientSettings, Credentials, Endpoint, Timeouts},
+    sealing::{Keyring, SealingError},
     server::{self, AppState, BoundServer},
     store::{
         self, Store, StoreError,
@@ -43,6 +44,7 @@ use crate::{
     treasury::{Balances, Reconciliations, balances::BalanceDependencies, reconciliation::ReconciliationDependencies},
 };
 
+pub use kinds::{check_kinds, sealed_by};
 pub use restoring::note_restore;
 
 /// Why the service does not start.
@@ -68,6 +70,25 @@ pub enum StartError {
     /// The database server's clock was not learnt: whose window is open and whose lease has run out would be guesses.
     #[error("the clock cannot be aligned with the database's")]
     Clock(#[from] ClockError),
+    /// An account deals in a kind that there is not.
+    #[error("accounts.{account}.kinds lists a kind that this program does not know; it knows {known}")]
+    UnknownKind {
+        /// The account.
+        account: String,
+        /// The words of the kinds, one after the other.
+        known: String,
+    },
+    /// An account deals in a kind that acts on something, and nothing can be sealed.
+    #[error("accounts.{account}.kinds lists {kind}, which acts on something: list a key in sealing.keys")]
+    NoSealingKey {
+        /// The account.
+        account: String,
+        /// The kind.
+        kind: &'static str,
+    },
+    /// The keys that seal cannot be used.
+    #[error("the sealing keys cannot be used")]
+    Sealing(#[from] SealingError),
     /// An account's client cannot be built.
     #[error("account {0}: its client cannot be built")]
     Client(String, #[source] incentives::BuildError),
@@ -251,6 +272,7 @@ async fn assemble(
             .collect::<Result<Vec<_>, _>>()?,
     );
     let limits = &settings.rewards;
+    let keyring = Keyring::new(&settings.sealing)?;
     let parts = CourierParts {
         store: store.clone(),
         ambient: ambient.clone(),
@@ -269,6 +291,7 @@ async fn assemble(
         },
         wake: Arc::new(Notify::new()),
         traces: traces.clone(),
+        keyring,
     };
     let rewards = Rewards::new(parts, limits.in_flight_max, restored);
     let ledger =
@@ -330,7 +353,7 @@ fn build_account(
         marketplace: account.marketplace,
         environment: account.environment,
         time_zone: account.time_zone,
-        kinds: vec![Kind::GiftCode.as_str()],
+        kinds: kinds::kinds_of(id, account, &settings.sealing)?,
         limits: CardLimits { minimum: account.reward_minimum, maximum: account.reward_maximum },
         funding: FundingPolicy { low_balance: account.low_balance, lead_days: account.funding_lead_days },
     };
@@ -367,8 +390,9 @@ async fn start_dispatchers(state: &AppState, tasks: &Tasks) -> Result<Vec<JoinHa
 fn start_background(state: &AppState, ambient: &Ambient, settings: &Settings, tasks: &Tasks) -> Vec<JoinHandle<()>> {
     let (rewards, poll) = (&state.rewards, settings.rewards.recovery_poll);
     let recovery = tasks.spawn(recover(rewards.courier().clone(), tasks.clone(), rewards.wake(), poll));
+    let wiping = tasks.spawn(rewards.courier().clone().wipe_targets_until_stopped(poll));
     let (balances, own) = (state.balances.clone(), tasks.clone());
-    let mut background = vec![recovery, tasks.spawn(async move { balances.poll_until(own).await })];
+    let mut background = vec![recovery, wiping, tasks.spawn(async move { balances.poll_until(own).await })];
     for (account, settings) in &settings.accounts {
         if let Some(files) = settings.key_files.clone() {
             let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };

@@ -1,6 +1,7 @@
 //! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
 
 mod backup;
+mod check;
 mod demo;
 mod healthcheck;
 mod keys;
@@ -55,8 +56,8 @@ enum CliCommand {
     /// Note that PostgreSQL's own tools restored the database, before a process serves it again. (`noshi restore`
     /// writes this note itself.) Until every day since the back-up is reconciled, a refusal by Amazon proves nothing.
     Restored(backup::RestoredArguments),
-    /// Check the settings and show what is in force, secrets masked.
-    Check,
+    /// Check the settings and show what is in force, secrets masked; or show which sealing keys rewards need.
+    Check(check::CheckArguments),
     /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and
     /// Compose. Prints one line. Exit codes: 0 ready, 1 not ready.
     Healthcheck(healthcheck::HealthcheckArguments),
@@ -159,7 +160,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         CliCommand::Backup(arguments) => backup::back_up(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Restored(arguments) => backup::restored(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
-        CliCommand::Check => say(load(cli.config.as_deref())?.in_force().trim_end()),
+        CliCommand::Check(arguments) => check::run(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,

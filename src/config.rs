@@ -179,6 +179,8 @@ pub struct AccountSettings {
     pub key_files: Option<KeyFiles>,
     /// When the key was made, for the alert on its age.
     pub access_key_created: Option<NaiveDate>,
+    /// The kinds of rewards that it deals in, by their words, each once; none that `incentives` does not know is served.
+    pub kinds: Vec<String>,
     /// The smallest reward, in the marketplace's currency; more than zero.
     pub reward_minimum: Money,
     /// Decides when its days and months begin.

@@ -41,6 +41,7 @@ mod fault;
 mod fields;
 mod file;
 mod gateway;
+mod kinds;
 mod market;
 mod mock;
 mod money;
@@ -70,6 +71,7 @@ pub use self::book::{Card, CardState};
 pub use self::control::{Clocks, Control, ControlError, PartnerFunds};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
+pub use self::kinds::OfKind;
 pub use self::record::Received;
 
 use self::world::World;

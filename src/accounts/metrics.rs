@@ -14,8 +14,8 @@ use crate::{
 const CALL_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0];
 /// Seconds; a caller waits up to 10, recovery a little longer.
 const WAIT_BUCKETS: [f64; 12] = [0.005, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0];
-/// Amazon's operations that we call.
-const OPERATIONS: [&str; 4] = ["CreateGiftCard", "CancelGiftCard", "GetAvailableFunds", "GetGiftCardActivityPage"];
+/// Amazon's operations that are about an account.
+const OPERATIONS: [&str; 2] = ["GetAvailableFunds", "GetGiftCardActivityPage"];
 /// The slot of an account's one key.
 const KEY_SLOT: &str = "primary";
 
@@ -35,19 +35,26 @@ fn outcomes() -> impl Iterator<Item = [&'static str; 2]> {
     let known = [["proven", "none"], ["refused", "F200"], ["refused", "F300"]];
     let unknown = UnknownReason::ALL.iter().map(|reason| ["ambiguous", reason.as_str()]);
     let rejected = AuthRejection::ALL.iter().map(|why| ["turned_away", why.as_str()]);
-    // A request that found no slot was no call: `quota_refused` counts it.
-    let unsent = NotSent::ALL.iter().filter(|why| **why != NotSent::Quota).map(|why| ["not_sent", why.as_str()]);
+    // A request that found no slot was no call: `quota_refused` counts it. Nor was one without what it acts on.
+    let called = |why: &&NotSent| !matches!(why, NotSent::Quota | NotSent::Sealed);
+    let unsent = NotSent::ALL.iter().filter(called).map(|why| ["not_sent", why.as_str()]);
     known.into_iter().chain(unknown).chain(rejected).chain(unsent)
 }
 
 impl Metrics {
-    /// Registers them. `accounts` are the (account, currency) pairs of the settings.
+    /// Registers them. `accounts` are the (account, currency) pairs of the settings, `operations` those that the products
+    /// call.
     ///
     /// # Errors
     /// When the registry has a metric of such a name.
-    pub fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
+    pub fn new(
+        registry: &Registry,
+        accounts: &[(&str, &str)],
+        operations: &[&'static str],
+    ) -> Result<Self, prometheus::Error> {
         let ids = || accounts.iter().map(|(account, _currency)| *account);
-        let calls = ids().flat_map(|account| OPERATIONS.map(|operation| (account, operation)));
+        let operations = || OPERATIONS.iter().chain(operations).copied();
+        let calls = ids().flat_map(|account| operations().map(move |operation| (account, operation)));
         let calls = calls.flat_map(|(account, operation)| {
             outcomes().map(move |[outcome, code]| [account, operation, outcome, code])
         });
@@ -67,7 +74,7 @@ impl Metrics {
                     &["operation"],
                     &CALL_BUCKETS,
                 )?,
-                OPERATIONS.map(|operation| [operation]),
+                operations().map(|operation| [operation]),
             )?,
             quota_wait: at_zero(
                 registry.histogram_vec(

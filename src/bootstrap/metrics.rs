@@ -31,9 +31,10 @@ impl AllMetrics {
             .map(|(id, account)| (id.as_str(), account.marketplace.currency().code()))
             .collect();
         let registry = Registry::new()?;
+        let operations: Vec<_> = incentives::kind::operations().collect();
         let ledger = Arc::new(ledger::Metrics::new(&registry)?);
         Ok(Self {
-            accounts: Arc::new(accounts::Metrics::new(&registry, &accounts)?),
+            accounts: Arc::new(accounts::Metrics::new(&registry, &accounts, &operations)?),
             http: Arc::new(http::Metrics::new(&registry)?),
             incentives: Arc::new(incentives::Metrics::new(&registry, &accounts, Arc::clone(&ledger))?),
             ledger,

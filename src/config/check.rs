@@ -210,6 +210,7 @@ fn account(mut section: Section<'_>) -> Option<AccountSettings> {
     let access_key_id = section.secret("access_key_id", access_key_id);
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
     let access_key_created = section.text("access_key_created", date);
+    let kinds = kinds(&mut section);
     let limits = match marketplace {
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
@@ -244,6 +245,7 @@ fn account(mut section: Section<'_>) -> Option<AccountSettings> {
         secret_access_key: secret_access_key?,
         key_files: key_files.map(|(access_key_id, secret_access_key)| KeyFiles { access_key_id, secret_access_key }),
         access_key_created,
+        kinds,
         reward_minimum,
         time_zone,
         reward_maximum,
@@ -251,6 +253,19 @@ fn account(mut section: Section<'_>) -> Option<AccountSettings> {
         funding_lead_days,
         requests_per_second,
     })
+}
+
+/// What every partner may buy; a contract may allow more.
+const KIND: &str = "gift_code";
+
+/// The kinds that an account deals in. Which kinds there are, `bootstrap` knows.
+fn kinds(section: &mut Section<'_>) -> Vec<String> {
+    let kinds = section.texts("kinds").unwrap_or_else(|| vec![KIND.to_owned()]);
+    let twice = |(at, kind): (usize, &String)| kinds.iter().take(at).any(|other| other == kind);
+    if kinds.is_empty() || kinds.iter().enumerate().any(twice) {
+        section.refuse("kinds", "must list at least one kind of reward, and each once");
+    }
+    kinds
 }
 
 /// The smallest and the largest reward of an account.

@@ -105,6 +105,7 @@ impl SettingsText {
             self.text("access_key_created", &date.to_string());
         }
         self.text("time_zone", account.time_zone.name());
+        self.plain("kinds", Value::from(account.kinds.clone()));
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());
         if let Some(low) = account.low_balance {

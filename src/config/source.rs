@@ -261,6 +261,18 @@ impl Section<'_> {
         parsed
     }
 
+    /// The texts of a list; `None` where it is not set, or wrong. A variable holds the list as TOML.
+    pub(super) fn texts(&mut self, key: &str) -> Option<Vec<String>> {
+        let entry = self.take(key)?;
+        let listed = entry.variable().and_then(|text| format!("list = {text}").parse::<Table>().ok()?.remove("list"));
+        let texts = listed.as_ref().unwrap_or(&entry.value).as_array().map(|list| list.iter().map(Value::as_str));
+        let texts = texts.and_then(|texts| texts.map(|text| text.map(str::to_owned)).collect());
+        if texts.is_none() {
+            self.refuse_entry(key, "must be a list of texts, like [\"a\", \"b\"]", &entry.origin);
+        }
+        texts
+    }
+
     /// A whole number inside its limits; the default if it is not set.
     pub(super) fn number<T>(&mut self, key: &str, default: T, limits: RangeInclusive<T>) -> T
     where

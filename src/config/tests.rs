@@ -104,6 +104,18 @@ fn unknown_names_are_refused_by_name() {
 }
 
 #[test]
+fn an_account_deals_in_gift_codes_unless_it_lists_its_kinds() {
+    let kinds =
+        |more: &str, environment| load(&format!("{ACCOUNT}{more}"), environment).unwrap().accounts["us"].kinds.clone();
+    assert_eq!(kinds("", &[]), ["gift_code"]);
+    assert_eq!(kinds("kinds = [\"a\", \"b\"]", &[]), ["a", "b"]);
+    assert_eq!(kinds("kinds = [\"a\"]", &[("NOSHI__ACCOUNTS__US__KINDS", "[\"c\", \"d\"]")]), ["c", "d"]);
+    for bad in ["[]", "[\"a\", \"a\"]", "[1]", "\"gift_code\"", "[\"CANARYxCANARY\", 7]"] {
+        assert_eq!(wrong(&format!("{ACCOUNT}kinds = {bad}"), &[]), ["accounts.us.kinds"], "{bad}");
+    }
+}
+
+#[test]
 fn one_run_tells_every_mistake() {
     let file = r#"
         [server]

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
-use super::rules::Rules;
+use super::rules::{Reading, Rules};
 use crate::kernel::word_methods;
 
 /// The word of a stage. The words are durable: words are added, never renamed.
@@ -81,8 +81,14 @@ pub enum Action {
     Forward,
     /// Its reversal.
     Reverse,
-    /// A read: the effect's existence is proven.
+    /// A read, of an effect that is proven to exist; or of one that may exist, where its kind has an operation for that
+    /// ([`super::rules::Reading::Operation`]).
     Read,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Self; 3] = [Self::Forward, Self::Reverse, Self::Read];
 }
 
 /// Attempts were committed, and none was proven.
@@ -318,7 +324,11 @@ impl Order {
     #[must_use]
     pub fn action(&self, rules: &Rules, now: DateTime<Utc>) -> Option<Action> {
         match self.stage {
-            Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) => Some(Action::Forward),
+            Stage::Pending | Stage::Sending(_) => Some(Action::Forward),
+            Stage::Unproven(_) => Some(match rules.reading {
+                Reading::ReplayForward => Action::Forward,
+                Reading::Operation => Action::Read,
+            }),
             Stage::Reversing(reversal) => {
                 let open = reversal.refused.is_none() && rules.may_reverse(reversal.first_sent_at, now);
                 Some(if open { Action::Reverse } else { Action::Read })

@@ -11,12 +11,13 @@ pub enum AfterRefusal {
     NewId,
 }
 
-/// How an effect that exists is read.
+/// How it is found out whether an effect exists, once an attempt ended in doubt or the effect was to be reversed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// The same bytes are sent again: the remote service is idempotent by the id.
     ReplayForward,
-    /// By an operation of its own.
+    /// By an operation of its own, before anything is sent again. Where it shows nothing, the same bytes are sent again: the
+    /// attempt in doubt may still arrive.
     Operation,
 }
 
@@ -30,7 +31,7 @@ pub struct Rules {
     pub verdict_after: TimeDelta,
     /// What a definite refusal does to the id.
     pub after_refusal: AfterRefusal,
-    /// How an effect that exists is read.
+    /// How it is found out whether an effect exists.
     pub reading: Reading,
     /// Whether a proven effect has a receipt that is handed to the caller, and shown again by a read.
     pub has_receipt: bool,

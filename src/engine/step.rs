@@ -27,6 +27,8 @@ pub enum Sight {
     Odd,
     /// Not what was asked.
     Mismatch,
+    /// Not there. Only a read by an operation of its own shows this: an attempt that is on its way can still arrive.
+    Absent,
 }
 
 /// What a definite refusal means for the same request later.
@@ -213,7 +215,7 @@ impl Step<'_> {
             // A replay: the first send stays what it was.
             Event::Begin => Ok(to(stage, Wake::Now)),
             Event::Abandoned => Ok(Next { wake: Wake::Now, ..unproven(sent) }),
-            Event::Seen(sight) => Ok(self.seen_unproven(sent, sight)),
+            Event::Seen(sight) => Ok(self.seen_unproven(stage, sent, sight)),
             Event::Lost => Ok(unproven(Try { refusals: 0, ..sent })),
             Event::Refused(RefusalClass::Final) if sent.doubt => {
                 let refused = Try { refusals: sent.refusals.saturating_add(1), ..sent };
@@ -252,7 +254,7 @@ impl Step<'_> {
         }
     }
 
-    fn seen_unproven(&self, sent: Try, sight: Sight) -> Next {
+    fn seen_unproven(&self, stage: Stage, sent: Try, sight: Sight) -> Next {
         let first_sent_at = sent.first_sent_at;
         match sight {
             Sight::Live if sent.reversal_wanted => {
@@ -275,6 +277,12 @@ impl Step<'_> {
             Sight::Reversed => attention_of(sent, AttentionReason::CanceledElsewhere),
             Sight::Odd => attention_of(sent, AttentionReason::OddStatus),
             Sight::Mismatch => attention_of(sent, AttentionReason::Mismatch),
+            // The attempt in doubt has not arrived, and can still: the same bytes leave again, and the doubt stays.
+            Sight::Absent if matches!(stage, Stage::Unproven(_)) => {
+                to(Stage::Sending(Try { doubt: true, ..sent }), Wake::Now)
+            }
+            // The answer to an attempt itself proves nothing by that.
+            Sight::Absent => to(Stage::Unproven(Try { doubt: true, ..sent }), Wake::Backoff),
         }
     }
 
@@ -301,7 +309,8 @@ impl Step<'_> {
             }
             Event::ReversalAsked => Err(Rejected::WindowClosed),
             Event::Seen(Sight::Live) => Ok(Next { deliver: true, ..to(stage, Wake::Never) }),
-            Event::Seen(Sight::Reversed) => Ok(attention(AttentionReason::CanceledElsewhere)),
+            // What was proven and is gone was reversed.
+            Event::Seen(Sight::Reversed | Sight::Absent) => Ok(attention(AttentionReason::CanceledElsewhere)),
             Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
             Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),
             // A read that came to nothing changes nothing.
@@ -329,7 +338,7 @@ impl Step<'_> {
             })
         };
         match self.event {
-            Event::ReversalDone | Event::Seen(Sight::Reversed) => {
+            Event::ReversalDone | Event::Seen(Sight::Reversed | Sight::Absent) => {
                 let reversed = Reversed {
                     first_sent_at: Some(reversal.first_sent_at),
                     proven_at: reversal.proven_at,

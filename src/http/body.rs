@@ -12,6 +12,7 @@ use serde::{
     de::{DeserializeOwned, Error, MapAccess, Visitor},
 };
 use serde_json::error::Category;
+use zeroize::Zeroizing;
 
 use self::strict::{Pointer, Strict};
 use super::{Code, Http, Problem, headers};
@@ -43,9 +44,9 @@ impl Http {
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await
             .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
-        let text = String::from_utf8(bytes)
+        let text = str::from_utf8(&bytes)
             .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the body is not UTF-8"))?;
-        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = text.strip_suffix('\n').unwrap_or(text);
         Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
     }
 }
@@ -64,8 +65,10 @@ fn check_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn read(mut payload: web::Payload) -> Result<Vec<u8>, Problem> {
-    let mut bytes = Vec::new();
+/// The whole body, wiped when dropped: what a reward acts on may be in it. The buffer has its full size from the start, so
+/// that it never moves and leaves no copy; the HTTP library's own buffers are out of our reach.
+async fn read(mut payload: web::Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_broken| Problem::new(Code::INVALID_REQUEST).detail("the body could not be read"))?;
@@ -127,6 +130,31 @@ impl<'de> Deserialize<'de> for Texts {
     }
 }
 
+/// Texts by name, each name once, for the one who acts on them. The texts are wiped from memory when dropped; neither they
+/// nor the names, which the caller chose, can be printed, logged, serialised, compared or copied.
+pub struct SecretTexts(BTreeMap<String, Zeroizing<String>>);
+
+impl SecretTexts {
+    /// Takes the text of a name out.
+    #[must_use]
+    pub fn take(&mut self, name: &str) -> Option<Zeroizing<String>> {
+        self.0.remove(name)
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretTexts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Texts(texts) = Texts::deserialize(deserializer)?;
+        Ok(Self(texts.into_iter().map(|(name, text)| (name, Zeroizing::new(text))).collect()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,7 +166,7 @@ mod tests {
         _unit: u8,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Outer {
         #[serde(rename = "brand_new")]
@@ -147,10 +175,12 @@ mod tests {
         _each: Option<Vec<Inner>>,
         #[serde(rename = "texts")]
         _texts: Option<Texts>,
+        #[serde(rename = "secret")]
+        secret: Option<SecretTexts>,
     }
 
     fn refused(body: &str) -> serde_json::Value {
-        let problem = parse::<Outer>(body.as_bytes()).unwrap_err();
+        let problem = parse::<Outer>(body.as_bytes()).err().unwrap();
         serde_json::to_value(problem.errors()).unwrap()
     }
 
@@ -170,12 +200,36 @@ mod tests {
             (r#"{"each":[{"unit":7},{"unit":"7"}]}"#, "/each"),
             (r#"{"texts":{"unit":7}}"#, "/texts"),
             (r#"{"texts":{"a":"b","a":"b"}}"#, "/texts"),
+            (r#"{"secret":"6035"}"#, "/secret"),
+            (r#"{"secret":{"6035":7}}"#, "/secret"),
+            (r#"{"secret":{"6035":{"6035":"6035"}}}"#, "/secret"),
+            (r#"{"secret":{"6035":"a","6035":"a"}}"#, "/secret"),
         ] {
             let errors = refused(body);
             assert_eq!(errors[0]["pointer"], pointer, "{body}: {errors}");
+            assert!(!errors.to_string().contains("6035"), "{body}: {errors}");
         }
         assert!(parse::<Outer>(br#"{"brand_new":{"unit":7},"each":[{"unit":7}],"texts":{"a":"b"}}"#).is_ok());
         assert!(parse::<Outer>(br#"{"brand_new":null}"#).is_ok());
+    }
+
+    #[test]
+    fn secret_texts_are_read_by_the_names_that_are_asked_for() {
+        let given = |json: &str| {
+            let body = format!(r#"{{"secret":{json}}}"#);
+            parse::<Outer>(body.as_bytes()).ok().unwrap().secret.unwrap()
+        };
+        for json in [r#"{"card":"6035"}"#, r#"{"c\u0061rd":"60\u00335"}"#] {
+            let mut one = given(json);
+            assert_eq!(one.take("card").unwrap().as_str(), "6035", "{json}");
+            assert!(one.is_empty(), "{json}");
+        }
+        assert!(given("{}").is_empty());
+        let mut two = given(r#"{"card":"6035","type":"1"}"#);
+        assert_eq!(two.take("type").unwrap().as_str(), "1");
+        assert!(two.take("type").is_none() && !two.is_empty());
+        assert_eq!(two.take("card").unwrap().as_str(), "6035");
+        assert!(two.is_empty());
     }
 
     #[test]

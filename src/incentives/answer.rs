@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{model::LastError, timeline::Detail};
 use crate::{
-    engine::{Event, drive::DatedEvent},
+    engine::{Action, Event, drive::DatedEvent},
     kernel::{ClaimCode, NotSent},
     provider::incentives::{AmznRequestId, Exchange, Outcome},
 };
@@ -55,9 +55,13 @@ impl Answer {
         Self { event: DatedEvent { event, asked_at }, code, outcome, call: Some(call) }
     }
 
-    /// There was no slot of Amazon's rate in time: nothing was sent.
-    pub(super) fn without_slot(event: Event, asked_at: DateTime<Utc>) -> Self {
-        let outcome = Outcome::NotSent(NotSent::Quota);
+    /// Nothing was sent, for a reason of ours.
+    pub(super) fn unsent(why: NotSent, action: Action, asked_at: DateTime<Utc>) -> Self {
+        let outcome = Outcome::NotSent(why);
+        let event = match action {
+            Action::Forward | Action::Read => Event::NotSent,
+            Action::Reverse => Event::ReversalNotSent,
+        };
         Self { event: DatedEvent { event, asked_at }, code: None, outcome, call: None }
     }
 

@@ -1,5 +1,7 @@
-//! What a new reward is charged to: looked at before it waits for a slot, so that a refusal costs nothing, and reserved in
-//! the transaction that makes it, where racing requests meet.
+//! Who pays for a new reward, and what it is charged to: looked at before it waits for a slot, so that a refusal costs nothing,
+//! and reserved in the transaction that makes it, where racing requests meet.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -105,6 +107,58 @@ impl Issue {
             Reservation::Exceeded(exceeded) => Err(BudgetError::Exceeded(exceeded).into()),
         }
     }
+
+    fn choose_account(&self, command: &Command, policy: Option<&Policy>) -> Result<&Account, IssueError> {
+        let (accounts, currency) = (&self.courier.accounts, command.value.currency());
+        let of_program = policy.map(|policy| policy.account.clone());
+        if of_program.is_some() && command.account.is_some() && of_program != command.account {
+            return Err(BudgetError::OtherAccount.into());
+        }
+        let sells = |account: &&Account| account.kinds().contains(&command.kind.as_str());
+        if let Some(id) = of_program.or_else(|| command.account.clone()) {
+            let account = accounts.get(&id).ok_or(IssueError::UnknownAccount)?;
+            let account = Some(account).filter(|account| account.currency() == currency);
+            let account = account.ok_or(IssueError::Currency(currency))?;
+            return Some(account).filter(sells).ok_or_else(|| not_sold([account]));
+        }
+        let of_currency = || accounts.iter().filter(|account| account.currency() == currency);
+        let mut fitting = of_currency().filter(sells);
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(IssueError::AmbiguousAccount),
+            (None, _) if of_currency().next().is_some() => Err(not_sold(of_currency())),
+            (None, _) => Err(IssueError::Currency(currency)),
+        }
+    }
+
+    /// Checks a command as [`Issue::run`] would, and reserves nothing.
+    ///
+    /// # Errors
+    /// [`IssueError`] as an issue would answer it.
+    pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
+        let policy = self.policy(command).await?;
+        let account = self.choose_account(command, policy.as_ref())?;
+        check_value(account, command.value)?;
+        if let Some(policy) = &policy {
+            self.look_at_budgets(account, command, policy).await?;
+        }
+        Ok(account)
+    }
+}
+
+/// Whether the account's limits allow the value.
+pub(super) fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
+    let (minimum, maximum) = (account.minimum(), account.maximum());
+    if value.minor() < minimum.minor() || value.minor() > maximum.minor() {
+        return Err(IssueError::AmountOutOfRange { minimum, maximum });
+    }
+    Ok(())
+}
+
+/// None of these accounts deals in the kind that was asked for.
+fn not_sold<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> IssueError {
+    let sold: BTreeSet<_> = accounts.into_iter().flat_map(Account::kinds).copied().collect();
+    IssueError::KindNotSold { sold: sold.into_iter().collect() }
 }
 
 /// What a new reward of this command is charged to.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     answer::Answer,
+    kind::Errand,
     metrics::Metrics,
     model::Reward,
     sql,
@@ -20,15 +21,16 @@ use crate::{
     accounts::{Account, Accounts, BreakerCause, Priority},
     ambient::Ambient,
     engine::{
-        self, Action, Drive, Effects, End, Event, Order, Stage, State, Waiter,
+        self, Action, Drive, Effects, End, Order, Stage, State, Waiter,
         drive::{Change, DatedEvent, Milestone},
         run::{Start, Written},
         schedule::{Lease, Moment},
     },
     failpoint,
-    kernel::{ClaimCode, ClientId, CreationRequestId, Environment, RewardId, UnknownReason},
+    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent, RewardId, UnknownReason},
     lifecycle::Tasks,
     provider::incentives::{ErrorType, Family, Outcome, Refusal},
+    sealing::Keyring,
     store::{Committed, Store, StoreError},
     telemetry::trace::{self, Attribute, Span, Traces},
 };
@@ -79,6 +81,8 @@ pub struct CourierParts {
     pub wake: Arc<Notify>,
     /// Begins the traces of recoveries.
     pub traces: Traces,
+    /// Seals what rewards act on, and opens it to be sent.
+    pub keyring: Keyring,
 }
 
 impl std::ops::Deref for Courier {
@@ -164,18 +168,28 @@ impl Courier {
         self.limits.lease.saturating_sub(self.limits.upstream_timeout).saturating_sub(SETTLE_MARGIN)
     }
 
-    /// One call to Amazon, traced and counted.
-    async fn call(&self, account: &Account, reward: &Reward, action: Action, asked_at: DateTime<Utc>) -> Answer {
+    /// One call to Amazon, traced and counted. What it is depends on the present: `action` says what is to be done then.
+    async fn call(&self, account: &Account, reward: &Reward, action: impl Fn(DateTime<Utc>) -> Action) -> Sent {
         let spec = reward.kind.spec();
+        let target = if spec.acts() { self.target_of(reward).await.map(Some) } else { Ok(None) };
+        let Ok(target) = target else {
+            let now = self.ambient.now();
+            return Sent { action: action(now), answer: Answer::unsent(NotSent::Sealed, action(now), now) };
+        };
+        // Read right before the call: a process that stood still must not send a cancel that was in time when it was
+        // committed.
+        let asked_at = self.ambient.now();
+        let action = action(asked_at);
         let span = span_of(account, reward, spec.operation(action));
         let started = self.ambient.monotonic();
-        let mut answer = spec.call(account.client(), reward, action, asked_at).await;
+        let errand = Errand { client: account.client(), reward, target: target.as_ref(), action, asked_at };
+        let mut answer = spec.call(errand).await;
         let took = started.elapsed();
         if let Some(call) = &mut answer.call {
             call.took = took;
         }
         self.observe(account, &answer, span);
-        answer
+        Sent { action, answer }
     }
 
     /// Counts a call to Amazon and what its answer says of the clocks, and ends its span.
@@ -350,7 +364,7 @@ impl Effects for Courier {
         note: &Note,
     ) -> Result<Written<Reward>, StoreError> {
         self.write(row, change, answer, note).await.inspect_err(|error| {
-            tracing::warn!(reward.id = %row.id, error = %crate::kernel::Chain(error), "a change of a reward was not confirmed");
+            tracing::warn!(reward.id = %row.id, error = %Chain(error), "a change of a reward was not confirmed");
         })
     }
 
@@ -359,17 +373,11 @@ impl Effects for Courier {
         let account = self.account_of(reward)?;
         if !has_slot && account.rate().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
             let now = self.ambient.now();
-            let reversing = drive.action(now) == Action::Reverse;
-            let event = if reversing { Event::ReversalNotSent } else { Event::NotSent };
-            return Some(Answer::without_slot(event, now));
+            return Some(Answer::unsent(NotSent::Quota, drive.action(now), now));
         }
         let points = Failpoints::of_call(reward);
         points.pass("before_send");
-        // Read again right before the call: a process that stood still must not send a cancel that was in time when it was
-        // committed.
-        let asked_at = self.ambient.now();
-        let action = drive.action(asked_at);
-        let answer = self.call(account, reward, action, asked_at).await;
+        let Sent { action, answer } = self.call(account, reward, |now| drive.action(now)).await;
         if action != Action::Reverse {
             self.update_breaker(account, &reward.creation_request_id, &answer.outcome).await;
         }
@@ -385,10 +393,10 @@ impl Effects for Courier {
         let patience = self.limits.answer_within.saturating_sub(self.limits.upstream_timeout);
         let now = self.ambient.now();
         if account.rate().slot(Priority::Ordinary, patience).await.is_err() {
-            return Some(Answer::without_slot(Event::NotSent, now));
+            return Some(Answer::unsent(NotSent::Quota, Action::Read, now));
         }
         failpoint::pass("show", "before_read");
-        let answer = self.call(account, row, Action::Read, self.ambient.now()).await;
+        let Sent { answer, .. } = self.call(account, row, |_now| Action::Read).await;
         failpoint::pass("show", "after_read");
         Some(answer)
     }
@@ -404,6 +412,12 @@ impl Effects for Courier {
             () = self.tasks.stopping().cancelled() => {}
         }
     }
+}
+
+/// What was done for a reward, and what came of it.
+struct Sent {
+    action: Action,
+    answer: Answer,
 }
 
 /// The span of a call to Amazon about a reward.

@@ -14,11 +14,11 @@ use super::{
     problems,
 };
 use crate::{
-    engine::{AttentionReason, ReversalFailure, Stage, State},
+    engine::{Action, AttentionReason, ReversalFailure, Stage, State},
     events::timeline::EntryRow,
     http::{
         Code, Problem,
-        body::Texts,
+        body::{SecretTexts, Texts},
         problem::{MoneyMoved, Upstream, timestamp},
     },
     identity::Principal,
@@ -49,6 +49,7 @@ pub struct IssueBody {
     external_id: Option<String>,
     metadata: Option<Texts>,
     on_unresolved: Option<String>,
+    target: Option<SecretTexts>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +70,11 @@ fn invalid(pointer: &str, detail: &'static str) -> Problem {
     Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", detail)
 }
 
+fn unknown_kind() -> Problem {
+    let known: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    invalid("/kind", "not a kind of reward").detail(format!("expected: {}", known.join(" or ")))
+}
+
 /// Text that is stored and shown as it is: bounded, printable, and not a claim code in the wrong place.
 fn free_text(text: String, pointer: &str, max: usize) -> Result<String, Problem> {
     if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
@@ -86,7 +92,8 @@ impl IssueBody {
     /// # Errors
     /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
     pub fn into_command(self, key: IdempotencyKey, principal: &Principal) -> Result<Command, Problem> {
-        let kind = Kind::from_word(&self.kind).ok_or_else(|| invalid("/kind", "not a kind of reward"))?;
+        let kind = Kind::from_word(&self.kind).ok_or_else(unknown_kind)?;
+        let target = kind.spec().target(self.target).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
             None => OnUnresolved::Keep,
             Some(word) => OnUnresolved::from_word(word).ok_or_else(|| invalid("/on_unresolved", "keep or cancel"))?,
@@ -101,7 +108,7 @@ impl IssueBody {
             (named, own) => named.or_else(|| own.clone()),
         };
         let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money()?);
-        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved })
+        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved, target })
     }
 }
 
@@ -286,7 +293,7 @@ pub const fn is_final(state: State) -> bool {
     }
 }
 
-/// The answer to an issue. 201 says "issued now, and here is the code"; whatever else is final is 200.
+/// The answer to an issue. 201 says "issued now", and has the code where the kind has one; whatever else is final is 200.
 ///
 /// # Errors
 /// A `failed` reward answers as the problem that it ended in.
@@ -298,7 +305,7 @@ pub fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
     let state = reward.state();
     let mut response = if !is_final(state) {
         HttpResponse::Accepted()
-    } else if code.is_some() && !replayed {
+    } else if state == State::Issued && !replayed && (code.is_some() || !reward.kind.rules().has_receipt) {
         HttpResponse::Created()
     } else {
         HttpResponse::Ok()
@@ -330,7 +337,7 @@ fn refusal(reward: &Reward) -> Problem {
         _ => Code::DEPENDENCY_UNAVAILABLE,
     };
     Problem::new(problem).reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
-        operation: "CreateGiftCard",
+        operation: reward.kind.spec().operation(Action::Forward),
         error_code: code.to_owned(),
         error_type: kind.map(str::to_owned),
     })

@@ -294,6 +294,9 @@ impl From<IssueError> for Problem {
                 "required",
                 "several accounts deal in this currency; say which",
             ),
+            IssueError::KindNotSold { sold } => Self::new(Code::INVALID_REQUEST)
+                .detail(format!("expected, of what the account deals in: {}", sold.join(" or ")))
+                .field("/kind", "unsupported", "the account does not deal in this kind"),
             IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
                 .detail(format!("no account of this request deals in {currency}")),
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
@@ -304,6 +307,9 @@ impl From<IssueError> for Problem {
             IssueError::NoSlot(_) => Self::new(problems::UPSTREAM_BUSY),
             IssueError::Refused(BreakerCause::Funds) => Self::new(problems::INSUFFICIENT_FUNDS),
             IssueError::Refused(BreakerCause::Account) => Self::new(problems::ACCOUNT_PROBLEM),
+            // The reward of then may be this one. Only the target's key shows it, and an operator must list that again.
+            IssueError::TargetUnknown => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
+            IssueError::Unsealed(_) => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             IssueError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
             // The work may have begun. A retry with the same key shows it.
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
@@ -360,13 +366,14 @@ impl From<RevealError> for Problem {
             RevealError::InvalidState(state) => {
                 Self::new(Code::INVALID_STATE).detail(format!("the reward is {}", state.as_str()))
             }
+            RevealError::NoCode => Self::new(Code::INVALID_STATE).detail("a reward of this kind has no code"),
             RevealError::TooOften => Self::new(problems::LIMIT_EXCEEDED).detail("the code was shown again too often"),
             RevealError::TooOld => Self::new(Code::INVALID_STATE)
                 .detail("the reward is too old to be shown again: Amazon may have forgotten its id"),
             RevealError::Unavailable { throttled: true } => Self::new(problems::UPSTREAM_BUSY),
             RevealError::Unavailable { throttled: false } => Self::new(Code::DEPENDENCY_UNAVAILABLE),
-            RevealError::Refused(refusal) => Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream {
-                operation: "CreateGiftCard",
+            RevealError::Refused { operation, refusal } => Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream {
+                operation,
                 error_code: refusal.family.as_str().to_owned(),
                 error_type: Some(refusal.error_type.as_str().to_owned()),
             }),

@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{
-    budgets::{BudgetError, budget_of},
+    budgets::{BudgetError, budget_of, check_value},
     cancel::{Cancel, Wish},
     courier::Courier,
     metrics::KeyUse,
@@ -27,8 +27,9 @@ use crate::{
     },
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
-    ledger::{LedgerStatus, programs::Policy},
+    ledger::LedgerStatus,
     lifecycle::Lost,
+    sealing::{Sameness, SealingError},
     store::{Committed, StoreError},
     telemetry::trace,
 };
@@ -58,6 +59,12 @@ pub enum IssueError {
     /// Several accounts could pay.
     #[error("several accounts deal in this currency")]
     AmbiguousAccount,
+    /// The account that would pay deals in other kinds.
+    #[error("the account does not deal in this kind")]
+    KindNotSold {
+        /// The words of those that it deals in.
+        sold: Vec<&'static str>,
+    },
     /// No account deals in the currency.
     #[error("no account deals in the currency")]
     Currency(Currency),
@@ -81,6 +88,13 @@ pub enum IssueError {
     /// Amazon's rate is used up for longer than the caller waits; nothing was recorded.
     #[error(transparent)]
     NoSlot(#[from] NoSlot),
+    /// The key was used before, and whether for the same target is not known: the key of its fingerprint is not listed.
+    /// That is no mismatch, and to call it one would invite the caller to buy again under another key.
+    #[error("the target of then cannot be compared")]
+    TargetUnknown,
+    /// What the reward acts on could not be sealed; nothing was recorded.
+    #[error(transparent)]
+    Unsealed(#[from] SealingError),
     /// The database took so long that it is not known whether the request was recorded.
     #[error("the request was not recorded in time")]
     Late,
@@ -103,14 +117,6 @@ pub(super) enum Accepted {
     Attempt(Committed<Reward>),
     /// The key named this reward before.
     Known(Reward),
-}
-
-fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
-    let (minimum, maximum) = (account.minimum(), account.maximum());
-    if value.minor() < minimum.minor() || value.minor() > maximum.minor() {
-        return Err(IssueError::AmountOutOfRange { minimum, maximum });
-    }
-    Ok(())
 }
 
 /// Issues rewards. Cheap to clone.
@@ -293,6 +299,7 @@ impl Issue {
         let doubt = self.is_row_lost(account.id()).await?;
         let order = schedule::begin(command.on_unresolved.into(), doubt, courier.lease()?, now);
         let mut reward = self.draft(client, command, intent, Draft { account, order })?;
+        let target = command.target.as_ref().map(|target| courier.seal(&reward, target)).transpose()?;
         failpoint::pass("issue", "before_t1");
         let mut tx = courier.store.begin_as("reward.accept").await?;
         let new = sql::insert(&mut tx, &mut reward, &TimelineEntry::with_attempt("reward.received", 1)).await?;
@@ -303,6 +310,9 @@ impl Issue {
             // A budget that is used up may be asked for often.
             tx.undo().await;
             return Err(refused);
+        }
+        if new && let Some(target) = &target {
+            target.keep(&mut tx, &reward).await?;
         }
         failpoint::pass("issue", "in_t1");
         // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
@@ -344,9 +354,18 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
-        if !existing.is_of(command) {
-            courier.metrics.key_used(KeyUse::Mismatch);
-            return Err(IssueError::Mismatch);
+        let same = match existing.is_of(command) {
+            true if existing.kind.spec().acts() => courier.same_target(&existing, command.target.as_ref()).await?,
+            true => Sameness::Same,
+            false => Sameness::Different,
+        };
+        match same {
+            Sameness::Same => {}
+            Sameness::Different => {
+                courier.metrics.key_used(KeyUse::Mismatch);
+                return Err(IssueError::Mismatch);
+            }
+            Sameness::Unknown => return Err(IssueError::TargetUnknown),
         }
         let in_progress = existing.order.due_at.is_some();
         courier.metrics.key_used(if in_progress { KeyUse::InProgress } else { KeyUse::Replayed });
@@ -365,6 +384,8 @@ impl Issue {
         let courier = &self.courier;
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
+        // It was wiped when the reward failed, and the caller has brought it again.
+        let target = command.target.as_ref().map(|target| courier.seal(&existing, target)).transpose()?;
         let mut tx = courier.store.begin_as("reward.retry").await?;
         let locked = sql::lock(&mut tx, existing.id).await?.unwrap_or(existing);
         let moment = Moment { now, draw: 0, patience: Duration::ZERO };
@@ -377,7 +398,11 @@ impl Issue {
                     self.reserve(&mut tx, (account, &reward), budget, now).await?;
                 }
                 let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
-                sql::save(&mut tx, &mut reward, &[entry], now).await?.then_some(reward)
+                let saved = sql::save(&mut tx, &mut reward, &[entry], now).await?;
+                if saved && let Some(target) = &target {
+                    target.keep(&mut tx, &reward).await?;
+                }
+                saved.then_some(reward)
             }
             // Someone else was quicker.
             Err(_rejected) => None,
@@ -429,7 +454,8 @@ impl Issue {
         let courier = &self.courier;
         let since = reward.order.stage.proven_at().unwrap_or(reward.order.created_at);
         let age = courier.ambient.now().signed_duration_since(since).to_std().unwrap_or_default();
-        if reward.state() != State::Issued || age >= courier.limits.redelivery {
+        let has_code = reward.state() == State::Issued && reward.kind.rules().has_receipt;
+        if !has_code || age >= courier.limits.redelivery {
             return Issued { reward, code: None, replayed: true };
         }
         match self.reveal.show_again(reward.clone(), Showing::Redelivery).await {
@@ -440,38 +466,6 @@ impl Issue {
                 Issued { reward: found.unwrap_or(reward), code: None, replayed: true }
             }
         }
-    }
-
-    fn choose_account(&self, command: &Command, policy: Option<&Policy>) -> Result<&Account, IssueError> {
-        let (accounts, currency) = (&self.courier.accounts, command.value.currency());
-        let of_program = policy.map(|policy| policy.account.clone());
-        if of_program.is_some() && command.account.is_some() && of_program != command.account {
-            return Err(BudgetError::OtherAccount.into());
-        }
-        if let Some(id) = of_program.or_else(|| command.account.clone()) {
-            let account = accounts.get(&id).ok_or(IssueError::UnknownAccount)?;
-            return (account.currency() == currency).then_some(account).ok_or(IssueError::Currency(currency));
-        }
-        let mut fitting = accounts.iter().filter(|account| account.currency() == currency);
-        match (fitting.next(), fitting.next()) {
-            (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) => Err(IssueError::AmbiguousAccount),
-            (None, _) => Err(IssueError::Currency(currency)),
-        }
-    }
-
-    /// Checks a command as [`Issue::run`] would, and reserves nothing.
-    ///
-    /// # Errors
-    /// [`IssueError`] as an issue would answer it.
-    pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
-        let policy = self.policy(command).await?;
-        let account = self.choose_account(command, policy.as_ref())?;
-        check_value(account, command.value)?;
-        if let Some(policy) = &policy {
-            self.look_at_budgets(account, command, policy).await?;
-        }
-        Ok(account)
     }
 
     /// Whether a key of this account without a row may be one whose row was lost with a restored back-up.

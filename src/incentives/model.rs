@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::kind::Kind;
+use super::kind::{KeepsTarget, Kind};
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
     kernel::{
@@ -13,6 +13,7 @@ use crate::{
         RewardId, TraceContext, word_methods,
     },
     ledger::{LedgerStatus, budget::BudgetRef},
+    sealing::Target,
     telemetry::trace::{self, Attribute},
 };
 
@@ -45,8 +46,8 @@ impl From<OnUnproven> for OnUnresolved {
     }
 }
 
-/// What a caller asks for, checked for shape. Two requests under one key must carry equal commands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a caller asks for, checked for shape. Two requests under one key must carry equal commands. It can be neither printed
+/// nor copied: a target is in it.
 pub struct Command {
     /// Names the intent together with the client.
     pub key: IdempotencyKey,
@@ -66,6 +67,8 @@ pub struct Command {
     pub metadata: Option<BTreeMap<String, String>>,
     /// What to do when the outcome stays unknown.
     pub on_unresolved: OnUnresolved,
+    /// What the reward acts on, where its kind acts on something.
+    pub target: Option<Target>,
 }
 
 /// The last definite refusal or unknown outcome.
@@ -163,8 +166,22 @@ impl Reward {
         }
     }
 
-    /// Whether this command is the one that made the reward: same key, same everything. A command that names no account
-    /// or no program means what was chosen then.
+    /// Whether the row keeps the reward's target from now on, as the kind's rule says. A person decides what becomes of a
+    /// reward that needs one, so until then it keeps what it has.
+    #[must_use]
+    pub(super) fn keeps_target(&self, now: DateTime<Utc>) -> bool {
+        match self.order.stage {
+            Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) | Stage::Attention(_) => true,
+            Stage::Proven(proof) => match self.kind.spec().keeps_target() {
+                KeepsTarget::Never | KeepsTarget::UntilFinal => false,
+                KeepsTarget::UntilIrreversible => now < self.kind.rules().verdict_at(proof.first_sent_at),
+            },
+            Stage::Refused { .. } | Stage::Reversed(_) => false,
+        }
+    }
+
+    /// Whether this command is the one that made the reward: same key, same everything; the target apart, which a row
+    /// compares by its fingerprint. A command that names no account or no program means what was chosen then.
     #[must_use]
     pub fn is_of(&self, command: &Command) -> bool {
         let program = self.budget.as_ref().map(|budget| &budget.program);

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{courier::Courier, model::Reward, timeline::Note};
 use crate::{
-    engine::{self, Drive, End, State, run::Start},
+    engine::{self, Action, Drive, End, State, run::Start},
     kernel::{ClaimCode, ClientId, NotSent, RewardId, UnknownReason},
     lifecycle::Lost,
     provider::incentives::{Outcome, Refusal},
@@ -28,6 +28,9 @@ pub enum RevealError {
     /// It has no code to show (yet).
     #[error("the reward's state does not allow it")]
     InvalidState(State),
+    /// Its kind has no code.
+    #[error("a reward of this kind has no code")]
+    NoCode,
     /// It was shown too often.
     #[error("the code was shown too often")]
     TooOften,
@@ -42,7 +45,12 @@ pub enum RevealError {
     },
     /// Amazon refuses the account.
     #[error("Amazon refused")]
-    Refused(Refusal),
+    Refused {
+        /// What it was asked.
+        operation: &'static str,
+        /// What it answered.
+        refusal: Refusal,
+    },
     /// Too much is in flight.
     #[error("too many requests are in flight")]
     Busy,
@@ -93,6 +101,9 @@ impl Reveal {
             let _permit = permit;
             let reward = this.courier.find(client, id).await?.ok_or(RevealError::NotFound)?;
             reward.trace_on();
+            if !reward.kind.rules().has_receipt {
+                return Err(RevealError::NoCode);
+            }
             match reward.state() {
                 State::Issued => this.show_again(reward, Showing::Reveal(reason)).await,
                 state @ (State::Canceled | State::Canceling) => Err(RevealError::Gone(state)),
@@ -125,7 +136,7 @@ impl Reveal {
         match (ran.end, ran.receipt) {
             (End::Settled { deliver: true }, Some(code)) => Ok((ran.row, code)),
             (End::NotShown, _) if state != State::Issued => Err(RevealError::Gone(state)),
-            (End::NotShown, _) => Err(not_proven(ran.answer.map(|answer| answer.outcome), state)),
+            (End::NotShown, _) => Err(not_proven(ran.answer.map(|answer| answer.outcome), &ran.row)),
             (End::ShownTooOften, _) => Err(RevealError::TooOften),
             (End::TooOld, _) => Err(RevealError::TooOld),
             (End::Unconfirmed, _) => Err(ran.error.unwrap_or(StoreError::Unconfirmed).into()),
@@ -134,12 +145,14 @@ impl Reveal {
     }
 }
 
-fn not_proven(outcome: Option<Outcome<()>>, state: State) -> RevealError {
+fn not_proven(outcome: Option<Outcome<()>>, reward: &Reward) -> RevealError {
     match outcome {
-        Some(Outcome::Refused(refusal)) => RevealError::Refused(refusal),
+        Some(Outcome::Refused(refusal)) => {
+            RevealError::Refused { operation: reward.kind.spec().operation(Action::Read), refusal }
+        }
         Some(Outcome::Unknown(reason)) => RevealError::Unavailable { throttled: reason == UnknownReason::Throttled },
         Some(Outcome::NotSent(NotSent::Quota)) => RevealError::Unavailable { throttled: true },
         Some(Outcome::AuthRejected(_) | Outcome::NotSent(_)) => RevealError::Unavailable { throttled: false },
-        Some(Outcome::Proven(())) | None => RevealError::InvalidState(state),
+        Some(Outcome::Proven(())) | None => RevealError::InvalidState(reward.state()),
     }
 }

@@ -84,8 +84,7 @@ statements! {
              ORDER BY id DESC LIMIT $9"
         ),
     );
-    /// A final outcome wipes the target in the same update. `canceling` comes after `issued` and needs none: a kind whose
-    /// reversal sends the target again has to keep it until its window is over.
+    /// Where the target is not kept any more, the same update wipes it ([`Reward::keeps_target`]).
     SAVE = Sql::same(
         "rewards.save",
         "UPDATE rewards SET state = $3, ambiguous = $4, cancel_requested = $5, cancel_doubt = $6, cancel_failure = $7, \
@@ -93,8 +92,7 @@ statements! {
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
          canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
          retryable = $25, retryable_version = $2 + 1, \
-         target_sealed = CASE WHEN $3 IN ('issued', 'failed', 'canceled') THEN NULL ELSE target_sealed END, \
-         target_key = CASE WHEN $3 IN ('issued', 'failed', 'canceled') THEN NULL ELSE target_key END, \
+         target_sealed = CASE WHEN $26 THEN target_sealed END, target_key = CASE WHEN $26 THEN target_key END, \
          version = $2 + 1 WHERE id = $1 AND version = $2",
     );
     /// Small: finished rewards are not in it.
@@ -320,7 +318,8 @@ pub(super) async fn save(
         budget.map(|budget| budget.key.to_string()),
         budget.map(BudgetRef::day_text),
         reward.booked.as_str(),
-        flat.retryable
+        flat.retryable,
+        reward.keeps_target(now)
     )?;
     if rows != 1 {
         return Ok(false);

@@ -104,6 +104,7 @@ impl Journal {
             GatewayAnswer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
             GatewayAnswer::Funds { .. }
             | GatewayAnswer::Page(_)
+            | GatewayAnswer::OfKind(_)
             | GatewayAnswer::Front { .. }
             | GatewayAnswer::Unread { .. } => return,
         };

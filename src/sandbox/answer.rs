@@ -49,6 +49,8 @@ pub(super) enum GatewayAnswer {
     },
     /// A page of the activity report.
     Page(Box<Page>),
+    /// The success of an operation that one kind of reward needs, as JSON.
+    OfKind(Box<RawValue>),
     Refused {
         refusal: AgcodError,
         echo: Box<Echo>,
@@ -88,16 +90,21 @@ impl GatewayAnswer {
         match self {
             Self::Refused { refusal, .. } => (Some(refusal.code.to_string()), Some(refusal.error_type.to_string())),
             Self::Front { exception, .. } => (None, exception.map(str::to_owned)),
-            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) | Self::Unread { .. } => {
-                (None, None)
-            }
+            Self::Card(_)
+            | Self::Canceled { .. }
+            | Self::Funds { .. }
+            | Self::Page(_)
+            | Self::OfKind(_)
+            | Self::Unread { .. } => (None, None),
         }
     }
 
     /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
-            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) => StatusCode::OK,
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) | Self::OfKind(_) => {
+                StatusCode::OK
+            }
             Self::Refused { .. } => REFUSAL_STATUS,
             Self::Front { status, .. } | Self::Unread { status, .. } => *status,
         }
@@ -111,6 +118,7 @@ impl GatewayAnswer {
             | Self::Canceled { .. }
             | Self::Funds { .. }
             | Self::Page(_)
+            | Self::OfKind(_)
             | Self::Refused { .. }
             | Self::Unread { .. } => None,
         };
@@ -143,6 +151,7 @@ impl GatewayAnswer {
                 timestamp: Some(at.format("%Y%m%dT%H%M%SZ").to_string()),
             }),
             Self::Page(page) => page.body(),
+            Self::OfKind(json) => Ok(json.get().as_bytes().to_vec()),
             Self::Refused { refusal, echo } => refused(refusal, echo),
             Self::Front { message, .. } => serde_json::to_vec(&serde_json::json!({ "message": message })),
             Self::Unread { message, .. } => serde_json::to_vec(&serde_json::json!({ "Message": message })),
@@ -224,9 +233,9 @@ struct FundsBody<'a> {
     timestamp: Option<String>,
 }
 
-/// No refusal of this operation was ever recorded. It has the form of the others, without a list.
+/// No refusal of the report, nor of an operation of one kind, was ever recorded. It has the form of the others, without members.
 #[derive(Serialize)]
-struct PageRefusedBody<'a> {
+struct BareRefusedBody<'a> {
     __type: Option<String>,
     status: &'a str,
 }
@@ -263,7 +272,9 @@ fn refused(refusal: &AgcodError, echo: &Echo) -> Result<Vec<u8>, serde_json::Err
         Operation::GetAvailableFunds => {
             wrapped(refusal, FundsBody { __type, available_funds: None, status, timestamp: None })
         }
-        Operation::GetGiftCardActivityPage => wrapped(refusal, PageRefusedBody { __type, status }),
+        Operation::GetGiftCardActivityPage | Operation::OfKind(_) => {
+            wrapped(refusal, BareRefusedBody { __type, status })
+        }
     }
 }
 

@@ -155,6 +155,7 @@ fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
         GatewayAnswer::Canceled { .. }
         | GatewayAnswer::Funds { .. }
         | GatewayAnswer::Page(_)
+        | GatewayAnswer::OfKind(_)
         | GatewayAnswer::Refused { .. }
         | GatewayAnswer::Front { .. }
         | GatewayAnswer::Unread { .. } => answer,

@@ -6,13 +6,16 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 
+use super::kinds::OfKind;
+
 /// The longest delay that a fault may ask for: ten minutes.
 pub(super) const DELAY_MILLISECONDS_MAX: u64 = 10 * 60 * 1_000;
 /// How many rules may be set at once.
 pub(super) const RULES_MAX: usize = 1_000;
 
-/// An operation of the gateway.
+/// An operation of the gateway; in JSON its name.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Operation {
     /// Buys a card.
     CreateGiftCard,
@@ -22,11 +25,13 @@ pub enum Operation {
     GetAvailableFunds,
     /// Reads a page of the activity report.
     GetGiftCardActivityPage,
+    /// What only one kind of reward needs.
+    OfKind(OfKind),
 }
 
 impl Operation {
-    /// Every operation that the gateway knows.
-    pub const ALL: [Self; 4] =
+    /// The operations that are no single kind's.
+    const SHARED: [Self; 4] =
         [Self::CreateGiftCard, Self::CancelGiftCard, Self::GetAvailableFunds, Self::GetGiftCardActivityPage];
 
     /// Its name in the path.
@@ -37,13 +42,29 @@ impl Operation {
             Self::CancelGiftCard => "CancelGiftCard",
             Self::GetAvailableFunds => "GetAvailableFunds",
             Self::GetGiftCardActivityPage => "GetGiftCardActivityPage",
+            Self::OfKind(operation) => operation.name(),
         }
     }
 
     /// The operation of that exact name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|operation| operation.name() == name)
+        let of_kinds = OfKind::all().map(Self::OfKind);
+        Self::SHARED.into_iter().chain(of_kinds).find(|operation| operation.name() == name)
+    }
+}
+
+impl TryFrom<String> for Operation {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        Self::named(&name).ok_or_else(|| format!("there is no operation {name:?}"))
+    }
+}
+
+impl From<Operation> for String {
+    fn from(operation: Operation) -> Self {
+        operation.name().to_owned()
     }
 }
 

@@ -52,12 +52,14 @@ pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
         Operation::CancelGiftCard => cancel(world, call),
         Operation::GetAvailableFunds => funds(world, call),
         Operation::GetGiftCardActivityPage => activity_page(world, call),
+        Operation::OfKind(operation) => operation.perform(world, call),
     };
     let done = done.unwrap_or_else(Done::from);
     let listed = match call.operation {
         Operation::CreateGiftCard => Some(ActivityType::GCCreation),
         Operation::CancelGiftCard => Some(ActivityType::GCCancellation),
-        Operation::GetAvailableFunds | Operation::GetGiftCardActivityPage => None,
+        // What Amazon's report calls the operations of other kinds was never recorded.
+        Operation::GetAvailableFunds | Operation::GetGiftCardActivityPage | Operation::OfKind(_) => None,
     };
     if let Some(listed) = listed {
         let outcome = (&done.answer, done.real_op);
@@ -143,7 +145,7 @@ fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Resul
     Ok(CardOrder { request_id, amount, currency })
 }
 
-fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), AgcodError> {
+pub(super) fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), AgcodError> {
     if Mock::of(request_id).is_some() {
         Ok(())
     } else if request_id.chars().count() > REQUEST_ID_CHARACTERS_MAX {
@@ -221,7 +223,7 @@ fn activity_page(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayA
     Ok(GatewayAnswer::Page(Box::new(page)).into())
 }
 
-fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Result<(), GatewayAnswer> {
+pub(super) fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &Echo) -> Result<(), GatewayAnswer> {
     match fields.text("partnerId").map_err(|bad| unread(bad, echo))? {
         Some(partner_id) if partner_id == account.partner_id => Ok(()),
         Some(_) => Err(refused(errors::INVALID_PARTNER_ID, echo)),
@@ -273,12 +275,12 @@ fn shown(card: Card) -> CardAnswer {
     }
 }
 
-fn refused(refusal: AgcodError, echo: &Echo) -> GatewayAnswer {
+pub(super) fn refused(refusal: AgcodError, echo: &Echo) -> GatewayAnswer {
     GatewayAnswer::Refused { refusal, echo: Box::new(echo.clone()) }
 }
 
 /// The answer to a body that could not be read.
-fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
+pub(super) fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
     let message = match bad {
         BadBody::Null => return refused(errors::INVALID_REQUEST_INPUT, echo),
         BadBody::Xml => return refused(errors::XML_NOT_SPOKEN, echo),
@@ -290,7 +292,7 @@ fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
 }
 
 /// The answer when the sandbox itself failed: Amazon's own "internal error". The book is unchanged.
-fn unbooked(error: &BookError, echo: &Echo) -> GatewayAnswer {
+pub(super) fn unbooked(error: &BookError, echo: &Echo) -> GatewayAnswer {
     tracing::error!(error = %chain(error), "the sandbox could not change its book");
     refused(errors::GENERAL_ERROR_F100, echo)
 }

@@ -53,7 +53,7 @@ impl Throttle {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let Windows { all, funds, activity } = windows.entry(partner_id.to_owned()).or_default();
         let of_its_own = match operation {
-            Operation::CreateGiftCard | Operation::CancelGiftCard => None,
+            Operation::CreateGiftCard | Operation::CancelGiftCard | Operation::OfKind(_) => None,
             Operation::GetAvailableFunds => Some((funds, WINDOW, FUNDS_REQUESTS_PER_SECOND)),
             Operation::GetGiftCardActivityPage => Some((activity, MINUTE, ACTIVITY_REQUESTS_PER_MINUTE)),
         };

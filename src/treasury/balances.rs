@@ -1,5 +1,5 @@
-//! The balance of each account: what Amazon last reported, what is reserved for purchases that are not proven yet, how old
-//! the report is, and how long the balance lasts.
+//! The balance of each account: what Amazon last reported, what is reserved for purchases that are not proven yet, how
+//! old the report is, and how long the balance lasts.
 
 use std::{
     sync::Arc,
@@ -51,9 +51,9 @@ row! {
     struct BalanceRow { account: String, currency: String, available_minor: i64, as_of: DateTime<Utc> }
 }
 
-/// How often to check whether much was spent since the last observation, and how often to ask Amazon if it was.
+/// How often to check whether much was spent since the last observation. If much was spent, Amazon is asked as often.
 pub(super) const CHECK_EVERY: Duration = Duration::from_secs(2);
-/// One part in so many of what is left above the low balance counts as much.
+/// Spending counts as much from this fraction of what is left above the low balance on: one in so many.
 const BURST_SHARE: i64 = 20;
 
 /// Hours for which every observation is kept, and hours for which one observation an hour is kept.
@@ -79,7 +79,7 @@ pub(crate) struct Balance {
     pub(crate) unexplained: Money,
 }
 
-/// Observes balances, keeps and shows them. Cheap to clone.
+/// Observes balances, and keeps and shows them. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Balances {
     deps: Arc<BalanceDependencies>,
@@ -102,8 +102,8 @@ impl Balances {
         Self { deps: Arc::new(deps) }
     }
 
-    /// Asks Amazon for every account's balance until the process stops: once in each poll period, and soon after much was
-    /// spent. An observation by another replica counts.
+    /// Asks Amazon for every account's balance until the process stops: once in each poll period, and soon after much
+    /// was spent. An observation by another replica counts.
     pub(crate) async fn poll_until(&self, tasks: Tasks) {
         let mut last = None::<Instant>;
         while !tasks.stopping().is_cancelled() {
@@ -121,7 +121,7 @@ impl Balances {
                 }
                 tokio::time::sleep(CHECK_EVERY).await;
             };
-            // A read: a stop need not wait for it.
+            // An observation may be cut off by a stop: it has only read.
             tokio::select! {
                 () = tasks.stopping().cancelled() => {}
                 () = round => {}
@@ -237,7 +237,8 @@ fn reserved(account: &Account, open: &[Unfinished]) -> Money {
         .unwrap_or(Money::from_minor(i64::MAX, currency))
 }
 
-/// Deletes observations: all that are older than [`KEEP_ONE`], and all but one an hour that are older than [`KEEP_ALL`].
+/// Deletes observations: all that are older than [`KEEP_ONE`], and all but one an hour that are older than
+/// [`KEEP_ALL`].
 pub(super) async fn thin_out(store: &Store, account: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
     let hour = now.timestamp().div_euclid(3600);
     let mut tx = store.begin().await?;

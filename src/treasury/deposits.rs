@@ -1,12 +1,13 @@
 //! What an observed balance means for the ledger: an opening, a deposit, or missing money.
 //!
-//! While purchases are on the way we cannot know which of them Amazon had deducted when it answered. So the ledger is read
-//! before the question and after the answer, and the deposits follow within bounds: at least what is there and certainly
-//! spent, at most what is there and possibly spent. Only the certain part is booked; the rest follows once fewer purchases
-//! are on the way.
+//! While purchases are on the way, we cannot know which of them Amazon had deducted when it answered. So the ledger is
+//! read before the question and after the answer, and the deposits lie within bounds. The lower bound counts the
+//! reported balance and what was certainly spent; the upper bound counts the balance and what was possibly spent. Only
+//! the lower bound is booked; the rest follows once fewer purchases are on the way.
 //!
-//! Possibly given back, although booked as issued: rewards whose cancel is under way, which were canceled meanwhile, or
-//! which wait for an operator. Possibly spent, although not proven: everything that was reserved before or in between.
+//! Amazon may have given money back for a reward that is booked as issued, if its cancel is under way, if it was
+//! canceled meanwhile, or if it waits for an operator. Amazon may have deducted everything that was reserved before or
+//! in between.
 
 use super::position::LedgerPosition;
 use crate::ledger::movements::{ADJUSTMENT, CANCEL, DEPOSIT, OPENING, RESERVE};
@@ -39,8 +40,8 @@ pub(super) struct Assessment {
     pub(super) state: BookingState,
 }
 
-/// The bounds that follow from a balance that Amazon reported between two readings of the ledger. `None` if an opening, a
-/// deposit or an adjustment was booked in between: we cannot know whether Amazon answered before it or after.
+/// The bounds that follow from a balance that Amazon reported between two readings of the ledger. `None` if an opening,
+/// a deposit or an adjustment was booked in between: we cannot know whether Amazon answered before it or after.
 pub(super) fn excess(available: i64, before: &LedgerPosition, after: &LedgerPosition) -> Option<Excess> {
     let (old, new) = (&before.sums, &after.sums);
     if [OPENING, DEPOSIT, ADJUSTMENT].iter().any(|movement| old.of(movement) != new.of(movement)) {

@@ -10,8 +10,8 @@ use crate::{
 
 const OF_MONEY: [&str; 2] = ["account", "currency"];
 
-/// Gauges. Those of a balance have no series before Amazon has reported one, those of a reconciliation none before a
-/// period was reconciled: a difference that nobody has looked for is not zero.
+/// The gauges. A gauge of a balance has a series once Amazon has reported the balance, and a gauge of a reconciliation
+/// once a period was reconciled: until then a zero would be a guess.
 pub(crate) struct Metrics {
     available_funds: GaugeVec,
     available_funds_updated: GaugeVec,
@@ -25,7 +25,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers them. `accounts` are the (account, currency) pairs of the settings.
+    /// Registers the gauges. `accounts` are the (account, currency) pairs of the settings.
     ///
     /// # Errors
     /// When the registry has a metric of such a name.
@@ -89,41 +89,41 @@ impl Metrics {
         })
     }
 
-    /// What Amazon reported that an account can spend, and when (seconds since 1970).
+    /// Sets the balance that Amazon reported, and when it did (seconds since 1970).
     pub(super) fn funds(&self, account: &str, available: Money, at: i64) {
         self.available_funds.with_label_values(&[account, available.currency().code()]).set(available.to_gauge());
         self.available_funds_updated.with_label_values(&[account]).set(seconds(at));
     }
 
-    /// What is reserved for unproven purchases.
+    /// Sets the value that is reserved for unproven purchases.
     pub(super) fn reserved(&self, account: &str, value: Money) {
         self.reserved_funds.with_label_values(&[account, value.currency().code()]).set(value.to_gauge());
     }
 
-    /// Below which balance an account's is low.
+    /// Sets the balance below which an account's balance is low.
     pub(super) fn low_threshold(&self, account: &str, value: Money) {
         self.low_threshold.with_label_values(&[account, value.currency().code()]).set(value.to_gauge());
     }
 
-    /// The expected balance beyond what Amazon reports: zero, or below.
+    /// Sets the part of the balance that nothing explains: zero, or below when Amazon reports too little.
     pub(super) fn unexplained(&self, account: &str, value: Money) {
         self.unexplained.with_label_values(&[account, value.currency().code()]).set(value.to_gauge());
     }
 
-    /// How long an account's funds last, as far as that is known.
+    /// Sets how long an account's funds last, as far as that is known.
     pub(super) fn runway(&self, account: &str, currency: &str, runway: Runway) {
         for (outlook, length) in [("median", runway.median), ("pessimistic", runway.pessimistic)] {
             let labels = [account, currency, outlook];
             match length {
                 Some(length) => self.runway.with_label_values(&labels).set(seconds(length)),
-                // An old figure would look like a new one. A series that is not there is no error.
+                // An old figure would look like a new one. Removing a series that does not exist is harmless.
                 None => drop(self.runway.remove_label_values(&labels)),
             }
         }
     }
 
-    /// What the newest reconciled period of an account came to, how many cards of it only we and only Amazon know, and when
-    /// it was reconciled (seconds since 1970).
+    /// Sets the result of an account's newest reconciled period: the difference, how many cards only we know and only
+    /// Amazon knows, and when it was reconciled (seconds since 1970).
     pub(super) fn reconciled(&self, account: &str, difference: Money, (ours, theirs): (i64, i64), at: i64) {
         self.difference.with_label_values(&[account, difference.currency().code()]).set(difference.to_gauge());
         self.unmatched.with_label_values(&[account, "ours"]).set(ours);

@@ -1,9 +1,9 @@
 //! One observation of a balance: the question to Amazon, what the answer means for the ledger, and the alarms.
 //!
-//! Everything that follows from an answer is one transaction, and of two replicas only one writes it: the account's row in
-//! `treasury` counts observations, and a replica that finds another observation in between books nothing. A replica that
-//! dies in the middle holds nothing: the right to ask is an instant, and the next question starts from the ledger as it is
-//! then.
+//! Everything that follows from an answer is one transaction, and of two replicas only one writes it. The account's row
+//! in `treasury` counts observations, and a replica that finds another observation in between books nothing. A replica
+//! that dies in the middle blocks no other: the right to ask is an instant, and the next question starts from the
+//! ledger as it is then.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ const SLOT_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The ledger before the question.
 struct Before {
-    /// Of the account's row in `treasury`.
+    /// The version of the account's row in `treasury`.
     version: i64,
     position: LedgerPosition,
 }
@@ -49,7 +49,7 @@ struct Observation {
     spending: Spending,
 }
 
-/// What an observation came to.
+/// The result of an observation.
 struct ObservationResult {
     assessment: Assessment,
     /// More is missing than the observation before had found.

@@ -47,14 +47,15 @@ statements! {
 }
 
 row! {
-    /// `kind` is a ledger kind, or `unsure` (then `debit` is a reward's id) or `through` (then `last_entry` is the mark).
+    /// `kind` is a ledger kind, or `unsure` (then `debit` is a reward's id) or `through` (then `last_entry` is the
+    /// mark).
     struct PositionRow { kind: String, debit: String, amount_minor: i64, entries: i64, last_entry: i64 }
 }
 
 row! {
     /// What the last observation of an account came to.
     pub(super) struct TreasuryRow {
-        /// Counts observations.
+        /// The number of observations so far.
         pub(super) version: i64,
         opening_room: Option<i64>,
         missing_minor: i64,
@@ -63,7 +64,7 @@ row! {
         pub(super) low: bool,
         /// The alarm of the short runway is on.
         pub(super) short: bool,
-        /// Seconds from the observation on.
+        /// The median runway in seconds from the observation on.
         pub(super) runway_seconds: Option<i64>,
         pub(super) runway_pessimistic_seconds: Option<i64>,
         /// The last ledger entry that the observation saw.

@@ -5,5 +5,5 @@ use crate::http::Code;
 pub(super) const RECONCILIATION_RUNNING: Code =
     Code::new("reconciliation-running", 409, true, "A reconciliation of the account is under way");
 
-/// All of them.
+/// Every problem code of reconciliations.
 pub(crate) const CODES: &[Code] = &[RECONCILIATION_RUNNING];

@@ -1,10 +1,10 @@
-//! Reconciliation compares Amazon's activity report, or a file of its portal, with our rewards, id by id. It is the second
-//! witness: only it can find a card that we do not know, or a card that Amazon does not have.
+//! Reconciliation compares Amazon's activity report, or a file of its portal, with our rewards, id by id. It is the
+//! second witness: only it can find a card that we do not know, or a card that Amazon does not have.
 //!
-//! Nothing is corrected silently: differences are written down, and an operator decides. One case makes a row: a card that
-//! only Amazon knows, under an id that can only have come from us. The row waits for an operator, or for the caller who
-//! bought the card (`incentives::orphans`). Pages go into a table and are compared in steps, so that neither side has to fit
-//! into memory.
+//! Nothing is corrected silently: differences are written down, and an operator decides. One case makes a row: a card
+//! that only Amazon knows, under an id that can only have come from us. The row waits for an operator, or for the
+//! caller who bought the card (`incentives::orphans`). Pages go into a table and are compared in steps, so that neither
+//! side has to fit into memory.
 
 pub(crate) mod balance_check;
 pub mod compare;
@@ -81,7 +81,7 @@ pub(crate) enum BeginError {
     Store(#[from] StoreError),
 }
 
-/// A run that was begun, and that this process holds the lease of.
+/// A run that was begun and that this process has leased.
 #[derive(Debug)]
 pub(crate) struct Begun {
     pub(crate) run: Reconciliation,
@@ -139,7 +139,7 @@ impl Reconciliations {
         Run { service: self, account, run, token, tally: Tally::default(), items: 0 }
     }
 
-    /// Runs what was begun, to its end, with the file if the request has one.
+    /// Runs a run to its end, with the file if the request has one.
     ///
     /// # Errors
     /// [`RunError`]; the run is `failed` then, or becomes it when its lease ends.
@@ -181,8 +181,8 @@ impl Reconciliations {
         Ok(())
     }
 
-    /// Deletes what a run needed while it was under way; for a failed run also what it had found. In steps, because one large
-    /// deletion would block the database for too long.
+    /// Deletes what a run needed while it was under way; for a failed run also what it had found. In steps, because one
+    /// large deletion would block the database for too long.
     async fn clear(&self, id: ReconciliationId, failed: bool) -> Result<(), StoreError> {
         loop {
             let mut tx = self.deps.store.begin().await?;
@@ -209,7 +209,7 @@ impl Reconciliations {
         sql::list(&mut self.deps.store.snapshot().await?, before, account, limit).await
     }
 
-    /// What a run found, after this place. Nothing before the run is finished: the findings are not complete.
+    /// The findings of a finished run, after this place. A run under way shows none, because they are not complete.
     pub(crate) async fn items(&self, run: &Reconciliation, after: i64, limit: i64) -> Result<Vec<Item>, StoreError> {
         if run.state != RunState::Finished {
             return Ok(Vec::new());

@@ -1,40 +1,41 @@
 //! How long an account's funds last, from what was spent in the last weeks.
 //!
-//! The pattern is the mean spending of each hour of the week (by UTC) over up to eight weeks. Walking forward along it,
-//! hour by hour, the demand of the next days is that of the pattern times a factor: how much more than the pattern said
-//! was spent in a stretch of so many days, among all such stretches of the history. The median of the stretches gives the
-//! median runway; the most expensive one, and a margin for growth, the pessimistic one. So the end of a month or a
-//! campaign that happened once in eight weeks is expected again, starting now.
+//! The pattern is the mean spending of each hour of the week (by UTC) over up to eight weeks. The estimate walks
+//! forward along the pattern, hour by hour, and multiplies it by a factor. The factor says how much more than the
+//! pattern was spent in a stretch of as many days. Every such stretch of the history has a factor: their median gives
+//! the median runway, and the largest one, with a margin for growth, the pessimistic runway. So the end of a month, or
+//! a campaign that happened once in eight weeks, is expected again, starting now.
 //!
-//! With less than a week of history there is no answer: a guess would raise alarms, or hide them. What has never
-//! happened in eight weeks (a yearly peak, a campaign larger than any before) is not foreseen.
+//! With less than a week of history there is no estimate: a guess would raise alarms, or hide them. The estimate does
+//! not foresee what did not happen in eight weeks, such as a yearly peak or a campaign larger than any before.
 
-/// Hours of a week: what the pattern is made of.
+/// The hours of a week, which are the parts of the pattern.
 pub(crate) const WEEK: usize = 168;
-/// The history that is looked at, in hours: eight weeks, so that at least one end of a month is in it.
+/// The longest history that counts, in hours: eight weeks, which hold at least one end of a month.
 pub(crate) const HISTORY: usize = 8 * WEEK;
-/// What lies farther away is not said: 400 days, in hours.
+/// The longest runway that is estimated: 400 days, in hours.
 const HORIZON: usize = 400 * DAY;
 const DAY: usize = 24;
-/// Factors are parts of so many.
+/// The factor one. Factors are whole numbers of ten-thousandths.
 const ONE: i128 = 10_000;
 /// What the pessimistic factor is multiplied by: spending grows, and the next peak may be higher than the last one. By
-/// experiment: of 100 synthetic years in which money was ordered at the alarm, 4 ran dry with 1.2, 1 with 1.4, none with 1.5.
+/// experiment: of 100 synthetic years in which money was ordered at the alarm, 4 ran dry with 1.2, 1 with 1.4, none
+/// with 1.5.
 const MARGIN: i128 = 15_000;
 
 /// When funds are used up, in seconds from the present instant; `None` when they last longer than 400 days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Runway {
-    /// As likely to be too long as too short.
+    /// The estimate that is as likely too long as too short.
     pub(crate) median: Option<i64>,
-    /// Spending as in the worst stretch of the history, and more.
+    /// The estimate for spending as in the worst stretch of the history, and more.
     pub(crate) pessimistic: Option<i64>,
 }
 
 /// What was spent in each hour, the oldest first.
 #[derive(Debug, Clone)]
 pub(crate) struct History<'a> {
-    /// Minor units; at most [`HISTORY`] of them are looked at, the last ones.
+    /// Minor units. Only the last [`HISTORY`] hours count.
     pub(crate) spent: &'a [i64],
     /// The hour that follows the last one, in hours since 1970.
     pub(crate) end: i64,
@@ -57,9 +58,9 @@ impl History<'_> {
     }
 }
 
-/// What the weeks of the history have in common.
+/// The mean week of the history.
 struct Pattern {
-    /// The sum over all weeks, by hour of the week; the first is that of `end`.
+    /// The sum over all weeks, by hour of the week. The first hour is that of `end`.
     sums: Vec<i128>,
     end: i64,
     weeks: i128,
@@ -67,7 +68,7 @@ struct Pattern {
 
 impl Pattern {
     fn of(spent: &[i64], end: i64, weeks: usize) -> Self {
-        // The history is whole weeks, so that its first hour and the hour that follows it are one of the week's.
+        // The history is whole weeks, so its first hour and the hour after its last are the same hour of the week.
         let sum = |hour| spent.iter().skip(hour).step_by(WEEK).map(|minor| i128::from(*minor)).sum();
         Self { sums: (0..WEEK).map(sum).collect(), end, weeks: i128::try_from(weeks).unwrap_or(1) }
     }
@@ -107,7 +108,7 @@ struct Factors {
     weeks: i128,
 }
 
-/// How much more than the pattern was spent in each stretch of one length, the least first.
+/// The factors of all stretches of one length, the smallest first.
 struct Stretches(Vec<i128>);
 
 impl Stretches {
@@ -135,8 +136,8 @@ impl Factors {
         Self { spent: running(of_history), pattern: running(repeated), weeks: pattern.weeks }
     }
 
-    /// The factor of a stretch of so many days. A stretch longer than half the history is like one of that length: there
-    /// would be too few to choose from.
+    /// The factor of a stretch of so many days. A stretch longer than half the history is like one of that length:
+    /// there would be too few to choose from.
     fn at(&self, days: usize, choose: fn(&Stretches) -> i128) -> i128 {
         let days = days.min(self.spent.len() / 2).max(1);
         let between = |sums: &[i128]| -> Vec<i128> {

@@ -1,4 +1,4 @@
-//! What a key may do with balances and reconciliations.
+//! The scopes of balances and reconciliations.
 
 use crate::identity::Scope;
 
@@ -7,6 +7,6 @@ pub(super) const BALANCES_READ: Scope = Scope::for_callers("balances:read");
 /// Start a reconciliation.
 pub(super) const RECONCILIATIONS_WRITE: Scope = Scope::for_operators("reconciliations:write");
 
-/// All of balances, and all of reconciliations.
+/// Every scope of balances.
 pub(crate) const OF_BALANCES: &[Scope] = &[BALANCES_READ];
 pub(crate) const OF_RECONCILIATIONS: &[Scope] = &[RECONCILIATIONS_WRITE];

@@ -1,7 +1,7 @@
 //! The value date: when money that is ordered now is at Amazon. Banks count business days.
 //!
-//! An order of one day is carried out by the end of the business day so many days later. Saturdays and Sundays do not
-//! count. Holidays are not known here: before several of them, raise `funding_lead_days`.
+//! A transfer that is ordered on one day arrives by the end of a later business day. Saturdays and Sundays do not
+//! count. Holidays are not known here: an operator raises `funding_lead_days` before several of them.
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
@@ -9,8 +9,8 @@ use chrono_tz::Tz;
 /// How long finance may take to order a transfer after the alarm.
 pub(crate) const TIME_TO_ORDER: TimeDelta = TimeDelta::hours(12);
 
-/// The instant by which money ordered at `ordered` has arrived: the end of the day that lies `business_days` after it, by
-/// the clock of `zone`.
+/// The instant by which money ordered at `ordered` has arrived: the end of the day that lies `business_days` after it,
+/// by the clock of `zone`.
 pub(crate) fn value_date(ordered: DateTime<Utc>, business_days: u32, zone: Tz) -> DateTime<Utc> {
     let mut day = ordered.with_timezone(&zone).date_naive();
     let mut left = business_days;
@@ -27,8 +27,8 @@ pub(crate) fn value_date(ordered: DateTime<Utc>, business_days: u32, zone: Tz) -
     ends.map_or(ordered, |ends| ends.with_timezone(&Utc))
 }
 
-/// How long before the balance is used up the alarm must come: the time from now to the value date of a transfer that is
-/// ordered at the end of [`TIME_TO_ORDER`].
+/// How long before the balance is used up the alarm must come: the time from now to the value date of a transfer that
+/// is ordered at the end of [`TIME_TO_ORDER`].
 pub(crate) fn funding_lead_time(now: DateTime<Utc>, business_days: u32, zone: Tz) -> TimeDelta {
     value_date(now.checked_add_signed(TIME_TO_ORDER).unwrap_or(now), business_days, zone).signed_duration_since(now)
 }

@@ -15,6 +15,7 @@ use noshi::{
     ledger,
     lifecycle::Tasks,
     provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
+    sealing::Keyring,
     store::Store,
     telemetry::{metrics::Registry, trace::Traces},
 };
@@ -232,7 +233,7 @@ on_each_backend! {
         let key = IdempotencyKey::parse("F0000").unwrap();
         let (kind, value) = (Kind::GiftCode, Money::from_minor(2500, Currency::Usd));
         let command = Command {
-            key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep,
+            key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep, target: None,
         };
         let issued = production(&app, store.clone()).issue.run(app.client, command, None, app.ambient.monotonic()).await.unwrap();
         assert_eq!(issued.reward.creation_request_id.as_str(), app.amazon_id("F0000"));
@@ -270,7 +271,7 @@ fn production(app: &App, store: Store) -> Rewards {
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
     let registry = Registry::new().unwrap();
-    let accounts_metrics = Arc::new(accounts::Metrics::new(&registry, &[]).unwrap());
+    let accounts_metrics = Arc::new(accounts::Metrics::new(&registry, &[], &[]).unwrap());
     let ledger_metrics = Arc::new(ledger::Metrics::new(&registry).unwrap());
     let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), accounts_metrics);
     let parts = CourierParts {
@@ -291,6 +292,7 @@ fn production(app: &App, store: Store) -> Rewards {
         },
         wake: Arc::new(Notify::new()),
         traces: Traces::silent(app.ambient.clone()),
+        keyring: Keyring::new(&app.settings.sealing).unwrap(),
     };
     Rewards::new(parts, 1, None)
 }

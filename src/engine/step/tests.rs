@@ -24,13 +24,14 @@ const RULES: Rules = Rules {
     has_receipt: true,
 };
 
-const EVENTS: [Event; 17] = [
+const EVENTS: [Event; 18] = [
     Event::Begin,
     Event::Abandoned,
     Event::Seen(Sight::Live),
     Event::Seen(Sight::Reversed),
     Event::Seen(Sight::Odd),
     Event::Seen(Sight::Mismatch),
+    Event::Seen(Sight::Absent),
     FINAL,
     CURABLE,
     Event::Lost,
@@ -138,10 +139,29 @@ fn every_state_knows_what_every_event_means() {
     const NO: &str = "-";
     let elsewhere = "needs_attention (canceled_elsewhere)";
     let (odd, mismatch) = ("needs_attention (odd_card_status)", "needs_attention (mismatch)");
-    let table: [(State, [&str; 17]); 8] = [
+    let table: [(State, [&str; 18]); 8] = [
         (
             State::Pending,
-            ["issuing now", "issuing now", NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, "failed"],
+            [
+                "issuing now",
+                "issuing now",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                "canceled",
+                NO,
+                NO,
+                NO,
+                NO,
+                NO,
+                "failed",
+            ],
         ),
         (
             State::Issuing,
@@ -152,6 +172,7 @@ fn every_state_knows_what_every_event_means() {
                 elsewhere,
                 odd,
                 mismatch,
+                "unresolved later",
                 "failed",
                 "failed",
                 "unresolved later",
@@ -174,6 +195,7 @@ fn every_state_knows_what_every_event_means() {
                 elsewhere,
                 odd,
                 mismatch,
+                "issuing now",
                 "unresolved later",
                 "unresolved later",
                 "unresolved later",
@@ -196,6 +218,7 @@ fn every_state_knows_what_every_event_means() {
                 elsewhere,
                 odd,
                 mismatch,
+                elsewhere,
                 "issued",
                 "issued",
                 "issued",
@@ -209,7 +232,7 @@ fn every_state_knows_what_every_event_means() {
                 NO,
             ],
         ),
-        (State::Failed, [NO; 17]),
+        (State::Failed, [NO; 18]),
         (
             State::Canceling,
             [
@@ -219,6 +242,7 @@ fn every_state_knows_what_every_event_means() {
                 "canceled",
                 odd,
                 mismatch,
+                "canceled",
                 "canceling later",
                 "canceling later",
                 "canceling later",
@@ -232,8 +256,8 @@ fn every_state_knows_what_every_event_means() {
                 "needs_attention (cancel_unproven)",
             ],
         ),
-        (State::Canceled, [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO]),
-        (State::NeedsAttention, [NO; 17]),
+        (State::Canceled, [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO]),
+        (State::NeedsAttention, [NO; 18]),
     ];
     assert_eq!(table.len(), State::ALL.len());
     for (state, expected) in table {
@@ -333,6 +357,26 @@ fn a_refusal_that_uses_the_id_up_is_never_tried_again() {
     let rules = Rules { after_refusal: AfterRefusal::NewId, ..RULES };
     let refused = Step { event: CURABLE, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep };
     assert_eq!(refused.apply(stage(State::Issuing)).unwrap().stage, Stage::Refused { retryable: false });
+}
+
+/// A kind with a read of its own does not send again what may have arrived, until the read shows that it has not.
+#[test]
+fn what_is_in_doubt_is_read_first_where_a_read_is_an_operation() {
+    let rules = Rules { reading: Reading::Operation, ..RULES };
+    let action = |stage| order(stage).action(&rules, at(10));
+    let lost = step(stage(State::Issuing), Event::Lost, at(6)).unwrap();
+    assert_eq!((action(stage(State::Issuing)), action(lost.stage)), (Some(Action::Forward), Some(Action::Read)));
+    let taken_up = step(lost.stage, Event::Begin, at(8)).unwrap();
+    assert_eq!(action(taken_up.stage), Some(Action::Read));
+    assert_eq!(told(taken_up.stage, Event::Seen(Sight::Live), at(9)), "issued!");
+
+    let absent = step(taken_up.stage, Event::Seen(Sight::Absent), at(9)).unwrap();
+    assert_eq!((absent.stage, absent.wake), (Stage::Sending(attempt(true)), Wake::Now));
+    assert_eq!(action(absent.stage), Some(Action::Forward));
+    assert_eq!(told(absent.stage, FINAL, at(10)), "unresolved later", "the first attempt can still arrive");
+    assert_eq!(action(step(absent.stage, Event::Abandoned, at(40)).unwrap().stage), Some(Action::Read));
+    // A gift code's read is its replay.
+    assert_eq!(super::tests::action(lost.stage, at(10)), Some(Action::Forward));
 }
 
 #[test]

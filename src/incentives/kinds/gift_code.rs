@@ -1,20 +1,21 @@
 //! A digital gift code: CreateGiftCard, and CancelGiftCard within Amazon's 15 minutes. A create that is sent again under
 //! the same id finds the same card, so a replay is also how a card is read and its code shown again.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use crate::{
     engine::{
         Action, Event, RefusalClass, ReversalFailure, Rules, Sight,
         rules::{AfterRefusal, Reading},
     },
+    http::body::SecretTexts,
     incentives::{
         answer::Answer,
-        kind::{Call, Spec},
-        model::Reward,
+        kind::{Call, Errand, InvalidTarget, KeepsTarget, Spec},
     },
     kernel::{CardProof, ClaimCode},
-    provider::incentives::{Client, ErrorType, Family, Outcome},
+    provider::incentives::{ErrorType, Family, Outcome},
+    sealing::Target,
 };
 
 /// Amazon cancels a card until 15 minutes after its creation.
@@ -59,6 +60,15 @@ impl Spec for GiftCode {
         &RULES
     }
 
+    fn keeps_target(&self) -> KeepsTarget {
+        KeepsTarget::Never
+    }
+
+    fn target(&self, given: Option<SecretTexts>) -> Result<Option<Target>, InvalidTarget> {
+        let refused = InvalidTarget { pointer: "/target", expected: "a gift code acts on nothing: leave it out" };
+        if given.is_some() { Err(refused) } else { Ok(None) }
+    }
+
     fn operation(&self, action: Action) -> &'static str {
         match action {
             Action::Forward | Action::Read => "CreateGiftCard",
@@ -66,7 +76,8 @@ impl Spec for GiftCode {
         }
     }
 
-    fn call<'a>(&'a self, client: &'a Client, reward: &'a Reward, action: Action, asked_at: DateTime<Utc>) -> Call<'a> {
+    fn call<'a>(&'a self, errand: Errand<'a>) -> Call<'a> {
+        let Errand { client, reward, target: _, action, asked_at } = errand;
         let (id, operation) = (&reward.creation_request_id, self.operation(action));
         match action {
             Action::Forward | Action::Read => Box::pin(async move {
@@ -116,6 +127,8 @@ pub fn event_of_cancel(outcome: Outcome<()>) -> (Event, Option<ClaimCode>) {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]

@@ -4,6 +4,8 @@
 //! The body decides first and the status second (`PROTOCOL.md`). What is not proven is unknown: each function ends with
 //! `Unknown`, never with a refusal. Nothing here quotes a body, nor an error that could.
 
+use serde_json::value::RawValue;
+
 use crate::kernel::{AuthRejection, CardProof, CreationRequestId, Currency, Money, NotSent, UnknownReason};
 
 use super::activity::ActivityPage;
@@ -65,6 +67,14 @@ pub(super) fn funds(reply: Reply<'_>, currency: Currency) -> Outcome<Funds> {
 pub(super) fn activity(reply: Reply<'_>, currency: Currency) -> Outcome<ActivityPage> {
     and_then(understood(reply, None), |body| {
         body.activity(currency).map_or(Outcome::Unknown(UnknownReason::WrongShape), Outcome::Proven)
+    })
+}
+
+/// Outcome of an operation that one kind alone has, by what the kind reads in its success.
+pub(super) fn own<T>(reply: Reply<'_>, read: impl Fn(&RawValue) -> Option<T>) -> Outcome<T> {
+    and_then(understood(reply, None), |_success| {
+        let object = reply.ok().and_then(|answer| serde_json::from_slice::<&RawValue>(answer.body).ok());
+        object.and_then(read).map_or(Outcome::Unknown(UnknownReason::WrongShape), Outcome::Proven)
     })
 }
 

@@ -12,12 +12,15 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
+use hyper::body::Bytes;
 use reqwest::{
     Response,
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName},
     redirect, retry,
 };
 use rustls::crypto::{CryptoProvider, ring};
+use serde::Serialize;
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::{
@@ -238,30 +241,48 @@ impl Client {
         } else {
             Err(Unwritable)
         };
-        self.exchange(Operation::CreateGiftCard, body, |reply| classify::create(reply, id, value)).await
+        self.exchange(Operation::CREATE_GIFT_CARD, body, |reply| classify::create(reply, id, value)).await
     }
 
     /// Cancels the card with this id, when it exists, is at most 15 minutes old, and is not claimed.
     pub async fn cancel_gift_card(&self, id: &CreationRequestId) -> Exchange<()> {
         let body = wire::cancel_body(&self.0.settings.partner_id, id);
-        self.exchange(Operation::CancelGiftCard, body, |reply| classify::cancel(reply, id)).await
+        self.exchange(Operation::CANCEL_GIFT_CARD, body, |reply| classify::cancel(reply, id)).await
+    }
+
+    /// Calls an operation that one kind of reward alone has. The request is the kind's, and so is what a success shows: `read`
+    /// is given the object of an answer that is a success and nothing else, and says `None` when it does not understand it.
+    pub async fn call<T>(
+        &self,
+        operation: Operation,
+        request: Result<impl Serialize, Unwritable>,
+        read: impl Fn(&RawValue) -> Option<T>,
+    ) -> Exchange<T> {
+        let body = request.and_then(|request| wire::body(&request));
+        self.exchange(operation, body, |reply| classify::own(reply, &read)).await
+    }
+
+    /// Amazon's id of the partner, which every request names.
+    #[must_use]
+    pub fn partner_id(&self) -> &str {
+        &self.0.settings.partner_id
     }
 
     /// Reads the account's balance. Amazon allows one such call per second over all replicas.
     pub async fn get_available_funds(&self) -> Exchange<Funds> {
         let body = wire::funds_body(&self.0.settings.partner_id);
         let currency = self.endpoint().currency();
-        self.exchange(Operation::GetAvailableFunds, body, |reply| classify::funds(reply, currency)).await
+        self.exchange(Operation::GET_AVAILABLE_FUNDS, body, |reply| classify::funds(reply, currency)).await
     }
 
     /// Reads a page of the activity report. Amazon allows one such call per minute over all replicas.
     pub async fn get_gift_card_activity_page(&self, query: ActivityQuery) -> Exchange<ActivityPage> {
         let body = activity::page_body(&self.0.settings.partner_id, &query);
         let currency = self.endpoint().currency();
-        self.exchange(Operation::GetGiftCardActivityPage, body, |reply| classify::activity(reply, currency)).await
+        self.exchange(Operation::GET_GIFT_CARD_ACTIVITY_PAGE, body, |reply| classify::activity(reply, currency)).await
     }
 
-    /// One call. If Amazon rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time:
+    /// One call. The request's bytes are wiped after it; the HTTP library's own buffers are out of our reach. If Amazon rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time:
     /// the first one did nothing, because Amazon rejected it before it looked at the operation.
     async fn exchange<T>(
         &self,
@@ -269,21 +290,22 @@ impl Client {
         body: Result<Vec<u8>, Unwritable>,
         classify: impl Fn(Reply<'_>) -> Outcome<T>,
     ) -> Exchange<T> {
-        let (first, stamp) = self.call(operation, body.clone(), &classify).await;
+        let body = body.map(|body| Bytes::from_owner(Zeroizing::new(body)));
+        let (first, stamp) = self.attempt(operation, body.clone(), &classify).await;
         let refused = matches!(first.outcome, Outcome::AuthRejected(AuthRejection::ClockSkew));
         match first.server_date.filter(|_theirs| refused) {
             Some(theirs) if self.0.skew.correct(theirs, (self.0.now)(), stamp) => {
-                self.call(operation, body, &classify).await.0
+                self.attempt(operation, body, &classify).await.0
             }
             Some(_) | None => first,
         }
     }
 
     /// One call, and the instant that it was stamped with.
-    async fn call<T>(
+    async fn attempt<T>(
         &self,
         operation: Operation,
-        body: Result<Vec<u8>, Unwritable>,
+        body: Result<Bytes, Unwritable>,
         classify: &impl Fn(Reply<'_>) -> Outcome<T>,
     ) -> (Exchange<T>, DateTime<Utc>) {
         // The one reading of the clock: the credential scope, `x-amz-date` and the caller's record agree by design.
@@ -312,9 +334,9 @@ impl Client {
     fn sign(
         &self,
         operation: Operation,
-        body: Result<Vec<u8>, Unwritable>,
+        body: Result<Bytes, Unwritable>,
         at: DateTime<Utc>,
-    ) -> Result<(HeaderMap, Vec<u8>), NoReply> {
+    ) -> Result<(HeaderMap, Bytes), NoReply> {
         let endpoint = &self.0.settings.endpoint;
         let body = body.map_err(|Unwritable| NoReply::NotSent(NotSent::Build))?;
         let scope = CredentialScope { host: endpoint.host(), region: endpoint.region(), operation, at };
@@ -324,7 +346,7 @@ impl Client {
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place from which a call leaves")]
-    async fn send(&self, operation: Operation, headers: HeaderMap, body: Vec<u8>, head: &mut Head) -> ReceivedBody {
+    async fn send(&self, operation: Operation, headers: HeaderMap, body: Bytes, head: &mut Head) -> ReceivedBody {
         let url = format!("{}{}", self.0.base_url, operation.path());
         let mut request = self.0.http.post(url).headers(headers).body(body);
         if let Some(longer) = operation.timeout() {
@@ -333,8 +355,8 @@ impl Client {
         let sent = request.send().await;
         let response = sent.map_err(|error| unsent(&error))?;
         *head = Head::read(&response);
-        failpoint::pass("head", operation.path());
-        read_body(response, operation.body_bytes_max()).await
+        failpoint::pass("head", &operation.path());
+        read_body(response, operation.answer_bytes_max()).await
     }
 }
 

@@ -223,7 +223,7 @@ mod tests {
         let vector = Vector {
             host: "agcod-gamma.amazon.com",
             region: "us-east-1",
-            operation: Operation::CreateGiftCard,
+            operation: Operation::CREATE_GIFT_CARD,
             date: "20130910T222620Z",
             form: FORM_A,
             body: SPEC_BODY,
@@ -243,7 +243,7 @@ mod tests {
         let vector = Vector {
             host: "agcod-v2-fe-gamma.amazon.com",
             region: "us-west-2",
-            operation: Operation::CreateGiftCard,
+            operation: Operation::CREATE_GIFT_CARD,
             date: "20160708T073147Z",
             form: FORM_B,
             body: r#"{"creationRequestId":"","partnerId":"Amazon","value":{"currencyCode":"USD","amount":null}}"#,
@@ -258,7 +258,7 @@ mod tests {
         let vector = Vector {
             host: "agcod-v2-gamma.amazon.com",
             region: "us-east-1",
-            operation: Operation::CreateGiftCard,
+            operation: Operation::CREATE_GIFT_CARD,
             date: "20130910T222620Z",
             form: FORM_A,
             body: SPEC_BODY,
@@ -273,7 +273,7 @@ mod tests {
         let vector = Vector {
             host: "agcod-v2-eu-gamma.amazon.com",
             region: "eu-west-1",
-            operation: Operation::CancelGiftCard,
+            operation: Operation::CANCEL_GIFT_CARD,
             date: "20260105T093000Z",
             form: FORM_A,
             body: r#"{"creationRequestId":"AwssbTSpecTest001","partnerId":"Awssb","gcId":"A2GCN9BRX5QS76"}"#,
@@ -288,7 +288,7 @@ mod tests {
         let vector = Vector {
             host: "agcod-v2-fe-gamma.amazon.com",
             region: "us-west-2",
-            operation: Operation::GetAvailableFunds,
+            operation: Operation::GET_AVAILABLE_FUNDS,
             date: "20260105T093000Z",
             form: FORM_B,
             body: r#"{"partnerId":"Awssb"}"#,
@@ -303,7 +303,7 @@ mod tests {
         let vector = Vector {
             host: "agcod-v2.amazon.com",
             region: "us-east-1",
-            operation: Operation::CreateGiftCard,
+            operation: Operation::CREATE_GIFT_CARD,
             date: "20260105T093000Z",
             form: FORM_A,
             body: r#"{"creationRequestId":"AwssbTSpecTest001","partnerId":"Awssb","value":{"currencyCode":"USD","amount":25.5},"externalReference":"café-42"}"#,
@@ -318,7 +318,7 @@ mod tests {
         let scope = CredentialScope {
             host: "agcod-v2-gamma.amazon.com",
             region: "us-east-1",
-            operation: Operation::CreateGiftCard,
+            operation: Operation::CREATE_GIFT_CARD,
             at: at("20130910T222620Z"),
         };
         let headers = signed_headers(scope, SPEC_BODY.as_bytes(), &example_pair()).unwrap();

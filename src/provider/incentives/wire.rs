@@ -12,46 +12,60 @@ use serde_json::value::RawValue;
 use super::activity::{self, ActivityPage};
 use crate::kernel::{ClaimCode, CreationRequestId, Currency, Money, UnknownReason};
 
-/// An operation of the Incentives API that we call.
+/// Bytes of the longest answer that is read, where the operation says no other; most of Amazon's have a few hundred.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of the longest request that we write; each has a few hundred.
+const REQUEST_BYTES: usize = 1024;
+
+/// An operation of the Incentives API, and how it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operation {
-    CreateGiftCard,
-    CancelGiftCard,
-    GetAvailableFunds,
-    GetGiftCardActivityPage,
+pub struct Operation {
+    name: &'static str,
+    answer_bytes_max: usize,
+    timeout: Option<Duration>,
 }
 
 impl Operation {
+    pub(super) const CREATE_GIFT_CARD: Self = Self::named("CreateGiftCard");
+    pub(super) const CANCEL_GIFT_CARD: Self = Self::named("CancelGiftCard");
+    pub(super) const GET_AVAILABLE_FUNDS: Self = Self::named("GetAvailableFunds");
+    /// A page of 1,000 records has half a million bytes, and nobody waits for it.
+    pub(super) const GET_GIFT_CARD_ACTIVITY_PAGE: Self = Self {
+        answer_bytes_max: 2 * 1024 * 1024,
+        timeout: Some(Duration::from_secs(30)),
+        ..Self::named("GetGiftCardActivityPage")
+    };
+
+    /// The operation of this name. Its answers are short, and come within the account's usual time.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self { name, answer_bytes_max: ANSWER_BYTES_MAX, timeout: None }
+    }
+
+    /// Its name, as metrics, timelines and problems have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.name
+    }
+
     /// The path of its URL, which is also the canonical URI of its signature.
-    pub(super) const fn path(self) -> &'static str {
-        match self {
-            Self::CreateGiftCard => "/CreateGiftCard",
-            Self::CancelGiftCard => "/CancelGiftCard",
-            Self::GetAvailableFunds => "/GetAvailableFunds",
-            Self::GetGiftCardActivityPage => "/GetGiftCardActivityPage",
-        }
+    pub(super) fn path(self) -> String {
+        format!("/{}", self.name)
     }
 
-    /// Bytes of the longest answer that is read; most of Amazon's have a few hundred, a page of 1,000 records half a
-    /// million.
-    pub(super) const fn body_bytes_max(self) -> usize {
-        match self {
-            Self::CreateGiftCard | Self::CancelGiftCard | Self::GetAvailableFunds => 64 * 1024,
-            Self::GetGiftCardActivityPage => 2 * 1024 * 1024,
-        }
+    /// Bytes of the longest answer that is read.
+    pub(super) const fn answer_bytes_max(self) -> usize {
+        self.answer_bytes_max
     }
 
-    /// How long a call may take where it is not the account's usual time: nobody waits for a report.
+    /// How long a call may take where it is not the account's usual time.
     pub(super) const fn timeout(self) -> Option<Duration> {
-        match self {
-            Self::CreateGiftCard | Self::CancelGiftCard | Self::GetAvailableFunds => None,
-            Self::GetGiftCardActivityPage => Some(Duration::from_secs(30)),
-        }
+        self.timeout
     }
 
     /// The value of `x-amz-target`.
     pub(super) fn target(self) -> String {
-        format!("com.amazonaws.agcod.AGCODService.{}", self.path().trim_start_matches('/'))
+        format!("com.amazonaws.agcod.AGCODService.{}", self.name)
     }
 }
 
@@ -66,22 +80,34 @@ pub struct Funds {
 
 /// A request that has no JSON form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unwritable;
+pub struct Unwritable;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct CreateRequest<'a> {
     creation_request_id: &'a str,
     partner_id: &'a str,
-    value: RequestValue<'a>,
+    value: RequestValue,
 }
 
+/// The value of a card in a request.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RequestValue<'a> {
-    currency_code: &'a str,
+pub struct RequestValue {
+    currency_code: &'static str,
     /// The number as text: a float would change it.
-    amount: &'a RawValue,
+    amount: Box<RawValue>,
+}
+
+impl RequestValue {
+    /// This value, as Amazon reads it.
+    ///
+    /// # Errors
+    /// [`Unwritable`] when the amount has no JSON form.
+    pub fn of(value: Money) -> Result<Self, Unwritable> {
+        let amount = RawValue::from_string(value.to_string()).map_err(|_error| Unwritable)?;
+        Ok(Self { currency_code: value.currency().code(), amount })
+    }
 }
 
 #[derive(Serialize)]
@@ -100,9 +126,7 @@ struct FundsRequest<'a> {
 /// The body of CreateGiftCard. The order of the fields is the order of the bytes, and a replay must send the same
 /// bytes: do not reorder.
 pub(super) fn create_body(partner_id: &str, id: &CreationRequestId, value: Money) -> Result<Vec<u8>, Unwritable> {
-    let amount = RawValue::from_string(value.to_string()).map_err(|_error| Unwritable)?;
-    let value = RequestValue { currency_code: value.currency().code(), amount: &amount };
-    body(&CreateRequest { creation_request_id: id.as_str(), partner_id, value })
+    body(&CreateRequest { creation_request_id: id.as_str(), partner_id, value: RequestValue::of(value)? })
 }
 
 /// The body of CancelGiftCard. `gcId` is optional and not sent: we do not keep it (`PROTOCOL.md`).
@@ -115,12 +139,15 @@ pub(super) fn funds_body(partner_id: &str) -> Result<Vec<u8>, Unwritable> {
     body(&FundsRequest { partner_id })
 }
 
+/// The bytes of a request. What a reward acts on may be in them: they are written where they stay.
 pub(super) fn body(request: &impl Serialize) -> Result<Vec<u8>, Unwritable> {
-    serde_json::to_vec(request).map_err(|_error| Unwritable)
+    let mut body = Vec::with_capacity(REQUEST_BYTES);
+    serde_json::to_writer(&mut body, request).map_err(|_error| Unwritable)?;
+    Ok(body)
 }
 
 /// A field as it stands in the body; absent and `null` are the same.
-pub(super) type Field<'a> = Option<&'a RawValue>;
+pub type Field<'a> = Option<&'a RawValue>;
 
 /// The fields of every operation's answer and of every refusal.
 #[derive(Deserialize)]
@@ -169,7 +196,7 @@ pub(super) struct CardInfo<'a> {
 /// `value` and `availableFunds`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Amount<'a> {
+pub struct Amount<'a> {
     #[serde(borrow)]
     currency_code: Field<'a>,
     #[serde(borrow)]
@@ -178,8 +205,10 @@ pub(super) struct Amount<'a> {
 
 /// How an amount in an answer compares with the one that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Comparison {
+pub enum Comparison {
+    /// It is that one.
     Same,
+    /// It is another.
     Other,
     /// A part is missing or is not of its type.
     Unreadable,
@@ -246,7 +275,8 @@ impl Amount<'_> {
     }
 
     /// Compares by value, never by text (`PROTOCOL.md`).
-    pub(super) fn compare(&self, asked: Money) -> Comparison {
+    #[must_use]
+    pub fn compare(&self, asked: Money) -> Comparison {
         let (Some(currency), Some(number)) = (text(self.currency_code), self.amount) else {
             return Comparison::Unreadable;
         };
@@ -263,13 +293,15 @@ impl Amount<'_> {
 }
 
 /// A field's text; `None` when it is not a string.
-pub(super) fn text(field: Field<'_>) -> Option<Cow<'_, str>> {
+#[must_use]
+pub fn text(field: Field<'_>) -> Option<Cow<'_, str>> {
     let raw = field?.get();
     serde_json::from_str(raw).map(Cow::Borrowed).or_else(|_error| serde_json::from_str(raw).map(Cow::Owned)).ok()
 }
 
 /// A field's object. Serde would also take an array for a struct, by position; Amazon never means that.
-pub(super) fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
+#[must_use]
+pub fn object<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     if raw.get().starts_with('{') { serde_json::from_str(raw.get()).ok() } else { None }
 }
 

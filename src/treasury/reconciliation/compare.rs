@@ -19,11 +19,11 @@ pub enum Class {
     OursOnly,
     /// Amazon lists it, and we do not hold it.
     TheirsOnly,
-    /// Both have it, with another amount.
+    /// Both have it, with different amounts.
     AmountDiffers,
     /// Both have it, live with one and canceled or never bought with the other; or Amazon sold it twice.
     StateDiffers,
-    /// No finding: its outcome is open with us, and what Amazon shows of it is worth a look.
+    /// Not a finding: our reward is open, and Amazon's record of it is worth a look.
     Unproven,
 }
 
@@ -80,7 +80,7 @@ pub(crate) struct Ours {
 pub(crate) enum MatchResult {
     /// Another period judges it.
     Elsewhere,
-    /// The edge of what was read keeps it from being compared.
+    /// The edge of the window hides one side, so the sides cannot be compared.
     Unchecked,
     /// Both sides say the same.
     Matched,
@@ -140,8 +140,8 @@ impl Frame {
         }
     }
 
-    /// Judges an id that we do not know. A cancel without its create belongs to an earlier create; it is a finding only if
-    /// that create must lie in the window that was read.
+    /// Judges an id that we do not know. A cancel without its create belongs to an earlier create; it is a finding only
+    /// if that create must lie in the window that was read.
     fn stranger(&self, theirs: &Theirs, placed: bool) -> MatchResult {
         if !placed {
             return MatchResult::Elsewhere;
@@ -171,8 +171,8 @@ impl Frame {
         }
     }
 
-    /// Judges a reward that was proven in the period and that Amazon does not list. The create lies between the first send
-    /// and the proof: it is a finding only if all of that lies in the window that was read.
+    /// Judges a reward that was proven in the period and that Amazon does not list. The create lies between the first
+    /// send and the proof: it is a finding only if all of that lies in the window that was read.
     pub(crate) fn unseen(&self, ours: &Ours) -> MatchResult {
         let earliest = ours.sent_at.checked_sub_signed(SKEW);
         let latest = ours.issued_at.unwrap_or(ours.sent_at).checked_add_signed(SKEW);

@@ -11,7 +11,7 @@ use crate::{kernel::Chain, store::StoreError};
 const LOOK: Duration = Duration::from_secs(60);
 /// The pause after a failed run of a day.
 const REST: TimeDelta = TimeDelta::hours(1);
-/// How many days back missed days are made up for.
+/// How many days back a missed day is still reconciled.
 const CATCH_UP_DAYS: u64 = 7;
 
 impl Reconciliations {
@@ -55,8 +55,8 @@ impl Reconciliations {
         }
     }
 
-    /// The first day that is not reconciled: yesterday, or the day after the newest reconciled period if the service was
-    /// down for some days.
+    /// The first day that is not reconciled: yesterday, or the day after the newest reconciled period if the service
+    /// was down for some days.
     async fn due_day(&self, account: &str, hour: u32) -> Result<Option<NaiveDate>, StoreError> {
         let now = self.deps.ambient.now();
         let Some(yesterday) = yesterday(now, hour) else { return Ok(None) };

@@ -1,9 +1,9 @@
 //! The period of a run: whole days in UTC. Amazon is asked for a wider window around them.
 //!
-//! A card belongs to the day on which Amazon made it; our reward belongs also to the day of its proof. The two can lie a day
-//! apart: when an answer was lost, a replay may prove the purchase up to 24 hours later, or buy the card only then. So the
-//! window begins 25 hours before the period. It ends an hour after it, because a cancel follows its create by 15 minutes at
-//! most. Records inside these margins are only looked up; the run of their own period judges them.
+//! A card belongs to the day on which Amazon made it; our reward belongs also to the day of its proof. The two can lie
+//! a day apart: when an answer was lost, a replay may prove the purchase up to 24 hours later, or buy the card only
+//! then. So the window begins 25 hours before the period. It ends an hour after it, because a cancel follows its create
+//! by 15 minutes at most. Records inside these margins are only looked up; the run of their own period judges them.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
@@ -16,7 +16,7 @@ const BEFORE: TimeDelta = TimeDelta::hours(25);
 /// How long after the period a card of it may be canceled.
 const AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// Why a run cannot have these days.
+/// Why a run cannot cover these days.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum BadPeriod {
     #[error("the last day lies before the first")]

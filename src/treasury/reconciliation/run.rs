@@ -1,5 +1,5 @@
-//! One run, in five steps: read Amazon's side; compare each id of it; look for our rewards that Amazon does not list; make
-//! rows for cards that only Amazon knows; finish. A run that fails on the way leaves the reason and nothing else.
+//! One run, in five steps: read Amazon's side; compare each id of it; look for our rewards that Amazon does not list;
+//! make rows for cards that only Amazon knows; finish. A run that fails leaves only its reason.
 
 use std::time::Duration;
 
@@ -73,7 +73,8 @@ impl RunError {
     }
 }
 
-/// Amazon's side as a file, chunk by chunk. Its end is a chunk, too: if the channel closes without it, the file is cut off.
+/// Amazon's side as a file, chunk by chunk. Its end is a chunk, too: if the channel closes without it, the file is cut
+/// off.
 pub(crate) type Chunks = tokio::sync::mpsc::Receiver<Chunk>;
 
 /// A part of a file.
@@ -253,8 +254,8 @@ impl Run<'_> {
         }
     }
 
-    /// Judges rewards that Amazon does not list. A mock id buys nothing, and an id of another partner is not in this partner's
-    /// report.
+    /// Judges rewards that Amazon does not list. A mock id buys nothing, and an id of another partner is not in this
+    /// partner's report.
     fn unseen<'p>(&self, step: &'p [Pair], frame: &Frame) -> Vec<(&'p Pair, MatchResult)> {
         let expected = |pair: &&Pair| pair.theirs.is_none() && pair.request_id.starts_with(self.account.partner_id());
         let judged = |pair: &'p Pair| pair.compared().map(|ours| (pair, frame.unseen(ours)));

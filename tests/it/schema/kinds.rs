@@ -186,7 +186,7 @@ on_each_backend! {
             assert_eq!(database.text("PRAGMA integrity_check").await, "ok");
             assert_eq!(database.number("SELECT COUNT(*) FROM pragma_foreign_key_check").await, 0);
             assert_eq!(database.number("SELECT COUNT(*) FROM pragma_foreign_key_list('early_reward_events')").await, 1);
-            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_index_list('rewards')").await, 8);
+            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_index_list('rewards')").await, 9);
         }
         drop(open);
         database.remove().await;

@@ -1,0 +1,49 @@
+//! The kinds that the accounts of the settings deal in, and the keys that seal what they act on.
+
+use super::{StartError, check_schema, open_store};
+use crate::{
+    config::{AccountSettings, Sealing, Settings},
+    incentives::{
+        kind::Kind,
+        target::{self, SealedBy},
+    },
+};
+
+/// What an account deals in. A kind that acts on something is refused here where nothing can be sealed: its first request
+/// would be.
+pub(super) fn kinds_of(
+    id: &str,
+    account: &AccountSettings,
+    sealing: &Sealing,
+) -> Result<Vec<&'static str>, StartError> {
+    let known = || Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(" ");
+    let kind = |word: &String| {
+        let unknown = || StartError::UnknownKind { account: id.to_owned(), known: known() };
+        let kind = Kind::from_word(word).ok_or_else(unknown)?;
+        if kind.spec().acts() && sealing.keys.is_empty() {
+            return Err(StartError::NoSealingKey { account: id.to_owned(), kind: kind.as_str() });
+        }
+        Ok(kind.as_str())
+    };
+    account.kinds.iter().map(kind).collect()
+}
+
+/// Checks what the settings say of kinds, as a start does.
+///
+/// # Errors
+/// [`StartError::UnknownKind`] and [`StartError::NoSealingKey`].
+pub fn check_kinds(settings: &Settings) -> Result<(), StartError> {
+    settings.accounts.iter().try_for_each(|(id, account)| kinds_of(id, account, &settings.sealing).map(drop))
+}
+
+/// Which keys sealed the targets that rewards still hold.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn sealed_by(settings: &Settings) -> Result<Vec<SealedBy>, StartError> {
+    let store = open_store(&settings.store, false).await?;
+    check_schema(&store).await?;
+    let sealed = target::sealed_by(&mut store.snapshot().await?).await?;
+    store.close().await;
+    Ok(sealed)
+}

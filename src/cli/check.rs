@@ -1,0 +1,49 @@
+//! `noshi check`: what is set, and which sealing keys rewards still need.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{CommandError, say};
+use crate::{
+    bootstrap,
+    config::{KeyId, Settings},
+    incentives::target::SealedBy,
+};
+
+/// A target is sealed by a key that the settings do not list.
+const NOT_LISTED: u8 = 3;
+
+#[derive(Args)]
+pub(super) struct CheckArguments {
+    /// Show, in place of the settings, how many rewards in the database hold a target that each key sealed. A reward whose
+    /// key is not listed waits until it is. Exit codes: 0 every such key is listed, 1 failed, 2 usage or settings, 3 a key
+    /// is not listed.
+    #[arg(long)]
+    targets: bool,
+}
+
+pub(super) async fn run(arguments: CheckArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
+    bootstrap::check_kinds(settings)?;
+    if !arguments.targets {
+        return say(settings.in_force().trim_end());
+    }
+    let sealed = bootstrap::sealed_by(settings).await?;
+    let (lines, all_listed) = report(settings, &sealed);
+    say(&lines.join("\n"))?;
+    Ok(if all_listed { ExitCode::SUCCESS } else { ExitCode::from(NOT_LISTED) })
+}
+
+/// A line for each key that is listed or needed, and whether every key that is needed is listed.
+fn report(settings: &Settings, sealed: &[SealedBy]) -> (Vec<String>, bool) {
+    let listed = || settings.sealing.keys.iter().map(|key| &key.id);
+    let needed = |id: &KeyId| sealed.iter().find(|by| by.key == *id).map_or(0, |by| by.rewards);
+    let mut lines: Vec<String> =
+        listed().map(|id| format!("{id}: listed, {} rewards hold a target", needed(id))).collect();
+    let missing: Vec<_> = sealed.iter().filter(|by| listed().all(|id| *id != by.key)).collect();
+    lines.extend(missing.iter().map(|by| format!("{}: NOT LISTED, {} rewards wait for it", by.key, by.rewards)));
+    if lines.is_empty() {
+        lines.push("no key is listed, and no reward holds a target".to_owned());
+    }
+    (lines, missing.is_empty())
+}
