@@ -21,5 +21,5 @@ pub mod totals;
 pub mod watch;
 
 pub use metrics::Metrics;
-pub use service::Ledger;
+pub(crate) use service::Ledger;
 pub use status::LedgerStatus;

@@ -44,17 +44,13 @@ pub struct AppState {
     pub http: Http,
     /// Rewards.
     pub rewards: Rewards,
-    /// Balances.
     pub(crate) balances: Balances,
-    /// Programs and the ledger.
-    pub ledger: Ledger,
+    pub(crate) ledger: Ledger,
     /// The database server's clock, where there is one to go by.
     pub clock: Option<ServerClock>,
-    /// Reconciliations.
     pub(crate) reconciliations: Reconciliations,
     /// What is logged.
     pub log: LogFilter,
-    /// The metrics page.
     pub(crate) metrics: Arc<Metrics>,
 }
 

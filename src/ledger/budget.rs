@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The holder of a program's own budgets. Every other holder is one of its API keys.
-pub const PROGRAM: &str = "all";
+pub(crate) const PROGRAM: &str = "all";
 
 macro_rules! usage_rows {
     () => {
@@ -93,12 +93,11 @@ word_methods!(Measure);
 /// on which its value was reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BudgetRef {
-    /// The program.
-    pub program: ProgramId,
+    pub(crate) program: ProgramId,
     /// The API key that asked for the reward.
-    pub key: ApiKeyId,
+    pub(crate) key: ApiKeyId,
     /// The day; the month is the one that it lies in.
-    pub day: NaiveDate,
+    pub(crate) day: NaiveDate,
 }
 
 impl BudgetRef {
@@ -106,7 +105,7 @@ impl BudgetRef {
     ///
     /// # Errors
     /// [`MalformedId`] when a column holds what this program never writes.
-    pub fn from_stored(
+    pub(crate) fn from_stored(
         program: Option<String>,
         key: Option<String>,
         day: Option<String>,
@@ -118,7 +117,7 @@ impl BudgetRef {
 
     /// The day as the store keeps it, `YYYY-MM-DD`.
     #[must_use]
-    pub fn day_text(&self) -> String {
+    pub(crate) fn day_text(&self) -> String {
         self.day.to_string()
     }
 
@@ -129,27 +128,27 @@ impl BudgetRef {
 
 /// What one budget has spent and reserved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// [`PROGRAM`], or the API key.
-    pub holder: String,
+    pub(crate) holder: String,
     /// How long the budget lasts.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Which one it is: `2026-11-26`, `2026-11` or `ever`.
-    pub period_key: String,
+    pub(crate) period_key: String,
     /// Minor units that are reserved for unfinished purchases.
-    pub reserved_minor: i64,
+    pub(crate) reserved_minor: i64,
     /// Rewards that are reserved.
-    pub reserved_count: i64,
+    pub(crate) reserved_count: i64,
     /// Minor units that are spent.
-    pub used_minor: i64,
+    pub(crate) used_minor: i64,
     /// Rewards that are bought.
-    pub used_count: i64,
+    pub(crate) used_count: i64,
 }
 
 impl Usage {
     /// Spent and reserved together.
     #[must_use]
-    pub const fn taken(&self, measure: Measure) -> i64 {
+    pub(crate) const fn taken(&self, measure: Measure) -> i64 {
         match measure {
             Measure::Amount => self.used_minor.saturating_add(self.reserved_minor),
             Measure::Count => self.used_count.saturating_add(self.reserved_count),
@@ -184,7 +183,7 @@ pub struct Exceeded {
 /// What a reservation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
-pub enum Reservation {
+pub(crate) enum Reservation {
     /// Every budget has room, and holds the value now.
     Reserved,
     /// A budget has no room. Nothing may be committed: other budgets may hold the value already.
@@ -193,15 +192,13 @@ pub enum Reservation {
 
 /// A reward's value that draws on its budgets.
 #[derive(Debug, Clone, Copy)]
-pub struct Draw<'a> {
+pub(crate) struct Draw<'a> {
     /// The limits of the program and of the key.
-    pub policy: &'a Policy,
-    /// The budgets.
-    pub budget: &'a BudgetRef,
-    /// The reward's value.
-    pub value: Money,
+    pub(crate) policy: &'a Policy,
+    pub(crate) budget: &'a BudgetRef,
+    pub(crate) value: Money,
     /// The account's time zone, where days and months begin.
-    pub zone: Tz,
+    pub(crate) zone: Tz,
 }
 
 impl Draw<'_> {
@@ -219,7 +216,7 @@ impl Draw<'_> {
 
 /// When a budget that includes `day` begins anew.
 #[must_use]
-pub fn resets_at(period: Period, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
+pub(crate) fn resets_at(period: Period, day: NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
     let next = match period {
         Period::Day => day.succ_opt(),
         Period::Month => {
@@ -241,17 +238,18 @@ pub fn resets_at(period: Period, day: NaiveDate, zone: Tz) -> Option<DateTime<Ut
 }
 
 /// What a program and its keys have spent and reserved: on this day, in its month, and ever.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn usage(snapshot: &mut Snapshot, program: &ProgramId, day: NaiveDate) -> Result<Vec<Usage>, StoreError> {
+pub(crate) async fn usage(
+    snapshot: &mut Snapshot,
+    program: &ProgramId,
+    day: NaiveDate,
+) -> Result<Vec<Usage>, StoreError> {
     let (day, month) = (day.to_string(), day.format("%Y-%m").to_string());
     fetch_all!(UsageRow, snapshot, NOW, program.as_str(), day, month)?.into_iter().map(Usage::read).collect()
 }
 
 /// Finds the first budget that the reward would exceed, by usage that was read earlier. Only [`reserve`] decides.
 #[must_use]
-pub fn find_exceeded(draw: &Draw<'_>, usage: &[Usage]) -> Option<Exceeded> {
+pub(crate) fn find_exceeded(draw: &Draw<'_>, usage: &[Usage]) -> Option<Exceeded> {
     let key = draw.budget.key.to_string();
     for (holder, limits) in [(PROGRAM, &draw.policy.program), (key.as_str(), &draw.policy.key)] {
         for period in Period::ALL {
@@ -269,10 +267,7 @@ pub fn find_exceeded(draw: &Draw<'_>, usage: &[Usage]) -> Option<Exceeded> {
 
 /// Reserves the reward's value in its program's budgets and in its key's. Writes an event for each soft limit that this
 /// reaches and for each hard limit that it uses up.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn reserve(tx: &mut Tx, draw: &Draw<'_>, now: DateTime<Utc>) -> Result<Reservation, StoreError> {
+pub(crate) async fn reserve(tx: &mut Tx, draw: &Draw<'_>, now: DateTime<Utc>) -> Result<Reservation, StoreError> {
     // The statement compares with the limit only where the row exists already, so a first reward is compared here.
     if let Some(exceeded) = find_exceeded(draw, &[]) {
         return Ok(Reservation::Exceeded(exceeded));
@@ -377,10 +372,7 @@ struct Delta {
 
 /// Moves a reward's value within its budgets as its ledger status changes. A new reservation is [`reserve`]'s, because a
 /// budget may refuse it.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn move_usage(
+pub(crate) async fn move_usage(
     tx: &mut Tx,
     budget: &BudgetRef,
     value: Money,

@@ -9,7 +9,7 @@ use super::{problems, service::ProgramError};
 use crate::http::{Code, Problem};
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
     programs::routes(config);
     ledger::routes(config);
 }

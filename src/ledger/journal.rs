@@ -38,27 +38,26 @@ statements! {
 
 /// An entry that is to be written.
 #[derive(Debug, Clone, Copy)]
-pub struct Posting<'a> {
+pub(crate) struct Posting<'a> {
     /// How the value moves.
-    pub movement: &'static Movement,
-    /// The partner account.
-    pub account: &'a str,
+    pub(crate) movement: &'static Movement,
+    pub(crate) account: &'a str,
     /// How much. Below zero only where the movement is reversible.
-    pub value: Money,
+    pub(crate) value: Money,
     /// What it is about; `None` where it is about the account itself.
-    pub subject: Option<Subject>,
+    pub(crate) subject: Option<Subject>,
     /// The program that pays.
-    pub program: Option<&'a ProgramId>,
+    pub(crate) program: Option<&'a ProgramId>,
     /// Why, in a person's words.
-    pub note: Option<&'a str>,
+    pub(crate) note: Option<&'a str>,
     /// The person who decided.
-    pub made_by: Option<&'a str>,
+    pub(crate) made_by: Option<&'a str>,
 }
 
 impl<'a> Posting<'a> {
     /// A posting about the account itself.
     #[must_use]
-    pub const fn new(movement: &'static Movement, account: &'a str, value: Money) -> Self {
+    pub(crate) const fn new(movement: &'static Movement, account: &'a str, value: Money) -> Self {
         Self { movement, account, value, subject: None, program: None, note: None, made_by: None }
     }
 }
@@ -67,7 +66,7 @@ impl<'a> Posting<'a> {
 ///
 /// # Errors
 /// [`StoreError`] from the database, which refuses a value below zero unless the movement is reversible.
-pub async fn write(tx: &mut Tx, posting: &Posting<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
+pub(crate) async fn write(tx: &mut Tx, posting: &Posting<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
     let Movement { kind, mut debit, mut credit, reversible } = *posting.movement;
     let mut minor = posting.value.minor();
     if minor == 0 {
@@ -108,29 +107,28 @@ row! {
 
 /// An entry as it was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerEntry {
+pub(crate) struct LedgerEntry {
     /// Its number, which grows in the order of writing, with gaps.
-    pub id: i64,
+    pub(crate) id: i64,
     /// When it was written.
-    pub at: DateTime<Utc>,
-    /// The partner account.
-    pub account: String,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) account: String,
     /// How the value moved.
-    pub movement: &'static Movement,
+    pub(crate) movement: &'static Movement,
     /// The ledger account that the value went to.
-    pub debit: LedgerAccount,
+    pub(crate) debit: LedgerAccount,
     /// The ledger account that the value came from.
-    pub credit: LedgerAccount,
+    pub(crate) credit: LedgerAccount,
     /// How much, above zero.
-    pub value: Money,
+    pub(crate) value: Money,
     /// What it is about.
-    pub subject: Option<Subject>,
+    pub(crate) subject: Option<Subject>,
     /// The program that paid.
-    pub program: Option<String>,
+    pub(crate) program: Option<String>,
     /// Why, in a person's words.
-    pub note: Option<String>,
+    pub(crate) note: Option<String>,
     /// The person who decided.
-    pub made_by: Option<String>,
+    pub(crate) made_by: Option<String>,
 }
 
 fn bad(column: &'static str) -> StoreError {
@@ -167,34 +165,28 @@ impl TryFrom<LedgerEntryRow> for LedgerEntry {
 
 /// Which entries a reader asks for.
 #[derive(Debug, Clone)]
-pub struct EntryFilter {
+pub(crate) struct EntryFilter {
     /// Those after this one.
-    pub after: i64,
+    pub(crate) after: i64,
     /// Those of this partner account.
-    pub account: Option<String>,
+    pub(crate) account: Option<String>,
     /// Those written at this instant or later.
-    pub from: DateTime<Utc>,
+    pub(crate) from: DateTime<Utc>,
     /// Those written before this instant.
-    pub to: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
     /// At most this many.
-    pub limit: i64,
+    pub(crate) limit: i64,
 }
 
 /// A page of entries, in the order of writing.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
+pub(crate) async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
     let account = filter.account.as_deref();
     let rows = fetch_all!(LedgerEntryRow, snapshot, PAGE, filter.after, account, filter.from, filter.to, filter.limit)?;
     rows.into_iter().map(LedgerEntry::try_from).collect()
 }
 
 /// The sums of every partner account that has entries, with its id.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn sums(snapshot: &mut Snapshot) -> Result<Vec<(String, Sums)>, StoreError> {
+pub(crate) async fn sums(snapshot: &mut Snapshot) -> Result<Vec<(String, Sums)>, StoreError> {
     let mut all: Vec<(String, Sums)> = Vec::new();
     for row in fetch_all!(LedgerSumRow, snapshot, SUMS)? {
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;

@@ -82,46 +82,43 @@ row! {
     }
 }
 
-/// A program.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Program {
-    /// Its id.
-    pub id: ProgramId,
+pub(crate) struct Program {
+    pub(crate) id: ProgramId,
     /// What it is for, in the operator's words.
-    pub name: String,
+    pub(crate) name: String,
     /// The account that pays. It decides the currency, and where a day begins.
-    pub account: String,
+    pub(crate) account: String,
     /// Whether it takes new rewards.
-    pub state: ProgramState,
+    pub(crate) state: ProgramState,
     /// When an operator made it.
-    pub created_at: DateTime<Utc>,
+    pub(crate) created_at: DateTime<Utc>,
     /// When an operator last changed it.
-    pub updated_at: DateTime<Utc>,
+    pub(crate) updated_at: DateTime<Utc>,
 }
 
 /// A program that is to be made.
 #[derive(Debug, Clone, Copy)]
-pub struct NewProgram<'a> {
-    /// Its id.
-    pub id: &'a ProgramId,
+pub(crate) struct NewProgram<'a> {
+    pub(crate) id: &'a ProgramId,
     /// What it is for, in the operator's words.
-    pub name: &'a str,
+    pub(crate) name: &'a str,
     /// The account that pays.
-    pub account: &'a str,
+    pub(crate) account: &'a str,
 }
 
 /// One limit, in minor units or in rewards.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Limit {
+pub(crate) struct Limit {
     /// A reward that would exceed it is refused.
-    pub hard: Option<i64>,
+    pub(crate) hard: Option<i64>,
     /// An event is written when it is reached.
-    pub soft: Option<i64>,
+    pub(crate) soft: Option<i64>,
 }
 
 /// What a limit bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LimitScope {
+pub(crate) enum LimitScope {
     /// The value of a single reward.
     Reward,
     /// Everything within a period.
@@ -131,13 +128,12 @@ pub enum LimitScope {
 impl LimitScope {
     /// The scope of this word.
     #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         if word == "reward" { Some(Self::Reward) } else { Period::from_word(word).map(Self::Period) }
     }
 
-    /// Its word.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Reward => "reward",
             Self::Period(period) => period.as_str(),
@@ -147,22 +143,18 @@ impl LimitScope {
 
 /// One limit of a program, as an operator sets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ProgramLimit {
+pub(crate) struct ProgramLimit {
     /// The API key that it is for; `None` for the whole program.
-    pub key: Option<ApiKeyId>,
-    /// What it bounds.
-    pub scope: LimitScope,
-    /// What it counts.
-    pub measure: Measure,
-    /// The limit.
-    pub limit: Limit,
+    pub(crate) key: Option<ApiKeyId>,
+    pub(crate) scope: LimitScope,
+    pub(crate) measure: Measure,
+    pub(crate) limit: Limit,
 }
 
 /// All limits of one holder: of a program, or of one API key in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest reward.
-    pub reward: Limit,
+pub(crate) struct Limits {
+    pub(crate) reward: Limit,
     day: PeriodLimits,
     month: PeriodLimits,
     total: PeriodLimits,
@@ -177,7 +169,7 @@ struct PeriodLimits {
 impl Limits {
     /// The limit of this period and measure.
     #[must_use]
-    pub const fn of(&self, period: Period, measure: Measure) -> Limit {
+    pub(crate) const fn of(&self, period: Period, measure: Measure) -> Limit {
         let limits = match period {
             Period::Day => self.day,
             Period::Month => self.month,
@@ -205,21 +197,21 @@ impl Limits {
 
 /// What decides about a new reward: the program, its own limits, and those of the API key that asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
+pub(crate) struct Policy {
     /// The account that pays.
-    pub account: String,
+    pub(crate) account: String,
     /// Whether the program takes new rewards.
-    pub state: ProgramState,
+    pub(crate) state: ProgramState,
     /// The program's own limits.
-    pub program: Limits,
+    pub(crate) program: Limits,
     /// The API key's.
-    pub key: Limits,
+    pub(crate) key: Limits,
 }
 
 impl Policy {
     /// The largest reward that both the program and the key allow.
     #[must_use]
-    pub fn reward_max(&self) -> Option<i64> {
+    pub(crate) fn reward_max(&self) -> Option<i64> {
         [self.program.reward.hard, self.key.reward.hard].into_iter().flatten().min()
     }
 }
@@ -256,19 +248,17 @@ fn measure_of(word: &str) -> Result<Measure, StoreError> {
 }
 
 /// What decides about a new reward that this key asks for; `None` when there is no such program.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn policy(snapshot: &mut Snapshot, id: &ProgramId, key: ApiKeyId) -> Result<Option<Policy>, StoreError> {
+pub(crate) async fn policy(
+    snapshot: &mut Snapshot,
+    id: &ProgramId,
+    key: ApiKeyId,
+) -> Result<Option<Policy>, StoreError> {
     let key = key.to_string();
     read_policy(fetch_all!(PolicyRow, snapshot, POLICY, id.as_str(), key.as_str())?)
 }
 
 /// The same inside the transaction that makes the reward, so that a suspension committed before it holds.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn policy_in(tx: &mut Tx, id: &ProgramId, key: ApiKeyId) -> Result<Option<Policy>, StoreError> {
+pub(crate) async fn policy_in(tx: &mut Tx, id: &ProgramId, key: ApiKeyId) -> Result<Option<Policy>, StoreError> {
     let key = key.to_string();
     read_policy(fetch_all!(PolicyRow, tx, POLICY, id.as_str(), key.as_str())?)
 }
@@ -288,7 +278,7 @@ fn read_policy(rows: Vec<PolicyRow>) -> Result<Option<Policy>, StoreError> {
 
 /// Who changes a program: an operator's name, or an API key.
 #[derive(Debug, Clone)]
-pub struct ChangedBy(pub String);
+pub(crate) struct ChangedBy(pub(crate) String);
 
 async fn report_change(
     tx: &mut Tx,
@@ -306,10 +296,12 @@ async fn report_change(
 }
 
 /// Makes a program; `false` when its id is taken.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn create(tx: &mut Tx, new: NewProgram<'_>, by: &ChangedBy, now: DateTime<Utc>) -> Result<bool, StoreError> {
+pub(crate) async fn create(
+    tx: &mut Tx,
+    new: NewProgram<'_>,
+    by: &ChangedBy,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
     let NewProgram { id, name, account } = new;
     let made = execute!(tx, INSERT, id.as_str(), name, account, now)? == 1;
     if made {
@@ -319,10 +311,7 @@ pub async fn create(tx: &mut Tx, new: NewProgram<'_>, by: &ChangedBy, now: DateT
 }
 
 /// Renames a program.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn rename(
+pub(crate) async fn rename(
     tx: &mut Tx,
     id: &ProgramId,
     name: &str,
@@ -337,10 +326,7 @@ pub async fn rename(
 
 /// Suspends or resumes a program; `false` when it was in that state. The change holds for every reward that is recorded
 /// after its commit.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn set_state(
+pub(crate) async fn set_state(
     tx: &mut Tx,
     id: &ProgramId,
     state: ProgramState,
@@ -359,10 +345,7 @@ pub async fn set_state(
 }
 
 /// Replaces all limits of a program.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn set_limits(
+pub(crate) async fn set_limits(
     tx: &mut Tx,
     id: &ProgramId,
     limits: &[ProgramLimit],
@@ -378,26 +361,17 @@ pub async fn set_limits(
 }
 
 /// The program of this id.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn find(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Option<Program>, StoreError> {
+pub(crate) async fn find(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Option<Program>, StoreError> {
     fetch_optional!(ProgramRow, snapshot, BY_ID, id.as_str())?.map(Program::try_from).transpose()
 }
 
 /// The first 1,000 programs, by id.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn list(snapshot: &mut Snapshot) -> Result<Vec<Program>, StoreError> {
+pub(crate) async fn list(snapshot: &mut Snapshot) -> Result<Vec<Program>, StoreError> {
     fetch_all!(ProgramRow, snapshot, LIST, LIST_MAX)?.into_iter().map(Program::try_from).collect()
 }
 
 /// All limits of a program, in a stable order.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Vec<ProgramLimit>, StoreError> {
+pub(crate) async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Vec<ProgramLimit>, StoreError> {
     let read = |row: LimitRow| {
         let key = if row.holder == PROGRAM {
             None
@@ -412,7 +386,7 @@ pub async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Vec<Progr
 
 /// A limit or a usage as text: an amount in major units, or a count.
 #[must_use]
-pub fn number(measure: Measure, number: i64, currency: Currency) -> String {
+pub(crate) fn number(measure: Measure, number: i64, currency: Currency) -> String {
     match measure {
         Measure::Amount => Money::from_minor(number, currency).to_string(),
         Measure::Count => number.to_string(),

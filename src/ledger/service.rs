@@ -18,20 +18,18 @@ use crate::{
 
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
-pub struct Ledger {
-    /// The database.
-    pub store: Store,
-    /// Time.
-    pub ambient: Ambient,
+pub(crate) struct Ledger {
+    pub(crate) store: Store,
+    pub(crate) ambient: Ambient,
     /// The accounts of the settings.
-    pub accounts: Accounts,
+    pub(crate) accounts: Accounts,
     /// Where the budgets' gauges are set.
-    pub metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// Why a program was not made or changed.
 #[derive(Debug, thiserror::Error)]
-pub enum ProgramError {
+pub(crate) enum ProgramError {
     /// There is no such program.
     #[error("there is no such program")]
     NotFound,
@@ -48,37 +46,33 @@ pub enum ProgramError {
 
 /// A program with its limits.
 #[derive(Debug, Clone)]
-pub struct ProgramDetails {
-    /// The program.
-    pub program: Program,
-    /// Its limits.
-    pub limits: Vec<ProgramLimit>,
+pub(crate) struct ProgramDetails {
+    pub(crate) program: Program,
+    pub(crate) limits: Vec<ProgramLimit>,
 }
 
 /// What a program has spent and reserved.
 #[derive(Debug, Clone)]
-pub struct ProgramSpending {
-    /// The program.
-    pub details: ProgramDetails,
+pub(crate) struct ProgramSpending {
+    pub(crate) details: ProgramDetails,
     /// Each budget's usage: today's, this month's, and ever.
-    pub usage: Vec<Usage>,
+    pub(crate) usage: Vec<Usage>,
     /// When each period begins anew.
-    pub resets: Vec<(Period, Option<DateTime<Utc>>)>,
+    pub(crate) resets: Vec<(Period, Option<DateTime<Utc>>)>,
 }
 
 /// What is to be changed in a program.
 #[derive(Debug, Clone, Default)]
-pub struct ProgramChange {
-    /// Its new name.
-    pub name: Option<String>,
+pub(crate) struct ProgramChange {
+    pub(crate) name: Option<String>,
     /// Its new limits; they replace all that it has.
-    pub limits: Option<Vec<ProgramLimit>>,
+    pub(crate) limits: Option<Vec<ProgramLimit>>,
 }
 
 impl Ledger {
     /// The account that pays for a program; `None` when the settings no longer name it.
     #[must_use]
-    pub fn account(&self, id: &str) -> Option<&Account> {
+    pub(crate) fn account(&self, id: &str) -> Option<&Account> {
         self.accounts.get(id)
     }
 
@@ -86,7 +80,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ProgramError`]; nothing was made.
-    pub async fn create(
+    pub(crate) async fn create(
         &self,
         new: NewProgram<'_>,
         limits: &[ProgramLimit],
@@ -111,7 +105,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ProgramError`]; nothing was changed.
-    pub async fn change(
+    pub(crate) async fn change(
         &self,
         id: &ProgramId,
         change: &ProgramChange,
@@ -134,7 +128,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`ProgramError`]; nothing was changed.
-    pub async fn set_state(
+    pub(crate) async fn set_state(
         &self,
         id: &ProgramId,
         state: ProgramState,
@@ -148,20 +142,14 @@ impl Ledger {
     }
 
     /// A program with its limits.
-    ///
-    /// # Errors
-    /// [`ProgramError`].
-    pub async fn details(&self, id: &ProgramId) -> Result<ProgramDetails, ProgramError> {
+    pub(crate) async fn details(&self, id: &ProgramId) -> Result<ProgramDetails, ProgramError> {
         let mut snapshot = self.store.snapshot().await?;
         let program = programs::find(&mut snapshot, id).await?.ok_or(ProgramError::NotFound)?;
         Ok(ProgramDetails { program, limits: programs::limits(&mut snapshot, id).await? })
     }
 
     /// Every program with its limits.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn list(&self) -> Result<Vec<ProgramDetails>, StoreError> {
+    pub(crate) async fn list(&self) -> Result<Vec<ProgramDetails>, StoreError> {
         let mut snapshot = self.store.snapshot().await?;
         let mut all = Vec::new();
         for program in programs::list(&mut snapshot).await? {
@@ -172,10 +160,7 @@ impl Ledger {
     }
 
     /// What a program has spent and reserved by now.
-    ///
-    /// # Errors
-    /// [`ProgramError`].
-    pub async fn spending(&self, id: &ProgramId) -> Result<ProgramSpending, ProgramError> {
+    pub(crate) async fn spending(&self, id: &ProgramId) -> Result<ProgramSpending, ProgramError> {
         let details = self.details(id).await?;
         let zone = self.account(&details.program.account).map_or(chrono_tz::Tz::UTC, Account::time_zone);
         let day = self.ambient.now().with_timezone(&zone).date_naive();

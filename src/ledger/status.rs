@@ -29,7 +29,7 @@ word_methods!(LedgerStatus);
 
 /// The movements that lead from one status to another, in the order of their entries.
 #[must_use]
-pub const fn postings_between(from: LedgerStatus, to: LedgerStatus) -> &'static [&'static Movement] {
+pub(crate) const fn postings_between(from: LedgerStatus, to: LedgerStatus) -> &'static [&'static Movement] {
     match (from, to) {
         (LedgerStatus::None, LedgerStatus::None)
         | (LedgerStatus::Reserved, LedgerStatus::Reserved)
@@ -46,23 +46,19 @@ pub const fn postings_between(from: LedgerStatus, to: LedgerStatus) -> &'static 
 
 /// A value that has a status in the ledger.
 #[derive(Debug, Clone, Copy)]
-pub struct Holding<'a> {
+pub(crate) struct Holding<'a> {
     /// The partner account that pays.
-    pub account: &'a str,
-    /// How much.
-    pub value: Money,
+    pub(crate) account: &'a str,
+    pub(crate) value: Money,
     /// What was bought, or is to be bought.
-    pub subject: Subject,
+    pub(crate) subject: Subject,
     /// The budgets that the value draws on.
-    pub budget: Option<&'a BudgetRef>,
+    pub(crate) budget: Option<&'a BudgetRef>,
 }
 
 /// Writes what a change of status means for the journal and for the budgets. A new reservation in a budget is not part of
 /// it: a budget may refuse one, so [`budget::reserve`] comes first.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn change(
+pub(crate) async fn change(
     tx: &mut Tx,
     holding: &Holding<'_>,
     from: LedgerStatus,

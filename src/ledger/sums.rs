@@ -10,11 +10,11 @@ use crate::kernel::Currency;
 
 /// The sums of one partner account's entries, in minor units. Everything else about its money follows from them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sums {
+pub(crate) struct Sums {
     /// The currency of every sum.
-    pub currency: Currency,
+    pub(crate) currency: Currency,
     /// How many entries there are.
-    pub entries: i64,
+    pub(crate) entries: i64,
     /// By the movement's kind; a movement that has no entry is absent.
     by_kind: BTreeMap<&'static str, (&'static Movement, i64)>,
 }
@@ -22,12 +22,12 @@ pub struct Sums {
 impl Sums {
     /// The sums of no entry at all.
     #[must_use]
-    pub const fn none(currency: Currency) -> Self {
+    pub(crate) const fn none(currency: Currency) -> Self {
         Self { currency, entries: 0, by_kind: BTreeMap::new() }
     }
 
     /// Adds the value of entries of one movement that all debit the same ledger account.
-    pub fn add(&mut self, movement: &'static Movement, debit: LedgerAccount, minor: i64) {
+    pub(crate) fn add(&mut self, movement: &'static Movement, debit: LedgerAccount, minor: i64) {
         let (_, sum) = self.by_kind.entry(movement.kind).or_insert((movement, 0));
         // An entry that debits the other account went the other way.
         *sum = sum.saturating_add(if debit == movement.debit { minor } else { minor.saturating_neg() });
@@ -35,13 +35,13 @@ impl Sums {
 
     /// What a movement has moved, ever; below zero when most of it went the other way.
     #[must_use]
-    pub fn of(&self, movement: &Movement) -> i64 {
+    pub(crate) fn of(&self, movement: &Movement) -> i64 {
         self.by_kind.get(movement.kind).map_or(0, |(_, sum)| *sum)
     }
 
     /// The balance of a ledger account, on its normal side.
     #[must_use]
-    pub fn balance(&self, account: LedgerAccount) -> i64 {
+    pub(crate) fn balance(&self, account: LedgerAccount) -> i64 {
         let debits_less_credits = self.by_kind.values().fold(0_i64, |balance, (movement, sum)| {
             if movement.debit == account {
                 balance.saturating_add(*sum)
@@ -59,7 +59,7 @@ impl Sums {
 
     /// What Amazon must report as available once no purchase is unfinished: the balances of the accounts that say so.
     #[must_use]
-    pub fn expected(&self) -> i64 {
+    pub(crate) fn expected(&self) -> i64 {
         let counted = LedgerAccount::ALL.iter().filter(|account| account.in_expected_balance());
         counted.fold(0_i64, |sum, account| match account.normal_side() {
             NormalSide::Debit => sum.saturating_add(self.balance(*account)),
@@ -69,7 +69,7 @@ impl Sums {
 
     /// What unfinished purchases hold. Amazon may have taken some of it already.
     #[must_use]
-    pub fn on_the_way(&self) -> i64 {
+    pub(crate) fn on_the_way(&self) -> i64 {
         self.balance(LedgerAccount::Reserved)
     }
 }

@@ -66,7 +66,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`StoreError`] from the database; the gauges stay as they were.
-    pub async fn publish(&self) -> Result<(), StoreError> {
+    pub(crate) async fn publish(&self) -> Result<(), StoreError> {
         let now = self.ambient.now();
         let [yesterday, today, tomorrow] = days_around(now);
         let mut snapshot = self.store.snapshot().await?;
