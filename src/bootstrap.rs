@@ -1,47 +1,40 @@
-//! Settings → store → clients → services → servers and background tasks, and the way back. The only place that sees everything.
+//! Settings → store → clients → services → servers and background loops, and the way back. The only place that sees
+//! everything.
+//!
+//! [`start_with`] is the order of a start, and [`Service::run_until`] that of a stop. `services` builds what serves,
+//! `accounts` the partner accounts below it, and `loops` lists what runs in the background.
 
+mod accounts;
 mod clock;
 mod exporting;
 mod kinds;
+mod loops;
 mod metrics;
 mod restoring;
+mod services;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr};
 
 use actix_web::dev::ServerHandle;
-use chrono::NaiveTime;
-use tokio::{runtime::Handle, sync::Notify, task::JoinHandle};
+use tokio::{runtime::Handle, task::JoinHandle};
 
-use exporting::Exporting;
-use metrics::AllMetrics;
-
+use self::{exporting::Exporting, loops::Loops, metrics::AllMetrics, services::Ground};
 use crate::{
-    accounts::{
-        self, Account, Accounts, CardLimits, FundingPolicy, Quota, Terms,
-        key_pairs::{self, Watched},
-    },
     ambient::Ambient,
     config::{self, DatabaseKind, Settings},
-    engine::recover::recover,
-    http::Http,
-    incentives::{
-        Rewards,
-        courier::{CourierLimits, CourierParts},
-        restore_note,
-    },
+    incentives::restore_note,
     kernel::Chain,
-    ledger::Ledger,
     lifecycle::Tasks,
-    provider::incentives::{self, Client, ClientSettings, Credentials, Endpoint, Timeouts},
-    sealing::{Keyring, SealingError},
+    provider::incentives,
+    sealing::SealingError,
     server::{self, AppState, BoundServer},
     store::{
         self, Store, StoreError,
-        clock::{ClockError, ServerClock, align},
+        clock::{ClockError, align},
         migrate::{Schema, migrate, schema},
     },
     telemetry::{LogFilter, trace::Traces},
-    treasury::{Balances, Reconciliations, balances::BalanceDependencies, reconciliation::ReconciliationDependencies},
+    treasury::Reconciliations,
 };
 
 pub use kinds::{check_kinds, sealed_by};
@@ -113,8 +106,7 @@ pub struct Service {
     api: Running,
     admin: Running,
     tasks: Tasks,
-    background: Vec<JoinHandle<()>>,
-    dispatchers: Vec<JoinHandle<()>>,
+    loops: Loops,
     exporting: Option<Exporting>,
     store: Store,
     settings: config::ServerSettings,
@@ -223,189 +215,51 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     let tasks = Tasks::on(Handle::current());
     let metrics = AllMetrics::new(settings)?;
     let (traces, exporting) = exporting::begin(settings, &ambient, metrics.spans.clone(), &tasks)?;
-    let state = assemble(settings, (&ambient, &store, &tasks), metrics, (traces, log)).await?;
+    let ground = Ground { settings, store, ambient, tasks, metrics, traces };
+    let state = services::assemble(&ground, log).await?;
     if let Some(clock) = &state.clock {
         clock.align().await?;
     }
     check_age(&state, settings).await?;
     if settings.store.url.kind() == DatabaseKind::Sqlite {
-        let abandoned = state.rewards.courier().abandon_leases().await?;
-        if abandoned > 0 {
-            tracing::info!(
-                rewards.abandoned = abandoned,
-                "rewards were in flight when the last process ended; they are replayed"
-            );
-        }
+        take_leases_over(&state).await?;
     }
+    let Ground { store, tasks, .. } = ground;
     let listen = |address| move |error| StartError::Listen(address, error);
     let api = server::api(&state, &settings.server).map_err(listen(settings.server.listen))?;
     let admin = server::admin(&state, &settings.server).map_err(listen(settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
-    let dispatchers = start_dispatchers(&state, &tasks).await?;
-    let background = start_background(&state, &ambient, settings, &tasks);
+    let loops = loops::start(&state, settings).await?;
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
-    Ok(Service {
-        state,
-        api,
-        admin,
-        tasks,
-        background,
-        dispatchers,
-        exporting,
-        store,
-        settings: settings.server.clone(),
-    })
+    Ok(Service { state, api, admin, tasks, loops, exporting, store, settings: settings.server.clone() })
 }
 
-async fn assemble(
-    settings: &Settings,
-    (ambient, store, tasks): (&Ambient, &Store, &Tasks),
-    metrics: AllMetrics,
-    (traces, log): (Traces, LogFilter),
-) -> Result<AppState, StartError> {
-    let restored = restore_note::last(&mut store.snapshot().await?).await?;
-    let accounts = Accounts::new(
-        settings
-            .accounts
-            .iter()
-            .map(|(id, account)| build_account(id, account, settings, (ambient, store, &metrics.accounts)))
-            .collect::<Result<Vec<_>, _>>()?,
-    );
-    let limits = &settings.rewards;
-    let keyring = Keyring::new(&settings.sealing)?;
-    let parts = CourierParts {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        accounts: accounts.clone(),
-        metrics: metrics.incentives,
-        tasks: tasks.clone(),
-        limits: CourierLimits {
-            lease: limits.lease,
-            upstream_timeout: limits.upstream_timeout,
-            breaker: limits.breaker,
-            answer_within: limits.answer_within,
-            replay_while_waited: limits.replay_while_waited,
-            replay_age: limits.replay_age_limit,
-            redelivery: limits.redelivery,
-            redelivery_max: limits.redelivery_max,
-        },
-        wake: Arc::new(Notify::new()),
-        traces: traces.clone(),
-        keyring,
-    };
-    let rewards = Rewards::new(parts, limits.in_flight_max, restored);
-    let ledger =
-        Ledger { store: store.clone(), ambient: ambient.clone(), accounts: accounts.clone(), metrics: metrics.ledger };
-    let reconciliations = Reconciliations::new(ReconciliationDependencies {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        accounts: accounts.clone(),
-        metrics: Arc::clone(&metrics.treasury),
-        tasks: tasks.clone(),
-        page_spacing: settings.reconciliation.page_spacing,
-    });
-    let balances = Balances::new(BalanceDependencies {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        accounts,
-        metrics: Arc::clone(&metrics.treasury),
-        poll: settings.balances.poll,
-        stale_after: settings.balances.stale_after,
-    });
-    let clock = ServerClock::of(store, ambient, &metrics.store);
-    let http = Http {
-        store: store.clone(),
-        ambient: ambient.clone(),
-        tasks: tasks.clone(),
-        metrics: metrics.http,
-        traces,
-        body_timeout: settings.server.body_timeout,
-    };
-    Ok(AppState { http, rewards, balances, ledger, reconciliations, clock, log, metrics: metrics.server })
-}
-
-fn build_account(
-    id: &str,
-    account: &config::AccountSettings,
-    settings: &Settings,
-    (ambient, store, metrics): (&Ambient, &Store, &Arc<accounts::Metrics>),
-) -> Result<Account, StartError> {
-    if let Some(date) = account.access_key_created {
-        metrics.credential_created(id, date.and_time(NaiveTime::MIN).and_utc().timestamp());
+/// Makes due at once what the process before had leased. Only on SQLite, where this process is the only one.
+async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
+    let abandoned = state.rewards.courier().abandon_leases().await?;
+    if abandoned > 0 {
+        tracing::info!(
+            rewards.abandoned = abandoned,
+            "rewards were in flight when the last process ended; they are replayed"
+        );
     }
-    let endpoint = match account.sandbox_gateway {
-        Some(address) => {
-            Endpoint::loopback(account.marketplace, address).map_err(|_remote| StartError::Gateway(id.to_owned()))?
-        }
-        None => Endpoint::amazon(account.marketplace, account.environment),
-    };
-    let client = ClientSettings {
-        endpoint,
-        partner_id: account.partner_id.clone(),
-        credentials: Credentials::new(account.access_key_id.clone(), account.secret_access_key.clone()),
-        timeouts: Timeouts { total: settings.rewards.upstream_timeout, ..Timeouts::default() },
-    };
-    let clock = ambient.clone();
-    let client = Client::new(client, move || clock.now()).map_err(|error| StartError::Client(id.to_owned(), error))?;
-    let terms = Terms {
-        id: id.to_owned(),
-        partner_id: account.partner_id.clone(),
-        marketplace: account.marketplace,
-        environment: account.environment,
-        time_zone: account.time_zone,
-        kinds: kinds::kinds_of(id, account, &settings.sealing)?,
-        limits: CardLimits { minimum: account.reward_minimum, maximum: account.reward_maximum },
-        funding: FundingPolicy { low_balance: account.low_balance, lead_days: account.funding_lead_days },
-    };
-    let quota = Quota::new(id, account.requests_per_second, store.clone(), ambient.clone(), Arc::clone(metrics));
-    Ok(Account::new(terms, client, quota))
+    Ok(())
 }
 
-/// What a command needs to reconcile: the service's own parts, without servers and background
-/// tasks. The database must be migrated.
+/// What a command needs to reconcile: the service's own parts, without servers and background loops. The database must be
+/// migrated.
 ///
 /// # Errors
 /// [`StartError`].
 pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     check_schema(&store).await?;
-    let tasks = Tasks::on(Handle::current());
-    let nobody = (Traces::silent(ambient.clone()), LogFilter::fixed(&settings.log.filter));
-    let state = assemble(settings, (&ambient, &store, &tasks), AllMetrics::new(settings)?, nobody).await?;
-    drop(start_dispatchers(&state, &tasks).await?);
-    Ok((state.reconciliations, store))
-}
-
-/// Starts the dispatchers that hand out the slots of each account's rate.
-async fn start_dispatchers(state: &AppState, tasks: &Tasks) -> Result<Vec<JoinHandle<()>>, StoreError> {
-    let mut dispatchers = Vec::new();
-    for account in state.rewards.accounts().iter() {
-        account.prepare().await?;
-        dispatchers.push(tasks.attend(account.rate().clone().dispatch()));
-    }
-    Ok(dispatchers)
-}
-
-/// Starts the tasks that no request waits for. None of them ends before the process stops.
-fn start_background(state: &AppState, ambient: &Ambient, settings: &Settings, tasks: &Tasks) -> Vec<JoinHandle<()>> {
-    let (rewards, poll) = (&state.rewards, settings.rewards.recovery_poll);
-    let recovery = tasks.spawn(recover(rewards.courier().clone(), tasks.clone(), rewards.wake(), poll));
-    let wiping = tasks.spawn(rewards.courier().clone().wipe_targets_until_stopped(poll));
-    let (balances, own) = (state.balances.clone(), tasks.clone());
-    let mut background = vec![recovery, wiping, tasks.spawn(async move { balances.poll_until(own).await })];
-    for (account, settings) in &settings.accounts {
-        if let Some(files) = settings.key_files.clone() {
-            let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
-            let accounts = state.rewards.accounts().clone();
-            background.push(tasks.spawn(key_pairs::run(watched, accounts, ambient.clone(), tasks.clone())));
-        }
-    }
-    background.extend(state.clock.clone().map(|clock| tasks.spawn(clock::run(clock, tasks.clone()))));
-    if settings.reconciliation.daily {
-        let (reconciliations, hour) = (state.reconciliations.clone(), settings.reconciliation.hour);
-        background.push(tasks.spawn(async move { reconciliations.daily_until_stopped(hour).await }));
-    }
-    background
+    let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings)?);
+    let traces = Traces::silent(ambient.clone());
+    let ground = Ground { settings, store, ambient, tasks, metrics, traces };
+    let state = services::assemble(&ground, LogFilter::fixed(&settings.log.filter)).await?;
+    loops::start_slots(&state).await?;
+    Ok((state.reconciliations, ground.store))
 }
 
 impl Service {
@@ -432,13 +286,11 @@ impl Service {
     /// Work that did not end in time is durable, and the next start takes it up. A background task that ends by itself
     /// stops the process: a fresh process is better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
-        let Self { state, api, admin, tasks, mut background, mut dispatchers, exporting, store, settings } = self;
-        // Without its dispatcher an account sends nothing, so that one is watched like a background task.
-        let watched = background.iter_mut().chain(&mut dispatchers);
+        let Self { state, api, admin, tasks, mut loops, exporting, store, settings } = self;
         let whole = tokio::select! {
             () = stop => true,
-            _ended = futures_util::future::select_all(watched) => {
-                tracing::error!("a loop ended by itself; stopping");
+            ended = loops.first_end() => {
+                tracing::error!(loop.name = ended, "a loop ended by itself; stopping");
                 false
             }
         };
@@ -453,7 +305,7 @@ impl Service {
         if !ended {
             tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
         }
-        dispatchers.iter().for_each(JoinHandle::abort);
+        loops.end();
         drop(state);
         store.close().await;
         if let Some(exporting) = exporting {

@@ -1,0 +1,59 @@
+//! The partner accounts of the settings, each with the client that signs for it.
+
+use std::sync::Arc;
+
+use chrono::NaiveTime;
+
+use super::{StartError, kinds::kinds_of, services::Ground};
+use crate::{
+    accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
+    config::AccountSettings,
+    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
+};
+
+/// Builds every account of the settings.
+///
+/// # Errors
+/// [`StartError`] for the first account that cannot be built.
+pub(super) fn build(ground: &Ground<'_>) -> Result<Accounts, StartError> {
+    let accounts = ground.settings.accounts.iter().map(|(id, settings)| build_one(id, settings, ground));
+    accounts.collect::<Result<Vec<_>, _>>().map(Accounts::new)
+}
+
+fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Account, StartError> {
+    let metrics = &ground.metrics.accounts;
+    if let Some(date) = settings.access_key_created {
+        metrics.credential_created(id, date.and_time(NaiveTime::MIN).and_utc().timestamp());
+    }
+    let client = build_client(id, settings, ground)?;
+    let terms = Terms {
+        id: id.to_owned(),
+        partner_id: settings.partner_id.clone(),
+        marketplace: settings.marketplace,
+        environment: settings.environment,
+        time_zone: settings.time_zone,
+        kinds: kinds_of(id, settings, &ground.settings.sealing)?,
+        limits: CardLimits { minimum: settings.reward_minimum, maximum: settings.reward_maximum },
+        funding: FundingPolicy { low_balance: settings.low_balance, lead_days: settings.funding_lead_days },
+    };
+    let (store, ambient) = (ground.store.clone(), ground.ambient.clone());
+    let quota = Quota::new(id, settings.requests_per_second, store, ambient, Arc::clone(metrics));
+    Ok(Account::new(terms, client, quota))
+}
+
+fn build_client(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Client, StartError> {
+    let endpoint = match settings.sandbox_gateway {
+        Some(address) => {
+            Endpoint::loopback(settings.marketplace, address).map_err(|_remote| StartError::Gateway(id.to_owned()))?
+        }
+        None => Endpoint::amazon(settings.marketplace, settings.environment),
+    };
+    let client = ClientSettings {
+        endpoint,
+        partner_id: settings.partner_id.clone(),
+        credentials: Credentials::new(settings.access_key_id.clone(), settings.secret_access_key.clone()),
+        timeouts: Timeouts { total: ground.settings.rewards.upstream_timeout, ..Timeouts::default() },
+    };
+    let clock = ground.ambient.clone();
+    Client::new(client, move || clock.now()).map_err(|error| StartError::Client(id.to_owned(), error))
+}

@@ -1,0 +1,109 @@
+//! The background loops: what runs without a request that waits for it.
+//!
+//! | loop | runs | does | at a stop |
+//! |---|---|---|---|
+//! | `slots` | for each account | hands out the slots of Amazon's request rate | goes on until the last request has ended |
+//! | `recovery` | always | takes up rewards that are due | takes no more; what it carries is waited for |
+//! | `targets` | always | wipes what rewards no longer have to act on | ends |
+//! | `balances` | always | asks Amazon for the balances | ends |
+//! | `key_pairs` | for each account with key files | reads the files again, and exchanges the pair | ends |
+//! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
+//! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
+//!
+//! Every loop is watched alike: none of them ends before the process stops, so the process stops when one does
+//! ([`Loops::first_end`]). A fresh process is better than one that recovers nothing, or sends nothing.
+
+use futures_util::future::select_all;
+use tokio::task::JoinHandle;
+
+use super::clock;
+use crate::{
+    accounts::key_pairs::{self, Watched},
+    config::Settings,
+    engine::recover::recover,
+    server::AppState,
+    store::StoreError,
+};
+
+/// A loop at work.
+struct Loop {
+    /// As the module's table names it.
+    name: &'static str,
+    ended: JoinHandle<()>,
+    at_stop: AtStop,
+}
+
+/// What becomes of a loop when the process stops.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum AtStop {
+    /// It sees the stop and ends; the stop waits for it.
+    Ends,
+    /// The last requests need it, so it is ended after them.
+    GoesOn,
+}
+
+/// Every loop of the service.
+pub(super) struct Loops(Vec<Loop>);
+
+/// Starts every loop.
+///
+/// # Errors
+/// [`StoreError`] when an account's row in the database cannot be made; without it the account has no slots.
+pub(super) async fn start(state: &AppState, settings: &Settings) -> Result<Loops, StoreError> {
+    let Loops(mut loops) = start_slots(state).await?;
+    let tasks = &state.http.tasks;
+    let mut begin = |name, ended| loops.push(Loop { name, ended, at_stop: AtStop::Ends });
+
+    let rewards = &state.rewards;
+    let poll = settings.rewards.recovery_poll;
+    begin("recovery", tasks.spawn(recover(rewards.courier().clone(), tasks.clone(), rewards.wake(), poll)));
+
+    begin("targets", tasks.spawn(rewards.courier().clone().wipe_targets_until_stopped(poll)));
+
+    let (balances, own) = (state.balances.clone(), tasks.clone());
+    begin("balances", tasks.spawn(async move { balances.poll_until(own).await }));
+
+    for (account, settings) in &settings.accounts {
+        if let Some(files) = settings.key_files.clone() {
+            let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
+            let (accounts, ambient) = (rewards.accounts().clone(), state.http.ambient.clone());
+            begin("key_pairs", tasks.spawn(key_pairs::run(watched, accounts, ambient, tasks.clone())));
+        }
+    }
+    if let Some(clock) = state.clock.clone() {
+        begin("clock", tasks.spawn(clock::run(clock, tasks.clone())));
+    }
+    if settings.reconciliation.daily {
+        let (reconciliations, hour) = (state.reconciliations.clone(), settings.reconciliation.hour);
+        begin("reconciliation", tasks.spawn(async move { reconciliations.daily_until_stopped(hour).await }));
+    }
+    Ok(Loops(loops))
+}
+
+/// Starts the loops that hand out slots, alone: a command that asks Amazon needs no other. Dropped, they run on.
+///
+/// # Errors
+/// As [`start`].
+pub(super) async fn start_slots(state: &AppState) -> Result<Loops, StoreError> {
+    let mut loops = Vec::new();
+    for account in state.rewards.accounts().iter() {
+        account.prepare().await?;
+        let ended = state.http.tasks.attend(account.rate().clone().dispatch());
+        loops.push(Loop { name: "slots", ended, at_stop: AtStop::GoesOn });
+    }
+    Ok(Loops(loops))
+}
+
+impl Loops {
+    /// Resolves when a loop has ended, with its name.
+    pub(super) async fn first_end(&mut self) -> &'static str {
+        let (_ended, at, _others) = select_all(self.0.iter_mut().map(|one| &mut one.ended)).await;
+        self.0.get(at).map_or("unknown", |one| one.name)
+    }
+
+    /// Ends the loops that went on for the last requests.
+    pub(super) fn end(&self) {
+        let left = self.0.iter().filter(|one| one.at_stop == AtStop::GoesOn);
+        left.map(|one| &one.ended).for_each(JoinHandle::abort);
+    }
+}

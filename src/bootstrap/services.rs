@@ -1,0 +1,124 @@
+//! The services, built over what all of them stand on.
+
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{StartError, accounts, metrics::AllMetrics};
+use crate::{
+    accounts::Accounts,
+    ambient::Ambient,
+    config::Settings,
+    http::Http,
+    incentives::{
+        Rewards,
+        courier::{CourierLimits, CourierParts},
+        restore_note::{self, RestoreNote},
+    },
+    ledger::Ledger,
+    lifecycle::Tasks,
+    sealing::{Keyring, SealingError},
+    server::AppState,
+    store::{Store, clock::ServerClock},
+    telemetry::{LogFilter, trace::Traces},
+    treasury::{Balances, Reconciliations, balances::BalanceDependencies, reconciliation::ReconciliationDependencies},
+};
+
+/// What every service stands on.
+pub(super) struct Ground<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) store: Store,
+    pub(super) ambient: Ambient,
+    pub(super) tasks: Tasks,
+    pub(super) metrics: AllMetrics,
+    pub(super) traces: Traces,
+}
+
+/// Builds what the servers and the loops share. Nothing runs yet.
+///
+/// # Errors
+/// [`StartError`] when an account or a sealing key of the settings cannot be used, or the note of the last restore cannot be
+/// read.
+pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppState, StartError> {
+    let restored = restore_note::last(&mut ground.store.snapshot().await?).await?;
+    let accounts = accounts::build(ground)?;
+    Ok(AppState {
+        http: ground.http(),
+        rewards: ground.rewards(&accounts, restored)?,
+        balances: ground.balances(&accounts),
+        ledger: ground.ledger(&accounts),
+        reconciliations: ground.reconciliations(&accounts),
+        clock: ServerClock::of(&ground.store, &ground.ambient, &ground.metrics.store),
+        log,
+        metrics: Arc::clone(&ground.metrics.server),
+    })
+}
+
+impl Ground<'_> {
+    fn http(&self) -> Http {
+        Http {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            tasks: self.tasks.clone(),
+            metrics: Arc::clone(&self.metrics.http),
+            traces: self.traces.clone(),
+            body_timeout: self.settings.server.body_timeout,
+        }
+    }
+
+    fn rewards(&self, accounts: &Accounts, restored: Option<RestoreNote>) -> Result<Rewards, SealingError> {
+        let limits = &self.settings.rewards;
+        let parts = CourierParts {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            accounts: accounts.clone(),
+            metrics: Arc::clone(&self.metrics.incentives),
+            tasks: self.tasks.clone(),
+            limits: CourierLimits {
+                lease: limits.lease,
+                upstream_timeout: limits.upstream_timeout,
+                breaker: limits.breaker,
+                answer_within: limits.answer_within,
+                replay_while_waited: limits.replay_while_waited,
+                replay_age: limits.replay_age_limit,
+                redelivery: limits.redelivery,
+                redelivery_max: limits.redelivery_max,
+            },
+            wake: Arc::new(Notify::new()),
+            traces: self.traces.clone(),
+            keyring: Keyring::new(&self.settings.sealing)?,
+        };
+        Ok(Rewards::new(parts, limits.in_flight_max, restored))
+    }
+
+    fn ledger(&self, accounts: &Accounts) -> Ledger {
+        Ledger {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            accounts: accounts.clone(),
+            metrics: Arc::clone(&self.metrics.ledger),
+        }
+    }
+
+    fn reconciliations(&self, accounts: &Accounts) -> Reconciliations {
+        Reconciliations::new(ReconciliationDependencies {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            accounts: accounts.clone(),
+            metrics: Arc::clone(&self.metrics.treasury),
+            tasks: self.tasks.clone(),
+            page_spacing: self.settings.reconciliation.page_spacing,
+        })
+    }
+
+    fn balances(&self, accounts: &Accounts) -> Balances {
+        Balances::new(BalanceDependencies {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            accounts: accounts.clone(),
+            metrics: Arc::clone(&self.metrics.treasury),
+            poll: self.settings.balances.poll,
+            stale_after: self.settings.balances.stale_after,
+        })
+    }
+}
