@@ -1,6 +1,5 @@
 //! Who calls: clients, their API keys, and what a key may do.
 
-pub mod api_key;
 pub mod keys;
 pub mod principal;
 pub(crate) mod problems;

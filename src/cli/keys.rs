@@ -12,8 +12,7 @@ use crate::{
     config::Settings,
     identity::{
         Scopes,
-        api_key::mint,
-        keys::{self, ApiKey},
+        keys::{self, ApiKey, mint},
         scope::UnknownScope,
     },
     incentives::orphans,

@@ -2,8 +2,8 @@
 
 use actix_web::{HttpRequest, http::header};
 
-use super::api_key::Presented;
-use super::{Scope, Scopes, keys, problems};
+use super::keys::{self, Presented};
+use super::{Scope, Scopes, problems};
 use crate::http::{Http, Problem, headers};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 

@@ -10,8 +10,7 @@ use noshi::{
     ambient::Ambient,
     identity::{
         Scopes,
-        api_key::mint,
-        keys::{self, ApiKey},
+        keys::{self, ApiKey, mint},
     },
     kernel::ClientId,
     store::{Store, Tx},

@@ -4,8 +4,7 @@ use chrono::{DateTime, Utc};
 use noshi::{
     identity::{
         Scope, Scopes,
-        api_key::{Presented, mint},
-        keys::{self, ApiKey},
+        keys::{self, ApiKey, Presented, mint},
     },
     kernel::{ClientId, ProgramId},
 };
