@@ -10,7 +10,6 @@ pub mod observe;
 pub(crate) mod paging;
 pub mod problem;
 pub mod routing;
-mod unread;
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,19 +1,33 @@
 //! Around every request: its id, its one log line, its metric, and its problem document. Never a body or a header's
 //! value.
+//!
+//! A body that no handler read must not keep its connection. When an answer leaves before its request's body has ended,
+//! actix closes the connection; but a chunked body whose reader was dropped it reads on to its end, without a limit of time
+//! or bytes. So a request without a key could keep a connection for ever. The body's reader is therefore kept until the
+//! answer has left: actix then closes here too.
+
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use actix_web::{
     Error, HttpMessage,
-    body::{BoxBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    body::{BodySize, BoxBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    error::PayloadError,
     http::{
         ConnectionType,
         header::{self, HeaderName, HeaderValue},
     },
     middleware::Next,
-    web,
+    web::{self, Bytes},
 };
+use futures_util::Stream;
 
-use super::{Code, Http, Problem, headers, unread};
+use super::{Code, Http, Problem, headers};
 use crate::{
     kernel::{TraceContext, claim_code::looks_like_claim_code},
     telemetry::trace::{self, Attribute},
@@ -54,7 +68,7 @@ async fn observed(
     let id = request_id(&http, &request);
     request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().as_str().to_owned();
-    let reader = unread::keep_reader(&mut request);
+    let reader = keep_reader(&mut request);
     // The request must not be cloned here: the router needs it to itself, or it panics.
     let mut answer = render(next.call(request).await?.map_into_boxed_body(), &id);
     let head = answer.headers_mut();
@@ -81,7 +95,7 @@ async fn observed(
         http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
         duration_ms = %millis, tasks.running = running, "request"
     );
-    Ok(unread::with_answer(answer, reader))
+    Ok(with_answer(answer, reader))
 }
 
 /// Renders a handler's problem with the request's id.
@@ -127,4 +141,46 @@ fn known_method(method: &str) -> &'static str {
         .into_iter()
         .find(|known| *known == method)
         .unwrap_or("OTHER")
+}
+
+/// The reader of a request's body: one half is the handler's, one stays with the answer.
+#[derive(Clone)]
+struct Reader(Rc<RefCell<Payload>>);
+
+/// Hands the handler a reader of the body and keeps another.
+fn keep_reader(request: &mut ServiceRequest) -> Reader {
+    let reader = Reader(Rc::new(RefCell::new(request.take_payload())));
+    request.set_payload(Payload::Stream { payload: Box::pin(reader.clone()) });
+    reader
+}
+
+/// Ties the reader to the answer's end.
+fn with_answer(answer: ServiceResponse<BoxBody>, reader: Reader) -> ServiceResponse<BoxBody> {
+    answer.map_body(|_head, body| BoxBody::new(AnswerBody { body, _reader: reader }))
+}
+
+impl Stream for Reader {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        // Nobody polls it within its own poll, so that it is never borrowed twice.
+        self.0.try_borrow_mut().map_or(Poll::Ready(None), |mut payload| Pin::new(&mut *payload).poll_next(cx))
+    }
+}
+
+struct AnswerBody {
+    body: BoxBody,
+    _reader: Reader,
+}
+
+impl MessageBody for AnswerBody {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
 }
