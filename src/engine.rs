@@ -7,7 +7,8 @@
 //!   are pure: the caller brings the instant and the random number.
 //! - [`Drive`] answers what comes next after each input. It does no I/O, so the simulation and the model check run the
 //!   very driver that production runs.
-//! - [`run()`] is the one loop that awaits: it does what the driver asks for, through a product's [`Effects`].
+//! - [`run()`] is the one loop that awaits: it does what the driver asks for, through a product's [`Effects`]. What it
+//!   commits while a request waits, it shows the request's [`Waiter`].
 //! - [`mod@recover`] finds orders that are due and runs them the same way.
 //!
 //! What differs between kinds of effects is data: [`Rules`].
@@ -20,11 +21,9 @@ pub mod rules;
 pub mod run;
 pub mod schedule;
 pub mod step;
-pub mod waiter;
 
 pub use drive::{Drive, DriveLimits, End, Input, Instruction};
 pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State};
 pub use rules::Rules;
-pub use run::{Effects, Ran, run};
+pub use run::{Effects, Ran, Waiter, carry, run};
 pub use step::{Event, RefusalClass, Rejected, Sight, Wake};
-pub use waiter::Waiter;

@@ -1,13 +1,15 @@
 //! The one loop that awaits: it does what a [`Drive`] asks for, through a product's [`Effects`], and answers with what came.
 //! The first try of a request and every recovery run here.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
 
 use super::{
-    drive::{Change, DatedEvent, Drive, End, Input, Instruction},
+    drive::{Change, DatedEvent, Drive, DriveLimits, End, Input, Instruction},
     order::Order,
+    rules::Rules,
     schedule::Moment,
-    waiter::Waiter,
 };
 use crate::store::{Committed, StoreError};
 
@@ -27,11 +29,17 @@ pub trait Effects: Sync {
     type Answer: Send + Sync;
     /// What is handed to the caller, where the kind has one. It exists in one variable only.
     type Receipt: Send;
-    /// What the caller of this drive wants to be written beside a change: a reason.
-    type Note: Sync;
+    /// What the caller of this drive wants to be written beside a change: a reason. By default nothing.
+    type Note: Default + Sync;
 
     /// The order of a row.
     fn order(row: &Self::Row) -> Order;
+
+    /// The rules of a row's kind.
+    fn rules(row: &Self::Row) -> &'static Rules;
+
+    /// The limits of the settings.
+    fn limits(&self) -> DriveLimits;
 
     /// What an answer is to the state machine, and when its request left.
     fn event(answer: &Self::Answer) -> DatedEvent;
@@ -78,6 +86,52 @@ pub enum Start<R> {
     Read(R),
 }
 
+/// What a request is answered whose time is up: the row as it was last committed.
+#[derive(Debug, Clone)]
+pub struct Latest<R> {
+    /// The row.
+    pub row: R,
+    /// The key was used before, for this row.
+    pub replayed: bool,
+}
+
+/// The worker's end: what it commits while the request waits, it publishes here.
+pub struct Waiter<R> {
+    deadline: Instant,
+    latest: watch::Sender<Option<Latest<R>>>,
+}
+
+impl<R: Clone> Waiter<R> {
+    /// For a request that waits until `deadline`, and the end where it listens.
+    #[must_use]
+    pub fn new(deadline: Instant) -> (Self, watch::Receiver<Option<Latest<R>>>) {
+        let (latest, listener) = watch::channel(None);
+        (Self { deadline, latest }, listener)
+    }
+
+    /// Publishes what is committed now.
+    pub fn publish(&self, row: &R) {
+        self.latest.send_replace(Some(Latest { row: row.clone(), replayed: false }));
+    }
+
+    /// Publishes the row that the key was used for before.
+    pub fn publish_known(&self, row: &R) {
+        self.latest.send_replace(Some(Latest { row: row.clone(), replayed: true }));
+    }
+
+    /// What was published last.
+    #[must_use]
+    pub fn latest(&self) -> Option<R> {
+        self.latest.borrow().as_ref().map(|latest| latest.row.clone())
+    }
+
+    /// How long the request still waits.
+    #[must_use]
+    pub fn patience(&self, now: Instant) -> Duration {
+        self.deadline.saturating_duration_since(now)
+    }
+}
+
 /// How a drive ended.
 pub struct Ran<E: Effects> {
     /// How.
@@ -112,6 +166,19 @@ impl<R> Held<R> {
             Self::Read(row) => row,
         }
     }
+}
+
+/// Carries an order whose attempt is committed and leased.
+pub async fn carry<E: Effects>(
+    effects: &E,
+    attempt: Committed<E::Row>,
+    has_slot: bool,
+    waiter: Option<&Waiter<E::Row>>,
+) -> Ran<E> {
+    let order = E::order(attempt.get());
+    let (rules, limits) = (*E::rules(attempt.get()), effects.limits());
+    let drive = Drive::carry(order, order.lease.unwrap_or_default(), rules, limits);
+    run(effects, drive, Start::Leased(attempt, has_slot), &E::Note::default(), waiter).await
 }
 
 /// Runs a drive to its end. While it goes on, `waiter` is shown each row that is committed.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{courier::Courier, model::Reward, timeline::Note};
 use crate::{
-    engine::{self, Drive, End, Rejected, ReversalFailure, State, Waiter, run::Start},
+    engine::{self, Drive, Effects, End, Rejected, ReversalFailure, State, Waiter, run::Start},
     kernel::{ClientId, RewardId},
     lifecycle::Lost,
     store::StoreError,
@@ -98,7 +98,7 @@ impl Cancel {
         let found = courier.find(wish.client, wish.id).await?.ok_or(CancelError::NotFound)?;
         found.trace_on();
         let (rules, lease) = (*found.kind.rules(), courier.lease()?);
-        let drive = Drive::reverse(found.order, lease.token, wish.persistent, rules, courier.engine_limits());
+        let drive = Drive::reverse(found.order, lease.token, wish.persistent, rules, courier.limits());
         let note = Note { reason: Some(wish.reason) };
         let ran = engine::run(courier, drive, Start::Read(found), &note, Some(waiter)).await;
         match ran.end {

@@ -21,9 +21,9 @@ use crate::{
     accounts::{Account, Accounts, BreakerCause, Priority},
     ambient::Ambient,
     engine::{
-        self, Action, Drive, Effects, End, Order, Stage, State, Waiter,
+        self, Action, Drive, Effects, End, Order, Rules, Stage, State, Waiter,
         drive::{Change, DatedEvent, Milestone},
-        run::{Start, Written},
+        run::Written,
         schedule::{Lease, Moment},
     },
     failpoint,
@@ -105,10 +105,6 @@ impl Courier {
         Ok(Lease { token: self.ambient.token()?, holds: self.limits.lease })
     }
 
-    pub(super) fn engine_limits(&self) -> engine::DriveLimits {
-        engine::DriveLimits { lease: self.limits.lease, replay_age: self.limits.replay_age }
-    }
-
     /// How much of a caller's time is left.
     pub(super) fn left(&self, arrived: Instant) -> Duration {
         self.limits.answer_within.saturating_sub(arrived.elapsed())
@@ -127,19 +123,6 @@ impl Courier {
             let mock = reward.environment == Environment::Sandbox && id.is_mock();
             place && (mock || *id == CreationRequestId::derive(account.partner_id(), own))
         })
-    }
-
-    /// Carries an order whose attempt is committed and leased.
-    pub(super) async fn carry(
-        &self,
-        attempt: Committed<Reward>,
-        has_slot: bool,
-        waiter: Option<&Waiter<Reward>>,
-    ) -> engine::Ran<Self> {
-        let reward = attempt.get();
-        let token = reward.order.lease.unwrap_or_default();
-        let drive = Drive::carry(reward.order, token, *reward.kind.rules(), self.engine_limits());
-        engine::run(self, drive, Start::Leased(attempt, has_slot), &Note::default(), waiter).await
     }
 
     /// What a caller who waited is answered: the reward as it was last committed, whatever came of its drive.
@@ -335,6 +318,14 @@ impl Effects for Courier {
 
     fn order(row: &Reward) -> Order {
         row.order
+    }
+
+    fn rules(row: &Reward) -> &'static Rules {
+        row.kind.rules()
+    }
+
+    fn limits(&self) -> engine::DriveLimits {
+        engine::DriveLimits { lease: self.limits.lease, replay_age: self.limits.replay_age }
     }
 
     fn event(answer: &Answer) -> DatedEvent {

@@ -21,9 +21,9 @@ use super::{
 use crate::{
     accounts::{Account, BreakerCause, NoSlot, Priority},
     engine::{
-        OnUnproven, Order, Stage, State, Waiter,
+        self, OnUnproven, Order, Stage, State, Waiter,
+        run::Latest,
         schedule::{self, Moment},
-        waiter::Latest,
     },
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
@@ -245,7 +245,7 @@ impl Issue {
         let accepted = accepted.inspect_err(|error| self.count_refusal(&command, error))?;
         match accepted {
             Accepted::Attempt(attempt) => {
-                let ran = self.courier.carry(attempt, true, Some(&waiter)).await;
+                let ran = engine::carry(&self.courier, attempt, true, Some(&waiter)).await;
                 let reward = self.courier.carried(ran.end, ran.row, &waiter);
                 Ok(Issued { reward, code: ran.receipt, replayed: false })
             }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{courier::Courier, model::Reward, sql, timeline::TimelineEntry};
 use crate::{
     engine::{
-        End, Order, Wake,
+        self, End, Order, Wake,
         recover::Recoverable,
         schedule::{self, Moment},
     },
@@ -47,7 +47,7 @@ impl Recoverable for Courier {
         let span = self.traces.resume("reward.recover", reward.trace);
         span.set(Attribute::Reward(id));
         let carried = async {
-            let ran = self.carry(attempt, false, None).await;
+            let ran = engine::carry(self, attempt, false, None).await;
             if matches!(ran.end, End::Settled { .. }) {
                 trace::note(Attribute::State(ran.row.state().as_str()));
                 return;

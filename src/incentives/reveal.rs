@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use super::{courier::Courier, model::Reward, timeline::Note};
 use crate::{
-    engine::{self, Action, Drive, End, State, run::Start},
+    engine::{self, Action, Drive, Effects, End, State, run::Start},
     kernel::{ClaimCode, ClientId, NotSent, RewardId, UnknownReason},
     lifecycle::Lost,
     provider::incentives::{Outcome, Refusal},
@@ -130,7 +130,7 @@ impl Reveal {
             Showing::Redelivery => (i64::from(courier.limits.redelivery_max), None),
             Showing::Reveal(reason) => (SHOWINGS_MAX, Some(reason)),
         };
-        let drive = Drive::show(reward.order, showings_max, *reward.kind.rules(), courier.engine_limits());
+        let drive = Drive::show(reward.order, showings_max, *reward.kind.rules(), courier.limits());
         let ran = engine::run(courier, drive, Start::Read(reward), &Note { reason }, None).await;
         let state = ran.row.state();
         match (ran.end, ran.receipt) {
