@@ -5,9 +5,9 @@
 //! each; `courier` is what the engine needs of the product; `sql` keeps the rows; `http` is the REST face. The first try and
 //! every recovery are the same drive of the engine.
 
+pub mod admission;
 pub mod answer;
 pub mod attention;
-pub mod budgets;
 pub mod cancel;
 pub mod courier;
 pub mod dto;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Rewards,
-    budgets::BudgetError,
+    admission::BudgetError,
     cancel::CancelError,
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::IssueError,

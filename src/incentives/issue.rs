@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{
-    budgets::{BudgetError, budget_of, check_value},
+    admission::{BudgetError, budget_of, check_value},
     cancel::{Cancel, Wish},
     courier::Courier,
     metrics::KeyUse,
@@ -19,7 +19,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, BreakerCause, NoSlot, Priority},
+    accounts::{Account, BreakerCause, NoSlot},
     engine::{
         self, OnUnproven, Order, Stage, State, Waiter,
         run::Latest,
@@ -106,8 +106,6 @@ pub enum IssueError {
     Lost(#[from] Lost),
 }
 
-/// What is left of the caller's time for recording once there is a slot.
-pub(super) const RECORD_MARGIN: Duration = Duration::from_millis(500);
 /// How long an answer waits for the wish to cancel to be recorded.
 const WITHDRAW: Duration = Duration::from_millis(400);
 
@@ -267,23 +265,6 @@ impl Issue {
         sql::peek_intent(&mut self.courier.store.snapshot().await?, intent).await
     }
 
-    /// Lets a new reward in: the account works as far as we know, and there is a slot of Amazon's rate while the caller
-    /// waits. Otherwise no row is made.
-    async fn admit(&self, account: &Account, arrived: Instant) -> Result<(), IssueError> {
-        if let Some(open) = account.breaker().open_now()
-            && !account.breaker().allow_probe(open, self.courier.limits.breaker).await
-        {
-            return Err(IssueError::Refused(open.cause));
-        }
-        Ok(self.take_slot(account, arrived).await?)
-    }
-
-    /// Waits for a slot of Amazon's rate as long as the caller's time leaves room for recording.
-    pub(super) async fn take_slot(&self, account: &Account, arrived: Instant) -> Result<(), NoSlot> {
-        let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN);
-        account.rate().slot(Priority::Ordinary, patience).await
-    }
-
     /// T1: one transaction that inserts the intent, leased and about to be sent.
     async fn record(
         &self,
@@ -292,8 +273,7 @@ impl Issue {
         intent: Intent,
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
-        let account = self.validate(command).await?;
-        self.admit(account, arrived).await?;
+        let account = self.admit(command, arrived).await?;
         let courier = &self.courier;
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
@@ -305,7 +285,7 @@ impl Issue {
         let new = sql::insert(&mut tx, &mut reward, &TimelineEntry::with_attempt("reward.received", 1)).await?;
         if new
             && let Some(budget) = &reward.budget
-            && let Err(refused) = self.reserve(&mut tx, (account, &reward), budget, now).await
+            && let Err(refused) = self.reserve(&mut tx, account, &reward, budget, now).await
         {
             // A budget that is used up may be asked for often.
             tx.undo().await;
@@ -395,7 +375,7 @@ impl Issue {
                 let mut reward = locked.with(order);
                 reward.budget = budget_of(account, command, now).or(reward.budget);
                 if let Some(budget) = &reward.budget {
-                    self.reserve(&mut tx, (account, &reward), budget, now).await?;
+                    self.reserve(&mut tx, account, &reward, budget, now).await?;
                 }
                 let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
                 let saved = sql::save(&mut tx, &mut reward, &[entry], now).await?;

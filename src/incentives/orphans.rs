@@ -11,7 +11,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{
-    budgets::budget_of,
+    admission::budget_of,
     issue::{Accepted, Issue, IssueError},
     kind::Kind,
     metrics::KeyUse,
@@ -177,7 +177,7 @@ impl Issue {
             // What it was charged to was lost with the row, so it is charged again. Refused, everything stays as it is.
             reward.budget = budget;
             if let Some(budget) = &reward.budget {
-                self.reserve(&mut tx, (account, &reward), budget, now).await?;
+                self.reserve(&mut tx, account, &reward, budget, now).await?;
             }
             reward.order = Order { on_unproven: command.on_unresolved.into(), ..order };
         }

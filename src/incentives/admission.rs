@@ -1,0 +1,185 @@
+//! Admission: whether a new reward may be bought, and by whom it is paid. All of this comes before the reward has a row, so
+//! that a refusal costs nothing. Budgets are asked twice: here, and in the transaction that makes the row, where racing
+//! requests meet.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    issue::{Issue, IssueError},
+    model::{Command, Reward},
+};
+use crate::{
+    accounts::{Account, NoSlot, Priority},
+    kernel::Money,
+    ledger::{
+        budget::{self, BudgetRef, Draw, Exceeded, Reservation},
+        programs::{self, Policy, ProgramState},
+    },
+    store::Tx,
+};
+
+/// What is left of the caller's time for recording once there is a slot.
+const RECORD_MARGIN: Duration = Duration::from_millis(500);
+
+/// A budget, or a limit, that a reward does not fit into.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    /// There is no such program, or the key may not use it.
+    #[error("the program is not the caller's")]
+    Forbidden,
+    /// It takes no new rewards.
+    #[error("the program is suspended")]
+    Suspended,
+    /// It deals with another account.
+    #[error("the program is charged to another account")]
+    OtherAccount,
+    /// A single reward may not be worth so much.
+    #[error("the program allows no reward of that value")]
+    RewardTooLarge(Money),
+    /// A budget is used up, or what is left of it is too little.
+    #[error("a budget is used up")]
+    Exceeded(Exceeded),
+}
+
+impl Issue {
+    /// Lets a new reward in: the command may be bought, the account works as far as we know, and there is a slot of Amazon's
+    /// rate while the caller waits. Returns the account that pays.
+    ///
+    /// # Errors
+    /// [`IssueError`]; no row is made then.
+    pub(super) async fn admit(&self, command: &Command, arrived: Instant) -> Result<&Account, IssueError> {
+        let account = self.validate(command).await?;
+        if let Some(open) = account.breaker().open_now()
+            && !account.breaker().allow_probe(open, self.courier.limits.breaker).await
+        {
+            return Err(IssueError::Refused(open.cause));
+        }
+        self.take_slot(account, arrived).await?;
+        Ok(account)
+    }
+
+    /// Checks a command as [`Issue::run`] would, and reserves nothing.
+    ///
+    /// # Errors
+    /// [`IssueError`] as an issue would answer it.
+    pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
+        let policy = self.policy(command).await?;
+        let account = self.choose_account(command, policy.as_ref())?;
+        check_value(account, command.value)?;
+        if let Some(policy) = &policy {
+            self.look_at_budgets(account, command, policy).await?;
+        }
+        Ok(account)
+    }
+
+    fn choose_account(&self, command: &Command, policy: Option<&Policy>) -> Result<&Account, IssueError> {
+        let (accounts, currency) = (&self.courier.accounts, command.value.currency());
+        let of_program = policy.map(|policy| policy.account.clone());
+        if of_program.is_some() && command.account.is_some() && of_program != command.account {
+            return Err(BudgetError::OtherAccount.into());
+        }
+        let sells = |account: &&Account| account.kinds().contains(&command.kind.as_str());
+        if let Some(id) = of_program.or_else(|| command.account.clone()) {
+            let account = accounts.get(&id).ok_or(IssueError::UnknownAccount)?;
+            let account = Some(account).filter(|account| account.currency() == currency);
+            let account = account.ok_or(IssueError::Currency(currency))?;
+            return Some(account).filter(sells).ok_or_else(|| not_sold([account]));
+        }
+        let of_currency = || accounts.iter().filter(|account| account.currency() == currency);
+        let mut fitting = of_currency().filter(sells);
+        match (fitting.next(), fitting.next()) {
+            (Some(only), None) => Ok(only),
+            (Some(_), Some(_)) => Err(IssueError::AmbiguousAccount),
+            (None, _) if of_currency().next().is_some() => Err(not_sold(of_currency())),
+            (None, _) => Err(IssueError::Currency(currency)),
+        }
+    }
+
+    /// What decides about a reward of the command's program; `None` when the command names none. Read once before T1,
+    /// and once more inside it by [`Issue::reserve`].
+    async fn policy(&self, command: &Command) -> Result<Option<Policy>, IssueError> {
+        let Some(program) = &command.program else { return Ok(None) };
+        let policy = programs::policy(&mut self.courier.store.snapshot().await?, program, command.asked_by).await?;
+        policy.map(Some).ok_or(BudgetError::Forbidden.into())
+    }
+
+    /// Whether the command's program would pay for it now. Reserves nothing.
+    async fn look_at_budgets(&self, account: &Account, command: &Command, policy: &Policy) -> Result<(), IssueError> {
+        let Some(budget) = budget_of(account, command, self.courier.ambient.now()) else { return Ok(()) };
+        check(policy, account, command.value)?;
+        let usage = budget::usage(&mut self.courier.store.snapshot().await?, &budget.program, budget.day).await?;
+        let draw = Draw { policy, budget: &budget, value: command.value, zone: account.time_zone() };
+        match budget::find_exceeded(&draw, &usage) {
+            Some(exceeded) => Err(BudgetError::Exceeded(exceeded).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Reserves a reward's value where its program and its key keep count. When it is refused, the transaction must not
+    /// be committed.
+    pub(super) async fn reserve(
+        &self,
+        tx: &mut Tx,
+        account: &Account,
+        reward: &Reward,
+        budget: &BudgetRef,
+        now: DateTime<Utc>,
+    ) -> Result<(), IssueError> {
+        let policy = programs::policy_in(tx, &budget.program, budget.key).await?.ok_or(BudgetError::Forbidden)?;
+        check(&policy, account, reward.value)?;
+        let draw = Draw { policy: &policy, budget, value: reward.value, zone: account.time_zone() };
+        match budget::reserve(tx, &draw, now).await? {
+            Reservation::Reserved => Ok(()),
+            Reservation::Exceeded(exceeded) => Err(BudgetError::Exceeded(exceeded).into()),
+        }
+    }
+
+    /// Waits for a slot of Amazon's rate as long as the caller's time leaves room for recording.
+    pub(super) async fn take_slot(&self, account: &Account, arrived: Instant) -> Result<(), NoSlot> {
+        let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN);
+        account.rate().slot(Priority::Ordinary, patience).await
+    }
+}
+
+/// Whether the account may buy a card of this value.
+pub(super) fn check_value(account: &Account, value: Money) -> Result<(), IssueError> {
+    let (minimum, maximum) = (account.minimum(), account.maximum());
+    if value.minor() < minimum.minor() || value.minor() > maximum.minor() {
+        return Err(IssueError::AmountOutOfRange { minimum, maximum });
+    }
+    Ok(())
+}
+
+/// None of these accounts deals in the kind that was asked for.
+fn not_sold<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> IssueError {
+    let sold: BTreeSet<_> = accounts.into_iter().flat_map(Account::kinds).copied().collect();
+    IssueError::KindNotSold { sold: sold.into_iter().collect() }
+}
+
+/// What needs no counting.
+fn check(policy: &Policy, account: &Account, value: Money) -> Result<(), BudgetError> {
+    if policy.state == ProgramState::Suspended {
+        return Err(BudgetError::Suspended);
+    }
+    if policy.account != account.id() {
+        return Err(BudgetError::OtherAccount);
+    }
+    match policy.reward_max() {
+        Some(most) if value.minor() > most => {
+            Err(BudgetError::RewardTooLarge(Money::from_minor(most, value.currency())))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What a new reward of this command is charged to; the day is the account's.
+pub(super) fn budget_of(account: &Account, command: &Command, now: DateTime<Utc>) -> Option<BudgetRef> {
+    let program = command.program.clone()?;
+    let day = now.with_timezone(&account.time_zone()).date_naive();
+    Some(BudgetRef { program, key: command.asked_by, day })
+}
