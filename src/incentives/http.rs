@@ -1,6 +1,6 @@
 //! The REST face of rewards. A handler opens the call, calls one use case, wraps the answer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use chrono::DateTime;
@@ -29,8 +29,8 @@ use crate::{
         problem::{MoneyMoved, Upstream},
         routing::resource,
     },
-    identity::Principal,
-    kernel::{IdempotencyKey, Money, RewardId},
+    identity::{Principal, Scope},
+    kernel::{ClientId, IdempotencyKey, Money, RewardId},
     ledger::{self, budget::PROGRAM},
     lifecycle::Lost,
     store::StoreError,
@@ -157,6 +157,29 @@ async fn events(
     Ok(HttpResponse::Ok().json(List { data: entries.into_iter().map(EventView::from).collect(), next_cursor }))
 }
 
+/// What a caller wants done about a reward, and why: the call of a cancel or a reveal, opened.
+struct ReasonedCall {
+    client: ClientId,
+    reward: RewardId,
+    reason: String,
+    arrived: Instant,
+}
+
+impl ReasonedCall {
+    async fn open(
+        http: &Http,
+        request: &HttpRequest,
+        id: &str,
+        payload: web::Payload,
+        scope: Scope,
+    ) -> Result<Self, Problem> {
+        let arrived = http.ambient.monotonic();
+        let principal = Principal::of(http, request, scope).await?;
+        let body: ReasonBody = http.body(request, payload).await?;
+        Ok(Self { client: principal.client, reward: reward_id(id)?, reason: body.into_reason()?, arrived })
+    }
+}
+
 async fn cancel(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -164,10 +187,9 @@ async fn cancel(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let arrived = http.ambient.monotonic();
-    let principal = Principal::of(&http, &request, scopes::REWARDS_CANCEL).await?;
-    let body: ReasonBody = http.body(&request, payload).await?;
-    let reward = rewards.cancel.run(principal.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
+    let ReasonedCall { client, reward, reason, arrived } =
+        ReasonedCall::open(&http, &request, &id, payload, scopes::REWARDS_CANCEL).await?;
+    let reward = rewards.cancel.run(client, reward, reason, arrived).await?;
     let mut answer = if is_final(reward.state()) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !is_final(reward.state()) {
         answer.insert_header((header::RETRY_AFTER, "1"));
@@ -183,10 +205,9 @@ async fn reveal(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let arrived = http.ambient.monotonic();
-    let principal = Principal::of(&http, &request, scopes::CLAIM_CODES_REVEAL).await?;
-    let body: ReasonBody = http.body(&request, payload).await?;
-    let (reward, code) = rewards.reveal.run(principal.client, reward_id(&id)?, body.into_reason()?, arrived).await?;
+    let ReasonedCall { client, reward, reason, arrived } =
+        ReasonedCall::open(&http, &request, &id, payload, scopes::CLAIM_CODES_REVEAL).await?;
+    let (reward, code) = rewards.reveal.run(client, reward, reason, arrived).await?;
     failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::paging::List;
 use crate::{
     http::{Code, Http, Problem, problem::timestamp, routing::resource},
-    identity::Principal,
+    identity::{Principal, Scope},
     kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
         Ledger,
@@ -171,9 +171,18 @@ impl ProgramView {
     }
 }
 
-/// A program's id in the path: what names none is like one that is not there.
-fn id_of(text: &str) -> Result<ProgramId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
+/// Who calls, and the program that the path names. What names none, and one that the key may not touch, are answered like
+/// one that is not there.
+async fn program_of(
+    http: &Http,
+    request: &HttpRequest,
+    id: &str,
+    scope: Scope,
+) -> Result<(Principal, ProgramId), Problem> {
+    let principal = Principal::of(http, request, scope).await?;
+    let id = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
+    may_touch(&principal, &id)?;
+    Ok((principal, id))
 }
 
 fn by(principal: &Principal) -> ChangedBy {
@@ -230,9 +239,7 @@ async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
-    let id = id_of(&id)?;
-    may_touch(&principal, &id)?;
+    let (_principal, id) = program_of(&http, &request, &id, scopes::PROGRAMS_READ).await?;
     let service = ledger.get_ref().clone();
     let found = http.run(async move { service.details(&id).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(found, &ledger)))
@@ -245,9 +252,7 @@ async fn change(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
-    let id = id_of(&id)?;
-    may_touch(&principal, &id)?;
+    let (principal, id) = program_of(&http, &request, &id, scopes::PROGRAMS_WRITE).await?;
     let body: ChangeBody = http.body(&request, payload).await?;
     let (service, asked) = (ledger.get_ref().clone(), id.clone());
     let known = http.run(async move { service.details(&asked).await }).await?;
@@ -261,14 +266,13 @@ async fn change(
 }
 
 async fn set_state(
-    (http, ledger): (web::Data<Http>, web::Data<Ledger>),
+    http: web::Data<Http>,
+    ledger: web::Data<Ledger>,
     request: HttpRequest,
     id: &str,
     state: ProgramState,
 ) -> Result<HttpResponse, Problem> {
-    let principal = Principal::of(&http, &request, scopes::PROGRAMS_WRITE).await?;
-    let id = id_of(id)?;
-    may_touch(&principal, &id)?;
+    let (principal, id) = program_of(&http, &request, id, scopes::PROGRAMS_WRITE).await?;
     let service = ledger.get_ref().clone();
     let changed = http.run(async move { service.set_state(&id, state, &by(&principal)).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
@@ -280,7 +284,7 @@ async fn suspend(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_state((http, ledger), request, &id, ProgramState::Suspended).await
+    set_state(http, ledger, request, &id, ProgramState::Suspended).await
 }
 
 async fn resume(
@@ -289,7 +293,7 @@ async fn resume(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    set_state((http, ledger), request, &id, ProgramState::Active).await
+    set_state(http, ledger, request, &id, ProgramState::Active).await
 }
 
 #[derive(Serialize)]
@@ -352,9 +356,7 @@ async fn budget(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
-    let id = id_of(&id)?;
-    may_touch(&principal, &id)?;
+    let (_principal, id) = program_of(&http, &request, &id, scopes::PROGRAMS_READ).await?;
     let service = ledger.get_ref().clone();
     let spending = http.run(async move { service.spending(&id).await }).await?;
     Ok(HttpResponse::Ok().json(spending_view(spending, &ledger)))
