@@ -112,7 +112,7 @@ impl Metrics {
     }
 
     /// One call to Amazon.
-    pub(crate) fn upstream(&self, account: &str, operation: &str, (outcome, code): (&str, &str), took: Duration) {
+    pub(crate) fn upstream(&self, account: &str, operation: &str, outcome: &str, code: &str, took: Duration) {
         self.calls.with_label_values(&[account, operation, outcome, code]).inc();
         self.call_duration.with_label_values(&[operation]).observe(took.as_secs_f64());
     }

@@ -15,7 +15,9 @@ use std::{
 use clap::Args;
 
 use super::{
-    CommandError, keys, loopback,
+    CommandError,
+    keys::{self, NewKey},
+    loopback,
     sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
     say, stop_signal,
 };
@@ -134,7 +136,9 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError
 async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, CommandError> {
     let store = open_store(&settings.store, false).await?;
     migrate(&store).await?;
-    let key = keys::create(&store, ambient, ("demo", "demo"), (Scopes::new(server::scopes()), None), Some(30)).await?;
+    let (scopes, expires_in_days) = (Scopes::new(server::scopes()), Some(30));
+    let new = NewKey { client: "demo", name: "demo", scopes, program: None, expires_in_days };
+    let key = keys::create(&store, ambient, new).await?;
     store.close().await;
     Ok(key)
 }

@@ -76,7 +76,8 @@ pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<Exi
         KeysCommand::Create { client, name, scopes, expires_in_days, program } => {
             let scopes = scopes
                 .unwrap_or_else(|| Scopes::new(server::scopes().into_iter().filter(|scope| !scope.is_for_operators())));
-            vec![create(&store, &ambient, (&client, &name), (scopes, program), expires_in_days).await?]
+            let new = NewKey { client: &client, name: &name, scopes, program, expires_in_days };
+            vec![create(&store, &ambient, new).await?]
         }
         KeysCommand::List => keys::list(&store).await?.iter().map(line).collect(),
         KeysCommand::Revoke { id } => vec![revoke(&store, &ambient, id).await?],
@@ -85,14 +86,21 @@ pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<Exi
     say(&lines.join("\n"))
 }
 
-/// Makes a key for a client of this name and returns its text.
-pub(super) async fn create(
-    store: &Store,
-    ambient: &Ambient,
-    (client, name): (&str, &str),
-    (scopes, program): (Scopes, Option<ProgramId>),
-    expires_in_days: Option<u64>,
-) -> Result<String, KeysError> {
+/// A key that is to be made.
+pub(super) struct NewKey<'a> {
+    /// The name of the client that it is for.
+    pub(super) client: &'a str,
+    /// What it is for.
+    pub(super) name: &'a str,
+    pub(super) scopes: Scopes,
+    /// The only program that it may charge.
+    pub(super) program: Option<ProgramId>,
+    pub(super) expires_in_days: Option<u64>,
+}
+
+/// Makes a key and returns its text. A client that is new is made with it.
+pub(super) async fn create(store: &Store, ambient: &Ambient, new: NewKey<'_>) -> Result<String, KeysError> {
+    let NewKey { client, name, scopes, program, expires_in_days } = new;
     for text in [client, name] {
         let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
         if !good || looks_like_claim_code(text) || text == orphans::CLIENT_NAME {

@@ -100,7 +100,7 @@ fn checked(text: &str) -> Result<&str, LedgerError> {
 
 pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let lines = programs_lines(command, settings, (&store, &ambient)).await?;
+    let lines = programs_lines(command, settings, &store, &ambient).await?;
     store.close().await;
     say(&lines)
 }
@@ -108,7 +108,8 @@ pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result
 async fn programs_lines(
     command: ProgramsCommand,
     settings: &Settings,
-    (store, ambient): (&Store, &Ambient),
+    store: &Store,
+    ambient: &Ambient,
 ) -> Result<String, LedgerError> {
     let now = ambient.now();
     match command {
@@ -132,14 +133,15 @@ async fn programs_lines(
             };
             Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
         }
-        ProgramsCommand::Suspend { id, by } => set_state(store, (&id, &by), ProgramState::Suspended, now).await,
-        ProgramsCommand::Resume { id, by } => set_state(store, (&id, &by), ProgramState::Active, now).await,
+        ProgramsCommand::Suspend { id, by } => set_state(store, &id, &by, ProgramState::Suspended, now).await,
+        ProgramsCommand::Resume { id, by } => set_state(store, &id, &by, ProgramState::Active, now).await,
     }
 }
 
 async fn set_state(
     store: &Store,
-    (id, by): (&ProgramId, &str),
+    id: &ProgramId,
+    by: &str,
     state: ProgramState,
     now: DateTime<Utc>,
 ) -> Result<String, LedgerError> {
@@ -152,7 +154,7 @@ async fn set_state(
 
 pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let lines = ledger_lines(command, settings, (&store, &ambient)).await?;
+    let lines = ledger_lines(command, settings, &store, &ambient).await?;
     store.close().await;
     say(&lines)
 }
@@ -160,7 +162,8 @@ pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> R
 async fn ledger_lines(
     command: LedgerCommand,
     settings: &Settings,
-    (store, ambient): (&Store, &Ambient),
+    store: &Store,
+    ambient: &Ambient,
 ) -> Result<String, LedgerError> {
     match command {
         LedgerCommand::Sums => {

@@ -101,7 +101,7 @@ async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> 
     };
     let run = run.map_err(ReconcileError::Run)?;
     let check = service.balance_check(&run.account, run.currency).await?;
-    print(service, (&run, &check), format).await?;
+    print(service, &run, &check, format).await?;
     Ok(if run.is_clean() && check.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
@@ -120,7 +120,8 @@ async fn send(mut file: File, parts: mpsc::Sender<Chunk>) -> io::Result<()> {
 
 async fn print(
     service: &Reconciliations,
-    (run, check): (&Reconciliation, &BalanceCheck),
+    run: &Reconciliation,
+    check: &BalanceCheck,
     format: ReportFormat,
 ) -> Result<(), CommandError> {
     let mut out = io::stdout().lock();

@@ -80,7 +80,7 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
                 ResolutionWord::Canceled => Resolution::Canceled,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
-            let reward = settle(&store, (id, resolution), reason, ambient.now()).await.map_err(RewardsError::Settle)?;
+            let reward = settle(&store, id, resolution, reason, ambient.now()).await.map_err(RewardsError::Settle)?;
             format!("{id} is {}", reward.state().as_str())
         }
     };
@@ -92,7 +92,8 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
 /// in another state at Amazon.
 async fn settle(
     store: &Store,
-    (id, resolution): (RewardId, Resolution),
+    id: RewardId,
+    resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
@@ -100,7 +101,7 @@ async fn settle(
         Err(SettleError::InvalidState(state)) => {
             let found = findings::of_reward(&mut store.snapshot().await?, id).await?;
             let Finding { at, found_at } = found.ok_or(SettleError::InvalidState(state))?;
-            attention::overrule(store, (id, Contradiction { at, found_at }), resolution, reason, now).await
+            attention::overrule(store, id, Contradiction { at, found_at }, resolution, reason, now).await
         }
         settled => settled,
     }

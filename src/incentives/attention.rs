@@ -53,7 +53,7 @@ pub async fn settle(
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, (id, None), resolution, reason, now).await
+    write(store, id, None, resolution, reason, now).await
 }
 
 /// The same of a reward that had come to its end, on the ground of a reconciliation's finding.
@@ -62,17 +62,19 @@ pub async fn settle(
 /// [`SettleError`]; nothing has changed.
 pub async fn overrule(
     store: &Store,
-    (id, contradiction): (RewardId, Contradiction),
+    id: RewardId,
+    contradiction: Contradiction,
     resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, (id, Some(contradiction)), resolution, reason, now).await
+    write(store, id, Some(contradiction), resolution, reason, now).await
 }
 
 async fn write(
     store: &Store,
-    (id, contradiction): (RewardId, Option<Contradiction>),
+    id: RewardId,
+    contradiction: Option<Contradiction>,
     resolution: Resolution,
     reason: String,
     now: DateTime<Utc>,

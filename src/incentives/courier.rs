@@ -187,7 +187,7 @@ impl Courier {
             span.set(Attribute::Error(reason));
         }
         drop(span);
-        account.metrics().upstream(account.id(), call.operation, (class, reason), call.took);
+        account.metrics().upstream(account.id(), call.operation, class, reason, call.took);
         if let Some((theirs, ours)) = call.clocks {
             account.metrics().clock_skew(account.id(), theirs.signed_duration_since(ours).num_milliseconds());
         }

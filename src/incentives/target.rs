@@ -190,7 +190,7 @@ pub(super) struct NewlySealed {
 impl NewlySealed {
     /// Puts it into the row, at the version that this transaction has just written.
     pub(super) async fn keep(&self, tx: &mut Tx, reward: &Reward) -> Result<(), StoreError> {
-        match keep(tx, (reward.id, reward.order.version), &self.sealed, &self.fingerprint).await? {
+        match keep(tx, reward.id, reward.order.version, &self.sealed, &self.fingerprint).await? {
             true => Ok(()),
             false => Err(StoreError::Inconsistent { table: "rewards", column: "version" }),
         }
@@ -225,7 +225,8 @@ pub async fn sealed_by(snapshot: &mut Snapshot) -> Result<Vec<SealedBy>, StoreEr
 /// [`StoreError`] from the database.
 pub async fn keep(
     tx: &mut Tx,
-    (id, version): (RewardId, i64),
+    id: RewardId,
+    version: i64,
     sealed: &Sealed,
     fingerprint: &Fingerprint,
 ) -> Result<bool, StoreError> {

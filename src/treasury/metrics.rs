@@ -124,7 +124,7 @@ impl Metrics {
 
     /// Sets the result of an account's newest reconciled period: the difference, how many cards only we know and only
     /// Amazon knows, and when it was reconciled (seconds since 1970).
-    pub(super) fn reconciled(&self, account: &str, difference: Money, (ours, theirs): (i64, i64), at: i64) {
+    pub(super) fn reconciled(&self, account: &str, difference: Money, ours: i64, theirs: i64, at: i64) {
         self.difference.with_label_values(&[account, difference.currency().code()]).set(difference.to_gauge());
         self.unmatched.with_label_values(&[account, "ours"]).set(ours);
         self.unmatched.with_label_values(&[account, "theirs"]).set(theirs);

@@ -72,8 +72,8 @@ impl Balances {
         let as_of = deps.ambient.now();
         let started = deps.ambient.monotonic();
         let exchange = account.client().get_available_funds().await;
-        let outcome = (exchange.outcome.class(), exchange.outcome.reason());
-        account.metrics().upstream(account.id(), "GetAvailableFunds", outcome, started.elapsed());
+        let (class, reason) = (exchange.outcome.class(), exchange.outcome.reason());
+        account.metrics().upstream(account.id(), "GetAvailableFunds", class, reason, started.elapsed());
         match exchange.outcome {
             Outcome::Proven(funds) => {
                 if let Err(error) = self.record(account, &before, funds.amount, as_of).await {
@@ -83,8 +83,8 @@ impl Balances {
             Outcome::Refused(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
                 tracing::warn!(
                     account = account.id(),
-                    upstream.outcome = outcome.0,
-                    upstream.error = outcome.1,
+                    upstream.outcome = class,
+                    upstream.error = reason,
                     "Amazon did not say the balance"
                 );
             }

@@ -222,8 +222,9 @@ impl Reconciliations {
         for account in self.deps.accounts.iter() {
             let newest = sql::newest(&mut self.deps.store.snapshot().await?, account.id()).await?;
             if let Some((run, ended_at)) = newest.and_then(|run| run.ended_at.map(|at| (run, at))) {
-                let unmatched = (run.tally.ours_only, run.tally.theirs_only);
-                self.deps.metrics.reconciled(account.id(), run.difference(), unmatched, ended_at.timestamp());
+                let Tally { ours_only, theirs_only, .. } = run.tally;
+                let (difference, at) = (run.difference(), ended_at.timestamp());
+                self.deps.metrics.reconciled(account.id(), difference, ours_only, theirs_only, at);
             }
         }
         Ok(())

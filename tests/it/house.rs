@@ -1,6 +1,7 @@
 //! The house plan and the house rules, read off the source: which room imports which, which crate is named where, where
 //! a secret leaves its type. Each rule is a function over text and is shown a bad sample of its own.
 
+mod arguments;
 mod names;
 mod text;
 

@@ -141,15 +141,16 @@ impl Run<'_> {
             self.turn().await?;
             let started = self.service.deps.ambient.monotonic();
             let exchange = self.account.client().get_gift_card_activity_page(query).await;
-            let outcome = (exchange.outcome.class(), exchange.outcome.reason());
-            self.account.metrics().upstream(self.account.id(), "GetGiftCardActivityPage", outcome, started.elapsed());
+            let (class, reason) = (exchange.outcome.class(), exchange.outcome.reason());
+            let (metrics, operation) = (self.account.metrics(), "GetGiftCardActivityPage");
+            metrics.upstream(self.account.id(), operation, class, reason, started.elapsed());
             last = match exchange.outcome {
                 Outcome::Proven(page) => return Ok(page),
                 Outcome::Refused(refusal) if refusal.error_type == ErrorType::ActivityPageDisabled => {
                     return Err(RunError::Disabled);
                 }
                 Outcome::Refused(_) | Outcome::AuthRejected(_) => return Err(RunError::Refused),
-                Outcome::NotSent(_) | Outcome::Unknown(_) => RunError::Unanswered(outcome.1),
+                Outcome::NotSent(_) | Outcome::Unknown(_) => RunError::Unanswered(reason),
             };
         }
         Err(last)

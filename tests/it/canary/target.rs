@@ -45,7 +45,7 @@ async fn keep_sealed(app: &App, keyring: &Keyring, id: RewardId, target: &Target
     for _ in 0..100 {
         let version = app.database.number("SELECT version FROM rewards").await;
         let mut tx = store.begin().await.unwrap();
-        let kept = keep(&mut tx, (id, version), &sealed, &fingerprint).await.unwrap();
+        let kept = keep(&mut tx, id, version, &sealed, &fingerprint).await.unwrap();
         tx.commit(()).await.unwrap();
         if kept {
             return store.close().await;

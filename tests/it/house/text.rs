@@ -264,6 +264,61 @@ pub(super) fn sites(source: &Source, word: &str) -> usize {
     flat.iter().filter(|token| is_word(token, word)).count() - defined
 }
 
+/// The functions that take an argument apart as a tuple, tests apart.
+pub(super) fn tuple_arguments(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    collect_tuples(source.tokens.clone(), &mut found);
+    found
+}
+
+fn collect_tuples(stream: TokenStream, found: &mut Vec<String>) {
+    let mut tokens = stream.into_iter().peekable();
+    // The function whose arguments come next.
+    let mut named = None;
+    while let Some(token) = tokens.next() {
+        if is_punct(Some(&token), '#') && tokens.peek().is_some_and(is_cfg_test) {
+            skip_item(&mut tokens);
+            continue;
+        }
+        match &token {
+            TokenTree::Ident(word) if word == "fn" => {
+                named = tokens.next_if(|next| matches!(next, TokenTree::Ident(_))).map(|name| name.to_string());
+                if is_punct(tokens.peek(), '<') {
+                    skip_generics(&mut tokens);
+                }
+            }
+            TokenTree::Group(arguments) => {
+                let name = named.take().filter(|_name| arguments.delimiter() == Delimiter::Parenthesis);
+                found.extend(name.filter(|_name| has_tuple(arguments.stream())));
+                collect_tuples(arguments.stream(), found);
+            }
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+}
+
+/// Goes past `<…>`; the `>` of an arrow closes nothing.
+fn skip_generics(tokens: &mut Tokens) {
+    let (mut depth, mut arrow) = (0_usize, false);
+    for token in tokens.by_ref() {
+        match &token {
+            TokenTree::Punct(punct) if punct.as_char() == '<' => depth += 1,
+            TokenTree::Punct(punct) if punct.as_char() == '>' && !arrow => depth -= 1,
+            TokenTree::Punct(_) | TokenTree::Ident(_) | TokenTree::Group(_) | TokenTree::Literal(_) => {}
+        }
+        arrow = is_punct(Some(&token), '-');
+        if depth == 0 {
+            return;
+        }
+    }
+}
+
+fn has_tuple(arguments: TokenStream) -> bool {
+    let tokens: Vec<TokenTree> = arguments.into_iter().collect();
+    let is_tuple = |pair: &[TokenTree]| group(&pair[0], Delimiter::Parenthesis).is_some() && is_punct(pair.get(1), ':');
+    tokens.windows(2).any(is_tuple)
+}
+
 /// Whether an attribute anywhere allows a lint.
 pub(super) fn forbidden_attributes(source: &Source) -> bool {
     allows(source.tokens.clone(), false)
