@@ -6,7 +6,7 @@
 //! returns to each of them only after the COMMIT of their group is on the disk.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, TryLockError},
     io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -34,6 +34,11 @@ use crate::failpoint;
 const WAITING_MAX: usize = 512;
 /// Transactions that share one commit at most.
 const GROUP_MAX: usize = 128;
+/// How often, and with which pause, a start asks for the lock of the process that serves the file. A process that was killed
+/// or replaced a moment ago holds it until the kernel is done with it, or until it is drained. An operator who starts the
+/// next one meanwhile wants it to serve; so long, five seconds in all, SQLite's own locks are waited for as well.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 // SQLite before 3.51.3 can corrupt a WAL that two connections reset at once.
 const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 
@@ -86,7 +91,7 @@ impl SqliteStore {
             return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
         }
         let path = PathBuf::from(path);
-        let serving = options.exclusive.then(|| take_lock(&path)).transpose()?;
+        let serving = if options.exclusive { Some(wait_for_lock(&path).await?) } else { None };
         create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
         let connect = SqliteConnectOptions::new()
             .filename(&path)
@@ -156,8 +161,13 @@ impl SqliteStore {
         writer.roll_back_torn().await;
         writer.commit_group().await;
         writer.closed = true;
-        // Released here and not by the last clone: a server's worker may keep a clone after the server has stopped.
-        drop(self.serving.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // Released here and not by the last clone: a server's worker may keep a clone after the server has stopped. And by
+        // name, because a process that is being started at this instant has a copy of every descriptor until it is another
+        // program: the lock would end with the last copy.
+        let serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = serving.map(|lock| lock.unlock()) {
+            tracing::warn!(error = %crate::kernel::Chain(&error), "the lock of the database was not released");
+        }
     }
 
     /// Leaves nothing open: rolls back a dropped transaction, and commits the group.
@@ -330,19 +340,35 @@ fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
+/// Takes the lock of the process that serves the file, and waits a moment for the process before it to let go.
+async fn wait_for_lock(path: &Path) -> Result<File, StoreError> {
+    for tried in 0..LOCK_TRIES {
+        if let Some(lock) = try_lock(path)? {
+            return Ok(lock);
+        }
+        if tried == 0 {
+            tracing::warn!("another process serves this database; waiting for its end");
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    take_lock(path)
+}
+
 /// Takes the lock of the process that serves the file. Two such processes would each take the other's leases for their own.
 pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
+    try_lock(path)?.ok_or_else(|| StoreError::Open("another process serves this file".to_owned()))
+}
+
+/// `None` when another process holds it.
+fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
+    let failed = |error: io::Error| StoreError::Open(format!("the lock file beside the database: {}", error.kind()));
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&name)
-        .map_err(|error| StoreError::Open(format!("the lock file beside the database: {}", error.kind())))?;
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name).map_err(failed)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(_held) => Err(StoreError::Open("another process serves this file".to_owned())),
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
 

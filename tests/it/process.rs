@@ -91,7 +91,7 @@ impl Served {
         // Reads to the end, or the program would block on a full pipe.
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                let event: Value = serde_json::from_str(&line).unwrap_or_default();
+                let event: Value = serde_json::from_str(&line).unwrap_or(Value::String(line));
                 if let (Some(api), Some(admin)) = (event["api"].as_str(), event["admin"].as_str()) {
                     drop(tell.send((format!("http://{api}"), format!("http://{admin}"))));
                 }
@@ -100,7 +100,12 @@ impl Served {
         });
         match told.recv_timeout(Duration::from_secs(20)) {
             Ok((base, admin)) => Ok(Self { child, base, admin, log }),
-            Err(mpsc::RecvTimeoutError::Disconnected) => Err(child.wait().unwrap()),
+            Err(mpsc::RecvTimeoutError::Disconnected) => {
+                let status = child.wait().unwrap();
+                let said = log.lock().unwrap();
+                crate::support::rounds::print(&format!("a service ended at its start, {status}: {:?}", said.last()));
+                Err(status)
+            }
             Err(mpsc::RecvTimeoutError::Timeout) => {
                 child.kill().unwrap();
                 panic!("the service neither died nor said where it listens");

@@ -5,9 +5,13 @@ use secrecy::SecretString;
 use super::*;
 
 async fn open(folder: &tempfile::TempDir) -> SqliteStore {
+    try_open(folder, false).await.unwrap()
+}
+
+async fn try_open(folder: &tempfile::TempDir, exclusive: bool) -> Result<SqliteStore, StoreError> {
     let path = folder.path().join("noshi.db").display().to_string();
     let url = SecretString::from(format!("sqlite://{path}"));
-    SqliteStore::open(&path, &StoreOptions { url, connections_max: 2, exclusive: false }).await.unwrap()
+    SqliteStore::open(&path, &StoreOptions { url, connections_max: 2, exclusive }).await
 }
 
 /// The settings that decide what a crash may cost: journal, synchronous (2 is FULL), foreign keys.
@@ -50,4 +54,27 @@ async fn transactions_that_wait_for_one_another_share_a_commit() {
     // Each commit of its own writes a frame of a page at least.
     let grown = std::fs::metadata(folder.path().join("noshi.db-wal")).unwrap().len() - frames;
     assert!(grown < 50 * 4096, "{grown} bytes: nearly every transaction had a commit of its own");
+}
+
+#[tokio::test]
+async fn who_comes_while_the_one_before_still_ends_waits_for_the_file() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let before = try_open(&folder, true).await.unwrap();
+    let ending = async {
+        tokio::time::sleep(LOCK_PAUSE * 5).await;
+        before.close().await;
+    };
+    let (next, ()) = tokio::join!(try_open(&folder, true), ending);
+    next.unwrap();
+}
+
+#[tokio::test]
+async fn a_closed_file_is_free_although_a_copy_of_its_lock_is_open() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let store = try_open(&folder, true).await.unwrap();
+    // What a child has between its fork and its exec.
+    let copy = store.serving.lock().unwrap().as_ref().unwrap().try_clone().unwrap();
+    store.close().await;
+    assert!(take_lock(&folder.path().join("noshi.db")).is_ok());
+    drop(copy);
 }

@@ -6,7 +6,7 @@ use noshi::sandbox::{Fault, FaultRule, Operation};
 use tempfile::TempDir;
 
 use super::{Served, noshi};
-use crate::support::{App, Backend, SECRET_ACCESS_KEY};
+use crate::support::{App, Backend, SECRET_ACCESS_KEY, Shape};
 
 fn text(output: &Output) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
@@ -88,6 +88,21 @@ async fn a_file_that_another_process_serves_is_refused() {
     let second = noshi().arg("serve").envs(environment.iter().cloned()).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second).1.contains("another process serves this file"), "{}", text(&second).1);
+    assert!(served.terminate().success());
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_whose_process_is_just_ending_is_waited_for() {
+    let shape = Shape::default().with("NOSHI__SERVER__DRAIN_DELAY_SECONDS", 1);
+    let mut app = App::shaped(Backend::Sqlite, shape).await;
+    assert!(app.stop().await);
+    let before = Served::start(app.environment());
+    before.signal("TERM");
+    let served = Served::start(app.environment());
+    app.base.clone_from(&served.base);
+    assert_eq!(app.issue("next", "1.00").await.status, 201);
+    assert!(before.terminate().success());
     assert!(served.terminate().success());
     app.end().await;
 }
