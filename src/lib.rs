@@ -45,28 +45,40 @@
 //!
 //! # The way of one purchase
 //!
-//! `POST /v1/rewards` with an `Idempotency-Key`:
+//! `POST /v1/rewards` with an `Idempotency-Key`, from the route to the 201. Each step names the file that it enters, and what
+//! to read there; `tests/it/house` holds the list against the source. The rest says by its name all that a reader needs: a
+//! getter, a counter, a span, one statement of SQL, and whatever lies in the rooms from [`store`] down.
 //!
-//! 1. `http/observe.rs` opens the request's span and its one log line.
-//! 2. `incentives/http.rs` opens the call in a fixed order: the key (`identity/principal.rs`), the body (`http/body.rs`), the
-//!    idempotency key (`http/headers.rs`), the command (`incentives/dto.rs`).
-//! 3. `incentives/issue.rs` spawns the work on the main runtime and waits. A caller that hangs up stops nothing.
-//! 4. The intent is looked up by client and key. If it is there, the reward of then is the answer.
-//! 5. Otherwise the account is chosen, the budgets are looked at (`incentives/budgets.rs`, `ledger/budget.rs`), and a slot of
-//!    Amazon's rate is waited for (`accounts/rate.rs`). A refusal here makes no row.
-//! 6. **T1**, one transaction (`incentives/sql.rs`): the row, leased and about to be sent; the reservation in the ledger and
-//!    in the budgets; the first fact of the timeline.
-//! 7. `engine/run.rs` asks the driver (`engine/drive.rs`) what comes next. It answers: send.
-//! 8. `incentives/courier.rs` sends through the reward's kind (`incentives/kinds/gift_code.rs`) and the provider
-//!    (`provider/incentives/client.rs`: signed, six seconds). The answer is classified: proven, refused, rejected at the
-//!    door, not sent, or unknown.
-//! 9. The driver decides what the answer makes of the stage (`engine/step.rs`) and when the row is due again
-//!    (`engine/schedule.rs`), and asks for a commit.
-//! 10. **T2**, one transaction: compare-and-set on the version that was sent; ledger, budgets and timeline follow.
-//! 11. The driver says that the code may be delivered. The handler writes 201 with the code from memory, and the variable is
-//!     wiped.
+//! 1. `http/observe.rs` (`observe()`): the middleware opens the request's span, and writes its one log line at the end.
+//! 2. `incentives/http.rs` (`issue()`): the handler opens the call in a fixed order, which is that of steps 3 to 6.
+//! 3. `identity/principal.rs` (`of_any_scope()`): the one `Authorization` header names a key, `identity/keys.rs` (`parse()`,
+//!    `find()`, `matches()`) finds its row and compares the hashes. The principal is the client and this key.
+//! 4. `http/body.rs` (`body()`): the body is read, within its limits of time and bytes.
+//! 5. `http/headers.rs` (`idempotency_key()`): the key comes once, and is well-formed.
+//! 6. `incentives/dto.rs` (`into_command()`): body, key and principal become a command, or a problem that names the field.
+//! 7. `incentives/issue.rs` (`run_in_time()`, `carry_out()`): the work is spawned on the main runtime, and the handler waits
+//!    for it. A caller that hangs up stops nothing. The intent is looked up by client and key. If it is there, the reward of
+//!    then is the answer.
+//! 8. `incentives/admission.rs` (`admit()`): the account is chosen, the budgets are looked at, and `accounts/rate.rs`
+//!    (`slot()`) gives a slot of Amazon's rate. A refusal here makes no row.
+//! 9. **T1**, one transaction (`record` in `issue`): `engine/schedule.rs` (`begin()`) makes the order, leased and about to be
+//!    sent; `incentives/sql.rs` (`insert()`) writes the row and the first fact of its timeline; `ledger/status.rs`
+//!    (`change()`) reserves the value; `incentives/admission.rs` (`reserve()`) does so in the budgets.
+//! 10. `engine/run.rs` (`carry()`, `run()`): the loop asks the driver what comes next, until it is done. At first
+//!     `engine/drive.rs` (`next()`) answers: send.
+//! 11. `incentives/courier.rs` (`send()`) sends through the reward's kind, `incentives/kinds/gift_code.rs` (`call()`), and
+//!     `provider/incentives/client.rs` (`create_gift_card()`): signed, six seconds. `provider/incentives/classify.rs`
+//!     (`create()`) classifies the answer: proven, refused, rejected at the door, not sent, or unknown.
+//! 12. `engine/drive.rs` (`settle()`): `engine/step.rs` (`apply()`) decides what the answer makes of the stage,
+//!     `engine/schedule.rs` (`apply()`) when the row is due again. The driver asks for a commit. Once that is confirmed, the
+//!     drive is done, and the code may be delivered.
+//! 13. **T2**, one transaction: `incentives/courier.rs` (`commit()`) writes the change, `incentives/sql.rs` (`save()`) by
+//!     compare-and-set on the version that was sent. `ledger/status.rs` (`change()`) follows, and so do budgets and timeline.
+//! 14. `incentives/dto.rs` (`issued()`): the handler writes 201 with the code from memory, and the variable is wiped.
 //!
-//! If step 8 ends unknown while the caller waits, the driver holds the lease, pauses, and sends the same bytes again. If the
+//! A reward that a program pays for also enters `ledger/programs.rs` and `ledger/budget.rs`, from steps 8, 9 and 13.
+//!
+//! If step 11 ends unknown while the caller waits, the driver holds the lease, pauses, and sends the same bytes again. If the
 //! caller's time is up, the answer is 202, and recovery (`engine/recover.rs`) runs the same driver when the row is due.
 //!
 //! # Words

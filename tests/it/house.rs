@@ -4,6 +4,7 @@
 mod arguments;
 mod names;
 mod text;
+mod way;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
