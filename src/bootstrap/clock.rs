@@ -1,10 +1,10 @@
-//! The clock: compared with the database server's every few seconds, so that all replicas mean the same by an instant.
+//! Compares the clock with the database server's every few seconds, so that an instant means the same to all replicas.
 
 use std::time::Duration;
 
 use crate::{kernel::Chain, lifecycle::Tasks, store::clock::ServerClock};
 
-/// How often. Between two readings a clock drifts by microseconds; what matters is how soon a step is noticed.
+/// How often to compare. A clock drifts by microseconds between two readings; this is how soon a step is noticed.
 const EVERY: Duration = Duration::from_secs(5);
 
 /// Compares until the process stops.
@@ -16,7 +16,7 @@ pub(super) async fn run(clock: ServerClock, tasks: Tasks) {
                 tracing::warn!(error = %Chain(&error), "the clock was not compared with the database's");
             }
         };
-        // A read: a stop need not wait for it.
+        // A stop may cut the comparison off: it only reads.
         tokio::select! {
             () = tasks.stopping().cancelled() => {}
             () = round => {}

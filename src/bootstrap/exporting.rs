@@ -1,4 +1,4 @@
-//! The export of spans: begun before anything makes them, ended after everything has.
+//! The export of spans: it begins before the first span is made, and ends after the last one.
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -18,17 +18,17 @@ pub(super) struct Exporting {
 }
 
 impl Exporting {
-    /// Hands over what is left, as far as that is quick.
+    /// Sends the spans that are left, within the export's own limit.
     pub(super) async fn finish(self) {
         self.stop.cancel();
         if self.ended.await.is_err() {
-            // Its text may hold that of a panic.
+            // The error's text may quote a panic, so it is not logged.
             tracing::error!("the export of spans ended badly");
         }
     }
 }
 
-/// Traces as the settings want them, and what exports them, if they are exported.
+/// The traces of the settings, and the export of their spans, if there is one.
 #[cfg(feature = "otlp")]
 pub(super) fn begin(
     settings: &Settings,
@@ -47,7 +47,7 @@ pub(super) fn begin(
     Ok((traces, Some(Exporting { stop, ended })))
 }
 
-/// A program without the feature exports nothing; the settings refuse to ask for it.
+/// A program without the feature exports nothing. The settings of such a program cannot ask for an export.
 #[cfg(not(feature = "otlp"))]
 pub(super) fn begin(
     _settings: &Settings,
@@ -58,7 +58,8 @@ pub(super) fn begin(
     Ok((Traces::silent(ambient.clone()), None))
 }
 
-/// What every span says it comes from (semantic conventions, service). What the settings say of the same name wins.
+/// The resource of every span (semantic conventions, service). An attribute of the settings wins over ours of that
+/// name.
 #[cfg(feature = "otlp")]
 fn resource(settings: &Settings, ambient: &Ambient) -> Vec<(String, String)> {
     let instance = ambient.token().map(|token| token.to_string()).unwrap_or_default();

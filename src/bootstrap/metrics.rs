@@ -10,7 +10,7 @@ use crate::{
     treasury,
 };
 
-/// Each slice's own.
+/// The metrics of each slice, by the slice's name.
 pub(super) struct AllMetrics {
     pub(super) accounts: Arc<accounts::Metrics>,
     pub(super) http: Arc<http::Metrics>,
@@ -23,7 +23,7 @@ pub(super) struct AllMetrics {
 }
 
 impl AllMetrics {
-    /// Registers everything; the accounts of the settings have their series from the start.
+    /// Registers the metrics of all slices. The accounts of the settings have their series from the start.
     pub(super) fn new(settings: &Settings) -> Result<Self, prometheus::Error> {
         let accounts: Vec<_> = settings
             .accounts

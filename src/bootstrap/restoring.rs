@@ -1,4 +1,4 @@
-//! The note of a restore: the youngest instant of every room that writes one at each sign of life.
+//! Notes a restore. The database's youngest instant comes from every room that writes one whenever it works.
 
 use chrono::{DateTime, Utc};
 
@@ -11,8 +11,8 @@ use crate::{
     treasury::balances,
 };
 
-/// Notes that the database was restored: what was written from the operator's instant on is lost, or, where the operator
-/// names none, what was written after the database's youngest instant.
+/// Notes that the database was restored. What was written from the operator's instant on is lost. If the operator names
+/// no instant, what was written after the database's youngest instant is lost.
 ///
 /// # Errors
 /// [`RestoreNoteError`]; nothing is noted then.

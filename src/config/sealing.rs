@@ -16,7 +16,7 @@ const KEYS_MAX: usize = 16;
 /// Characters of a key's id. Fewer than any claim code has: the id is stored.
 const KEY_ID_LENGTH_MAX: usize = 10;
 
-/// The keys, the one that seals first. There may be none: then nothing can be sealed, and no kind that asks for it be used.
+/// The keys. The first one seals. Without a key nothing can be sealed, and a kind that seals its target cannot be used.
 #[derive(Debug, Clone)]
 pub struct Sealing {
     /// All of them open.

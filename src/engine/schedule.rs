@@ -1,5 +1,5 @@
-//! When an order is taken up again: what a decision of the machine makes of its lease, its due time and its attempts, and
-//! how orders begin, are taken up, retried and settled by hand. Pure, like the machine.
+//! When an order is taken up again: what a decision of the machine makes of its lease, its due time and its attempts,
+//! and how orders begin, are taken up, retried and settled by hand. Pure, like the machine.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ pub struct Moment {
     pub patience: Duration,
 }
 
-/// An order that begins now, leased, with its first attempt about to be committed. `doubt` says that the row of an earlier
-/// attempt may have been lost: no refusal is believed then.
+/// An order that begins now, leased, with its first attempt about to be committed. `doubt` says that the row of an
+/// earlier attempt may have been lost: no refusal is believed then.
 #[must_use]
 pub fn begin(on_unproven: OnUnproven, doubt: bool, lease: Lease, now: DateTime<Utc>) -> Order {
     let sent = Try { first_sent_at: now, doubt, reversal_wanted: false, refusals: 0 };
@@ -88,7 +88,7 @@ pub fn apply(order: Order, next: &Next, lease: Option<Lease>, rules: &Rules, mom
 }
 
 /// Keeps the lease over the back-off that [`apply`] set: the caller still waits, and the same worker makes the next
-/// attempt. Says how long until then; `None` when there is no back-off. The attempt counts as begun, see [`is_settled`].
+/// attempt. Returns how long until then; `None` without a back-off. The attempt counts as begun, see [`is_settled`].
 #[must_use]
 pub fn hold(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<(Order, Duration)> {
     let pause = order.due_at?.signed_duration_since(now).to_std().ok()?;
@@ -171,8 +171,8 @@ pub fn retry(order: Order, doubt: bool, lease: Lease, rules: &Rules, moment: Mom
     Ok(apply(order, &next, Some(lease), rules, moment))
 }
 
-/// What the return of its caller makes of an order that only the remote service knew of: it exists, so it is replayed, and
-/// no refusal is believed. `None` when a person has settled it meanwhile.
+/// What the return of its caller makes of an order that only the remote service knew of: it exists, so it is replayed,
+/// and no refusal is believed. `None` when a person has settled it meanwhile.
 #[must_use]
 pub fn reclaim(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<Order> {
     let Stage::Attention(attention) = order.stage else { return None };
@@ -188,9 +188,8 @@ pub fn reclaim(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<Order> 
     })
 }
 
-/// What a restored back-up makes of an order that was under way in it: that nothing was sent is not proven any more, and
-/// what was sent, was sent at the earliest when the back-up was made. Its day of replays begins now, because nobody asked
-/// meanwhile.
+/// What a restored back-up makes of an order that was under way in it. Something may have been sent since, at the
+/// earliest when the back-up was made. The order's day of replays begins now, because no worker has asked meanwhile.
 #[must_use]
 pub fn mark_uncertain(order: Order, lost_from: DateTime<Utc>, now: DateTime<Utc>) -> Order {
     let stage = match order.stage {
@@ -234,8 +233,9 @@ impl Resolution {
     }
 }
 
-/// What a person's resolution makes of an order that needs a person; `None` when it needs none. What was not done is not
-/// tried again under its id: what the person saw is all that is known of it.
+/// What a person's resolution makes of an order that needs a person; `None` for any other order. If the person found
+/// that nothing was done, the order ends here: only the person has seen the remote service's state, so the id is not
+/// tried again.
 #[must_use]
 pub fn resolve(order: Order, resolution: Resolution, now: DateTime<Utc>) -> Option<Order> {
     let Stage::Attention(attention) = order.stage else { return None };
@@ -265,8 +265,8 @@ fn settled_by_hand(order: Order, stage: Stage, now: DateTime<Utc>) -> Order {
     Order { stage, unproven_since: None, lease: None, due_at: None, updated_at: now, ..order }
 }
 
-/// Whether the outcome of the attempt that `sent` was leased for is written already, in a row that is still under the same
-/// lease: only whoever settles counts another attempt there.
+/// Whether the outcome of the attempt that `sent` was leased for is written already, in a row that is still under the
+/// same lease: only whoever settles counts another attempt there.
 #[must_use]
 pub const fn is_settled(sent: &Order, stored: &Order) -> bool {
     sent.attempts != stored.attempts

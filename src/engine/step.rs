@@ -4,7 +4,7 @@
 //! - doubt is sticky: a refusal after it proves nothing;
 //! - an effect is believed only when it is live and all as asked;
 //! - a reversal is sent only once existence is proven, inside the window that counts from the first send;
-//! - "not reversed" is no verdict before the window is over, unless no reversal is in doubt.
+//! - before the window is over, "not reversed" is a verdict only if no reversal is in doubt.
 
 use chrono::{DateTime, Utc};
 

@@ -196,7 +196,7 @@ impl TryFrom<RewardRow> for Reward {
             booked: LedgerStatus::from_word(&row.booked).ok_or_else(|| bad("booked"))?,
             last_error: row.error_code.map(|code| LastError { code, error_type: row.error_type }),
             events: row.events,
-            // A form that only a later version knows is no reason not to find the reward.
+            // The reward is found even if a later version wrote its trace in another form.
             trace: row.trace_context.and_then(|text| text.parse().ok()),
         })
     }

@@ -1,9 +1,9 @@
 //! Migrations: the same numbers and names for both databases, embedded in the binary, forward only.
 //!
-//! Two versions of the program work on one database during a roll-out or a roll-back. So the name of a migration says which
-//! older programs still work with it: `0009_from_0008_more.sql` only adds, so a program whose last migration is 0008 goes on;
-//! `0010_from_0009_less.sql` removes what 0009 no longer uses. The database keeps the name, and the older program reads it
-//! there. No older program works with a migration that has no such name.
+//! Two versions of the program work on one database during a roll-out or a roll-back. So the name of a migration says
+//! which older programs still work with it: `0009_from_0008_more.sql` only adds, so a program whose last migration is
+//! 0008 goes on; `0010_from_0009_less.sql` removes what 0009 no longer uses. The database keeps the name, and the older
+//! program reads it there. A migration without such a name stops every older program.
 
 use std::sync::LazyLock;
 
@@ -68,8 +68,8 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Migrates on a connection of its own, because the service's time limits do not suit a migration, or the wait for another
-/// replica's.
+/// Migrates on a connection of its own, because the service's time limits do not suit a migration, or the wait for
+/// another replica's.
 async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
     let failed = |error| StoreError::database("migrate", error);
     let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?.detach();

@@ -1,8 +1,8 @@
 //! Reads a CSV file of Amazon's portal, for partners whose activity report Amazon has switched off.
 //!
-//! Amazon publishes no layout of the file. The reader finds columns by their names, in any order, whatever the case, blanks
-//! and hyphens: the operation's own names, and common ones. It never looks into other columns: one of them may hold the
-//! claim code. An error names the row and the column, never the value.
+//! Amazon publishes no layout of the file. The reader finds columns by their names, in any order, whatever the case,
+//! blanks and hyphens: the operation's own names, and common ones. It never looks into other columns: one of them may
+//! hold the claim code. An error names the row and the column, never the value.
 //!
 //! | column | needed | names |
 //! |---|---|---|
@@ -140,7 +140,7 @@ impl PortalCsvReader {
             self.begin(&head, each)?;
         }
         self.feed(&[], each)?;
-        // A file without a header is no proof that nothing happened.
+        // A file without a header may have lost its rows, so it is refused.
         if self.columns.is_none() { Err(CsvError::NoColumn("request id")) } else { Ok(()) }
     }
 

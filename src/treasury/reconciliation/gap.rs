@@ -29,8 +29,8 @@ async fn uncovered(tx: &mut Tx, account: &str) -> Result<Option<DateTime<Utc>>, 
     Ok(gap.uncovered(&periods))
 }
 
-/// Notes that the account's gap is filled, if this run's period was its last piece: now every card that Amazon sold in the
-/// gap has a row.
+/// Notes that the account's gap is filled, if this run's period was its last piece: now every card that Amazon sold in
+/// the gap has a row.
 pub(super) async fn fill(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
     if restore_note::open_gap(tx, account).await?.is_some() && uncovered(tx, account).await?.is_none() {
         restore_note::fill_gap(tx, account, now).await?;
@@ -39,8 +39,8 @@ pub(super) async fn fill(tx: &mut Tx, account: &str, now: DateTime<Utc>) -> Resu
 }
 
 impl Reconciliations {
-    /// From when on a restored database knows nothing of the account and no reconciliation has run since; `None` without
-    /// such a gap.
+    /// The instant from which on a restored database knows nothing of the account, until a reconciliation covers it;
+    /// `None` without such a gap.
     pub(crate) async fn uncovered(&self, account: &str) -> Result<Option<DateTime<Utc>>, StoreError> {
         let mut tx = self.deps.store.begin().await?;
         let from = uncovered(&mut tx, account).await?;
