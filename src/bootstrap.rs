@@ -46,21 +46,23 @@ pub enum StartError {
     /// The settings name no account.
     #[error("the settings name no account: add an [accounts.NAME] section")]
     NoAccounts,
-    /// The database.
+    /// The database cannot be opened, or fails.
     #[error("the database is not usable")]
     Store(#[from] StoreError),
-    /// The schema is not this program's.
+    /// The schema is older than this program's.
     #[error("the database must be migrated first: run `noshi migrate`")]
     SchemaOlder,
-    /// A later program has migrated the database, to what this one would not understand.
+    /// A later version of the program has migrated the database, and this one would not understand it.
     #[error("the database was migrated by a later version of this program, and this one is too old for it")]
     SchemaNewer,
-    /// The database was restored from a back-up that is older than ids may be replayed, and not reconciled since.
+    /// The database was restored from a back-up that is older than Amazon remembers ids, and no reconciliation covers
+    /// the gap.
     #[error(
         "account {0}: the restored back-up is older than `rewards.replay_age_limit_days`: run `noshi reconcile` for the days since it first"
     )]
     RestoredTooOld(String),
-    /// The database server's clock was not learnt: whose window is open and whose lease has run out would be guesses.
+    /// The database server's clock could not be read. Without it the process could only guess which windows are open
+    /// and which leases have run out.
     #[error("the clock cannot be aligned with the database's")]
     Clock(#[from] ClockError),
     /// An account deals in a kind that there is not.
@@ -88,14 +90,14 @@ pub enum StartError {
     /// An account's gateway is not on this machine.
     #[error("account {0}: its sandbox gateway is not a loopback address")]
     Gateway(String),
-    /// Metrics.
+    /// A metric cannot be registered.
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
     /// Spans cannot be exported.
     #[cfg(feature = "otlp")]
     #[error("the export of spans cannot be set up")]
     Export(#[source] crate::telemetry::trace::export::ExportError),
-    /// A port cannot be had.
+    /// A server cannot listen on its port.
     #[error("cannot listen on {0}")]
     Listen(SocketAddr, #[source] io::Error),
 }
@@ -112,7 +114,7 @@ pub struct Service {
     settings: config::ServerSettings,
 }
 
-/// A server at work.
+/// A server that is running, and its task.
 struct Running {
     address: SocketAddr,
     handle: ServerHandle,
@@ -120,7 +122,7 @@ struct Running {
 }
 
 impl Running {
-    /// Serves on the main runtime.
+    /// Spawns the server on the main runtime.
     fn start(bound: BoundServer, tasks: &Tasks) -> Self {
         Self { address: bound.address, handle: bound.handle, ended: tasks.spawn(bound.server) }
     }
@@ -130,7 +132,7 @@ impl Running {
         match self.ended.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(error = %Chain(&error), "a server ended badly"),
-            // Its text may hold that of a panic.
+            // The error's text may quote a panic, so it is not logged.
             Err(_panicked) => tracing::error!("a server's task ended badly"),
         }
     }
@@ -172,7 +174,8 @@ async fn check_schema(store: &Store) -> Result<(), StartError> {
     }
 }
 
-/// A key that was lost with an old back-up looks new, however old its card is. Amazon may have forgotten those.
+/// Refuses a start on a back-up that is too old. A key that was lost with the back-up looks new, and Amazon may have
+/// forgotten the id of its card: a retry would buy a second one.
 async fn check_age(state: &AppState, settings: &Settings) -> Result<(), StartError> {
     let now = state.http.ambient.now();
     for account in state.rewards.accounts().iter() {
@@ -191,7 +194,8 @@ async fn check_age(state: &AppState, settings: &Settings) -> Result<(), StartErr
     Ok(())
 }
 
-/// Starts the service: it listens and recovers when this returns. Must run on the multi-threaded main runtime.
+/// Starts the service. When this returns, the service listens and recovers. It must run on the multi-threaded main
+/// runtime.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running.
@@ -199,7 +203,7 @@ pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, Sta
     start_with(settings, ambient, LogFilter::fixed(&settings.log.filter)).await
 }
 
-/// The same for a process whose log is the service's own: its filter can be changed by the admin port.
+/// The same for a process whose log belongs to the service: an operator can change the log's filter by the admin port.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running.
@@ -246,8 +250,8 @@ async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What a command needs to reconcile: the service's own parts, without servers and background loops. The database must be
-/// migrated.
+/// What a command needs to reconcile: the service's own parts, without servers and background loops. The database must
+/// be migrated.
 ///
 /// # Errors
 /// [`StartError`].
@@ -263,28 +267,28 @@ pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, 
 }
 
 impl Service {
-    /// Where the API listens.
+    /// The address of the API.
     #[must_use]
     pub const fn api_address(&self) -> SocketAddr {
         self.api.address
     }
 
-    /// Where probes and metrics are.
+    /// The address of probes and metrics.
     #[must_use]
     pub const fn admin_address(&self) -> SocketAddr {
         self.admin.address
     }
 
-    /// The database, for those who started the service in their own process.
+    /// The database, for a test or a demo that runs the service in its own process.
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Serves until `stop` resolves, then drains: the process is not ready, then it accepts no connection, then every
-    /// accepted request and every money task runs to its end, then the database is closed. Returns whether all went well.
-    /// Work that did not end in time is durable, and the next start takes it up. A background task that ends by itself
-    /// stops the process: a fresh process is better than one that recovers nothing.
+    /// Serves until `stop` resolves, then drains. First the process reports that it is not ready. Then it accepts no
+    /// more connections, and every accepted request and every money task runs to its end. Then it closes the database.
+    /// Returns whether all went well. Work that did not end in time is durable, and the next start takes it up. A
+    /// background loop that ends by itself stops the process: a fresh process is better than one that recovers nothing.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> bool {
         let Self { state, api, admin, tasks, mut loops, exporting, store, settings } = self;
         let whole = tokio::select! {

@@ -90,6 +90,9 @@
 //! | driver | the pure function that says what comes next ([`engine::Drive`]) |
 //! | courier | what the engine needs of this product ([`incentives::courier::Courier`]) |
 //! | waiter | a request that waits for an order, until its deadline |
+//! | instruction | what the driver asks the loop to do: commit, send, read, wait |
+//! | milestone | what a timeline shows of a change that the driver made |
+//! | fact | a row of the outbox: what happened, written in the transaction that makes it true |
 //! | principal | the client and key behind a request |
 //! | intent | the fingerprint of client and idempotency key; Amazon's request id derives from it |
 //! | lease | the right to work on a row until an instant, under a random token |

@@ -10,8 +10,8 @@
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
 //!
-//! Every loop is watched alike: none of them ends before the process stops, so the process stops when one does
-//! ([`Loops::first_end`]). A fresh process is better than one that recovers nothing, or sends nothing.
+//! Every loop is watched alike. A loop ends only when the process stops, so the process stops when a loop ends by
+//! itself ([`Loops::first_end`]). A fresh process is better than one that recovers nothing, or sends nothing.
 
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
@@ -25,9 +25,9 @@ use crate::{
     store::StoreError,
 };
 
-/// A loop at work.
+/// A loop that is running.
 struct Loop {
-    /// As the module's table names it.
+    /// Its name in the table above.
     name: &'static str,
     ended: JoinHandle<()>,
     at_stop: AtStop,
@@ -36,9 +36,9 @@ struct Loop {
 /// What becomes of a loop when the process stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum AtStop {
-    /// It sees the stop and ends; the stop waits for it.
+    /// The loop sees the stop and ends. The stop waits for it.
     Ends,
-    /// The last requests need it, so it is ended after them.
+    /// The last requests need the loop, so it is ended after them.
     GoesOn,
 }
 
@@ -80,7 +80,8 @@ pub(super) async fn start(state: &AppState, settings: &Settings) -> Result<Loops
     Ok(Loops(loops))
 }
 
-/// Starts the loops that hand out slots, alone: a command that asks Amazon needs no other. Dropped, they run on.
+/// Starts only the loops that hand out slots: a command that asks Amazon needs no others. They run on when the handles
+/// are dropped.
 ///
 /// # Errors
 /// As [`start`].

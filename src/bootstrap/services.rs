@@ -1,4 +1,4 @@
-//! The services, built over what all of them stand on.
+//! Builds the services.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::{
     treasury::{Balances, Reconciliations, balances::BalanceDependencies, reconciliation::ReconciliationDependencies},
 };
 
-/// What every service stands on.
+/// The parts that every service needs.
 pub(super) struct Ground<'a> {
     pub(super) settings: &'a Settings,
     pub(super) store: Store,
@@ -37,8 +37,8 @@ pub(super) struct Ground<'a> {
 /// Builds what the servers and the loops share. Nothing runs yet.
 ///
 /// # Errors
-/// [`StartError`] when an account or a sealing key of the settings cannot be used, or the note of the last restore cannot be
-/// read.
+/// [`StartError`] when an account or a sealing key of the settings cannot be used, or the note of the last restore
+/// cannot be read.
 pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppState, StartError> {
     let restored = restore_note::last(&mut ground.store.snapshot().await?).await?;
     let accounts = accounts::build(ground)?;
