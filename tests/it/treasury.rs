@@ -4,12 +4,10 @@
 mod alarms;
 mod deposits;
 
-use std::time::Duration;
-
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use crate::support::{App, PARTNER};
+use crate::support::{App, PARTNER, wait::found};
 
 /// Asks for the balance anew, and waits until an observation later than everything before has been written.
 pub(crate) async fn observe(app: &mut App) -> Value {
@@ -17,18 +15,13 @@ pub(crate) async fn observe(app: &mut App) -> Value {
     // asks next would ask Amazon anew.
     app.advance(3);
     let before = app.ambient.now();
-    for _ in 0..400 {
+    found("a balance is observed", async || {
         let said = app.post("/v1/balances/main/refresh", json!({})).await;
         assert_eq!(said.status, 200, "{}", said.text);
-        if said.json["as_of"]
-            .as_str()
-            .is_some_and(|as_of| as_of.parse::<chrono::DateTime<chrono::Utc>>().unwrap() > before)
-        {
-            return said.json;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("no balance was observed");
+        let as_of = said.json["as_of"].as_str().map(|as_of| as_of.parse::<chrono::DateTime<chrono::Utc>>().unwrap());
+        as_of.is_some_and(|as_of| as_of > before).then_some(said.json)
+    })
+    .await
 }
 
 /// The sum of the ledger's entries of a kind.

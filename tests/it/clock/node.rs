@@ -9,7 +9,7 @@ use noshi::{
 use super::{SKEW_MAX, Wall, gauge, is_of_a_clock, ready, server_now, stored, until_gauge_is};
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, Shape, books::books_match},
+    support::{Answer, App, Backend, Shape, books::books_match, wait::until},
 };
 
 const LEASE_SECONDS: i64 = 30;
@@ -44,9 +44,7 @@ async fn leases_agree(app: &App, at: &Served, key: &str) {
     app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..slow }).unwrap();
     let began = server_now(app).await;
     let look = async {
-        while creates(app, key) == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        until("the create arrives", async || creates(app, key) > 0).await;
         let text = "SELECT (EXTRACT(EPOCH FROM due_at) * 1000)::bigint FROM rewards WHERE state = 'issuing'";
         app.database.number(text).await
     };

@@ -8,7 +8,7 @@ use sqlx::{Executor, PgConnection, migrate::Migrator};
 use super::{Dice, count_of, print, seed, stage, start};
 use crate::{
     process::{Served, noshi},
-    support::{Answer, App, Backend, Database, on_each_backend, order, with_json},
+    support::{Answer, App, Backend, Database, on_each_backend, order, wait::until, with_json},
 };
 
 /// Deaths inside a migration.
@@ -178,13 +178,7 @@ async fn until_waiting(database: &Database, whereon: &str) {
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'noshi' \
          AND wait_event_type = 'Lock' AND wait_event = '{whereon}'"
     );
-    for _ in 0..2_000 {
-        if database.number(&waits).await > 0 {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("nobody waits for {whereon}");
+    until(&format!("somebody waits for {whereon}"), async || database.number(&waits).await > 0).await;
 }
 
 /// Migrations that are done; none where not even the table of migrations is there.

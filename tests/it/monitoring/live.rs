@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     process::Served,
-    support::{App, Backend, Shape, order, partners::Partner},
+    support::{App, Backend, Shape, order, partners::Partner, wait::until},
 };
 
 /// Alerts that count what happens in minutes: whether they have seen enough of it is a matter of the moment.
@@ -101,14 +101,11 @@ async fn history(app: &App) {
         let begun = app.post("/v1/reconciliations", json!({"account_id": account, "from": day, "to": day})).await;
         assert!(matches!(begun.status, 200 | 202), "{}", begun.text);
     }
-    for _ in 0..240 {
+    until("what comes with its data is there", async || {
         let there = on_page(&app.metrics().await);
-        if COMING.iter().all(|(name, _, _)| there.contains(*name)) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    panic!("what comes with its data did not come");
+        COMING.iter().all(|(name, _, _)| there.contains(*name))
+    })
+    .await;
 }
 
 /// What goes on until it is stopped: rates need it.

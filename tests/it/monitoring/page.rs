@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::support::{Answer, App, Backend, Shape, on_each_backend, order, with_json};
+use crate::support::{Answer, App, Backend, Shape, on_each_backend, order, wait::until, with_json};
 
 /// Every metric of ours, as dashboards and alerts know them: name, type, labels.
 pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
@@ -129,13 +129,7 @@ async fn charge(app: &App, key: &str, amount: &str, program: &str) -> u16 {
 
 /// Asks for a balance to be known, so that every metric has a series.
 async fn until_a_balance_is_known(app: &App) {
-    for _ in 0..600 {
-        if app.metrics().await.contains("\nnoshi_available_funds{") {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
-    panic!("no balance was read");
+    until("a balance is known", async || app.metrics().await.contains("\nnoshi_available_funds{")).await;
 }
 
 on_each_backend! {

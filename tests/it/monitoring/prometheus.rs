@@ -14,7 +14,7 @@ use reqwest::Url;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::Answer;
+use crate::support::{Answer, wait::found};
 
 /// Where `tests/run` says that its programs are.
 const FOLDER_VARIABLE: &str = "NOSHI_TEST_PROMETHEUS";
@@ -139,16 +139,13 @@ impl Prometheus {
         numbers.filter(|(_labels, number): &(Value, f64)| !number.is_nan()).collect()
     }
 
-    /// The same, waited for: fails when there is none in 60 s.
+    /// The same, waited for: fails when there is none in 30 s.
     pub(super) async fn until_data(&self, expression: &str) -> Vec<(Value, f64)> {
-        for _ in 0..240 {
-            let found = self.query(expression).await;
-            if !found.is_empty() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        panic!("no data: {expression}");
+        found(&format!("{expression} has data"), async || {
+            let series = self.query(expression).await;
+            (!series.is_empty()).then_some(series)
+        })
+        .await
     }
 
     /// Every rule, as Prometheus read it.
@@ -160,14 +157,11 @@ impl Prometheus {
 
     /// The same once every one was evaluated.
     pub(super) async fn evaluated_rules(&self) -> Vec<Value> {
-        for _ in 0..240 {
+        found("every rule is evaluated", async || {
             let rules = self.rules().await;
-            if !rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown") {
-                return rules;
-            }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
-        panic!("rules were not evaluated");
+            (!rules.is_empty() && rules.iter().all(|rule| rule["health"] != "unknown")).then_some(rules)
+        })
+        .await
     }
 }
 

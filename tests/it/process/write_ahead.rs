@@ -4,7 +4,7 @@
 //! A kill cannot show this: the kernel's page cache survives the process. On PostgreSQL what the service can know is the
 //! answer to its COMMIT; that the server answers after its own fsync is the server's setting, and is looked at.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use super::Served;
 use crate::{
@@ -117,9 +117,7 @@ pub(crate) async fn out_of_order(backend: Backend, bug: Option<&str>) -> Vec<Str
     // Nobody else's transactions: recovery looks around once, at the start, and the balance is known by then.
     let shape = Shape::default().with("NOSHI__REWARDS__RECOVERY_POLL_MILLISECONDS", 60_000);
     let mut app = App::shaped(backend, shape).await;
-    while app.database.number("SELECT COUNT(*) FROM balances").await == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    app.until_number("SELECT COUNT(*) FROM balances", 1).await;
     assert!(app.stop().await);
     let trace = app.database.folder.path().join("trace");
     let mut command = Command::new("strace");

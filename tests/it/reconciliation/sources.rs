@@ -10,7 +10,7 @@ use super::{
     plant::{Planted, instant, list, plant},
     reconcile,
 };
-use crate::support::{Answer, App, Backend, faults::of, look::Look, on_each_backend};
+use crate::support::{Answer, App, Backend, faults::of, look::Look, on_each_backend, wait::found};
 
 const CODE: &str = "QXZK-CANARY-PORT";
 
@@ -161,7 +161,7 @@ on_each_backend! {
         let path = format!("/v1/reconciliations?account_id=main&from={DAY}&to={DAY}");
         let cut = app.request("POST", &path).header("Content-Type", "text/csv").body(reqwest::Body::wrap_stream(stream));
         assert!(Answer::try_of(cut).await.is_none(), "the client hung up");
-        let run = (0..400).find_map_async(|| last(&app)).await;
+        let run = found("the run is at its end", async || last(&app).await).await;
         assert_eq!((&run["status"], &run["failure"]), (&json!("failed"), &json!("file_broken")), "{run}");
         upload(&app, "<html>").await.is_problem(400, "invalid-request");
         upload(&app, String::new()).await.is_problem(400, "invalid-request");
@@ -212,18 +212,3 @@ async fn last(app: &App) -> Option<serde_json::Value> {
     let run = list["data"].get(0)?.clone();
     (run["status"] != "running").then_some(run)
 }
-
-/// Asks until there is an answer.
-trait FindMapAsync: Iterator + Sized {
-    async fn find_map_async<T, F: Future<Output = Option<T>>>(self, ask: impl Fn() -> F) -> T {
-        for _ in self {
-            if let Some(found) = ask().await {
-                return found;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-        }
-        panic!("there was no answer in time");
-    }
-}
-
-impl<I: Iterator> FindMapAsync for I {}

@@ -32,6 +32,7 @@ use crate::{
         books::rows,
         on_each_backend,
         rounds::{print, seed},
+        wait::until,
         with_json,
     },
 };
@@ -240,13 +241,7 @@ async fn another_body(crowd: &Crowd, base: &str, key: &str) -> Answer {
 }
 
 async fn come_to_rest(crowd: &Crowd) {
-    for _ in 0..1_200 {
-        if crowd.app.database.number("SELECT COUNT(*) FROM rewards WHERE due_at IS NOT NULL").await == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("recovery did not come to its end");
+    crowd.app.until_number("SELECT COUNT(*) FROM rewards WHERE due_at IS NOT NULL", 0).await;
 }
 
 /// A reconciliation is of days that are over: everything happened so many days later, or earlier, by both books.
@@ -299,17 +294,14 @@ async fn agree(crowd: &Crowd, shell: &Shell, base: &str) -> i64 {
 /// Has Amazon's balance compared with the ledger as it stands now; a question of a moment ago stands in the way of the next.
 async fn balance(crowd: &Crowd, base: &str) {
     let before = Ambient::system().now();
-    for _ in 0..120 {
+    until("the balance is asked for", async || {
         let request = crowd.app.http.post(format!("{base}/v1/balances/main/refresh")).bearer_auth(&crowd.app.key);
         let refreshed = Answer::of(with_json(request, &json!({}))).await;
         assert_eq!(refreshed.status, 200, "{}", refreshed.text);
         let as_of: DateTime<Utc> = refreshed.json["as_of"].as_str().unwrap().parse().unwrap();
-        if as_of > before {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
-    panic!("the balance was not asked for");
+        as_of > before
+    })
+    .await;
 }
 
 /// The program's count is the sum of what is charged to it.

@@ -16,7 +16,7 @@ use tokio::{
     net::UnixStream,
 };
 
-use crate::process::Served;
+use crate::{process::Served, support::wait::until};
 
 /// Where `tests/run` says that haproxy is.
 const PROGRAM_VARIABLE: &str = "NOSHI_TEST_HAPROXY";
@@ -59,13 +59,8 @@ impl Balancer {
             .spawn()
             .unwrap();
         let balancer = Self { process, address, folder };
-        for _ in 0..200 {
-            if UnixStream::connect(balancer.control()).await.is_ok() {
-                return balancer;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("haproxy did not start: {}", fs::read_to_string(balancer.folder.path().join("said")).unwrap());
+        until("haproxy listens", async || UnixStream::connect(balancer.control()).await.is_ok()).await;
+        balancer
     }
 
     /// Where callers find it.

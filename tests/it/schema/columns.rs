@@ -178,12 +178,7 @@ async fn with_rows(backend: Backend) -> App {
     app.advance(2 * 24 * 3600);
     let body = serde_json::json!({"account_id": "main", "from": day, "to": day});
     assert_eq!(app.post("/v1/reconciliations", body).await.status, 202);
-    for _ in 0..200 {
-        if app.database.number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'").await == 1 {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
+    app.until_number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'", 1).await;
     assert!(app.stop().await);
     // A run's own rows are gone when it has ended.
     let seen = "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at) \

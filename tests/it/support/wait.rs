@@ -14,9 +14,14 @@ const LOOKS: usize = 1_200;
 
 /// Waits until it is so.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    found(what, async || is_so().await.then_some(())).await;
+}
+
+/// Waits until it is there, and answers with it.
+pub(crate) async fn found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..LOOKS {
-        if is_so().await {
-            return;
+        if let Some(found) = look().await {
+            return found;
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

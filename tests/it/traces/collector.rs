@@ -4,7 +4,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use super::receiver::{Mood, Receiver};
-use crate::support::{App, Backend, Shape, on_each_backend};
+use crate::support::{App, Backend, Shape, on_each_backend, wait};
 
 /// What a stop may wait for the collector besides its own time: two seconds, and a busy machine's.
 const STOP_WITHIN: Duration = Duration::from_secs(12);
@@ -28,14 +28,11 @@ const EXPORTED: &str = "noshi_trace_spans_exported_total";
 
 /// Waits until a counter has come so far.
 async fn until(app: &App, series: &str, least: u64) -> u64 {
-    for _ in 0..800 {
+    wait::found(&format!("{series} comes to {least}"), async || {
         let count = counted(app, series).await;
-        if count >= least {
-            return count;
-        }
-        tokio::time::sleep(Duration::from_millis(25)).await;
-    }
-    panic!("{series} did not come to {least}: {}", app.metrics().await);
+        (count >= least).then_some(count)
+    })
+    .await
 }
 
 /// Buys, replays, reveals and cancels as always.
@@ -73,9 +70,7 @@ on_each_backend! {
         receiver.be(Mood::Hangs);
         let app = traced(backend, receiver.endpoint()).await;
         answers_are_as_always(&app, "one").await;
-        while receiver.requests() == 0 {
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
+        wait::until("the collector was asked", async || receiver.requests() > 0).await;
         answers_are_as_always(&app, "two").await;
         stops_in_time(app).await;
     }

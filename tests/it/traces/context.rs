@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, Shape, on_each_backend, order, with_json},
+    support::{Answer, App, Backend, Shape, on_each_backend, order, wait::found, with_json},
 };
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -29,14 +29,11 @@ pub(super) async fn end(app: App, served: Served) {
 
 /// The log's lines of this message, waited for.
 async fn lines(served: &Served, message: &str, count: usize) -> Vec<Value> {
-    for _ in 0..400 {
-        let found: Vec<Value> = served.log().into_iter().filter(|line| line["message"] == message).collect();
-        if found.len() >= count {
-            return found;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("{count} lines of {message:?} did not come: {:?}", served.log());
+    found(&format!("{count} lines of {message:?} are in the log"), async || {
+        let lines: Vec<Value> = served.log().into_iter().filter(|line| line["message"] == message).collect();
+        (lines.len() >= count).then_some(lines)
+    })
+    .await
 }
 
 fn traceparent(trace: &str) -> String {

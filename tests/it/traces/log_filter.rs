@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::context::{end, served};
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, order, with_json},
+    support::{Answer, App, Backend, order, wait::found, with_json},
 };
 
 async fn ask(app: &App, served: &Served, method: &str, kind: &str, body: impl Into<reqwest::Body>) -> Answer {
@@ -31,14 +31,11 @@ async fn requests_logged(app: &App, served: &Served, key: &str, changes: usize) 
     assert_eq!(Answer::of(with_json(request, &order("5.00"))).await.status, 201);
     assert_eq!(put(app, served, "noshi=warn,info").await.status, 200);
     let of = |log: &[Value], message: &str| log.iter().filter(|line| line["message"] == message).count();
-    for _ in 0..400 {
+    found("the change is in the log", async || {
         let log = served.log();
-        if of(&log, "the log's filter was changed") == changes {
-            return of(&log, "request");
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
-    }
-    panic!("the change was not told: {:?}", served.log());
+        (of(&log, "the log's filter was changed") == changes).then(|| of(&log, "request"))
+    })
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

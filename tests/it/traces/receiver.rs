@@ -26,6 +26,8 @@ use opentelemetry_proto::tonic::{
 use prost::Message;
 use tokio::{net::TcpListener, task::JoinHandle};
 
+use crate::support::wait::found;
+
 /// How it behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mood {
@@ -128,14 +130,11 @@ impl Receiver {
 
     /// Waits for spans by a sign of them.
     pub(crate) async fn until(&self, what: &str, is: impl Fn(&[Span]) -> bool) -> Vec<Span> {
-        for _ in 0..600 {
+        found(what, async || {
             let spans = self.spans();
-            if is(&spans) {
-                return spans;
-            }
-            tokio::time::sleep(Duration::from_millis(25)).await;
-        }
-        panic!("{what} did not come: {:#?}", self.spans());
+            is(&spans).then_some(spans)
+        })
+        .await
     }
 }
 
