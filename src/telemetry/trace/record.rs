@@ -8,8 +8,8 @@ use crate::kernel::{
 };
 
 /// One fact about a span. The list is closed and its values are typed, so that no body, header, key or claim code fits
-/// in: a leak through a trace is a leak (SEC-02). Names are OpenTelemetry's semantic conventions (HTTP and database,
-/// stable), or dotted ones of ours, as in the log.
+/// in: a leak through a trace is a leak (`tests/RELIABILITY.md`, SEC-02). Names are OpenTelemetry's semantic conventions
+/// (HTTP and database, stable), or dotted ones of ours, as in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attribute {
     /// The HTTP method, one of the known ones.
