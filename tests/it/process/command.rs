@@ -97,6 +97,8 @@ async fn a_file_whose_process_is_just_ending_is_waited_for() {
     let mut app = App::shaped(Backend::Sqlite, shape).await;
     assert!(app.stop().await);
     let before = Served::start(app.environment());
+    app.base.clone_from(&before.base);
+    assert_eq!(app.issue("before", "1.00").await.status, 201);
     before.signal("TERM");
     let served = Served::start(app.environment());
     app.base.clone_from(&served.base);
