@@ -11,8 +11,10 @@ pub mod rate;
 pub mod turns;
 
 pub use account::{Account, Accounts, CardLimits, FundingPolicy, Terms};
-pub use breaker::{Breaker, BreakerCause, OpenBreaker};
+pub(crate) use breaker::Breaker;
+pub use breaker::BreakerCause;
 pub use metrics::Metrics;
 pub use quota::Quota;
-pub use rate::{NoSlot, Priority, Rate};
-pub use turns::Turns;
+pub use rate::NoSlot;
+pub(crate) use rate::{Priority, Rate};
+pub(crate) use turns::Turns;

@@ -39,29 +39,24 @@ use crate::{
 
 /// What handlers of both servers share.
 #[derive(Clone)]
-pub struct AppState {
-    /// What every handler needs.
-    pub http: Http,
-    /// Rewards.
-    pub rewards: Rewards,
+pub(crate) struct AppState {
+    pub(crate) http: Http,
+    pub(crate) rewards: Rewards,
     pub(crate) balances: Balances,
     pub(crate) ledger: Ledger,
     /// The database server's clock, where there is one to go by.
-    pub clock: Option<ServerClock>,
+    pub(crate) clock: Option<ServerClock>,
     pub(crate) reconciliations: Reconciliations,
-    /// What is logged.
-    pub log: LogFilter,
+    pub(crate) log: LogFilter,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// A server that has its port, and the address of that.
-pub struct BoundServer {
+/// A server that listens on its port and is not served yet.
+pub(crate) struct BoundServer {
     /// Resolves when it has stopped.
-    pub server: Server,
-    /// Stops it.
-    pub handle: ServerHandle,
-    /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) server: Server,
+    pub(crate) handle: ServerHandle,
+    pub(crate) address: SocketAddr,
 }
 
 impl BoundServer {
@@ -74,7 +69,7 @@ impl BoundServer {
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
+pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
     let (http, rewards, balances, reconciliations) = (
         web::Data::new(state.http.clone()),
         web::Data::new(state.rewards.clone()),
@@ -116,7 +111,7 @@ pub fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<Bo
 ///
 /// # Errors
 /// When the address cannot be had.
-pub fn admin(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
+pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
     let state = web::Data::new(state.clone());
     let server = HttpServer::new(move || {
         App::new()

@@ -64,101 +64,89 @@ impl Account {
         Self { terms, client, quota }
     }
 
-    /// Its name in the settings, and to our callers.
+    /// The account's name in the settings and to our callers.
     #[must_use]
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         &self.terms.id
     }
 
-    /// Where its days and months begin.
+    /// The zone in which the account's days and months begin.
     #[must_use]
-    pub const fn time_zone(&self) -> Tz {
+    pub(crate) const fn time_zone(&self) -> Tz {
         self.terms.time_zone
     }
 
-    /// How it is paid for.
     #[must_use]
-    pub const fn funding(&self) -> FundingPolicy {
+    pub(crate) const fn funding(&self) -> FundingPolicy {
         self.terms.funding
     }
 
-    /// The words of the kinds that it sells.
+    /// The words of the kinds that the account deals in.
     #[must_use]
-    pub fn kinds(&self) -> &[&'static str] {
+    pub(crate) fn kinds(&self) -> &[&'static str] {
         &self.terms.kinds
     }
 
-    /// Amazon's name for it.
     #[must_use]
-    pub fn partner_id(&self) -> &str {
+    pub(crate) fn partner_id(&self) -> &str {
         &self.terms.partner_id
     }
 
-    /// The country whose cards it buys.
     #[must_use]
-    pub const fn marketplace(&self) -> Marketplace {
+    pub(crate) const fn marketplace(&self) -> Marketplace {
         self.terms.marketplace
     }
 
-    /// Sandbox or production.
     #[must_use]
-    pub const fn environment(&self) -> Environment {
+    pub(crate) const fn environment(&self) -> Environment {
         self.terms.environment
     }
 
-    /// The currency of its cards.
     #[must_use]
-    pub const fn currency(&self) -> Currency {
+    pub(crate) const fn currency(&self) -> Currency {
         self.terms.marketplace.currency()
     }
 
-    /// The smallest card it may buy.
+    /// The smallest card that the account may buy.
     #[must_use]
-    pub const fn minimum(&self) -> Money {
+    pub(crate) const fn minimum(&self) -> Money {
         self.terms.limits.minimum
     }
 
-    /// The largest card it may buy.
+    /// The largest card that the account may buy.
     #[must_use]
-    pub const fn maximum(&self) -> Money {
+    pub(crate) const fn maximum(&self) -> Money {
         self.terms.limits.maximum
     }
 
-    /// Makes the row in which the replicas meet. Before the account is used.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn prepare(&self) -> Result<(), StoreError> {
+    /// Makes the row that the replicas share. The account can be used after this.
+    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
         self.quota.prepare().await
     }
 
-    /// Counts what it is used for.
     #[must_use]
     pub(crate) fn metrics(&self) -> &Metrics {
         self.quota.rate.metrics()
     }
 
-    /// When it may send.
     #[must_use]
-    pub const fn rate(&self) -> &Rate {
+    pub(crate) const fn rate(&self) -> &Rate {
         &self.quota.rate
     }
 
-    /// Whether it takes new rewards.
     #[must_use]
-    pub const fn breaker(&self) -> &Breaker {
+    pub(crate) const fn breaker(&self) -> &Breaker {
         &self.quota.breaker
     }
 
     /// Which replica asks for the balance, and for the activity report.
     #[must_use]
-    pub const fn turns(&self) -> &Turns {
+    pub(crate) const fn turns(&self) -> &Turns {
         &self.quota.turns
     }
 
-    /// The way to Amazon.
     #[must_use]
-    pub const fn client(&self) -> &Client {
+    pub(crate) const fn client(&self) -> &Client {
         &self.client
     }
 }
@@ -173,9 +161,8 @@ impl Accounts {
         Self(Arc::new(accounts.into_iter().map(|account| (account.terms.id.clone(), account)).collect()))
     }
 
-    /// The account of this id.
     #[must_use]
-    pub fn get(&self, id: &str) -> Option<&Account> {
+    pub(crate) fn get(&self, id: &str) -> Option<&Account> {
         self.0.get(id)
     }
 
@@ -187,7 +174,7 @@ impl Accounts {
     }
 
     /// Each account, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Account> {
         self.0.values()
     }
 }

@@ -26,16 +26,15 @@ word_methods!(BreakerCause);
 
 /// A breaker that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenBreaker {
-    /// Why.
-    pub cause: BreakerCause,
+pub(crate) struct OpenBreaker {
+    pub(crate) cause: BreakerCause,
     /// From this instant on one request may try whether the account works again.
-    pub until_us: i64,
+    pub(crate) until_us: i64,
 }
 
 /// The breaker of one account. Cheap to clone.
 #[derive(Clone)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     shared: Shared,
     /// As the row was last read.
     seen: Arc<Mutex<Option<OpenBreaker>>>,
@@ -48,12 +47,12 @@ impl Breaker {
 
     /// How the breaker is open, if it is. Another replica's change is seen after a second at most.
     #[must_use]
-    pub fn open_now(&self) -> Option<OpenBreaker> {
+    pub(crate) fn open_now(&self) -> Option<OpenBreaker> {
         *self.lock()
     }
 
     /// Opens the breaker for `pause`.
-    pub async fn open(&self, cause: BreakerCause, pause: Duration) {
+    pub(crate) async fn open(&self, cause: BreakerCause, pause: Duration) {
         let until_us = self.shared.now_us().saturating_add(micros(pause));
         self.see(Some(OpenBreaker { cause, until_us }));
         let Shared { store, account, .. } = &self.shared;
@@ -63,7 +62,7 @@ impl Breaker {
     }
 
     /// Closes the breaker, after a request succeeded. Returns whether it was open.
-    pub async fn close(&self) -> bool {
+    pub(crate) async fn close(&self) -> bool {
         if self.lock().take().is_none() {
             return false;
         }
@@ -71,7 +70,7 @@ impl Breaker {
     }
 
     /// Whether this request may pass the open breaker, to try the account: one may every `pause`, over all replicas.
-    pub async fn allow_probe(&self, open: OpenBreaker, pause: Duration) -> bool {
+    pub(crate) async fn allow_probe(&self, open: OpenBreaker, pause: Duration) -> bool {
         let now = self.shared.now_us();
         let next = now.saturating_add(micros(pause));
         if open.until_us > now && open.until_us <= next.saturating_add(STRAY_US) {

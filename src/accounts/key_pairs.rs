@@ -14,13 +14,11 @@ const READS: u32 = 2;
 const READS_OF_A_HALF: u32 = 15;
 
 /// An account and the files of its key pair.
-pub struct Watched {
-    /// Its name in the settings.
-    pub account: String,
-    /// Its files.
-    pub files: KeyFiles,
+pub(crate) struct Watched {
+    pub(crate) account: String,
+    pub(crate) files: KeyFiles,
     /// Whether a metric shows when the pair was made.
-    pub dated: bool,
+    pub(crate) dated: bool,
 }
 
 /// The pair that was read last, when the account signs with another.
@@ -30,7 +28,7 @@ struct Candidate {
 }
 
 /// Reads until the process stops.
-pub async fn run(watched: Watched, accounts: Accounts, ambient: Ambient, tasks: Tasks) {
+pub(crate) async fn run(watched: Watched, accounts: Accounts, ambient: Ambient, tasks: Tasks) {
     let Some(account) = accounts.get(&watched.account) else { return };
     let (mut candidate, mut readable) = (None, true);
     while !tasks.stopping().is_cancelled() {

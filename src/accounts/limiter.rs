@@ -10,7 +10,7 @@ use crate::store::{Committed, Sql, Store, StoreError, execute, fetch_optional, r
 
 /// How far beyond the farthest instant that is ever set one has to lie to count as stray. The statements say it in
 /// figures.
-pub const STRAY_US: i64 = 10_000_000;
+pub(crate) const STRAY_US: i64 = 10_000_000;
 
 statements! {
     ENSURE = Sql::same(
@@ -74,33 +74,28 @@ row! {
 
 /// The row, as far as a dispatcher needs it.
 #[derive(Debug, Clone, Copy)]
-pub struct Limiter {
+pub(crate) struct Limiter {
     /// When the next request may leave.
-    pub next_send_us: i64,
+    pub(crate) next_send_us: i64,
     /// Until when only urgent requests take slots.
-    pub urgent_until_us: i64,
-    /// The breaker, when it is open.
-    pub breaker: Option<OpenBreaker>,
+    pub(crate) urgent_until_us: i64,
+    pub(crate) breaker: Option<OpenBreaker>,
 }
 
 /// A request for a slot.
 #[derive(Debug, Clone, Copy)]
-pub struct SlotRequest {
-    /// The present instant.
-    pub now_us: i64,
+pub(crate) struct SlotRequest {
+    pub(crate) now_us: i64,
     /// The latest instant at which the slot may lie.
-    pub by_us: i64,
+    pub(crate) by_us: i64,
     /// How far apart requests leave.
-    pub spacing_us: i64,
-    /// Whether it goes before the ordinary ones.
-    pub urgent: bool,
+    pub(crate) spacing_us: i64,
+    /// Whether the request goes before ordinary ones.
+    pub(crate) urgent: bool,
 }
 
-/// Makes the account's row.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn ensure(store: &Store, account: &str) -> Result<(), StoreError> {
+/// Makes the account's row, unless it exists.
+pub(crate) async fn ensure(store: &Store, account: &str) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     execute!(tx, ENSURE, account)?;
     tx.commit(()).await.map(|_done| ())
@@ -111,7 +106,7 @@ pub async fn ensure(store: &Store, account: &str) -> Result<(), StoreError> {
 ///
 /// # Errors
 /// [`StoreError`] from the database: without it nothing may be sent.
-pub async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Option<i64>, StoreError> {
     let mut tx = store.begin().await?;
     let row = fetch_optional!(SlotRow, tx, TAKE, account, ask.now_us, ask.spacing_us, ask.by_us, ask.urgent)?;
     if row.is_none() && ask.urgent {
@@ -123,10 +118,7 @@ pub async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Opti
 }
 
 /// Moves the next slot to `until_us`, unless it lies later already.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn back_off(store: &Store, account: &str, until_us: i64) -> Result<(), StoreError> {
+pub(crate) async fn back_off(store: &Store, account: &str, until_us: i64) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     execute!(tx, BACK_OFF, account, until_us)?;
     tx.commit(()).await.map(|_done| ())
@@ -136,7 +128,7 @@ pub async fn back_off(store: &Store, account: &str, until_us: i64) -> Result<(),
 ///
 /// # Errors
 /// [`StoreError`] from the database, also when there is no row.
-pub async fn look(store: &Store, account: &str) -> Result<Limiter, StoreError> {
+pub(crate) async fn look(store: &Store, account: &str) -> Result<Limiter, StoreError> {
     let bad = |column| StoreError::Inconsistent { table: "upstream", column };
     let mut snapshot = store.snapshot().await?;
     let row = fetch_optional!(LimiterRow, snapshot, LOOK, account)?.ok_or_else(|| bad("account"))?;
@@ -152,10 +144,7 @@ pub async fn look(store: &Store, account: &str) -> Result<Limiter, StoreError> {
 
 /// Takes the turn to ask for the balance, if the last question of any replica is `every_us` old, and at least the second
 /// that Amazon demands.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn take_funds(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
+pub(crate) async fn take_funds(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
     let beyond = every_us.saturating_sub(1_000_000).max(0);
     let mut tx = store.begin().await?;
     let taken = execute!(tx, TAKE_FUNDS, account, now_us, now_us.saturating_sub(beyond))? == 1;
@@ -163,40 +152,38 @@ pub async fn take_funds(store: &Store, account: &str, now_us: i64, every_us: i64
 }
 
 /// Takes the turn to ask for a page of the activity report, once in `every_us` over all replicas.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn take_activity(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
+pub(crate) async fn take_activity(
+    store: &Store,
+    account: &str,
+    now_us: i64,
+    every_us: i64,
+) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
     let taken = execute!(tx, TAKE_ACTIVITY, account, now_us, now_us.saturating_add(every_us))? == 1;
     tx.commit(taken).await.map(Committed::into_inner)
 }
 
 /// Opens the account's breaker until then.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn open_breaker(store: &Store, account: &str, why: BreakerCause, until_us: i64) -> Result<(), StoreError> {
+pub(crate) async fn open_breaker(
+    store: &Store,
+    account: &str,
+    why: BreakerCause,
+    until_us: i64,
+) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     execute!(tx, OPEN_BREAKER, account, why.as_str(), until_us)?;
     tx.commit(()).await.map(|_done| ())
 }
 
 /// Closes the breaker. Returns whether it was open.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn close_breaker(store: &Store, account: &str) -> Result<bool, StoreError> {
+pub(crate) async fn close_breaker(store: &Store, account: &str) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
     let closed = execute!(tx, CLOSE_BREAKER, account)? == 1;
     tx.commit(closed).await.map(Committed::into_inner)
 }
 
 /// Takes the turn to try one request through the open breaker. The next turn is at `until_us`.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn allow_probe(store: &Store, account: &str, now_us: i64, until_us: i64) -> Result<bool, StoreError> {
+pub(crate) async fn allow_probe(store: &Store, account: &str, now_us: i64, until_us: i64) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
     let first = execute!(tx, ALLOW_PROBE, account, now_us, until_us)? == 1;
     tx.commit(first).await.map(Committed::into_inner)

@@ -42,10 +42,7 @@ impl Quota {
     }
 
     /// Makes the account's row. Nothing else here works without it.
-    ///
-    /// # Errors
-    /// [`StoreError`] from the database.
-    pub async fn prepare(&self) -> Result<(), StoreError> {
+    pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
         limiter::ensure(&self.shared.store, &self.shared.account).await
     }
 }

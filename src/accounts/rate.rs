@@ -36,7 +36,7 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// Which of the waiting requests goes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
+pub(crate) enum Priority {
     /// Cancels and recovery.
     Urgent,
     /// New rewards, codes shown again, balances.
@@ -50,7 +50,7 @@ pub struct NoSlot;
 
 /// The slots of one account. Cheap to clone.
 #[derive(Clone)]
-pub struct Rate {
+pub(crate) struct Rate {
     slots: Arc<Slots>,
 }
 
@@ -87,7 +87,7 @@ impl Rate {
     ///
     /// # Errors
     /// [`NoSlot`].
-    pub async fn slot(&self, priority: Priority, patience: Duration) -> Result<(), NoSlot> {
+    pub(crate) async fn slot(&self, priority: Priority, patience: Duration) -> Result<(), NoSlot> {
         let Slots { shared, metrics, .. } = &*self.slots;
         let began = shared.ambient.monotonic();
         let slot = self.wait(priority, patience).await;
@@ -119,7 +119,7 @@ impl Rate {
     }
 
     /// Amazon throttled: nothing of this account leaves for a second, from any replica.
-    pub async fn back_off(&self) {
+    pub(crate) async fn back_off(&self) {
         let Slots { shared, spacing, .. } = &*self.slots;
         if spacing.is_none() {
             return;
@@ -131,7 +131,7 @@ impl Rate {
     }
 
     /// Hands out slots without end: money work needs them until the drain is over.
-    pub async fn dispatch(self) {
+    pub(crate) async fn dispatch(self) {
         let slots = &self.slots;
         loop {
             let pause = match slots.next_urgency() {

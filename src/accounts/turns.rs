@@ -9,7 +9,7 @@ use super::{
 use crate::store::StoreError;
 
 /// The turns of one account.
-pub struct Turns {
+pub(crate) struct Turns {
     shared: Shared,
 }
 
@@ -19,7 +19,7 @@ impl Turns {
     }
 
     /// Takes the turn to ask for the balance: no replica has asked for `every`, nor in the last second.
-    pub async fn take_funds(&self, every: Duration) -> bool {
+    pub(crate) async fn take_funds(&self, every: Duration) -> bool {
         // A little less than the period, or the poll that comes just in time would be a period late.
         let every = every.saturating_sub(every / 10);
         limiter::take_funds(&self.shared.store, &self.shared.account, self.shared.now_us(), micros(every))
@@ -31,7 +31,7 @@ impl Turns {
     ///
     /// # Errors
     /// [`StoreError`] from the database: without it nothing may be sent.
-    pub async fn take_activity(&self, every: Duration) -> Result<bool, StoreError> {
+    pub(crate) async fn take_activity(&self, every: Duration) -> Result<bool, StoreError> {
         limiter::take_activity(&self.shared.store, &self.shared.account, self.shared.now_us(), micros(every)).await
     }
 }

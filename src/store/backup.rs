@@ -23,7 +23,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Why no back-up was made, or why a file is not one.
 #[derive(Debug, thiserror::Error)]
-pub enum CopyError {
+pub(crate) enum CopyError {
     /// The database's file is not there.
     #[error("there is no database at {0}")]
     Absent(PathBuf),
@@ -51,34 +51,32 @@ pub enum CopyError {
 }
 
 /// What to count in a database: a statement each, with one column `rows`, from the room that owns the table.
-pub type Counts = [&'static str; 2];
+pub(crate) type Counts = [&'static str; 2];
 
 /// What a whole database holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contents {
+pub(crate) struct Contents {
     /// The number of its last migration.
-    pub schema: i64,
+    pub(crate) schema: i64,
     /// The result of each statement of [`Counts`].
-    pub rows: [i64; 2],
+    pub(crate) rows: [i64; 2],
 }
 
 /// A file's size and fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seal {
-    /// Bytes.
-    pub bytes: u64,
+pub(crate) struct Seal {
+    pub(crate) bytes: u64,
     /// In lower-case hex, as `sha256sum` prints it.
-    pub sha256: String,
+    pub(crate) sha256: String,
 }
 
 /// A copy that was found whole and is on the disk, still under a temporary name.
 #[derive(Debug)]
-pub struct Copied {
+pub(crate) struct Copied {
     /// Locked, so that of two processes one writes it. A killed process leaves an unlocked file, which is overwritten.
     file: File,
     part: PathBuf,
-    /// What is in it.
-    pub contents: Contents,
+    pub(crate) contents: Contents,
 }
 
 row! {
@@ -105,7 +103,7 @@ const SCHEMA: &str = "SELECT MAX(version) AS schema FROM _sqlx_migrations WHERE 
 ///
 /// # Errors
 /// [`CopyError`]; `part` is gone then.
-pub async fn copy(database: &Path, part: PathBuf, counts: Counts) -> Result<Copied, CopyError> {
+pub(crate) async fn copy(database: &Path, part: PathBuf, counts: Counts) -> Result<Copied, CopyError> {
     if !database.is_file() {
         return Err(CopyError::Absent(database.to_owned()));
     }
@@ -162,7 +160,7 @@ async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
 ///
 /// # Errors
 /// [`CopyError::Damaged`] with SQLite's own text, [`CopyError::Foreign`], [`CopyError::Store`].
-pub async fn inspect(file: &Path, counts: Counts) -> Result<Contents, CopyError> {
+pub(crate) async fn inspect(file: &Path, counts: Counts) -> Result<Contents, CopyError> {
     let mut connection = open(file).await?;
     let found = inspect_open(&mut connection, counts).await;
     connection.close().await.map_err(|error| StoreError::database("close", error))?;
@@ -220,7 +218,7 @@ impl Copied {
     ///
     /// # Errors
     /// [`CopyError::Taken`] where something has that name; [`CopyError::Io`]. The copy is gone then.
-    pub fn keep_as(mut self, name: &Path) -> Result<Seal, CopyError> {
+    pub(crate) fn keep_as(mut self, name: &Path) -> Result<Seal, CopyError> {
         let kept = self.seal(&mut io::sink()).and_then(|seal| {
             if name.exists() {
                 return Err(CopyError::Taken(name.to_owned()));
@@ -240,7 +238,7 @@ impl Copied {
     ///
     /// # Errors
     /// [`CopyError::Io`]; what was written is not whole then.
-    pub fn pour(mut self, out: &mut impl Write) -> Result<Seal, CopyError> {
+    pub(crate) fn pour(mut self, out: &mut impl Write) -> Result<Seal, CopyError> {
         let poured = self.seal(out);
         drop(fs::remove_file(&self.part));
         poured
@@ -289,6 +287,6 @@ pub(super) fn beside(file: &Path, ending: &str) -> PathBuf {
 
 /// The temporary name of a copy until it is whole.
 #[must_use]
-pub fn part_of(name: &Path) -> PathBuf {
+pub(crate) fn part_of(name: &Path) -> PathBuf {
     beside(name, ".part")
 }

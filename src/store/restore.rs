@@ -38,7 +38,7 @@ const CLOSE_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why nothing was restored. The database is as it was.
 #[derive(Debug, thiserror::Error)]
-pub enum RestoreError {
+pub(crate) enum RestoreError {
     /// Another process has the database open: it serves it, or it is a command.
     #[error("another process has the database open: stop it first")]
     InUse,
@@ -61,15 +61,14 @@ pub enum RestoreError {
 
 /// A back-up that was copied beside the database and found whole. Meanwhile no process can serve the database.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     database: PathBuf,
     staged: PathBuf,
     /// The lock of the process that serves the database.
     _serving: File,
-    /// What is in it.
-    pub contents: Contents,
-    /// Of the back-up that was read.
-    pub seal: Seal,
+    pub(crate) contents: Contents,
+    /// The seal of the back-up that was read.
+    pub(crate) seal: Seal,
 }
 
 row! {
@@ -80,7 +79,7 @@ row! {
 ///
 /// # Errors
 /// [`RestoreError`].
-pub async fn stage(database: &Path, from: &mut dyn Read, counts: Counts) -> Result<Staged, RestoreError> {
+pub(crate) async fn stage(database: &Path, from: &mut dyn Read, counts: Counts) -> Result<Staged, RestoreError> {
     let serving = sqlite::take_lock(database)?;
     let staged = beside(database, ".restoring");
     for ending in SIDE_FILES {
@@ -97,7 +96,7 @@ pub async fn stage(database: &Path, from: &mut dyn Read, counts: Counts) -> Resu
 ///
 /// # Errors
 /// [`RestoreError`] if the file is the database itself, or only a part of a database.
-pub fn open_backup(file: &Path, database: &Path) -> Result<File, RestoreError> {
+pub(crate) fn open_backup(file: &Path, database: &Path) -> Result<File, RestoreError> {
     let opened = File::open(file).map_err(RestoreError::Unread)?;
     let same = fs::canonicalize(file).ok().is_some_and(|real| fs::canonicalize(database).is_ok_and(|it| it == real));
     if same {
@@ -127,10 +126,7 @@ fn copy_in(staged: &Path, from: &mut dyn Read) -> Result<Seal, RestoreError> {
 
 impl Staged {
     /// Opens the copy, so that it can be migrated before it takes the database's place.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn open(&self) -> Result<Store, StoreError> {
+    pub(crate) async fn open(&self) -> Result<Store, StoreError> {
         let path = self.staged.to_str().ok_or_else(|| StoreError::Open("the path is not UTF-8".to_owned()))?;
         let url = SecretString::from(format!("sqlite://{path}"));
         Store::open(&StoreOptions { url, connections_max: 1, exclusive: false }).await
@@ -140,7 +136,7 @@ impl Staged {
     ///
     /// # Errors
     /// [`RestoreError`]; the database is as it was.
-    pub async fn take_place(self, now: DateTime<Utc>) -> Result<Option<PathBuf>, RestoreError> {
+    pub(crate) async fn take_place(self, now: DateTime<Utc>) -> Result<Option<PathBuf>, RestoreError> {
         self.become_one_file().await?;
         let (database, aside) =
             (&self.database, beside(&self.database, &now.format(".before-%Y%m%dT%H%M%S%.3fZ").to_string()));
