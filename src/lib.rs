@@ -46,8 +46,9 @@
 //! # The way of one purchase
 //!
 //! `POST /v1/rewards` with an `Idempotency-Key`, from the route to the 201. Each step names the file that it enters, and what
-//! to read there; `tests/it/house` holds the list against the source. The rest says by its name all that a reader needs: a
-//! getter, a counter, a span, one statement of SQL, and whatever lies in the rooms from [`store`] down.
+//! to read there; `tests/it/house` holds the list against the source. What is not listed says by its name all that a reader
+//! needs: a getter, a counter, a span, one statement of SQL, the flat form of a row, an entry's words, the bytes of a request
+//! and their signature, and whatever lies in the rooms from [`store`] down.
 //!
 //! 1. `http/observe.rs` (`observe()`): the middleware opens the request's span, and writes its one log line at the end.
 //! 2. `incentives/http.rs` (`issue()`): the handler opens the call in a fixed order, which is that of steps 3 to 6.
