@@ -4,35 +4,33 @@
 //! (`identity::Principal`), then the shape of the body, then the idempotency key, then what the request means.
 
 pub mod body;
-pub mod headers;
+pub(crate) mod headers;
 mod metrics;
-pub mod observe;
+pub(crate) mod observe;
 pub(crate) mod paging;
-pub mod problem;
-pub mod routing;
+pub(crate) mod problem;
+pub(crate) mod routing;
 
 use std::{sync::Arc, time::Duration};
 
-pub use metrics::Metrics;
-pub use problem::{Code, Problem};
+pub(crate) use metrics::Metrics;
+pub use problem::Code;
+pub(crate) use problem::Problem;
 
 use crate::{ambient::Ambient, lifecycle::Tasks, store::Store, telemetry::trace::Traces};
 
 /// What every handler needs besides its slice's service. Cheap to clone.
 #[derive(Clone)]
-pub struct Http {
-    /// The database.
-    pub store: Store,
-    /// Time.
-    pub ambient: Ambient,
+pub(crate) struct Http {
+    pub(crate) store: Store,
+    pub(crate) ambient: Ambient,
     /// Where database work runs.
-    pub tasks: Tasks,
-    /// Counts requests.
-    pub metrics: Arc<Metrics>,
+    pub(crate) tasks: Tasks,
+    pub(crate) metrics: Arc<Metrics>,
     /// Begins the trace of each request, or continues the caller's.
-    pub traces: Traces,
+    pub(crate) traces: Traces,
     /// How long a body may take.
-    pub body_timeout: Duration,
+    pub(crate) body_timeout: Duration,
 }
 
 impl Http {
@@ -41,7 +39,7 @@ impl Http {
     ///
     /// # Errors
     /// The use case's own error as a problem; `internal` when it ended without an answer.
-    pub async fn run<T, E, F>(&self, work: F) -> Result<T, Problem>
+    pub(crate) async fn run<T, E, F>(&self, work: F) -> Result<T, Problem>
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,

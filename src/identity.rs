@@ -5,5 +5,5 @@ pub mod principal;
 pub(crate) mod problems;
 pub mod scope;
 
-pub use principal::Principal;
+pub(crate) use principal::Principal;
 pub use scope::{Scope, Scopes};

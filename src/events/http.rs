@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/v1/events", "GET", [web::get().to(events)]));
 }
 

@@ -18,14 +18,18 @@ use self::strict::{Pointer, Strict};
 use super::{Code, Http, Problem, headers};
 
 /// Bytes of the largest body.
-pub const BODY_BYTES_MAX: usize = 4096;
+pub(crate) const BODY_BYTES_MAX: usize = 4096;
 
 impl Http {
     /// Reads the body as JSON into a type that refuses unknown fields.
     ///
     /// # Errors
     /// `unsupported-media-type`, `payload-too-large`, `request-timeout` or `invalid-request`.
-    pub async fn body<T: DeserializeOwned>(&self, request: &HttpRequest, payload: web::Payload) -> Result<T, Problem> {
+    pub(crate) async fn body<T: DeserializeOwned>(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+    ) -> Result<T, Problem> {
         check_type(request, "application/json")?;
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await
@@ -39,7 +43,7 @@ impl Http {
     ///
     /// # Errors
     /// As [`Http::body`].
-    pub async fn line(&self, request: &HttpRequest, payload: web::Payload) -> Result<String, Problem> {
+    pub(crate) async fn line(&self, request: &HttpRequest, payload: web::Payload) -> Result<String, Problem> {
         check_type(request, "text/plain").map_err(|refused| refused.detail("text/plain is expected"))?;
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await
@@ -102,7 +106,7 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// Texts by name, each name once: of two, a proxy and we might read different ones.
 #[derive(Debug, Clone)]
-pub struct Texts(pub BTreeMap<String, String>);
+pub(crate) struct Texts(pub(crate) BTreeMap<String, String>);
 
 impl<'de> Deserialize<'de> for Texts {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -12,13 +12,13 @@ use crate::kernel::{IdempotencyKey, idempotency::KeyError};
 
 /// The header came more than once, or is not text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotOne;
+pub(crate) struct NotOne;
 
 /// The value of a header that may come once.
 ///
 /// # Errors
 /// [`NotOne`].
-pub fn only(request: &HttpRequest, name: HeaderName) -> Result<Option<&str>, NotOne> {
+pub(crate) fn only(request: &HttpRequest, name: HeaderName) -> Result<Option<&str>, NotOne> {
     let mut values = request.headers().get_all(name);
     let first = values.next();
     if values.next().is_some() {
@@ -31,7 +31,7 @@ pub fn only(request: &HttpRequest, name: HeaderName) -> Result<Option<&str>, Not
 ///
 /// # Errors
 /// `idempotency-key-missing` or `idempotency-key-invalid`.
-pub fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
+pub(crate) fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
     let invalid = |detail: &str| Problem::new(Code::IDEMPOTENCY_KEY_INVALID).detail(detail);
     let value = only(request, HeaderName::from_static("idempotency-key"))
         .map_err(|NotOne| invalid("exactly one Idempotency-Key of printable ASCII is expected"))?
@@ -50,17 +50,17 @@ pub fn idempotency_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem>
 
 /// How long a caller wants to wait (RFC 7240), and the preference that says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// At most so long.
-    pub wait: Duration,
+pub(crate) struct Patience {
+    /// How long at most.
+    pub(crate) wait: Duration,
     /// What `Preference-Applied` names.
-    pub applied: &'static str,
+    pub(crate) applied: &'static str,
 }
 
 /// The caller's patience: `wait=n` in seconds, `respond-async` not at all; the first of them counts. Unknown preferences
 /// are ignored, as the standard asks.
 #[must_use]
-pub fn patience(request: &HttpRequest) -> Option<Patience> {
+pub(crate) fn patience(request: &HttpRequest) -> Option<Patience> {
     let value = only(request, HeaderName::from_static("prefer")).ok().flatten()?;
     value.split(',').map(str::trim).find_map(|preference| {
         let (name, argument) = preference.split_once('=').unwrap_or((preference, ""));
@@ -76,6 +76,6 @@ pub fn patience(request: &HttpRequest) -> Option<Patience> {
 }
 
 /// Says that the caller's wish was followed (RFC 7240, 3).
-pub fn preference_applied(patience: Patience, answer: &mut HeaderMap) {
+pub(crate) fn preference_applied(patience: Patience, answer: &mut HeaderMap) {
     answer.insert(HeaderName::from_static("preference-applied"), HeaderValue::from_static(patience.applied));
 }

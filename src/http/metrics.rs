@@ -6,11 +6,11 @@ use prometheus::HistogramVec;
 
 use crate::telemetry::metrics::Registry;
 
-/// Seconds.
+/// The bounds of the histogram of answers, in seconds.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 6.0, 8.0, 10.0];
 
 /// Measured in this process.
-pub struct Metrics {
+pub(crate) struct Metrics {
     requests: HistogramVec,
 }
 
@@ -19,7 +19,7 @@ impl Metrics {
     ///
     /// # Errors
     /// When the registry has a metric of such a name.
-    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             requests: registry.histogram_vec(
                 "http_server_request_duration_seconds",

@@ -33,10 +33,6 @@ use crate::{
     telemetry::trace::{self, Attribute},
 };
 
-/// The id of a request: the caller's, where it is 8 to 64 safe characters, else ours.
-#[derive(Debug, Clone)]
-pub struct RequestId(pub String);
-
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
@@ -44,7 +40,7 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 ///
 /// # Errors
 /// What another middleware refuses; what a handler refuses becomes an answer here.
-pub async fn observe(
+pub(crate) async fn observe(
     http: web::Data<Http>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -66,7 +62,6 @@ async fn observed(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let started = http.ambient.monotonic();
     let id = request_id(&http, &request);
-    request.extensions_mut().insert(RequestId(id.clone()));
     let method = request.method().as_str().to_owned();
     let reader = keep_reader(&mut request);
     // The request must not be cloned here: the router needs it to itself, or it panics.
@@ -124,6 +119,7 @@ fn from_framework(error: &Error) -> Problem {
     }
 }
 
+/// The id of a request: the caller's, where it is 8 to 64 safe characters, else one of ours.
 fn request_id(http: &Http, request: &ServiceRequest) -> String {
     let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let theirs = headers::only(request.request(), REQUEST_ID).ok().flatten();

@@ -64,15 +64,13 @@ impl Code {
         Self { word, status, retryable, title }
     }
 
-    /// The stable word.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub(crate) const fn as_str(self) -> &'static str {
         self.word
     }
 
-    /// The HTTP status.
     #[must_use]
-    pub const fn status(self) -> u16 {
+    pub(crate) const fn status(self) -> u16 {
         self.status
     }
 }
@@ -80,7 +78,7 @@ impl Code {
 /// Whether money has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MoneyMoved {
+pub(crate) enum MoneyMoved {
     /// Nothing was bought or given back by this request.
     No,
     /// The reward stands bought.
@@ -91,30 +89,28 @@ pub enum MoneyMoved {
 
 /// What is wrong with one part of a request.
 #[derive(Debug, Clone, Serialize)]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// JSON Pointer into the body.
-    pub pointer: String,
+    pub(crate) pointer: String,
     /// A stable word.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// In plain words; never the value itself.
-    pub detail: &'static str,
+    pub(crate) detail: &'static str,
 }
 
 /// What Amazon said.
 #[derive(Debug, Clone, Serialize)]
-pub struct Upstream {
-    /// Amazon's operation.
-    pub operation: &'static str,
-    /// Amazon's errorCode.
-    pub error_code: String,
+pub(crate) struct Upstream {
+    pub(crate) operation: &'static str,
+    pub(crate) error_code: String,
     /// Amazon's errorType, where we know the word.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub error_type: Option<String>,
+    pub(crate) error_type: Option<String>,
 }
 
 /// A refusal, as its caller sees it. Says nothing of our insides.
 #[derive(Debug, Clone)]
-pub struct Problem(Box<Parts>);
+pub(crate) struct Problem(Box<Parts>);
 
 #[derive(Debug, Clone)]
 struct Parts {
@@ -156,7 +152,7 @@ struct Document<'a> {
 impl Problem {
     /// A problem of this cause, where no money has moved.
     #[must_use]
-    pub fn new(code: Code) -> Self {
+    pub(crate) fn new(code: Code) -> Self {
         Self(Box::new(Parts {
             code,
             detail: None,
@@ -173,70 +169,68 @@ impl Problem {
 
     /// Says more. Never put a value of the caller's or of Amazon's in.
     #[must_use]
-    pub fn detail(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn detail(mut self, text: impl Into<String>) -> Self {
         self.0.detail = Some(text.into());
         self
     }
 
     /// One part of the body is wrong.
     #[must_use]
-    pub fn field(mut self, pointer: impl Into<String>, code: &'static str, detail: &'static str) -> Self {
+    pub(crate) fn field(mut self, pointer: impl Into<String>, code: &'static str, detail: &'static str) -> Self {
         self.0.errors.push(FieldError { pointer: pointer.into(), code, detail });
         self
     }
 
     /// Whether money has moved.
     #[must_use]
-    pub fn money(mut self, moved: MoneyMoved) -> Self {
+    pub(crate) fn money(mut self, moved: MoneyMoved) -> Self {
         self.0.money_moved = moved;
         self
     }
 
     /// What Amazon said.
     #[must_use]
-    pub fn upstream(mut self, upstream: Upstream) -> Self {
+    pub(crate) fn upstream(mut self, upstream: Upstream) -> Self {
         self.0.upstream = Some(upstream);
         self
     }
 
     /// Which reward it is about.
     #[must_use]
-    pub fn reward(mut self, id: RewardId) -> Self {
+    pub(crate) fn reward(mut self, id: RewardId) -> Self {
         self.0.reward_id = Some(id);
         self
     }
 
-    /// When the window closed.
     #[must_use]
-    pub fn cancelable_until(mut self, until: Option<DateTime<Utc>>) -> Self {
+    pub(crate) fn cancelable_until(mut self, until: Option<DateTime<Utc>>) -> Self {
         self.0.cancelable_until = until;
         self
     }
 
     /// Which methods the resource knows.
     #[must_use]
-    pub fn allow(mut self, methods: &'static str) -> Self {
+    pub(crate) fn allow(mut self, methods: &'static str) -> Self {
         self.0.allow = Some(methods);
         self
     }
 
     /// What the caller must authenticate with (`WWW-Authenticate`).
     #[must_use]
-    pub fn challenge(mut self, challenge: impl Into<String>) -> Self {
+    pub(crate) fn challenge(mut self, challenge: impl Into<String>) -> Self {
         self.0.challenge = Some(challenge.into());
         self
     }
 
     /// When the same request can succeed.
     #[must_use]
-    pub fn retry_at(mut self, at: Option<DateTime<Utc>>) -> Self {
+    pub(crate) fn retry_at(mut self, at: Option<DateTime<Utc>>) -> Self {
         self.0.retry_at = at;
         self
     }
 
-    /// The cause.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.0.code
     }
 
@@ -256,7 +250,7 @@ impl Problem {
 
     /// The answer to the request of this id.
     #[must_use]
-    pub fn respond(&self, request_id: &str) -> HttpResponse {
+    pub(crate) fn respond(&self, request_id: &str) -> HttpResponse {
         let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut answer = HttpResponse::build(status);
         answer.insert_header((header::CONTENT_TYPE, "application/problem+json"));
@@ -294,7 +288,7 @@ impl Problem {
 
 /// An instant as our callers read it: RFC 3339, UTC, milliseconds.
 #[must_use]
-pub fn timestamp(at: DateTime<Utc>) -> String {
+pub(crate) fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 

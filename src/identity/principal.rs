@@ -15,19 +15,14 @@ const INVALID_TOKEN: &str = "Bearer realm=\"noshi\", error=\"invalid_token\"";
 
 /// The client behind a request.
 #[derive(Debug, Clone)]
-pub struct Principal {
-    /// Whose key it is.
-    pub client: ClientId,
-    /// The client's name.
-    pub client_name: String,
-    /// Which key.
-    pub key: ApiKeyId,
-    /// The key's name.
-    pub key_name: String,
-    /// What it may do.
-    pub scopes: Scopes,
+pub(crate) struct Principal {
+    pub(crate) client: ClientId,
+    pub(crate) client_name: String,
+    pub(crate) key: ApiKeyId,
+    pub(crate) key_name: String,
+    pub(crate) scopes: Scopes,
     /// The only program that it may charge, when it is bound to one.
-    pub program: Option<ProgramId>,
+    pub(crate) program: Option<ProgramId>,
 }
 
 impl Principal {
@@ -36,7 +31,7 @@ impl Principal {
     /// # Errors
     /// `unauthorized` for no key, several, a malformed, unknown, expired or revoked one, all alike;
     /// `insufficient-scope`; `dependency-unavailable` when keys cannot be looked up.
-    pub async fn of(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Self, Problem> {
+    pub(crate) async fn of(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Self, Problem> {
         let principal = Self::of_any_scope(http, request).await?;
         if !principal.scopes.allow(scope) {
             let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
@@ -49,7 +44,7 @@ impl Principal {
     ///
     /// # Errors
     /// `unauthorized`, as [`Principal::of`].
-    pub async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
+    pub(crate) async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
         let refused = || Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN);
         let value = headers::only(request, header::AUTHORIZATION).map_err(|_several| refused())?.ok_or_else(refused)?;
         let presented = bearer(value).and_then(Presented::parse).ok_or_else(refused)?;

@@ -41,7 +41,7 @@ const REASON_LEN_MAX: usize = 200;
 /// The body of `POST /v1/rewards`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct IssueBody {
+pub(crate) struct IssueBody {
     program_id: Option<String>,
     account_id: Option<String>,
     kind: String,
@@ -62,7 +62,7 @@ struct ValueBody {
 /// The body of a cancel or a reveal.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ReasonBody {
+pub(crate) struct ReasonBody {
     reason: String,
 }
 
@@ -91,7 +91,7 @@ impl IssueBody {
     ///
     /// # Errors
     /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
-    pub fn into_command(self, key: IdempotencyKey, principal: &Principal) -> Result<Command, Problem> {
+    pub(crate) fn into_command(self, key: IdempotencyKey, principal: &Principal) -> Result<Command, Problem> {
         let kind = Kind::from_word(&self.kind).ok_or_else(unknown_kind)?;
         let target = kind.spec().target(self.target).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
@@ -167,14 +167,14 @@ impl ReasonBody {
     ///
     /// # Errors
     /// The problem that names the field.
-    pub fn into_reason(self) -> Result<String, Problem> {
+    pub(crate) fn into_reason(self) -> Result<String, Problem> {
         free_text(self.reason, "/reason", REASON_LEN_MAX)
     }
 }
 
 /// An amount on the wire.
 #[derive(Serialize)]
-pub struct ValueView {
+pub(crate) struct ValueView {
     amount: String,
     currency_code: &'static str,
 }
@@ -194,7 +194,7 @@ struct ErrorView<'a> {
 
 /// A reward on the wire.
 #[derive(Serialize)]
-pub struct RewardView<'a> {
+pub(crate) struct RewardView<'a> {
     id: String,
     status: &'static str,
     kind: &'static str,
@@ -231,7 +231,7 @@ pub struct RewardView<'a> {
 impl<'a> RewardView<'a> {
     /// The reward, with its code only where a caller gives one.
     #[must_use]
-    pub fn new(reward: &'a Reward, code: Option<&'a ClaimCode>) -> Self {
+    pub(crate) fn new(reward: &'a Reward, code: Option<&'a ClaimCode>) -> Self {
         let (order, stage) = (&reward.order, &reward.order.stage);
         let cancelable_until = match stage {
             Stage::Sending(_) | Stage::Unproven(_) | Stage::Proven(_) | Stage::Reversing(_) => {
@@ -269,7 +269,7 @@ impl<'a> RewardView<'a> {
 
 /// An entry of a timeline on the wire.
 #[derive(Serialize)]
-pub struct EventView {
+pub(crate) struct EventView {
     seq: i64,
     at: String,
     kind: String,
@@ -286,7 +286,7 @@ impl From<EntryRow> for EventView {
 
 /// Whether nothing more will happen to a reward by itself.
 #[must_use]
-pub const fn is_final(state: State) -> bool {
+pub(crate) const fn is_final(state: State) -> bool {
     match state {
         State::Issued | State::Failed | State::Canceled => true,
         State::Pending | State::Issuing | State::Unresolved | State::Canceling | State::NeedsAttention => false,
@@ -297,7 +297,7 @@ pub const fn is_final(state: State) -> bool {
 ///
 /// # Errors
 /// A `failed` reward answers as the problem that it ended in.
-pub fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
+pub(crate) fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
     let Issued { reward, code, replayed } = answer;
     if reward.state() == State::Failed {
         return Err(refusal(reward));

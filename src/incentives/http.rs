@@ -40,7 +40,7 @@ use crate::{
 const TIMELINE: i64 = 1000;
 
 /// Adds the routes.
-pub fn routes(config: &mut web::ServiceConfig) {
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
         .service(resource("/v1/rewards", "GET, POST", [web::post().to(issue), web::get().to(list)]))
         // Before `{id}`, which would take `validate` for an id.
