@@ -308,7 +308,7 @@ fn both_databases_have_the_same_migrations() {
 }
 
 #[test]
-fn an_import_that_runs_up_sideways_or_out_is_told_however_it_is_written() {
+fn an_import_that_runs_up_sideways_or_out_is_reported_however_it_is_written() {
     for (file, bad) in [
         ("identity/keys.rs", "use crate::incentives::Reward;"),
         ("incentives/sql.rs", "use crate::{kernel::Money, server::{self, Served}};"),
@@ -346,7 +346,7 @@ fn an_import_that_runs_up_sideways_or_out_is_told_however_it_is_written() {
 }
 
 #[test]
-fn a_crate_away_from_home_is_told() {
+fn a_crate_away_from_home_is_reported() {
     for (file, bad) in [
         ("incentives/sql.rs", "fn f(e: sqlx::Error) {}"),
         ("server.rs", "use reqwest::Client;"),
@@ -365,7 +365,7 @@ fn a_crate_away_from_home_is_told() {
 }
 
 #[test]
-fn a_field_that_is_named_oddly_is_told() {
+fn a_field_that_is_named_oddly_is_reported() {
     for bad in [
         "fn f() { tracing::info!(amount = 1, \"x\") }",
         "fn f() { tracing::warn!(reward.id = %id, limit, \"x\") }",
@@ -384,7 +384,7 @@ fn a_field_that_is_named_oddly_is_told() {
 }
 
 #[test]
-fn a_file_that_breaks_the_rules_for_all_is_told() {
+fn a_file_that_breaks_the_rules_for_all_is_reported() {
     for bad in [
         "use std::fmt;",
         "//! X.\n#[allow(dead_code)]\nfn f() {}",
@@ -413,7 +413,7 @@ fn a_secret_that_leaves_its_type_is_counted() {
 }
 
 #[test]
-fn a_second_tls_library_is_told() {
+fn a_second_tls_library_is_reported() {
     let good = "name = \"ring\"\nname = \"rustls\"\nname = \"openssl-probe\"\n";
     assert_eq!(wrong_in_lock(good), [""; 0]);
     for more in ["openssl-sys", "native-tls", "aws-lc-rs", "aws-lc-sys", "rustls", "ring"] {
@@ -423,7 +423,7 @@ fn a_second_tls_library_is_told() {
 }
 
 #[test]
-fn a_migration_that_only_one_database_has_is_told() {
+fn a_migration_that_only_one_database_has_is_reported() {
     let set = |names: &[&str]| -> BTreeSet<String> { names.iter().map(|name| (*name).to_owned()).collect() };
     let first = set(&["0001_first.sql"]);
     assert_eq!(wrong_migrations(&first, &first), [""; 0]);

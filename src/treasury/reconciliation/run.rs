@@ -266,8 +266,8 @@ impl Run<'_> {
     /// Counts the results, and writes the findings down.
     async fn note(&mut self, judged: Vec<(&Pair, MatchResult)>) -> Result<(), RunError> {
         let mut found = Vec::new();
-        for (pair, verdict) in judged {
-            if let Some(class) = self.count(pair, verdict) {
+        for (pair, result) in judged {
+            if let Some(class) = self.count(pair, result) {
                 self.items = self.items.saturating_add(1);
                 found.push(item(self.items, class, pair, self.run.started_at));
             }
@@ -284,9 +284,9 @@ impl Run<'_> {
     }
 
     /// Counts a result and its money; returns the class if it is to be written down.
-    fn count(&mut self, pair: &Pair, verdict: MatchResult) -> Option<Class> {
+    fn count(&mut self, pair: &Pair, result: MatchResult) -> Option<Class> {
         let tally = &mut self.tally;
-        let (counter, class) = match verdict {
+        let (counter, class) = match result {
             MatchResult::Elsewhere => return None,
             MatchResult::Unchecked => (&mut tally.unchecked, None),
             MatchResult::Matched => (&mut tally.matched, None),
@@ -297,12 +297,12 @@ impl Run<'_> {
             MatchResult::Found(Class::StateDiffers) => (&mut tally.state_differs, Some(Class::StateDiffers)),
         };
         *counter = counter.saturating_add(1);
-        let compared = !matches!(verdict, MatchResult::Unchecked | MatchResult::Found(Class::Unproven));
+        let compared = !matches!(result, MatchResult::Unchecked | MatchResult::Found(Class::Unproven));
         if compared {
             let theirs = pair.theirs.as_ref().map_or(0, |theirs| match theirs.created_at {
                 Some(_) => theirs.charged(),
                 // The create lies before the window, so Amazon's report does not say its price. Ours stands in.
-                None if verdict == MatchResult::Matched => pair.compared().map_or(0, Ours::charged),
+                None if result == MatchResult::Matched => pair.compared().map_or(0, Ours::charged),
                 None => 0,
             });
             let again = pair

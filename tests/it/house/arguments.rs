@@ -14,7 +14,7 @@ fn no_function_hides_its_arguments_in_a_tuple() {
 }
 
 #[test]
-fn an_argument_that_is_a_tuple_is_told() {
+fn an_argument_that_is_a_tuple_is_reported() {
     for bad in [
         "fn f((a, b): (A, B)) {}",
         "impl X { async fn f(&self, c: C, (a, b): (&A, B)) -> D {} }",

@@ -100,7 +100,7 @@ fn a_purchase_enters_at_most_twenty_files_and_none_more_than_twice() {
 }
 
 #[test]
-fn a_walk_that_leads_astray_is_told() {
+fn a_walk_that_leads_astray_is_reported() {
     let page = |steps: &str| {
         format!("{HEADING}\n//!\n{steps}//!\n//! Later: `z.rs` (`z()`).\n//!\n//! # Words\n//! 1. `w.rs`\n")
     };
