@@ -19,7 +19,7 @@ const RANKS: &[&[&str]] = &[
     &["main"],
     &["cli"],
     &["bootstrap"],
-    &["server", "worker"],
+    &["server"],
     &["treasury"],
     &["incentives"],
     &["ledger"],
