@@ -342,11 +342,12 @@ fn allows(stream: TokenStream, in_attribute: bool) -> bool {
     })
 }
 
-/// Marks the files that `#[cfg(test)] mod name;` declares, and what lies below them.
+/// Marks the files that `#[cfg(test)] mod name;` declares, whoever may see them, and what lies below them.
 pub(super) fn mark_tests(sources: &mut [Source]) {
     let mut folders = Vec::new();
     for source in sources.iter() {
-        let tokens: Vec<TokenTree> = source.tokens.clone().into_iter().collect();
+        let public = |token: &TokenTree| is_word(token, "pub");
+        let tokens: Vec<TokenTree> = source.tokens.clone().into_iter().filter(|token| !public(token)).collect();
         for at in 0..tokens.len().saturating_sub(3) {
             if is_cfg_test(&tokens[at]) && is_word(&tokens[at + 1], "mod") && is_punct(tokens.get(at + 3), ';') {
                 folders.push(format!("{}/{}", source.name.trim_end_matches(".rs"), tokens[at + 2]));
