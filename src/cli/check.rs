@@ -39,9 +39,9 @@ fn report(settings: &Settings, sealed: &[SealedBy]) -> (Vec<String>, bool) {
     let listed = || settings.sealing.keys.iter().map(|key| &key.id);
     let needed = |id: &KeyId| sealed.iter().find(|by| by.key == *id).map_or(0, |by| by.rewards);
     let mut lines: Vec<String> =
-        listed().map(|id| format!("{id}: listed, {} rewards hold a target", needed(id))).collect();
+        listed().map(|id| format!("{id}: listed; targets that it opens: {}", needed(id))).collect();
     let missing: Vec<_> = sealed.iter().filter(|by| listed().all(|id| *id != by.key)).collect();
-    lines.extend(missing.iter().map(|by| format!("{}: NOT LISTED, {} rewards wait for it", by.key, by.rewards)));
+    lines.extend(missing.iter().map(|by| format!("{}: NOT LISTED; targets that wait for it: {}", by.key, by.rewards)));
     if lines.is_empty() {
         lines.push("no key is listed, and no reward holds a target".to_owned());
     }

@@ -9,7 +9,10 @@ use noshi::{
 use zeroize::Zeroizing;
 
 use super::{Scanner, capture::log, files, rows, search};
-use crate::support::{App, Backend, Shape, on_each_backend};
+use crate::{
+    process::noshi,
+    support::{App, Backend, Shape, on_each_backend},
+};
 
 const TARGET: &str = "6035-7000-0000-1234-567";
 /// The kind of nothing: no kind of ours acts on something yet.
@@ -76,6 +79,17 @@ on_each_backend! {
         let kept = peek(&mut store.snapshot().await.unwrap(), id).await.unwrap().unwrap();
         let sealed = kept.sealed.unwrap();
         assert_eq!(keyring.open(&sealed, place).unwrap().in_clear(), TARGET);
+
+        let check = |listed: &[&str]| {
+            let keys = ("NOSHI__SEALING__KEYS", keys(&folder, listed));
+            let settings = app.environment().iter().cloned();
+            let done = noshi().args(["check", "--targets"]).envs(settings).env(keys.0, keys.1).output().unwrap();
+            (done.status.code(), String::from_utf8(done.stdout).unwrap())
+        };
+        let listed = "2026-11: listed; targets that it opens: 1\n2026-05: listed; targets that it opens: 0\n";
+        assert_eq!(check(&["2026-11", "2026-05"]), (Some(0), listed.to_owned()));
+        let missing = "2026-05: listed; targets that it opens: 0\n2026-11: NOT LISTED; targets that wait for it: 1\n";
+        assert_eq!(check(&["2026-05"]), (Some(3), missing.to_owned()));
 
         // What does not open is reported by the key's id alone.
         let elsewhere = Place { row: app.ambient.token().unwrap(), kind: KIND };

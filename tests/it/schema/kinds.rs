@@ -1,7 +1,7 @@
 //! Kinds in the schema: a file of schema 7 with rewards in every state is taken over, what a program of schema 7 writes is
 //! read right and the other way round, and the worker's look for what is due keeps its index.
 
-use noshi::incentives::sql::STATEMENTS;
+use noshi::incentives::{sql::STATEMENTS, target};
 use sqlx::{Executor, migrate::Migrator};
 
 use super::{App, Backend, Database, Shape, migrated, on_each_backend};
@@ -232,6 +232,26 @@ on_each_backend! {
             assert_eq!(answer.status == 201, again, "{before}, {write:?}: {}", answer.text);
             app.end().await;
         }
+    }
+
+    async fn the_sweep_of_targets_reads_the_rows_that_hold_one(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        migrated(&database).await.close().await;
+        let wipe = target::STATEMENTS.iter().find(|sql| sql.name == "rewards.wipe_targets").unwrap();
+        let plan = match backend {
+            Backend::Sqlite => {
+                let plan = format!("EXPLAIN QUERY PLAN {}", bound(wipe.sqlite, &["'trial'", AT, "500"]));
+                Look::at(&database).await.plan(&plan).await
+            }
+            Backend::Postgres => {
+                let mut connection = database.postgres().await;
+                connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+                let plan = format!("EXPLAIN {}", bound(wipe.postgres, &["'trial'", AT, "500"]));
+                Look::Postgres(connection).plan(&plan).await
+            }
+        };
+        assert!(plan.contains("rewards_targets"), "{plan}");
+        database.remove().await;
     }
 
     async fn the_look_for_what_is_due_keeps_its_index(backend: Backend) {
