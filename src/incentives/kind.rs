@@ -42,6 +42,7 @@ macro_rules! kinds {
 
 kinds! {
     GiftCode = "gift_code" => gift_code::GiftCode;
+    #[cfg(test)] Trial = "trial" => trial::Trial;
 }
 
 impl Kind {
