@@ -32,13 +32,20 @@
 //! ```text
 //!             begin              proven                 cancel            proven
 //!  pending ───────────▶ issuing ────────▶ issued ───────────▶ canceling ────────▶ canceled
-//!     ▲                  │   │              ▲                  │
-//!     │ proven unsent    │   │ ambiguous    │ proven           │ too late, or claimed: proven by a read
-//!     └──────────────────┘   ▼              │                  ▼
-//!                        unresolved ────────┘              issued, with the reason
-//!                            │  refused, and never ambiguous before ─▶ failed (retryable or not)
-//!                            └─ automation gives up (24 hours, mismatch, dead card) ─▶ needs_attention
+//!     ▲                  │ │ │              ▲                  │
+//!     │ proven unsent    │ │ │ ambiguous    │ proven           │ too late, or claimed: proven by a read
+//!     └──────────────────┘ │ ▼              │                  ▼
+//!                          │ unresolved ────┘              issued, with the reason
+//!                  refused │
+//!                          ▼
+//!                        failed, which can be tried again or cannot
 //! ```
+//!
+//! Four ways are not in the picture. A wish to cancel that comes before anything reached Amazon makes `pending` `canceled`. One
+//! that comes while the outcome is unknown is carried out once the card is proven: from `unresolved` to `canceling`. The same key
+//! sends a `failed` reward again that can be tried again: to `issuing`. And `unresolved`, `issued` and `canceling` become
+//! `needs_attention` where automation ends: after 24 hours, or when an answer shows another card than was asked for, or a dead
+//! one that nobody here canceled.
 //!
 //! In the code a state is a variant of [`engine::Stage`] that owns its data; the flat row exists in `incentives/sql` alone. A
 //! row that fits no variant is refused when it is read.
