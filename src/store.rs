@@ -312,6 +312,19 @@ impl Tx {
         }
     }
 
+    /// This transaction again, unless what was asked for in it is refused: then it is rolled back and its connection kept.
+    /// A caller who is refused may ask often. After a statement that failed, the connection may be silent, and is closed.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn or_undo<E>(self, asked: Result<(), E>) -> Result<Self, E> {
+        let Err(refused) = asked else { return Ok(self) };
+        if !self.failed {
+            self.undo().await;
+        }
+        Err(refused)
+    }
+
     /// The connection that the macros run statements on.
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match &mut self.open {

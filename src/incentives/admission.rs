@@ -120,16 +120,16 @@ impl Issue {
         }
     }
 
-    /// Reserves a reward's value where its program and its key keep count. When it is refused, the transaction must not
-    /// be committed.
+    /// Reserves a reward's value where its program and its key keep count, if it has a program. When it is refused, the
+    /// transaction must not be committed.
     pub(super) async fn reserve(
         &self,
         tx: &mut Tx,
         account: &Account,
         reward: &Reward,
-        budget: &BudgetRef,
         now: DateTime<Utc>,
     ) -> Result<(), IssueError> {
+        let Some(budget) = &reward.budget else { return Ok(()) };
         let policy = programs::policy_in(tx, &budget.program, budget.key).await?.ok_or(BudgetError::Forbidden)?;
         check(&policy, account, reward.value)?;
         let draw = Draw { policy: &policy, budget, value: reward.value, zone: account.time_zone() };

@@ -283,13 +283,9 @@ impl Issue {
         failpoint::pass("issue", "before_t1");
         let mut tx = courier.store.begin_as("reward.accept").await?;
         let new = sql::insert(&mut tx, &mut reward, &TimelineEntry::with_attempt("reward.received", 1)).await?;
-        if new
-            && let Some(budget) = &reward.budget
-            && let Err(refused) = self.reserve(&mut tx, account, &reward, budget, now).await
-        {
-            // A budget that is used up may be asked for often.
-            tx.undo().await;
-            return Err(refused);
+        if new {
+            let reserved = self.reserve(&mut tx, account, &reward, now).await;
+            tx = tx.or_undo(reserved).await?;
         }
         if new && let Some(target) = &target {
             target.keep(&mut tx, &reward).await?;
@@ -370,28 +366,26 @@ impl Issue {
         let locked = sql::lock(&mut tx, existing.id).await?.unwrap_or(existing);
         let moment = Moment { now, draw: 0, patience: Duration::ZERO };
         let lease = courier.lease()?;
-        let begun = match schedule::retry(locked.order, doubt, lease, locked.kind.rules(), moment) {
-            Ok(order) => {
-                let mut reward = locked.with(order);
-                reward.budget = budget_of(account, command, now).or(reward.budget);
-                if let Some(budget) = &reward.budget {
-                    self.reserve(&mut tx, account, &reward, budget, now).await?;
-                }
-                let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
-                let saved = sql::save(&mut tx, &mut reward, &[entry], now).await?;
-                if saved && let Some(target) = &target {
-                    target.keep(&mut tx, &reward).await?;
-                }
-                saved.then_some(reward)
-            }
+        let Ok(order) = schedule::retry(locked.order, doubt, lease, locked.kind.rules(), moment) else {
             // Someone else was quicker.
-            Err(_rejected) => None,
+            return Ok(Accepted::Known(tx.commit(locked).await?.into_inner()));
         };
+        let mut reward = locked.with(order);
+        reward.budget = budget_of(account, command, now).or(reward.budget);
+        let reserved = self.reserve(&mut tx, account, &reward, now).await;
+        tx = tx.or_undo(reserved).await?;
+        let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
+        if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
+            // Committed, the reservation would be no attempt's. The answer is the reward as it stands.
+            tx.undo().await;
+            let found = sql::peek(&mut courier.store.snapshot().await?, locked.id).await?;
+            return Ok(Accepted::Known(found.unwrap_or(locked)));
+        }
+        if let Some(target) = &target {
+            target.keep(&mut tx, &reward).await?;
+        }
         // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
-        Ok(match begun {
-            Some(reward) => Accepted::Attempt(tx.commit(reward).await?),
-            None => Accepted::Known(tx.commit(locked).await?.into_inner()),
-        })
+        Ok(Accepted::Attempt(tx.commit(reward).await?))
     }
 
     /// The reward of a command that is new.

@@ -168,17 +168,15 @@ impl Issue {
             command.on_unresolved.as_str(),
             budget.as_ref().map(|budget| budget.program.as_str())
         )?;
-        if taken != 1 {
-            return Err(IssueError::ExternalIdConflict);
-        }
+        let unique = if taken == 1 { Ok(()) } else { Err(IssueError::ExternalIdConflict) };
+        tx = tx.or_undo(unique).await?;
         (reward.client, reward.external_id, reward.metadata) = (client, command.external_id.clone(), metadata);
         reward.order.on_unproven = command.on_unresolved.into();
         if let Some((account, order)) = replayed {
             // What it was charged to was lost with the row, so it is charged again. Refused, everything stays as it is.
             reward.budget = budget;
-            if let Some(budget) = &reward.budget {
-                self.reserve(&mut tx, account, &reward, budget, now).await?;
-            }
+            let reserved = self.reserve(&mut tx, account, &reward, now).await;
+            tx = tx.or_undo(reserved).await?;
             reward.order = Order { on_unproven: command.on_unresolved.into(), ..order };
         }
         let entry = TimelineEntry::new("reward.reclaimed");

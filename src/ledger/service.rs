@@ -91,9 +91,8 @@ impl Ledger {
         }
         let now = self.ambient.now();
         let mut tx = self.store.begin().await?;
-        if !programs::create(&mut tx, new, by, now).await? {
-            return Err(ProgramError::Taken);
-        }
+        let made = programs::create(&mut tx, new, by, now).await?;
+        tx = tx.or_undo(if made { Ok(()) } else { Err(ProgramError::Taken) }).await?;
         if !limits.is_empty() {
             programs::set_limits(&mut tx, new.id, limits, by, now).await?;
         }

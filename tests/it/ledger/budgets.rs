@@ -1,5 +1,7 @@
 //! Budgets: never passed, whoever races; given back when nothing was bought; begun anew at the account's midnight.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use noshi::sandbox::Fault;
 use serde_json::{Value, json};
@@ -81,6 +83,31 @@ async fn sixty_four_racing_requests_at_three_replicas_spend_exactly_the_budget_o
     app.end().await;
 }
 
+/// The service's connections to PostgreSQL.
+async fn connections(app: &App) -> BTreeSet<String> {
+    let ours = "SELECT string_agg(CAST(pid AS TEXT), ' ') FROM pg_stat_activity \
+                WHERE datname = current_database() AND application_name = 'noshi'";
+    app.database.text(ours).await.split(' ').map(str::to_owned).collect()
+}
+
+/// A transaction that is only dropped closes its connection. A caller may come back to a used-up budget often.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_try_that_its_budget_refuses_keeps_its_connection_to_postgres() {
+    let app = App::spawn(Backend::Postgres).await;
+    program(&app, "prg_spring", json!([{"span": "total", "hard": "10.00"}])).await;
+    app.strike_next(refusal("F300", "InsufficientFunds"));
+    app.issue_body("first", charged("6.00", "prg_spring")).await.is_problem(402, "insufficient-funds");
+    assert_eq!(app.issue_body("second", charged("6.00", "prg_spring")).await.status, 201);
+    let before = connections(&app).await;
+    for _again in 0..8 {
+        app.issue_body("first", charged("6.00", "prg_spring")).await.is_problem(403, "budget-exceeded");
+        program(&app, "prg_spring", json!([])).await.is_problem(409, "program-conflict");
+    }
+    let after = connections(&app).await;
+    assert!(before.is_subset(&after), "{before:?} became {after:?}");
+    app.end().await;
+}
+
 on_each_backend! {
     async fn what_was_not_bought_or_was_given_back_is_free_again(backend: Backend) {
         let app = App::spawn(backend).await;
@@ -112,6 +139,36 @@ on_each_backend! {
         app.issue_body("first", charged("6.00", "prg_spring")).await.is_problem(403, "budget-exceeded");
         assert_eq!(app.received("Create").len(), 2);
         assert_eq!(budget(&app, "total").await["used"], "6.00");
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_try_whose_row_has_changed_meanwhile_reserves_nothing(backend: Backend) {
+        let app = App::spawn(backend).await;
+        program(&app, "prg_spring", json!([{"span": "total", "hard": "10.00"}])).await;
+        app.strike_next(refusal("F300", "InsufficientFunds"));
+        app.issue_body("late", charged("6.00", "prg_spring")).await.is_problem(402, "insufficient-funds");
+        // Between the reservation and the change of the row.
+        let (overtake, end) = match backend {
+            Backend::Sqlite => (
+                "CREATE TRIGGER overtaken AFTER UPDATE ON budget_usage \
+                 BEGIN UPDATE rewards SET version = version + 1; END",
+                "DROP TRIGGER overtaken",
+            ),
+            Backend::Postgres => (
+                "CREATE FUNCTION overtake() RETURNS trigger LANGUAGE plpgsql AS \
+                 $$ BEGIN UPDATE rewards SET version = version + 1; RETURN NULL; END $$; \
+                 CREATE TRIGGER overtaken AFTER UPDATE ON budget_usage FOR EACH STATEMENT EXECUTE FUNCTION overtake()",
+                "DROP TRIGGER overtaken ON budget_usage",
+            ),
+        };
+        app.database.execute(overtake).await.unwrap();
+        app.issue_body("late", charged("6.00", "prg_spring")).await.is_problem(402, "insufficient-funds");
+        app.database.execute(end).await.unwrap();
+        assert_eq!(app.received("Create").len(), 1);
+        let total = budget(&app, "total").await;
+        assert_eq!((&total["reserved"], &total["used"]), (&json!("0.00"), &json!("0.00")));
+        assert_eq!(app.issue_body("late", charged("6.00", "prg_spring")).await.status, 201);
         books_match(&app).await;
         app.end().await;
     }
