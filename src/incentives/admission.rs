@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, NoSlot, Priority},
-    kernel::Money,
+    kernel::{ApiKeyId, Money, ProgramId},
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
         programs::{self, Policy, ProgramState},
@@ -177,9 +177,24 @@ fn check(policy: &Policy, account: &Account, value: Money) -> Result<(), BudgetE
     }
 }
 
-/// What a new reward of this command is charged to; the day is the account's.
+/// What a new reward of this command is charged to.
 pub(super) fn budget_of(account: &Account, command: &Command, now: DateTime<Utc>) -> Option<BudgetRef> {
-    let program = command.program.clone()?;
-    let day = now.with_timezone(&account.time_zone()).date_naive();
-    Some(BudgetRef { program, key: command.asked_by, day })
+    command.program.clone().map(|program| charge(account, program, command.asked_by, now))
+}
+
+/// What another try of a reward is charged to. The program is the reward's, whether or not its caller names it again. The
+/// key is the one that asks now, and the day is the present one: the budgets of the first try may be over.
+pub(super) fn budget_again(
+    account: &Account,
+    reward: &Reward,
+    command: &Command,
+    now: DateTime<Utc>,
+) -> Option<BudgetRef> {
+    let program = reward.budget.as_ref().map(|budget| budget.program.clone());
+    program.map(|program| charge(account, program, command.asked_by, now))
+}
+
+/// The day is the account's.
+fn charge(account: &Account, program: ProgramId, key: ApiKeyId, now: DateTime<Utc>) -> BudgetRef {
+    BudgetRef { program, key, day: now.with_timezone(&account.time_zone()).date_naive() }
 }

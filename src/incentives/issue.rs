@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{
-    admission::{BudgetError, budget_of, check_value},
+    admission::{BudgetError, budget_again, budget_of, check_value},
     cancel::{Cancel, Wish},
     courier::Courier,
     metrics::KeyUse,
@@ -371,7 +371,7 @@ impl Issue {
             return Ok(Accepted::Known(tx.commit(locked).await?.into_inner()));
         };
         let mut reward = locked.with(order);
-        reward.budget = budget_of(account, command, now).or(reward.budget);
+        reward.budget = budget_again(account, &locked, command, now);
         let reserved = self.reserve(&mut tx, account, &reward, now).await;
         tx = tx.or_undo(reserved).await?;
         let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);

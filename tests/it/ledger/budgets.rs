@@ -143,6 +143,23 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// The day of the first try has no room left, and is over. The caller need not name the program again.
+    async fn a_refusal_that_is_cured_after_midnight_is_charged_to_the_new_day(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        program(&app, "prg_spring", json!([{"span": "day", "hard": "10.00"}])).await;
+        app.strike_next(refusal("F300", "InsufficientFunds"));
+        app.issue_body("cured", charged("6.00", "prg_spring")).await.is_problem(402, "insufficient-funds");
+        assert_eq!(app.issue_body("other", charged("10.00", "prg_spring")).await.status, 201);
+        // No day is longer.
+        app.advance(25 * 3600);
+        let again = app.issue("cured", "6.00").await;
+        assert_eq!((again.status, &again.json["program_id"]), (201, &json!("prg_spring")), "{}", again.text);
+        assert_eq!(budget(&app, "day").await["used"], "6.00");
+        assert_eq!(budget(&app, "total").await["used"], "16.00");
+        books_match(&app).await;
+        app.end().await;
+    }
+
     async fn a_try_whose_row_has_changed_meanwhile_reserves_nothing(backend: Backend) {
         let app = App::spawn(backend).await;
         program(&app, "prg_spring", json!([{"span": "total", "hard": "10.00"}])).await;
