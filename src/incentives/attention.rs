@@ -1,6 +1,7 @@
 //! Rewards that need a person: what they are, and what the person decided. Nothing here calls Amazon.
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::{model::Reward, sql, timeline::TimelineEntry};
 use crate::{
@@ -8,6 +9,9 @@ use crate::{
     kernel::RewardId,
     store::{Store, StoreError},
 };
+
+/// Rewards that one statement reads.
+const PAGE: i64 = 1_000;
 
 /// Why a decision was not taken over.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +29,20 @@ pub enum SettleError {
     Store(#[from] StoreError),
 }
 
-/// Every reward that needs a person, oldest first, at most 1,000.
+/// Every reward that needs a person, oldest first.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn list(store: &Store) -> Result<Vec<Reward>, StoreError> {
-    sql::attention(&mut store.snapshot().await?).await
+    let (mut snapshot, mut all) = (store.snapshot().await?, Vec::new());
+    loop {
+        let after = all.last().map_or(Uuid::nil(), |reward: &Reward| reward.id.uuid());
+        let page = sql::attention(&mut snapshot, after, PAGE).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
 }
 
 /// A reconciliation's finding: Amazon shows a reward in another state than our row.

@@ -104,7 +104,7 @@ statements! {
     );
     ATTENTION = Sql::same(
         "rewards.attention",
-        concat!("SELECT ", columns!(), " FROM rewards WHERE state = 'needs_attention' ORDER BY id LIMIT 1000"),
+        concat!("SELECT ", columns!(), " FROM rewards WHERE state = 'needs_attention' AND id > $1 ORDER BY id LIMIT $2"),
     );
     PARK = Sql::same("rewards.park", "UPDATE rewards SET due_at = $2 WHERE id = $1");
     ABANDON_ALL = Sql::same(
@@ -359,9 +359,10 @@ async fn write_event(tx: &mut Tx, reward: &Reward, entry: &TimelineEntry, at: Da
     timeline::write(tx, fact, at).await
 }
 
-/// Rewards that need a person, oldest first.
-pub(super) async fn attention(snapshot: &mut Snapshot) -> Result<Vec<Reward>, StoreError> {
-    fetch_all!(RewardRow, snapshot, ATTENTION)?.into_iter().map(Reward::try_from).collect()
+/// A page of the rewards that need a person, oldest first: those after this one.
+pub(super) async fn attention(snapshot: &mut Snapshot, after: Uuid, limit: i64) -> Result<Vec<Reward>, StoreError> {
+    let rows = fetch_all!(RewardRow, snapshot, ATTENTION, after, limit)?;
+    rows.into_iter().map(Reward::try_from).collect()
 }
 
 /// A page of a reward's timeline, oldest first.

@@ -1,7 +1,7 @@
 //! Kinds in the schema: a file of schema 7 with rewards in every state is taken over, what a program of schema 7 writes is
 //! read right and the other way round, and the worker's look for what is due keeps its index.
 
-use noshi::incentives::{sql::STATEMENTS, target};
+use noshi::incentives::{attention, sql::STATEMENTS, target};
 use sqlx::{Executor, migrate::Migrator};
 
 use super::{App, Backend, Database, Shape, migrated, on_each_backend};
@@ -91,6 +91,30 @@ fn insert(backend: Backend, at: usize, state: &str) -> String {
             "NULL",
             "FALSE",
         ],
+    )
+}
+
+/// So many more rewards like the only one.
+fn copies(backend: Backend, many: usize) -> String {
+    let (numbers, id, intent) = match backend {
+        Backend::Sqlite => (
+            format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {many})"),
+            "CAST(unhex(printf('01910000000070008000%012x', i)) AS BLOB)",
+            "CAST(unhex(printf('%040x', i)) AS BLOB)",
+        ),
+        Backend::Postgres => (
+            format!("WITH n(i) AS (SELECT generate_series(1, {many}))"),
+            "CAST('01910000-0000-7000-8000-' || lpad(to_hex(i), 12, '0') AS UUID)",
+            "decode(lpad(to_hex(i), 40, '0'), 'hex')",
+        ),
+    };
+    format!(
+        "{numbers} INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, \
+         currency, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, deliveries, \
+         events, created_at, updated_at, marketplace, environment, booked) \
+         SELECT {id}, client_id, {intent}, account, 'AwssbAAAAAAAAAAAAAAAAAAAAAAAAAA' || (1000000 + i), kind, amount_minor, currency, \
+         on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, deliveries, events, \
+         created_at, updated_at, marketplace, environment, booked FROM rewards, n"
     )
 }
 
@@ -251,6 +275,23 @@ on_each_backend! {
             }
         };
         assert!(plan.contains("rewards_targets"), "{plan}");
+        database.remove().await;
+    }
+
+    /// More than one statement reads.
+    async fn the_operators_list_is_whole_however_long_it_is(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        let store = migrated(&database).await;
+        let client = format!("INSERT INTO clients (id, name, created_at) VALUES ({}, 'tests', {AT})", uuid(backend, 1));
+        database.execute(&client).await.unwrap();
+        database.execute(&insert(backend, 0, "issuing")).await.unwrap();
+        database.execute(&copies(backend, 2_000)).await.unwrap();
+        let waits = format!("UPDATE rewards SET state = 'needs_attention', attention = 'adopted', first_send_at = {AT}");
+        assert_eq!(database.execute(&waits).await.unwrap(), 2_001);
+        let waiting = attention::list(&store).await.unwrap();
+        assert!(waiting.is_sorted_by(|one, next| one.id.uuid() < next.id.uuid()), "oldest first, and each once");
+        assert_eq!(waiting.len(), 2_001);
+        store.close().await;
         database.remove().await;
     }
 
