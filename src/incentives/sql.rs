@@ -36,17 +36,53 @@ macro_rules! columns {
     };
 }
 
-/// States are named and kinds are listed, so that those which only a later version knows are left to it: beside it, this one
-/// would lease them for nothing.
+/// The kind is one that this program knows: they are this parameter, as JSON. Beside a later version, rewards of a kind
+/// that only that one knows are left to it. One of them would make a whole list unreadable.
+macro_rules! is_known {
+    (sqlite $kinds:literal) => {
+        concat!(" AND kind IN (SELECT value FROM json_each(", $kinds, "))")
+    };
+    (postgres $kinds:literal) => {
+        concat!(" AND kind = ANY (ARRAY(SELECT json_array_elements_text(CAST(", $kinds, " AS JSON))))")
+    };
+}
+
+/// States are named for the same reason: this version would lease what it cannot carry.
 macro_rules! due {
-    ($kinds:literal) => {
+    ($database:ident) => {
         concat!(
             "SELECT ",
             columns!(),
-            " FROM rewards WHERE due_at <= $1 \
-             AND state IN ('pending', 'issuing', 'unresolved', 'canceling') AND kind ",
-            $kinds,
+            " FROM rewards WHERE due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling')",
+            is_known!($database "$3"),
             " ORDER BY due_at LIMIT $2"
+        )
+    };
+}
+
+macro_rules! list {
+    ($database:ident) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM rewards WHERE client_id = $1 AND id < $2 \
+             AND (CAST($3 AS TEXT) IS NULL OR external_id = $3) AND (CAST($4 AS TEXT) IS NULL OR state = $4) \
+             AND (CAST($5 AS TEXT) IS NULL OR kind = $5) AND (CAST($6 AS TEXT) IS NULL OR account = $6) \
+             AND created_at >= $7 AND created_at < $8 AND (CAST($10 AS TEXT) IS NULL OR program_id = $10)",
+            is_known!($database "$11"),
+            " ORDER BY id DESC LIMIT $9"
+        )
+    };
+}
+
+macro_rules! attention {
+    ($database:ident) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM rewards WHERE state = 'needs_attention' AND id > $1",
+            is_known!($database "$3"),
+            " ORDER BY id LIMIT $2"
         )
     };
 }
@@ -71,19 +107,10 @@ statements! {
     );
     DUE = Sql::each(
         "rewards.due",
-        due!("IN (SELECT value FROM json_each($3))"),
-        concat!(due!("= ANY (ARRAY(SELECT json_array_elements_text(CAST($3 AS JSON))))"), " FOR UPDATE SKIP LOCKED"),
+        due!(sqlite),
+        concat!(due!(postgres), " FOR UPDATE SKIP LOCKED"),
     );
-    LIST = Sql::same(
-        "rewards.list",
-        concat!(
-            "SELECT ", columns!(), " FROM rewards WHERE client_id = $1 AND id < $2 \
-             AND (CAST($3 AS TEXT) IS NULL OR external_id = $3) AND (CAST($4 AS TEXT) IS NULL OR state = $4) \
-             AND (CAST($5 AS TEXT) IS NULL OR kind = $5) AND (CAST($6 AS TEXT) IS NULL OR account = $6) \
-             AND created_at >= $7 AND created_at < $8 AND (CAST($10 AS TEXT) IS NULL OR program_id = $10) \
-             ORDER BY id DESC LIMIT $9"
-        ),
-    );
+    LIST = Sql::each("rewards.list", list!(sqlite), list!(postgres));
     /// Where the target is not kept any more, the same update wipes it ([`Reward::keeps_target`]).
     SAVE = Sql::same(
         "rewards.save",
@@ -102,10 +129,7 @@ statements! {
          MIN(unproven_since) AS unproven_since FROM rewards \
          WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
     );
-    ATTENTION = Sql::same(
-        "rewards.attention",
-        concat!("SELECT ", columns!(), " FROM rewards WHERE state = 'needs_attention' AND id > $1 ORDER BY id LIMIT $2"),
-    );
+    ATTENTION = Sql::each("rewards.attention", attention!(sqlite), attention!(postgres));
     PARK = Sql::same("rewards.park", "UPDATE rewards SET due_at = $2 WHERE id = $1");
     ABANDON_ALL = Sql::same(
         "rewards.abandon_all",
@@ -259,11 +283,15 @@ pub(super) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, St
     fetch_optional!(RewardRow, tx, LOCK, id.uuid())?.map(Reward::try_from).transpose()
 }
 
+/// The kinds that this program knows, as JSON.
+fn known_kinds() -> String {
+    serde_json::json!(Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()).to_string()
+}
+
 /// Rewards that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
 pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Reward>, StoreError> {
     let mut rewards = Vec::new();
-    let kinds = serde_json::json!(Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()).to_string();
-    for row in fetch_all!(RewardRow, tx, DUE, now, limit, kinds.as_str())? {
+    for row in fetch_all!(RewardRow, tx, DUE, now, limit, known_kinds())? {
         let id = row.id;
         match Reward::try_from(row) {
             Ok(reward) => rewards.push(reward),
@@ -361,7 +389,7 @@ async fn write_event(tx: &mut Tx, reward: &Reward, entry: &TimelineEntry, at: Da
 
 /// A page of the rewards that need a person, oldest first: those after this one.
 pub(super) async fn attention(snapshot: &mut Snapshot, after: Uuid, limit: i64) -> Result<Vec<Reward>, StoreError> {
-    let rows = fetch_all!(RewardRow, snapshot, ATTENTION, after, limit)?;
+    let rows = fetch_all!(RewardRow, snapshot, ATTENTION, after, limit, known_kinds())?;
     rows.into_iter().map(Reward::try_from).collect()
 }
 
@@ -417,7 +445,8 @@ pub(super) async fn list(
         filter.created_from,
         filter.created_to,
         filter.limit,
-        filter.program.as_deref()
+        filter.program.as_deref(),
+        known_kinds()
     )?
     .into_iter()
     .map(Reward::try_from)

@@ -278,6 +278,28 @@ on_each_backend! {
         database.remove().await;
     }
 
+    /// A caller's list during a roll-out, and the operator's: what this version knows is there.
+    async fn a_kind_that_only_a_later_version_knows_is_left_out_of_every_list(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let (known, later) = (app.issue("known", "1.00").await, app.issue("later", "2.00").await);
+        assert_eq!((known.status, later.status), (201, 201));
+        let unknown = "UPDATE rewards SET kind = 'of_tomorrow' WHERE amount_minor = 200";
+        assert_eq!(app.database.execute(unknown).await.unwrap(), 1);
+        for list in ["/v1/rewards", "/v1/rewards?status=issued"] {
+            let found = app.get(list).await;
+            assert_eq!(found.status, 200, "{}", found.text);
+            let ids: Vec<_> = found.json["data"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+            assert_eq!(ids, [known.id()], "{list}");
+        }
+        let waits = "UPDATE rewards SET state = 'needs_attention', attention = 'adopted', issued_at = NULL";
+        assert_eq!(app.database.execute(waits).await.unwrap(), 2);
+        let store = app.open_store().await;
+        let waiting = attention::list(&store).await.unwrap();
+        assert_eq!(waiting.iter().map(|one| one.id.to_string()).collect::<Vec<_>>(), [known.id()]);
+        store.close().await;
+        app.end().await;
+    }
+
     /// More than one statement reads.
     async fn the_operators_list_is_whole_however_long_it_is(backend: Backend) {
         let database = Database::fresh(backend).await;
