@@ -38,32 +38,35 @@ pub async fn recover<P: Recoverable>(product: P, tasks: Tasks, wake: Arc<Notify>
     let room = Arc::new(Semaphore::new(CARRIED_MAX));
     while !tasks.stopping().is_cancelled() {
         product.heartbeat();
-        let claimed = claim(&product, &tasks, &room).await;
-        // A full hand means that more may be waiting.
-        if claimed > 0 && room.available_permits() > 0 {
-            continue;
-        }
+        let more = claim(&product, &tasks, &room).await;
         tokio::select! {
             () = tasks.stopping().cancelled() => {}
+            // A backlog waits for a hand that is free, and not for the next look.
+            () = has_room(&room), if more => {}
             () = wake.notified() => {}
             () = tokio::time::sleep(poll) => {}
         }
     }
 }
 
-async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, room: &Arc<Semaphore>) -> usize {
+async fn has_room(room: &Semaphore) {
+    drop(room.acquire().await);
+}
+
+/// Leases what is due, and has it carried. Answers whether more may be due.
+async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, room: &Arc<Semaphore>) -> bool {
     let free = room.available_permits();
     if free == 0 {
-        return 0;
+        return true;
     }
     let attempts = match product.claim_due(free).await {
         Ok(attempts) => attempts,
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "due rewards could not be claimed");
-            return 0;
+            tracing::error!(error = %Chain(&error), "due orders could not be claimed");
+            return false;
         }
     };
-    let claimed = attempts.len();
+    let more = !attempts.is_empty();
     for attempt in attempts {
         failpoint::pass("replay", "after_t1");
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else { continue };
@@ -73,5 +76,5 @@ async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, room: &Arc<Semaphore>
             product.recover(attempt).await;
         }));
     }
-    claimed
+    more
 }

@@ -19,7 +19,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::support::{
-    App, Backend, Shape,
+    Answer, App, Backend, Shape,
     books::books_match,
     faults::{of_key, refusal},
     on_each_backend,
@@ -71,7 +71,31 @@ async fn survives(app: &App, fault: Fault, word: &str) {
     assert!(bodies.len() >= 3 && bodies.iter().all(|body| *body == bodies[0]), "{key}: the same bytes each time");
 }
 
+/// Due rewards that a process leaves behind: more than a worker carries at once, several times over.
+const BACKLOG: usize = 40;
+
 on_each_backend! {
+    /// The next process looks once a minute. It goes on as soon as it has a hand free.
+    async fn a_backlog_is_carried_without_a_pause(backend: Backend) {
+        let shape = impatient().with("NOSHI__REWARDS__RECOVERY_POLL_MILLISECONDS", 60_000);
+        let mut app = App::shaped(backend, shape).await;
+        let keys: Vec<String> = (0..BACKLOG).map(|at| format!("left-{at}")).collect();
+        for key in &keys {
+            app.strike(key, Fault::DropAfterWork, 20);
+        }
+        let open = join_all(keys.iter().map(|key| app.issue(key, "1.00"))).await;
+        open.iter().for_each(Answer::is_accepted);
+        assert!(app.stop().await);
+        app.control.clear_faults();
+        app.advance(600);
+        app.start().await;
+        let left = "SELECT COUNT(*) FROM rewards WHERE state <> 'issued'";
+        app.until_number(left, 0).await;
+        assert_eq!(app.live_cards().len(), BACKLOG);
+        books_match(&app).await;
+        app.end().await;
+    }
+
     async fn whatever_goes_wrong_once_ends_with_one_card_and_its_own_code(backend: Backend) {
         let app = App::shaped(backend, impatient()).await;
         // A hanging connection holds up nobody else.
