@@ -152,12 +152,13 @@ impl Courier {
     }
 
     /// One call to Amazon, traced and counted. What it is depends on the present: `action` says what is to be done then.
-    async fn call(&self, account: &Account, reward: &Reward, action: impl Fn(DateTime<Utc>) -> Action) -> Sent {
+    /// What the answer says of the account holds for every later call, whatever this one was.
+    async fn call(&self, account: &Account, reward: &Reward, action: impl Fn(DateTime<Utc>) -> Action) -> Answer {
         let spec = reward.kind.spec();
         let target = if spec.acts() { self.target_of(reward).await.map(Some) } else { Ok(None) };
         let Ok(target) = target else {
             let now = self.ambient.now();
-            return Sent { action: action(now), answer: Answer::unsent(NotSent::Sealed, action(now), now) };
+            return Answer::unsent(NotSent::Sealed, action(now), now);
         };
         // Read right before the call: a process that stood still must not send a cancel that was in time when it was
         // committed.
@@ -172,7 +173,11 @@ impl Courier {
             call.took = took;
         }
         self.observe(account, &answer, span);
-        Sent { action, answer }
+        if answer.outcome == Outcome::Unknown(UnknownReason::Throttled) {
+            account.rate().back_off().await;
+        }
+        self.update_breaker(account, &reward.creation_request_id, action, &answer.outcome).await;
+        answer
     }
 
     /// Counts a call to Amazon and what its answer says of the clocks, and ends its span.
@@ -204,12 +209,14 @@ impl Courier {
     }
 
     /// Updates the breaker from an answer: a refusal of the account (its funds used up, its keys not valid) refuses new
-    /// rewards before a row is made; a success admits them again.
-    async fn update_breaker(&self, account: &Account, id: &CreationRequestId, outcome: &Outcome<()>) {
-        if id.is_mock() || self.limits.breaker.is_zero() {
+    /// rewards before a row is made; a purchase admits them again. A reversal is refused for reasons of its own, and a read
+    /// of what was paid for long ago does not show that there are funds.
+    async fn update_breaker(&self, account: &Account, id: &CreationRequestId, action: Action, outcome: &Outcome<()>) {
+        if id.is_mock() || self.limits.breaker.is_zero() || action == Action::Reverse {
             return;
         }
         let why = match outcome {
+            Outcome::Proven(()) if action == Action::Read => return,
             Outcome::Proven(()) => {
                 if account.breaker().close().await {
                     tracing::info!(account = account.id(), "the account works again; new rewards are taken");
@@ -368,13 +375,7 @@ impl Effects for Courier {
         }
         let points = Failpoints::of_call(reward);
         points.pass("before_send");
-        let Sent { action, answer } = self.call(account, reward, |now| drive.action(now)).await;
-        if action != Action::Reverse {
-            self.update_breaker(account, &reward.creation_request_id, &answer.outcome).await;
-        }
-        if answer.outcome == Outcome::Unknown(UnknownReason::Throttled) {
-            account.rate().back_off().await;
-        }
+        let answer = self.call(account, reward, |now| drive.action(now)).await;
         points.pass("after_answer");
         Some(answer)
     }
@@ -387,7 +388,7 @@ impl Effects for Courier {
             return Some(Answer::unsent(NotSent::Quota, Action::Read, now));
         }
         failpoint::pass("show", "before_read");
-        let Sent { answer, .. } = self.call(account, row, |_now| Action::Read).await;
+        let answer = self.call(account, row, |_now| Action::Read).await;
         failpoint::pass("show", "after_read");
         Some(answer)
     }
@@ -403,12 +404,6 @@ impl Effects for Courier {
             () = self.tasks.stopping().cancelled() => {}
         }
     }
-}
-
-/// What was done for a reward, and what came of it.
-struct Sent {
-    action: Action,
-    answer: Answer,
 }
 
 /// The span of a call to Amazon about a reward.

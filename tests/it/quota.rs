@@ -175,6 +175,21 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_throttled_look_at_a_code_eases_the_account_like_a_purchase(backend: Backend) {
+        let app = App::shaped(backend, limited()).await;
+        let bought = app.issue("bought", "1.00").await;
+        app.strike_next(Fault::Throttle);
+        app.reveal(bought.id()).await.is_problem(429, "upstream-busy");
+        let keys: Vec<String> = (0..4).map(|at| format!("eased-{at}")).collect();
+        futures_util::future::join_all(keys.iter().map(|key| issue_at(&app, &app.base, key))).await;
+        let calls = app.received("Create");
+        let throttled = calls.iter().find(|call| call.fault.is_some()).unwrap().at;
+        let hasty = |call: &&noshi::sandbox::Received| call.at > throttled && call.at < throttled + TimeDelta::milliseconds(950);
+        assert_eq!(calls.iter().filter(hasty).count(), 0, "left within a second of the throttled one");
+        assert_eq!(calls.len(), 6);
+        app.end().await;
+    }
+
     async fn funds_that_are_used_up_refuse_new_rewards_before_a_row_is_made(backend: Backend) {
         let app = App::shaped(backend, breaking(10)).await;
         let first = app.issue("too-much", "25.00").await;
