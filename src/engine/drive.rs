@@ -145,6 +145,8 @@ pub enum End {
     ShownTooOften,
     /// Another worker has taken the order over.
     LeaseLost,
+    /// The outcome is committed by this drive, and the store did not confirm it at the time.
+    Unheard,
     /// The remote service may have forgotten the id.
     TooOld,
     /// Nothing may be sent for this order from here.
@@ -165,6 +167,7 @@ impl End {
             Self::NotShown => "not_shown",
             Self::ShownTooOften => "shown_too_often",
             Self::LeaseLost => "lease_lost",
+            Self::Unheard => "unheard",
             Self::TooOld => "too_old",
             Self::Unsendable => "unsendable",
             Self::Unconfirmed => "unconfirmed",
@@ -283,7 +286,9 @@ impl Drive {
             (Phase::Settling { change, deliver, pause, .. }, Input::Committed) => {
                 self.settled(change, deliver, pause, moment)
             }
-            (Phase::Settling { answer, .. }, Input::Conflict(row)) => self.settle_anew(answer, row, moment),
+            (Phase::Settling { answer, change, .. }, Input::Conflict(row)) => {
+                self.settle_anew(answer, change, row, moment)
+            }
             (Phase::Settling { answer, .. }, Input::Unconfirmed) => {
                 self.again_after(SETTLE_PAUSES.get(self.tries), Phase::Stumbled { answer })
             }
@@ -378,9 +383,10 @@ impl Drive {
 
     /// The row has changed while the attempt was under way, or the outcome was committed without an answer that said
     /// so.
-    fn settle_anew(&mut self, answer: DatedEvent, row: Option<Order>, moment: Moment) -> Instruction {
+    fn settle_anew(&mut self, answer: DatedEvent, change: Change, row: Option<Order>, moment: Moment) -> Instruction {
         let Some(row) = row.filter(|row| row.lease == Some(self.token)) else {
-            return Instruction::Done(End::LeaseLost);
+            let own = row.is_some_and(|row| self.tries > 0 && schedule::is_left_by(&self.order, &change.order, &row));
+            return Instruction::Done(if own { End::Unheard } else { End::LeaseLost });
         };
         let settled = schedule::is_settled(&self.order, &row);
         self.order = row;
@@ -480,3 +486,6 @@ impl Drive {
         Instruction::Commit(change)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -272,6 +272,16 @@ pub const fn is_settled(sent: &Order, stored: &Order) -> bool {
     sent.attempts != stored.attempts
 }
 
+/// Whether the row stands as an unconfirmed commit of `outcome` left it that was made on `sent`: one version on, and with
+/// the lease given back. Another worker would have counted an attempt, or given the order up.
+#[must_use]
+pub fn is_left_by(sent: &Order, outcome: &Order, stored: &Order) -> bool {
+    stored.lease.is_none()
+        && stored.version == sent.version.saturating_add(1)
+        && stored.attempts == sent.attempts
+        && stored.state() == outcome.state()
+}
+
 /// Whether automation ends here: unproven for a day, or too old to be replayed.
 #[must_use]
 pub fn is_over(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> bool {

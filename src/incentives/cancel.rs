@@ -113,6 +113,7 @@ impl Cancel {
             | End::NotShown
             | End::ShownTooOften
             | End::LeaseLost
+            | End::Unheard
             | End::TooOld
             | End::Unsendable
             | End::Unconfirmed) => answer_of(courier.carried(end, ran.row, waiter)),

@@ -27,7 +27,7 @@ use crate::{
         schedule::{Lease, Moment},
     },
     failpoint,
-    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent, RewardId, UnknownReason},
+    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent, UnknownReason},
     lifecycle::Tasks,
     provider::incentives::{ErrorType, Family, Outcome, Refusal},
     sealing::Keyring,
@@ -127,23 +127,33 @@ impl Courier {
 
     /// What a caller who waited is answered: the reward as it was last committed, whatever came of its drive.
     pub(super) fn carried(&self, end: End, reward: Reward, waiter: &Waiter<Reward>) -> Reward {
+        if !self.report_end(end, &reward) {
+            return waiter.latest().unwrap_or(reward);
+        }
+        if reward.order.due_at.is_some() {
+            self.wake.notify_one();
+        }
+        reward
+    }
+
+    /// Says whether a drive ended with an outcome whose commit was confirmed, and reports one that did not.
+    pub(super) fn report_end(&self, end: End, reward: &Reward) -> bool {
         if matches!(end, End::Settled { .. }) {
             trace::note(Attribute::State(reward.state().as_str()));
-            if reward.order.due_at.is_some() {
-                self.wake.notify_one();
-            }
-            return reward;
+            return true;
         }
-        if end == End::LeaseLost {
-            self.report_lease_lost(reward.id);
-        }
-        tracing::warn!(
-            reward.id = %reward.id,
-            reward.trace_id = reward.trace_id(),
-            reward.drive = end.as_str(),
+        let what = if end == End::LeaseLost {
+            self.metrics.lease_lost.inc();
+            "an outcome came after another worker had taken over; it delivers nothing"
+        } else if end == End::Unheard {
+            "the database did not confirm an outcome, but has committed it; it delivers nothing"
+        } else {
             "a drive ended without a committed outcome; recovery takes it up"
+        };
+        tracing::warn!(
+            reward.id = %reward.id, reward.trace_id = reward.trace_id(), reward.drive = end.as_str(), "{what}"
         );
-        waiter.latest().unwrap_or(reward)
+        false
     }
 
     /// How long a leased reward may wait for a slot: the call and its settling must fit into the lease as well.
@@ -308,12 +318,6 @@ impl Courier {
                 reward.from = from.as_str(), reward.state = to.as_str(), "reward {}", to.as_str()
             );
         }
-    }
-
-    /// Says that a worker came too late.
-    pub(super) fn report_lease_lost(&self, id: RewardId) {
-        tracing::warn!(reward.id = %id, "an outcome came after another worker had taken over; it delivers nothing");
-        self.metrics.lease_lost.inc();
     }
 }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{courier::Courier, model::Reward, sql, timeline::TimelineEntry};
 use crate::{
     engine::{
-        self, End, Order, Wake,
+        self, Order, Wake,
         recover::Recoverable,
         schedule::{self, Moment},
     },
@@ -43,25 +43,13 @@ impl Recoverable for Courier {
     /// In a trace of its own: who waited had an answer. The code is dropped, and wiped.
     async fn recover(&self, attempt: Committed<Reward>) {
         let reward = attempt.get();
-        let (id, trace_id) = (reward.id, reward.trace_id());
         let span = self.traces.resume("reward.recover", reward.trace);
-        span.set(Attribute::Reward(id));
+        span.set(Attribute::Reward(reward.id));
         let carried = async {
             let ran = engine::carry(self, attempt, false, None).await;
-            if matches!(ran.end, End::Settled { .. }) {
-                trace::note(Attribute::State(ran.row.state().as_str()));
-                return;
+            if !self.report_end(ran.end, &ran.row) {
+                trace::note(Attribute::Error("not_settled"));
             }
-            if ran.end == End::LeaseLost {
-                self.report_lease_lost(id);
-            }
-            trace::note(Attribute::Error("not_settled"));
-            tracing::warn!(
-                reward.id = %id,
-                reward.trace_id = trace_id,
-                reward.drive = ran.end.as_str(),
-                "a recovery ended without a committed outcome"
-            );
         };
         span.scope(carried).await;
     }

@@ -525,6 +525,7 @@ impl World {
             | End::Rejected(_)
             | End::NotShown
             | End::ShownTooOften
+            | End::Unheard
             | End::TooOld
             | End::Unsendable
             | End::Unconfirmed => {}

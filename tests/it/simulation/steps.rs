@@ -441,7 +441,9 @@ impl World<'_> {
                 self.end(job, Told::State);
             }
             End::Unconfirmed if shows || matches!(work, Work::Cancel | Work::Withdraw) => self.end(job, Told::Error),
-            End::Unconfirmed | End::ShownTooOften | End::TooOld | End::Unsendable => self.end(job, Told::State),
+            End::Unconfirmed | End::Unheard | End::ShownTooOften | End::TooOld | End::Unsendable => {
+                self.end(job, Told::State);
+            }
         }
     }
 

@@ -1,0 +1,80 @@
+//! Who committed the row that stands in the way of an outcome: this drive itself, unheard, or another worker.
+
+use chrono::TimeDelta;
+
+use super::*;
+use crate::engine::{
+    order::OnUnproven,
+    rules::{AfterRefusal, Reading},
+    step::Sight,
+};
+
+const RULES: Rules = Rules {
+    reverse_within: Some(TimeDelta::seconds(890)),
+    verdict_after: TimeDelta::seconds(960),
+    after_refusal: AfterRefusal::SameId,
+    reading: Reading::ReplayForward,
+    has_receipt: true,
+};
+const LEASE: Duration = Duration::from_secs(30);
+const TOKEN: Uuid = Uuid::from_u128(1);
+
+fn moment() -> Moment {
+    Moment { now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(), draw: 0, patience: Duration::ZERO }
+}
+
+/// A drive that has heard of a live effect, and the change by which it wants to settle it.
+fn settling() -> (Drive, Change) {
+    let order = schedule::begin(OnUnproven::Keep, false, Lease { token: TOKEN, holds: LEASE }, moment().now);
+    let limits = DriveLimits { lease: LEASE, replay_age: Duration::from_secs(30 * 86_400) };
+    let mut drive = Drive::carry(order, TOKEN, RULES, limits);
+    assert_eq!(drive.next(Input::Begin, moment()), Instruction::Send);
+    let answer = DatedEvent { event: Event::Seen(Sight::Live), asked_at: moment().now };
+    let Instruction::Commit(change) = drive.next(Input::Answered(answer), moment()) else {
+        panic!("nothing to commit")
+    };
+    assert!(matches!(change.order.stage, Stage::Proven(_)));
+    (drive, change)
+}
+
+/// The same, after the store did not confirm that change. The drive commits it again.
+fn stumbled() -> (Drive, Change) {
+    let (mut drive, change) = settling();
+    assert!(matches!(drive.next(Input::Unconfirmed, moment()), Instruction::Sleep(_)));
+    assert!(matches!(drive.next(Input::Slept, moment()), Instruction::Commit(_)));
+    (drive, change)
+}
+
+/// The row as a commit of this change leaves it.
+fn stored(change: Change) -> Order {
+    Order { version: change.order.version + 1, ..change.order }
+}
+
+fn end(mut drive: Drive, row: Order) -> Instruction {
+    drive.next(Input::Conflict(Some(row)), moment())
+}
+
+#[test]
+fn an_outcome_of_its_own_that_was_not_confirmed_is_no_lost_lease() {
+    let (drive, change) = stumbled();
+    assert_eq!(end(drive, stored(change)), Instruction::Done(End::Unheard));
+}
+
+#[test]
+fn another_workers_row_is_a_lost_lease_whatever_was_not_confirmed() {
+    let (drive, change) = stumbled();
+    let sent = drive.order;
+    let taken =
+        Order { version: sent.version + 1, attempts: sent.attempts + 1, lease: Some(Uuid::from_u128(2)), ..sent };
+    let settled = Order { version: sent.version + 2, attempts: sent.attempts + 1, ..stored(change) };
+    let given_up = Order { version: sent.version + 1, lease: None, due_at: None, ..sent };
+    for row in [taken, settled, given_up] {
+        assert_eq!(end(drive, row), Instruction::Done(End::LeaseLost), "{row:?}");
+    }
+}
+
+#[test]
+fn whoever_never_stumbled_did_not_commit_the_row_in_its_way() {
+    let (drive, change) = settling();
+    assert_eq!(end(drive, stored(change)), Instruction::Done(End::LeaseLost));
+}
