@@ -184,7 +184,7 @@ impl Issue {
             return Err(StoreError::Unconfirmed.into());
         }
         let committed = tx.commit(reward).await?;
-        courier.metrics.key_used(KeyUse::Replayed);
+        courier.metrics.key_used(if replayed.is_some() { KeyUse::InProgress } else { KeyUse::Replayed });
         Ok(match replayed {
             Some(_) => Accepted::Attempt(committed),
             None => Accepted::Known(committed.into_inner()),

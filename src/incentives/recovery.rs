@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{courier::Courier, model::Reward, sql, timeline::TimelineEntry};
 use crate::{
     engine::{
-        self, Order, Wake,
+        self, Effects, Order, Wake,
         recover::Recoverable,
         schedule::{self, Moment},
     },
@@ -68,19 +68,18 @@ impl Courier {
         now: DateTime<Utc>,
     ) -> Result<Option<(Reward, Wake)>, StoreError> {
         let replay_age = self.limits.replay_age;
-        let over = schedule::is_over(&before.order, replay_age, now);
-        if self.account_of(before).is_none() && !over {
-            tracing::error!(reward.id = %before.id, reward.account = before.account, "the account of a due reward is not in the settings, or has another partner id");
-            let due_at = Some(schedule::after(now, ACCOUNT_PAUSE));
-            sql::save(tx, &mut before.with(Order { due_at, ..before.order }), &[], now).await?;
-            return Ok(None);
-        }
-        let moment = Moment { now, ..engine_moment(self) };
+        let moment = Moment { now, ..self.moment(None) };
         let taken = schedule::take_up(before.order, self.lease()?, replay_age, before.kind.rules(), moment);
         let Ok((order, wake)) = taken else {
             tracing::error!(reward.id = %before.id, reward.state = before.state().as_str(), "a due reward knows no next step");
             return Ok(None);
         };
+        if wake == Wake::Now && self.account_of(before).is_none() {
+            tracing::error!(reward.id = %before.id, reward.account = before.account, "the account of a due reward is not in the settings, or has another partner id");
+            let due_at = Some(schedule::after(now, ACCOUNT_PAUSE));
+            sql::save(tx, &mut before.with(Order { due_at, ..before.order }), &[], now).await?;
+            return Ok(None);
+        }
         let mut reward = before.with(order);
         let entry = match wake {
             Wake::Now => TimelineEntry::with_attempt("attempt.sent", order.attempts),
@@ -99,8 +98,4 @@ impl Courier {
         let rows = sql::abandon_all(&mut tx, self.ambient.now()).await?;
         tx.commit(rows).await.map(Committed::into_inner)
     }
-}
-
-fn engine_moment(courier: &Courier) -> Moment {
-    crate::engine::Effects::moment(courier, None)
 }
