@@ -23,8 +23,8 @@ use crate::{
 
 /// The use cases of rewards. Cheap to clone.
 ///
-/// Everything that touches money or the database is spawned on the main runtime, and the handler waits for it: a client that
-/// hangs up stops nothing.
+/// What may change a reward or call Amazon is spawned on the main runtime, and the handler waits for it: a client that hangs
+/// up stops nothing. The reads here run where they are called, and end with their caller.
 #[derive(Clone)]
 pub struct Rewards {
     courier: Courier,

@@ -1,4 +1,13 @@
-//! Rewards and their timeline in the database. Every update names the version it expects.
+//! Rewards and their timeline in the database.
+//!
+//! What a worker, a caller or an operator decided about a reward is saved by `SAVE`, which names the version that the
+//! decision was made on. Four statements name none:
+//!
+//! - `PARK` moves the due time of a row that cannot be read, in the transaction that has locked it.
+//! - `ABANDON_ALL` makes leased rows due. No worker runs yet, and the claim that follows saves by version.
+//! - `RECLAIM` ([`super::orphans`]) runs under the row's lock while nobody owns the row. The same transaction saves by
+//!   version.
+//! - `WIPE` ([`super::target`]) asks itself for the states in which nothing more is sent. Another try brings its target.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
