@@ -78,8 +78,14 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<ExitCode, CommandErr
     say(&format!("  metrics  http://{}/metrics", service.admin_address()))?;
     say(&format!("  gateway  http://{}   (our Amazon sandbox; no real money)", sandbox.gateway_addr()))?;
     say(&format!("  its book http://{}/book", sandbox.control_addr()))?;
-    let demo =
-        steps::Demo { address: service.api_address(), key, control: sandbox.control(), ambient, folder: arguments.dir };
+    let demo = steps::Demo {
+        address: service.api_address(),
+        key,
+        control: sandbox.control(),
+        ambient,
+        folder: arguments.dir,
+        once: arguments.once,
+    };
     let held = demo.run().await;
     let once = arguments.once || held.is_err();
     let ended = service

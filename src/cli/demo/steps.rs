@@ -27,6 +27,8 @@ pub(super) struct Demo {
     pub(super) control: Control,
     pub(super) ambient: Ambient,
     pub(super) folder: PathBuf,
+    /// Whether the service ends with the steps.
+    pub(super) once: bool,
 }
 
 impl Demo {
@@ -157,6 +159,10 @@ impl Demo {
     }
 
     fn say_how_to_go_on(&self, id: &str) -> Result<(), CommandError> {
+        if self.once {
+            // By the time that someone could type a line, no service is there to answer it.
+            return super::say("Every step held. Start `noshi demo` to go on by hand.").map(drop);
+        }
         let (base, key) = (format!("http://{}", self.address), &self.key);
         super::say(&format!(
             "Every step held. To go on by hand (the key is good for 30 days, for this demo only):\n\n\

@@ -1,6 +1,9 @@
 //! The command line: what it prints, and how it ends.
 
-use std::process::Output;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
+};
 
 use noshi::sandbox::{Fault, FaultRule, Operation};
 use tempfile::TempDir;
@@ -12,18 +15,31 @@ fn text(output: &Output) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+const STEPS: [&str; 4] = ["201 Created", "\"claim_code\": \"", "\"status\": \"canceled\"", "Every step held"];
+
 #[test]
-fn the_demo_holds_every_step_and_a_second_start_works() {
+fn the_demo_holds_every_step_and_a_second_start_goes_on_until_it_is_stopped() {
     let folder = TempDir::new().unwrap();
-    for _ in 0..2 {
-        let output = noshi().args(["demo", "--once", "--dir"]).arg(folder.path().join("demo")).output().unwrap();
-        let (out, err) = text(&output);
-        assert!(output.status.success(), "{out}\n{err}");
-        for shown in
-            ["201 Created", "\"claim_code\": \"", "\"status\": \"canceled\"", "Every step held", "curl -s $NOSHI"]
-        {
-            assert!(out.contains(shown), "{shown} is missing in\n{out}");
-        }
+    let output = noshi().args(["demo", "--once", "--dir"]).arg(folder.path().join("demo")).output().unwrap();
+    let (out, err) = text(&output);
+    assert!(output.status.success(), "{out}\n{err}");
+    for shown in STEPS.into_iter().chain(["Start `noshi demo` to go on by hand."]) {
+        assert!(out.contains(shown), "{shown} is missing in\n{out}");
+    }
+    assert!(!out.contains("curl"), "nothing is left that would answer:\n{out}");
+
+    let mut demo = noshi();
+    demo.args(["demo", "--dir"]).arg(folder.path().join("demo")).stdout(Stdio::piped());
+    let mut demo = demo.spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut shown: Vec<String> = Vec::new();
+    // It is stopped as soon as it has said all, and an earlier end fails the last assertion.
+    shown.extend(lines.by_ref().take_while(|line| !line.starts_with("curl -s $NOSHI/v1/balances")));
+    assert!(Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap().success());
+    assert!(demo.wait().unwrap().success(), "{shown:?}");
+    let out = shown.join("\n");
+    for shown in STEPS.into_iter().chain(["export NOSHI=http://", "curl -s $NOSHI/v1/rewards/rwd_"]) {
+        assert!(out.contains(shown), "{shown} is missing in\n{out}");
     }
 }
 
