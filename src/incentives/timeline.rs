@@ -118,3 +118,19 @@ pub(super) const fn kind_of(event: Event, before: State, after: State) -> &'stat
         ) => "attempt.ended",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_page_for_callers_lists_every_word() {
+        let page = include_str!("../http/API.md");
+        let source = include_str!("timeline.rs").split("#[cfg(test)]").next().unwrap();
+        let words: Vec<&str> = source.split('"').skip(1).step_by(2).filter(|word| word.contains('.')).collect();
+        assert!(words.len() > 15, "{words:?}");
+        // No drive settles with the events of these two.
+        let unwritten = ["attempt.abandoned", "attempt.ended"];
+        for word in words.into_iter().filter(|word| !unwritten.contains(word)) {
+            assert!(page.contains(&format!("`{word}`")), "{word} is not in the page");
+        }
+    }
+}

@@ -282,8 +282,9 @@ impl Client {
         self.exchange(Operation::GET_GIFT_CARD_ACTIVITY_PAGE, body, |reply| classify::activity(reply, currency)).await
     }
 
-    /// One call. The request's bytes are wiped after it; the HTTP library's own buffers are out of our reach. If Amazon rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time:
-    /// the first one did nothing, because Amazon rejected it before it looked at the operation.
+    /// One call. The request's bytes are wiped after it; the HTTP library's own buffers are out of our reach. If Amazon
+    /// rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time: the first one did
+    /// nothing, because Amazon rejected it before it looked at the operation.
     async fn exchange<T>(
         &self,
         operation: Operation,
