@@ -58,35 +58,40 @@
 //! and their signature, and whatever lies in the rooms from [`store`] down.
 //!
 //! 1. `http/observe.rs` (`observe()`): the middleware opens the request's span, and writes its one log line at the end.
-//! 2. `incentives/http.rs` (`issue()`): the handler opens the call in a fixed order, which is that of steps 3 to 6.
-//! 3. `identity/principal.rs` (`of_any_scope()`): the one `Authorization` header names a key, `identity/keys.rs` (`parse()`,
-//!    `find()`, `matches()`) finds its row and compares the hashes. The principal is the client and this key.
-//! 4. `http/body.rs` (`body()`): the body is read, within its limits of time and bytes.
-//! 5. `http/headers.rs` (`idempotency_key()`): the key comes once, and is well-formed.
-//! 6. `incentives/dto.rs` (`into_command()`): body, key and principal become a command, or a problem that names the field.
-//! 7. `incentives/issue.rs` (`run_in_time()`, `carry_out()`): the work is spawned on the main runtime, and the handler waits
+//! 2. `incentives/http.rs` (`issue()`): the handler opens the call in a fixed order, which is that of steps 3 to 5.
+//! 3. `identity/principal.rs` (`of()`, `of_any_scope()`): the one `Authorization` header names a key,
+//!    `identity/keys.rs` (`parse()`, `find()`, `matches()`) finds its row and compares the hashes. The principal is the client
+//!    and this key, which must have the scope.
+//! 4. `http/body.rs` (`body()`): the body is read, within its limits of time and bytes. Then the `Idempotency-Key` is taken
+//!    from its header: it comes once, and is well-formed.
+//! 5. `incentives/dto.rs` (`into_command()`): body, key and principal become a command, or a problem that names the field.
+//! 6. `incentives/issue.rs` (`run_in_time()`, `carry_out()`): the work is spawned on the main runtime, and the handler waits
 //!    for it. A caller that hangs up stops nothing. The intent is looked up by client and key. If it is there, the reward of
 //!    then is the answer.
-//! 8. `incentives/admission.rs` (`admit()`): the account is chosen, the budgets are looked at, and `accounts/rate.rs`
-//!    (`slot()`) gives a slot of Amazon's rate. A refusal here makes no row.
-//! 9. **T1**, one transaction (`record` in `issue`): `engine/schedule.rs` (`begin()`) makes the order, leased and about to be
-//!    sent; `incentives/sql.rs` (`insert()`) writes the row and the first fact of its timeline; `ledger/status.rs`
-//!    (`change()`) reserves the value; `incentives/admission.rs` (`reserve()`) does so in the budgets.
-//! 10. `engine/run.rs` (`carry()`, `run()`): the loop asks the driver what comes next, until it is done. At first
-//!     `engine/drive.rs` (`next()`) answers: send.
-//! 11. `incentives/courier.rs` (`send()`) sends through the reward's kind, `incentives/kinds/gift_code.rs` (`call()`), and
+//! 7. `incentives/admission.rs` (`admit()`, `validate()`): the account is chosen, its limits and the budgets are looked at,
+//!    the breaker lets the reward pass, and `accounts/rate.rs` (`slot()`) gives a slot of Amazon's rate. A refusal here makes
+//!    no row.
+//! 8. `engine/schedule.rs` (`begin()`) makes the order, leased and about to be sent; `incentives/issue.rs` (`draft()`) derives
+//!    Amazon's id from partner and intent. Then **T1**, one transaction (in `record` of the same file): `incentives/sql.rs`
+//!    (`insert()`) writes the row and the first fact of its timeline; `ledger/status.rs` (`change()`) reserves the value;
+//!    `incentives/admission.rs` (`reserve()`) does so in the budgets.
+//! 9. `engine/run.rs` (`carry()`, `run()`): the loop asks the driver what comes next, until it is done. At first
+//!    `engine/drive.rs` (`next()`) answers: send.
+//! 10. `incentives/courier.rs` (`send()`) sends through the reward's kind, `incentives/kinds/gift_code.rs` (`call()`), and
 //!     `provider/incentives/client.rs` (`create_gift_card()`): signed, six seconds. `provider/incentives/classify.rs`
 //!     (`create()`) classifies the answer: proven, refused, rejected at the door, not sent, or unknown.
-//! 12. `engine/drive.rs` (`settle()`): `engine/step.rs` (`apply()`) decides what the answer makes of the stage,
+//! 11. `incentives/answer.rs` (`of()`) keeps what the timeline may show, and lets `incentives/kinds/gift_code.rs`
+//!     (`event_of_create()`) turn the rest into the engine's event and, where the card is live, its code.
+//! 12. `engine/drive.rs` (`settle()`): `engine/step.rs` (`apply()`) decides what the event makes of the stage,
 //!     `engine/schedule.rs` (`apply()`) when the row is due again. The driver asks for a commit. Once that is confirmed, the
 //!     drive is done, and the code may be delivered.
-//! 13. **T2**, one transaction: `incentives/courier.rs` (`commit()`) writes the change, `incentives/sql.rs` (`save()`) by
+//! 13. **T2**, one transaction: `incentives/courier.rs` (`write()`) writes the change, `incentives/sql.rs` (`save()`) by
 //!     compare-and-set on the version that was sent. `ledger/status.rs` (`change()`) follows, and so do budgets and timeline.
 //! 14. `incentives/dto.rs` (`issued()`): the handler writes 201 with the code from memory, and the variable is wiped.
 //!
-//! A reward that a program pays for also enters `ledger/programs.rs` and `ledger/budget.rs`, from steps 8, 9 and 13.
+//! A reward that a program pays for also enters `ledger/programs.rs` and `ledger/budget.rs`, from steps 7, 8 and 13.
 //!
-//! If step 11 ends unknown while the caller waits, the driver holds the lease, pauses, and sends the same bytes again. If the
+//! If step 10 ends unknown while the caller waits, the driver holds the lease, pauses, and sends the same bytes again. If the
 //! caller's time is up, the answer is 202, and recovery (`engine/recover.rs`) runs the same driver when the row is due.
 //!
 //! # Words
