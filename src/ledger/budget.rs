@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    programs::{Limit, Limits, Policy},
+    programs::{Limit, LimitScope, Limits, Policy, ProgramLimit},
     status::LedgerStatus,
 };
 use crate::{
@@ -20,6 +20,9 @@ use crate::{
 
 /// The holder of a program's own budgets. Every other holder is one of its API keys.
 pub(crate) const PROGRAM: &str = "all";
+
+/// The period of a budget that never begins anew.
+const EVER: &str = "ever";
 
 macro_rules! usage_rows {
     () => {
@@ -122,8 +125,13 @@ impl BudgetRef {
     }
 
     fn month_text(&self) -> String {
-        self.day.format("%Y-%m").to_string()
+        month_text(self.day)
     }
+}
+
+/// The month of a day as the store keeps it, `YYYY-MM`.
+fn month_text(day: NaiveDate) -> String {
+    day.format("%Y-%m").to_string()
 }
 
 /// What one budget has spent and reserved.
@@ -243,8 +251,36 @@ pub(crate) async fn usage(
     program: &ProgramId,
     day: NaiveDate,
 ) -> Result<Vec<Usage>, StoreError> {
-    let (day, month) = (day.to_string(), day.format("%Y-%m").to_string());
+    let (day, month) = (day.to_string(), month_text(day));
     fetch_all!(UsageRow, snapshot, NOW, program.as_str(), day, month)?.into_iter().map(Usage::read).collect()
+}
+
+/// Adds every budget that has a limit and was not drawn on yet, and puts all in order: the program's own first.
+pub(crate) fn complete(usage: &mut Vec<Usage>, limits: &[ProgramLimit], day: NaiveDate) {
+    for limit in limits {
+        // A limit of one reward is no budget.
+        let LimitScope::Period(period) = limit.scope else { continue };
+        let holder = limit.holder();
+        if usage.iter().any(|drawn| drawn.holder == holder && drawn.period == period) {
+            continue;
+        }
+        let period_key = match period {
+            Period::Day => day.to_string(),
+            Period::Month => month_text(day),
+            Period::Total => EVER.to_owned(),
+        };
+        usage.push(Usage {
+            holder,
+            period,
+            period_key,
+            reserved_minor: 0,
+            reserved_count: 0,
+            used_minor: 0,
+            used_count: 0,
+        });
+    }
+    let place = |period: Period| Period::ALL.iter().position(|one| *one == period);
+    usage.sort_by_cached_key(|one| (one.holder != PROGRAM, one.holder.clone(), place(one.period)));
 }
 
 /// Finds the first budget that the reward would exceed, by usage that was read earlier. Only [`reserve`] decides.

@@ -151,6 +151,14 @@ pub(crate) struct ProgramLimit {
     pub(crate) limit: Limit,
 }
 
+impl ProgramLimit {
+    /// Whose budget it bounds: [`PROGRAM`], or the API key.
+    #[must_use]
+    pub(crate) fn holder(&self) -> String {
+        self.key.map_or_else(|| PROGRAM.to_owned(), |key| key.to_string())
+    }
+}
+
 /// All limits of one holder: of a program, or of one API key in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Limits {

@@ -55,7 +55,7 @@ pub(crate) struct ProgramDetails {
 #[derive(Debug, Clone)]
 pub(crate) struct ProgramSpending {
     pub(crate) details: ProgramDetails,
-    /// Each budget's usage: today's, this month's, and ever.
+    /// Each budget's usage: today's, this month's, and ever. A budget that has a limit is there before it is drawn on.
     pub(crate) usage: Vec<Usage>,
     /// When each period begins anew.
     pub(crate) resets: Vec<(Period, Option<DateTime<Utc>>)>,
@@ -163,7 +163,8 @@ impl Ledger {
         let details = self.details(id).await?;
         let zone = self.account(&details.program.account).map_or(chrono_tz::Tz::UTC, Account::time_zone);
         let day = self.ambient.now().with_timezone(&zone).date_naive();
-        let usage = budget::usage(&mut self.store.snapshot().await?, id, day).await?;
+        let mut usage = budget::usage(&mut self.store.snapshot().await?, id, day).await?;
+        budget::complete(&mut usage, &details.limits, day);
         let resets = Period::ALL.iter().map(|period| (*period, budget::resets_at(*period, day, zone))).collect();
         Ok(ProgramSpending { details, usage, resets })
     }

@@ -325,8 +325,9 @@ fn spending_view(spending: ProgramSpending, ledger: &Ledger) -> SpendingView {
     let amount = |minor: i64| currency.map_or_else(|| minor.to_string(), |it| number(Measure::Amount, minor, it));
     let remaining = |usage: &Usage, measure: Measure| {
         let of_usage = |limit: &&ProgramLimit| {
-            let holder = limit.key.map_or_else(|| PROGRAM.to_owned(), |key| key.to_string());
-            holder == usage.holder && limit.scope == LimitScope::Period(usage.period) && limit.measure == measure
+            limit.holder() == usage.holder
+                && limit.scope == LimitScope::Period(usage.period)
+                && limit.measure == measure
         };
         let hard = limits.iter().find(of_usage).and_then(|found| found.limit.hard);
         hard.map(|hard| hard.saturating_sub(usage.taken(measure)).max(0))

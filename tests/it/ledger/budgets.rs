@@ -221,6 +221,37 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn every_limit_is_shown_before_the_first_purchase_and_on_each_new_day(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let key = app.get("/v1/ping").await.json["key_id"].as_str().unwrap().to_owned();
+        program(&app, "prg_spring", json!([
+            {"span": "reward", "hard": "15.00"}, {"span": "day", "hard": "20.00"},
+            {"span": "day", "unit": "count", "hard": "7"}, {"span": "total", "soft": "50.00"},
+            {"api_key_id": key, "span": "day", "hard": "5.00"},
+        ])).await;
+        let shown = async |app: &App| {
+            let all = app.get("/v1/programs/prg_spring/budget").await;
+            let budgets = all.json["budgets"].as_array().unwrap().clone();
+            budgets.into_iter().map(|budget| json!([
+                budget["api_key_id"], budget["span"], budget["used"], budget["remaining"], budget["remaining_count"],
+                budget["resets_at"].is_string()
+            ])).collect::<Vec<_>>()
+        };
+        let untouched = [
+            json!([null, "day", "0.00", "20.00", 7, true]), json!([null, "total", "0.00", null, null, false]),
+            json!([key, "day", "0.00", "5.00", null, true]),
+        ];
+        assert_eq!(shown(&app).await, untouched);
+        assert_eq!(app.issue_body("one", charged("2.00", "prg_spring")).await.status, 201);
+        let day = budget(&app, "day").await;
+        assert_eq!((&day["used"], &day["remaining"], &day["period"].as_str().unwrap().len()), (&json!("2.00"), &json!("18.00"), &10));
+        app.advance(32 * 24 * 3600);
+        let later = shown(&app).await;
+        assert_eq!((&later[0], &later[1][2]), (&untouched[0], &json!("2.00")), "a new day, and the same total");
+        assert!(later.contains(&untouched[2]), "{later:?}");
+        app.end().await;
+    }
+
     async fn one_reward_and_one_key_have_limits_of_their_own(backend: Backend) {
         let app = App::spawn(backend).await;
         let key = app.get("/v1/ping").await.json["key_id"].as_str().unwrap().to_owned();
