@@ -138,26 +138,42 @@ impl Running {
     }
 }
 
-/// Opens the database of the settings.
+/// Why the database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// To serve it, which one process may do where it is a file.
+    Serve,
+    /// To migrate it, whether it is there or not.
+    Migrate,
+    /// To use what is there.
+    Use,
+}
+
+/// Opens the database of the settings. A file that is not there is made only for whoever migrates it next.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn open_store(settings: &config::StoreSettings, exclusive: bool) -> Result<Store, StoreError> {
-    let exclusive = exclusive && settings.url.kind() == DatabaseKind::Sqlite;
+pub async fn open_store(settings: &config::StoreSettings, why: Opening) -> Result<Store, StoreError> {
     let options = store::StoreOptions {
         url: settings.url.secret().clone(),
         connections_max: settings.connections_max,
-        exclusive,
+        exclusive: why == Opening::Serve && settings.url.kind() == DatabaseKind::Sqlite,
+        create: match why {
+            Opening::Serve => settings.migrate_on_start,
+            Opening::Migrate => true,
+            Opening::Use => false,
+        },
     };
     Store::open(&options).await
 }
 
-/// Opens the database of the settings for a command that writes, and the clock that its rows go by.
+/// Opens the migrated database of the settings for a command, and the clock that its rows go by.
 ///
 /// # Errors
 /// [`StartError`].
 pub async fn open_with_clock(settings: &config::StoreSettings) -> Result<(Store, Ambient), StartError> {
-    let (store, ambient) = (open_store(settings, false).await?, Ambient::system());
+    let (store, ambient) = (open_store(settings, Opening::Use).await?, Ambient::system());
+    check_schema(&store).await?;
     align(&store, &ambient).await?;
     Ok((store, ambient))
 }
@@ -211,7 +227,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     if settings.accounts.is_empty() {
         return Err(StartError::NoAccounts);
     }
-    let store = open_store(&settings.store, true).await?;
+    let store = open_store(&settings.store, Opening::Serve).await?;
     if settings.store.migrate_on_start {
         migrate(&store).await?;
     }
@@ -257,7 +273,6 @@ async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
 /// [`StartError`].
 pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    check_schema(&store).await?;
     let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings)?);
     let traces = Traces::silent(ambient.clone());
     let ground = Ground { settings, store, ambient, tasks, metrics, traces };

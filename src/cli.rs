@@ -152,7 +152,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
     match cli.command {
         CliCommand::Serve => serve(&load(cli.config.as_deref())?).await,
         CliCommand::Migrate => {
-            let store = bootstrap::open_store(&load(cli.config.as_deref())?.store, false).await?;
+            let store = bootstrap::open_store(&load(cli.config.as_deref())?.store, bootstrap::Opening::Migrate).await?;
             migrate(&store).await?;
             store.close().await;
             say("the database is up to date")

@@ -70,6 +70,9 @@ pub enum StoreError {
     /// The database is too old or too new for this program.
     #[error("the database's schema is not this program's: {0}")]
     Schema(&'static str),
+    /// A migration failed, because the database's role may not change the schema.
+    #[error("this role may not change the schema: run the command as the role that owns the tables")]
+    NotOwner,
     /// The database cannot be opened as the settings say.
     #[error("cannot open the database: {0}")]
     Open(String),
@@ -172,13 +175,15 @@ pub struct StoreOptions {
     pub connections_max: u32,
     /// Refuse to open a SQLite file that another process serves. Commands that only read leave it off.
     pub exclusive: bool,
+    /// Make a SQLite file that is not there. Only who migrates it next sets this: an empty file is of use to nobody else.
+    pub create: bool,
 }
 
 impl Store {
-    /// Opens the database, and creates a SQLite file that does not exist. Does not migrate.
+    /// Opens the database. Does not migrate.
     ///
     /// # Errors
-    /// [`StoreError::Open`] for a URL with another scheme, or a file that another process serves;
+    /// [`StoreError::Open`] for a URL with another scheme, a file that is not there, or one that another process serves;
     /// [`StoreError::Database`] when the database cannot be reached.
     #[expect(clippy::disallowed_methods, reason = "the database's URL is opened where it is used")]
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {

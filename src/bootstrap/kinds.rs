@@ -1,6 +1,6 @@
 //! The kinds that the accounts of the settings deal in, and the keys that seal what they act on.
 
-use super::{StartError, check_schema, open_store};
+use super::{Opening, StartError, check_schema, open_store};
 use crate::{
     config::{AccountSettings, Sealing, Settings},
     incentives::{
@@ -41,7 +41,7 @@ pub fn check_kinds(settings: &Settings) -> Result<(), StartError> {
 /// # Errors
 /// [`StartError`].
 pub async fn sealed_by(settings: &Settings) -> Result<Vec<SealedBy>, StartError> {
-    let store = open_store(&settings.store, false).await?;
+    let store = open_store(&settings.store, Opening::Use).await?;
     check_schema(&store).await?;
     let sealed = target::sealed_by(&mut store.snapshot().await?).await?;
     store.close().await;

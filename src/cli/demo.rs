@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     ambient::Ambient,
-    bootstrap::{self, open_store},
+    bootstrap::{self, Opening, open_store},
     config::Settings,
     identity::Scopes,
     sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions},
@@ -140,7 +140,7 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError
 
 /// Makes the client `demo` and a new key for it, as `noshi keys create` does.
 async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, CommandError> {
-    let store = open_store(&settings.store, false).await?;
+    let store = open_store(&settings.store, Opening::Migrate).await?;
     migrate(&store).await?;
     let (scopes, expires_in_days) = (Scopes::new(server::scopes()), Some(30));
     let new = NewKey { client: "demo", name: "demo", scopes, program: None, expires_in_days };

@@ -319,6 +319,7 @@ impl From<StoreError> for Problem {
             StoreError::Database { .. } | StoreError::Unconfirmed => Code::DEPENDENCY_UNAVAILABLE,
             StoreError::Busy => Code::QUOTA_EXCEEDED,
             StoreError::Migrate(_)
+            | StoreError::NotOwner
             | StoreError::Inconsistent { .. }
             | StoreError::Schema(_)
             | StoreError::Open(_)

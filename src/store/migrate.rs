@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use sqlx::{
     Connection, Executor, PgPool,
-    migrate::{Migrate, Migrator},
+    migrate::{Migrate, MigrateError, Migrator},
 };
 
 use super::{OpenStore, Sql, Store, StoreError, fetch_all, row, statements};
@@ -54,6 +54,7 @@ fn ignoring_later_ones(mut migrator: Migrator) -> Migrator {
 ///
 /// # Errors
 /// [`StoreError::Migrate`]; each migration is a transaction, so what failed left nothing behind.
+/// [`StoreError::NotOwner`] when the role may not change the schema.
 /// [`StoreError::Schema`] when a later program's schema is not for this one.
 pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     failpoint::pass("migrate", "before");
@@ -75,12 +76,25 @@ async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
     let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?.detach();
     connection.execute(PATIENT).await.map_err(failed)?;
     // The driver takes the same lock again; within one session it may.
-    connection.lock().await.map_err(StoreError::Migrate)?;
+    connection.lock().await.map_err(failed_migration)?;
     // A statement that waits for a table's lock blocks every later one, so it must not wait long.
     connection.execute(BRISK).await.map_err(failed)?;
-    POSTGRES.run_direct(None, &mut connection, false).await.map_err(StoreError::Migrate)?;
+    POSTGRES.run_direct(None, &mut connection, false).await.map_err(failed_migration)?;
     // The lock ends with the session.
     connection.close().await.map_err(failed)
+}
+
+/// PostgreSQL's code for a right that the role does not have.
+const NO_RIGHT: &str = "42501";
+
+/// Names the one mistake that an operator makes here: a migration under the role of the service.
+fn failed_migration(error: MigrateError) -> StoreError {
+    let cause = match &error {
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause.as_database_error(),
+        _other => None,
+    };
+    let no_right = cause.is_some_and(|cause| cause.code().as_deref() == Some(NO_RIGHT));
+    if no_right { StoreError::NotOwner } else { StoreError::Migrate(error) }
 }
 
 /// Compares the database's schema with this program's.

@@ -92,7 +92,11 @@ impl SqliteStore {
         }
         let path = PathBuf::from(path);
         let serving = if options.exclusive { Some(wait_for_lock(&path).await?) } else { None };
-        create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
+        if options.create {
+            create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
+        } else if !path.exists() {
+            return Err(StoreError::Open("there is no such file: `noshi migrate` makes it".to_owned()));
+        }
         let connect = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(false)

@@ -193,7 +193,8 @@ async fn database_of_before(backend: Backend) -> Database {
 }
 
 async fn migrated(database: &Database) -> This {
-    let options = StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false };
+    let options =
+        StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false, create: true };
     let store = Store::open(&options).await.unwrap();
     migrate(&store).await.unwrap();
     This(store)

@@ -5,6 +5,7 @@ mod crash;
 pub(crate) mod drain;
 mod healthcheck;
 pub(crate) mod neighbour;
+mod unprepared;
 pub(crate) mod write_ahead;
 
 use std::{

@@ -51,7 +51,7 @@ const LISTS: &[(&str, &[Sql])] = &[
 /// Our store on a test's database.
 async fn open(database: &Database) -> Store {
     let url = SecretString::from(database.url().to_owned());
-    Store::open(&StoreOptions { url, connections_max: 8, exclusive: false }).await.unwrap()
+    Store::open(&StoreOptions { url, connections_max: 8, exclusive: false, create: true }).await.unwrap()
 }
 
 /// The same, migrated.

@@ -183,7 +183,7 @@ impl App {
 
     /// The service's database, through our code.
     pub(crate) async fn open_store(&self) -> Store {
-        bootstrap::open_store(&self.settings.store, false).await.unwrap()
+        bootstrap::open_store(&self.settings.store, bootstrap::Opening::Use).await.unwrap()
     }
 
     /// Where the sandbox listens.

@@ -23,7 +23,8 @@ fn entry(kind: &str, debit: &str, credit: &str) -> String {
 }
 
 async fn migrated(database: &Database) {
-    let options = StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false };
+    let options =
+        StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false, create: true };
     let store = Store::open(&options).await.unwrap();
     migrate(&store).await.unwrap();
     store.close().await;

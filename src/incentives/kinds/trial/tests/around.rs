@@ -133,7 +133,7 @@ impl Around {
 
     /// As `noshi keys create` does.
     async fn mint_key(&self) -> String {
-        let store = bootstrap::open_store(&self.settings(&[]).store, false).await.unwrap();
+        let store = bootstrap::open_store(&self.settings(&[]).store, bootstrap::Opening::Migrate).await.unwrap();
         migrate(&store).await.unwrap();
         let (now, minted) = (self.ambient.now(), mint(&self.ambient).unwrap());
         let mut tx = store.begin().await.unwrap();
