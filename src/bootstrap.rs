@@ -37,7 +37,7 @@ use crate::{
     treasury::Reconciliations,
 };
 
-pub use kinds::{check_kinds, sealed_by};
+pub use kinds::{load_settings, sealed_by};
 pub use restoring::note_restore;
 
 /// Why the service does not start.

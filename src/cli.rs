@@ -175,7 +175,7 @@ async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
 fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
     let default = Path::new(DEFAULT_CONFIG);
     let path = path.or_else(|| default.exists().then_some(default));
-    Settings::load(path, process_environment()?)
+    bootstrap::load_settings(path, process_environment()?)
 }
 
 async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {

@@ -2,7 +2,7 @@
 //!
 //! What [`Settings::load`] returns needs no further check: every number is inside its limits, every address and amount is
 //! parsed, and combinations that would put money at risk are refused. An error lists all mistakes at once, each with its key
-//! and none with its value: a value may be a secret.
+//! and none with its value: a value may be a secret. Only what can be a kind's word is quoted.
 //!
 //! `noshi.example.toml` documents each key; tests keep it equal to the code. Only `bootstrap` and the CLI load settings;
 //! every other room receives the part that concerns it.
@@ -195,6 +195,15 @@ pub struct AccountSettings {
     pub requests_per_second: u32,
 }
 
+/// A kind of reward that the program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownKind {
+    /// Its word.
+    pub word: &'static str,
+    /// Whether it acts on something, which only a sealing key can keep.
+    pub acts: bool,
+}
+
 /// The settings cannot be used. The text lists every mistake, a line each: the key, what is wrong, where it was set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -202,7 +211,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// Every mistake, as `key: what is wrong`. None quotes a value.
+    /// Every mistake, as `key: what is wrong`. None quotes a value, except what can be a kind's word.
     #[must_use]
     pub fn mistakes(&self) -> &[String] {
         &self.mistakes
@@ -228,12 +237,32 @@ impl Settings {
         path: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        Self::read(path, environment, None)
+    }
+
+    /// The same, and every account must list kinds that the program knows.
+    ///
+    /// # Errors
+    /// [`ConfigError`] lists everything that is wrong, the kinds of all accounts included.
+    pub fn load_for(
+        kinds: &[KnownKind],
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        Self::read(path, environment, Some(kinds))
+    }
+
+    fn read(
+        path: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        kinds: Option<&[KnownKind]>,
+    ) -> Result<Self, ConfigError> {
         let mut source = source::RawSettings::default();
         if let Some(path) = path {
             source.add_file(path);
         }
         source.add_environment(environment);
-        let settings = check::settings(&mut source);
+        let settings = check::settings(&mut source, kinds);
         source.refuse_what_is_left();
         match source.into_mistakes() {
             mistakes if mistakes.is_empty() => Ok(settings),

@@ -1,8 +1,10 @@
 //! The kinds that the accounts of the settings deal in, and the keys that seal what they act on.
 
+use std::path::Path;
+
 use super::{Opening, StartError, check_schema, open_store};
 use crate::{
-    config::{AccountSettings, Sealing, Settings},
+    config::{AccountSettings, ConfigError, KnownKind, Sealing, Settings},
     incentives::{
         kind::Kind,
         target::{self, SealedBy},
@@ -28,12 +30,18 @@ pub(super) fn kinds_of(
     account.kinds.iter().map(kind).collect()
 }
 
-/// Checks what the settings say of kinds, as a start does.
+/// Reads the settings of the program, as [`Settings::load`] does. A mistake in the kinds of an account is listed with all
+/// others.
 ///
 /// # Errors
-/// [`StartError::UnknownKind`] and [`StartError::NoSealingKey`].
-pub fn check_kinds(settings: &Settings) -> Result<(), StartError> {
-    settings.accounts.iter().try_for_each(|(id, account)| kinds_of(id, account, &settings.sealing).map(drop))
+/// [`ConfigError`] lists everything that is wrong.
+pub fn load_settings(
+    path: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Settings, ConfigError> {
+    let known = |kind: &Kind| KnownKind { word: kind.as_str(), acts: kind.spec().acts() };
+    let kinds: Vec<KnownKind> = Kind::ALL.iter().map(known).collect();
+    Settings::load_for(&kinds, path, environment)
 }
 
 /// Which keys sealed the targets that rewards still hold.

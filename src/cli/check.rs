@@ -24,7 +24,6 @@ pub(super) struct CheckArguments {
 }
 
 pub(super) async fn run(arguments: CheckArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
-    bootstrap::check_kinds(settings)?;
     if !arguments.targets {
         return say(settings.in_force().trim_end());
     }

@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, LogFormat, LogSettings,
+    AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, KnownKind, LogFormat, LogSettings,
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
     sealing::sealing,
     source::{RawSettings, Section},
@@ -35,9 +35,15 @@ const PAGE_SPACING_SECONDS: u64 = 60;
 const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
 const CREDENTIAL_LENGTH_MAX: usize = 256;
+/// Characters of the longest word that is quoted. An AWS secret key has 40.
+const KIND_LENGTH_MAX: usize = 32;
 
 /// Reads all settings. Wrong values are recorded in `source`, and replaced by defaults.
-pub(super) fn settings(source: &mut RawSettings) -> Settings {
+pub(super) fn settings(source: &mut RawSettings, kinds: Option<&[KnownKind]>) -> Settings {
+    let sealing = sealing(source.section("sealing"));
+    // A key that is listed wrongly was reported for that.
+    let can_seal = !sealing.keys.is_empty() || source.has_mistake("sealing.keys");
+    let kinds = kinds.map(|known| KindRules { known, can_seal });
     let settings = Settings {
         server: server(source.section("server")),
         store: store(source.section("store")),
@@ -46,8 +52,8 @@ pub(super) fn settings(source: &mut RawSettings) -> Settings {
         rewards: rewards(source.section("rewards")),
         balances: balances(source.section("balances")),
         reconciliation: reconciliation(source.section("reconciliation")),
-        sealing: sealing(source.section("sealing")),
-        accounts: accounts(source),
+        sealing,
+        accounts: accounts(source, kinds),
     };
     let production = settings.accounts.values().any(|account| account.environment == Environment::Production);
     if production && settings.reconciliation.page_spacing.as_secs() < PAGE_SPACING_SECONDS {
@@ -160,7 +166,7 @@ fn balances(mut section: Section<'_>) -> BalanceSettings {
     balances
 }
 
-fn accounts(source: &mut RawSettings) -> BTreeMap<String, AccountSettings> {
+fn accounts(source: &mut RawSettings, kinds: Option<KindRules<'_>>) -> BTreeMap<String, AccountSettings> {
     let mut accounts: BTreeMap<String, AccountSettings> = BTreeMap::new();
     for id in source.names_under("accounts") {
         if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {
@@ -175,7 +181,7 @@ fn accounts(source: &mut RawSettings) -> BTreeMap<String, AccountSettings> {
                 "the name has the shape of a claim code, which the database refuses",
             );
         }
-        let Some(account) = account(source.section(&format!("accounts.{id}"))) else { continue };
+        let Some(account) = account(source.section(&format!("accounts.{id}")), kinds) else { continue };
         let same = |other: &AccountSettings| {
             (&other.partner_id, other.environment, other.marketplace)
                 == (&account.partner_id, account.environment, account.marketplace)
@@ -192,7 +198,7 @@ fn accounts(source: &mut RawSettings) -> BTreeMap<String, AccountSettings> {
 }
 
 /// Reads an account; `None` if anything about it is wrong.
-fn account(mut section: Section<'_>) -> Option<AccountSettings> {
+fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Option<AccountSettings> {
     for key in ["partner_id", "marketplace", "environment", "access_key_id", "secret_access_key"] {
         section.require(key);
     }
@@ -210,7 +216,7 @@ fn account(mut section: Section<'_>) -> Option<AccountSettings> {
     let access_key_id = section.secret("access_key_id", access_key_id);
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
     let access_key_created = section.text("access_key_created", date);
-    let kinds = kinds(&mut section);
+    let kinds = kinds(&mut section, kind_rules);
     let limits = match marketplace {
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
@@ -258,12 +264,39 @@ fn account(mut section: Section<'_>) -> Option<AccountSettings> {
 /// What every partner may buy; a contract may allow more.
 const KIND: &str = "gift_code";
 
-/// The kinds that an account deals in. Which kinds there are, `bootstrap` knows.
-fn kinds(section: &mut Section<'_>) -> Vec<String> {
+/// What an account's kinds are compared with.
+#[derive(Clone, Copy)]
+struct KindRules<'a> {
+    known: &'a [KnownKind],
+    /// Something can be sealed.
+    can_seal: bool,
+}
+
+impl KindRules<'_> {
+    /// What is wrong with a word in an account's list.
+    fn mistake(self, word: &str) -> Option<String> {
+        let Some(kind) = self.known.iter().find(|kind| kind.word == word) else {
+            let known = self.known.iter().map(|kind| kind.word).collect::<Vec<_>>().join(" ");
+            // Whatever is not shaped like a kind's word may be a secret in the wrong place.
+            let quoted =
+                word.len() <= KIND_LENGTH_MAX && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            let which = if quoted { format!("kind {word}") } else { "such kind as one of those listed".to_owned() };
+            return Some(format!("there is no {which}; there are {known}"));
+        };
+        let sealed = self.can_seal || !kind.acts;
+        (!sealed).then(|| format!("{word} acts on something: list a key in sealing.keys"))
+    }
+}
+
+/// The kinds that an account deals in.
+fn kinds(section: &mut Section<'_>, rules: Option<KindRules<'_>>) -> Vec<String> {
     let kinds = section.texts("kinds").unwrap_or_else(|| vec![KIND.to_owned()]);
     let twice = |(at, kind): (usize, &String)| kinds.iter().take(at).any(|other| other == kind);
     if kinds.is_empty() || kinds.iter().enumerate().any(twice) {
         section.refuse("kinds", "must list at least one kind of reward, and each once");
+    }
+    for mistake in kinds.iter().filter_map(|word| rules?.mistake(word)) {
+        section.refuse("kinds", &mistake);
     }
     kinds
 }

@@ -164,6 +164,11 @@ impl RawSettings {
         }
     }
 
+    /// Whether something is wrong with this key.
+    pub(super) fn has_mistake(&self, key: &str) -> bool {
+        self.mistakes.iter().any(|mistake| mistake.strip_prefix(key).is_some_and(|rest| rest.starts_with(": ")))
+    }
+
     pub(super) fn into_mistakes(self) -> Vec<String> {
         self.mistakes
     }

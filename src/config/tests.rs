@@ -116,6 +116,37 @@ fn an_account_deals_in_gift_codes_unless_it_lists_its_kinds() {
 }
 
 #[test]
+fn a_kind_that_the_program_cannot_serve_is_named_and_nothing_else_is_quoted() {
+    let kinds = [KnownKind { word: "card", acts: false }, KnownKind { word: "top_up", acts: true }];
+    let mistakes = |listed: &str, more: &str| {
+        let file = ACCOUNT.replace("[accounts.us]", &format!("{more}\n[accounts.us]\nkinds = {listed}"));
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("noshi.toml");
+        fs::write(&path, file).unwrap();
+        Settings::load_for(&kinds, Some(&path), []).err().map_or_else(Vec::new, |error| error.mistakes().to_vec())
+    };
+    assert_eq!(mistakes("[\"card\"]", ""), [""; 0]);
+    assert_eq!(
+        mistakes("[\"gift\", \"top_up\", \"voucher\"]", ""),
+        [
+            "accounts.us.kinds: there is no kind gift; there are card top_up",
+            "accounts.us.kinds: top_up acts on something: list a key in sealing.keys",
+            "accounts.us.kinds: there is no kind voucher; there are card top_up",
+        ]
+    );
+    for secret in [CANARY, "wjalrxutnfemikmdengbpxrficyexamplekeywwww", "akid1"] {
+        let said = mistakes(&format!("[\"{secret}\"]"), "");
+        assert_eq!(said, ["accounts.us.kinds: there is no such kind as one of those listed; there are card top_up"]);
+    }
+    let said = mistakes("[\"top_up\"]", "[sealing]\nkeys = 3");
+    assert_eq!(
+        (said.len(), said[0].starts_with("sealing.keys: ")),
+        (1, true),
+        "one mistake is reported once: {said:?}"
+    );
+}
+
+#[test]
 fn one_run_tells_every_mistake() {
     let file = r#"
         [server]

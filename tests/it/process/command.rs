@@ -53,6 +53,34 @@ fn a_wrong_setting_is_named_and_exits_with_2() {
     assert_eq!(none.status.code(), Some(1), "no accounts");
 }
 
+#[test]
+fn check_names_every_mistake_in_one_run_kinds_of_all_accounts_included() {
+    let account = |name: &str, marketplace: &str, kinds: &str| {
+        let key = |key: &str| format!("NOSHI__ACCOUNTS__{name}__{key}");
+        [
+            (key("PARTNER_ID"), "Awssb".to_owned()),
+            (key("MARKETPLACE"), marketplace.to_owned()),
+            (key("ENVIRONMENT"), "sandbox".to_owned()),
+            (key("ACCESS_KEY_ID"), "AKIDEXAMPLE".to_owned()),
+            (key("SECRET_ACCESS_KEY"), SECRET_ACCESS_KEY.to_owned()),
+            (key("KINDS"), kinds.to_owned()),
+        ]
+    };
+    let mut command = noshi();
+    command.envs(account("US", "US", "[\"gift_code\", \"physical_card\"]"));
+    command.envs(account("CA", "CA", "[\"voucher\"]"));
+    let output = command.arg("check").env("NOSHI__SERVER__WORKERS", "0").output().unwrap();
+    let (_, err) = text(&output);
+    assert_eq!(output.status.code(), Some(2), "{err}");
+    for mistake in [
+        "server.workers: ",
+        "accounts.us.kinds: there is no kind physical_card; there are gift_code\n",
+        "accounts.ca.kinds: there is no kind voucher; there are gift_code\n",
+    ] {
+        assert!(err.contains(mistake), "{mistake} is missing in\n{err}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn check_shows_what_is_in_force_without_secrets() {
     let mut app = App::spawn(Backend::Sqlite).await;
