@@ -89,9 +89,10 @@ const NO_RIGHT: &str = "42501";
 
 /// Names the one mistake that an operator makes here: a migration under the role of the service.
 fn failed_migration(error: MigrateError) -> StoreError {
-    let cause = match &error {
-        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => cause.as_database_error(),
-        _other => None,
+    let cause = if let MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) = &error {
+        cause.as_database_error()
+    } else {
+        None
     };
     let no_right = cause.is_some_and(|cause| cause.code().as_deref() == Some(NO_RIGHT));
     if no_right { StoreError::NotOwner } else { StoreError::Migrate(error) }
