@@ -103,7 +103,9 @@ async fn one_freeze(app: &App, sleeper: Served, (first, round): (Option<Stage>, 
     let (before, began) = (last_sequence(app), app.ambient.monotonic());
     let asked = join_all(frozen.iter().map(|one| async { (ask(app, &sleeper.base, one).await, began.elapsed()) }));
     let meanwhile = async {
-        while arrived_since(app, before) < frozen.len() {
+        // It may come to its place before all of them have left.
+        while arrived_since(app, before) < frozen.len() && !stands_still(&sleeper) {
+            assert!(began.elapsed() < PATIENCE, "not all of them reached Amazon");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         match first {
@@ -137,14 +139,15 @@ async fn one_freeze(app: &App, sleeper: Served, (first, round): (Option<Stage>, 
     assert!(late.is_empty(), "sent after its lease was lost: {late:?}");
 }
 
-/// The process's state, as the kernel tells it.
+/// The process's state, as the kernel reports it.
+fn stands_still(served: &Served) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", served.id())).unwrap();
+    stat.rsplit_once(") ").unwrap().1.starts_with('T')
+}
+
 async fn until_it_stands_still(served: &Served) {
     let waiting = noshi::ambient::Ambient::system().monotonic();
-    loop {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", served.id())).unwrap();
-        if stat.rsplit_once(") ").unwrap().1.starts_with('T') {
-            return;
-        }
+    while !stands_still(served) {
         assert!(waiting.elapsed() < PATIENCE, "it never came to the place where it stands still");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
