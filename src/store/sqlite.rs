@@ -34,9 +34,9 @@ use crate::failpoint;
 const WAITING_MAX: usize = 512;
 /// Transactions that share one commit at most.
 const GROUP_MAX: usize = 128;
-/// How often, and with which pause, a start asks for the lock of the process that serves the file. A process that was killed
-/// or replaced a moment ago holds it until the kernel is done with it, or until it is drained. An operator who starts the
-/// next one meanwhile wants it to serve; so long, five seconds in all, SQLite's own locks are waited for as well.
+/// How often, and with which pause, a start asks for the lock of the process that serves the file: five seconds in all, as
+/// long as SQLite's own locks are waited for. A killed process holds the lock until the kernel has ended it. A process that
+/// drains for longer keeps it, and the start ends.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 // SQLite before 3.51.3 can corrupt a WAL that two connections reset at once.
@@ -344,6 +344,16 @@ fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
+/// The file's name without symbolic links: the lock stands beside it under its own name, so every name must lead to one lock.
+/// A hard link is a second name that this does not find.
+fn one_name(path: &Path) -> PathBuf {
+    // Before the file is there, only its folder can be a link.
+    path.canonicalize().unwrap_or_else(|_absent| match (path.parent().map(Path::canonicalize), path.file_name()) {
+        (Some(Ok(folder)), Some(name)) => folder.join(name),
+        (_, _) => path.to_owned(),
+    })
+}
+
 /// Takes the lock of the process that serves the file, and waits a moment for the process before it to let go.
 async fn wait_for_lock(path: &Path) -> Result<File, StoreError> {
     for tried in 0..LOCK_TRIES {
@@ -366,7 +376,7 @@ pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
 /// `None` when another process holds it.
 fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
     let failed = |error: io::Error| StoreError::Open(format!("the lock file beside the database: {}", error.kind()));
-    let mut name = path.as_os_str().to_owned();
+    let mut name = one_name(path).into_os_string();
     name.push(".lock");
     let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name).map_err(failed)?;
     match file.try_lock() {

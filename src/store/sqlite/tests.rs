@@ -69,6 +69,23 @@ async fn who_comes_while_the_one_before_still_ends_waits_for_the_file() {
 }
 
 #[tokio::test]
+async fn a_file_has_one_lock_by_whichever_link_it_is_named() {
+    let (folder, links) = (tempfile::TempDir::new().unwrap(), tempfile::TempDir::new().unwrap());
+    let serving = try_open(&folder, true).await.unwrap();
+    let (of_file, of_folder) = (links.path().join("other.db"), links.path().join("folder"));
+    std::os::unix::fs::symlink(folder.path().join("noshi.db"), &of_file).unwrap();
+    std::os::unix::fs::symlink(folder.path(), &of_folder).unwrap();
+    let names = [of_file, of_folder.join("noshi.db")];
+    for name in &names {
+        assert!(take_lock(name).is_err(), "a second process would serve it: {}", name.display());
+    }
+    serving.close().await;
+    for name in &names {
+        assert!(take_lock(name).is_ok(), "{}", name.display());
+    }
+}
+
+#[tokio::test]
 async fn a_closed_file_is_free_although_a_copy_of_its_lock_is_open() {
     let folder = tempfile::TempDir::new().unwrap();
     let store = try_open(&folder, true).await.unwrap();
