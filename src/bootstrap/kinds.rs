@@ -11,8 +11,8 @@ use crate::{
     },
 };
 
-/// What an account deals in. A kind that acts on something is refused here where nothing can be sealed: its first request
-/// would be.
+/// What an account deals in. [`load_settings`] has compared the words already. Settings that were read without it are refused
+/// here, before a request of such a kind fails.
 pub(super) fn kinds_of(
     id: &str,
     account: &AccountSettings,

@@ -37,6 +37,16 @@ pub struct Rules {
     pub has_receipt: bool,
 }
 
+/// A gift code's, for the engine's own tests.
+#[cfg(test)]
+pub(super) const LIKE_A_GIFT_CODE: Rules = Rules {
+    reverse_within: Some(TimeDelta::seconds(890)),
+    verdict_after: TimeDelta::seconds(960),
+    after_refusal: AfterRefusal::SameId,
+    reading: Reading::ReplayForward,
+    has_receipt: true,
+};
+
 impl Rules {
     /// The instant from which on no reversal is started any more; `None` when the kind knows no reversal.
     #[must_use]

@@ -136,7 +136,7 @@ impl Courier {
         reward
     }
 
-    /// Says whether a drive ended with an outcome whose commit was confirmed, and reports one that did not.
+    /// Whether a drive ended with an outcome whose commit was confirmed. One that did not is logged and counted.
     pub(super) fn report_end(&self, end: End, reward: &Reward) -> bool {
         if matches!(end, End::Settled { .. }) {
             trace::note(Attribute::State(reward.state().as_str()));
@@ -161,8 +161,8 @@ impl Courier {
         self.limits.lease.saturating_sub(self.limits.upstream_timeout).saturating_sub(SETTLE_MARGIN)
     }
 
-    /// One call to Amazon, traced and counted. What it is depends on the present: `action` says what is to be done then.
-    /// What the answer says of the account holds for every later call, whatever this one was.
+    /// One call to Amazon, traced and counted. `action` decides at the last instant what is sent. What the answer says of the
+    /// account, that it is throttled or refused, holds for the next call as well.
     async fn call(&self, account: &Account, reward: &Reward, action: impl Fn(DateTime<Utc>) -> Action) -> Answer {
         let spec = reward.kind.spec();
         let target = if spec.acts() { self.target_of(reward).await.map(Some) } else { Ok(None) };

@@ -88,8 +88,8 @@ pub enum IssueError {
     /// Amazon's rate is used up for longer than the caller waits; nothing was recorded.
     #[error(transparent)]
     NoSlot(#[from] NoSlot),
-    /// The key was used before, and whether for the same target is not known: the key of its fingerprint is not listed.
-    /// That is no mismatch, and to call it one would invite the caller to buy again under another key.
+    /// The idempotency key was used before. Whether it was for the same target is unknown, because the settings do not list
+    /// the sealing key of its fingerprint. A mismatch would invite the caller to buy again under another idempotency key.
     #[error("the target of then cannot be compared")]
     TargetUnknown,
     /// What the reward acts on could not be sealed; nothing was recorded.

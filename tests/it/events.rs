@@ -11,16 +11,12 @@ use noshi::{
     store::{Store, StoreError, StoreOptions, migrate::migrate},
 };
 use serde_json::{Value, json};
-use sqlx::migrate::Migrator;
 use uuid::Uuid;
 
 use crate::{
     ledger::upgrade::insert,
     support::{App, Backend, Database, look::Look, on_each_backend},
 };
-
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The schema of the release before.
 const BEFORE: i64 = 7;
@@ -173,16 +169,10 @@ impl This {
 /// A database of the release before, with two rewards.
 async fn database_of_before(backend: Backend) -> Database {
     let database = Database::fresh(backend).await;
+    database.migrate_to(BEFORE).await;
     let client = match backend {
-        Backend::Sqlite => {
-            std::fs::File::create(database.url().trim_start_matches("sqlite://")).unwrap();
-            SQLITE.run_to(BEFORE, &mut database.sqlite().await).await.unwrap();
-            "X'01900000000070008000000000000001'"
-        }
-        Backend::Postgres => {
-            POSTGRES.run_to(BEFORE, &mut database.postgres().await).await.unwrap();
-            "'01900000000070008000000000000001'"
-        }
+        Backend::Sqlite => "X'01900000000070008000000000000001'",
+        Backend::Postgres => "'01900000000070008000000000000001'",
     };
     let made = format!("INSERT INTO clients (id, name, created_at) VALUES ({client}, 'tests', '{AT}')");
     database.execute(&made).await.unwrap();

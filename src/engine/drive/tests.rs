@@ -1,21 +1,8 @@
 //! Who committed the row that stands in the way of an outcome: this drive itself, unheard, or another worker.
 
-use chrono::TimeDelta;
-
 use super::*;
-use crate::engine::{
-    order::OnUnproven,
-    rules::{AfterRefusal, Reading},
-    step::Sight,
-};
+use crate::engine::{order::OnUnproven, rules::LIKE_A_GIFT_CODE as RULES, step::Sight};
 
-const RULES: Rules = Rules {
-    reverse_within: Some(TimeDelta::seconds(890)),
-    verdict_after: TimeDelta::seconds(960),
-    after_refusal: AfterRefusal::SameId,
-    reading: Reading::ReplayForward,
-    has_receipt: true,
-};
 const LEASE: Duration = Duration::from_secs(30);
 const TOKEN: Uuid = Uuid::from_u128(1);
 

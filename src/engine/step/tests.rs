@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::*;
 use crate::engine::{
     order::{Action, Order, State},
-    rules::Reading,
+    rules::{LIKE_A_GIFT_CODE as RULES, Reading},
     schedule::{self, Resolution},
 };
 
@@ -14,15 +14,6 @@ mod sequences;
 
 const FINAL: Event = Event::Refused(RefusalClass::Final);
 const CURABLE: Event = Event::Refused(RefusalClass::Curable);
-
-/// The rules of a gift code.
-const RULES: Rules = Rules {
-    reverse_within: Some(TimeDelta::seconds(890)),
-    verdict_after: TimeDelta::seconds(960),
-    after_refusal: AfterRefusal::SameId,
-    reading: Reading::ReplayForward,
-    has_receipt: true,
-};
 
 const EVENTS: [Event; 18] = [
     Event::Begin,

@@ -3,12 +3,12 @@
 
 use std::process::{Child, Command};
 
-use sqlx::{Executor, PgConnection, migrate::Migrator};
+use sqlx::{Executor, PgConnection};
 
 use super::{Dice, count_of, print, seed, stage, start};
 use crate::{
     process::{Served, noshi},
-    support::{Answer, App, Backend, Database, on_each_backend, order, wait::until, with_json},
+    support::{Answer, App, Backend, Database, database::SQLITE, on_each_backend, order, wait::until, with_json},
 };
 
 /// Deaths inside a migration.
@@ -19,9 +19,6 @@ const PASSES_SQLITE: usize = 2_000;
 const PASSES_EARLY: usize = 30;
 /// What a migration of PostgreSQL makes, in its order: it is killed while it waits for this name.
 const NAMES: [&str; 7] = ["clients", "api_keys", "rewards", "rewards_due", "reward_events", "balances", "upstream"];
-
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 on_each_backend! {
     async fn death_in_a_migration_leaves_a_database_that_the_next_start_migrates(backend: Backend) {
@@ -131,16 +128,10 @@ async fn age(database: &Database) {
     };
     let hex = |text: &str| format!("X'{text}'");
     let rows = match database.backend {
-        Backend::Sqlite => {
-            std::fs::File::create(database.url().trim_start_matches("sqlite://")).unwrap();
-            SQLITE.run_to(1, &mut database.sqlite().await).await.unwrap();
-            row(&hex, &hex, "0")
-        }
-        Backend::Postgres => {
-            POSTGRES.run_to(1, &mut database.postgres().await).await.unwrap();
-            row(&|text| format!("'{text}'"), &|text| format!("'\\x{text}'"), "FALSE")
-        }
+        Backend::Sqlite => row(&hex, &hex, "0"),
+        Backend::Postgres => row(&|text| format!("'{text}'"), &|text| format!("'\\x{text}'"), "FALSE"),
     };
+    database.migrate_to(1).await;
     database.execute(&rows).await.unwrap();
 }
 

@@ -4,12 +4,8 @@ use noshi::{
     ledger::{chart::LedgerAccount, movements},
     store::{Store, StoreOptions, migrate::migrate},
 };
-use sqlx::migrate::Migrator;
 
 use crate::support::{Backend, Database, look::Look, on_each_backend};
-
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The last schema whose ledger accounts were a list of words in a CHECK.
 const BEFORE: i64 = 7;
@@ -78,13 +74,7 @@ on_each_backend! {
     /// A ledger of today's releases may have millions of rows, and an upgrade waits for none of them.
     async fn a_ledger_from_before_is_taken_over_where_it_lies(backend: Backend) {
         let database = Database::fresh(backend).await;
-        match backend {
-            Backend::Sqlite => {
-                std::fs::File::create(database.url().trim_start_matches("sqlite://")).unwrap();
-                SQLITE.run_to(BEFORE, &mut database.sqlite().await).await.unwrap();
-            }
-            Backend::Postgres => POSTGRES.run_to(BEFORE, &mut database.postgres().await).await.unwrap(),
-        }
+        database.migrate_to(BEFORE).await;
         assert!(database.execute(&entry("fee", "issued", "funds")).await.is_err(), "the words are a list");
         database.execute(&entry("reserved", "reserved", "funds")).await.unwrap();
         while database.number("SELECT COUNT(*) FROM ledger_entries").await < ENTRIES {

@@ -4,12 +4,8 @@ use noshi::store::{
     Store, StoreOptions,
     migrate::{Schema, migrate, schema},
 };
-use sqlx::migrate::Migrator;
 
 use crate::support::{Backend, Database, on_each_backend};
-
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// The last schema without a ledger.
 const BEFORE: i64 = 3;
@@ -55,16 +51,10 @@ pub(crate) fn insert(backend: Backend, at: usize, state: &str, id_len: usize) ->
 on_each_backend! {
     async fn what_was_bought_before_there_was_a_ledger_is_in_it(backend: Backend) {
         let database = Database::fresh(backend).await;
+        database.migrate_to(BEFORE).await;
         let client = match backend {
-            Backend::Sqlite => {
-                std::fs::File::create(database.url().trim_start_matches("sqlite://")).unwrap();
-                SQLITE.run_to(BEFORE, &mut database.sqlite().await).await.unwrap();
-                "X'01900000000070008000000000000001'"
-            }
-            Backend::Postgres => {
-                POSTGRES.run_to(BEFORE, &mut database.postgres().await).await.unwrap();
-                "'01900000000070008000000000000001'"
-            }
+            Backend::Sqlite => "X'01900000000070008000000000000001'",
+            Backend::Postgres => "'01900000000070008000000000000001'",
         };
         let made = format!("INSERT INTO clients (id, name, created_at) VALUES ({client}, 'tests', '2026-01-02T03:04:05.000000+00:00')");
         database.execute(&made).await.unwrap();

@@ -2,13 +2,10 @@
 //! read right and the other way round, and the worker's look for what is due keeps its index.
 
 use noshi::incentives::{attention, sql::STATEMENTS, target};
-use sqlx::{Executor, migrate::Migrator};
+use sqlx::Executor;
 
 use super::{App, Backend, Database, Shape, migrated, on_each_backend};
 use crate::support::{PARTNER, look::Look};
-
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Before there were columns for kinds.
 const BEFORE: i64 = 7;
@@ -154,13 +151,7 @@ async fn save(app: &App, state: &str, error: &str) {
 
 async fn of_schema_7(backend: Backend) -> Database {
     let database = Database::fresh(backend).await;
-    match backend {
-        Backend::Sqlite => {
-            std::fs::File::create(database.url().trim_start_matches("sqlite://")).unwrap();
-            SQLITE.run_to(BEFORE, &mut database.sqlite().await).await.unwrap();
-        }
-        Backend::Postgres => POSTGRES.run_to(BEFORE, &mut database.postgres().await).await.unwrap(),
-    }
+    database.migrate_to(BEFORE).await;
     let client = format!("INSERT INTO clients (id, name, created_at) VALUES ({}, 'tests', {AT})", uuid(backend, 1));
     database.execute(&client).await.unwrap();
     for (at, (state, error, _retryable)) in REWARDS.into_iter().enumerate() {

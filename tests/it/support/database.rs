@@ -3,11 +3,15 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use noshi::ambient::Ambient;
-use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection, migrate::Migrator};
 use tempfile::TempDir;
 
 /// Where `tests/run` says its cluster is.
 const URL_VARIABLE: &str = "NOSHI_TEST_POSTGRES_URL";
+
+/// The migrations by themselves, for a database as an earlier release left it.
+pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -47,6 +51,17 @@ impl Database {
         let (base, _database) = server.rsplit_once('/').unwrap();
         let url = format!("{base}/{name}");
         Self { url, name, server, backend: Backend::Postgres, folder: TempDir::new().unwrap() }
+    }
+
+    /// Migrates as far as this schema and no further.
+    pub(crate) async fn migrate_to(&self, schema: i64) {
+        match self.backend {
+            Backend::Sqlite => {
+                std::fs::File::create(self.url.trim_start_matches("sqlite://")).unwrap();
+                SQLITE.run_to(schema, &mut self.sqlite().await).await.unwrap();
+            }
+            Backend::Postgres => POSTGRES.run_to(schema, &mut self.postgres().await).await.unwrap(),
+        }
     }
 
     pub(crate) fn url(&self) -> &str {
