@@ -5,6 +5,7 @@
 pub mod chain;
 pub mod claim_code;
 pub mod clock;
+pub mod horizon;
 pub mod idempotency;
 pub mod ids;
 pub mod marketplace;

@@ -8,10 +8,10 @@ use std::{
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    limiter::{self, STRAY_US},
+    limiter,
     quota::{Shared, micros},
 };
-use crate::kernel::{Chain, word_methods};
+use crate::kernel::{Chain, horizon::STRAY_US, word_methods};
 
 /// Why a breaker is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]

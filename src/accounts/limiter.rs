@@ -2,15 +2,11 @@
 //!
 //! Times are microseconds since 1970, by `Ambient`'s clock. An instant that lies farther ahead than anyone sets one was
 //! set by a clock that has gone back since (a node without a battery before NTP reached it, a server's fail-over). Waiting
-//! for it would stop the account for as long as that clock was wrong, so it counts as past. [`STRAY_US`] is more than the
-//! clocks of two replicas may differ.
+//! for it would stop the account for as long as that clock was wrong, so it counts as past. [`crate::kernel::horizon`] says how
+//! much farther, and the statements say it in figures.
 
 use super::breaker::{BreakerCause, OpenBreaker};
 use crate::store::{Committed, Sql, Store, StoreError, execute, fetch_optional, row, statements};
-
-/// How far beyond the farthest instant that is ever set one has to lie to count as stray. The statements say it in
-/// figures.
-pub(crate) const STRAY_US: i64 = 10_000_000;
 
 statements! {
     ENSURE = Sql::same(

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// After this long without proof automation stops and a person decides.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest step of all.
+pub const STEP_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// Seconds of the first steps, by attempts already made.
 const STEPS: [u64; 7] = [1, 1, 2, 4, 8, 15, 30];
 
@@ -15,12 +18,11 @@ const STEPS: [u64; 7] = [1, 1, 2, 4, 8, 15, 30];
 #[must_use]
 pub fn step(attempts: u32, age: Duration) -> Duration {
     let early = usize::try_from(attempts.saturating_sub(1)).ok().and_then(|at| STEPS.get(at).copied());
-    let seconds = match early {
-        Some(seconds) => seconds,
-        None if age < Duration::from_secs(15 * 60) => 60,
-        None => 15 * 60,
-    };
-    Duration::from_secs(seconds)
+    match early {
+        Some(seconds) => Duration::from_secs(seconds),
+        None if age < Duration::from_secs(15 * 60) => Duration::from_secs(60),
+        None => STEP_MAX,
+    }
 }
 
 /// The wait: between half the step and the step. `draw` is a random number.

@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::ladder;
+
 /// What a definite refusal does to the id that it was answered to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AfterRefusal {
@@ -58,6 +60,13 @@ impl Rules {
     #[must_use]
     pub fn may_reverse(&self, first_sent_at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         self.reversible_until(first_sent_at).is_some_and(|until| now < until)
+    }
+
+    /// The longest that an order waits until it is due: a step of the ladder, or until the verdict. Beyond this, and a lease,
+    /// a due time was written by a clock that was ahead.
+    #[must_use]
+    pub fn longest_wait(&self) -> TimeDelta {
+        self.verdict_after.max(TimeDelta::from_std(ladder::STEP_MAX).unwrap_or(self.verdict_after))
     }
 
     /// The first instant at which a read that shows the effect live proves that a doubtful reversal did not happen.

@@ -60,13 +60,13 @@ pub fn begin(on_unproven: OnUnproven, doubt: bool, lease: Lease, now: DateTime<U
 pub fn apply(order: Order, next: &Next, lease: Option<Lease>, rules: &Rules, moment: Moment) -> Order {
     let now = moment.now;
     let mut order = Order { stage: next.stage, updated_at: now, ..order };
-    match order.stage {
-        Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. } => order.unproven_since = None,
-        Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) => {
-            order.unproven_since = order.unproven_since.or(Some(now));
-        }
-        Stage::Attention(_) => {}
-    }
+    // What a clock wrote that was ahead began now at the latest.
+    let since = order.unproven_since.map(|since| since.min(now));
+    order.unproven_since = match order.stage {
+        Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. } => None,
+        Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) => since.or(Some(now)),
+        Stage::Attention(_) => since,
+    };
     (order.lease, order.due_at) = match (next.wake, lease) {
         (Wake::Now, Some(lease)) => {
             order.attempts = order.attempts.saturating_add(1);
@@ -74,7 +74,10 @@ pub fn apply(order: Order, next: &Next, lease: Option<Lease>, rules: &Rules, mom
         }
         (Wake::Now, None) => (None, Some(now)),
         (Wake::Never, _) => (None, None),
-        (Wake::At(instant), _) => (None, Some(instant)),
+        (Wake::At(instant), _) => {
+            let farthest = now.checked_add_signed(rules.longest_wait()).unwrap_or(now);
+            (None, Some(instant.min(farthest)))
+        }
         (Wake::Backoff, _) => {
             let attempts = u32::try_from(order.attempts).unwrap_or(u32::MAX);
             let mut step = ladder::step(attempts, unproven_for(&order, now));

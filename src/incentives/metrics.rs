@@ -6,7 +6,7 @@ use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaug
 
 use super::{Rewards, sql};
 use crate::{
-    kernel::Money,
+    kernel::{Money, horizon},
     ledger,
     store::StoreError,
     telemetry::metrics::{Registry, at_zero, seconds},
@@ -169,7 +169,7 @@ impl Rewards {
             let mut oldest = 0;
             for open in open.iter().filter(|open| open.account == account.id()) {
                 metrics.in_state.with_label_values(&[account.id(), open.state.as_str()]).set(open.rewards);
-                let age = open.unproven_since.map_or(0, |since| now.signed_duration_since(since).num_seconds());
+                let age = open.unproven_since.map_or(0, |since| horizon::age(since, now).num_seconds());
                 oldest = oldest.max(age);
             }
             metrics.oldest_unresolved.with_label_values(&[account.id()]).set(seconds(oldest));

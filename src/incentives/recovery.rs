@@ -1,8 +1,8 @@
 //! Rewards that are due: how they are leased, and how they are carried when nobody waits.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{courier::Courier, model::Reward, sql, timeline::TimelineEntry};
+use super::{courier::Courier, kind::Kind, model::Reward, sql, timeline::TimelineEntry};
 use crate::{
     engine::{
         self, Effects, Order, Wake,
@@ -10,6 +10,7 @@ use crate::{
         schedule::{self, Moment},
     },
     failpoint,
+    kernel::horizon::horizon,
     store::{Committed, StoreError, Tx},
     telemetry::trace::{self, Attribute},
 };
@@ -24,6 +25,13 @@ impl Recoverable for Courier {
         let now = self.ambient.now();
         let limit = CLAIM_MAX.min(i64::try_from(room).unwrap_or(CLAIM_MAX));
         let mut tx = self.store.begin().await?;
+        let recalled = sql::recall::recall(&mut tx, now, horizon(now, self.farthest_due())).await?;
+        if recalled > 0 {
+            tracing::warn!(
+                recovery.recalled = recalled,
+                "rewards were to wait for an instant that a clock wrote while it was ahead; they are due now"
+            );
+        }
         let (mut attempts, mut ended) = (Vec::new(), Vec::new());
         for before in sql::due(&mut tx, now, limit).await? {
             match self.take_up(&mut tx, &before, now).await? {
@@ -87,6 +95,13 @@ impl Courier {
         };
         let saved = sql::save(tx, &mut reward, &[entry], now).await?;
         Ok(saved.then_some((reward, wake)))
+    }
+
+    /// The farthest that anyone sets a due time ahead: the longest wait of any kind, and a lease after it.
+    fn farthest_due(&self) -> TimeDelta {
+        let waits = Kind::ALL.iter().map(|kind| kind.rules().longest_wait());
+        let lease = TimeDelta::from_std(self.limits.lease).unwrap_or_default();
+        waits.max().unwrap_or_default().checked_add(&lease).unwrap_or(lease)
     }
 
     /// On SQLite one process serves the file, so whatever is leased at its start was leased by a process that is dead.

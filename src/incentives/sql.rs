@@ -1,9 +1,10 @@
 //! Rewards and their timeline in the database.
 //!
 //! What a worker, a caller or an operator decided about a reward is saved by `SAVE`, which names the version that the
-//! decision was made on. Four statements name none:
+//! decision was made on. Five statements name none:
 //!
 //! - `PARK` moves the due time of a row that cannot be read, in the transaction that has locked it.
+//! - `RECALL` (in `recall`) makes rows due whose due time a clock wrote that was ahead. The claim that follows saves by version.
 //! - `ABANDON_ALL` makes leased rows due. No worker runs yet, and the claim that follows saves by version.
 //! - `RECLAIM` ([`super::orphans`]) runs under the row's lock while nobody owns the row. The same transaction saves by
 //!   version.
@@ -187,6 +188,7 @@ fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "rewards", column }
 }
 
+pub mod recall;
 mod stage;
 
 fn word<T>(text: Option<&str>, read: fn(&str) -> Option<T>, column: &'static str) -> Result<Option<T>, StoreError> {

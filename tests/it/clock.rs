@@ -3,6 +3,7 @@
 //! Real processes: a wall clock that is wrong is made by libfaketime, under the process alone; a server's clock that is
 //! wrong by a function of that name in the test's own database.
 
+mod jumps;
 mod node;
 mod server;
 

@@ -32,6 +32,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/orphans.rs", incentives::orphans::STATEMENTS),
     ("incentives/restore_note.rs", incentives::restore_note::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
+    ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
