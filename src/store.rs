@@ -85,6 +85,40 @@ impl StoreError {
     pub(crate) fn database(statement: &'static str, source: sqlx::Error) -> Self {
         Self::Database { statement, source }
     }
+
+    /// Whether the database works, and would fail in the same way again: because of what is in a row, or of what was to be
+    /// written there.
+    #[must_use]
+    pub(crate) fn is_about_the_row(&self) -> bool {
+        match self {
+            Self::Database { source: sqlx::Error::Database(error), .. } => {
+                error.code().is_some_and(|code| is_about_data(&code))
+            }
+            Self::Database { source: sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), .. }
+            | Self::Inconsistent { .. } => true,
+            Self::Database { .. }
+            | Self::Migrate(_)
+            | Self::Unconfirmed
+            | Self::Busy
+            | Self::Schema(_)
+            | Self::NotOwner
+            | Self::Open(_)
+            | Self::Randomness(_) => false,
+        }
+    }
+}
+
+/// Classes of PostgreSQL's codes: a bad value, a broken constraint, what a trigger raises, a row that is damaged.
+const ABOUT_DATA: [&str; 4] = ["22", "23", "P0", "XX"];
+/// SQLite's codes: too large a value, a broken constraint or what a trigger raises, a value of the wrong type.
+const ABOUT_DATA_SQLITE: [u32; 3] = [18, 19, 20];
+
+/// SQLite's codes have up to four digits, the lowest byte of which is the kind; PostgreSQL's have five characters.
+fn is_about_data(code: &str) -> bool {
+    match code.parse::<u32>() {
+        Ok(number) if code.len() < 5 => ABOUT_DATA_SQLITE.contains(&(number & 0xff)),
+        _ => ABOUT_DATA.iter().any(|class| code.starts_with(class)),
+    }
 }
 
 /// Which database it is.

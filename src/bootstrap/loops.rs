@@ -56,7 +56,7 @@ pub(super) async fn start(state: &AppState, settings: &Settings) -> Result<Loops
 
     let rewards = &state.rewards;
     let poll = settings.rewards.recovery_poll;
-    begin("recovery", tasks.spawn(recover(rewards.courier().clone(), tasks.clone(), rewards.wake(), poll)));
+    begin("recovery", tasks.spawn(recover(rewards.recovery(), tasks.clone(), rewards.wake(), poll)));
 
     begin("targets", tasks.spawn(rewards.courier().clone().wipe_targets_until_stopped(poll)));
 
@@ -106,5 +106,27 @@ impl Loops {
     pub(super) fn end(&self) {
         let left = self.0.iter().filter(|one| one.at_stop == AtStop::GoesOn);
         left.map(|one| &one.ended).for_each(JoinHandle::abort);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future;
+
+    use tokio::runtime::Handle;
+
+    use super::*;
+    use crate::lifecycle::Tasks;
+
+    /// What hands out slots is attended, not waited for, and is watched all the same.
+    #[tokio::test]
+    async fn a_dispatcher_of_slots_that_dies_is_noticed_like_every_loop() {
+        let tasks = Tasks::on(Handle::current());
+        let begun = |name, ended, at_stop| Loop { name, ended, at_stop };
+        let mut loops = Loops(vec![
+            begun("recovery", tasks.spawn(future::pending()), AtStop::Ends),
+            begun("slots", tasks.attend(async { panic!("as a bug would") }), AtStop::GoesOn),
+        ]);
+        assert_eq!(loops.first_end().await, "slots");
     }
 }

@@ -2,12 +2,19 @@
 //!
 //! The scan is the truth; a wake-up only makes it come sooner. What is found is leased and then carried by the very drive
 //! that a first request uses.
+//!
+//! What is due lies in lanes, each with hands of its own, so that orders which hang in one lane hold up no other. Nor does an
+//! owner have all the hands of a lane: some are left for the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
+use uuid::Uuid;
 
-use super::run::Effects;
 use crate::{
     failpoint,
     kernel::Chain,
@@ -15,16 +22,48 @@ use crate::{
     store::{Committed, StoreError},
 };
 
-/// Orders carried at once by the loop.
-const CARRIED_MAX: usize = 16;
+/// Orders carried at once in a lane.
+const HANDS: usize = 16;
+/// How many of them are one owner's at most.
+const HANDS_OF_ONE: usize = 12;
 
-/// What a product does for the loop, besides carrying orders.
-pub trait Recoverable: Effects + Clone + Send + 'static {
-    /// Leases orders that are due, at most `room`.
+/// How much of a lane may be claimed now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// At most so many orders.
+    pub limit: usize,
+    /// But none of these owners, whose hands are full.
+    pub except: Vec<Uuid>,
+}
+
+/// What a product does for the loop.
+pub trait Recoverable: Clone + Send + Sync + 'static {
+    /// The product's row, with the order in it.
+    type Row: Send + Sync;
+    /// Orders that share hands.
+    type Lane: Clone + Eq + Send + Sync;
+
+    /// Every lane, the most urgent first.
+    fn lanes(&self) -> Vec<Self::Lane>;
+
+    /// Those of the lanes in which something is due.
     ///
     /// # Errors
-    /// [`StoreError`]; nothing is leased then.
-    fn claim_due(&self, room: usize) -> impl Future<Output = Result<Vec<Committed<Self::Row>>, StoreError>> + Send;
+    /// [`StoreError`].
+    fn due_lanes(&self) -> impl Future<Output = Result<Vec<Self::Lane>, StoreError>> + Send;
+
+    /// Leases due orders of a lane.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is leased then, or what was leased comes again when its lease is over.
+    fn claim_due(
+        &self,
+        lane: &Self::Lane,
+        room: &Room,
+    ) -> impl Future<Output = Result<Vec<Committed<Self::Row>>, StoreError>> + Send;
+
+    /// Whose order it is.
+    fn owner(row: &Self::Row) -> Uuid;
 
     /// Carries an order that the loop has leased. Nobody waits for it.
     fn recover(&self, attempt: Committed<Self::Row>) -> impl Future<Output = ()> + Send;
@@ -35,46 +74,148 @@ pub trait Recoverable: Effects + Clone + Send + 'static {
 
 /// Looks for due orders until the process stops; takes no more than it can carry.
 pub async fn recover<P: Recoverable>(product: P, tasks: Tasks, wake: Arc<Notify>, poll: Duration) {
-    let room = Arc::new(Semaphore::new(CARRIED_MAX));
+    let freed = Arc::new(Notify::new());
+    let lanes: Vec<_> = product.lanes().into_iter().map(|lane| (lane, Hands::new(Arc::clone(&freed)))).collect();
     while !tasks.stopping().is_cancelled() {
         product.heartbeat();
-        let more = claim(&product, &tasks, &room).await;
+        let more = claim_all(&product, &tasks, &lanes).await;
         tokio::select! {
             () = tasks.stopping().cancelled() => {}
             // A backlog waits for a hand that is free, and not for the next look.
-            () = has_room(&room), if more => {}
+            () = freed.notified(), if more => {}
             () = wake.notified() => {}
             () = tokio::time::sleep(poll) => {}
         }
     }
 }
 
-async fn has_room(room: &Semaphore) {
-    drop(room.acquire().await);
-}
-
-/// Leases what is due, and has it carried. Answers whether more may be due.
-async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, room: &Arc<Semaphore>) -> bool {
-    let free = room.available_permits();
-    if free == 0 {
-        return true;
-    }
-    let attempts = match product.claim_due(free).await {
-        Ok(attempts) => attempts,
+/// Claims in every lane where something is due. Answers whether more may be due than there are hands.
+async fn claim_all<P: Recoverable>(product: &P, tasks: &Tasks, lanes: &[(P::Lane, Hands)]) -> bool {
+    let due = match product.due_lanes().await {
+        Ok(due) => due,
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "due orders could not be claimed");
+            tracing::error!(error = %Chain(&error), "what is due could not be read");
             return false;
         }
     };
-    let more = !attempts.is_empty();
-    for attempt in attempts {
-        failpoint::pass("replay", "after_t1");
-        let Ok(permit) = Arc::clone(room).try_acquire_owned() else { continue };
-        let product = product.clone();
-        drop(tasks.spawn(async move {
-            let _permit = permit;
-            product.recover(attempt).await;
-        }));
+    let mut more = false;
+    for (lane, hands) in lanes.iter().filter(|(lane, _hands)| due.contains(lane)) {
+        more |= claim(product, tasks, lane, hands).await;
     }
     more
+}
+
+/// Leases what is due in a lane as long as there are hands, and has it carried. Answers whether more may be due.
+async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, lane: &P::Lane, hands: &Hands) -> bool {
+    while let Some(room) = hands.room() {
+        let attempts = match product.claim_due(lane, &room).await {
+            Ok(attempts) => attempts,
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "due orders could not be claimed");
+                return false;
+            }
+        };
+        let claimed = attempts.len();
+        for attempt in attempts {
+            failpoint::pass("replay", "after_t1");
+            let hand = hands.take(P::owner(attempt.get()));
+            let product = product.clone();
+            drop(tasks.spawn(async move {
+                let _hand = hand;
+                product.recover(attempt).await;
+            }));
+        }
+        if claimed < room.limit {
+            // What is left is theirs whose hands are full.
+            return !room.except.is_empty();
+        }
+    }
+    true
+}
+
+/// The hands of a lane. Cheap to clone.
+#[derive(Clone)]
+struct Hands {
+    /// How many each owner has; no entry is zero.
+    held: Arc<Mutex<HashMap<Uuid, usize>>>,
+    freed: Arc<Notify>,
+}
+
+/// A hand in use; free again when it is dropped.
+struct Hand {
+    of: Hands,
+    owner: Uuid,
+}
+
+impl Hands {
+    fn new(freed: Arc<Notify>) -> Self {
+        Self { held: Arc::default(), freed }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<Uuid, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What may be claimed now, so that no owner gets too many hands whosever orders it finds; `None` when no hand is free.
+    fn room(&self) -> Option<Room> {
+        let held = self.held();
+        let free = HANDS.saturating_sub(held.values().sum());
+        let full = |count: usize| count >= HANDS_OF_ONE;
+        let most = held.values().copied().filter(|count| !full(*count)).max().unwrap_or(0);
+        let except = held.iter().filter(|(_owner, count)| full(**count)).map(|(owner, _count)| *owner).collect();
+        (free > 0).then(|| Room { limit: free.min(HANDS_OF_ONE.saturating_sub(most)), except })
+    }
+
+    fn take(&self, owner: Uuid) -> Hand {
+        *self.held().entry(owner).or_default() += 1;
+        Hand { of: self.clone(), owner }
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        let mut held = self.of.held();
+        let left = held.get(&self.owner).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            held.remove(&self.owner);
+        } else {
+            held.insert(self.owner, left);
+        }
+        drop(held);
+        self.of.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hands() -> Hands {
+        Hands::new(Arc::new(Notify::new()))
+    }
+
+    #[test]
+    fn an_owner_leaves_hands_to_the_others() {
+        let (hands, greedy, other) = (hands(), Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(hands.room(), Some(Room { limit: HANDS_OF_ONE, except: Vec::new() }));
+        let mut taken: Vec<Hand> = (0..HANDS_OF_ONE).map(|_at| hands.take(greedy)).collect();
+        let left = HANDS - HANDS_OF_ONE;
+        assert_eq!(hands.room(), Some(Room { limit: left, except: vec![greedy] }));
+        taken.extend((0..left).map(|_at| hands.take(other)));
+        assert_eq!(hands.room(), None);
+        taken.truncate(1);
+        assert_eq!(hands.room(), Some(Room { limit: HANDS_OF_ONE - 1, except: Vec::new() }));
+        drop(taken);
+        assert!(hands.held().is_empty(), "what is over is forgotten");
+    }
+
+    #[test]
+    fn whosever_orders_are_found_nobody_gets_too_many() {
+        let (hands, one) = (hands(), Uuid::from_u128(1));
+        let mut taken = Vec::new();
+        while let Some(room) = hands.room().filter(|room| room.except.is_empty()) {
+            taken.extend((0..room.limit).map(|_at| hands.take(one)));
+        }
+        assert_eq!(taken.len(), HANDS_OF_ONE);
+    }
 }

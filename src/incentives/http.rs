@@ -123,7 +123,7 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let id = reward_id(&id)?;
-    let found = http.run(async move { rewards.find(principal.client, id).await }).await?;
+    let found = http.run(async move { rewards.ask_for(principal.client, id).await }).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
 }

@@ -403,6 +403,7 @@ impl Issue {
             Environment::Production => None,
         };
         Ok(Reward {
+        courier.hasten(&reward).await;
             id: RewardId::new(self.courier.ambient.row_id(now).map_err(StoreError::from)?),
             client,
             intent,

@@ -54,6 +54,7 @@ pub struct Metrics {
     /// Requests that were refused because the database failed or was late.
     pub(super) unrecorded: IntCounter,
     recovery_heartbeat: Gauge,
+    parked: IntGaugeVec,
     in_state: IntGaugeVec,
     oldest_unresolved: GaugeVec,
 }
@@ -107,6 +108,14 @@ impl Metrics {
             )?,
             recovery_heartbeat: registry
                 .gauge("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for.")?,
+            parked: at_zero(
+                registry.int_gauge_vec(
+                    "rewards_parked",
+                    "Due rewards that this process lets rest because their row can be neither read nor written.",
+                    &["account"],
+                )?,
+                accounts.iter().map(|(account, _currency)| [*account]),
+            )?,
             in_state: at_zero(
                 registry.int_gauge_vec(
                     "rewards_in_state",
@@ -151,6 +160,11 @@ impl Metrics {
     /// The recovery loop is alive at this second.
     pub(super) fn heartbeat(&self, at: i64) {
         self.recovery_heartbeat.set(seconds(at));
+    }
+
+    /// So many rewards of an account rest.
+    pub(super) fn parked(&self, account: &str, rewards: usize) {
+        self.parked.with_label_values(&[account]).set(i64::try_from(rewards).unwrap_or(i64::MAX));
     }
 }
 

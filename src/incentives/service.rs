@@ -10,6 +10,7 @@ use super::{
     issue::Issue,
     model::Reward,
     restore_note::RestoreNote,
+    recovery::Recovery,
     reveal::Reveal,
     sql::{self, RewardFilter},
 };
@@ -56,6 +57,12 @@ impl Rewards {
     }
 
     /// The accounts.
+    /// What takes up the rewards that are due.
+    #[must_use]
+    pub(crate) fn recovery(&self) -> Recovery {
+        Recovery::new(self.courier.clone())
+    }
+
     #[must_use]
     pub fn accounts(&self) -> &Accounts {
         &self.courier.accounts
@@ -82,6 +89,18 @@ impl Rewards {
     }
 
     /// A page of this client's rewards, newest first.
+    /// The same for somebody who waits for it: the next try of a reward that is not proven is brought about.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn ask_for(&self, client: ClientId, id: RewardId) -> Result<Option<Reward>, StoreError> {
+        let found = self.find(client, id).await?;
+        if let Some(reward) = &found {
+            self.courier.hasten(reward).await;
+        }
+        Ok(found)
+    }
+
     ///
     /// # Errors
     /// [`StoreError`] from the database.

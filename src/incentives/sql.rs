@@ -1,16 +1,17 @@
 //! Rewards and their timeline in the database.
 //!
 //! What a worker, a caller or an operator decided about a reward is saved by `SAVE`, which names the version that the
-//! decision was made on. Five statements name none:
+//! decision was made on. Six statements leave the version as it is:
 //!
-//! - `PARK` moves the due time of a row that cannot be read, in the transaction that has locked it.
-//! - `RECALL` (in `recall`) makes rows due whose due time a clock wrote that was ahead. The claim that follows saves by version.
+//! - `PARK` ([`due`]) moves the due time of a row that cannot be read or written.
+//! - `HASTEN` ([`due`]) makes a row due that nobody works on. The claim that follows saves by version.
+//! - `RECALL` ([`recall`]) makes rows due whose due time a clock wrote that was ahead. The claim that follows saves by version.
 //! - `ABANDON_ALL` makes leased rows due. No worker runs yet, and the claim that follows saves by version.
 //! - `RECLAIM` ([`super::orphans`]) runs under the row's lock while nobody owns the row. The same transaction saves by
 //!   version.
 //! - `WIPE` ([`super::target`]) asks itself for the states in which nothing more is sent. Another try brings its target.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -24,7 +25,7 @@ use crate::{
         Subject,
         timeline::{self, EntryRow, Fact},
     },
-    kernel::{Chain, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
+    kernel::{ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::{
         LedgerStatus,
         budget::BudgetRef,
@@ -32,9 +33,6 @@ use crate::{
     },
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
-
-/// How long a due reward rests that cannot be read.
-const UNREADABLE_PAUSE: TimeDelta = TimeDelta::minutes(15);
 
 macro_rules! columns {
     () => {
@@ -54,19 +52,6 @@ macro_rules! is_known {
     };
     (postgres $kinds:literal) => {
         concat!(" AND kind = ANY (ARRAY(SELECT json_array_elements_text(CAST(", $kinds, " AS JSON))))")
-    };
-}
-
-/// States are named for the same reason: this version would lease what it cannot carry.
-macro_rules! due {
-    ($database:ident) => {
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM rewards WHERE due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling')",
-            is_known!($database "$3"),
-            " ORDER BY due_at LIMIT $2"
-        )
     };
 }
 
@@ -115,11 +100,6 @@ statements! {
         concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1"),
         concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1 FOR UPDATE"),
     );
-    DUE = Sql::each(
-        "rewards.due",
-        due!(sqlite),
-        concat!(due!(postgres), " FOR UPDATE SKIP LOCKED"),
-    );
     LIST = Sql::each("rewards.list", list!(sqlite), list!(postgres));
     /// Where the target is not kept any more, the same update wipes it ([`Reward::keeps_target`]).
     SAVE = Sql::same(
@@ -140,7 +120,6 @@ statements! {
          WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
     );
     ATTENTION = Sql::each("rewards.attention", attention!(sqlite), attention!(postgres));
-    PARK = Sql::same("rewards.park", "UPDATE rewards SET due_at = $2 WHERE id = $1");
     ABANDON_ALL = Sql::same(
         "rewards.abandon_all",
         "UPDATE rewards SET due_at = $1 WHERE due_at IS NOT NULL AND lease_token IS NOT NULL",
@@ -188,6 +167,7 @@ fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "rewards", column }
 }
 
+pub mod due;
 pub mod recall;
 mod stage;
 
@@ -297,23 +277,6 @@ pub(super) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, St
 /// The kinds that this program knows, as JSON.
 fn known_kinds() -> String {
     serde_json::json!(Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()).to_string()
-}
-
-/// Rewards that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
-pub(super) async fn due(tx: &mut Tx, now: DateTime<Utc>, limit: i64) -> Result<Vec<Reward>, StoreError> {
-    let mut rewards = Vec::new();
-    for row in fetch_all!(RewardRow, tx, DUE, now, limit, known_kinds())? {
-        let id = row.id;
-        match Reward::try_from(row) {
-            Ok(reward) => rewards.push(reward),
-            // A later version may have written a word that we do not know, or somebody by hand: the others go on.
-            Err(error) => {
-                tracing::error!(reward.id = %RewardId::new(id), error = %Chain(&error), "a due reward cannot be read");
-                execute!(tx, PARK, id, now.checked_add_signed(UNREADABLE_PAUSE))?;
-            }
-        }
-    }
-    Ok(rewards)
 }
 
 /// Saves a reward read at `reward.version`, with its entries; `false` when it has changed since. The reward then carries

@@ -33,6 +33,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/restore_note.rs", incentives::restore_note::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),
+    ("incentives/sql/due.rs", incentives::sql::due::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),

@@ -32,6 +32,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_resolutions_total", "counter", &["outcome"]),
     ("noshi_reward_value_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_rewards_in_state", "gauge", &["account", "state"]),
+    ("noshi_rewards_parked", "gauge", &["account"]),
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_trace_spans_dropped_total", "counter", &["reason"]),
     ("noshi_trace_spans_exported_total", "counter", &[]),

@@ -1,7 +1,7 @@
 //! Kinds in the schema: a file of schema 7 with rewards in every state is taken over, what a program of schema 7 writes is
 //! read right and the other way round, and the worker's look for what is due keeps its index.
 
-use noshi::incentives::{attention, sql::STATEMENTS, target};
+use noshi::incentives::{attention, sql::due, target};
 use sqlx::Executor;
 
 use super::{App, Backend, Database, Shape, migrated, on_each_backend};
@@ -201,7 +201,7 @@ on_each_backend! {
             assert_eq!(database.text("PRAGMA integrity_check").await, "ok");
             assert_eq!(database.number("SELECT COUNT(*) FROM pragma_foreign_key_check").await, 0);
             assert_eq!(database.number("SELECT COUNT(*) FROM pragma_foreign_key_list('early_reward_events')").await, 1);
-            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_index_list('rewards')").await, 9);
+            assert_eq!(database.number("SELECT COUNT(*) FROM pragma_index_list('rewards')").await, 10);
         }
         drop(open);
         database.remove().await;
@@ -311,22 +311,27 @@ on_each_backend! {
     async fn the_look_for_what_is_due_keeps_its_index(backend: Backend) {
         let database = Database::fresh(backend).await;
         migrated(&database).await.close().await;
-        let due = STATEMENTS.iter().find(|sql| sql.name == "rewards.due").unwrap();
         let kinds = "'[\"gift_code\",\"balance_load\"]'";
-        match backend {
-            Backend::Sqlite => {
-                let plan = format!("EXPLAIN QUERY PLAN {}", bound(due.sqlite, &[AT, "64", kinds]));
-                let plan = Look::at(&database).await.plan(&plan).await;
-                assert!(plan.contains("USING INDEX rewards_due"), "{plan}");
-                assert!(!plan.contains("SCAN rewards") && !plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
-            }
-            Backend::Postgres => {
-                let mut connection = database.postgres().await;
-                // An empty table is scanned, whatever its indexes.
-                connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
-                let plan = format!("EXPLAIN {}", bound(due.postgres, &[AT, "64", kinds]));
-                let plan = Look::Postgres(connection).plan(&plan).await;
-                assert!(plan.contains("Index Scan using rewards_due") && !plan.contains("Sort"), "{plan}");
+        let parameters = [AT, "64", kinds, "'[]'", "'[]'", "'main'"];
+        // The one lane's index has what it asks for, and no other.
+        for (name, index) in [("rewards.due", "rewards_due"), ("rewards.due_reversals", "rewards_due")] {
+            let due = due::STATEMENTS.iter().find(|sql| sql.name == name).unwrap();
+            match backend {
+                Backend::Sqlite => {
+                    let plan = format!("EXPLAIN QUERY PLAN {}", bound(due.sqlite, &parameters));
+                    let plan = Look::at(&database).await.plan(&plan).await;
+                    assert!(plan.contains(&format!("USING INDEX {index}")), "{name}: {plan}");
+                    let unsorted = !plan.contains("SCAN rewards") && !plan.contains("TEMP B-TREE FOR ORDER BY");
+                    assert!(unsorted && plan.contains("(account=? AND due_at<?)"), "{name}: {plan}");
+                }
+                Backend::Postgres => {
+                    let mut connection = database.postgres().await;
+                    // An empty table is scanned, whatever its indexes.
+                    connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+                    let plan = format!("EXPLAIN {}", bound(due.postgres, &parameters));
+                    let plan = Look::Postgres(connection).plan(&plan).await;
+                    assert!(plan.contains(&format!("Index Scan using {index}")) && !plan.contains("Sort"), "{name}: {plan}");
+                }
             }
         }
         database.remove().await;
