@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
 
-use super::{Breaker, Metrics, Quota, Rate, Turns};
+use super::{Breaker, Lately, Metrics, Quota, Rate, Turns};
 use crate::{
     kernel::{Currency, Environment, Marketplace, Money},
     provider::incentives::Client,
@@ -137,6 +137,12 @@ impl Account {
     #[must_use]
     pub(crate) const fn breaker(&self) -> &Breaker {
         &self.quota.breaker
+    }
+
+    /// How long Amazon has taken lately to answer a purchase.
+    #[must_use]
+    pub(crate) const fn calls(&self) -> &Lately {
+        &self.quota.calls
     }
 
     /// Which replica asks for the balance, and for the activity report.

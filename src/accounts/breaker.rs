@@ -1,7 +1,13 @@
 //! The breaker of an account: while it is open, new rewards are refused before a row is made, in all replicas.
+//!
+//! It opens when Amazon refuses the account, and not when Amazon refuses an order: two different orders have to be refused,
+//! each at its first try, with no purchase in between. An order that can never succeed may be tried again for ever, and closes
+//! nothing. Keys that Amazon turns away at the door are the account's alone, so that one of them is enough.
+//!
+//! Funds that are used up are used up for an amount: what is smaller than the smallest that was refused still passes.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +17,10 @@ use super::{
     limiter,
     quota::{Shared, micros},
 };
-use crate::kernel::{Chain, horizon::STRAY_US, word_methods};
+use crate::kernel::{Chain, CreationRequestId, horizon::STRAY_US, word_methods};
+
+/// How long a first refusal waits for a second one.
+const SUSPECTED_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// Why a breaker is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
@@ -30,61 +39,246 @@ pub(crate) struct OpenBreaker {
     pub(crate) cause: BreakerCause,
     /// From this instant on one request may try whether the account works again.
     pub(crate) until_us: i64,
+    /// For [`BreakerCause::Funds`]: the smallest amount that was refused, in minor units.
+    pub(crate) minor: Option<i64>,
+}
+
+impl OpenBreaker {
+    /// Whether it is no obstacle to a reward of this value.
+    fn lets_pass(&self, minor: i64) -> bool {
+        self.cause == BreakerCause::Funds && self.minor.is_some_and(|refused| minor < refused)
+    }
+}
+
+/// A request for a reward, as the breaker sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asking {
+    /// A new reward of this value, in minor units.
+    New { minor: i64 },
+    /// Another try of one that was refused. If it fails again, that says nothing of the account.
+    Retry { minor: i64 },
+}
+
+/// A breaker lets this request pass in so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Paced {
+    /// Why it is open.
+    pub cause: BreakerCause,
+    /// In so long.
+    pub retry_after: Duration,
+}
+
+/// What Amazon said of the account, in answer to an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict<'a> {
+    /// It has no funds for so much.
+    NoFunds { minor: i64 },
+    /// The order was refused for a reason that is the account's, perhaps. `first` at its first try.
+    OrderRefused { order: &'a CreationRequestId, first: bool },
+    /// The account's keys were turned away.
+    KeysRejected,
 }
 
 /// The breaker of one account. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Breaker {
     shared: Shared,
+    state: Arc<Mutex<BreakerState>>,
+}
+
+#[derive(Default)]
+struct BreakerState {
     /// As the row was last read.
-    seen: Arc<Mutex<Option<OpenBreaker>>>,
+    seen: Option<OpenBreaker>,
+    /// The order that was refused last, and when.
+    suspect: Option<Suspect>,
+    /// When another try of a refused order may pass while the breaker is open. It has turns of its own, so that an order
+    /// which can never succeed does not use up those of new ones.
+    next_retry_us: i64,
+}
+
+struct Suspect {
+    order: CreationRequestId,
+    at_us: i64,
 }
 
 impl Breaker {
     pub(super) fn new(shared: Shared) -> Self {
-        Self { shared, seen: Arc::default() }
+        Self { shared, state: Arc::default() }
     }
 
     /// How the breaker is open, if it is. Another replica's change is seen after a second at most.
     #[must_use]
     pub(crate) fn open_now(&self) -> Option<OpenBreaker> {
-        *self.lock()
+        self.state().seen
     }
 
-    /// Opens the breaker for `pause`.
-    pub(crate) async fn open(&self, cause: BreakerCause, pause: Duration) {
-        let until_us = self.shared.now_us().saturating_add(micros(pause));
-        self.see(Some(OpenBreaker { cause, until_us }));
-        let Shared { store, account, .. } = &self.shared;
-        if let Err(error) = limiter::open_breaker(store, account, cause, until_us).await {
-            tracing::error!(account, error = %Chain(&error), "a breaker could not be kept");
-        }
-    }
-
-    /// Closes the breaker, after a request succeeded. Returns whether it was open.
-    pub(crate) async fn close(&self) -> bool {
-        if self.lock().take().is_none() {
-            return false;
-        }
-        limiter::close_breaker(&self.shared.store, &self.shared.account).await.unwrap_or(false)
-    }
-
-    /// Whether this request may pass the open breaker, to try the account: one may every `pause`, over all replicas.
-    pub(crate) async fn allow_probe(&self, open: OpenBreaker, pause: Duration) -> bool {
+    /// Lets a request pass if the breaker is closed or no obstacle to it, or if it is the one that may try the account now: one
+    /// every `pause`.
+    ///
+    /// # Errors
+    /// [`Paced`]: when another request may try.
+    pub(crate) async fn admit(&self, asking: Asking, pause: Duration) -> Result<(), Paced> {
+        let (Asking::New { minor } | Asking::Retry { minor }) = asking;
+        let Some(open) = self.open_now().filter(|open| !open.lets_pass(minor)) else { return Ok(()) };
         let now = self.shared.now_us();
         let next = now.saturating_add(micros(pause));
-        if open.until_us > now && open.until_us <= next.saturating_add(STRAY_US) {
-            return false;
+        let is_time = |until_us: i64| until_us <= now || until_us > next.saturating_add(STRAY_US);
+        let paced = |until_us: i64| {
+            let wait = u64::try_from(until_us.saturating_sub(now)).unwrap_or_default();
+            Paced { cause: open.cause, retry_after: Duration::from_micros(wait) }
+        };
+        match asking {
+            Asking::Retry { .. } => {
+                let mut state = self.state();
+                if !is_time(state.next_retry_us) {
+                    return Err(paced(state.next_retry_us));
+                }
+                state.next_retry_us = next;
+                Ok(())
+            }
+            Asking::New { .. } if !is_time(open.until_us) => Err(paced(open.until_us)),
+            Asking::New { .. } => {
+                let Shared { store, account, .. } = &self.shared;
+                let first = limiter::allow_probe(store, account, now, next).await.unwrap_or(false);
+                // Whoever was first has moved the instant, which is read within a second.
+                self.see_until(next);
+                if first { Ok(()) } else { Err(paced(next)) }
+            }
         }
-        limiter::allow_probe(&self.shared.store, &self.shared.account, now, next).await.unwrap_or(false)
+    }
+
+    /// Takes a refusal in; answers how the breaker opened by it, or opened further.
+    pub(crate) async fn refused(&self, verdict: Verdict<'_>, pause: Duration) -> Option<OpenBreaker> {
+        let until_us = self.shared.now_us().saturating_add(micros(pause));
+        let open = {
+            let mut state = self.state();
+            let open = state.judge(verdict, until_us, self.shared.now_us())?;
+            state.seen = Some(open);
+            open
+        };
+        let Shared { store, account, .. } = &self.shared;
+        if let Err(error) = limiter::open_breaker(store, account, open).await {
+            tracing::error!(account, error = %Chain(&error), "a breaker could not be kept");
+        }
+        Some(open)
+    }
+
+    /// Closes the breaker if a purchase of this value shows that the account works. Returns whether it did.
+    pub(crate) async fn bought(&self, minor: i64) -> bool {
+        {
+            let mut state = self.state();
+            state.suspect = None;
+            if state.seen.take_if(|open| !open.lets_pass(minor)).is_none() {
+                return false;
+            }
+        }
+        limiter::close_breaker(&self.shared.store, &self.shared.account, minor).await.unwrap_or(false)
     }
 
     /// Takes over what the row says.
     pub(super) fn see(&self, open: Option<OpenBreaker>) {
-        *self.lock() = open;
+        self.state().seen = open;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<OpenBreaker>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn see_until(&self, until_us: i64) {
+        if let Some(open) = &mut self.state().seen {
+            open.until_us = until_us;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, BreakerState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BreakerState {
+    /// How the breaker is to open because of a refusal; `None` when it stays as it is.
+    fn judge(&mut self, verdict: Verdict<'_>, until_us: i64, now_us: i64) -> Option<OpenBreaker> {
+        let account = OpenBreaker { cause: BreakerCause::Account, until_us, minor: None };
+        match (verdict, self.seen) {
+            // Somebody tried whether the account works again, and their turn was counted when it began.
+            (Verdict::KeysRejected | Verdict::OrderRefused { .. }, Some(open))
+                if open.cause == BreakerCause::Account =>
+            {
+                None
+            }
+            (Verdict::KeysRejected, _) => Some(account),
+            (Verdict::OrderRefused { first: false, .. }, _) => None,
+            (Verdict::OrderRefused { order, first: true }, _) => {
+                let window = micros(SUSPECTED_FOR);
+                let other = self.suspect.replace(Suspect { order: order.clone(), at_us: now_us });
+                let other = other
+                    .filter(|other| other.order != *order && now_us.abs_diff(other.at_us) <= window.unsigned_abs());
+                other.map(|_other| account)
+            }
+            (Verdict::NoFunds { .. }, Some(open)) if open.cause == BreakerCause::Account => None,
+            (Verdict::NoFunds { minor }, Some(open)) if open.minor.is_some_and(|refused| refused <= minor) => None,
+            (Verdict::NoFunds { minor }, _) => {
+                Some(OpenBreaker { cause: BreakerCause::Funds, until_us, minor: Some(minor) })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(text: &str) -> CreationRequestId {
+        CreationRequestId::from_stored(text.to_owned())
+    }
+
+    fn refused<'a>(order: &'a CreationRequestId, first: bool) -> Verdict<'a> {
+        Verdict::OrderRefused { order, first }
+    }
+
+    /// What opens the breaker of a state that has heard these, one a second.
+    fn judged(verdicts: &[Verdict<'_>]) -> Vec<Option<BreakerCause>> {
+        let mut state = BreakerState::default();
+        let mut now = 0;
+        let of_one = |verdict: &Verdict<'_>| {
+            now += 1_000_000;
+            state.judge(*verdict, now, now).map(|open| open.cause)
+        };
+        verdicts.iter().map(of_one).collect()
+    }
+
+    #[test]
+    fn one_order_that_can_never_succeed_closes_nothing_however_often_it_is_tried() {
+        let hopeless = id("hopeless");
+        let tries = [true, false, false, true, true].map(|first| refused(&hopeless, first));
+        assert_eq!(judged(&tries), [None; 5]);
+    }
+
+    #[test]
+    fn two_orders_that_are_refused_one_after_the_other_show_that_it_is_the_account() {
+        let (one, two) = (id("one"), id("two"));
+        assert_eq!(judged(&[refused(&one, true), refused(&two, true)]), [None, Some(BreakerCause::Account)]);
+        assert_eq!(judged(&[refused(&one, true), refused(&two, false)]), [None, None], "the second was refused before");
+        assert_eq!(judged(&[Verdict::KeysRejected]), [Some(BreakerCause::Account)]);
+    }
+
+    #[test]
+    fn a_refusal_of_long_ago_is_forgotten() {
+        let (mut state, one, two) = (BreakerState::default(), id("one"), id("two"));
+        let later = micros(SUSPECTED_FOR) + 1;
+        assert_eq!(state.judge(refused(&one, true), 0, 0), None);
+        assert_eq!(state.judge(refused(&two, true), later, later), None);
+    }
+
+    #[test]
+    fn funds_are_used_up_for_an_amount() {
+        let mut state = BreakerState::default();
+        let mut open = |minor| {
+            let opened = state.judge(Verdict::NoFunds { minor }, 1, 0);
+            state.seen = opened.or(state.seen);
+            opened.and_then(|open| open.minor)
+        };
+        assert_eq!((open(500), open(700), open(300)), (Some(500), None, Some(300)));
+        let seen = state.seen.unwrap();
+        assert!(seen.lets_pass(299) && !seen.lets_pass(300));
+        let of_old = OpenBreaker { minor: None, ..seen };
+        assert!(!of_old.lets_pass(1), "the release before keeps no amount");
     }
 }

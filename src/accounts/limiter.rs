@@ -8,23 +8,36 @@
 use super::breaker::{BreakerCause, OpenBreaker};
 use crate::store::{Committed, Sql, Store, StoreError, execute, fetch_optional, row, statements};
 
+/// How far ahead the end of the line lies at most, and more: nobody waits for a slot as long as that.
+pub(crate) const STRAY_LINE_US: i64 = 60_000_000;
+
 statements! {
     ENSURE = Sql::same(
         "upstream.ensure",
         "INSERT INTO upstream (account, next_send_us, urgent_until_us, next_funds_us, breaker_until_us) \
          VALUES ($1, 0, 0, 0, 0) ON CONFLICT (account) DO NOTHING",
     );
-    /// Takes the next slot when it is due by $4. Ordinary requests yield while an urgent one waits.
+    /// Takes the next slot when it is due by $4. New rewards ($5 is false) yield while something else waits. A slot that
+    /// is taken out of turn ($6) puts off those who have booked.
     TAKE = Sql::same(
         "upstream.take",
         "UPDATE upstream SET next_send_us = (CASE WHEN next_send_us > $2 AND next_send_us <= $4 \
-         THEN next_send_us ELSE $2 END) + $3 \
+         THEN next_send_us ELSE $2 END) + $3, \
+         booked_us = CASE WHEN $6 AND booked_us > $2 THEN booked_us + $3 ELSE booked_us END \
          WHERE account = $1 AND (next_send_us <= $4 OR next_send_us > $2 + 10000000) \
-         AND (urgent_until_us <= $2 OR urgent_until_us > $2 + 10000000 OR $5) RETURNING next_send_us",
+         AND (urgent_until_us <= $2 OR urgent_until_us > $2 + 10000000 OR $5) RETURNING next_send_us, booked_us",
+    );
+    /// Books a place at the end of the line of those who wait in all replicas, if that is reached by $4.
+    BOOK = Sql::same(
+        "upstream.book",
+        "UPDATE upstream SET booked_us = (CASE WHEN booked_us > $2 AND booked_us <= $2 + 60000000 \
+         THEN booked_us ELSE $2 END) + $3 \
+         WHERE account = $1 AND (booked_us <= $4 OR booked_us > $2 + 60000000) RETURNING next_send_us, booked_us",
     );
     BACK_OFF = Sql::same(
         "upstream.back_off",
-        "UPDATE upstream SET next_send_us = $2 WHERE account = $1 AND next_send_us < $2",
+        "UPDATE upstream SET next_send_us = $2, booked_us = CASE WHEN booked_us > $3 THEN booked_us + ($2 - $3) \
+         ELSE booked_us END WHERE account = $1 AND next_send_us < $2",
     );
     URGE = Sql::same(
         "upstream.urge",
@@ -33,7 +46,8 @@ statements! {
     );
     LOOK = Sql::same(
         "upstream.look",
-        "SELECT next_send_us, urgent_until_us, breaker, breaker_until_us FROM upstream WHERE account = $1",
+        "SELECT next_send_us, urgent_until_us, booked_us, breaker, breaker_until_us, breaker_minor FROM upstream \
+         WHERE account = $1",
     );
     /// $3 is the present instant less the wanted distance from the last question, as far as that exceeds Amazon's second.
     TAKE_FUNDS = Sql::same(
@@ -47,11 +61,13 @@ statements! {
     );
     OPEN_BREAKER = Sql::same(
         "upstream.open_breaker",
-        "UPDATE upstream SET breaker = $2, breaker_until_us = $3 WHERE account = $1",
+        "UPDATE upstream SET breaker = $2, breaker_until_us = $3, breaker_minor = $4 WHERE account = $1",
     );
+    /// After a purchase of $2: one that is smaller than what was refused says nothing of that.
     CLOSE_BREAKER = Sql::same(
         "upstream.close_breaker",
-        "UPDATE upstream SET breaker = NULL WHERE account = $1 AND breaker IS NOT NULL",
+        "UPDATE upstream SET breaker = NULL, breaker_minor = NULL WHERE account = $1 AND breaker IS NOT NULL \
+         AND (breaker <> 'funds' OR breaker_minor IS NULL OR breaker_minor <= $2)",
     );
     ALLOW_PROBE = Sql::same(
         "upstream.allow_probe",
@@ -61,11 +77,14 @@ statements! {
 }
 
 row! {
-    struct SlotRow { next_send_us: i64 }
+    struct SlotRow { next_send_us: i64, booked_us: i64 }
 }
 
 row! {
-    struct LimiterRow { next_send_us: i64, urgent_until_us: i64, breaker: Option<String>, breaker_until_us: i64 }
+    struct LimiterRow {
+        next_send_us: i64, urgent_until_us: i64, booked_us: i64, breaker: Option<String>, breaker_until_us: i64,
+        breaker_minor: Option<i64>,
+    }
 }
 
 /// The row, as far as a dispatcher needs it.
@@ -73,8 +92,10 @@ row! {
 pub(crate) struct Limiter {
     /// When the next request may leave.
     pub(crate) next_send_us: i64,
-    /// Until when only urgent requests take slots.
+    /// Until when new rewards take no slots.
     pub(crate) urgent_until_us: i64,
+    /// When the last of those who wait will have had a slot.
+    pub(crate) booked_us: i64,
     pub(crate) breaker: Option<OpenBreaker>,
 }
 
@@ -86,8 +107,19 @@ pub(crate) struct SlotRequest {
     pub(crate) by_us: i64,
     /// How far apart requests leave.
     pub(crate) spacing_us: i64,
-    /// Whether the request goes before ordinary ones.
+    /// Whether the request goes before new rewards.
     pub(crate) urgent: bool,
+    /// Whether it has booked no place in the line.
+    pub(crate) out_of_turn: bool,
+}
+
+/// A slot that was taken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TakenSlot {
+    /// When the request may leave.
+    pub(crate) at_us: i64,
+    /// As in [`Limiter`].
+    pub(crate) booked_us: i64,
 }
 
 /// Makes the account's row, unless it exists.
@@ -97,26 +129,44 @@ pub(crate) async fn ensure(store: &Store, account: &str) -> Result<(), StoreErro
     tx.commit(()).await.map(|_done| ())
 }
 
-/// Takes the next slot if it is due, and returns its instant. An urgent request that comes too early makes the ordinary
-/// ones yield for two slots.
+/// Takes the next slot if it is due. An urgent request that comes too early makes the ordinary ones yield for two slots.
 ///
 /// # Errors
 /// [`StoreError`] from the database: without it nothing may be sent.
-pub(crate) async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Option<i64>, StoreError> {
+pub(crate) async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Option<TakenSlot>, StoreError> {
+    let SlotRequest { now_us, by_us, spacing_us, urgent, out_of_turn } = ask;
     let mut tx = store.begin().await?;
-    let row = fetch_optional!(SlotRow, tx, TAKE, account, ask.now_us, ask.spacing_us, ask.by_us, ask.urgent)?;
-    if row.is_none() && ask.urgent {
-        let until = ask.now_us.saturating_add(ask.spacing_us.saturating_mul(2));
+    let row = fetch_optional!(SlotRow, tx, TAKE, account, now_us, spacing_us, by_us, urgent, out_of_turn)?;
+    if row.is_none() && urgent {
+        let until = now_us.saturating_add(spacing_us.saturating_mul(2));
         execute!(tx, URGE, account, until)?;
     }
-    let slot_us = row.map(|row| row.next_send_us.saturating_sub(ask.spacing_us));
-    tx.commit(slot_us).await.map(Committed::into_inner)
+    let taken =
+        row.map(|row| TakenSlot { at_us: row.next_send_us.saturating_sub(spacing_us), booked_us: row.booked_us });
+    tx.commit(taken).await.map(Committed::into_inner)
+}
+
+/// Books a place in the line of those who wait for a slot in any replica, if it is reached by `by_us`. Returns when it is.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(crate) async fn book(
+    store: &Store,
+    account: &str,
+    now_us: i64,
+    spacing_us: i64,
+    by_us: i64,
+) -> Result<Option<i64>, StoreError> {
+    let mut tx = store.begin().await?;
+    let by_us = by_us.saturating_sub(spacing_us);
+    let row = fetch_optional!(SlotRow, tx, BOOK, account, now_us, spacing_us, by_us)?;
+    tx.commit(row.map(|row| row.booked_us)).await.map(Committed::into_inner)
 }
 
 /// Moves the next slot to `until_us`, unless it lies later already.
-pub(crate) async fn back_off(store: &Store, account: &str, until_us: i64) -> Result<(), StoreError> {
+pub(crate) async fn back_off(store: &Store, account: &str, now_us: i64, until_us: i64) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    execute!(tx, BACK_OFF, account, until_us)?;
+    execute!(tx, BACK_OFF, account, until_us, now_us)?;
     tx.commit(()).await.map(|_done| ())
 }
 
@@ -131,11 +181,12 @@ pub(crate) async fn look(store: &Store, account: &str) -> Result<Limiter, StoreE
     let breaker = match row.breaker.as_deref() {
         Some(word) => {
             let cause = BreakerCause::from_word(word).ok_or_else(|| bad("breaker"))?;
-            Some(OpenBreaker { cause, until_us: row.breaker_until_us })
+            Some(OpenBreaker { cause, until_us: row.breaker_until_us, minor: row.breaker_minor })
         }
         None => None,
     };
-    Ok(Limiter { next_send_us: row.next_send_us, urgent_until_us: row.urgent_until_us, breaker })
+    let LimiterRow { next_send_us, urgent_until_us, booked_us, .. } = row;
+    Ok(Limiter { next_send_us, urgent_until_us, booked_us, breaker })
 }
 
 /// Takes the turn to ask for the balance, if the last question of any replica is `every_us` old, and at least the second
@@ -159,22 +210,17 @@ pub(crate) async fn take_activity(
     tx.commit(taken).await.map(Committed::into_inner)
 }
 
-/// Opens the account's breaker until then.
-pub(crate) async fn open_breaker(
-    store: &Store,
-    account: &str,
-    why: BreakerCause,
-    until_us: i64,
-) -> Result<(), StoreError> {
+/// Opens the account's breaker.
+pub(crate) async fn open_breaker(store: &Store, account: &str, open: OpenBreaker) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
-    execute!(tx, OPEN_BREAKER, account, why.as_str(), until_us)?;
+    execute!(tx, OPEN_BREAKER, account, open.cause.as_str(), open.until_us, open.minor)?;
     tx.commit(()).await.map(|_done| ())
 }
 
-/// Closes the breaker. Returns whether it was open.
-pub(crate) async fn close_breaker(store: &Store, account: &str) -> Result<bool, StoreError> {
+/// Closes the breaker after a purchase of this value, if that shows that the account works. Returns whether it did.
+pub(crate) async fn close_breaker(store: &Store, account: &str, minor: i64) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
-    let closed = execute!(tx, CLOSE_BREAKER, account)? == 1;
+    let closed = execute!(tx, CLOSE_BREAKER, account, minor)? == 1;
     tx.commit(closed).await.map(Committed::into_inner)
 }
 

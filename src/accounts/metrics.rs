@@ -27,6 +27,7 @@ pub struct Metrics {
     quota_refused: IntCounterVec,
     clock_skew: GaugeVec,
     breaker_open: IntGaugeVec,
+    slots_heartbeat: GaugeVec,
     credential_created: GaugeVec,
 }
 
@@ -103,6 +104,11 @@ impl Metrics {
                 "1 while new rewards are refused because Amazon refuses the account.",
                 &["account", "reason"],
             )?,
+            slots_heartbeat: registry.gauge_vec(
+                "slots_heartbeat_timestamp_seconds",
+                "When the account's slots of Amazon's rate were last looked after in this process.",
+                &["account"],
+            )?,
             credential_created: registry.gauge_vec(
                 "credential_created_timestamp_seconds",
                 "When the account's AWS key was made, as the settings say, or came while the process ran. Amazon wants a new one every 180 days.",
@@ -134,6 +140,11 @@ impl Metrics {
             Some(took) => self.quota_wait.with_label_values(&[account]).observe(took.as_secs_f64()),
             None => self.quota_refused.with_label_values(&[account]).inc(),
         }
+    }
+
+    /// Who hands out the account's slots is alive at this second.
+    pub(super) fn dispatched(&self, account: &str, at: i64) {
+        self.slots_heartbeat.with_label_values(&[account]).set(seconds(at));
     }
 
     /// Why new rewards of the account are refused, if they are.

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Breaker, Metrics, Rate, Turns, limiter};
+use super::{Breaker, Lately, Metrics, Rate, Turns, limiter};
 use crate::{
     ambient::Ambient,
     store::{Store, StoreError},
@@ -23,9 +23,10 @@ impl Shared {
     }
 }
 
-/// The three of one account.
+/// The three of one account, and how long Amazon takes to answer it.
 pub struct Quota {
     pub(super) rate: Rate,
+    pub(super) calls: Lately,
     pub(super) breaker: Breaker,
     pub(super) turns: Turns,
     shared: Shared,
@@ -38,7 +39,7 @@ impl Quota {
         let shared = Shared { account: account.to_owned(), store, ambient };
         let breaker = Breaker::new(shared.clone());
         let rate = Rate::new(shared.clone(), per_second, breaker.clone(), metrics);
-        Self { rate, breaker, turns: Turns::new(shared.clone()), shared }
+        Self { rate, calls: Lately::default(), breaker, turns: Turns::new(shared.clone()), shared }
     }
 
     /// Makes the account's row. Nothing else here works without it.

@@ -1,14 +1,17 @@
 //! Amazon's request rate, kept over all replicas: every request waits here for a slot.
 //!
 //! Slots lie a fixed spacing apart, so that no second ever holds more requests than the account may send, however many
-//! replicas there are. One dispatcher per account and process takes them from the account's row, one after the other.
-//! It hands each to the request that has waited longest, urgent ones first. While an urgent request waits in any
-//! replica, the ordinary ones of all replicas yield. Without the database nothing is sent: the limiter fails closed.
+//! replicas there are. One dispatcher per account and process takes them from the account's row, one after the other, and
+//! hands each to the request whose turn it is ([`Waiting`]). While anything but a new reward waits in any replica, the new
+//! rewards of all replicas yield. Without the database nothing is sent: the limiter fails closed.
+//!
+//! A new reward that would have to wait books a place in a line that all replicas share, in the same row. Where its turn would
+//! come too late it is refused at once. The more requests a caller has waiting, the less of the line is open to it, so that a
+//! batch leaves room for others.
 
 use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use chrono::DateTime;
@@ -16,8 +19,9 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{
     Breaker, Metrics,
-    limiter::{self, Limiter, SlotRequest},
+    limiter::{self, Limiter, STRAY_LINE_US, SlotRequest, TakenSlot},
     quota::{Shared, micros},
+    waiting::{Purpose, Waiting, Wanted},
 };
 use crate::kernel::Chain;
 
@@ -33,20 +37,16 @@ const SPREAD_PERCENT: u32 = 120;
 
 /// How long nothing is sent after Amazon throttled: its window is a second.
 const BACK_OFF: Duration = Duration::from_secs(1);
-
-/// Which of the waiting requests goes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Priority {
-    /// Cancels and recovery.
-    Urgent,
-    /// New rewards, codes shown again, balances.
-    Ordinary,
-}
+/// How long what a row said of the line is believed, where that refuses somebody without another look.
+const LINE_KNOWN: Duration = Duration::from_millis(100);
 
 /// There is no slot in time; nothing was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Amazon's request rate is used up")]
-pub struct NoSlot;
+pub struct NoSlot {
+    /// After this long there is room again, if nobody else comes.
+    pub retry_after: Duration,
+}
 
 /// The slots of one account. Cheap to clone.
 #[derive(Clone)]
@@ -62,20 +62,52 @@ struct Slots {
     breaker: Breaker,
     metrics: Arc<Metrics>,
     waiting: Mutex<Waiting>,
+    /// As the row was last read.
+    line: Mutex<Option<LineSeen>>,
+    purchases: Mutex<PurchasePace>,
     arrived: Notify,
 }
 
+/// The end of the line that all replicas share.
+#[derive(Clone, Copy)]
+struct LineSeen {
+    booked_us: i64,
+    at: Instant,
+}
+
+/// How far apart new rewards get slots here while some wait: other replicas, and what goes before, take their share.
 #[derive(Default)]
-struct Waiting {
-    urgent: VecDeque<oneshot::Sender<()>>,
-    ordinary: VecDeque<oneshot::Sender<()>>,
+struct PurchasePace {
+    last: Option<Instant>,
+    interval: Option<Duration>,
+}
+
+impl PurchasePace {
+    /// A new reward was given a slot; `more` of them wait.
+    fn given(&mut self, now: Instant, more: bool) {
+        if let Some(last) = self.last {
+            let took = now.saturating_duration_since(last);
+            self.interval = Some(self.interval.map_or(took, |mean| mean.saturating_mul(3).saturating_add(took) / 4));
+        }
+        // Once nobody waits, how long the next one takes to come says nothing.
+        (self.last, self.interval) = if more { (Some(now), self.interval) } else { (None, None) };
+    }
 }
 
 impl Rate {
     /// Of an account that may send `per_second` requests a second; 0 is unlimited.
     pub(super) fn new(shared: Shared, per_second: u32, breaker: Breaker, metrics: Arc<Metrics>) -> Self {
         let spacing = Duration::from_millis(10).saturating_mul(SPREAD_PERCENT).checked_div(per_second);
-        let slots = Slots { shared, spacing, breaker, metrics, waiting: Mutex::default(), arrived: Notify::new() };
+        let slots = Slots {
+            shared,
+            spacing,
+            breaker,
+            metrics,
+            waiting: Mutex::default(),
+            line: Mutex::default(),
+            purchases: Mutex::default(),
+            arrived: Notify::new(),
+        };
         Self { slots: Arc::new(slots) }
     }
 
@@ -83,38 +115,31 @@ impl Rate {
         &self.slots.metrics
     }
 
-    /// Waits for a slot, at most `patience`. Refuses at once when the requests that wait already take longer than that.
+    /// Waits for a slot, at most `patience`. Refuses at once when its turn would come later than that.
     ///
     /// # Errors
     /// [`NoSlot`].
-    pub(crate) async fn slot(&self, priority: Priority, patience: Duration) -> Result<(), NoSlot> {
+    pub(crate) async fn slot(&self, wanted: Wanted, patience: Duration) -> Result<(), NoSlot> {
         let Slots { shared, metrics, .. } = &*self.slots;
         let began = shared.ambient.monotonic();
-        let slot = self.wait(priority, patience).await;
+        let slot = self.wait(wanted, patience).await;
         metrics.waited_for_slot(&shared.account, slot.is_ok().then(|| began.elapsed()));
         slot
     }
 
-    async fn wait(&self, priority: Priority, patience: Duration) -> Result<(), NoSlot> {
+    async fn wait(&self, wanted: Wanted, patience: Duration) -> Result<(), NoSlot> {
         let Some(spacing) = self.slots.spacing else { return Ok(()) };
-        let (give, given) = oneshot::channel();
-        {
-            let mut waiting = self.slots.waiting();
-            let queue = match priority {
-                Priority::Urgent => &mut waiting.urgent,
-                Priority::Ordinary => &mut waiting.ordinary,
-            };
-            queue.retain(|give| !give.is_closed());
-            let ahead = u32::try_from(queue.len()).unwrap_or(u32::MAX);
-            if spacing.saturating_mul(ahead) > patience {
-                return Err(NoSlot);
-            }
-            queue.push_back(give);
+        let began = self.slots.shared.ambient.monotonic();
+        let (give, mut given) = oneshot::channel();
+        // In the queue before the line is asked for a place: of many that come at once, each counts those before it.
+        let turn = self.slots.enter(wanted, patience, spacing, give)?;
+        if let Err(refused) = self.slots.let_in(turn, patience, spacing).await {
+            return given.try_recv().map_err(|_none| refused);
         }
         self.slots.arrived.notify_one();
-        match tokio::time::timeout(patience, given).await {
+        match tokio::time::timeout(patience.saturating_sub(began.elapsed()), given).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(NoSlot),
+            Ok(Err(_)) | Err(_) => Err(NoSlot { retry_after: spacing }),
         }
     }
 
@@ -124,8 +149,9 @@ impl Rate {
         if spacing.is_none() {
             return;
         }
-        let until = shared.now_us().saturating_add(micros(BACK_OFF));
-        if let Err(error) = limiter::back_off(&shared.store, &shared.account, until).await {
+        let now = shared.now_us();
+        let until = now.saturating_add(micros(BACK_OFF));
+        if let Err(error) = limiter::back_off(&shared.store, &shared.account, now, until).await {
             tracing::warn!(account = shared.account, error = %Chain(&error), "the rate was not lowered");
         }
     }
@@ -134,8 +160,9 @@ impl Rate {
     pub(crate) async fn dispatch(self) {
         let slots = &self.slots;
         loop {
-            let pause = match slots.next_urgency() {
-                Some(urgent) => slots.serve_one(urgent).await,
+            slots.metrics.dispatched(&slots.shared.account, slots.shared.ambient.now().timestamp());
+            let pause = match slots.next() {
+                Some(purpose) => slots.serve_one(purpose).await,
                 None => slots.look_around().await,
             };
             tokio::select! {
@@ -146,34 +173,125 @@ impl Rate {
     }
 }
 
+/// Where a request stands in the queue of this process.
+struct Turn {
+    purpose: Purpose,
+    /// So many slots go to others before.
+    ahead: usize,
+    /// So many of them to the same caller.
+    own: usize,
+}
+
+/// How much of the wait that a caller has time for is open to them: all of it for the first of their requests that wait, and
+/// half of it for many.
+fn share(patience: Duration, own: usize) -> Duration {
+    let others = u32::try_from(own).unwrap_or(u32::MAX).saturating_add(1);
+    (patience / 2).saturating_add(patience / 2 / others)
+}
+
 impl Slots {
-    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the next request is urgent; `None` when no request waits.
-    fn next_urgency(&self) -> Option<bool> {
+    fn purchases(&self) -> MutexGuard<'_, PurchasePace> {
+        self.purchases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn see_line(&self, booked_us: i64) {
+        // What a clock wrote while it was ahead is no line.
+        let booked_us = if booked_us > self.shared.now_us().saturating_add(STRAY_LINE_US) { 0 } else { booked_us };
+        let seen = LineSeen { booked_us, at: self.shared.ambient.monotonic() };
+        *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+    }
+
+    /// When the line ends, as it was seen just now.
+    fn line_seen(&self) -> Option<i64> {
+        let seen = *self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.filter(|seen| seen.at.elapsed() <= LINE_KNOWN).map(|seen| seen.booked_us)
+    }
+
+    /// Puts a request into the queue of this process, if its turn comes in time there.
+    fn enter(
+        &self,
+        wanted: Wanted,
+        patience: Duration,
+        spacing: Duration,
+        give: oneshot::Sender<()>,
+    ) -> Result<Turn, NoSlot> {
+        let interval = match wanted.purpose {
+            Purpose::Purchase => self.purchases().interval.unwrap_or(spacing).max(spacing),
+            Purpose::Cancel | Purpose::Recovery | Purpose::Look => spacing,
+        };
         let mut waiting = self.waiting();
-        waiting.urgent.retain(|give| !give.is_closed());
-        waiting.ordinary.retain(|give| !give.is_closed());
-        (!waiting.urgent.is_empty()).then_some(true).or_else(|| (!waiting.ordinary.is_empty()).then_some(false))
+        waiting.tidy();
+        let (ahead, own) = (waiting.ahead(wanted), waiting.own(wanted));
+        let expected = interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+        if expected > patience {
+            return Err(NoSlot { retry_after: expected.saturating_sub(patience) });
+        }
+        waiting.push(wanted, give);
+        Ok(Turn { purpose: wanted.purpose, ahead, own })
+    }
+
+    /// Books a place in the line of all replicas for a new reward, if its turn comes in time there.
+    async fn let_in(&self, turn: Turn, patience: Duration, spacing: Duration) -> Result<(), NoSlot> {
+        let Turn { purpose, ahead, own } = turn;
+        // Nobody waits here, nor did just now in another replica: the first slot is as good as taken.
+        let now = self.shared.now_us();
+        let seen = self.line_seen();
+        if purpose != Purpose::Purchase || (ahead == 0 && seen.is_none_or(|booked| booked <= now)) {
+            return Ok(());
+        }
+        let by = now.saturating_add(micros(share(patience, own)));
+        if seen.is_some_and(|booked| booked > by) {
+            return Err(NoSlot { retry_after: until(seen.unwrap_or(by), by) });
+        }
+        match limiter::book(&self.shared.store, &self.shared.account, now, micros(spacing), by).await {
+            Ok(Some(booked_us)) => {
+                self.see_line(booked_us);
+                Ok(())
+            }
+            Ok(None) => {
+                self.look().await;
+                Err(NoSlot { retry_after: self.line_seen().map_or(spacing, |booked| until(booked, by)) })
+            }
+            Err(error) => {
+                tracing::warn!(account = self.shared.account, error = %Chain(&error), "no slot without the database");
+                Err(NoSlot { retry_after: spacing })
+            }
+        }
+    }
+
+    /// What the next slot is wanted for; `None` when no request waits.
+    fn next(&self) -> Option<Purpose> {
+        let mut waiting = self.waiting();
+        waiting.tidy();
+        waiting.next()
     }
 
     /// Tries to take the next slot for the next request. Returns how long to wait before the next try.
-    async fn serve_one(&self, urgent: bool) -> Duration {
+    async fn serve_one(&self, purpose: Purpose) -> Duration {
         let now = self.shared.now_us();
         let spacing = self.spacing.unwrap_or_default();
-        let ask =
-            SlotRequest { now_us: now, by_us: now.saturating_add(micros(AHEAD)), spacing_us: micros(spacing), urgent };
+        let urgent = purpose != Purpose::Purchase;
+        let ask = SlotRequest {
+            now_us: now,
+            by_us: now.saturating_add(micros(AHEAD)),
+            spacing_us: micros(spacing),
+            urgent,
+            out_of_turn: urgent,
+        };
         match limiter::take(&self.shared.store, &self.shared.account, ask).await {
-            Ok(Some(slot_us)) => {
-                tokio::time::sleep(until(slot_us, self.shared.now_us())).await;
+            Ok(Some(TakenSlot { at_us, booked_us })) => {
+                self.see_line(booked_us);
+                tokio::time::sleep(until(at_us, self.shared.now_us())).await;
                 self.give();
                 Duration::ZERO
             }
-            Ok(None) => match limiter::look(&self.shared.store, &self.shared.account).await {
-                Ok(limiter) => self.wait_for(&limiter, urgent),
-                Err(_unreadable) => DATABASE_PAUSE,
+            Ok(None) => match self.look().await {
+                Some(limiter) => self.wait_for(&limiter, urgent),
+                None => DATABASE_PAUSE,
             },
             Err(error) => {
                 tracing::warn!(account = self.shared.account, error = %Chain(&error), "no slot without the database");
@@ -182,9 +300,16 @@ impl Slots {
         }
     }
 
+    /// Reads the row, and takes over what it says; `None` when it cannot be read.
+    async fn look(&self) -> Option<Limiter> {
+        let limiter = limiter::look(&self.shared.store, &self.shared.account).await.ok()?;
+        self.breaker.see(limiter.breaker);
+        self.see_line(limiter.booked_us);
+        Some(limiter)
+    }
+
     /// How long until a slot may be free for us.
     fn wait_for(&self, limiter: &Limiter, urgent: bool) -> Duration {
-        self.breaker.see(limiter.breaker);
         let now = self.shared.now_us();
         let yielded = if urgent { 0 } else { limiter.urgent_until_us };
         let free_us = limiter.next_send_us.max(yielded).saturating_sub(micros(AHEAD));
@@ -194,18 +319,19 @@ impl Slots {
 
     /// No request waits: reads what other replicas have written.
     async fn look_around(&self) -> Duration {
-        if let Ok(limiter) = limiter::look(&self.shared.store, &self.shared.account).await {
-            self.breaker.see(limiter.breaker);
-        }
+        self.look().await;
         IDLE_LOOK
     }
 
     /// Gives the slot in hand to the next request. When all of them have given up meanwhile, the slot is lost.
     fn give(&self) {
         let mut waiting = self.waiting();
-        let Waiting { urgent, ordinary, .. } = &mut *waiting;
-        while let Some(give) = urgent.pop_front().or_else(|| ordinary.pop_front()) {
+        while let Some((purpose, give)) = waiting.pop() {
             if give.send(()).is_ok() {
+                if purpose == Purpose::Purchase {
+                    let more = waiting.has(Purpose::Purchase);
+                    self.purchases().given(self.shared.ambient.monotonic(), more);
+                }
                 return;
             }
         }
@@ -216,4 +342,29 @@ impl Slots {
 fn until(instant_us: i64, now_us: i64) -> Duration {
     let at = |micros| DateTime::from_timestamp_micros(micros).unwrap_or_default();
     at(instant_us).signed_duration_since(at(now_us)).to_std().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+
+    #[test]
+    fn the_more_a_caller_has_waiting_the_less_of_the_line_is_theirs() {
+        let shares: Vec<u128> = [0, 1, 9, 1000].map(|own| share(Duration::from_secs(8), own).as_millis()).into();
+        assert_eq!(shares, [8000, 6000, 4400, 4003]);
+    }
+
+    #[test]
+    fn the_pace_is_that_of_slots_while_some_wait() {
+        let (mut pace, began) = (PurchasePace::default(), Ambient::movable(1).monotonic());
+        let at = |millis| began + Duration::from_millis(millis);
+        pace.given(at(0), true);
+        assert_eq!(pace.interval, None);
+        pace.given(at(400), true);
+        pace.given(at(800), true);
+        assert_eq!(pace.interval, Some(Duration::from_millis(400)));
+        pace.given(at(900), false);
+        assert_eq!(pace.interval, None, "nobody waits");
+    }
 }

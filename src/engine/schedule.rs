@@ -174,6 +174,13 @@ pub fn retry(order: Order, doubt: bool, lease: Lease, rules: &Rules, moment: Mom
     Ok(apply(order, &next, Some(lease), rules, moment))
 }
 
+/// Makes a refusal final that could have been cured; `None` for any other order.
+#[must_use]
+pub fn close(order: Order, now: DateTime<Utc>) -> Option<Order> {
+    let refused = order.stage == Stage::Refused { retryable: true };
+    refused.then_some(Order { stage: Stage::Refused { retryable: false }, updated_at: now, ..order })
+}
+
 /// What the return of its caller makes of an order that only the remote service knew of: it exists, so it is replayed,
 /// and no refusal is believed. `None` when a person has settled it meanwhile.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Problem documents (RFC 9457): one code per cause, stable, listed in `API.md`.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -124,6 +124,7 @@ struct Parts {
     allow: Option<&'static str>,
     challenge: Option<String>,
     retry_at: Option<DateTime<Utc>>,
+    retry_after: Option<Duration>,
 }
 
 #[derive(Serialize)]
@@ -164,6 +165,7 @@ impl Problem {
             allow: None,
             challenge: None,
             retry_at: None,
+            retry_after: None,
         }))
     }
 
@@ -229,6 +231,13 @@ impl Problem {
         self
     }
 
+    /// How long the caller waits before the same request can succeed. 429 and 503 say a second if nothing else is known.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
+        self.0.retry_after = Some(wait);
+        self
+    }
+
     #[must_use]
     pub(crate) fn code(&self) -> Code {
         self.0.code
@@ -265,8 +274,11 @@ impl Problem {
             let date = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
             answer.insert_header((header::RETRY_AFTER, date));
         }
-        if matches!(status.as_u16(), 429 | 503) {
-            answer.insert_header((header::RETRY_AFTER, "1"));
+        let wait = self.0.retry_after.or_else(|| matches!(status.as_u16(), 429 | 503).then_some(Duration::ZERO));
+        if let Some(wait) = wait {
+            // Whole seconds, rounded up: whoever comes back then is not too early.
+            let seconds = wait.as_millis().div_ceil(1000).max(1);
+            answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         answer.json(Document {
             kind: self.kind(),

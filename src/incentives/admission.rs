@@ -14,8 +14,8 @@ use super::{
     model::{Command, Reward},
 };
 use crate::{
-    accounts::{Account, NoSlot, Priority},
-    kernel::{ApiKeyId, Money, ProgramId},
+    accounts::{Account, Asking, NoSlot, Purpose, Wanted},
+    kernel::{ApiKeyId, ClientId, Money, ProgramId},
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
         programs::{self, Policy, ProgramState},
@@ -52,14 +52,17 @@ impl Issue {
     ///
     /// # Errors
     /// [`IssueError`]; no row is made then.
-    pub(super) async fn admit(&self, command: &Command, arrived: Instant) -> Result<&Account, IssueError> {
+    pub(super) async fn admit(
+        &self,
+        command: &Command,
+        client: ClientId,
+        arrived: Instant,
+    ) -> Result<&Account, IssueError> {
         let account = self.validate(command).await?;
-        if let Some(open) = account.breaker().open_now()
-            && !account.breaker().allow_probe(open, self.courier.limits.breaker).await
-        {
-            return Err(IssueError::Refused(open.cause));
-        }
-        self.take_slot(account, arrived).await?;
+        let asking = Asking::New { minor: command.value.minor() };
+        let admitted = account.breaker().admit(asking, self.courier.limits.breaker).await;
+        admitted.map_err(IssueError::Refused)?;
+        self.take_slot(account, client, Purpose::Purchase, arrived).await?;
         Ok(account)
     }
 
@@ -139,10 +142,18 @@ impl Issue {
         }
     }
 
-    /// Waits for a slot of Amazon's rate as long as the caller's time leaves room for recording.
-    pub(super) async fn take_slot(&self, account: &Account, arrived: Instant) -> Result<(), NoSlot> {
-        let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN);
-        account.rate().slot(Priority::Ordinary, patience).await
+    /// Waits for a slot of Amazon's rate as long as the caller can still be answered with the outcome after that: their time
+    /// leaves room for recording, and for as long as Amazon takes lately.
+    pub(super) async fn take_slot(
+        &self,
+        account: &Account,
+        caller: ClientId,
+        purpose: Purpose,
+        arrived: Instant,
+    ) -> Result<(), NoSlot> {
+        let call = account.calls().expected().min(self.courier.limits.upstream_timeout);
+        let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN).saturating_sub(call);
+        account.rate().slot(Wanted { purpose, caller: Some(caller) }, patience).await
     }
 }
 

@@ -15,10 +15,11 @@ use super::{
     metrics::Metrics,
     model::Reward,
     sql,
+    standing::answer_type,
     timeline::{self, Note},
 };
 use crate::{
-    accounts::{Account, Accounts, BreakerCause, Priority},
+    accounts::{Account, Accounts, Purpose, Wanted},
     ambient::Ambient,
     engine::{
         self, Action, Drive, Effects, End, Order, Rules, Stage, State, Waiter,
@@ -27,9 +28,8 @@ use crate::{
         schedule::{Lease, Moment},
     },
     failpoint,
-    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent, UnknownReason},
+    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent},
     lifecycle::Tasks,
-    provider::incentives::{ErrorType, Family, Outcome, Refusal},
     sealing::Keyring,
     store::{Committed, Store, StoreError},
     telemetry::trace::{self, Attribute, Span, Traces},
@@ -183,10 +183,7 @@ impl Courier {
             call.took = took;
         }
         self.observe(account, &answer, span);
-        if answer.outcome == Outcome::Unknown(UnknownReason::Throttled) {
-            account.rate().back_off().await;
-        }
-        self.update_breaker(account, &reward.creation_request_id, action, &answer.outcome).await;
+        self.learn(account, reward, action, &answer).await;
         answer
     }
 
@@ -212,41 +209,11 @@ impl Courier {
                 upstream.operation = call.operation,
                 upstream.outcome = class,
                 upstream.error = reason,
+                upstream.error_type = answer_type(&answer.outcome),
                 upstream.status = call.http_status,
                 "a call to Amazon was not proven"
             );
         }
-    }
-
-    /// Updates the breaker from an answer: a refusal of the account (its funds used up, its keys not valid) refuses new
-    /// rewards before a row is made; a purchase admits them again. A reversal is refused for reasons of its own, and a read
-    /// of what was paid for long ago does not show that there are funds.
-    async fn update_breaker(&self, account: &Account, id: &CreationRequestId, action: Action, outcome: &Outcome<()>) {
-        if id.is_mock() || self.limits.breaker.is_zero() || action == Action::Reverse {
-            return;
-        }
-        let why = match outcome {
-            Outcome::Proven(()) if action == Action::Read => return,
-            Outcome::Proven(()) => {
-                if account.breaker().close().await {
-                    tracing::info!(account = account.id(), "the account works again; new rewards are taken");
-                }
-                return;
-            }
-            Outcome::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds }) => {
-                BreakerCause::Funds
-            }
-            Outcome::Refused(Refusal { family: Family::F300, .. }) | Outcome::AuthRejected(_) => BreakerCause::Account,
-            Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
-                return;
-            }
-        };
-        tracing::error!(
-            account = account.id(),
-            upstream.breaker = why.as_str(),
-            "Amazon refuses the account; new rewards are refused"
-        );
-        account.breaker().open(why, self.limits.breaker).await;
     }
 
     /// The row as the change makes it, and the timeline's entry for it.
@@ -373,7 +340,11 @@ impl Effects for Courier {
     async fn send(&self, attempt: &Committed<Reward>, drive: &Drive, has_slot: bool) -> Option<Answer> {
         let reward = attempt.get();
         let account = self.account_of(reward)?;
-        if !has_slot && account.rate().slot(Priority::Urgent, self.slot_patience()).await.is_err() {
+        let in_window = reward.cancelable_until().is_some_and(|until| self.ambient.now() < until);
+        let cancels = reward.order.stage.reversal_wanted() && in_window;
+        let purpose = if cancels { Purpose::Cancel } else { Purpose::Recovery };
+        let wanted = Wanted { purpose, caller: Some(reward.client) };
+        if !has_slot && account.rate().slot(wanted, self.slot_patience()).await.is_err() {
             let now = self.ambient.now();
             return Some(Answer::unsent(NotSent::Quota, drive.action(now), now));
         }
@@ -388,7 +359,8 @@ impl Effects for Courier {
         let account = self.account_of(row)?;
         let patience = self.limits.answer_within.saturating_sub(self.limits.upstream_timeout);
         let now = self.ambient.now();
-        if account.rate().slot(Priority::Ordinary, patience).await.is_err() {
+        let wanted = Wanted { purpose: Purpose::Look, caller: Some(row.client) };
+        if account.rate().slot(wanted, patience).await.is_err() {
             return Some(Answer::unsent(NotSent::Quota, Action::Read, now));
         }
         failpoint::pass("show", "before_read");

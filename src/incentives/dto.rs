@@ -1,7 +1,7 @@
 //! Rewards on the wire: what callers send, and what they see. The one place where a claim code becomes text of an
 //! answer.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{HttpResponse, http::header};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use super::{
     kind::Kind,
     model::{Command, OnUnresolved, Reward},
     problems,
+    retry::Lapse,
 };
 use crate::{
     engine::{Action, AttentionReason, ReversalFailure, Stage, State},
@@ -296,11 +297,11 @@ pub(crate) const fn is_final(state: State) -> bool {
 /// The answer to an issue. 201 says "issued now", and has the code where the kind has one; whatever else is final is 200.
 ///
 /// # Errors
-/// A `failed` reward answers as the problem that it ended in.
-pub(crate) fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
+/// A `failed` reward answers as the problem that it ended in; where that is the account's, with the `pace` of other tries.
+pub(crate) fn issued(answer: &Issued, pace: Duration) -> Result<HttpResponse, Problem> {
     let Issued { reward, code, replayed } = answer;
     if reward.state() == State::Failed {
-        return Err(refusal(reward));
+        return Err(refusal(reward, pace));
     }
     let state = reward.state();
     let mut response = if !is_final(state) {
@@ -320,11 +321,26 @@ pub(crate) fn issued(answer: &Issued) -> Result<HttpResponse, Problem> {
     Ok(response.json(RewardView::new(reward, code.as_ref())))
 }
 
-/// What Amazon refused for good, in our words.
-fn refusal(reward: &Reward) -> Problem {
+/// What Amazon refused for good, in our words. A refusal that can be cured is paced.
+pub(crate) fn refusal(reward: &Reward, pace: Duration) -> Problem {
+    let problem = refused_as(reward);
+    let is_paced = problem.code() == problems::ACCOUNT_PROBLEM;
+    if is_paced { problem.retry_after(pace) } else { problem }
+}
+
+/// The same for a reward that the settings do not allow to be tried again.
+pub(crate) fn lapsed(reward: &Reward, why: &Lapse) -> Problem {
+    about(reward, problems::LAPSED).detail(why.to_string())
+}
+
+fn refused_as(reward: &Reward) -> Problem {
     let error = reward.last_error.as_ref();
     let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
     let problem = match (code, kind) {
+        ("F300", _) if reward.order.stage == (Stage::Refused { retryable: false }) => {
+            return about(reward, problems::LAPSED)
+                .detail("nothing was bought, and its id cannot be used again: ask with another Idempotency-Key");
+        }
         ("F300", Some("InsufficientFunds")) => problems::INSUFFICIENT_FUNDS,
         ("F300", _) => problems::ACCOUNT_PROBLEM,
         (
@@ -336,6 +352,13 @@ fn refusal(reward: &Reward) -> Problem {
         ("F200", _) => problems::UPSTREAM_REJECTED,
         _ => Code::DEPENDENCY_UNAVAILABLE,
     };
+    about(reward, problem)
+}
+
+/// A problem with what Amazon last said of the reward.
+fn about(reward: &Reward, problem: Code) -> Problem {
+    let error = reward.last_error.as_ref();
+    let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
     Problem::new(problem).reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
         operation: reward.kind.spec().operation(Action::Forward),
         error_code: code.to_owned(),

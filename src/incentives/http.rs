@@ -11,7 +11,7 @@ use super::{
     Rewards,
     admission::BudgetError,
     cancel::CancelError,
-    dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
+    dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed, refusal},
     issue::IssueError,
     kind::Kind,
     problems,
@@ -20,7 +20,7 @@ use super::{
     sql::RewardFilter,
 };
 use crate::{
-    accounts::BreakerCause,
+    accounts::{BreakerCause, NoSlot, Paced},
     engine::State,
     failpoint,
     http::{
@@ -64,7 +64,8 @@ async fn issue(
     let command = body.into_command(headers::idempotency_key(&request)?, &principal)?;
     let patience = headers::patience(&request);
     let wait = patience.map(|patience| patience.wait);
-    let mut answer = issued(&rewards.issue.run(principal.client, command, wait, arrived).await?)?;
+    let outcome = rewards.issue.run(principal.client, command, wait, arrived).await?;
+    let mut answer = issued(&outcome, rewards.courier().pace())?;
     if let Some(patience) = patience {
         headers::preference_applied(patience, answer.headers_mut());
     }
@@ -325,9 +326,16 @@ impl From<IssueError> for Problem {
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Budget(refused) => refused.into(),
             IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
-            IssueError::NoSlot(_) => Self::new(problems::UPSTREAM_BUSY),
-            IssueError::Refused(BreakerCause::Funds) => Self::new(problems::INSUFFICIENT_FUNDS),
-            IssueError::Refused(BreakerCause::Account) => Self::new(problems::ACCOUNT_PROBLEM),
+            IssueError::NoSlot(NoSlot { retry_after }) => Self::new(problems::UPSTREAM_BUSY).retry_after(retry_after),
+            IssueError::Refused(Paced { cause, retry_after }) => {
+                let code = match cause {
+                    BreakerCause::Funds => problems::INSUFFICIENT_FUNDS,
+                    BreakerCause::Account => problems::ACCOUNT_PROBLEM,
+                };
+                Self::new(code).retry_after(retry_after)
+            }
+            IssueError::NotYet { reward, retry_after } => refusal(&reward, retry_after).retry_after(retry_after),
+            IssueError::Lapsed { reward, why } => lapsed(&reward, &why),
             // The reward of then may be this one. Only the target's key shows it, and an operator must list that again.
             IssueError::TargetUnknown => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
             IssueError::Unsealed(_) => Self::new(Code::DEPENDENCY_UNAVAILABLE),

@@ -1,30 +1,25 @@
 //! Issuing: the transaction that records the intent (T1), the drive, and the answer to a key that was used before.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use tokio::{sync::Semaphore, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::{
-    admission::{BudgetError, budget_again, budget_of, check_value},
+    admission::{BudgetError, budget_of},
     cancel::{Cancel, Wish},
     courier::Courier,
+    in_flight::{InFlight, Party},
     metrics::KeyUse,
     model::{Command, Reward},
     restore_note::RestoreNote,
+    retry::Lapse,
     reveal::{Reveal, Showing},
     sql,
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, BreakerCause, NoSlot},
-    engine::{
-        self, OnUnproven, Order, Stage, State, Waiter,
-        run::Latest,
-        schedule::{self, Moment},
-    },
+    accounts::{Account, NoSlot, Paced},
+    engine::{self, OnUnproven, Order, Stage, State, Waiter, run::Latest, schedule},
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::LedgerStatus,
@@ -84,7 +79,24 @@ pub enum IssueError {
     Budget(#[from] BudgetError),
     /// The account is known not to work; nothing was recorded.
     #[error("Amazon refuses the account")]
-    Refused(BreakerCause),
+    Refused(Paced),
+    /// The reward of this key was refused before, and its next try is not allowed yet.
+    #[error("the next try comes too early")]
+    NotYet {
+        /// As it stands.
+        reward: Box<Reward>,
+        /// How much too early.
+        retry_after: Duration,
+    },
+    /// The reward of this key was refused before, and the settings allow no other try now.
+    #[error("the reward cannot be tried again")]
+    Lapsed {
+        /// As it stands.
+        reward: Box<Reward>,
+        /// Why.
+        #[source]
+        why: Lapse,
+    },
     /// Amazon's rate is used up for longer than the caller waits; nothing was recorded.
     #[error(transparent)]
     NoSlot(#[from] NoSlot),
@@ -123,7 +135,7 @@ pub struct Issue {
     pub(super) courier: Courier,
     cancel: Cancel,
     reveal: Reveal,
-    in_flight: Arc<Semaphore>,
+    in_flight: InFlight,
     restored: Option<RestoreNote>,
 }
 
@@ -132,7 +144,7 @@ impl Issue {
         courier: Courier,
         cancel: Cancel,
         reveal: Reveal,
-        in_flight: Arc<Semaphore>,
+        in_flight: InFlight,
         restored: Option<RestoreNote>,
     ) -> Self {
         Self { courier, cancel, reveal, in_flight, restored }
@@ -165,12 +177,12 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Issued, IssueError> {
         let courier = &self.courier;
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_full| IssueError::Busy)?;
+        let place = self.in_flight.enter(Party { caller: client, account: payer(&command) }).ok_or(IssueError::Busy)?;
         let wait = courier.left(arrived).min(patience.unwrap_or(Duration::MAX));
         let (waiter, mut listener) = Waiter::new(courier.ambient.monotonic() + wait);
         let this = self.clone();
         let mut job = courier.tasks.spawn(async move {
-            let _permit = permit;
+            let _place = place;
             this.carry_out(client, command, arrived, waiter).await
         });
         if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
@@ -273,7 +285,7 @@ impl Issue {
         intent: Intent,
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
-        let account = self.admit(command, arrived).await?;
+        let account = self.admit(command, client, arrived).await?;
         let courier = &self.courier;
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
@@ -345,47 +357,10 @@ impl Issue {
         }
         let in_progress = existing.order.due_at.is_some();
         courier.metrics.key_used(if in_progress { KeyUse::InProgress } else { KeyUse::Replayed });
-        let curable = existing.order.stage == Stage::Refused { retryable: true };
-        let fitting = courier.account_of(&existing).filter(|account| check_value(account, existing.value).is_ok());
-        let Some(account) = fitting.filter(|_account| curable) else {
+        if existing.order.stage != (Stage::Refused { retryable: true }) {
             return Ok(Accepted::Known(existing));
-        };
-        // The caller says that it is cured: this one may try, whatever the breaker says.
-        self.take_slot(account, arrived).await?;
-        self.retry(existing, command, account).await
-    }
-
-    /// T1 of another try under the same id.
-    async fn retry(&self, existing: Reward, command: &Command, account: &Account) -> Result<Accepted, IssueError> {
-        let courier = &self.courier;
-        let now = courier.ambient.now();
-        let doubt = self.is_row_lost(account.id()).await?;
-        // It was wiped when the reward failed, and the caller has brought it again.
-        let target = command.target.as_ref().map(|target| courier.seal(&existing, target)).transpose()?;
-        let mut tx = courier.store.begin_as("reward.retry").await?;
-        let locked = sql::lock(&mut tx, existing.id).await?.unwrap_or(existing);
-        let moment = Moment { now, draw: 0, patience: Duration::ZERO };
-        let lease = courier.lease()?;
-        let Ok(order) = schedule::retry(locked.order, doubt, lease, locked.kind.rules(), moment) else {
-            // Someone else was quicker.
-            return Ok(Accepted::Known(tx.commit(locked).await?.into_inner()));
-        };
-        let mut reward = locked.with(order);
-        reward.budget = budget_again(account, &locked, command, now);
-        let reserved = self.reserve(&mut tx, account, &reward, now).await;
-        tx = tx.or_undo(reserved).await?;
-        let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
-        if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
-            // Committed, the reservation would be no attempt's. The answer is the reward as it stands.
-            tx.undo().await;
-            let found = sql::peek(&mut courier.store.snapshot().await?, locked.id).await?;
-            return Ok(Accepted::Known(found.unwrap_or(locked)));
         }
-        if let Some(target) = &target {
-            target.keep(&mut tx, &reward).await?;
-        }
-        // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
-        Ok(Accepted::Attempt(tx.commit(reward).await?))
+        self.try_again(existing, command, arrived).await
     }
 
     /// The reward of a command that is new.
@@ -403,7 +378,6 @@ impl Issue {
             Environment::Production => None,
         };
         Ok(Reward {
-        courier.hasten(&reward).await;
             id: RewardId::new(self.courier.ambient.row_id(now).map_err(StoreError::from)?),
             client,
             intent,
@@ -429,6 +403,7 @@ impl Issue {
         let courier = &self.courier;
         let since = reward.order.stage.proven_at().unwrap_or(reward.order.created_at);
         let age = courier.ambient.now().signed_duration_since(since).to_std().unwrap_or_default();
+        courier.hasten(&reward).await;
         let has_code = reward.state() == State::Issued && reward.kind.rules().has_receipt;
         if !has_code || age >= courier.limits.redelivery {
             return Issued { reward, code: None, replayed: true };
@@ -444,11 +419,17 @@ impl Issue {
     }
 
     /// Whether a key of this account without a row may be one whose row was lost with a restored back-up.
-    async fn is_row_lost(&self, account: &str) -> Result<bool, StoreError> {
+    pub(super) async fn is_row_lost(&self, account: &str) -> Result<bool, StoreError> {
         // Nobody restores under a running service.
         let Some(restored) = &self.restored else { return Ok(false) };
         restored.is_open(&mut self.courier.store.snapshot().await?, account).await
     }
+}
+
+/// What the command says of who pays, before that is known.
+fn payer(command: &Command) -> String {
+    let program = || command.program.as_ref().map(|program| program.as_str().to_owned());
+    command.account.clone().or_else(program).unwrap_or_else(|| command.value.currency().code().to_owned())
 }
 
 /// Who pays for a new reward, and where it stands at its beginning.

@@ -20,7 +20,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::Account,
+    accounts::{Account, Purpose},
     engine::{AttentionReason, Order, State, schedule},
     events::{
         Subject,
@@ -131,7 +131,7 @@ impl Issue {
         let too_old = schedule::is_too_old(&orphan.order, courier.limits.replay_age, courier.ambient.now());
         let account = courier.account_of(&theirs).filter(|_account| !too_old);
         if let Some(account) = account {
-            self.take_slot(account, arrived).await?;
+            self.take_slot(account, client, Purpose::Look, arrived).await?;
         }
         self.take_over(&orphan, client, command, account).await
     }

@@ -21,6 +21,8 @@ pub(super) const AMOUNT_PRECISION: Code =
 pub(super) const CURRENCY_NOT_SUPPORTED: Code =
     Code::new("currency-not-supported", 422, false, "No account deals in this currency");
 pub(super) const UPSTREAM_REJECTED: Code = Code::new("upstream-rejected", 422, false, "Amazon refused the request");
+pub(super) const LAPSED: Code =
+    Code::new("lapsed", 422, false, "Amazon refused the reward, and it cannot be tried again");
 pub(super) const UPSTREAM_BUSY: Code = Code::new("upstream-busy", 429, true, "Amazon's request rate is used up");
 pub(super) const ACCOUNT_PROBLEM: Code =
     Code::new("account-problem", 503, true, "Amazon refuses the account; an operator must act");
@@ -38,6 +40,7 @@ pub(crate) const CODES: &[Code] = &[
     AMOUNT_PRECISION,
     CURRENCY_NOT_SUPPORTED,
     UPSTREAM_REJECTED,
+    LAPSED,
     UPSTREAM_BUSY,
     ACCOUNT_PROBLEM,
 ];

@@ -1,10 +1,13 @@
 //! Showing a code again: the create is replayed as a pure read, bounded and noted.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
-use tokio::sync::Semaphore;
-
-use super::{courier::Courier, model::Reward, timeline::Note};
+use super::{
+    courier::Courier,
+    in_flight::{InFlight, Party},
+    model::Reward,
+    timeline::Note,
+};
 use crate::{
     engine::{self, Action, Drive, Effects, End, State, run::Start},
     kernel::{ClaimCode, ClientId, NotSent, RewardId, UnknownReason},
@@ -75,11 +78,11 @@ pub(super) enum Showing {
 #[derive(Clone)]
 pub struct Reveal {
     courier: Courier,
-    in_flight: Arc<Semaphore>,
+    in_flight: InFlight,
 }
 
 impl Reveal {
-    pub(super) const fn new(courier: Courier, in_flight: Arc<Semaphore>) -> Self {
+    pub(super) const fn new(courier: Courier, in_flight: InFlight) -> Self {
         Self { courier, in_flight }
     }
 
@@ -95,11 +98,11 @@ impl Reveal {
         reason: String,
         arrived: Instant,
     ) -> Result<(Reward, ClaimCode), RevealError> {
-        let permit = Arc::clone(&self.in_flight).try_acquire_owned().map_err(|_full| RevealError::Busy)?;
         let (this, courier) = (self.clone(), &self.courier);
         let work = async move {
-            let _permit = permit;
             let reward = this.courier.find(client, id).await?.ok_or(RevealError::NotFound)?;
+            let party = Party { caller: client, account: reward.account.clone() };
+            let _place = this.in_flight.enter(party).ok_or(RevealError::Busy)?;
             reward.trace_on();
             if !reward.kind.rules().has_receipt {
                 return Err(RevealError::NoCode);

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use super::{
     cancel::Cancel,
     courier::{Courier, CourierParts},
+    in_flight::InFlight,
     issue::Issue,
     model::Reward,
-    restore_note::RestoreNote,
     recovery::Recovery,
+    restore_note::RestoreNote,
     reveal::Reveal,
     sql::{self, RewardFilter},
 };
@@ -43,9 +44,9 @@ impl Rewards {
     #[must_use]
     pub fn new(parts: CourierParts, in_flight_max: usize, restored: Option<RestoreNote>) -> Self {
         let courier = Courier::new(parts);
-        let in_flight = Arc::new(Semaphore::new(in_flight_max));
+        let in_flight = InFlight::new(in_flight_max);
         let cancel = Cancel::new(courier.clone());
-        let reveal = Reveal::new(courier.clone(), Arc::clone(&in_flight));
+        let reveal = Reveal::new(courier.clone(), in_flight.clone());
         let issue = Issue::new(courier.clone(), cancel.clone(), reveal.clone(), in_flight, restored);
         Self { courier, issue, cancel, reveal }
     }
@@ -56,13 +57,13 @@ impl Rewards {
         &self.courier
     }
 
-    /// The accounts.
     /// What takes up the rewards that are due.
     #[must_use]
     pub(crate) fn recovery(&self) -> Recovery {
         Recovery::new(self.courier.clone())
     }
 
+    /// The accounts.
     #[must_use]
     pub fn accounts(&self) -> &Accounts {
         &self.courier.accounts
@@ -88,7 +89,6 @@ impl Rewards {
         self.courier.find(client, id).await
     }
 
-    /// A page of this client's rewards, newest first.
     /// The same for somebody who waits for it: the next try of a reward that is not proven is brought about.
     ///
     /// # Errors
@@ -101,6 +101,7 @@ impl Rewards {
         Ok(found)
     }
 
+    /// A page of this client's rewards, newest first.
     ///
     /// # Errors
     /// [`StoreError`] from the database.

@@ -19,7 +19,7 @@ use super::{
     value_date,
 };
 use crate::{
-    accounts::{Account, Priority},
+    accounts::{Account, Purpose, Wanted},
     events::{Named, outbox},
     kernel::{Chain, Money},
     ledger::{
@@ -33,6 +33,8 @@ use crate::{
 
 /// How long a question may wait for a slot of Amazon's rate.
 const SLOT_PATIENCE: Duration = Duration::from_secs(10);
+/// Nobody asks but the service.
+const LOOK: Wanted = Wanted { purpose: Purpose::Look, caller: None };
 
 /// The ledger before the question.
 struct Before {
@@ -61,7 +63,7 @@ impl Balances {
     pub(super) async fn observe_balance(&self, account: &Account, every: Duration) {
         // Amazon allows one question a second, over all replicas. What another replica has learnt is in the database.
         let may_ask = account.turns().take_funds(every).await;
-        if !may_ask || account.rate().slot(Priority::Ordinary, SLOT_PATIENCE).await.is_err() {
+        if !may_ask || account.rate().slot(LOOK, SLOT_PATIENCE).await.is_err() {
             return;
         }
         let before = match self.before(account).await {

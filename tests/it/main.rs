@@ -28,6 +28,7 @@ mod monitoring;
 mod partition;
 mod patience;
 mod process;
+mod queues;
 mod quota;
 mod reconciliation;
 mod refusals;

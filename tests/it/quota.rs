@@ -28,6 +28,14 @@ fn breaking(funds: i64) -> Shape {
     Shape { funds, ..Shape::default() }.with("NOSHI__REWARDS__BREAKER_SECONDS", 30)
 }
 
+/// Amazon refuses the account to two orders, one after the other.
+async fn trip(app: &App) {
+    for key in ["trips", "trips-too"] {
+        app.strike_next(refusal("F300", "AccountHasProblems"));
+        app.issue(key, "5.00").await.is_problem(503, "account-problem");
+    }
+}
+
 /// The most arrivals in any sliding second.
 pub(crate) fn busiest_second(arrivals: &[DateTime<Utc>]) -> usize {
     let within = |start: &DateTime<Utc>| {
@@ -195,7 +203,7 @@ on_each_backend! {
         let first = app.issue("too-much", "25.00").await;
         first.is_problem(402, "insufficient-funds");
         let (rows, calls) = (app.database.number("SELECT COUNT(*) FROM rewards").await, app.received("Create").len());
-        let second = app.issue("another", "5.00").await;
+        let second = app.issue("another", "25.00").await;
         second.is_problem(402, "insufficient-funds");
         assert!(second.json["reward_id"].is_null(), "no row was made");
         assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, rows);
@@ -206,7 +214,7 @@ on_each_backend! {
         let mut app = app;
         app.set_funds(1000);
         assert_eq!(app.issue("too-much", "25.00").await.status, 201);
-        assert_eq!(app.issue("another", "5.00").await.status, 201);
+        assert_eq!(app.issue("another", "25.00").await.status, 201);
         assert!(app.metrics().await.contains("noshi_breaker_open{account=\"main\",reason=\"funds\"} 0"));
         books_match(&app).await;
         app.end().await;
@@ -214,14 +222,13 @@ on_each_backend! {
 
     async fn after_half_a_minute_one_new_reward_may_try_a_tripped_account(backend: Backend) {
         let mut app = App::shaped(backend, breaking(1000)).await;
-        app.strike_next(refusal("F300", "AccountHasProblems"));
-        app.issue("trips", "5.00").await.is_problem(503, "account-problem");
+        trip(&app).await;
         app.issue("waits", "5.00").await.is_problem(503, "account-problem");
-        assert_eq!(app.received("Create").len(), 1);
+        assert_eq!(app.received("Create").len(), 2);
         app.advance(31);
         assert_eq!(app.issue("tries", "5.00").await.status, 201);
         assert_eq!(app.issue("waits", "5.00").await.status, 201);
-        assert_eq!(app.received("Create").len(), 3);
+        assert_eq!(app.received("Create").len(), 4);
         assert!(app.control.funds(PARTNER).is_ok());
         app.end().await;
     }
@@ -232,8 +239,7 @@ on_each_backend! {
         let mut app = App::shaped(backend, shape).await;
         app.advance(86_400);
         assert_eq!(app.issue("ahead", "5.00").await.status, 201);
-        app.strike_next(refusal("F300", "AccountHasProblems"));
-        app.issue("trips", "5.00").await.is_problem(503, "account-problem");
+        trip(&app).await;
         let stray = "UPDATE upstream SET urgent_until_us = next_send_us, next_funds_us = next_send_us";
         assert_eq!(app.database.execute(stray).await.unwrap(), 1);
 

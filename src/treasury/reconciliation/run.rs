@@ -18,7 +18,7 @@ use super::{
     sql::{self, RunLease},
 };
 use crate::{
-    accounts::{Account, Priority},
+    accounts::{Account, Purpose, Wanted},
     incentives::orphans::{self, OrphanCard},
     kernel::RewardId,
     provider::incentives::{ActivityPage, ActivityQuery, ErrorType, Outcome, activity::PAGE_RECORDS_MAX},
@@ -171,7 +171,7 @@ impl Run<'_> {
         }
         self.account
             .rate()
-            .slot(Priority::Ordinary, SLOT_PATIENCE)
+            .slot(Wanted { purpose: Purpose::Look, caller: None }, SLOT_PATIENCE)
             .await
             .map_err(|_no_slot| RunError::Unanswered("quota"))
     }

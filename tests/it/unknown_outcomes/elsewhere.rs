@@ -76,7 +76,8 @@ async fn sends_nothing_elsewhere(backend: Backend, how: Move) {
     assert_eq!((again.status, &again.json["status"]), (200, &json!("issued")), "{}", again.text);
     assert!(again.json["claim_code"].is_null(), "{}", again.text);
     let again = app.issue_body("failed", euros("11.00")).await;
-    again.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
+    again.is_problem(422, "lapsed");
+    assert_eq!((again.reward_id(), &again.json["retryable"]), (refused.reward_id(), &json!(false)), "{}", again.text);
     app.until_idle().await;
     let timeline = app.events(open.id()).await;
     // Due again and again, also after the rest that a reward without an account is given.
@@ -122,7 +123,9 @@ on_each_backend! {
         app.issue("large", "50.00").await.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
         app.restart_with(MAXIMUM, "49.99").await;
         for _ in 0..2 {
-            app.issue("large", "50.00").await.is_refusal(402, "insufficient-funds", ("F300", "InsufficientFunds"));
+            let lapsed = app.issue("large", "50.00").await;
+            lapsed.is_problem(422, "lapsed");
+            assert!(lapsed.json["detail"].as_str().unwrap().contains("limits"), "{}", lapsed.text);
         }
         app.pass(3600).await;
         assert_eq!((app.money_calls(), app.control.book().len()), (1, 0), "the settings forbid it now");
