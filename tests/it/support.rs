@@ -109,7 +109,7 @@ impl App {
     }
 
     pub(crate) async fn shaped(backend: Backend, shape: Shape) -> Self {
-        Self::on(Database::fresh(backend).await, shape).await
+        Self::on(Database::migrated(backend).await, shape).await
     }
 
     /// On a database of the test's own making.

@@ -43,11 +43,25 @@ impl Database {
         }
     }
 
+    /// A fresh database that is migrated where that takes long: on PostgreSQL it is a copy of one that the first test migrates.
+    pub(crate) async fn migrated(backend: Backend) -> Self {
+        match backend {
+            Backend::Sqlite => Self::fresh(backend).await,
+            Backend::Postgres => {
+                Self::made_by(server_url(), &format!("TEMPLATE {}", template(&server_url()).await)).await
+            }
+        }
+    }
+
     /// In a PostgreSQL cluster that a test has for itself.
     pub(crate) async fn in_cluster(server: String) -> Self {
+        Self::made_by(server, "").await
+    }
+
+    async fn made_by(server: String, how: &str) -> Self {
         let name = unique_name();
         let mut connection = PgConnection::connect(&server).await.unwrap();
-        connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+        connection.execute(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} {how}"))).await.unwrap();
         let (base, _database) = server.rsplit_once('/').unwrap();
         let url = format!("{base}/{name}");
         Self { url, name, server, backend: Backend::Postgres, folder: TempDir::new().unwrap() }
@@ -131,6 +145,38 @@ impl Database {
             connection.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
         }
     }
+}
+
+/// The migrated database of a cluster that others are copied from, by its name. Each test is a process of its own, so the server
+/// says who makes it. It has its name once it is complete.
+async fn template(server: &str) -> String {
+    let checksums = POSTGRES.iter().flat_map(|migration| migration.checksum.iter());
+    let version = checksums.fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    let name = format!("noshi_template_{version:016x}");
+    let unfinished = format!("{name}_unfinished");
+    let mut maker = PgConnection::connect(server).await.unwrap();
+    if !is_there(&mut maker, &name).await {
+        maker.execute("SELECT pg_advisory_lock(20261126)").await.unwrap();
+        if !is_there(&mut maker, &name).await {
+            let mut run = async |text: String| maker.execute(sqlx::AssertSqlSafe(text)).await.unwrap();
+            run(format!("DROP DATABASE IF EXISTS {unfinished} WITH (FORCE)")).await;
+            run(format!("CREATE DATABASE {unfinished}")).await;
+            let (base, _database) = server.rsplit_once('/').unwrap();
+            let mut connection = PgConnection::connect(&format!("{base}/{unfinished}")).await.unwrap();
+            POSTGRES.run(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            run(format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await;
+        }
+    }
+    // The lock goes with the connection.
+    maker.close().await.unwrap();
+    name
+}
+
+#[expect(clippy::disallowed_methods, reason = "a look at the cluster past all our code")]
+async fn is_there(connection: &mut PgConnection, name: &str) -> bool {
+    let text = "SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)";
+    sqlx::query_scalar(text).bind(name).fetch_one(connection).await.unwrap()
 }
 
 /// A lock on the database until it is released.
