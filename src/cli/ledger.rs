@@ -10,7 +10,10 @@ use crate::{
     ambient::Ambient,
     bootstrap::open_with_clock,
     config::Settings,
-    kernel::{Money, ProgramId, claim_code::looks_like_claim_code},
+    kernel::{
+        Money, ProgramId,
+        claim_code::{looks_like_claim_code, may_hold_claim_code},
+    },
     ledger::{
         journal::{self, Posting},
         movements::{ADJUSTMENT, CANCEL, DEPOSIT, ISSUE, OPENING},
@@ -98,6 +101,12 @@ fn checked(text: &str) -> Result<&str, LedgerError> {
     if good && !looks_like_claim_code(text) { Ok(text) } else { Err(LedgerError::Text) }
 }
 
+/// A reason may name an order.
+fn checked_reason(text: &str) -> Result<&str, LedgerError> {
+    let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
+    if good && !may_hold_claim_code(text) { Ok(text) } else { Err(LedgerError::Text) }
+}
+
 pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = programs_lines(command, settings, &store, &ambient).await?;
@@ -180,7 +189,7 @@ async fn ledger_lines(
             }
             let value = Money::from_minor(value.minor().saturating_mul(sign), currency);
             let posting = Posting {
-                note: Some(checked(&reason)?),
+                note: Some(checked_reason(&reason)?),
                 made_by: Some(checked(&by)?),
                 ..Posting::new(&ADJUSTMENT, &account, value)
             };

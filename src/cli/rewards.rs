@@ -15,7 +15,7 @@ use crate::{
         Reward,
         attention::{self, Contradiction, SettleError},
     },
-    kernel::{RewardId, claim_code::looks_like_claim_code},
+    kernel::{RewardId, claim_code::may_hold_claim_code},
     store::Store,
     treasury::reconciliation::findings::{self, Finding},
 };
@@ -109,7 +109,7 @@ async fn settle(
 
 fn checked(text: String) -> Result<String, RewardsError> {
     let good = !text.is_empty() && text.chars().count() <= 150 && !text.chars().any(char::is_control);
-    if good && !looks_like_claim_code(&text) { Ok(text) } else { Err(RewardsError::Text) }
+    if good && !may_hold_claim_code(&text) { Ok(text) } else { Err(RewardsError::Text) }
 }
 
 fn line(reward: &Reward) -> String {

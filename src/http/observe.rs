@@ -29,7 +29,7 @@ use futures_util::Stream;
 
 use super::{Code, Http, Problem, headers};
 use crate::{
-    kernel::{TraceContext, claim_code::looks_like_claim_code},
+    kernel::{TraceContext, claim_code::may_hold_claim_code},
     telemetry::trace::{self, Attribute},
 };
 
@@ -124,7 +124,7 @@ fn request_id(http: &Http, request: &ServiceRequest) -> String {
     let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let theirs = headers::only(request.request(), REQUEST_ID).ok().flatten();
     // It is logged: a claim code in its place is not taken.
-    let usable = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(safe) && !looks_like_claim_code(id);
+    let usable = |id: &&str| (8..=64).contains(&id.len()) && id.bytes().all(safe) && !may_hold_claim_code(id);
     match theirs.filter(usable) {
         Some(id) => id.to_owned(),
         None => http.ambient.token().map_or_else(|_none| "unknown".to_owned(), |token| token.simple().to_string()),

@@ -24,7 +24,7 @@ use crate::{
     },
     identity::Principal,
     kernel::{
-        ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::looks_like_claim_code, money::MoneyError,
+        ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::may_hold_claim_code, money::MoneyError,
     },
     ledger,
 };
@@ -81,7 +81,7 @@ fn free_text(text: String, pointer: &str, max: usize) -> Result<String, Problem>
     if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
         return Err(invalid(pointer, "empty, too long, or with control characters"));
     }
-    if looks_like_claim_code(&text) {
+    if may_hold_claim_code(&text) {
         return Err(invalid(pointer, "looks like a claim code, which must not be stored"));
     }
     Ok(text)
@@ -157,7 +157,7 @@ fn check_metadata(map: BTreeMap<String, String>) -> Result<BTreeMap<String, Stri
     if serde_json::json!(map).to_string().len() > 2048 {
         return Err(invalid("/metadata", "at most 2048 bytes as JSON"));
     }
-    if map.iter().any(|(name, value)| looks_like_claim_code(name) || looks_like_claim_code(value)) {
+    if map.iter().any(|(name, value)| may_hold_claim_code(name) || may_hold_claim_code(value)) {
         return Err(invalid("/metadata", "looks like a claim code, which must not be stored"));
     }
     Ok(map)

@@ -1,6 +1,10 @@
 //! The claim code: money in text form. It lives in one variable of one request.
 
+mod likeness;
+
 use zeroize::Zeroizing;
+
+pub use likeness::may_hold_claim_code;
 
 /// Characters of the longest claim code accepted from Amazon.
 pub const CLAIM_CODE_LEN_MAX: usize = 32;
@@ -33,9 +37,8 @@ impl ClaimCode {
     }
 }
 
-/// Whether a caller's free text holds something shaped like a claim code (4-6-4 or 4-6-5 with hyphens, any case).
-///
-/// Such text is refused at the edge, because everything a caller writes is stored.
+/// Whether an id or a name is shaped like a claim code (4-6-4 or 4-6-5 with hyphens, any case). It is refused at the edge,
+/// because it is stored, and the database refuses the same. For free text there is [`may_hold_claim_code`].
 #[must_use]
 pub fn looks_like_claim_code(text: &str) -> bool {
     text.as_bytes().windows(16).any(|window| {

@@ -12,14 +12,20 @@ use crate::support::{
 };
 
 /// Codes as Amazon writes them (4-6-4, 4-6-5), of letters, digits and both, and as a hand may retype them.
-const HYPHENED: [&str; 6] = [
+const HYPHENED: [&str; 7] = [
     "AB12-CD34EF-GH56",
     "ABCD-EFGHJK-LMNP",
     "AB12-CD34EF-GH567",
     "ABCD-EFGHJK-LMNPQ",
-    "1234-567890-1234",
+    "1234-567890-12A4",
+    ORDER,
     "ab12-cd34ef-gh56",
 ];
+/// The shape of a code, and digits alone behind the first group: an order number.
+const ORDER: &str = "1234-567890-1234";
+/// The columns that may hold one.
+const OF_ORDERS: [(&str, &str); 4] =
+    [("rewards", "external_id"), ("rewards", "metadata"), ("facts", "data"), ("ledger_entries", "note")];
 /// Codes that lost their hyphens, and the shape of Amazon's mock code.
 const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", "ABCDEFGHJKLMNPQ", "ZYXW-VUTS-RQPO"];
 
@@ -139,7 +145,8 @@ async fn holes(look: &mut Look, backend: Backend) -> BTreeSet<String> {
             }
         }
         for (code, writing) in taken {
-            if !(is_free(&column) && BARE.contains(&code)) {
+            let of_orders = OF_ORDERS.contains(&(column.table.as_str(), column.name.as_str()));
+            if !(is_free(&column) && BARE.contains(&code) || of_orders && code == ORDER) {
                 holes.insert(format!("{}.{} takes {code} as {writing}", column.table, column.name));
             }
         }
