@@ -3,7 +3,9 @@
 //! A handler checks in a fixed order, so that the same request is always refused for the same reason: first the API key
 //! (`identity::Principal`), then the shape of the body, then the idempotency key, then what the request means.
 
+pub(crate) mod accept;
 pub mod body;
+pub(crate) mod framing;
 pub(crate) mod headers;
 mod metrics;
 pub(crate) mod observe;

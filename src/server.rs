@@ -1,6 +1,7 @@
 //! The two servers: the API for callers, and the admin port for probes, Prometheus and the log's filter, which is never
 //! public.
 
+mod listen;
 mod log_filter;
 mod metrics;
 
@@ -20,10 +21,10 @@ pub(crate) use metrics::Metrics;
 use crate::{
     config, events,
     http::{
-        Code, Http, Problem,
+        Code, Http, Problem, framing,
         observe::observe,
         problem::timestamp,
-        routing::{not_found, resource},
+        routing::{not_found, read, resource},
     },
     identity::{self, Principal, Scope},
     incentives::{self, Rewards, http::FundsCheck},
@@ -87,12 +88,13 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
             .app_data(ledger.clone())
             .app_data(reconciliations.clone())
             .wrap(from_fn(observe))
+            .wrap(from_fn(framing::frame))
             .configure(treasury::http::routes)
             .configure(treasury::reconciliation::http::routes)
             .configure(incentives::http::routes)
             .configure(ledger::http::routes)
             .configure(events::http::routes)
-            .service(resource("/v1/ping", "GET", [web::get().to(ping)]))
+            .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
             .default_service(web::to(not_found))
     })
     .workers(settings.workers)
@@ -102,7 +104,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
     .keep_alive(settings.idle_timeout)
     .shutdown_timeout(settings.drain_timeout.as_secs())
     .disable_signals()
-    .bind(settings.listen)?;
+    .listen(listen::listen(settings.listen)?)?;
     let address = first(server.addrs())?;
     Ok(BoundServer::new(server.run(), address))
 }
@@ -117,9 +119,10 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
         App::new()
             .app_data(state.clone())
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
-            .service(resource("/livez", "GET", [web::get().to(livez)]))
-            .service(resource("/readyz", "GET", [web::get().to(readyz)]))
-            .service(resource("/metrics", "GET", [web::get().to(metrics_page)]))
+            .wrap(from_fn(framing::frame))
+            .service(resource("/livez", "GET, HEAD", [read().to(livez)]))
+            .service(resource("/readyz", "GET, HEAD", [read().to(readyz)]))
+            .service(resource("/metrics", "GET, HEAD", [read().to(metrics_page)]))
             .configure(log_filter::routes)
             .default_service(web::to(not_found))
     })
@@ -127,7 +130,7 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
     .max_connections(64)
     .shutdown_timeout(1)
     .disable_signals()
-    .bind(settings.admin_listen)?;
+    .listen(listen::listen(settings.admin_listen)?)?;
     let address = first(server.addrs())?;
     Ok(BoundServer::new(server.run(), address))
 }

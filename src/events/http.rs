@@ -10,13 +10,17 @@ use super::{
 };
 use crate::http::paging::{List, after, query, size, text};
 use crate::{
-    http::{Http, Problem, problem::timestamp, routing::resource},
+    http::{
+        Http, Problem,
+        problem::timestamp,
+        routing::{read, resource},
+    },
     identity::Principal,
 };
 
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
-    config.service(resource("/v1/events", "GET", [web::get().to(events)]));
+    config.service(resource("/v1/events", "GET, HEAD", [read().to(events)]));
 }
 
 #[derive(Deserialize)]

@@ -84,10 +84,10 @@ pub(crate) fn page<T: Serialize>(
     let next_cursor = last.filter(|_last| i64::try_from(data.len()) == Ok(limit));
     let mut answer = HttpResponse::Ok();
     if let Some(next) = &next_cursor {
-        // The same filters, from where this page ended.
-        let kept = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-        let cursor = format!("cursor={next}");
-        let query = kept.chain([cursor.as_str()]).collect::<Vec<_>>().join("&");
+        // The same filters, from where this page ended. A name may be percent-encoded: it is compared as it was read.
+        let asked = form_urlencoded::parse(request.query_string().as_bytes()).filter(|(name, _value)| name != "cursor");
+        let query =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(asked).append_pair("cursor", next).finish();
         answer.insert_header((header::LINK, format!("<{}?{query}>; rel=\"next\"", request.path())));
     }
     answer.json(List { data, next_cursor })

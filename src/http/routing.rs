@@ -1,6 +1,6 @@
 //! Resources that answer every method: the ones they know, and 405 with `Allow` for the rest.
 
-use actix_web::{HttpResponse, Resource, Route, web};
+use actix_web::{HttpResponse, Resource, Route, guard, web};
 
 use super::{Code, Problem};
 
@@ -9,6 +9,11 @@ pub(crate) fn resource(path: &str, allow: &'static str, routes: impl IntoIterato
     let refuse =
         move || async move { Err::<HttpResponse, Problem>(Problem::new(Code::METHOD_NOT_ALLOWED).allow(allow)) };
     routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
+}
+
+/// A route that reads: GET, and HEAD, to which the server answers the same without the body (RFC 9110, 9.3.2).
+pub(crate) fn read() -> Route {
+    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
 /// Answers a path that is no resource.

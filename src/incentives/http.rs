@@ -27,7 +27,7 @@ use crate::{
         Code, Http, Problem, headers,
         paging::{self, List, bad_query, before, cursor, end_of_time, instant, page, query, size, text},
         problem::{MoneyMoved, Upstream},
-        routing::resource,
+        routing::{read, resource},
     },
     identity::{Principal, Scope},
     kernel::{ClientId, IdempotencyKey, Money, RewardId},
@@ -42,14 +42,14 @@ const TIMELINE: i64 = 1000;
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/v1/rewards", "GET, POST", [web::post().to(issue), web::get().to(list)]))
+        .service(resource("/v1/rewards", "GET, HEAD, POST", [web::post().to(issue), read().to(list)]))
         // Before `{id}`, which would take `validate` for an id.
         .service(resource("/v1/rewards/validate", "POST", [web::post().to(validate)]))
-        .service(resource("/v1/rewards/{id}", "GET", [web::get().to(get)]))
-        .service(resource("/v1/rewards/{id}/events", "GET", [web::get().to(events)]))
+        .service(resource("/v1/rewards/{id}", "GET, HEAD", [read().to(get)]))
+        .service(resource("/v1/rewards/{id}/events", "GET, HEAD", [read().to(events)]))
         .service(resource("/v1/rewards/{id}/reveal", "POST", [web::post().to(reveal)]))
         .service(resource("/v1/rewards/{id}/cancel", "POST", [web::post().to(cancel)]))
-        .service(resource("/v1/catalog", "GET", [web::get().to(catalog)]));
+        .service(resource("/v1/catalog", "GET, HEAD", [read().to(catalog)]));
 }
 
 async fn issue(

@@ -1,18 +1,23 @@
 //! The log filter on the admin port: `GET` shows it, `PUT` replaces it until the process ends, `DELETE` restores the one of
 //! the settings. The admin port knows no keys, so a change is logged with the address that it came from.
 
+use std::net::SocketAddr;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::AppState;
 use crate::{
-    http::{Code, Problem, routing::resource},
+    http::{
+        Code, Problem,
+        routing::{read, resource},
+    },
     telemetry::filter::FilterError,
 };
 
 /// Adds the route.
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    let methods = [web::get().to(show), web::put().to(put), web::delete().to(reset)];
-    config.service(resource("/log-filter", "GET, PUT, DELETE", methods));
+    let methods = [read().to(show), web::put().to(put), web::delete().to(reset)];
+    config.service(resource("/log-filter", "GET, HEAD, PUT, DELETE", methods));
 }
 
 async fn show(state: web::Data<AppState>) -> HttpResponse {
@@ -35,7 +40,9 @@ fn change(
     wanted: &str,
     change: impl FnOnce(&AppState) -> Result<String, FilterError>,
 ) -> Result<HttpResponse, Problem> {
-    let peer = request.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+    // By IPv4 a socket of both protocols sees ::ffff:10.0.0.1.
+    let canonical = |peer: SocketAddr| SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let peer = request.peer_addr().map(|peer| canonical(peer).to_string()).unwrap_or_default();
     let before = state.log.in_force();
     // The new filter is not logged before it was checked: it is the operator's text.
     tracing::warn!(client.address = peer, log.filter = before, "the log's filter is to be changed");

@@ -5,7 +5,12 @@ use serde::Serialize;
 
 use super::{Balances, balances::Balance, scopes};
 use crate::{
-    http::{Code, Http, Problem, paging::List, problem::timestamp, routing::resource},
+    http::{
+        Code, Http, Problem,
+        paging::List,
+        problem::timestamp,
+        routing::{read, resource},
+    },
     identity::Principal,
     incentives::dto::ValueView,
     store::StoreError,
@@ -14,8 +19,8 @@ use crate::{
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/v1/balances", "GET", [web::get().to(balances)]))
-        .service(resource("/v1/balances/{account_id}", "GET", [web::get().to(balance)]))
+        .service(resource("/v1/balances", "GET, HEAD", [read().to(balances)]))
+        .service(resource("/v1/balances/{account_id}", "GET, HEAD", [read().to(balance)]))
         .service(resource("/v1/balances/{account_id}/refresh", "POST", [web::post().to(refresh)]));
 }
 

@@ -1,7 +1,7 @@
 //! Bad requests, as data: one table a class. Every one is refused with exactly its status and code, nothing that the
 //! caller wrote comes back, nothing is recorded, nothing is sent to Amazon, and the next honest request is answered.
 
-mod access;
+pub(crate) mod access;
 mod framing;
 mod headers;
 mod json;
@@ -9,7 +9,7 @@ mod money;
 mod shapes;
 mod slow;
 mod text;
-mod wire;
+pub(crate) mod wire;
 
 use self::wire::{Draft, Reply, exchange};
 use crate::support::{App, Backend, Shape};

@@ -22,6 +22,7 @@ mod house;
 mod key_pairs;
 mod kill;
 mod ledger;
+mod manners;
 mod matrix;
 mod model;
 mod monitoring;

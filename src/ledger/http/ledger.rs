@@ -1,6 +1,6 @@
 //! The ledger as pages of JSON, and as streams of CSV or NDJSON of any length, in constant memory.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::DateTime;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::http::paging::{List, after, end_of_time, instant, query, size, text};
 use crate::{
     events,
-    http::{Code, Http, Problem, problem::timestamp, routing::resource},
+    http::{
+        Code, Http, Problem, accept,
+        problem::timestamp,
+        routing::{read, resource},
+    },
     identity::Principal,
     ledger::{
         Ledger,
@@ -21,7 +25,7 @@ use crate::{
 const STREAM_PAGE: i64 = 1000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
-    config.service(resource("/v1/ledger-entries", "GET", [web::get().to(entries)]));
+    config.service(resource("/v1/ledger-entries", "GET, HEAD", [read().to(entries)]));
 }
 
 #[derive(Deserialize)]
@@ -95,17 +99,13 @@ enum StreamFormat {
 }
 
 impl StreamFormat {
-    /// What the caller asked for; `None` for pages of JSON.
+    /// What the caller likes best; `None` for pages of JSON.
     fn of(request: &HttpRequest) -> Option<Self> {
-        let accept = request.headers().get(header::ACCEPT)?.to_str().ok()?;
-        let kinds = accept.split(',').filter_map(|kind| kind.split(';').next()).map(str::trim);
-        kinds
-            .filter_map(|kind| match kind {
-                "text/csv" => Some(Self::Csv),
-                "application/x-ndjson" => Some(Self::NdJson),
-                _ => None,
-            })
-            .next()
+        match accept::preferred(request, &["application/json", "text/csv", "application/x-ndjson"])? {
+            "text/csv" => Some(Self::Csv),
+            "application/x-ndjson" => Some(Self::NdJson),
+            _ => None,
+        }
     }
 
     const fn content_type(self) -> &'static str {

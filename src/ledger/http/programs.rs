@@ -7,7 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::paging::List;
 use crate::{
-    http::{Code, Http, Problem, problem::timestamp, routing::resource},
+    http::{
+        Code, Http, Problem,
+        problem::timestamp,
+        routing::{read, resource},
+    },
     identity::{Principal, Scope},
     kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
@@ -26,9 +30,9 @@ const LIMITS_MAX: usize = 64;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/v1/programs", "GET, POST", [web::get().to(list), web::post().to(create)]))
-        .service(resource("/v1/programs/{id}", "GET, PATCH", [web::get().to(get), web::patch().to(change)]))
-        .service(resource("/v1/programs/{id}/budget", "GET", [web::get().to(budget)]))
+        .service(resource("/v1/programs", "GET, HEAD, POST", [read().to(list), web::post().to(create)]))
+        .service(resource("/v1/programs/{id}", "GET, HEAD, PATCH", [read().to(get), web::patch().to(change)]))
+        .service(resource("/v1/programs/{id}/budget", "GET, HEAD", [read().to(budget)]))
         .service(resource("/v1/programs/{id}/suspend", "POST", [web::post().to(suspend)]))
         .service(resource("/v1/programs/{id}/resume", "POST", [web::post().to(resume)]));
 }

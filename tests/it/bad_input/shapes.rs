@@ -36,7 +36,7 @@ async fn each_port_serves_its_own_routes_only() {
         assert_eq!(reply.header("cache-control"), Some("no-store"), "{target}");
         for method in ["POST", "PUT", "DELETE", "TRACE", "ZQCANARY"] {
             let reply = admin(&app, target, method).await;
-            assert_eq!((reply.status, reply.header("allow")), (405, Some("get")), "{method} {target}");
+            assert_eq!((reply.status, reply.header("allow")), (405, Some("get, head")), "{method} {target}");
             assert_eq!(reply.complaints("method-not-allowed"), WITHOUT_ID, "{method} {target}");
         }
     }
@@ -51,7 +51,7 @@ async fn a_refusal_says_what_would_be_allowed() {
         async move { Reply::all(&exchange(app, &draft.bytes(), false).await, false).remove(0) }
     };
     let refused = one(Draft::get("/v1/rewards").method("DELETE")).await;
-    assert_eq!(refused.header("allow"), Some("get, post"));
+    assert_eq!(refused.header("allow"), Some("get, head, post"));
     let refused = one(Draft::get("/v1/rewards/validate")).await;
     assert_eq!((refused.status, refused.header("allow")), (405, Some("post")));
     let refused = one(Draft::get("/v1/ping").without("Authorization")).await;

@@ -182,11 +182,11 @@ impl Reply {
 
 /// Sends these bytes on a connection of their own and reads until the service closes it. The connection stays open on
 /// our side, or is half closed after the last byte.
-pub(super) async fn exchange(app: &App, bytes: &[u8], half_close: bool) -> Vec<u8> {
+pub(crate) async fn exchange(app: &App, bytes: &[u8], half_close: bool) -> Vec<u8> {
     talk(app.base.trim_start_matches("http://"), &with_key(bytes, &app.key), half_close).await
 }
 
-pub(super) async fn talk(address: &str, bytes: &[u8], half_close: bool) -> Vec<u8> {
+pub(crate) async fn talk(address: &str, bytes: &[u8], half_close: bool) -> Vec<u8> {
     let (mut from, mut to) = TcpStream::connect(address).await.unwrap().into_split();
     let mut answer = Vec::new();
     let writing = async {
