@@ -19,11 +19,12 @@ use crate::{
         Reconciliations,
         reconciliation::{
             BeginError, RunRequest,
+            amount::DecimalMark,
             balance_check::{BalanceCheck, BalanceCheckView},
             model::{Item, Reconciliation},
             period::RunPeriod,
             report::{self, CSV_HEADER, ItemView, View},
-            run::{Chunk, Chunks, RunError},
+            run::{Chunk, PortalFile, RunError},
         },
     },
 };
@@ -49,6 +50,9 @@ pub(super) struct ReconcileArguments {
     /// A file of Amazon's portal instead of the activity report, where Amazon has that switched off. Times in UTC.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Which mark stands before decimals in the file, where its amounts do not show it: `1.000` may be one or a thousand.
+    #[arg(long, value_enum, requires = "csv")]
+    decimal: Option<DecimalMark>,
     /// How to print what was found.
     #[arg(long, value_enum, default_value = "text")]
     format: ReportFormat,
@@ -81,7 +85,7 @@ pub(super) async fn run(arguments: ReconcileArguments, settings: &Settings) -> R
 }
 
 async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> Result<ExitCode, CommandError> {
-    let ReconcileArguments { account, from, to, csv, format } = arguments;
+    let ReconcileArguments { account, from, to, csv, decimal, format } = arguments;
     let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before the run begins: a mistyped file name must leave no run behind.
     let file = match &csv {
@@ -92,8 +96,8 @@ async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> 
     let begun = service.begin(&order).await.map_err(ReconcileError::Begin)?;
     let run = match file {
         Some(file) => {
-            let (parts, chunks): (_, Chunks) = mpsc::channel(2);
-            let (ran, sent) = tokio::join!(service.run(begun, Some(chunks)), send(file, parts));
+            let (parts, chunks) = mpsc::channel(2);
+            let (ran, sent) = tokio::join!(service.run(begun, Some(PortalFile { chunks, decimal })), send(file, parts));
             sent?;
             ran
         }

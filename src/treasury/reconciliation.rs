@@ -6,9 +6,10 @@
 //! caller who bought the card (`incentives::orphans`). Pages go into a table and are compared in steps, so that neither
 //! side has to fit into memory.
 
+pub(crate) mod amount;
 pub(crate) mod balance_check;
 pub mod compare;
-pub(crate) mod csv;
+mod csv;
 mod daily;
 pub(crate) mod fetch;
 pub mod findings;
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use self::{
     model::{Item, Reconciliation, RunState, Tally},
     period::{BadPeriod, RunPeriod},
-    run::{Chunks, Run, RunError},
+    run::{PortalFile, Run, RunError},
 };
 use super::Metrics;
 use crate::{
@@ -143,7 +144,7 @@ impl Reconciliations {
     ///
     /// # Errors
     /// [`RunError`]; the run is `failed` then, or becomes it when its lease ends.
-    pub(crate) async fn run(&self, begun: Begun, file: Option<Chunks>) -> Result<Reconciliation, RunError> {
+    pub(crate) async fn run(&self, begun: Begun, file: Option<PortalFile>) -> Result<Reconciliation, RunError> {
         let Begun { run, token } = begun;
         let account = self.deps.accounts.get(&run.account).ok_or(RunError::Interrupted)?;
         let mut under_way = self.under_way(account, &run, token);

@@ -9,16 +9,24 @@
 //! | request id | yes | request id, creation request id |
 //! | time, UTC | yes | activity time, activity date, transaction time, transaction date, time, date, timestamp |
 //! | type | yes | activity type, transaction type, operation, type: create…, issu… or purchase…; cancel…, refund… or void…; others are skipped |
-//! | amount | yes | amount, card value, value; may be empty for a cancel |
+//! | amount | yes | amount, card value, value; may be empty for a cancel; see [`amount`] |
 //! | currency | no | currency, currency code; must be the account's |
 //! | status | no | activity status, status: success…, succeed…, complete… or fail… |
 //! | real | no | is real op: true or false; without it every row counts |
 //!
-//! The caller pushes chunks, so that a file of any length needs a few kilobytes of memory.
+//! The columns are separated by commas, semicolons or tabs. The text is UTF-8, or UTF-16 as spreadsheets save "Unicode
+//! text". Of other encodings that extend ASCII the columns above can be read, whatever the others hold.
+//!
+//! The caller pushes chunks, so that a file of any length needs a few kilobytes of memory, and a megabyte or two while
+//! amounts wait for one that shows how they are written.
+
+mod text;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
+use self::text::PortalText;
+use super::amount::{self, AmountReading, DecimalMark, OpenAmount};
 use crate::{
     kernel::{Currency, Money},
     provider::incentives::{ActivityKind, ActivityRecord, activity},
@@ -30,6 +38,8 @@ pub(crate) const FILE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 const ROW_BYTES_MAX: usize = 8 * 1024;
 /// Columns of the widest file.
 const COLUMNS_MAX: usize = 64;
+/// Rows whose amounts wait at most for one that shows how they are written.
+const OPEN_ROWS_MAX: usize = 10_000;
 
 /// Why a file is not one of the portal's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +54,12 @@ pub(crate) enum CsvError {
         row: u64,
         column: &'static str,
     },
+    #[error(
+        "row {row}: the amount can be {point} or {comma}: say which mark stands before decimals, by `--decimal point` or `comma` of the command, or `decimal` in the query"
+    )]
+    TwoReadings { row: u64, point: Money, comma: Money },
+    #[error("row {0}: the amount is not written with the decimal mark of the others, or of `decimal`")]
+    OtherMark(u64),
     #[error("row {0} is longer than {ROW_BYTES_MAX} bytes or has more than {COLUMNS_MAX} columns")]
     Row(u64),
     #[error("the file is longer than {FILE_BYTES_MAX} bytes")]
@@ -90,7 +106,12 @@ fn plain(name: &str) -> String {
 /// Reads a file chunk by chunk.
 pub(crate) struct PortalCsvReader {
     currency: Currency,
-    /// The bytes before the end of the header, which decides the delimiter.
+    /// Which mark stands before decimals, once that is known.
+    mark: Option<DecimalMark>,
+    /// Records whose amounts wait for that, with their rows.
+    open: Vec<(u64, ActivityRecord, OpenAmount)>,
+    text: PortalText,
+    /// The text before the end of the header, which decides the delimiter.
     head: Option<Vec<u8>>,
     core: Reader,
     row: Vec<u8>,
@@ -103,10 +124,13 @@ pub(crate) struct PortalCsvReader {
 }
 
 impl PortalCsvReader {
-    /// A reader for a file of an account with this currency.
-    pub(crate) fn new(currency: Currency) -> Self {
+    /// A reader for a file of an account with this currency. The mark is that before decimals, where the operator says it.
+    pub(crate) fn new(currency: Currency, mark: Option<DecimalMark>) -> Self {
         Self {
             currency,
+            mark,
+            open: Vec::new(),
+            text: PortalText::new(),
             head: Some(Vec::new()),
             core: Reader::new(),
             row: vec![0; ROW_BYTES_MAX],
@@ -125,8 +149,15 @@ impl PortalCsvReader {
         if self.bytes > FILE_BYTES_MAX {
             return Err(CsvError::TooLong);
         }
-        let Some(mut head) = self.head.take() else { return self.feed(chunk, each) };
-        head.extend_from_slice(chunk);
+        let text = self.text.take(chunk, false);
+        self.take_text(&text, each)
+    }
+
+    fn take_text(&mut self, text: &[u8], each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
+        let Some(mut head) = self.head.take() else {
+            return if text.is_empty() { Ok(()) } else { self.feed(text, each) };
+        };
+        head.extend_from_slice(text);
         if !head.contains(&b'\n') && head.len() <= ROW_BYTES_MAX {
             self.head = Some(head);
             return Ok(());
@@ -136,17 +167,21 @@ impl PortalCsvReader {
 
     /// Takes the end of the file.
     pub(crate) fn finish(mut self, each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
+        let rest = self.text.take(&[], true);
+        self.take_text(&rest, each)?;
         if let Some(head) = self.head.take() {
             self.begin(&head, each)?;
         }
         self.feed(&[], each)?;
         // A file without a header may have lost its rows, so it is refused.
-        if self.columns.is_none() { Err(CsvError::NoColumn("request id")) } else { Ok(()) }
+        if self.columns.is_none() {
+            return Err(CsvError::NoColumn("request id"));
+        }
+        self.open.first().map_or(Ok(()), |(row, _record, amount)| Err(undecided(*row, *amount)))
     }
 
     /// Finds the delimiter in the header line.
     fn begin(&mut self, head: &[u8], each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
-        let head = head.strip_prefix("\u{feff}".as_bytes()).unwrap_or(head);
         let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let count = |delimiter: u8| line.iter().filter(|byte| **byte == delimiter).count();
         let delimiter = [b',', b';', b'\t'].into_iter().max_by_key(|delimiter| (count(*delimiter), *delimiter == b','));
@@ -184,10 +219,39 @@ impl PortalCsvReader {
                 self.columns = Some(Columns::of(&header)?);
             }
             Some(columns) => {
-                if let Some(record) = self.record(&columns)? {
-                    each(record);
+                if let Some((record, amount)) = self.record(&columns)? {
+                    self.settle(record, amount, each)?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Hands a record on once its amount is known.
+    fn settle(
+        &mut self,
+        record: ActivityRecord,
+        amount: Option<AmountReading>,
+        each: &mut impl FnMut(ActivityRecord),
+    ) -> Result<(), CsvError> {
+        match amount {
+            None => each(record),
+            Some(AmountReading::Open(amount)) if self.open.len() < OPEN_ROWS_MAX => {
+                self.open.push((self.rows, record, amount));
+            }
+            Some(AmountReading::Open(amount)) => return Err(undecided(self.rows, amount)),
+            Some(AmountReading::One { value, shows }) => {
+                if shows.is_some() && self.mark.is_some() && shows != self.mark {
+                    return Err(CsvError::OtherMark(self.rows));
+                }
+                self.mark = self.mark.or(shows);
+                each(ActivityRecord { value: Some(value), ..record });
+            }
+        }
+        let Some(mark) = self.mark else { return Ok(()) };
+        for (row, record, amount) in self.open.drain(..) {
+            let value = amount.by(mark).ok_or(CsvError::Value { row, column: "amount" })?;
+            each(ActivityRecord { value: Some(value), ..record });
         }
         Ok(())
     }
@@ -202,7 +266,8 @@ impl PortalCsvReader {
         str::from_utf8(bytes).ok().map(str::trim)
     }
 
-    fn record(&self, columns: &Columns) -> Result<Option<ActivityRecord>, CsvError> {
+    /// The record of a row, without its amount; `None` if the row is empty.
+    fn record(&self, columns: &Columns) -> Result<Option<(ActivityRecord, Option<AmountReading>)>, CsvError> {
         // A file that was saved by a spreadsheet ends with empty rows.
         if (0..self.fields).all(|at| self.field(at) == Some("")) {
             return Ok(None);
@@ -219,16 +284,25 @@ impl PortalCsvReader {
             _ => return Err(bad("real operation")),
         };
         let is_real = succeeded && real;
-        let mut value = None;
+        let mut read = None;
         if kind == ActivityKind::Creation && is_real {
             let currency = optional(columns.currency, self.currency.code()).ok_or_else(|| bad("currency"))?;
             if !currency.eq_ignore_ascii_case(self.currency.code()) {
                 return Err(bad("currency"));
             }
             let amount = self.field(columns.amount).ok_or_else(|| bad("amount"))?;
-            value = Some(Money::from_amazon_number(amount, self.currency).map_err(|_error| bad("amount"))?);
+            read = Some(amount::read(amount, self.currency).ok_or_else(|| bad("amount"))?);
         }
-        Ok(Some(ActivityRecord { request_id: request_id.to_owned(), kind, is_real, at, value }))
+        let record = ActivityRecord { request_id: request_id.to_owned(), kind, is_real, at, value: None };
+        Ok(Some((record, read)))
+    }
+}
+
+/// An amount that nothing in the file decides about.
+fn undecided(row: u64, amount: OpenAmount) -> CsvError {
+    match (amount.by(DecimalMark::Point), amount.by(DecimalMark::Comma)) {
+        (Some(point), Some(comma)) => CsvError::TwoReadings { row, point, comma },
+        _ => CsvError::Value { row, column: "amount" },
     }
 }
 
@@ -264,72 +338,4 @@ fn time(text: &str) -> Option<DateTime<Utc>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read_in(text: &[u8], chunk: usize) -> Result<Vec<ActivityRecord>, CsvError> {
-        let (mut reader, mut records) = (PortalCsvReader::new(Currency::Usd), Vec::new());
-        for chunk in text.chunks(chunk) {
-            reader.take(chunk, &mut |record| records.push(record))?;
-        }
-        reader.finish(&mut |record| records.push(record))?;
-        Ok(records)
-    }
-
-    fn read(text: &str) -> Result<Vec<ActivityRecord>, CsvError> {
-        read_in(text.as_bytes(), 7)
-    }
-
-    const FILE: &str = "Activity Time,Activity Type,Request ID,Claim Code,Card Value,Currency Code,Status,isRealOp\r\n\
-        Mon Sep 22 16:39:07 UTC 2014,GCCreation,AwssbA,ABCD-EFGHJK-LMNP,25.5,USD,Success,true\r\n\
-        2014-09-22 16:40:00,GCCancellation,AwssbA,ABCD-EFGHJK-LMNP,,,Success,TRUE\r\n\
-        2014-09-22T16:41:00Z,GCCreation,\"Awssb\"\"B\",,1,USD,Failed,true\r\n,,,,,,,\r\n";
-
-    #[test]
-    fn columns_are_found_by_name_and_chunks_may_end_anywhere() {
-        let records = read(FILE).unwrap();
-        assert_eq!(records.len(), 3);
-        assert_eq!(
-            (records[0].request_id.as_str(), records[0].value),
-            ("AwssbA", Some(Money::from_minor(2550, Currency::Usd)))
-        );
-        assert_eq!((records[1].kind, records[1].is_real), (ActivityKind::Cancellation, true));
-        assert_eq!((records[2].request_id.as_str(), records[2].is_real), ("Awssb\"B", false));
-        for chunk in 1..40 {
-            assert_eq!(read_in(FILE.as_bytes(), chunk).unwrap(), records, "{chunk}");
-        }
-        let semicolons = format!("\u{feff}{}", FILE.replace(',', ";"));
-        assert_eq!(read(&semicolons).unwrap(), records);
-    }
-
-    #[test]
-    fn without_status_currency_and_real_every_row_counts() {
-        let records =
-            read("date;operation;creation-request-id;amount\n2026-11-01 00:00:00;Create;AwssbA;5.00\n").unwrap();
-        assert!(records[0].is_real);
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_named_by_row_and_column_and_never_quoted() {
-        for (from, to, column) in [
-            ("25.5", "ABCD-EFGHJK-LMNP", "amount"),
-            ("25.5", "25.555", "amount"),
-            (",USD,Success,true", ",EUR,Success,true", "currency"),
-            ("Mon Sep 22 16:39:07 UTC 2014", "yesterday", "time"),
-            ("USD,Success,true\r\n2014", "USD,Perhaps,true\r\n2014", "status"),
-            ("Success,true\r\n2014", "Success,maybe\r\n2014", "real operation"),
-            ("GCCreation,AwssbA", "GCCreation,", "request id"),
-        ] {
-            let broken = FILE.replacen(from, to, 1);
-            assert_ne!(broken, FILE, "{to}");
-            let error = read(&broken).unwrap_err();
-            assert_eq!(error, CsvError::Value { row: 2, column }, "{to}");
-            assert!(!error.to_string().contains("ABCD"), "{error}");
-        }
-        assert_eq!(read("a,b,c\n1,2,3\n"), Err(CsvError::NoColumn("request id")));
-        assert_eq!(read(""), Err(CsvError::NoColumn("request id")));
-        assert_eq!(read("request id,RequestId,time,type,amount\n"), Err(CsvError::TwoColumns("request id")));
-        let endless = format!("request id,time,type,amount\n\"{}", "x".repeat(2 * ROW_BYTES_MAX));
-        assert_eq!(read(&endless), Err(CsvError::Row(2)));
-    }
-}
+mod tests;

@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 
 use super::{
     BeginError, Begun, Reconciliations, RunRequest,
+    amount::DecimalMark,
     balance_check::BalanceCheckView,
     model::{Reconciliation, RunState},
     period::RunPeriod,
     report::{ItemView, View},
-    run::{Chunk, RunError},
+    run::{Chunk, PortalFile, RunError},
 };
 use crate::treasury::{problems, scopes};
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
         Code, Http, Problem,
         headers::{self, NotOne},
         paging::{self, after, before, page, query, size, text},
-        routing::resource,
+        routing::{read, resource},
     },
     identity::Principal,
     kernel::ReconciliationId,
@@ -38,9 +39,9 @@ const RESULT_PATIENCE: Duration = Duration::from_secs(5);
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/v1/reconciliations", "GET, POST", [web::post().to(start), web::get().to(list)]))
-        .service(resource("/v1/reconciliations/{id}", "GET", [web::get().to(get)]))
-        .service(resource("/v1/reconciliations/{id}/items", "GET", [web::get().to(items)]));
+        .service(resource("/v1/reconciliations", "GET, HEAD, POST", [web::post().to(start), read().to(list)]))
+        .service(resource("/v1/reconciliations/{id}", "GET, HEAD", [read().to(get)]))
+        .service(resource("/v1/reconciliations/{id}/items", "GET, HEAD", [read().to(items)]));
 }
 
 /// What is asked for: days, both of them included.
@@ -50,6 +51,16 @@ struct StartBody {
     account_id: String,
     from: String,
     to: String,
+}
+
+/// What is asked for of a file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UploadQuery {
+    account_id: String,
+    from: String,
+    to: String,
+    decimal: Option<DecimalMark>,
 }
 
 impl StartBody {
@@ -93,7 +104,8 @@ fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
     let content_type = content_type.map_err(|NotOne| Problem::new(Code::UNSUPPORTED_MEDIA_TYPE))?.unwrap_or_default();
     let encoded = request.headers().contains_key(header::CONTENT_ENCODING);
     let essence = content_type.split(';').next().unwrap_or_default().trim();
-    Ok(essence.eq_ignore_ascii_case("text/csv") && !encoded)
+    let table = ["text/csv", "text/tab-separated-values"].iter().any(|kind| essence.eq_ignore_ascii_case(kind));
+    Ok(table && !encoded)
 }
 
 /// Takes the portal's file as the body, with account and days in the query. The body passes through in parts, so a long file
@@ -104,11 +116,15 @@ async fn upload(
     request: &HttpRequest,
     mut payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let query = web::Query::<StartBody>::from_query(request.query_string())
-        .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the query must have account_id, from and to"))?;
-    let begun = begin(http, reconciliations, query.into_inner().into_order(true)?).await?;
+    let query = web::Query::<UploadQuery>::from_query(request.query_string()).map_err(|_error| {
+        let expected = "the query must have account_id, from and to, and may have decimal: point or comma";
+        Problem::new(Code::INVALID_REQUEST).detail(expected)
+    })?;
+    let UploadQuery { account_id, from, to, decimal } = query.into_inner();
+    let begun = begin(http, reconciliations, StartBody { account_id, from, to }.into_order(true)?).await?;
     let (run, service) = (begun.run.clone(), reconciliations.clone());
-    let (parts, file) = mpsc::channel(CHUNKS_MAX);
+    let (parts, chunks) = mpsc::channel(CHUNKS_MAX);
+    let file = PortalFile { chunks, decimal };
     let mut job = http.tasks.spawn(async move { service.run(begun, Some(file)).await });
     loop {
         let part = match tokio::time::timeout(http.body_timeout, payload.next()).await {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{
     Reconciliations,
+    amount::DecimalMark,
     compare::{Class, Frame, MatchResult, Ours},
     csv::{CsvError, PortalCsvReader},
     fetch::{Batch, Incomplete, PageCursor},
@@ -84,6 +85,13 @@ pub(crate) enum Chunk {
     End,
 }
 
+/// A file of the portal's that arrives.
+pub(crate) struct PortalFile {
+    pub(crate) chunks: Chunks,
+    /// Which mark stands before decimals, where the operator says it.
+    pub(crate) decimal: Option<DecimalMark>,
+}
+
 /// A run under way.
 pub(super) struct Run<'a> {
     pub(super) service: &'a Reconciliations,
@@ -95,9 +103,9 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(super) async fn whole(&mut self, file: Option<Chunks>) -> Result<(), RunError> {
+    pub(super) async fn whole(&mut self, file: Option<PortalFile>) -> Result<(), RunError> {
         let read = match file {
-            Some(chunks) => self.read_file(chunks).await?,
+            Some(file) => self.read_file(file).await?,
             None => self.read_pages().await?,
         };
         let frame = Frame { period: self.run.period, read };
@@ -176,8 +184,9 @@ impl Run<'_> {
             .map_err(|_no_slot| RunError::Unanswered("quota"))
     }
 
-    async fn read_file(&self, mut chunks: Chunks) -> Result<Window, RunError> {
-        let (mut reader, partner_id) = (PortalCsvReader::new(self.account.currency()), self.account.partner_id());
+    async fn read_file(&self, PortalFile { mut chunks, decimal }: PortalFile) -> Result<Window, RunError> {
+        let mut reader = PortalCsvReader::new(self.account.currency(), decimal);
+        let partner_id = self.account.partner_id();
         let (mut batch, mut span) = (Batch::default(), None);
         loop {
             match chunks.recv().await {
