@@ -33,7 +33,7 @@ use crate::{
         clock::{ClockError, align},
         migrate::{Schema, migrate, schema},
     },
-    telemetry::{LogFilter, trace::Traces},
+    telemetry::{LogControls, LogFilter, LostLines, trace::Traces},
     treasury::Reconciliations,
 };
 
@@ -98,8 +98,16 @@ pub enum StartError {
     #[error("the export of spans cannot be set up")]
     Export(#[source] crate::telemetry::trace::export::ExportError),
     /// A server cannot listen on its port.
-    #[error("cannot listen on {0}")]
-    Listen(SocketAddr, #[source] io::Error),
+    #[error("cannot listen on {address} (server.{setting})")]
+    Listen {
+        /// The key of the settings that says where.
+        setting: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// The running service.
@@ -216,14 +224,14 @@ async fn check_age(state: &AppState, settings: &Settings) -> Result<(), StartErr
 /// # Errors
 /// [`StartError`]; nothing is left running.
 pub async fn start(settings: &Settings, ambient: Ambient) -> Result<Service, StartError> {
-    start_with(settings, ambient, LogFilter::fixed(&settings.log.filter)).await
+    start_with(settings, ambient, LogControls::fixed(&settings.log)).await
 }
 
 /// The same for a process whose log belongs to the service: an operator can change the log's filter by the admin port.
 ///
 /// # Errors
 /// [`StartError`]; nothing is left running.
-pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -> Result<Service, StartError> {
+pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls) -> Result<Service, StartError> {
     if settings.accounts.is_empty() {
         return Err(StartError::NoAccounts);
     }
@@ -233,10 +241,10 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
     }
     check_schema(&store).await?;
     let tasks = Tasks::on(Handle::current());
-    let metrics = AllMetrics::new(settings)?;
+    let metrics = AllMetrics::new(settings, log.lost)?;
     let (traces, exporting) = exporting::begin(settings, &ambient, metrics.spans.clone(), &tasks)?;
     let ground = Ground { settings, store, ambient, tasks, metrics, traces };
-    let state = services::assemble(&ground, log).await?;
+    let state = services::assemble(&ground, log.filter).await?;
     if let Some(clock) = &state.clock {
         clock.align().await?;
     }
@@ -245,9 +253,10 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogFilter) -
         take_leases_over(&state).await?;
     }
     let Ground { store, tasks, .. } = ground;
-    let listen = |address| move |error| StartError::Listen(address, error);
-    let api = server::api(&state, &settings.server).map_err(listen(settings.server.listen))?;
-    let admin = server::admin(&state, &settings.server).map_err(listen(settings.server.admin_listen))?;
+    let listen = |setting, address| move |source| StartError::Listen { setting, address, source };
+    let api = server::api(&state, &settings.server).map_err(listen("listen", settings.server.listen))?;
+    let admin =
+        server::admin(&state, &settings.server).map_err(listen("admin_listen", settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
     let loops = loops::start(&state, settings).await?;
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
@@ -273,7 +282,7 @@ async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
 /// [`StartError`].
 pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings)?);
+    let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings, LostLines::default())?);
     let traces = Traces::silent(ambient.clone());
     let ground = Ground { settings, store, ambient, tasks, metrics, traces };
     let state = services::assemble(&ground, LogFilter::fixed(&settings.log.filter)).await?;

@@ -10,16 +10,21 @@ mod loopback;
 mod reconcile;
 mod rewards;
 mod sandbox;
+mod stop;
 
 use std::{
     io::{self, Write},
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
 
+use self::stop::Stop;
 use crate::{
     ambient::Ambient,
     bootstrap,
@@ -133,24 +138,55 @@ impl CommandError {
     }
 }
 
+/// The exit code of a command whose reader has gone, as after `noshi … | head`: that of a process that SIGPIPE killed.
+const READER_GONE: u8 = 128 + 13;
+/// How long the end of a process waits for whoever reads its last message.
+const LAST_MESSAGE: Duration = Duration::from_secs(1);
+/// How long a service that is asked to stop may take while it starts, and beyond the time limits of its drain.
+const STOP_MARGIN: Duration = Duration::from_secs(1);
+const DRAIN_MARGIN: Duration = Duration::from_secs(10);
+
 /// Runs the program on the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let ran = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(cli)),
-        Err(error) => Err(error.into()),
-    };
-    ran.unwrap_or_else(|failure| {
-        // When standard error is closed, the process has no place left to report to.
-        drop(writeln!(io::stderr(), "noshi: {}", Chain(&failure)));
-        ExitCode::from(failure.exit_code())
-    })
+    let ran = Builder::new_multi_thread().enable_all().build().map_err(CommandError::from).and_then(|runtime| {
+        let stop = Stop::listen(runtime.handle())?;
+        let ran = runtime.block_on(run(cli, &stop));
+        end(runtime);
+        ran
+    });
+    match ran {
+        Ok(code) => code,
+        Err(CommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::from(READER_GONE),
+        Err(failure) => {
+            report(format!("noshi: {}", Chain(&failure)));
+            ExitCode::from(failure.exit_code())
+        }
+    }
 }
 
-async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
+/// Ends the runtime without waiting for what blocks one of its threads, as the look-up of a name may.
+fn end(runtime: Runtime) {
+    runtime.shutdown_background();
+}
+
+/// Writes a last message to standard error, where somebody reads it.
+fn report(message: String) {
+    let (done, written) = mpsc::channel();
+    let writes = thread::Builder::new().spawn(move || {
+        // When standard error is closed, the process has no place left to report to.
+        drop(writeln!(io::stderr(), "{message}"));
+        done.send(()).unwrap_or_default();
+    });
+    if writes.is_ok() {
+        written.recv_timeout(LAST_MESSAGE).unwrap_or_default();
+    }
+}
+
+async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
     match cli.command {
-        CliCommand::Serve => serve(&load(cli.config.as_deref())?).await,
+        CliCommand::Serve => serve(&load(cli.config.as_deref())?, stop).await,
         CliCommand::Migrate => {
             let store = bootstrap::open_store(&load(cli.config.as_deref())?.store, bootstrap::Opening::Migrate).await?;
             migrate(&store).await?;
@@ -167,8 +203,8 @@ async fn run(cli: Cli) -> Result<ExitCode, CommandError> {
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?).await,
-        CliCommand::Sandbox(arguments) => sandbox::run(arguments).await,
-        CliCommand::Demo(arguments) => demo::run(arguments).await,
+        CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,
+        CliCommand::Demo(arguments) => demo::run(arguments, stop).await,
     }
 }
 
@@ -178,11 +214,18 @@ fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
     bootstrap::load_settings(path, process_environment()?)
 }
 
-async fn serve(settings: &Settings) -> Result<ExitCode, CommandError> {
+async fn serve(settings: &Settings, stop: &Stop) -> Result<ExitCode, CommandError> {
+    stop.within(STOP_MARGIN);
     let log = telemetry::init(&settings.log)?;
     arm_failpoint();
-    let service = bootstrap::start_with(settings, Ambient::system(), log).await?;
-    let ended = service.run_until(stop_signal()?).await;
+    let starting = bootstrap::start_with(settings, Ambient::system(), log.controls.clone());
+    let Some(service) = stop.or(starting).await else {
+        tracing::info!("stopped before it served");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let service = service?;
+    stop.within(settings.server.drain_delay + settings.server.drain_timeout + DRAIN_MARGIN);
+    let ended = service.run_until(stop.asked()).await;
     Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -192,17 +235,6 @@ fn arm_failpoint() {
     if let Some(point) = crate::config::failpoint() {
         crate::failpoint::arm(&point);
     }
-}
-
-/// Resolves at SIGTERM or Ctrl-C. The handlers are in place when this returns.
-fn stop_signal() -> io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _received = terminate.recv() => {}
-            _received = interrupt.recv() => {}
-        }
-    })
 }
 
 /// Prints the answer of a command.

@@ -1,4 +1,5 @@
-//! Logging: each event is a line on standard error, as JSON or as text for people.
+//! Logging: each event is a line on standard error, as JSON or as text for people. A reader who is slow, or has stopped,
+//! holds nobody up: lines that find no place are dropped and counted.
 //!
 //! Libraries that would print a request, a header or a body stay muted under every log filter: an operator who turns
 //! `trace` on must not bring a claim code or a key into the log. Each value is escaped, so that it cannot break a line
@@ -12,6 +13,7 @@ pub mod metrics;
 mod text_fields;
 pub mod trace;
 mod trace_ids;
+mod writer;
 
 use std::{
     io::{self, IsTerminal},
@@ -29,6 +31,7 @@ use tracing_subscriber::{
 };
 
 pub use filter::LogFilter;
+pub use writer::{LogWriter, LostLines};
 
 use crate::config::{LogFormat, LogSettings};
 
@@ -71,16 +74,41 @@ pub enum TelemetryError {
     Repeated(#[source] dispatcher::SetGlobalDefaultError),
 }
 
+/// What can be known and changed of a process's log while it runs. Cheap to clone.
+#[derive(Clone)]
+pub struct LogControls {
+    /// Which events are logged.
+    pub filter: LogFilter,
+    /// The lines that could not be written.
+    pub lost: LostLines,
+}
+
+impl LogControls {
+    /// Of a log that another part of the process set up, as in tests that start a service.
+    #[must_use]
+    pub fn fixed(log: &LogSettings) -> Self {
+        Self { filter: LogFilter::fixed(&log.filter), lost: LostLines::default() }
+    }
+}
+
+/// The process's log. When it is dropped, the last lines are written.
+pub struct Log {
+    /// What can be known and changed of it.
+    pub controls: LogControls,
+    _writer: LogWriter,
+}
+
 /// Logs to standard error from now on, panics included. A process may call it once. Text at a terminal is coloured
-/// unless NO_COLOR is set. The returned filter changes what is logged.
+/// unless NO_COLOR is set.
 ///
 /// # Errors
 /// [`TelemetryError`]: a bad filter, or a second call.
-pub fn init(log: &LogSettings) -> Result<LogFilter, TelemetryError> {
-    let (dispatch, filter) = build(log, io::stderr, io::stderr().is_terminal())?;
+pub fn init(log: &LogSettings) -> Result<Log, TelemetryError> {
+    let (lines, writer, lost) = writer::queued(io::stderr());
+    let (dispatch, filter) = build(log, lines, io::stderr().is_terminal())?;
     dispatcher::set_global_default(dispatch).map_err(TelemetryError::Repeated)?;
     panic::set_hook(Box::new(report_panic));
-    Ok(filter)
+    Ok(Log { controls: LogControls { filter, lost }, _writer: writer })
 }
 
 /// The same log into `writer`, for `tracing::dispatcher::with_default`. It leaves the process's own log alone.

@@ -6,7 +6,7 @@ use crate::{
     accounts,
     config::Settings,
     http, incentives, ledger, server, store,
-    telemetry::{metrics::Registry, trace::Counters},
+    telemetry::{LostLines, metrics::Registry, trace::Counters},
     treasury,
 };
 
@@ -24,7 +24,7 @@ pub(super) struct AllMetrics {
 
 impl AllMetrics {
     /// Registers the metrics of all slices. The accounts of the settings have their series from the start.
-    pub(super) fn new(settings: &Settings) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(settings: &Settings, lost: LostLines) -> Result<Self, prometheus::Error> {
         let accounts: Vec<_> = settings
             .accounts
             .iter()
@@ -41,7 +41,7 @@ impl AllMetrics {
             spans: Counters::new(&registry)?,
             store: Arc::new(store::Metrics::new(&registry)?),
             treasury: Arc::new(treasury::Metrics::new(&registry, &accounts)?),
-            server: Arc::new(server::Metrics::new(registry)?),
+            server: Arc::new(server::Metrics::new(registry, lost)?),
         })
     }
 }

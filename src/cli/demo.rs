@@ -15,11 +15,12 @@ use std::{
 use clap::Args;
 
 use super::{
-    CommandError,
+    CommandError, DRAIN_MARGIN, STOP_MARGIN,
     keys::{self, NewKey},
     loopback,
     sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
-    say, stop_signal,
+    say,
+    stop::Stop,
 };
 use crate::{
     ambient::Ambient,
@@ -64,15 +65,14 @@ pub(super) enum DemoError {
     Key(#[from] keys::KeysError),
 }
 
-pub(super) async fn run(arguments: DemoArguments) -> Result<ExitCode, CommandError> {
-    let stop = stop_signal()?;
+pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCode, CommandError> {
     private_folder(&arguments.dir)?;
     let sandbox = start_sandbox(&arguments.dir).await?;
     let settings = settings(&arguments.dir, sandbox.gateway_addr())?;
     let log = telemetry::init(&settings.log)?;
     let ambient = Ambient::system();
     let key = make_key(&settings, &ambient).await?;
-    let service = bootstrap::start_with(&settings, ambient.clone(), log).await?;
+    let service = bootstrap::start_with(&settings, ambient.clone(), log.controls.clone()).await?;
     say(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
     say(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
     say(&format!("  metrics  http://{}/metrics", service.admin_address()))?;
@@ -86,12 +86,15 @@ pub(super) async fn run(arguments: DemoArguments) -> Result<ExitCode, CommandErr
         folder: arguments.dir,
         once: arguments.once,
     };
+    let server = &settings.server;
+    stop.within(STOP_MARGIN);
     let held = demo.run().await;
+    stop.within(server.drain_delay + server.drain_timeout + DRAIN_MARGIN);
     let once = arguments.once || held.is_err();
     let ended = service
         .run_until(async {
             if !once {
-                stop.await;
+                stop.asked().await;
             }
         })
         .await;

@@ -54,24 +54,41 @@ pub(super) async fn run(
     settings: Result<Settings, ConfigError>,
 ) -> Result<ExitCode, CommandError> {
     let settings = settings.map_err(HealthcheckError::Settings)?;
-    let address = on_this_machine(settings.server.admin_listen);
+    let addresses = on_this_machine(settings.server.admin_listen);
     let (path, good) = if arguments.live { ("/livez", "live") } else { ("/readyz", "ready") };
-    let asked = tokio::time::timeout(PATIENCE, ask(address, path)).await;
-    let (status, body) = asked.map_err(|_elapsed| HealthcheckError::Late(address))??;
+    let asked = tokio::time::timeout(PATIENCE, ask_any(addresses, path)).await;
+    let (status, body) = asked.map_err(|_elapsed| HealthcheckError::Late(addresses.first))??;
     if status == StatusCode::OK {
         return say(good);
     }
     Err(HealthcheckError::Refused { path, status: status.as_u16(), said: first_line(&body) }.into())
 }
 
-/// The address at which a server on this machine is reached. A server that listens on every address listens on
-/// loopback, too.
-fn on_this_machine(listen: SocketAddr) -> SocketAddr {
-    let loopback: IpAddr = match listen {
-        SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+/// Where a server on this machine may be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Addresses {
+    first: SocketAddr,
+    second: Option<SocketAddr>,
+}
+
+/// The addresses at which a server on this machine is reached. A server that listens on every address listens on
+/// loopback, too: by IPv6, or by IPv4 where the machine has no IPv6.
+fn on_this_machine(listen: SocketAddr) -> Addresses {
+    let at = |loopback: IpAddr| SocketAddr::new(loopback, listen.port());
+    let (first, second) = match listen {
+        named if !named.ip().is_unspecified() => (named, None),
+        SocketAddr::V4(_) => (at(Ipv4Addr::LOCALHOST.into()), None),
+        SocketAddr::V6(_) => (at(Ipv6Addr::LOCALHOST.into()), Some(at(Ipv4Addr::LOCALHOST.into()))),
     };
-    if listen.ip().is_unspecified() { SocketAddr::new(loopback, listen.port()) } else { listen }
+    Addresses { first, second }
+}
+
+/// Asks at the first address; at the second where nobody listens at the first.
+async fn ask_any(at: Addresses, path: &str) -> Result<(StatusCode, Bytes), HealthcheckError> {
+    match (ask(at.first, path).await, at.second) {
+        (Err(HealthcheckError::Nobody(..)), Some(second)) => ask(second, path).await,
+        (asked, _) => asked,
+    }
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, Bytes), HealthcheckError> {
@@ -96,14 +113,16 @@ mod tests {
 
     #[test]
     fn who_listens_everywhere_is_asked_on_loopback() {
-        for (listen, asked) in [
-            ("0.0.0.0:9090", "127.0.0.1:9090"),
-            ("[::]:9090", "[::1]:9090"),
-            ("127.0.0.1:9091", "127.0.0.1:9091"),
-            ("10.1.2.3:9090", "10.1.2.3:9090"),
-            ("[fd00::1]:9090", "[fd00::1]:9090"),
+        for (listen, first, second) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090", None),
+            ("[::]:9090", "[::1]:9090", Some("127.0.0.1:9090")),
+            ("127.0.0.1:9091", "127.0.0.1:9091", None),
+            ("10.1.2.3:9090", "10.1.2.3:9090", None),
+            ("[fd00::1]:9090", "[fd00::1]:9090", None),
         ] {
-            assert_eq!(on_this_machine(listen.parse().unwrap()).to_string(), asked, "{listen}");
+            let second = second.map(|second| second.parse().unwrap());
+            let addresses = Addresses { first: first.parse().unwrap(), second };
+            assert_eq!(on_this_machine(listen.parse().unwrap()), addresses, "{listen}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 use rust_decimal::Decimal;
 
-use super::{CommandError, say, stop_signal};
+use super::{CommandError, STOP_MARGIN, say, stop::Stop};
 use crate::{
     config::{LogFormat, LogSettings},
     sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions},
@@ -48,8 +48,8 @@ pub(super) struct SandboxArguments {
     no_throttle: bool,
 }
 
-pub(super) async fn run(arguments: SandboxArguments) -> Result<ExitCode, CommandError> {
-    telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
+pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<ExitCode, CommandError> {
+    let _log = telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
     let secret = read_secret(arguments.secret_access_key_file)?;
     let sandbox = Sandbox::start(SandboxOptions {
         listen: arguments.listen,
@@ -64,11 +64,11 @@ pub(super) async fn run(arguments: SandboxArguments) -> Result<ExitCode, Command
         throttle: !arguments.no_throttle,
     })
     .await?;
-    let stop = stop_signal()?;
     say(&format!("gateway http://{}", sandbox.gateway_addr()))?;
     say(&format!("control http://{}", sandbox.control_addr()))?;
     say(&format!("partner {} access key {}", arguments.partner_id, arguments.access_key_id))?;
-    stop.await;
+    stop.within(STOP_MARGIN);
+    stop.asked().await;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }

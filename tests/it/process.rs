@@ -3,9 +3,11 @@
 mod command;
 mod crash;
 pub(crate) mod drain;
+mod first;
 mod healthcheck;
 pub(crate) mod neighbour;
 mod unprepared;
+mod unread;
 pub(crate) mod write_ahead;
 
 use std::{

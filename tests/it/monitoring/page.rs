@@ -25,6 +25,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_database_snapshot_timestamp_seconds", "gauge", &[]),
     ("noshi_idempotent_requests_total", "counter", &["result"]),
     ("noshi_lease_lost_total", "counter", &[]),
+    ("noshi_log_lines_lost_total", "counter", &[]),
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
     ("noshi_recovery_heartbeat_timestamp_seconds", "gauge", &[]),
     ("noshi_requests_unrecorded_total", "counter", &[]),
