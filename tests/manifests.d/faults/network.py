@@ -50,6 +50,24 @@ ROWS: list[Row] = [
         put("NetworkPolicy/noshi-to-amazon", "spec/egress", HTTPS_ANYWHERE),
     ),
     (
+        "Amazon by IPv4 alone",
+        SQLITE,
+        "only_amazon_and_the_database_are_reached",
+        drop("NetworkPolicy/noshi-to-amazon", "spec/egress/0/to/1"),
+    ),
+    (
+        "the metadata service is reached by IPv6",
+        POSTGRES,
+        "only_amazon_and_the_database_are_reached",
+        put("NetworkPolicy/noshi-to-amazon", "spec/egress/0/to/1/ipBlock/except", ["fe80::/10"]),
+    ),
+    (
+        "no way to Amazon from a cluster with IPv6 alone",
+        POSTGRES,
+        "only_amazon_and_the_database_are_reached",
+        add("NetworkPolicy/noshi-to-amazon", "spec/egress/0/to/1/ipBlock/except", "64:ff9b::/96"),
+    ),
+    (
         "every port goes out",
         SQLITE,
         "only_amazon_and_the_database_are_reached",

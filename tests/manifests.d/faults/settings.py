@@ -68,7 +68,8 @@ ROWS: list[Row] = [
     ("no readiness", POSTGRES, "probes_ask_what_they_should", drop(SERVER, f"{MAIN}/readinessProbe")),
     ("killed while it migrates", SQLITE, "probes_ask_what_they_should", put(SET, f"{MAIN}/startupProbe/failureThreshold", 10)),
     ("impatient liveness", POSTGRES, "probes_ask_what_they_should", put(SERVER, f"{MAIN}/livenessProbe/failureThreshold", 1)),
-    ("API on loopback", POSTGRES, "ports_are_those_of_the_settings", setting("0.0.0.0:8080", "127.0.0.1:8080")),
+    ("API on loopback", POSTGRES, "ports_are_those_of_the_settings", setting("[::]:8080", "127.0.0.1:8080")),
+    ("probes by IPv4 alone", SQLITE, "ports_are_those_of_the_settings", setting("[::]:9090", "0.0.0.0:9090")),
     ("another port in the settings", SQLITE, "ports_are_those_of_the_settings", setting(":9090", ":9091")),
     (
         "a variable wins over the file",

@@ -8,6 +8,8 @@ from bundle import COMPONENT, NAME, Bundle, Object, selects
 from . import rule
 
 PRIVATE = ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16")
+PRIVATE_6 = ("::1/128", "64:ff9b:1::/48", "2002::/16", "fc00::/7", "fe80::/10", "fec0::/10", "ff00::/8")
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 SERVER = {NAME: "noshi", COMPONENT: "server"}
 ANSWER_SECONDS = 10
 COLLECTOR, COLLECTOR_PORT = "noshi-to-collector", 4318
@@ -24,6 +26,20 @@ def allowed(bundle: Bundle, direction: str) -> Iterator[tuple[str, Object, str, 
                 for port in row.get("ports") or [{}]:
                     name = policy["metadata"]["name"]
                     yield name, peer, port.get("protocol", "TCP"), port.get("port", 0)
+
+
+def by_nat64(private: str) -> ipaddress.IPv6Network:
+    """An IPv4 range as a host with IPv6 alone reaches it."""
+    network = ipaddress.IPv4Network(private)
+    return ipaddress.IPv6Network((int(NAT64.network_address) + int(network.network_address), 96 + network.prefixlen))
+
+
+def everywhere_but_inside() -> dict[str, set[ipaddress.IPv4Network | ipaddress.IPv6Network]]:
+    """What HTTPS may reach: both protocols, and what each must leave out."""
+    return {
+        "0.0.0.0/0": {ipaddress.ip_network(private) for private in PRIVATE},
+        "::/0": {ipaddress.ip_network(private) for private in PRIVATE_6} | {by_nat64(private) for private in PRIVATE},
+    }
 
 
 def policies_of(bundle: Bundle, labels: dict[str, str], direction: str) -> Iterator[Object]:
@@ -75,19 +91,27 @@ def names_are_asked_of_the_cluster_by_both_protocols(bundle: Bundle) -> Iterator
 
 @rule
 def only_amazon_and_the_database_are_reached(bundle: Bundle) -> Iterator[str]:
-    ways = set()
+    ways, public = set(), set()
+    inside = everywhere_but_inside()
     for name, peer, protocol, port in allowed(bundle, "egress"):
         if port == 53:
             continue
         ways.add((protocol, port))
         block = peer.get("ipBlock")
         if port == 443:
-            if block is None or block["cidr"] != "0.0.0.0/0" or not set(PRIVATE) <= set(block.get("except", [])):
+            cidr = (block or {}).get("cidr")
+            left_out = {ipaddress.ip_network(private) for private in (block or {}).get("except", [])}
+            if cidr not in inside or not inside[cidr] <= left_out:
                 yield f"{name}: HTTPS must be to public addresses only"
+            elif any(NAT64.subnet_of(private) for private in left_out if private.version == NAT64.version):
+                yield f"{name}: a cluster with IPv6 alone reaches Amazon by NAT64"
+            public.add(cidr)
         elif block is not None and ipaddress.ip_network(block["cidr"]).num_addresses > 256:
             yield f"{name}: {block['cidr']} is more than a database"
         elif not peer:
             yield f"{name}: everything is let out by port {port}"
+    if ("TCP", 443) in ways and public != set(inside):
+        yield f"HTTPS is let out to {sorted(str(cidr) for cidr in public)}, and should be by IPv4 and IPv6"
     wanted = set() if bundle.gateway else {("TCP", 443)}
     if not bundle.on_sqlite:
         wanted.add(("TCP", 5432))

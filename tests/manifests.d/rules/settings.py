@@ -63,8 +63,8 @@ def ports_are_those_of_the_settings(bundle: Bundle) -> Iterator[str]:
     ports = {port["name"]: port["containerPort"] for port in bundle.server.spec["containers"][0]["ports"]}
     for name, key in {"api": "listen", "admin": "admin_listen"}.items():
         address, _, port = server.get(key, "127.0.0.1:0").rpartition(":")
-        if address not in {"0.0.0.0", "[::]"}:
-            yield f"server.{key}: nobody outside the pod reaches {address}"
+        if address != "[::]":
+            yield f"server.{key}: not everybody outside the pod reaches {address}, by IPv4 or by IPv6"
         if ports.get(name) != int(port):
             yield f"the port {name} must be that of server.{key}, {port}"
 
