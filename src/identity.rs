@@ -1,5 +1,6 @@
 //! Who calls: clients, their API keys, and what a key may do.
 
+pub mod clients;
 pub mod keys;
 pub mod principal;
 pub(crate) mod problems;

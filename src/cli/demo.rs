@@ -146,7 +146,7 @@ async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, Comm
     let store = open_store(&settings.store, Opening::Migrate).await?;
     migrate(&store).await?;
     let (scopes, expires_in_days) = (Scopes::new(server::scopes()), Some(30));
-    let new = NewKey { client: "demo", name: "demo", scopes, program: None, expires_in_days };
+    let new = NewKey { client: "demo", client_id: None, name: "demo", scopes, program: None, expires_in_days };
     let key = keys::create(&store, ambient, new).await?;
     store.close().await;
     Ok(key)

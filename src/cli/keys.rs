@@ -12,6 +12,7 @@ use crate::{
     config::Settings,
     identity::{
         Scopes,
+        clients::{self, ClientError},
         keys::{self, ApiKey, mint},
         scope::UnknownScope,
     },
@@ -29,6 +30,10 @@ pub(super) enum KeysCommand {
         /// Whose it is. Idempotency keys and rewards belong to the client, not to the key.
         #[arg(long)]
         client: String,
+        /// The id that the client had in another database, `cli_…`, as `noshi keys list` shows it there. A client that
+        /// release 0.1.0 made keeps its idempotency keys only under this id; the id of any other derives from its name.
+        #[arg(long, value_name = "CLIENT_ID")]
+        id: Option<ClientId>,
         /// What it is for.
         #[arg(long, default_value = "default")]
         name: String,
@@ -60,6 +65,8 @@ fn read_scopes(text: &str) -> Result<Scopes, UnknownScope> {
 pub(super) enum KeysError {
     #[error("names have 1 to 100 characters, none of them control characters")]
     Name,
+    #[error("no key was made: {0}")]
+    Client(#[from] ClientError),
     #[error("there is no program of that id: `noshi programs create` makes one")]
     UnknownProgram,
     #[error("there is no active key of that id")]
@@ -73,10 +80,10 @@ pub(super) enum KeysError {
 pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let lines = match command {
-        KeysCommand::Create { client, name, scopes, expires_in_days, program } => {
+        KeysCommand::Create { client, id, name, scopes, expires_in_days, program } => {
             let scopes = scopes
                 .unwrap_or_else(|| Scopes::new(server::scopes().into_iter().filter(|scope| !scope.is_for_operators())));
-            let new = NewKey { client: &client, name: &name, scopes, program, expires_in_days };
+            let new = NewKey { client: &client, client_id: id, name: &name, scopes, program, expires_in_days };
             vec![create(&store, &ambient, new).await?]
         }
         KeysCommand::List => keys::list(&store).await?.iter().map(line).collect(),
@@ -90,6 +97,8 @@ pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<Exi
 pub(super) struct NewKey<'a> {
     /// The name of the client that it is for.
     pub(super) client: &'a str,
+    /// The id that the client had in another database.
+    pub(super) client_id: Option<ClientId>,
     /// What it is for.
     pub(super) name: &'a str,
     pub(super) scopes: Scopes,
@@ -100,17 +109,17 @@ pub(super) struct NewKey<'a> {
 
 /// Makes a key and returns its text. A client that is new is made with it.
 pub(super) async fn create(store: &Store, ambient: &Ambient, new: NewKey<'_>) -> Result<String, KeysError> {
-    let NewKey { client, name, scopes, program, expires_in_days } = new;
+    let NewKey { client, client_id, name, scopes, program, expires_in_days } = new;
     for text in [client, name] {
         let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
-        if !good || looks_like_claim_code(text) || text == orphans::CLIENT_NAME {
+        if !good || looks_like_claim_code(text) || ClientId::of_name(text) == ClientId::of_name(orphans::CLIENT_NAME) {
             return Err(KeysError::Name);
         }
     }
     let now = ambient.now();
     let minted = mint(ambient)?;
     let mut tx = store.begin().await?;
-    let client = keys::client(&mut tx, client, ClientId::new(ambient.row_id(now)?), now).await?;
+    let client = clients::find_or_make(&mut tx, client, client_id, now).await?;
     let key = ApiKey {
         id: minted.id,
         client,
@@ -147,6 +156,6 @@ fn line(key: &ApiKey) -> String {
         (None, Some(at)) => format!("until {}", day(at)),
         (None, None) => "active".to_owned(),
     };
-    let (id, client, name, scopes) = (key.id, &key.client_name, &key.name, &key.scopes);
-    format!("{id}  {client}  {name}  [{scopes}]  created {}  {state}", day(key.created_at))
+    let (id, client, client_id, name, scopes) = (key.id, &key.client_name, key.client, &key.name, &key.scopes);
+    format!("{id}  {client}  {client_id}  {name}  [{scopes}]  created {}  {state}", day(key.created_at))
 }

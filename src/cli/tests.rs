@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Cli;
 use crate::{
     engine::AttentionReason,
-    kernel::{ApiKeyId, RewardId},
+    kernel::{ApiKeyId, ClientId, RewardId},
 };
 
 const RUNBOOK: &str = "k8s/monitoring/RUNBOOK.md";
@@ -41,6 +41,7 @@ fn words_of(command: &str) -> Vec<String> {
     let command = command
         .replace("rwd_…", &RewardId::new(Uuid::nil()).to_string())
         .replace("KEY_ID", &ApiKeyId::new(Uuid::nil()).to_string())
+        .replace("CLIENT_ID", &ClientId::of_name("shop").to_string())
         .replace("$ID", &RewardId::new(Uuid::nil()).to_string())
         .replace("$FOUND", "issued")
         .replace("$FIRST_DAY", "2026-11-01")

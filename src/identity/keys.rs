@@ -1,4 +1,4 @@
-//! Clients and their API keys: a key's text, which is shown once, and the rows.
+//! API keys of clients: a key's text, which is shown once, and the rows.
 //!
 //! A key is 256 random bits behind a public id. The store keeps a hash of them, which is compared in constant time. The text
 //! is `nsk_<key id, 32 hex digits>_<secret, 52 characters of base 32>`.
@@ -21,15 +21,10 @@ use crate::store::{
 const SECRET_BYTES: usize = 32;
 /// Characters of a key's text: prefix, id, underscore, secret.
 pub const KEY_TEXT_LEN: usize = 4 + 32 + 1 + 52;
-/// Keys listed at most.
-const LIST_MAX: i64 = 1000;
+/// Keys read at once.
+const STEP: i64 = 500;
 
 statements! {
-    CLIENT_INSERT = Sql::same(
-        "clients.insert",
-        "INSERT INTO clients (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (name) DO NOTHING",
-    );
-    CLIENT_BY_NAME = Sql::same("clients.by_name", "SELECT id FROM clients WHERE name = $1");
     KEY_INSERT = Sql::same(
         "api_keys.insert",
         "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
@@ -43,17 +38,13 @@ statements! {
     KEY_LIST = Sql::same(
         "api_keys.list",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id ORDER BY k.id LIMIT $1",
+         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id > $1 ORDER BY k.id LIMIT $2",
     );
     KEY_YOUNGEST = Sql::same("api_keys.youngest", "SELECT MAX(created_at) AS at FROM api_keys");
     KEY_REVOKE = Sql::same(
         "api_keys.revoke",
         "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
     );
-}
-
-row! {
-    struct ClientRow { id: Uuid }
 }
 
 row! {
@@ -186,16 +177,6 @@ impl ApiKey {
     }
 }
 
-/// The client of this name; made with `new_id` when there is none yet.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn client(tx: &mut Tx, name: &str, new_id: ClientId, now: DateTime<Utc>) -> Result<ClientId, StoreError> {
-    execute!(tx, CLIENT_INSERT, new_id.uuid(), name, now)?;
-    let found = fetch_optional!(ClientRow, tx, CLIENT_BY_NAME, name)?;
-    found.map(|row| ClientId::new(row.id)).ok_or(StoreError::Inconsistent { table: "clients", column: "name" })
-}
-
 /// Stores a new key.
 ///
 /// # Errors
@@ -225,13 +206,19 @@ pub async fn find(store: &Store, id: ApiKeyId) -> Result<Option<ApiKey>, StoreEr
     fetch_optional!(KeyRow, snapshot, KEY_BY_ID, id.uuid())?.map(ApiKey::try_from).transpose()
 }
 
-/// Every key, oldest first, at most 1,000.
+/// Every key, oldest first.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
     let mut snapshot = store.snapshot().await?;
-    fetch_all!(KeyRow, snapshot, KEY_LIST, LIST_MAX)?.into_iter().map(ApiKey::try_from).collect()
+    let (mut keys, mut after) = (Vec::new(), Uuid::nil());
+    loop {
+        let step = fetch_all!(KeyRow, snapshot, KEY_LIST, after, STEP)?;
+        let Some(last) = step.last() else { return keys.into_iter().map(ApiKey::try_from).collect() };
+        after = last.id;
+        keys.extend(step);
+    }
 }
 
 /// Revokes a key; says whether it was active before.

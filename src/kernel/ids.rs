@@ -1,7 +1,10 @@
-//! Ids as types: a prefix that says what it names, and a time-ordered UUID (version 7) in hex.
+//! Ids as types: a prefix that says what it names, and a UUID in hex. It is ordered by time (version 7), except a client's,
+//! which derives from its name (version 8).
 
 use std::{fmt, str::FromStr};
 
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
 use uuid::Uuid;
 
 /// The text is not an id of this kind.
@@ -103,6 +106,20 @@ impl FromStr for ProgramId {
 impl ClientId {
     /// Stands for the caller of rewards that only Amazon knew of, until the one who bought them comes back. It has no keys.
     pub const ADOPTED: Self = Self::new(Uuid::from_u128(0x0000_0000_0000_8000_8000_0000_0000_0001));
+
+    /// The id of the client of this name, in every database and at every time: what a caller's keys become at Amazon derives
+    /// from it. A person who writes the name again may use other capitals, other spaces, or another form of the same letter,
+    /// so none of these counts.
+    #[must_use]
+    pub fn of_name(name: &str) -> Self {
+        let lower = name.nfkc().collect::<String>().to_lowercase();
+        let words: Vec<&str> = lower.split_whitespace().collect();
+        let folded: String = words.join(" ").nfkc().collect();
+        let digest = Sha256::new().chain_update(b"noshi/client/v1\0").chain_update(folded).finalize();
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
 }
 
 #[cfg(test)]
@@ -118,6 +135,20 @@ mod tests {
         for text in ["", "prg_", "spring", "prg_Spring", "prg_a-b", "prg_a b", &long] {
             assert_eq!(text.parse::<ProgramId>(), Err(MalformedId), "{text}");
         }
+    }
+
+    #[test]
+    fn the_id_of_a_client_is_pinned_for_ever() {
+        // Changing this derivation would buy second cards for keys that were already used.
+        assert_eq!(ClientId::of_name("shop").to_string(), "cli_9397da8a6b328295abede828ea48fe61");
+        for same in ["Shop", "SHOP", " shop ", "\u{ff53}\u{ff48}\u{ff4f}\u{ff50}"] {
+            assert_eq!(ClientId::of_name(same), ClientId::of_name("shop"), "{same:?}");
+        }
+        assert_eq!(ClientId::of_name("Caf\u{e9}  Noir"), ClientId::of_name("cafe\u{301} noir"));
+        for other in ["shop2", "sh op", "shop.", "sh\u{f3}p", ""] {
+            assert_ne!(ClientId::of_name(other), ClientId::of_name("shop"), "{other:?}");
+        }
+        assert_eq!(ClientId::of_name("shop").uuid().get_version_num(), 8);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Back-up and restore: the commands themselves, their death at every step, and what becomes of rewards, callers and the
 //! books when an old back-up comes back. What a person does in it, is done by the commands of the runbook.
 
+mod again;
 mod doubt;
 mod file;
 mod kills;

@@ -9,7 +9,7 @@ use std::{
 use noshi::{
     ambient::Ambient,
     identity::{
-        Scopes,
+        Scopes, clients,
         keys::{self, ApiKey, mint},
     },
     kernel::ClientId,
@@ -22,8 +22,7 @@ use crate::support::{Backend, Database, look::Look, on_each_backend};
 /// A transaction's work: a client of this name.
 async fn write(tx: &mut Tx, ambient: &Ambient, name: &str) -> ClientId {
     let now = ambient.now();
-    let id = ClientId::new(ambient.row_id(now).unwrap());
-    keys::client(tx, name, id, now).await.unwrap()
+    clients::find_or_make(tx, name, None, now).await.unwrap()
 }
 
 /// Work that the database refuses: a key of a client that does not exist.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use noshi::{
     identity::{
-        Scope, Scopes,
+        Scope, Scopes, clients,
         keys::{self, ApiKey, Presented, mint},
     },
     kernel::{ClientId, ProgramId},
@@ -52,8 +52,7 @@ impl App {
         let now = self.ambient.now();
         let minted = mint(&self.ambient).unwrap();
         let mut tx = store.begin().await.unwrap();
-        let new_id = ClientId::new(self.ambient.row_id(now).unwrap());
-        let client = keys::client(&mut tx, client, new_id, now).await.unwrap();
+        let client = clients::find_or_make(&mut tx, client, None, now).await.unwrap();
         let key = ApiKey {
             id: minted.id,
             client,

@@ -20,10 +20,10 @@ use crate::{
     bootstrap::{self, Service},
     config::{LogFormat, LogSettings, Settings},
     identity::{
-        Scopes,
+        Scopes, clients,
         keys::{self, ApiKey, mint},
     },
-    kernel::{ClientId, RewardId},
+    kernel::RewardId,
     sandbox::{AccessKey, Fault, FaultRule, Operation, PartnerAccount, Received, Sandbox, SandboxOptions},
     server,
     store::migrate::migrate,
@@ -137,10 +137,9 @@ impl Around {
         migrate(&store).await.unwrap();
         let (now, minted) = (self.ambient.now(), mint(&self.ambient).unwrap());
         let mut tx = store.begin().await.unwrap();
-        let client = ClientId::new(self.ambient.row_id(now).unwrap());
         let key = ApiKey {
             id: minted.id,
-            client: keys::client(&mut tx, "trial", client, now).await.unwrap(),
+            client: clients::find_or_make(&mut tx, "trial", None, now).await.unwrap(),
             client_name: String::new(),
             name: "trial".to_owned(),
             secret_sha256: minted.secret_sha256,
