@@ -12,6 +12,7 @@
 
 pub mod backup;
 pub mod clock;
+pub(crate) mod feed;
 mod metrics;
 pub mod migrate;
 pub(crate) mod postgres;

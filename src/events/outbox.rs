@@ -4,7 +4,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::Named;
-use crate::store::{InstantRow, Read, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
+use crate::store::{
+    InstantRow, Read, Sql, StoreError, Tx, execute,
+    feed::{SettledRow, settled},
+    fetch_all, fetch_optional, row, statements,
+};
 
 statements! {
     INSERT = Sql::same(
@@ -15,9 +19,21 @@ statements! {
     PAGE = Sql::each(
         "facts.page_named",
         "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
-         AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+         AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
         "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
-         AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+         AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+    );
+    SETTLED = settled!(
+        "facts.settled_named",
+        "facts INDEXED BY facts_named WHERE subject_id IS NULL",
+        "facts WHERE subject_id IS NULL",
+        "28262"
+    );
+    HELD = Sql::each(
+        "facts.held_named",
+        "SELECT MIN(at) AS at FROM (SELECT at FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
+         ORDER BY id LIMIT 1) AS next",
+        "SELECT MIN(at) AS at FROM (SELECT at FROM facts WHERE subject_id IS NULL AND id > $1 ORDER BY id LIMIT 1) AS next",
     );
     LATEST = Sql::each(
         "facts.latest_named",
@@ -70,12 +86,26 @@ pub async fn write(
     execute!(tx, INSERT, at, kind, subject.kind(), subject.name(), subject.account(), data).map(|_one| ())
 }
 
-/// Facts after this one, oldest first, of one kind or of all.
+async fn settled(on: &mut impl Read) -> Result<i64, StoreError> {
+    Ok(fetch_optional!(SettledRow, on, SETTLED)?.map_or(0, |row| row.id))
+}
+
+/// When the first fact was written that is not shown yet, because one with a smaller id can still be committed.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn held_since(on: &mut impl Read) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let settled = settled(on).await?;
+    Ok(fetch_optional!(InstantRow, on, HELD, settled)?.and_then(|row| row.at))
+}
+
+/// Facts after this one, oldest first, of one kind or of all. None is shown while one with a smaller id can still be committed.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn page(on: &mut impl Read, after: i64, kind: Option<&str>, limit: i64) -> Result<Vec<FactRow>, StoreError> {
-    fetch_all!(FactRow, on, PAGE, after, kind, limit)
+    let settled = settled(on).await?;
+    fetch_all!(FactRow, on, PAGE, after, kind, limit, settled)
 }
 
 /// The last fact of a kind.

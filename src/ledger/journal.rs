@@ -11,7 +11,11 @@ use super::{chart::LedgerAccount, movements::Movement, sums::Sums};
 use crate::{
     events::Subject,
     kernel::{Currency, Money, ProgramId, RewardId},
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
+    store::{
+        InstantRow, Snapshot, Sql, StoreError, Tx, execute,
+        feed::{SettledRow, settled},
+        fetch_all, fetch_optional, row, statements,
+    },
 };
 
 /// How many entries a database holds.
@@ -32,7 +36,13 @@ statements! {
         "ledger_entries.page",
         "SELECT id, at, account, currency, kind, debit, credit, amount_minor, reward_id, program_id, note, made_by \
          FROM ledger_entries WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR account = $2) AND at >= $3 AND at < $4 \
-         ORDER BY id LIMIT $5",
+         AND id <= $6 ORDER BY id LIMIT $5",
+    );
+    SETTLED = settled!("ledger_entries.settled", "ledger_entries", "ledger_entries", "28268");
+    NEWEST = Sql::same("ledger_entries.newest", "SELECT COALESCE(MAX(id), 0) AS id FROM ledger_entries");
+    HELD = Sql::same(
+        "ledger_entries.held",
+        "SELECT MIN(at) AS at FROM (SELECT at FROM ledger_entries WHERE id > $1 ORDER BY id LIMIT 1) AS next",
     );
 }
 
@@ -178,10 +188,26 @@ pub(crate) struct EntryFilter {
     pub(crate) limit: i64,
 }
 
-/// A page of entries, in the order of writing.
+async fn settled(snapshot: &mut Snapshot) -> Result<i64, StoreError> {
+    Ok(fetch_optional!(SettledRow, snapshot, SETTLED)?.map_or(0, |row| row.id))
+}
+
+/// The newest entry that is committed; 0 when there is none.
+pub(crate) async fn newest(snapshot: &mut Snapshot) -> Result<i64, StoreError> {
+    Ok(fetch_optional!(SettledRow, snapshot, NEWEST)?.map_or(0, |row| row.id))
+}
+
+/// When the first entry was written that is not shown yet, because one with a smaller id can still be committed.
+pub(crate) async fn held_since(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let settled = settled(snapshot).await?;
+    Ok(fetch_optional!(InstantRow, snapshot, HELD, settled)?.and_then(|row| row.at))
+}
+
+/// A page of entries, in the order of writing. None is shown while one with a smaller id can still be committed.
 pub(crate) async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
-    let account = filter.account.as_deref();
-    let rows = fetch_all!(LedgerEntryRow, snapshot, PAGE, filter.after, account, filter.from, filter.to, filter.limit)?;
+    let settled = settled(snapshot).await?;
+    let EntryFilter { after, account, from, to, limit } = filter;
+    let rows = fetch_all!(LedgerEntryRow, snapshot, PAGE, after, account.as_deref(), from, to, limit, settled)?;
     rows.into_iter().map(LedgerEntry::try_from).collect()
 }
 

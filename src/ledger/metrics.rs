@@ -3,9 +3,10 @@
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use prometheus::IntCounterVec;
+use prometheus::{GaugeVec, IntCounterVec};
 
 use crate::{
     kernel::Money,
@@ -45,6 +46,7 @@ pub struct Metrics {
     used: DynamicGauge<3>,
     reserved: DynamicGauge<3>,
     refusals: IntCounterVec,
+    held: GaugeVec,
     /// The programs that have series of their own.
     programs: Mutex<BTreeSet<String>>,
 }
@@ -76,6 +78,11 @@ impl Metrics {
                 "Rewards refused because a budget of the program, or of a key in it, is used up.",
                 &["program"],
             )?,
+            held: registry.gauge_vec(
+                "feed_held_seconds",
+                "Age of the first row that a feed does not show yet, because one with a smaller id can still be committed.",
+                &["feed"],
+            )?,
             programs: Mutex::default(),
         })
     }
@@ -90,6 +97,11 @@ impl Metrics {
         } else {
             OTHER_PROGRAMS
         }
+    }
+
+    /// How long the next row of a feed has waited to be shown; no time when none waits.
+    pub(super) fn feed_held(&self, feed: &str, waited: Duration) {
+        self.held.with_label_values(&[feed]).set(waited.as_secs_f64());
     }
 
     /// A reward did not fit into a budget of its program.

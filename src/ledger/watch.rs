@@ -6,10 +6,12 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::{
     budget::Period,
+    journal,
     metrics::{Budget, PROGRAMS_MAX},
     service::Ledger,
 };
 use crate::{
+    events::outbox,
     kernel::Money,
     store::{Sql, StoreError, fetch_all, row, statements},
 };
@@ -84,6 +86,14 @@ impl Ledger {
             period_key(Period::Month, tomorrow)
         )?;
         self.metrics.budgets(&self.budgets(&limits, &usage, now));
+        let held = [
+            ("events", outbox::held_since(&mut snapshot).await?),
+            ("ledger_entries", journal::held_since(&mut snapshot).await?),
+        ];
+        for (feed, since) in held {
+            let waited = since.and_then(|since| now.signed_duration_since(since).to_std().ok());
+            self.metrics.feed_held(feed, waited.unwrap_or_default());
+        }
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! One table of facts: the timelines of rewards and what finance hears of, as this release and the one before read and
 //! write them.
 
+mod feeds;
+
 use chrono::{DateTime, Utc};
 use noshi::{
     events::{
@@ -183,8 +185,7 @@ async fn database_of_before(backend: Backend) -> Database {
 }
 
 async fn migrated(database: &Database) -> This {
-    let options =
-        StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false, create: true };
+    let options = StoreOptions { create: true, ..StoreOptions::of_command(database.url().to_owned().into(), 4) };
     let store = Store::open(&options).await.unwrap();
     migrate(&store).await.unwrap();
     This(store)

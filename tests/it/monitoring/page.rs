@@ -24,6 +24,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_database_clock_skew_seconds", "gauge", &[]),
     ("noshi_database_snapshot_timestamp_seconds", "gauge", &[]),
     ("noshi_idempotent_requests_total", "counter", &["result"]),
+    ("noshi_feed_held_seconds", "gauge", &["feed"]),
     ("noshi_lease_lost_total", "counter", &[]),
     ("noshi_log_lines_lost_total", "counter", &[]),
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
