@@ -15,7 +15,13 @@ mod sealing;
 mod source;
 mod traces;
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -80,6 +86,8 @@ pub struct ServerSettings {
 pub struct StoreSettings {
     /// SQLite file or PostgreSQL server.
     pub url: DatabaseUrl,
+    /// The file that holds the address, if a file does.
+    pub url_file: Option<PathBuf>,
     /// Connections of this replica.
     pub connections_max: u32,
     /// Whether `serve` migrates the schema. By default it does on SQLite, and a job of its own does on PostgreSQL.
@@ -180,6 +188,10 @@ pub struct AccountSettings {
     /// When the key was made, for the alert on its age.
     pub access_key_created: Option<NaiveDate>,
     /// The kinds of rewards that it deals in, by their words, each once; none that `incentives` does not know is served.
+    /// The file that holds the id, if a file does.
+    pub access_key_id_file: Option<PathBuf>,
+    /// The file that holds the secret, if a file does.
+    pub secret_access_key_file: Option<PathBuf>,
     pub kinds: Vec<String>,
     /// The smallest reward, in the marketplace's currency; more than zero.
     pub reward_minimum: Money,
@@ -270,7 +282,8 @@ impl Settings {
         }
     }
 
-    /// All settings in force as TOML. Secrets are `"[hidden]"`; the database is shown without user, password and parameters.
+    /// All settings in force as TOML. Secrets are `"[hidden]"`, with the files that they were read from; the database is shown
+    /// without its password.
     #[must_use]
     pub fn in_force(&self) -> String {
         in_force::render(self)

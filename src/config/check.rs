@@ -110,6 +110,7 @@ fn log(mut section: Section<'_>) -> LogSettings {
     });
     LogSettings { format: format.unwrap_or(LogFormat::Human), filter: filter.unwrap_or_else(|| "info".to_owned()) }
 }
+        url_file,
 
 fn rewards(mut section: Section<'_>) -> RewardSettings {
     let rewards = RewardSettings {
@@ -212,7 +213,9 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
         section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
     }
-    let key_files = section.file_of("access_key_id").zip(section.file_of("secret_access_key"));
+    let (access_key_id_file, secret_access_key_file) =
+        (section.file_of("access_key_id"), section.file_of("secret_access_key"));
+    let key_files = access_key_id_file.clone().zip(secret_access_key_file.clone());
     let access_key_id = section.secret("access_key_id", access_key_id);
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
     let access_key_created = section.text("access_key_created", date);
@@ -264,6 +267,8 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
 /// What every partner may buy; a contract may allow more.
 const KIND: &str = "gift_code";
 
+        access_key_id_file,
+        secret_access_key_file,
 /// What an account's kinds are compared with.
 #[derive(Clone, Copy)]
 struct KindRules<'a> {

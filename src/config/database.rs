@@ -70,7 +70,7 @@ impl DatabaseUrl {
     }
 }
 
-/// Without user, password and parameters.
+/// Without the password, and without the value of `options`, which may hold anything.
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
@@ -113,7 +113,18 @@ fn postgres_shown(rest: &str) -> Result<String, String> {
         return Err("leads to another machine: it must say sslmode=verify-full".to_owned());
     }
     let shown = if server.is_empty() { host } else { server.to_owned() };
-    Ok(format!("{shown}/{database}"))
+    // The first colon ends the role.
+    let role = authority.rsplit_once('@').map(|(user, _server)| user.split(':').next().unwrap_or_default());
+    let role = role.filter(|role| !role.is_empty()).map_or_else(String::new, |role| format!("{role}@"));
+    let shown_parameter = |(name, value): &(&str, &str)| match *name {
+        "options" => format!("{name}=[hidden]"),
+        _ => format!("{name}={value}"),
+    };
+    // A host among the parameters is shown as the server.
+    let others = parameters.iter().filter(|(name, _value)| *name != "host").map(shown_parameter);
+    let others = others.collect::<Vec<_>>().join("&");
+    let query = if others.is_empty() { others } else { format!("?{others}") };
+    Ok(format!("{role}{shown}/{database}{query}"))
 }
 
 /// The host of `host`, `host:port` or `[v6]:port`.
@@ -230,11 +241,14 @@ mod tests {
     }
 
     #[test]
-    fn neither_user_nor_password_nor_parameter_is_shown() {
-        let url = "postgres://CANARY:CANARY@CANARY@db.example:5432/noshi?sslmode=verify-full&options=CANARY";
+    fn the_role_and_how_the_server_is_verified_are_shown_and_no_password() {
+        let url = "postgres://app:CANARY:CANARY@CANARY@db.example:5432/noshi?sslmode=verify-full&sslrootcert=/etc/ca.pem&options=CANARY";
         let url = DatabaseUrl::parse(url).unwrap();
-        assert_eq!(url.to_string(), "postgres://db.example:5432/noshi");
-        assert_eq!(format!("{url:?}"), "DatabaseUrl(postgres://db.example:5432/noshi)");
-        assert_eq!(DatabaseUrl::parse("postgres://u:p@/n?host=/run/pg").unwrap().to_string(), "postgres:///run/pg/n");
+        let shown = "postgres://app@db.example:5432/noshi?sslmode=verify-full&sslrootcert=/etc/ca.pem&options=[hidden]";
+        assert_eq!(url.to_string(), shown);
+        assert_eq!(format!("{url:?}"), format!("DatabaseUrl({shown})"));
+        let socket = DatabaseUrl::parse("postgres://u:p@/n?host=/run/pg").unwrap();
+        assert_eq!(socket.to_string(), "postgres://u@/run/pg/n");
+        assert_eq!(DatabaseUrl::parse("postgres://localhost/n").unwrap().to_string(), "postgres://localhost/n");
     }
 }

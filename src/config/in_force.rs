@@ -1,9 +1,10 @@
-//! Settings as operators may see them: TOML with the keys of the file, in the order of the sample, without secrets.
+//! Settings as operators may see them: TOML with the keys of the file, in the order of the sample, without secrets. Where a file
+//! holds one, a comment names it: a wrong mount shows.
 //!
 //! Written by hand: a serde view would name each key twice, and a new secret would be shown until someone skips it. Here a
 //! key is shown only after someone wrote its line.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use toml::Value;
 
@@ -25,7 +26,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.seconds("drain_delay_seconds", server.drain_delay);
     page.seconds("drain_timeout_seconds", server.drain_timeout);
     page.section("store");
-    page.text("url", &store.url.to_string());
+    page.kept_in("url", &store.url.to_string(), store.url_file.as_deref());
     page.plain("connections_max", store.connections_max);
     page.plain("migrate_on_start", store.migrate_on_start);
     page.section("log");
@@ -55,7 +56,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("hour", reconciliation.hour);
     page.seconds("page_spacing_seconds", reconciliation.page_spacing);
     page.section("sealing");
-    let keys = sealing.keys.iter().map(|key| format!("{{ id = \"{}\", file = \"{HIDDEN}\" }}", key.id));
+    let keys = sealing.keys.iter().map(|key| format!("{{ id = \"{}\", file = {} }}", key.id, path(&key.file)));
     page.plain("keys", format!("[{}]", keys.collect::<Vec<_>>().join(", ")));
     for (id, account) in accounts {
         page.section(&format!("accounts.{id}"));
@@ -66,6 +67,11 @@ pub(super) fn render(settings: &Settings) -> String {
 
 const fn hours(duration: Duration) -> u64 {
     duration.as_secs() / 3600
+/// A path as TOML writes it.
+fn path(path: &Path) -> Value {
+    Value::from(path.display().to_string())
+}
+
 }
 
 /// The text so far.
@@ -90,6 +96,12 @@ impl SettingsText {
 
     fn seconds(&mut self, key: &str, value: Duration) {
         self.plain(key, value.as_secs());
+    /// A value that may be in a file of its own.
+    fn kept_in(&mut self, key: &str, value: &str, file: Option<&Path>) {
+        let kept = file.map_or_else(String::new, |file| format!(" # {key}_file = {}", path(file)));
+        self.plain(key, format!("{}{kept}", Value::from(value)));
+    }
+
     }
 
     fn account(&mut self, account: &AccountSettings) {
@@ -99,8 +111,8 @@ impl SettingsText {
         if let Some(gateway) = account.sandbox_gateway {
             self.text("sandbox_gateway", &gateway.to_string());
         }
-        self.text("access_key_id", HIDDEN);
-        self.text("secret_access_key", HIDDEN);
+        self.kept_in("access_key_id", HIDDEN, account.access_key_id_file.as_deref());
+        self.kept_in("secret_access_key", HIDDEN, account.secret_access_key_file.as_deref());
         if let Some(date) = account.access_key_created {
             self.text("access_key_created", &date.to_string());
         }

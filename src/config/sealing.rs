@@ -1,9 +1,10 @@
 //! The keys that seal what a reward acts on: each has an id, and lies in a file of its own.
 
-use std::{fmt, path::Path, str::FromStr, sync::Arc};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use secrecy::SecretBox;
+use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 use zeroize::Zeroizing;
 
@@ -28,6 +29,8 @@ pub struct Sealing {
 pub struct SealingKey {
     /// Stands in each row that it seals.
     pub id: KeyId,
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// Its bytes.
     pub key: Arc<SecretBox<[u8; KEY_BYTES]>>,
 }
@@ -67,7 +70,8 @@ impl FromStr for KeyId {
 
 /// Reads the section.
 pub(super) fn sealing(mut section: Section<'_>) -> Sealing {
-    let keys: Vec<SealingKey> = section.tables("keys", sealing_key);
+    let read: Vec<(SealingKey, KeySum)> = section.tables("keys", sealing_key);
+    let (keys, sums): (Vec<SealingKey>, Vec<KeySum>) = read.into_iter().unzip();
     if keys.len() > KEYS_MAX {
         section.refuse("keys", &format!("lists more than {KEYS_MAX} keys"));
     }
@@ -75,10 +79,22 @@ pub(super) fn sealing(mut section: Section<'_>) -> Sealing {
     if let Some((_at, key)) = keys.iter().enumerate().find(twice) {
         section.refuse("keys", &format!("lists the id {} twice", key.id));
     }
+    let with_sums = || keys.iter().zip(&sums);
+    let twins = with_sums().enumerate().find_map(|(at, (copy, sum))| {
+        let (original, _sum) = with_sums().take(at).find(|(_key, other)| *other == sum)?;
+        Some((original, copy))
+    });
+    if let Some((original, copy)) = twins {
+        let why = format!("lists the same bytes as {} and as {}: one of the files is a copy", original.id, copy.id);
+        section.refuse("keys", &why);
+    }
     Sealing { keys }
 }
 
-fn sealing_key(table: &Table) -> Result<SealingKey, String> {
+/// Equal for equal keys, and nothing else of them.
+type KeySum = [u8; 32];
+
+fn sealing_key(table: &Table) -> Result<(SealingKey, KeySum), String> {
     let text = |name: &str| {
         let value = table.get(name).and_then(Value::as_str);
         value.ok_or_else(|| format!("each key must have an id and a file, in quotes; one has no {name}"))
@@ -87,13 +103,14 @@ fn sealing_key(table: &Table) -> Result<SealingKey, String> {
         return Err("a key has an id and a file and nothing else".to_owned());
     }
     let id: KeyId = text("id")?.parse().map_err(|why: MalformedKeyId| format!("a key's id {why}"))?;
-    let read = read_secret(Path::new(text("file")?)).and_then(|text| key_bytes(&text));
-    let key = read.map_err(|why| format!("the file of the key {id} {why}"))?;
-    Ok(SealingKey { id, key: Arc::new(key) })
+    let file = PathBuf::from(text("file")?);
+    let read = read_secret(&file).and_then(|text| key_bytes(&text));
+    let (key, sum) = read.map_err(|why| format!("the file of the key {id} {why}"))?;
+    Ok((SealingKey { id, file, key: Arc::new(key) }, sum))
 }
 
 /// 32 bytes as `openssl rand -hex 32` or `openssl rand -base64 32` writes them.
-fn key_bytes(text: &str) -> Result<SecretBox<[u8; KEY_BYTES]>, String> {
+fn key_bytes(text: &str) -> Result<(SecretBox<[u8; KEY_BYTES]>, KeySum), String> {
     let form = if text.len() == 2 * KEY_BYTES { HEXLOWER_PERMISSIVE } else { BASE64 };
     let wrong = || format!("must hold {KEY_BYTES} random bytes, in hex or base64");
     let bytes = Zeroizing::new(form.decode(text.as_bytes()).map_err(|_malformed| wrong())?);
@@ -101,7 +118,8 @@ fn key_bytes(text: &str) -> Result<SecretBox<[u8; KEY_BYTES]>, String> {
     if bytes.len() != KEY_BYTES || bytes.iter().all(|byte| bytes.first() == Some(byte)) {
         return Err(wrong());
     }
-    Ok(SecretBox::init_with_mut(|key: &mut [u8; KEY_BYTES]| key.copy_from_slice(&bytes)))
+    let sum = Sha256::digest(bytes.as_slice()).into();
+    Ok((SecretBox::init_with_mut(|key: &mut [u8; KEY_BYTES]| key.copy_from_slice(&bytes)), sum))
 }
 
 #[cfg(test)]

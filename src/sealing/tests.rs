@@ -42,6 +42,7 @@ fn target(text: &str) -> Target {
 
 fn keyring(keys: &[(&str, u8)]) -> Keyring {
     let key = |(id, byte): &(&str, u8)| SealingKey {
+        file: std::path::PathBuf::new(),
         id: id.parse().unwrap(),
         key: Arc::new(SecretBox::new(Box::new([*byte; KEY_BYTES]))),
     };
