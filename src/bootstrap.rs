@@ -12,6 +12,7 @@ mod loops;
 mod metrics;
 mod restoring;
 mod services;
+mod watch;
 
 use std::{io, net::SocketAddr};
 
@@ -29,7 +30,7 @@ use crate::{
     sealing::SealingError,
     server::{self, AppState, BoundServer},
     store::{
-        self, Store, StoreError,
+        self, Store, StoreError, TimeLimits,
         clock::{ClockError, align},
         migrate::{Schema, migrate, schema},
     },
@@ -165,9 +166,11 @@ pub async fn open_store(settings: &config::StoreSettings, why: Opening) -> Resul
     let options = store::StoreOptions {
         url: settings.url.secret().clone(),
         connections_max: settings.connections_max,
+        time_limits: if why == Opening::Serve { TimeLimits::Service } else { TimeLimits::Operator },
+        lock_wait: settings.lock_wait,
         exclusive: why == Opening::Serve && settings.url.kind() == DatabaseKind::Sqlite,
         create: match why {
-            Opening::Serve => settings.migrate_on_start,
+            Opening::Serve => settings.migrate_on_start && settings.create_on_start,
             Opening::Migrate => true,
             Opening::Use => false,
         },
@@ -252,13 +255,13 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
     if settings.store.url.kind() == DatabaseKind::Sqlite {
         take_leases_over(&state).await?;
     }
-    let Ground { store, tasks, .. } = ground;
+    let Ground { store, tasks, metrics, .. } = ground;
     let listen = |setting, address| move |source| StartError::Listen { setting, address, source };
     let api = server::api(&state, &settings.server).map_err(listen("listen", settings.server.listen))?;
     let admin =
         server::admin(&state, &settings.server).map_err(listen("admin_listen", settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
-    let loops = loops::start(&state, settings).await?;
+    let loops = loops::start(&state, settings, &metrics.store).await?;
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
     Ok(Service { state, api, admin, tasks, loops, exporting, store, settings: settings.server.clone() })
 }

@@ -92,6 +92,11 @@ pub struct StoreSettings {
     pub connections_max: u32,
     /// Whether `serve` migrates the schema. By default it does on SQLite, and a job of its own does on PostgreSQL.
     pub migrate_on_start: bool,
+    /// Whether `serve` makes a SQLite file that is not there. By default not where an account is in production: a database that
+    /// is not there was lost.
+    pub create_on_start: bool,
+    /// How long a start waits for the process before it to let go of a SQLite file: as long as a drain may take.
+    pub lock_wait: Duration,
 }
 
 /// What is logged, and how.
@@ -183,15 +188,15 @@ pub struct AccountSettings {
     pub access_key_id: SecretString,
     /// The AWS access key's secret.
     pub secret_access_key: SecretString,
+    /// The file that holds the id, if a file does.
+    pub access_key_id_file: Option<PathBuf>,
+    /// The file that holds the secret, if a file does.
+    pub secret_access_key_file: Option<PathBuf>,
     /// The files of both, if both are in files: then the pair may be exchanged while the service runs.
     pub key_files: Option<KeyFiles>,
     /// When the key was made, for the alert on its age.
     pub access_key_created: Option<NaiveDate>,
     /// The kinds of rewards that it deals in, by their words, each once; none that `incentives` does not know is served.
-    /// The file that holds the id, if a file does.
-    pub access_key_id_file: Option<PathBuf>,
-    /// The file that holds the secret, if a file does.
-    pub secret_access_key_file: Option<PathBuf>,
     pub kinds: Vec<String>,
     /// The smallest reward, in the marketplace's currency; more than zero.
     pub reward_minimum: Money,

@@ -31,6 +31,7 @@ use crate::{
     kernel::Chain,
     ledger::{self, Ledger},
     store::{
+        StoreError,
         clock::ServerClock,
         migrate::{Schema, schema},
     },
@@ -216,13 +217,25 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
         Ok(Ok(Schema::Newer)) => unready("the database is too new for this program"),
         Ok(Err(error)) => {
             tracing::warn!(error = %Chain(&error), "not ready");
-            unready("the database does not answer")
+            unready(&match error {
+                StoreError::Lost(_) => "the database was removed or replaced".to_owned(),
+                StoreError::Session(why) => why.to_string(),
+                StoreError::Database { .. }
+                | StoreError::Migrate(_)
+                | StoreError::NotOwner
+                | StoreError::Inconsistent { .. }
+                | StoreError::Unconfirmed
+                | StoreError::Busy
+                | StoreError::Schema(_)
+                | StoreError::Open(_)
+                | StoreError::Randomness(_) => "the database does not answer".to_owned(),
+            })
         }
         Err(_lost) => unready("stopping"),
     }
 }
 
-fn unready(why: &'static str) -> HttpResponse {
+fn unready(why: &str) -> HttpResponse {
     HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
         .content_type("text/plain; charset=utf-8")
         .body(format!("{why}\n"))

@@ -4,7 +4,7 @@
 //! [`sql`] run it inside an explicit [`Tx`] (`begin` … `commit`) or a [`Snapshot`].
 //!
 //! 1. A committed transaction survives a crash of the process and of the machine (`synchronous = FULL`,
-//!    `synchronous_commit = on`).
+//!    `synchronous_commit = on`, which is read back on each new connection).
 //! 2. Correctness rests on constraints and guarded updates, never on an isolation level.
 //! 3. Every instant in a row comes from `Ambient`, which follows the database's clock ([`clock`]). No statement writes the
 //!    database's own clock into a row.
@@ -20,11 +20,14 @@ pub mod restore;
 pub mod sql;
 mod sqlite;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
-use sqlx::{PgPool, Sqlite, pool::PoolConnection};
+use sqlx::{Sqlite, pool::PoolConnection};
 
 use crate::{
     failpoint,
@@ -32,7 +35,7 @@ use crate::{
 };
 
 pub use metrics::Metrics;
-pub use postgres::Link;
+pub use postgres::{Link, session::SessionError};
 pub use sql::{Conn, Sql};
 pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
 
@@ -77,6 +80,12 @@ pub enum StoreError {
     /// The database cannot be opened as the settings say.
     #[error("cannot open the database: {0}")]
     Open(String),
+    /// The database is not the one that was opened: it was deleted, replaced, or set back to an older copy.
+    #[error("the database was removed or replaced while it was open: {0}")]
+    Lost(String),
+    /// A connection to PostgreSQL cannot be had, or promises cannot rest on it.
+    #[error("the database gives no connection that can be used")]
+    Session(#[from] SessionError),
     /// The operating system gave no random bytes for an id.
     #[error(transparent)]
     Randomness(#[from] crate::ambient::NoRandomness),
@@ -85,6 +94,11 @@ pub enum StoreError {
 impl StoreError {
     pub(crate) fn database(statement: &'static str, source: sqlx::Error) -> Self {
         Self::Database { statement, source }
+    }
+
+    /// Whether the database that was opened is there no more.
+    pub(crate) const fn is_loss(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Session(SessionError::AnotherDatabase))
     }
 
     /// Whether the database works, and would fail in the same way again: because of what is in a row, or of what was to be
@@ -104,6 +118,8 @@ impl StoreError {
             | Self::Schema(_)
             | Self::NotOwner
             | Self::Open(_)
+            | Self::Lost(_)
+            | Self::Session(_)
             | Self::Randomness(_) => false,
         }
     }
@@ -135,12 +151,14 @@ pub enum Backend {
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: OpenStore,
+    /// Why the database is taken for lost until the next start, once that was found out.
+    lost: Arc<OnceLock<&'static str>>,
 }
 
 #[derive(Clone, Debug)]
 enum OpenStore {
     Sqlite(sqlite::SqliteStore),
-    Postgres(PgPool),
+    Postgres(postgres::PostgresStore),
 }
 
 row! {
@@ -212,6 +230,28 @@ pub struct StoreOptions {
     pub exclusive: bool,
     /// Make a SQLite file that is not there. Only who migrates it next sets this: an empty file is of use to nobody else.
     pub create: bool,
+    /// How long a statement may take.
+    pub time_limits: TimeLimits,
+    /// How long to wait for the process before this one to let go of a SQLite file. It may be draining.
+    pub lock_wait: Duration,
+}
+
+impl StoreOptions {
+    /// For a command: it uses what is there, beside whoever serves it.
+    #[must_use]
+    pub const fn of_command(url: SecretString, connections_max: u32) -> Self {
+        let (time_limits, lock_wait) = (TimeLimits::Operator, Duration::ZERO);
+        Self { url, connections_max, exclusive: false, create: false, time_limits, lock_wait }
+    }
+}
+
+/// How long a statement may take, by who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeLimits {
+    /// A caller waits, and others behind: seconds.
+    Service,
+    /// An operator waits for a command, maybe on a large database and a cold disk: an hour.
+    Operator,
 }
 
 impl Store {
@@ -226,11 +266,11 @@ impl Store {
         let inner = if let Some(path) = url.strip_prefix("sqlite://") {
             OpenStore::Sqlite(sqlite::SqliteStore::open(path, options).await?)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            OpenStore::Postgres(postgres::open(url, options.connections_max).await?)
+            OpenStore::Postgres(postgres::PostgresStore::open(url, options).await?)
         } else {
             return Err(StoreError::Open("the URL starts with neither sqlite:// nor postgres://".to_owned()));
         };
-        Ok(Self { inner })
+        Ok(Self { inner, lost: Arc::default() })
     }
 
     /// Which database it is.
@@ -264,10 +304,20 @@ impl Store {
         self.begin_in(span).await
     }
 
+    /// Takes the database for lost from now on: nothing is read or written until the next start.
+    pub(crate) fn lose(&self, why: &'static str) {
+        self.lost.get_or_init(|| why);
+    }
+
+    fn check_kept(&self) -> Result<(), StoreError> {
+        self.lost.get().map_or(Ok(()), |why| Err(StoreError::Lost((*why).to_owned())))
+    }
+
     async fn begin_in(&self, span: Span) -> Result<Tx, StoreError> {
+        self.check_kept()?;
         let open = match &self.inner {
             OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
-            OpenStore::Postgres(pool) => Link::begin(pool).await.map(OpenTx::Postgres)?,
+            OpenStore::Postgres(store) => store.begin().await.map(OpenTx::Postgres)?,
         };
         Ok(Tx { open, failed: false, span })
     }
@@ -277,9 +327,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when there is none in time.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.check_kept()?;
         match &self.inner {
             OpenStore::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
-            OpenStore::Postgres(pool) => Link::take(pool).await.map(Snapshot::Postgres),
+            OpenStore::Postgres(store) => store.take().await.map(Snapshot::Postgres),
         }
     }
 
@@ -287,7 +338,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.inner {
             OpenStore::Sqlite(store) => store.close().await,
-            OpenStore::Postgres(pool) => postgres::close(pool).await,
+            OpenStore::Postgres(store) => store.close().await,
         }
     }
 }
@@ -369,7 +420,7 @@ impl Tx {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match &mut self.open {
             OpenTx::Sqlite(tx) => tx.conn(),
-            OpenTx::Postgres(link) => Conn::Postgres(link.conn()),
+            OpenTx::Postgres(link) => link.conn(),
         }
     }
 
@@ -384,7 +435,7 @@ impl Snapshot {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match self {
             Self::Sqlite(connection) => Conn::Sqlite(connection),
-            Self::Postgres(link) => Conn::Postgres(link.conn()),
+            Self::Postgres(link) => link.conn(),
         }
     }
 

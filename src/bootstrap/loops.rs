@@ -7,22 +7,25 @@
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, and exchanges the pair | ends |
+//! | `database` | always | looks whether the database is still the one that was opened | ends |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
 //!
 //! Every loop is watched alike. A loop ends only when the process stops, so the process stops when a loop ends by
 //! itself ([`Loops::first_end`]). A fresh process is better than one that recovers nothing, or sends nothing.
 
+use std::sync::Arc;
+
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
 
-use super::clock;
+use super::{clock, watch};
 use crate::{
     accounts::key_pairs::{self, Watched},
     config::Settings,
     engine::recover::recover,
     server::AppState,
-    store::StoreError,
+    store::{self, StoreError},
 };
 
 /// A loop that is running.
@@ -49,7 +52,11 @@ pub(super) struct Loops(Vec<Loop>);
 ///
 /// # Errors
 /// [`StoreError`] when an account's row in the database cannot be made; without it the account has no slots.
-pub(super) async fn start(state: &AppState, settings: &Settings) -> Result<Loops, StoreError> {
+pub(super) async fn start(
+    state: &AppState,
+    settings: &Settings,
+    of_store: &Arc<store::Metrics>,
+) -> Result<Loops, StoreError> {
     let Loops(mut loops) = start_slots(state).await?;
     let tasks = &state.http.tasks;
     let mut begin = |name, ended| loops.push(Loop { name, ended, at_stop: AtStop::Ends });
@@ -70,6 +77,7 @@ pub(super) async fn start(state: &AppState, settings: &Settings) -> Result<Loops
             begin("key_pairs", tasks.spawn(key_pairs::run(watched, accounts, ambient, tasks.clone())));
         }
     }
+    begin("database", tasks.spawn(watch::run(state.http.store.clone(), Arc::clone(of_store), tasks.clone())));
     if let Some(clock) = state.clock.clone() {
         begin("clock", tasks.spawn(clock::run(clock, tasks.clone())));
     }

@@ -29,6 +29,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// A stop waits for a call that has just begun and for the one that may follow it, with the longest time-out allowed.
 const DRAIN_SECONDS: RangeInclusive<u64> = 2 * UPSTREAM_SECONDS_MAX..=600;
 
+/// What a process does after its drain: it ends its loops and closes the database.
+const CLOSE_MARGIN: Duration = Duration::from_secs(5);
+
 /// Amazon allows one page of the activity report a minute, and may block a partner that asks more often.
 const PAGE_SPACING_SECONDS: u64 = 60;
 
@@ -44,9 +47,11 @@ pub(super) fn settings(source: &mut RawSettings, kinds: Option<&[KnownKind]>) ->
     // A key that is listed wrongly was reported for that.
     let can_seal = !sealing.keys.is_empty() || source.has_mistake("sealing.keys");
     let kinds = kinds.map(|known| KindRules { known, can_seal });
-    let settings = Settings {
-        server: server(source.section("server")),
-        store: store(source.section("store")),
+    let server = server(source.section("server"));
+    let creation_is_set = source.section("store").is_set("create_on_start");
+    let mut settings = Settings {
+        store: store(source.section("store"), lock_wait(&server)),
+        server,
         log: log(source.section("log")),
         traces: traces(source),
         rewards: rewards(source.section("rewards")),
@@ -56,6 +61,8 @@ pub(super) fn settings(source: &mut RawSettings, kinds: Option<&[KnownKind]>) ->
         accounts: accounts(source, kinds),
     };
     let production = settings.accounts.values().any(|account| account.environment == Environment::Production);
+    // Where money is at stake, a database that is not there was lost, and its successor is a person's decision.
+    settings.store.create_on_start &= creation_is_set || !production;
     if production && settings.reconciliation.page_spacing.as_secs() < PAGE_SPACING_SECONDS {
         let why = format!("must be at least {PAGE_SPACING_SECONDS} where an account's environment is \"production\"");
         source.section("reconciliation").refuse("page_spacing_seconds", &why);
@@ -84,7 +91,13 @@ fn server(mut section: Section<'_>) -> ServerSettings {
     }
 }
 
-fn store(mut section: Section<'_>) -> StoreSettings {
+/// The process before this one drains under the same settings, and closes its database after that.
+const fn lock_wait(server: &ServerSettings) -> Duration {
+    server.drain_delay.saturating_add(server.drain_timeout).saturating_add(CLOSE_MARGIN)
+}
+
+fn store(mut section: Section<'_>, lock_wait: Duration) -> StoreSettings {
+    let url_file = section.file_of("url");
     let url = section.secret("url", DatabaseUrl::parse).unwrap_or_else(DatabaseUrl::beside_us);
     let migrates_itself = match url.kind() {
         DatabaseKind::Sqlite => true,
@@ -94,7 +107,10 @@ fn store(mut section: Section<'_>) -> StoreSettings {
     StoreSettings {
         connections_max: section.number("connections_max", 8, 1..=200),
         migrate_on_start: section.flag("migrate_on_start").unwrap_or(migrates_itself),
+        create_on_start: section.flag("create_on_start").unwrap_or(true),
+        lock_wait: section.seconds("lock_wait_seconds", lock_wait.as_secs(), 0..=700),
         url,
+        url_file,
     }
 }
 
@@ -110,7 +126,6 @@ fn log(mut section: Section<'_>) -> LogSettings {
     });
     LogSettings { format: format.unwrap_or(LogFormat::Human), filter: filter.unwrap_or_else(|| "info".to_owned()) }
 }
-        url_file,
 
 fn rewards(mut section: Section<'_>) -> RewardSettings {
     let rewards = RewardSettings {
@@ -252,6 +267,8 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         sandbox_gateway,
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
+        access_key_id_file,
+        secret_access_key_file,
         key_files: key_files.map(|(access_key_id, secret_access_key)| KeyFiles { access_key_id, secret_access_key }),
         access_key_created,
         kinds,
@@ -267,8 +284,6 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
 /// What every partner may buy; a contract may allow more.
 const KIND: &str = "gift_code";
 
-        access_key_id_file,
-        secret_access_key_file,
 /// What an account's kinds are compared with.
 #[derive(Clone, Copy)]
 struct KindRules<'a> {

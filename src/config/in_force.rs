@@ -29,6 +29,8 @@ pub(super) fn render(settings: &Settings) -> String {
     page.kept_in("url", &store.url.to_string(), store.url_file.as_deref());
     page.plain("connections_max", store.connections_max);
     page.plain("migrate_on_start", store.migrate_on_start);
+    page.plain("create_on_start", store.create_on_start);
+    page.seconds("lock_wait_seconds", store.lock_wait);
     page.section("log");
     page.text("format", log.format.as_str());
     page.text("filter", &log.filter);
@@ -65,13 +67,13 @@ pub(super) fn render(settings: &Settings) -> String {
     page.text
 }
 
-const fn hours(duration: Duration) -> u64 {
-    duration.as_secs() / 3600
 /// A path as TOML writes it.
 fn path(path: &Path) -> Value {
     Value::from(path.display().to_string())
 }
 
+const fn hours(duration: Duration) -> u64 {
+    duration.as_secs() / 3600
 }
 
 /// The text so far.
@@ -94,14 +96,14 @@ impl SettingsText {
         self.plain(key, Value::from(value));
     }
 
-    fn seconds(&mut self, key: &str, value: Duration) {
-        self.plain(key, value.as_secs());
     /// A value that may be in a file of its own.
     fn kept_in(&mut self, key: &str, value: &str, file: Option<&Path>) {
         let kept = file.map_or_else(String::new, |file| format!(" # {key}_file = {}", path(file)));
         self.plain(key, format!("{}{kept}", Value::from(value)));
     }
 
+    fn seconds(&mut self, key: &str, value: Duration) {
+        self.plain(key, value.as_secs());
     }
 
     fn account(&mut self, account: &AccountSettings) {

@@ -223,6 +223,11 @@ impl Section<'_> {
         parsed.map_err(|why| self.refuse_entry(key, &why, &entry.origin)).ok()
     }
 
+    /// Whether the key is set, and was not read yet.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.source.entries.contains_key(&format!("{}{key}", self.prefix))
+    }
+
     /// The file that holds a secret, if a file does.
     pub(super) fn file_of(&self, key: &str) -> Option<PathBuf> {
         let entry = self.source.entries.get(&format!("{}{key}{FILE_SUFFIX}", self.prefix))?;

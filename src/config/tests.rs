@@ -172,6 +172,24 @@ fn one_run_tells_every_mistake() {
 }
 
 #[test]
+fn a_production_database_is_not_made_by_a_start_unless_that_is_set() {
+    let created = |file: &str| load(file, &[]).unwrap().store.create_on_start;
+    let production = ACCOUNT.replace("sandbox", "production");
+    assert!(created("") && created(ACCOUNT));
+    assert!(!created(&production));
+    assert!(created(&format!("{production}\n[store]\ncreate_on_start = true")));
+    assert!(!created(&format!("{ACCOUNT}\n[store]\ncreate_on_start = false")));
+}
+
+#[test]
+fn a_start_waits_for_as_long_as_the_process_before_it_may_drain() {
+    let waits = |file: &str| load(file, &[]).unwrap().store.lock_wait.as_secs();
+    assert_eq!(waits(""), 25);
+    assert_eq!(waits("[server]\ndrain_delay_seconds = 10\ndrain_timeout_seconds = 40"), 55);
+    assert_eq!(waits("[store]\nlock_wait_seconds = 3"), 3);
+}
+
+#[test]
 fn limits_hold() {
     for (key, below, above) in [
         ("server.workers", 0, 65),

@@ -328,7 +328,9 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Database { .. } | StoreError::Unconfirmed => Code::DEPENDENCY_UNAVAILABLE,
+            StoreError::Database { .. } | StoreError::Unconfirmed | StoreError::Lost(_) | StoreError::Session(_) => {
+                Code::DEPENDENCY_UNAVAILABLE
+            }
             StoreError::Busy => Code::QUOTA_EXCEEDED,
             StoreError::Migrate(_)
             | StoreError::NotOwner
@@ -338,6 +340,10 @@ impl From<StoreError> for Problem {
             | StoreError::Randomness(_) => Code::INTERNAL,
         };
         tracing::error!(error = %crate::kernel::Chain(&error), "the store failed a request");
-        Self::new(code)
+        let problem = Self::new(code);
+        if error.is_loss() {
+            return problem.detail("the service's database was removed or replaced: an operator must act");
+        }
+        problem
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics of the database server's clock.
+//! Metrics of the database and of its server's clock.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use crate::telemetry::metrics::{Registry, signed_seconds};
 pub struct Metrics {
     clock_skew: Gauge,
     clock_residual: Gauge,
+    lost: Gauge,
 }
 
 impl Metrics {
@@ -21,7 +22,13 @@ impl Metrics {
         Ok(Self {
             clock_skew: registry.gauge("database_clock_skew_seconds", "The database's clock minus this node's.")?,
             clock_residual: registry.gauge("database_clock_residual_seconds", "What is left of it once corrected.")?,
+            lost: registry.gauge("database_lost", "1 while the database is not the one that was opened.")?,
         })
+    }
+
+    /// Whether the database that was opened is there no more.
+    pub(crate) fn database_lost(&self, lost: bool) {
+        self.lost.set(f64::from(u8::from(lost)));
     }
 
     /// The database server's clock minus this node's, and minus the one that rows are dated by; in microseconds.

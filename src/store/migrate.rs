@@ -63,7 +63,7 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     }
     match &store.inner {
         OpenStore::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
-        OpenStore::Postgres(pool) => migrate_postgres(pool).await?,
+        OpenStore::Postgres(store) => migrate_postgres(&store.pool).await?,
     }
     failpoint::pass("migrate", "after");
     Ok(())

@@ -1,42 +1,175 @@
 //! PostgreSQL: a pool, and limits on how long a statement, a lock and an idle transaction may take.
 
-use std::{io, str::FromStr, time::Duration};
+pub(super) mod session;
+
+use std::{
+    io,
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sqlx::{
-    Executor, PgConnection, PgPool, Postgres,
+    ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Mutex};
 
-use super::{ACQUIRE_TIMEOUT, StoreError};
+use self::session::{Identity, SessionError};
+use super::{ACQUIRE_TIMEOUT, StoreError, StoreOptions, TimeLimits};
 
-/// How long an answer may take. The server ends a statement after 5 s and reports that. If nothing arrives by then, the
-/// network or the server's machine is gone, and the driver itself would wait for ever.
-const ANSWER_MAX: Duration = Duration::from_secs(7);
 /// How long a stop waits for connections to be returned. A connection that has gone silent never is.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// How often a connection that the server refuses at its start is tried again, until the time to wait is over.
+const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Opens the pool.
-pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, StoreError> {
-    // The driver's own error may quote the URL, and the password in it.
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|_error| StoreError::Open("the PostgreSQL URL cannot be read".to_owned()))?
-        .application_name("noshi")
-        .options([
-            ("statement_timeout", "5000"),
-            ("lock_timeout", "3000"),
-            ("idle_in_transaction_session_timeout", "10000"),
-            // Overrides the server's default: an answered commit is on the disk.
-            ("synchronous_commit", "on"),
-        ]);
-    PgPoolOptions::new()
-        .max_connections(connections_max)
-        .min_connections(1)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
-        .await
-        .map_err(|error| StoreError::database("connect", error))
+impl TimeLimits {
+    /// How long the server may work on a statement before it ends it.
+    const fn statement(self) -> Duration {
+        match self {
+            Self::Service => Duration::from_secs(5),
+            Self::Operator => Duration::from_secs(3600),
+        }
+    }
+
+    /// How long an answer may take. The server ends a statement sooner and reports that. If nothing arrives by then, the
+    /// network or the server's machine is gone, and the driver itself would wait for ever.
+    const fn answer(self) -> Duration {
+        self.statement().saturating_add(Duration::from_secs(2))
+    }
+}
+
+/// The server's pool, and what every connection of it must be like.
+#[derive(Clone, Debug)]
+pub(super) struct PostgresStore {
+    pub(super) pool: PgPool,
+    rules: ConnectionRules,
+    /// Held by the one who asks why no connection can be had.
+    asking: Arc<Mutex<()>>,
+}
+
+/// What a connection needs to be of use.
+#[derive(Clone, Debug)]
+struct ConnectionRules {
+    options: Arc<PgConnectOptions>,
+    time_limits: TimeLimits,
+    /// The database that the first connection led to.
+    identity: Arc<OnceLock<Identity>>,
+}
+
+impl ConnectionRules {
+    /// A connection outside the pool.
+    async fn connect(&self) -> Result<PgConnection, SessionError> {
+        let mut connection = self.options.connect().await.map_err(SessionError::refused)?;
+        self.prepare(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Sets what promises rest on, reads it back, and looks where the connection leads.
+    async fn prepare(&self, connection: &mut PgConnection) -> Result<(), SessionError> {
+        let found = session::prepare(connection, self.time_limits).await?;
+        let first = self.identity.get_or_init(|| found.clone());
+        if *first == found { Ok(()) } else { Err(SessionError::AnotherDatabase) }
+    }
+
+    /// The first connection. A server that starts, or has no place free, is asked again for as long as a request waits.
+    async fn connect_patiently(&self) -> Result<PgConnection, StoreError> {
+        let (mut last, started) = (None, tokio::time::sleep(ACQUIRE_TIMEOUT));
+        tokio::pin!(started);
+        loop {
+            let tried = tokio::select! {
+                tried = self.connect() => tried,
+                () = &mut started => return Err(last.map_or(StoreError::database("connect", sqlx::Error::PoolTimedOut), StoreError::Session)),
+            };
+            match tried {
+                Ok(connection) => return Ok(connection),
+                Err(error) if error.may_pass() => last = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(CONNECT_PAUSE).await;
+        }
+    }
+}
+
+impl PostgresStore {
+    /// Opens the pool.
+    pub(super) async fn open(url: &str, settings: &StoreOptions) -> Result<Self, StoreError> {
+        // The driver's own error may quote the URL, and the password in it.
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_error| StoreError::Open("the PostgreSQL URL cannot be read".to_owned()))?
+            .application_name("noshi")
+            // No statement reads a float, and a pooler refuses the parameter.
+            .extra_float_digits(None);
+        let rules =
+            ConnectionRules { options: Arc::new(options), time_limits: settings.time_limits, identity: Arc::default() };
+        let mut first = rules.connect_patiently().await?;
+        if settings.time_limits == TimeLimits::Service {
+            let off = session::not_durable(&mut first).await?;
+            if !off.is_empty() {
+                tracing::error!(
+                    settings.off = off.join(","),
+                    "a crash of the server's machine would lose what was answered"
+                );
+            }
+        }
+        if settings.time_limits == TimeLimits::Service && settings.connections_max > 1 {
+            let second = rules.connect_patiently().await?;
+            session::keeps_its_server(first, second).await?;
+        } else {
+            // The server hears of its end some time.
+            drop(first.close().await);
+        }
+        let of_each = rules.clone();
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections_max)
+            .min_connections(1)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _meta| {
+                let rules = of_each.clone();
+                Box::pin(async move { rules.prepare(connection).await.map_err(SessionError::for_the_pool) })
+            })
+            .connect_lazy_with(rules.options.as_ref().clone());
+        Ok(Self { pool, rules, asking: Arc::default() })
+    }
+
+    /// Takes a connection out of the pool, or opens one.
+    pub(super) async fn take(&self) -> Result<Link, StoreError> {
+        match self.pool.acquire().await {
+            Ok(connection) => Ok(Link { connection, time_limits: self.rules.time_limits, in_transaction: false }),
+            Err(sqlx::Error::PoolTimedOut) if self.pool.size() < self.pool.options().get_max_connections() => {
+                Err(self.reason().await)
+            }
+            Err(error) => Err(SessionError::refused(error).into()),
+        }
+    }
+
+    /// Why the pool could open no connection in time: it does not keep the server's answer, so one of those who wait asks.
+    async fn reason(&self) -> StoreError {
+        let timed_out = || StoreError::database("acquire", sqlx::Error::PoolTimedOut);
+        let Ok(_asking) = self.asking.try_lock() else { return timed_out() };
+        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.rules.connect()).await {
+            Ok(Err(error)) => error.into(),
+            // It can be had again, or nothing answers.
+            Ok(Ok(_)) | Err(_) => timed_out(),
+        }
+    }
+
+    /// Takes a connection, and begins a transaction on it.
+    pub(super) async fn begin(&self) -> Result<Link, StoreError> {
+        let mut link = self.take().await?;
+        // Set before the statement: the transaction may have begun although its answer was lost.
+        link.in_transaction = true;
+        link.run("BEGIN").await.map_err(|error| StoreError::database("begin", error))?;
+        Ok(link)
+    }
+
+    /// Closes the connections that still answer.
+    pub(super) async fn close(&self) {
+        if tokio::time::timeout(CLOSE_MAX, self.pool.close()).await.is_err() {
+            tracing::warn!("a connection to the database was not given back; left to the server");
+        }
+    }
 }
 
 /// A connection that was taken out of the pool, with or without a transaction.
@@ -46,40 +179,31 @@ pub(super) async fn open(url: &str, connections_max: u32) -> Result<PgPool, Stor
 /// transaction that was not committed is closed with its connection, so that its locks are free at once.
 pub struct Link {
     connection: PoolConnection<Postgres>,
+    time_limits: TimeLimits,
     in_transaction: bool,
 }
 
 impl Link {
-    /// Takes one out, or opens one.
-    pub(super) async fn take(pool: &PgPool) -> Result<Self, StoreError> {
-        let connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?;
-        Ok(Self { connection, in_transaction: false })
-    }
-
-    /// Takes a connection, and begins a transaction on it.
-    pub(super) async fn begin(pool: &PgPool) -> Result<Self, StoreError> {
-        let mut link = Self::take(pool).await?;
-        // Set before the statement: the transaction may have begun although its answer was lost.
-        link.in_transaction = true;
-        in_time(link.conn().execute("BEGIN")).await.map_err(|error| StoreError::database("begin", error))?;
-        Ok(link)
+    async fn run(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
+        let answer_max = self.time_limits.answer();
+        in_time(answer_max, self.connection.execute(text)).await.map(drop)
     }
 
     /// Commits. Without an answer it is unknown whether the transaction is committed.
     pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        in_time(self.conn().execute("COMMIT")).await.map_err(|error| StoreError::database("commit", error))?;
+        self.run("COMMIT").await.map_err(|error| StoreError::database("commit", error))?;
         self.in_transaction = false;
         Ok(())
     }
 
     /// Rolls the transaction back, so that the connection returns to the pool.
     pub(super) async fn undo(mut self) {
-        self.in_transaction = in_time(self.conn().execute("ROLLBACK")).await.is_err();
+        self.in_transaction = self.run("ROLLBACK").await.is_err();
     }
 
     /// The connection that statements run on.
-    pub fn conn(&mut self) -> &mut PgConnection {
-        &mut self.connection
+    pub fn conn(&mut self) -> super::Conn<'_> {
+        super::Conn::Postgres { connection: &mut self.connection, answer_max: self.time_limits.answer() }
     }
 }
 
@@ -88,21 +212,17 @@ impl Drop for Link {
         if self.in_transaction {
             self.connection.close_on_drop();
         } else if let Ok(runtime) = Handle::try_current() {
-            let back = tokio::time::timeout(ANSWER_MAX, self.connection.return_to_pool());
+            let back = tokio::time::timeout(TimeLimits::Service.answer(), self.connection.return_to_pool());
             drop(runtime.spawn(back));
         }
     }
 }
 
 /// Waits for an answer, at most as long as one can still come.
-pub(crate) async fn in_time<T>(answer: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+pub(crate) async fn in_time<T>(
+    answer_max: Duration,
+    answer: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
     let silent = |_elapsed| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
-    tokio::time::timeout(ANSWER_MAX, answer).await.map_err(silent)?
-}
-
-/// Closes the connections that still answer.
-pub(super) async fn close(pool: &PgPool) {
-    if tokio::time::timeout(CLOSE_MAX, pool.close()).await.is_err() {
-        tracing::warn!("a connection to the database was not given back; left to the server");
-    }
+    tokio::time::timeout(answer_max, answer).await.map_err(silent)?
 }

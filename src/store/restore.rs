@@ -129,7 +129,7 @@ impl Staged {
     pub(crate) async fn open(&self) -> Result<Store, StoreError> {
         let path = self.staged.to_str().ok_or_else(|| StoreError::Open("the path is not UTF-8".to_owned()))?;
         let url = SecretString::from(format!("sqlite://{path}"));
-        Store::open(&StoreOptions { url, connections_max: 1, exclusive: false, create: false }).await
+        Store::open(&StoreOptions::of_command(url, 1)).await
     }
 
     /// Takes the database's place. The old database gets a name with the instant in it, which is returned.

@@ -24,6 +24,8 @@
 //!    a file declares statements and is not in the test.
 //! 5. A failed statement marks its transaction, so that it cannot be committed.
 
+use std::time::Duration;
+
 use sqlx::{
     PgConnection, Postgres, Sqlite, SqliteConnection,
     postgres::PgArguments,
@@ -92,7 +94,12 @@ pub enum Conn<'c> {
     /// SQLite.
     Sqlite(&'c mut SqliteConnection),
     /// PostgreSQL.
-    Postgres(&'c mut PgConnection),
+    Postgres {
+        /// The connection.
+        connection: &'c mut PgConnection,
+        /// How long an answer may take.
+        answer_max: Duration,
+    },
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query")]
@@ -145,9 +152,9 @@ macro_rules! execute {
             $crate::store::Conn::Sqlite(c) => {
                 $crate::store::sql::sqlite($sql.sqlite)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
             }
-            $crate::store::Conn::Postgres(c) => {
+            $crate::store::Conn::Postgres { connection: c, answer_max } => {
                 let answer = $crate::store::sql::postgres($sql.postgres)$(.bind($bind))*.execute(c);
-                $crate::store::postgres::in_time(answer).await.map(|done| done.rows_affected())
+                $crate::store::postgres::in_time(answer_max, answer).await.map(|done| done.rows_affected())
             }
         }
         .map_err(|error| {
@@ -165,9 +172,9 @@ macro_rules! fetch_optional {
             $crate::store::Conn::Sqlite(c) => {
                 $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_optional(c).await
             }
-            $crate::store::Conn::Postgres(c) => {
+            $crate::store::Conn::Postgres { connection: c, answer_max } => {
                 let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_optional(c);
-                $crate::store::postgres::in_time(answer).await
+                $crate::store::postgres::in_time(answer_max, answer).await
             }
         }
         .map_err(|error| {
@@ -185,9 +192,9 @@ macro_rules! fetch_all {
             $crate::store::Conn::Sqlite(c) => {
                 $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_all(c).await
             }
-            $crate::store::Conn::Postgres(c) => {
+            $crate::store::Conn::Postgres { connection: c, answer_max } => {
                 let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_all(c);
-                $crate::store::postgres::in_time(answer).await
+                $crate::store::postgres::in_time(answer_max, answer).await
             }
         }
         .map_err(|error| {

@@ -5,9 +5,11 @@
 //! before it. So a group forms while transactions wait, without a timer, and a single transaction commits at once. `commit`
 //! returns to each of them only after the COMMIT of their group is on the disk.
 
+mod place;
+
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io,
+    io::{self, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::{
@@ -27,6 +29,7 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
 };
 
+use self::place::FilePlace;
 use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, sql};
 use crate::failpoint;
 
@@ -34,10 +37,8 @@ use crate::failpoint;
 const WAITING_MAX: usize = 512;
 /// Transactions that share one commit at most.
 const GROUP_MAX: usize = 128;
-/// How often, and with which pause, a start asks for the lock of the process that serves the file: five seconds in all, as
-/// long as SQLite's own locks are waited for. A killed process holds the lock until the kernel has ended it. A process that
-/// drains for longer keeps it, and the start ends.
-const LOCK_TRIES: u32 = 100;
+/// The pause between two tries for the lock of the process that serves the file. A killed process holds the lock until the
+/// kernel has ended it, and one that drains until it has closed the file.
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 // SQLite before 3.51.3 can corrupt a WAL that two connections reset at once.
 const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
@@ -48,6 +49,7 @@ pub(super) struct SqliteStore {
     writer: Arc<Mutex<Writer>>,
     waiting: Arc<AtomicUsize>,
     readers: SqlitePool,
+    place: Arc<FilePlace>,
     runtime: Handle,
     /// The lock file of the process that serves the database, held until the store is closed.
     serving: Arc<std::sync::Mutex<Option<File>>>,
@@ -56,6 +58,7 @@ pub(super) struct SqliteStore {
 #[derive(Debug)]
 struct Writer {
     connection: SqliteConnection,
+    place: Arc<FilePlace>,
     group: Option<CommitGroup>,
     /// A transaction was dropped inside its savepoint; the next holder of the writer rolls it back first.
     torn: bool,
@@ -91,7 +94,11 @@ impl SqliteStore {
             return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
         }
         let path = PathBuf::from(path);
-        let serving = if options.exclusive { Some(wait_for_lock(&path).await?) } else { None };
+        let serving = if options.exclusive { Some(wait_for_lock(&path, options.lock_wait).await?) } else { None };
+        if options.exclusive && options.create && !path.exists() && serving.as_ref().is_some_and(is_marked) {
+            let why = "there was a database and it is gone: put it back, or begin with an empty one by `noshi migrate`";
+            return Err(StoreError::Open(why.to_owned()));
+        }
         if options.create {
             create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
         } else if !path.exists() {
@@ -106,20 +113,31 @@ impl SqliteStore {
             .busy_timeout(Duration::from_secs(5));
         let writer =
             SqliteConnection::connect_with(&connect).await.map_err(|error| StoreError::database("connect", error))?;
+        let failed = |what| move |error: io::Error| StoreError::Open(format!("{what}: {}", error.kind()));
+        let place = Arc::new(FilePlace::of(&path).map_err(failed("the database file"))?);
+        serving.as_ref().map_or(Ok(()), mark).map_err(failed("the lock file beside the database"))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.connections_max)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(connect.read_only(true));
         Ok(Self {
-            writer: Arc::new(Mutex::new(Writer { connection: writer, group: None, torn: false, closed: false })),
+            writer: Arc::new(Mutex::new(Writer {
+                connection: writer,
+                place: Arc::clone(&place),
+                group: None,
+                torn: false,
+                closed: false,
+            })),
             waiting: Arc::new(AtomicUsize::new(0)),
             readers,
+            place,
             runtime: Handle::current(),
             serving: Arc::new(std::sync::Mutex::new(serving)),
         })
     }
 
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
+        self.place.check()?;
         self.readers.acquire().await.map_err(|error| StoreError::database("acquire", error))
     }
 
@@ -135,6 +153,7 @@ impl SqliteStore {
         let mut writer = Arc::clone(&self.writer).lock_owned().await;
         drop(place);
         writer.check_open()?;
+        self.place.check()?;
         writer.roll_back_torn().await;
         if writer.group.as_ref().is_some_and(|group| group.members >= GROUP_MAX) {
             writer.commit_group().await;
@@ -228,7 +247,14 @@ impl Writer {
         let done = run(&mut self.connection, "COMMIT").await;
         failpoint::pass("store", "after_commit");
         match done {
-            Ok(()) => group.fate.send_replace(Fate::Committed),
+            Ok(()) => {
+                self.place.note_log();
+                match self.place.check() {
+                    Ok(()) => group.fate.send_replace(Fate::Committed),
+                    // It is on the disk, but nobody will find it there.
+                    Err(_lost) => group.fate.send_replace(Fate::Failed),
+                }
+            }
             Err(error) => {
                 tracing::error!(error = %crate::kernel::Chain(&error), "a commit failed; its transactions are rolled back");
                 self.roll_back().await;
@@ -344,6 +370,15 @@ fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }
 
+/// Writes into the lock file that a database is beside it: if that is gone one day, it was lost, and is not to be made anew.
+fn mark(mut lock: &File) -> io::Result<()> {
+    if is_marked(lock) { Ok(()) } else { lock.write_all(b"a database of noshi is beside this file\n") }
+}
+
+fn is_marked(lock: &File) -> bool {
+    lock.metadata().is_ok_and(|found| found.len() > 0)
+}
+
 /// The file's name without symbolic links: the lock stands beside it under its own name, so every name must lead to one lock.
 /// A hard link is a second name that this does not find.
 fn one_name(path: &Path) -> PathBuf {
@@ -354,18 +389,21 @@ fn one_name(path: &Path) -> PathBuf {
     })
 }
 
-/// Takes the lock of the process that serves the file, and waits a moment for the process before it to let go.
-async fn wait_for_lock(path: &Path) -> Result<File, StoreError> {
-    for tried in 0..LOCK_TRIES {
-        if let Some(lock) = try_lock(path)? {
-            return Ok(lock);
-        }
-        if tried == 0 {
-            tracing::warn!("another process serves this database; waiting for its end");
-        }
-        tokio::time::sleep(LOCK_PAUSE).await;
+/// Takes the lock of the process that serves the file, and waits for the process before it to let go.
+async fn wait_for_lock(path: &Path, limit: Duration) -> Result<File, StoreError> {
+    if let Some(lock) = try_lock(path)? {
+        return Ok(lock);
     }
-    take_lock(path)
+    tracing::warn!(seconds.at_most = limit.as_secs(), "another process serves this database; waiting for its end");
+    let freed = async {
+        loop {
+            tokio::time::sleep(LOCK_PAUSE).await;
+            if let Some(lock) = try_lock(path)? {
+                return Ok(lock);
+            }
+        }
+    };
+    tokio::time::timeout(limit, freed).await.unwrap_or_else(|_elapsed| take_lock(path))
 }
 
 /// Takes the lock of the process that serves the file. Two such processes would each take the other's leases for their own.

@@ -7,6 +7,7 @@ mod cut;
 mod disk;
 mod proxy;
 mod replicas;
+mod sessions;
 mod stumble;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -8,6 +8,7 @@ mod healthcheck;
 pub(crate) mod neighbour;
 mod unprepared;
 mod unread;
+mod vanished;
 pub(crate) mod write_ahead;
 
 use std::{

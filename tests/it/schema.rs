@@ -12,7 +12,7 @@ use noshi::{
     events, identity, incentives, ledger,
     sandbox::{Fault, FaultRule, Operation},
     store::{
-        self, Snapshot, Sql, Store, StoreError, StoreOptions,
+        self, Conn, Snapshot, Sql, Store, StoreError, StoreOptions,
         migrate::{Schema, migrate, schema},
         sql::highest_parameter,
     },
@@ -54,7 +54,7 @@ const LISTS: &[(&str, &[Sql])] = &[
 /// Our store on a test's database.
 async fn open(database: &Database) -> Store {
     let url = SecretString::from(database.url().to_owned());
-    Store::open(&StoreOptions { url, connections_max: 8, exclusive: false, create: true }).await.unwrap()
+    Store::open(&StoreOptions { create: true, ..StoreOptions::of_command(url, 8) }).await.unwrap()
 }
 
 /// The same, migrated.
@@ -267,7 +267,10 @@ on_each_backend! {
     async fn what_is_committed_is_on_the_disk_and_nobody_elses_to_read(backend: Backend) {
         let app = App::spawn(backend).await;
         app.issue("one", "5.00").await;
-        let store = open(&app.database).await;
+        let store = match backend {
+            Backend::Sqlite => open(&app.database).await,
+            Backend::Postgres => bootstrap::open_store(&app.settings.store, bootstrap::Opening::Serve).await.unwrap(),
+        };
         match store.snapshot().await.unwrap() {
             Snapshot::Sqlite(mut connection) => {
                 assert_eq!(setting(&mut connection, "PRAGMA journal_mode").await, "wal");
@@ -286,7 +289,8 @@ on_each_backend! {
                     ("idle_in_transaction_session_timeout", "10s"),
                 ] {
                     let text = format!("SHOW {name}");
-                    let found: String = scalar(sqlx::AssertSqlSafe(text), link.conn()).await;
+                    let Conn::Postgres { connection, .. } = link.conn() else { panic!("another database") };
+                    let found: String = scalar(sqlx::AssertSqlSafe(text), connection).await;
                     assert_eq!(found, value, "{name}");
                 }
             }

@@ -11,7 +11,9 @@ async fn open(folder: &tempfile::TempDir) -> SqliteStore {
 async fn try_open(folder: &tempfile::TempDir, exclusive: bool) -> Result<SqliteStore, StoreError> {
     let path = folder.path().join("noshi.db").display().to_string();
     let url = SecretString::from(format!("sqlite://{path}"));
-    SqliteStore::open(&path, &StoreOptions { url, connections_max: 2, exclusive, create: true }).await
+    let lock_wait = Duration::from_secs(20);
+    SqliteStore::open(&path, &StoreOptions { exclusive, create: true, lock_wait, ..StoreOptions::of_command(url, 2) })
+        .await
 }
 
 /// The settings that decide what a crash may cost: journal, synchronous (2 is FULL), foreign keys.

@@ -19,8 +19,7 @@ fn entry(kind: &str, debit: &str, credit: &str) -> String {
 }
 
 async fn migrated(database: &Database) {
-    let options =
-        StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false, create: true };
+    let options = StoreOptions { create: true, ..StoreOptions::of_command(database.url().to_owned().into(), 4) };
     let store = Store::open(&options).await.unwrap();
     migrate(&store).await.unwrap();
     store.close().await;

@@ -61,7 +61,7 @@ on_each_backend! {
         for (at, (state, id_len, _booked)) in REWARDS.into_iter().enumerate() {
             database.execute(&insert(backend, at, state, id_len)).await.unwrap();
         }
-        let options = StoreOptions { url: database.url().to_owned().into(), connections_max: 4, exclusive: false, create: true };
+        let options = StoreOptions { create: true, ..StoreOptions::of_command(database.url().to_owned().into(), 4) };
         let store = Store::open(&options).await.unwrap();
         migrate(&store).await.unwrap();
         assert_eq!(schema(&store).await.unwrap(), Schema::Current);

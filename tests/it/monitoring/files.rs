@@ -13,12 +13,13 @@ use super::{
 use crate::support::http_client;
 
 /// Gauges that each replica has of its own; every other gauge is the same at all of them.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "noshi_build_info",
     "noshi_clock_skew_seconds",
     "noshi_credential_created_timestamp_seconds",
     "noshi_database_clock_residual_seconds",
     "noshi_database_clock_skew_seconds",
+    "noshi_database_lost",
     "noshi_recovery_heartbeat_timestamp_seconds",
 ];
 /// The schema of Grafana's dashboards that ours are written in; later ones read it.

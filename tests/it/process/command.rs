@@ -128,7 +128,8 @@ async fn a_file_that_another_process_serves_is_refused() {
     assert!(app.stop().await);
     let environment = app.environment().to_vec();
     let served = Served::start(&environment);
-    let second = noshi().arg("serve").envs(environment.iter().cloned()).output().unwrap();
+    let short = ("NOSHI__STORE__LOCK_WAIT_SECONDS", "1");
+    let second = noshi().arg("serve").envs(environment.iter().cloned()).env(short.0, short.1).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
     assert!(text(&second).1.contains("another process serves this file"), "{}", text(&second).1);
     assert!(served.terminate().success());

@@ -185,7 +185,7 @@ on_each_backend! {
     async fn a_database_that_holds_nothing_was_not_restored(backend: Backend) {
         let database = crate::support::Database::fresh(backend).await;
         let url = secrecy::SecretString::from(database.url().to_owned());
-        let options = noshi::store::StoreOptions { url, connections_max: 2, exclusive: false, create: true };
+        let options = noshi::store::StoreOptions { create: true, ..noshi::store::StoreOptions::of_command(url, 2) };
         let store = noshi::store::Store::open(&options).await.unwrap();
         noshi::store::migrate::migrate(&store).await.unwrap();
         let ambient = noshi::ambient::Ambient::system();

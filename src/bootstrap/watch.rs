@@ -1,0 +1,51 @@
+//! Watches that the database stays the one that was opened: the file under its name, or the database under its address, with
+//! all that was read in it before.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    kernel::Chain,
+    ledger::journal,
+    lifecycle::Tasks,
+    store::{self, Store, StoreError},
+};
+
+/// How often to look.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// Looks until the process stops.
+pub(super) async fn run(store: Store, metrics: Arc<store::Metrics>, tasks: Tasks) {
+    let (mut newest, mut was_lost) = (0, false);
+    while !tasks.stopping().is_cancelled() {
+        let lost = match look(&store, newest).await {
+            Ok(seen) => {
+                newest = seen;
+                None
+            }
+            Err(error) => Some(error).filter(StoreError::is_loss),
+        };
+        metrics.database_lost(lost.is_some());
+        match (&lost, was_lost) {
+            (Some(error), false) => tracing::error!(
+                error = %Chain(error),
+                "the database is not the one that was opened: nothing is sold until it is back, or until a restart"
+            ),
+            (None, true) => tracing::warn!("the database is again the one that was opened"),
+            (Some(_), true) | (None, false) => {}
+        }
+        was_lost = lost.is_some();
+        tokio::select! {
+            () = tasks.stopping().cancelled() => {}
+            () = tokio::time::sleep(EVERY) => {}
+        }
+    }
+}
+
+/// The newest entry of the ledger, which may never be older than the newest that was seen: its rows are never deleted.
+async fn look(store: &Store, seen: i64) -> Result<i64, StoreError> {
+    let newest = journal::newest(&mut store.snapshot().await?).await?;
+    if newest < seen {
+        store.lose("the ledger's newest entries are gone: an older copy of the database has taken its place");
+    }
+    Ok(newest.max(seen))
+}

@@ -1,0 +1,251 @@
+//! What a connection to PostgreSQL must be like before anything rests on it.
+//!
+//! Promises rest on settings of the session. They are set by statement and read back on each new connection: a pooler drops what
+//! comes with a start-up, a role or a database may have its own defaults, and a pooler that hands each transaction to another
+//! session keeps none of them. A connection also leads to the database of the first one; another database under the same
+//! address is refused.
+
+use std::time::Duration;
+
+use sqlx::{Connection, Executor, PgConnection};
+
+use super::in_time;
+use crate::store::{StoreError, TimeLimits, row, sql};
+
+/// How long an answer of a new connection may take.
+const ANSWER_MAX: Duration = Duration::from_secs(7);
+/// How often two connections begin at once: after the third time each order of taking and giving back has been seen.
+const ROUNDS: usize = 4;
+
+/// What is set for both. An answered commit is on the disk, and on the stand-by where the server says so. No statement depends
+/// on an isolation level, and a stricter one would refuse what is right.
+macro_rules! settings {
+    ($statement:literal, $lock:literal, $idle:literal) => {
+        concat!(
+            "SET statement_timeout = '",
+            $statement,
+            "'; SET lock_timeout = '",
+            $lock,
+            "'; \
+             SET idle_in_transaction_session_timeout = '",
+            $idle,
+            "'; \
+             SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
+             SET default_transaction_deferrable = off; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; \
+             SELECT set_config('synchronous_commit', 'on', false) \
+             WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+        )
+    };
+}
+
+const OF_SERVICE: &str = settings!("5s", "3s", "10s");
+/// A person waits for a command, and no caller does. It may read a large database from a cold disk.
+const OF_OPERATOR: &str = settings!("1h", "1min", "1min");
+
+// PostgreSQL's alone, and run before a transaction can be: they are no `statements!`.
+const READ_BACK: &str = "SELECT current_setting('statement_timeout') AS statement_timeout, \
+     current_setting('lock_timeout') AS lock_timeout, \
+     current_setting('idle_in_transaction_session_timeout') AS idle_in_transaction_session_timeout, \
+     current_setting('synchronous_commit') AS synchronous_commit, \
+     current_setting('default_transaction_isolation') AS default_transaction_isolation, \
+     current_setting('default_transaction_read_only') AS default_transaction_read_only, \
+     current_setting('standard_conforming_strings') AS standard_conforming_strings, \
+     current_setting('TimeZone') AS time_zone, \
+     current_setting('session_replication_role') AS session_replication_role, \
+     COALESCE(current_schema()::TEXT, '') AS schema, \
+     (SELECT oid::BIGINT FROM pg_database WHERE datname = current_database()) AS database";
+const SYSTEM: &str = "SELECT system_identifier AS number FROM pg_control_system()";
+const SERVER_PROCESS: &str = "SELECT pg_backend_pid()::BIGINT AS number";
+const DURABILITY: &str =
+    "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes";
+
+row! {
+    struct SessionRow {
+        statement_timeout: String,
+        lock_timeout: String,
+        idle_in_transaction_session_timeout: String,
+        synchronous_commit: String,
+        default_transaction_isolation: String,
+        default_transaction_read_only: String,
+        standard_conforming_strings: String,
+        time_zone: String,
+        session_replication_role: String,
+        schema: String,
+        database: i64,
+    }
+}
+
+row! {
+    struct NumberRow { number: i64 }
+}
+
+row! {
+    struct DurabilityRow { fsync: String, full_page_writes: String }
+}
+
+/// Where a connection leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    /// The cluster; `None` where the role may not ask for it.
+    system: Option<i64>,
+    database: i64,
+    schema: String,
+}
+
+/// Why a connection is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The server, or a pooler before it, refused the connection.
+    #[error("the server refuses the connection")]
+    Refused(#[source] sqlx::Error),
+    /// A pooler that does not know a parameter of the start-up refuses the connection.
+    #[error(
+        "a pooler before the server does not take the start-up parameter {0}: list it in its ignore_startup_parameters"
+    )]
+    StartUpParameter(String),
+    /// What was set is not what holds.
+    #[error(
+        "the connection keeps {setting} = {found} where {wanted} was set: a pooler must give each client a session of its own"
+    )]
+    Unkept {
+        /// The setting's name.
+        setting: &'static str,
+        /// What holds.
+        found: String,
+        /// What was set.
+        wanted: &'static str,
+    },
+    /// Triggers do not fire: nothing keeps the ledger from being changed.
+    #[error("session_replication_role = {0}: the database's triggers do not fire; set it to origin for this role")]
+    NoTriggers(String),
+    /// A pooler hands each transaction to another session of the server.
+    #[error("a pooler before the server pools transactions, and settings do not last: set pool_mode = session")]
+    TransactionPooling,
+    /// The address leads to another database than before.
+    #[error("the address leads to another database, or another schema of it, than when this process started")]
+    AnotherDatabase,
+    /// A statement failed.
+    #[error("the connection cannot be prepared")]
+    Failed(#[source] sqlx::Error),
+}
+
+/// PostgreSQL's codes for a prepared statement that another session has, or that ours should have.
+const FOREIGN_STATEMENT: [&str; 2] = ["26000", "42P05"];
+
+impl SessionError {
+    /// A refusal at the start of a connection, with what a pooler means by it.
+    pub(super) fn refused(error: sqlx::Error) -> Self {
+        let text = error.as_database_error().map(|refused| refused.message()).unwrap_or_default();
+        // PgBouncer's words.
+        match text.split_once("unsupported startup parameter: ") {
+            Some((_, name)) => Self::StartUpParameter(name.trim().to_owned()),
+            None => Self::Refused(error),
+        }
+    }
+
+    /// A statement failed on a connection that was just made.
+    fn failed(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(|failed| failed.code());
+        let foreign = code.is_some_and(|code| FOREIGN_STATEMENT.contains(&code.as_ref()));
+        if foreign { Self::TransactionPooling } else { Self::Failed(error) }
+    }
+
+    /// Whether the server may take a connection soon: it starts, or has no place free at this instant.
+    pub(super) fn may_pass(&self) -> bool {
+        let Self::Refused(refused) = self else { return false };
+        if let sqlx::Error::Io(error) = refused {
+            return error.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        refused.as_database_error().is_some_and(|error| error.is_transient_in_connect_phase())
+    }
+
+    /// What the pool can take. It logs the text, and tries again.
+    pub(super) fn for_the_pool(self) -> sqlx::Error {
+        sqlx::Error::Configuration(Box::new(self))
+    }
+}
+
+impl SessionRow {
+    fn check(&self, time_limits: TimeLimits) -> Result<(), SessionError> {
+        let [statement, lock, idle] = match time_limits {
+            TimeLimits::Service => ["5s", "3s", "10s"],
+            TimeLimits::Operator => ["1h", "1min", "1min"],
+        };
+        // Whoever waits until a commit can be read on the stand-by, too, waits for more than we need.
+        let commit = if self.synchronous_commit == "remote_apply" { "remote_apply" } else { "on" };
+        for (setting, found, wanted) in [
+            ("statement_timeout", &self.statement_timeout, statement),
+            ("lock_timeout", &self.lock_timeout, lock),
+            ("idle_in_transaction_session_timeout", &self.idle_in_transaction_session_timeout, idle),
+            ("synchronous_commit", &self.synchronous_commit, commit),
+            ("default_transaction_isolation", &self.default_transaction_isolation, "read committed"),
+            ("default_transaction_read_only", &self.default_transaction_read_only, "off"),
+            ("standard_conforming_strings", &self.standard_conforming_strings, "on"),
+            ("TimeZone", &self.time_zone, "UTC"),
+        ] {
+            if found != wanted {
+                return Err(SessionError::Unkept { setting, found: found.clone(), wanted });
+            }
+        }
+        if self.session_replication_role != "origin" {
+            return Err(SessionError::NoTriggers(self.session_replication_role.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// Sets what promises rest on, and reads it back.
+pub(super) async fn prepare(connection: &mut PgConnection, time_limits: TimeLimits) -> Result<Identity, SessionError> {
+    let settings = match time_limits {
+        TimeLimits::Service => OF_SERVICE,
+        TimeLimits::Operator => OF_OPERATOR,
+    };
+    in_time(ANSWER_MAX, connection.execute(settings)).await.map_err(SessionError::failed)?;
+    let answer = sql::postgres_as::<SessionRow>(READ_BACK).persistent(false).fetch_one(&mut *connection);
+    let row = in_time(ANSWER_MAX, answer).await.map_err(SessionError::failed)?;
+    row.check(time_limits)?;
+    let system = number(connection, SYSTEM).await.ok();
+    Ok(Identity { system, database: row.database, schema: row.schema })
+}
+
+async fn number(connection: &mut PgConnection, text: &'static str) -> Result<i64, sqlx::Error> {
+    let answer = sql::postgres_as::<NumberRow>(text).persistent(false).fetch_one(connection);
+    in_time(ANSWER_MAX, answer).await.map(|row| row.number)
+}
+
+/// Refuses connections that are not bound to one session of the server. Two that take turns to begin first would each be served
+/// by the other's session then.
+pub(super) async fn keeps_its_server(mut first: PgConnection, mut second: PgConnection) -> Result<(), SessionError> {
+    let mut seen = None;
+    for round in 0..ROUNDS {
+        let (early, late) = if round % 2 == 0 { (&mut first, &mut second) } else { (&mut second, &mut first) };
+        run(early, "BEGIN").await?;
+        let of_early = number(early, SERVER_PROCESS).await.map_err(SessionError::failed)?;
+        run(late, "BEGIN").await?;
+        let of_late = number(late, SERVER_PROCESS).await.map_err(SessionError::failed)?;
+        let now = if round % 2 == 0 { [of_early, of_late] } else { [of_late, of_early] };
+        // Who gives back first changes with every second round.
+        let (before, after) = if round / 2 % 2 == 0 { (late, early) } else { (early, late) };
+        run(before, "COMMIT").await?;
+        run(after, "COMMIT").await?;
+        if *seen.get_or_insert(now) != now {
+            return Err(SessionError::TransactionPooling);
+        }
+    }
+    for connection in [first, second] {
+        connection.close().await.map_err(SessionError::failed)?;
+    }
+    Ok(())
+}
+
+async fn run(connection: &mut PgConnection, text: &'static str) -> Result<(), SessionError> {
+    in_time(ANSWER_MAX, connection.execute(text)).await.map(drop).map_err(SessionError::failed)
+}
+
+/// What the server does not do for a commit to outlive a crash of its machine.
+pub(super) async fn not_durable(connection: &mut PgConnection) -> Result<Vec<&'static str>, StoreError> {
+    let answer = sql::postgres_as::<DurabilityRow>(DURABILITY).persistent(false).fetch_one(connection);
+    let row = in_time(ANSWER_MAX, answer).await.map_err(|error| StoreError::database("durability", error))?;
+    let settings = [("fsync", row.fsync), ("full_page_writes", row.full_page_writes)];
+    Ok(settings.into_iter().filter(|(_name, value)| value == "off").map(|(name, _value)| name).collect())
+}
