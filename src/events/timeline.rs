@@ -20,6 +20,20 @@ statements! {
         "SELECT seq, at, kind, data AS detail FROM facts WHERE subject_id = $1 AND seq > $2 UNION ALL \
          SELECT seq, at, kind, detail FROM early_reward_events WHERE reward_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
     );
+    BACK = Sql::same(
+        "facts.timeline_back",
+        "SELECT seq, at, kind, data AS detail FROM facts WHERE subject_id = $1 AND seq < $2 UNION ALL \
+         SELECT seq, at, kind, detail FROM early_reward_events WHERE reward_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+    );
+}
+
+/// Which end of a timeline a reader begins at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimelineOrder {
+    /// At the first entry.
+    Oldest,
+    /// At the last entry.
+    Newest,
 }
 
 /// An entry of a timeline, to be written in the transaction that makes it true.
@@ -62,10 +76,19 @@ pub async fn write(tx: &mut Tx, fact: Fact<'_>, at: DateTime<Utc>) -> Result<(),
     execute!(tx, INSERT, at, seq, subject.id(), client.uuid(), subject.kind(), account, kind, data).map(|_one| ())
 }
 
-/// Entries after this place, oldest first.
+/// The entries that follow this place in the reader's order, or its first ones.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn page(on: &mut impl Read, subject: Subject, after: i64, limit: i64) -> Result<Vec<EntryRow>, StoreError> {
-    fetch_all!(EntryRow, on, PAGE, subject.id(), after, limit)
+pub async fn page(
+    on: &mut impl Read,
+    subject: Subject,
+    order: TimelineOrder,
+    from: Option<i64>,
+    limit: i64,
+) -> Result<Vec<EntryRow>, StoreError> {
+    match order {
+        TimelineOrder::Oldest => fetch_all!(EntryRow, on, PAGE, subject.id(), from.unwrap_or(0), limit),
+        TimelineOrder::Newest => fetch_all!(EntryRow, on, BACK, subject.id(), from.unwrap_or(i64::MAX), limit),
+    }
 }

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     accounts::{BreakerCause, NoSlot, Paced},
     engine::State,
+    events::timeline::TimelineOrder,
     failpoint,
     http::{
         Code, Http, Problem, headers,
@@ -132,6 +133,7 @@ async fn get(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TimelineQuery {
+    order: Option<String>,
     cursor: Option<String>,
     limit: Option<i64>,
 }
@@ -146,10 +148,16 @@ async fn events(
     let id = reward_id(&id)?;
     let query: TimelineQuery = paging::query(&request)?;
     let limit = query.limit.map_or(Ok(TIMELINE), |limit| paging::size(Some(limit)))?;
-    let after = paging::after(query.cursor)?;
+    let order = match query.order.as_deref() {
+        None | Some("oldest") => TimelineOrder::Oldest,
+        Some("newest") => TimelineOrder::Newest,
+        Some(_other) => return Err(paging::bad_query("order, which is oldest or newest,")),
+    };
+    let from = query.cursor.map(|cursor| paging::after(Some(cursor))).transpose()?;
     // One more than is shown: whether there is another page.
-    let found =
-        http.run(async move { rewards.events(principal.client, id, after, limit.saturating_add(1)).await }).await?;
+    let found = http
+        .run(async move { rewards.events(principal.client, id, order, from, limit.saturating_add(1)).await })
+        .await?;
     let mut entries = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = entries.len() > shown;

@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     accounts::Accounts,
-    events::timeline::EntryRow,
+    events::{
+        Subject,
+        timeline::{self, EntryRow, TimelineOrder},
+    },
     kernel::{ClientId, RewardId},
     lifecycle::Tasks,
     store::StoreError,
@@ -109,7 +112,7 @@ impl Rewards {
         sql::list(&mut self.courier.store.snapshot().await?, client, filter).await
     }
 
-    /// A page of a reward's timeline, the entries after this place; `None` when the reward is not this client's.
+    /// A page of a reward's timeline, the entries that follow this place in the order; `None` when the reward is not this client's.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
@@ -117,12 +120,15 @@ impl Rewards {
         &self,
         client: ClientId,
         id: RewardId,
-        after: i64,
+        order: TimelineOrder,
+        from: Option<i64>,
         limit: i64,
     ) -> Result<Option<Vec<EntryRow>>, StoreError> {
         let mut snapshot = self.courier.store.snapshot().await?;
         match sql::peek(&mut snapshot, id).await?.filter(|reward| reward.client == client) {
-            Some(reward) => sql::events_of(&mut snapshot, reward.id, after, limit).await.map(Some),
+            Some(reward) => {
+                timeline::page(&mut snapshot, Subject::Reward(reward.id), order, from, limit).await.map(Some)
+            }
             None => Ok(None),
         }
     }

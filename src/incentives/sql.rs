@@ -23,7 +23,7 @@ use crate::{
     engine::{AttentionReason, Order, ReversalFailure, State},
     events::{
         Subject,
-        timeline::{self, EntryRow, Fact},
+        timeline::{self, Fact},
     },
     kernel::{ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::{
@@ -365,16 +365,6 @@ async fn write_event(tx: &mut Tx, reward: &Reward, entry: &TimelineEntry, at: Da
 pub(super) async fn attention(snapshot: &mut Snapshot, after: Uuid, limit: i64) -> Result<Vec<Reward>, StoreError> {
     let rows = fetch_all!(RewardRow, snapshot, ATTENTION, after, limit, known_kinds())?;
     rows.into_iter().map(Reward::try_from).collect()
-}
-
-/// A page of a reward's timeline, oldest first.
-pub(super) async fn events_of(
-    snapshot: &mut Snapshot,
-    id: RewardId,
-    after: i64,
-    limit: i64,
-) -> Result<Vec<EntryRow>, StoreError> {
-    timeline::page(snapshot, Subject::Reward(id), after, limit).await
 }
 
 /// Which rewards a caller wants listed.

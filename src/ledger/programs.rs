@@ -11,8 +11,8 @@ use crate::{
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
-/// A list of programs has at most this many.
-const LIST_MAX: i64 = 1000;
+/// Programs read at once.
+const STEP: i64 = 500;
 
 statements! {
     INSERT = Sql::same(
@@ -26,7 +26,7 @@ statements! {
     );
     LIST = Sql::same(
         "programs.list",
-        "SELECT id, name, account, state, created_at, updated_at FROM programs ORDER BY id LIMIT $1",
+        "SELECT id, name, account, state, created_at, updated_at FROM programs WHERE id > $1 ORDER BY id LIMIT $2",
     );
     RENAME = Sql::same(
         "programs.rename",
@@ -373,9 +373,15 @@ pub(crate) async fn find(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Opti
     fetch_optional!(ProgramRow, snapshot, BY_ID, id.as_str())?.map(Program::try_from).transpose()
 }
 
-/// The first 1,000 programs, by id.
+/// All programs, by id.
 pub(crate) async fn list(snapshot: &mut Snapshot) -> Result<Vec<Program>, StoreError> {
-    fetch_all!(ProgramRow, snapshot, LIST, LIST_MAX)?.into_iter().map(Program::try_from).collect()
+    let (mut programs, mut after) = (Vec::new(), String::new());
+    loop {
+        let step = fetch_all!(ProgramRow, snapshot, LIST, after.as_str(), STEP)?;
+        let Some(last) = step.last() else { return programs.into_iter().map(Program::try_from).collect() };
+        after.clone_from(&last.id);
+        programs.extend(step);
+    }
 }
 
 /// All limits of a program, in a stable order.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use noshi::{
     events::{
         Named, Subject, outbox,
-        timeline::{self, Fact},
+        timeline::{self, Fact, TimelineOrder},
     },
     kernel::{ClientId, RewardId},
     store::{Store, StoreError, StoreOptions, migrate::migrate},
@@ -149,8 +149,15 @@ impl This {
         let (mut entries, mut after) = (Vec::new(), 0);
         loop {
             let mut snapshot = self.0.snapshot().await.unwrap();
-            let page =
-                timeline::page(&mut snapshot, Subject::Reward(RewardId::new(reward)), after, limit).await.unwrap();
+            let page = timeline::page(
+                &mut snapshot,
+                Subject::Reward(RewardId::new(reward)),
+                TimelineOrder::Oldest,
+                Some(after),
+                limit,
+            )
+            .await
+            .unwrap();
             let Some(last) = page.last() else { return entries };
             after = last.seq;
             entries.extend(page.into_iter().map(|row| Entry {
@@ -333,7 +340,12 @@ on_each_backend! {
         assert_eq!(seqs(&last), (1001..=1200).collect::<Vec<_>>());
         assert!(last.get("next_cursor").is_none(), "the page is full and there is no more");
         assert_eq!(seqs(&app.get(&format!("{path}?cursor=1200")).await.json), Vec::<i64>::new());
-        for bad in ["limit=0", "limit=201", "limit=x", "cursor=-1", "cursor=x", "page=2"] {
+        // Whoever wants to know how it stands begins at the end.
+        let newest = app.get(&format!("{path}?order=newest&limit=3")).await.json;
+        assert_eq!((seqs(&newest), &newest["next_cursor"]), (vec![1200, 1199, 1198], &json!("1198")));
+        let before = app.get(&format!("{path}?order=newest&cursor=3")).await.json;
+        assert_eq!((seqs(&before), before.get("next_cursor")), (vec![2, 1], None));
+        for bad in ["order=up", "limit=0", "limit=201", "limit=x", "cursor=-1", "cursor=x", "page=2"] {
             assert_eq!(app.get(&format!("{path}?{bad}")).await.status, 400, "{bad}");
         }
         assert_eq!(app.events(other.id()).await, ["reward.received", "reward.issued"]);
