@@ -337,7 +337,8 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(line.strip_suffix('\r').unwrap_or(line).to_owned()))
 }
 
-/// The whole text of a file. An error quotes nothing of it.
+/// The whole text of a file, without the mark that some editors put at the beginning of UTF-8. An error quotes nothing of
+/// it.
 fn read_limited(path: &Path, bytes_max: u64) -> Result<String, String> {
     let mut bytes = Vec::new();
     File::open(path)
@@ -345,6 +346,9 @@ fn read_limited(path: &Path, bytes_max: u64) -> Result<String, String> {
         .map_err(|error| format!("cannot be read: {error}"))?;
     if u64::try_from(bytes.len()).map_or(true, |length| length > bytes_max) {
         return Err(format!("is longer than {bytes_max} bytes"));
+    }
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(..3);
     }
     String::from_utf8(bytes).map_err(|_error| "is not UTF-8".to_owned())
 }

@@ -297,7 +297,9 @@ fn a_secret_may_be_in_a_file_of_its_own() {
     let key = "accounts.us.secret_access_key_file";
 
     assert_eq!(wrong(&without, &variable), [key], "there is no file");
-    for (content, secret) in [("s3cret", "s3cret"), ("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret")] {
+    for (content, secret) in
+        [("s3cret", "s3cret"), ("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("\u{feff}s3cret\r\n", "s3cret")]
+    {
         fs::write(&path, content).unwrap();
         let settings = load(&without, &variable).unwrap();
         assert_eq!(settings.accounts["us"].secret_access_key.expose_secret(), secret);

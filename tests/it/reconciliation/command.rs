@@ -51,6 +51,15 @@ on_each_backend! {
         let (code, text, error) = run(&["--csv", file.to_str().unwrap()]);
         assert_eq!(code, Some(0), "{text}{error}");
 
+        let thousands: String = rewards.iter().map(|r| format!("2026-11-10 12:00:01;Create;{};5.000\n", r.id)).collect();
+        fs::write(&file, format!("time;type;request id;amount\n{thousands}")).unwrap();
+        let (code, _text, error) = run(&["--csv", file.to_str().unwrap()]);
+        assert!(code == Some(1) && error.contains("row 2: the amount can be 5.00 or 5000.00"), "{error}");
+        let (code, text, error) = run(&["--csv", file.to_str().unwrap(), "--decimal", "point"]);
+        assert_eq!(code, Some(0), "{text}{error}");
+        assert_eq!(run(&["--csv", file.to_str().unwrap(), "--decimal", "comma"]).0, Some(3));
+        assert_eq!(run(&["--decimal", "comma"]).0, Some(2), "there is no file to read");
+
         app.control.set_activity_enabled(false);
         let (code, _text, error) = run(&[]);
         assert!(code == Some(1) && error.contains("switched off"), "{error}");

@@ -114,6 +114,33 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// Whole dollars as a German spreadsheet saves them as "Unicode text": UTF-16, tabs, a point before thousands.
+    async fn an_amount_that_can_be_read_in_two_ways_is_refused_until_the_caller_says_how(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let start = instant("2026-11-10T00:00:00Z");
+        let rewards: Vec<_> = [2_500, 100_000].into_iter().zip(1..).map(|(minor, n)| Planted::issued(&app, n, minor, start)).collect();
+        plant(&app, &rewards).await;
+        let rows: String = rewards.iter().zip(["25", "1.000"]).map(|(reward, amount)| {
+            format!("2026-11-10 00:00:01\tCreate\t{}\t{amount}\tKäufer\r\n", reward.id)
+        }).collect();
+        let text = format!("\u{feff}time\ttype\trequest id\tamount\tnote\r\n{rows}");
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let send = |query: &'static str| {
+            let path = format!("/v1/reconciliations?account_id=main&from={DAY}&to={DAY}{query}");
+            Answer::of(app.request("POST", &path).header("Content-Type", "text/csv").body(bytes.clone()))
+        };
+        let refused = send("").await;
+        refused.is_problem(400, "invalid-request");
+        let detail = refused.json["detail"].as_str().unwrap();
+        assert!(detail.starts_with("row 3: the amount can be 1.00 or 1000.00: "), "{detail}");
+        let done = send("&decimal=comma").await;
+        assert_eq!((done.status, counts(&done.json)), (200, [2, 0, 0, 0, 0, 0, 0]), "{}", done.text);
+        let done = send("&decimal=point").await;
+        assert_eq!((done.status, counts(&done.json)[3]), (200, 1), "{}", done.text);
+        send("&decimal=dot").await.is_problem(400, "invalid-request");
+        app.end().await;
+    }
+
     async fn a_claim_code_in_the_portals_file_is_stored_and_told_nowhere(backend: Backend) {
         let app = App::spawn(backend).await;
         let rewards = clean_day(&app, 20).await;

@@ -76,7 +76,7 @@ async fn what_is_no_filter_is_refused_and_changes_nothing() {
     for method in ["POST", "PATCH", "TRACE"] {
         let answer = ask(&app, &served, method, "text/plain", "debug").await;
         refused(&answer, 405, "method-not-allowed");
-        assert_eq!(answer.header("allow"), "GET, PUT, DELETE");
+        assert_eq!(answer.header("allow"), "GET, HEAD, PUT, DELETE");
     }
     assert_eq!(shown(&app, &served).await, "info\n");
     let public = app.request("PUT", "/log-filter").header("content-type", "text/plain").body("off");
