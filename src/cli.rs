@@ -149,10 +149,10 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 /// Runs the program on the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
     let ran = Builder::new_multi_thread().enable_all().build().map_err(CommandError::from).and_then(|runtime| {
+        // Before anything else: a signal that comes earlier is lost on process 1 of a container.
         let stop = Stop::listen(runtime.handle())?;
-        let ran = runtime.block_on(run(cli, &stop));
+        let ran = runtime.block_on(run(Cli::parse(), &stop));
         end(runtime);
         ran
     });
