@@ -52,9 +52,8 @@ impl History<'_> {
         }
         let pattern = Pattern::of(spent, self.end, weeks);
         let factors = Factors::of(spent, &pattern);
-        let walk =
-            |factor: fn(&Stretches) -> i128| pattern.walk(i128::from(funds), now, |days| factors.at(days, factor));
-        Some(Runway { median: walk(Stretches::median), pessimistic: walk(Stretches::worst) })
+        let walk = |factor: fn(Factor) -> i128| pattern.walk(i128::from(funds), now, |days| factor(factors.at(days)));
+        Some(Runway { median: walk(|factor| factor.median), pessimistic: walk(|factor| factor.worst) })
     }
 }
 
@@ -100,30 +99,19 @@ impl Pattern {
     }
 }
 
-/// What was spent in stretches of the history, against the pattern.
-struct Factors {
-    /// Spent before each day, and what the pattern says for it.
-    spent: Vec<i128>,
-    pattern: Vec<i128>,
-    weeks: i128,
-}
+/// How much more than the pattern was spent in stretches of the history, by their length in days, from one day on.
+struct Factors(Vec<Factor>);
 
-/// The factors of all stretches of one length, the smallest first.
-struct Stretches(Vec<i128>);
-
-impl Stretches {
-    fn median(&self) -> i128 {
-        self.0.get(self.0.len() / 2).copied().unwrap_or(ONE)
-    }
-
-    fn worst(&self) -> i128 {
-        self.0.last().copied().unwrap_or(ONE).max(ONE).saturating_mul(MARGIN) / ONE
-    }
+/// The factors of the stretches of one length. Whole numbers of ten-thousandths.
+#[derive(Clone, Copy)]
+struct Factor {
+    median: i128,
+    worst: i128,
 }
 
 impl Factors {
     fn of(spent: &[i64], pattern: &Pattern) -> Self {
-        let running = |days: Vec<i128>| {
+        let running = |days: Vec<i128>| -> Vec<i128> {
             let sums = days.into_iter().scan(0_i128, |sum, day| {
                 *sum = sum.saturating_add(day);
                 Some(*sum)
@@ -133,22 +121,31 @@ impl Factors {
         let of_history = spent.chunks(DAY).map(|day| day.iter().map(|minor| i128::from(*minor)).sum()).collect();
         let of_week: Vec<i128> = pattern.sums.chunks(DAY).map(|day| day.iter().sum()).collect();
         let repeated = of_week.iter().copied().cycle().take(spent.len() / DAY).collect();
-        Self { spent: running(of_history), pattern: running(repeated), weeks: pattern.weeks }
-    }
-
-    /// The factor of a stretch of so many days. A stretch longer than half the history is like one of that length:
-    /// there would be too few to choose from.
-    fn at(&self, days: usize, choose: fn(&Stretches) -> i128) -> i128 {
-        let days = days.min(self.spent.len() / 2).max(1);
-        let between = |sums: &[i128]| -> Vec<i128> {
+        let (spent, expected) = (running(of_history), running(repeated));
+        let between = |sums: &[i128], days| -> Vec<i128> {
             sums.iter().zip(sums.iter().skip(days)).map(|(from, to)| to.saturating_sub(*from)).collect()
         };
-        let spent = between(&self.spent).into_iter().zip(between(&self.pattern));
-        let mut all: Vec<i128> = spent
-            .filter_map(|(spent, pattern)| spent.saturating_mul(self.weeks).saturating_mul(ONE).checked_div(pattern))
-            .collect();
-        all.sort_unstable();
-        choose(&Stretches(all))
+        let of_length = |days| {
+            let stretches = between(&spent, days).into_iter().zip(between(&expected, days));
+            let mut all: Vec<i128> = stretches
+                .filter_map(|(spent, expected)| {
+                    spent.saturating_mul(pattern.weeks).saturating_mul(ONE).checked_div(expected)
+                })
+                .collect();
+            all.sort_unstable();
+            Factor {
+                median: all.get(all.len() / 2).copied().unwrap_or(ONE),
+                worst: all.last().copied().unwrap_or(ONE).max(ONE).saturating_mul(MARGIN) / ONE,
+            }
+        };
+        // Of longer stretches there would be too few to choose from.
+        Self((1..=(spent.len() / 2).max(1)).map(of_length).collect())
+    }
+
+    /// The factor of a stretch of so many days. A stretch longer than half the history is like one of that length.
+    fn at(&self, days: usize) -> Factor {
+        let known = self.0.get(days.saturating_sub(1)).or(self.0.last());
+        known.copied().unwrap_or(Factor { median: ONE, worst: MARGIN })
     }
 }
 
