@@ -1,4 +1,4 @@
-//! Ten thousand clean rewards and five hundred differences of every class: all are found, each in its class, and nothing
+//! Clean rewards, and among them one difference in twenty, of every class: all are found, each in its class, and nothing
 //! else is.
 
 use std::collections::BTreeMap;
@@ -12,18 +12,36 @@ use super::{
     plant::{Planted, instant, list, plant},
     reconcile,
 };
-use crate::support::{App, Backend, PARTNER, on_each_backend};
+use crate::support::{App, Backend, PARTNER, on_each_backend, rounds::count_of};
 
-const CLEAN: u64 = 10_000;
-/// Differences of each class.
-const EACH: usize = 125;
+/// The clean rewards of an everyday run. The long run has `NOSHI_TEST_RECONCILED` of them.
+const CLEAN: usize = 2_000;
+/// So many clean rewards for each difference of a class.
+const CLEAN_PER_DIFFERENCE: usize = 80;
+
+/// How much there is of everything.
+#[derive(Clone, Copy)]
+struct Size {
+    clean: usize,
+    /// Differences of each class: a multiple of five.
+    each: usize,
+}
+
+impl Size {
+    fn of_run() -> Self {
+        let clean = count_of("NOSHI_TEST_RECONCILED", CLEAN);
+        Self { clean, each: clean / CLEAN_PER_DIFFERENCE / 5 * 5 }
+    }
+}
 
 /// Rewards spread over the whole day, first and last second included.
-fn day(app: &App) -> Vec<Planted> {
+fn day(app: &App) -> (Size, Vec<Planted>) {
+    let size = Size::of_run();
     let midnight = instant("2026-11-10T00:00:00Z");
-    let total = CLEAN + 3 * EACH as u64;
+    let total = u64::try_from(size.clean + 3 * size.each).unwrap();
     let at = |n: u64| midnight + TimeDelta::milliseconds(i64::try_from(n * 86_397_000 / (total - 1)).unwrap());
-    (0..total).map(|n| Planted::issued(app, n, 100 + i64::try_from(n % 977).unwrap(), at(n))).collect()
+    let planted = |n: u64| Planted::issued(app, n, 100 + i64::try_from(n % 977).unwrap(), at(n));
+    (size, (0..total).map(planted).collect())
 }
 
 /// What is no difference: replays with other amounts, refusals, second cancels, mock ids, the days around, open rewards,
@@ -78,15 +96,15 @@ fn stranger(app: &App, n: usize) -> Activity {
 }
 
 on_each_backend! {
-    async fn five_hundred_differences_among_ten_thousand_are_found_and_nothing_else_is(backend: Backend) {
+    async fn differences_of_every_class_are_found_and_nothing_else_is(backend: Backend) {
         let app = App::spawn(backend).await;
-        let all = day(&app);
+        let (size, all) = day(&app);
         let mut wanted: BTreeMap<String, &str> = BTreeMap::new();
         let (mut rewards, mut records, mut difference) = (Vec::new(), Vec::new(), 0);
         // Every 27th differs, so the first and the last of the day do as well.
         let mut turn = 0;
         for (at, reward) in all.iter().enumerate() {
-            let differs = at % 27 == 0 && turn < 3 * EACH || all.len() - at <= 3 * EACH - turn;
+            let differs = at % 27 == 0 && turn < 3 * size.each || all.len() - at <= 3 * size.each - turn;
             if !differs {
                 // Some were canceled on both sides.
                 let canceled = at % 20 == 7;
@@ -116,8 +134,8 @@ on_each_backend! {
             records.extend(theirs);
             turn += 1;
         }
-        assert_eq!((turn, rewards.len()), (3 * EACH, all.len()));
-        for record in (0..EACH).map(|n| stranger(&app, n)) {
+        assert_eq!((turn, rewards.len()), (3 * size.each, all.len()));
+        for record in (0..size.each).map(|n| stranger(&app, n)) {
             difference += 700;
             wanted.insert(record.request_id.clone(), "theirs_only");
             records.push(record);
@@ -130,17 +148,17 @@ on_each_backend! {
         list(&app, records);
 
         let run = reconcile(&app, DAY, DAY).await;
-        let each = i64::try_from(EACH).unwrap();
-        assert_eq!(counts(&run), [i64::try_from(CLEAN).unwrap(), each, each, each, each, 40, 0], "{run}");
+        let each = i64::try_from(size.each).unwrap();
+        assert_eq!(counts(&run), [i64::try_from(size.clean).unwrap(), each, each, each, each, 40, 0], "{run}");
         assert_eq!(run["records"], listed, "every record of the day and its margins was read");
         let cents = difference.unsigned_abs();
         let sign = if difference < 0 { "-" } else { "" };
         assert_eq!(run["difference"], format!("{sign}{}.{:02}", cents / 100, cents % 100));
-        assert_eq!(run["adopted"], 100, "four of five strangers could only be ours");
+        assert_eq!(run["adopted"], size.each / 5 * 4, "four of five strangers could only be ours");
 
         let found = items(&app, &run).await;
         let (open, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|item| item["class"] == "unproven");
-        assert_eq!((open.len(), found.len(), wanted.len()), (40, 500, 500));
+        assert_eq!((open.len(), found.len(), wanted.len()), (40, 4 * size.each, 4 * size.each));
         assert_eq!(open.iter().filter(|item| item["theirs_status"] == "live").count(), 20, "the second witness is noted");
         for item in &found {
             let id = item["creation_request_id"].as_str().unwrap();
