@@ -160,6 +160,8 @@ pub struct BalanceSettings {
     pub poll: Duration,
     /// The age at which a balance is stale; more than one poll.
     pub stale_after: Duration,
+    /// How long observations must agree before anything is booked.
+    pub confirm: Duration,
 }
 
 /// When and how Amazon's books are compared with ours.

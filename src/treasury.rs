@@ -15,8 +15,9 @@
 //!    this formula beside its result (`reconciliation::balance_check`).
 //! 3. **Deposits.** Amazon reports no deposits. If Amazon reports more money than the ledger can explain, the difference is
 //!    booked as a deposit, and `funds.deposit_detected` reports it. If Amazon reports less, nothing is booked;
-//!    `balance.unexplained` reports what is missing. While purchases are on the way only the certain part is booked
-//!    (`deposits`).
+//!    `balance.unexplained` reports what is missing. Either waits until the observations of some minutes agree, because
+//!    one answer may lag ([`windows`]). While purchases are on the way only the certain part is booked (`deposits`).
+//!    Amazon's own sandbox always reports 0, so nothing follows from it.
 //! 4. **Observation.** One answer of Amazon's, its bookings and its alarms are one transaction, and of two replicas only one
 //!    writes it (`observe`). Sums up to a mark keep the question cheap ([`crate::ledger::totals`]).
 //! 5. **Runway.** [`Runway`](runway::Runway) estimates from up to eight weeks of our own spending when the
@@ -38,6 +39,9 @@
 //!    | unchecked | the edge of the period hides one side |
 //!
 //!    Nothing is corrected silently: a finding is written down, and an operator decides.
+//! 8. **Days.** What is reconciled is a set of days: a day counts once a finished run of any source covers it. The daily
+//!    run catches up what is missing, oldest first; a day that fails rests and holds up no other; a day beyond the reach of
+//!    Amazon's report is named until an operator accepts it (`reconciliation::days`).
 
 pub mod balances;
 mod deposits;
@@ -50,6 +54,7 @@ pub mod reconciliation;
 pub(crate) mod runway;
 pub(crate) mod scopes;
 pub(crate) mod value_date;
+pub mod windows;
 
 pub(crate) use balances::Balances;
 pub(crate) use metrics::Metrics;

@@ -102,6 +102,12 @@ impl Account {
         self.terms.environment
     }
 
+    /// Whether Amazon's own sandbox serves it, not ours on loopback.
+    #[must_use]
+    pub(crate) fn is_at_amazons_sandbox(&self) -> bool {
+        self.terms.environment == Environment::Sandbox && !self.client.endpoint().is_loopback()
+    }
+
     #[must_use]
     pub(crate) const fn currency(&self) -> Currency {
         self.terms.marketplace.currency()

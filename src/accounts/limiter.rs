@@ -57,7 +57,8 @@ statements! {
     );
     TAKE_ACTIVITY = Sql::same(
         "upstream.take_activity",
-        "UPDATE upstream SET next_activity_us = $3 WHERE account = $1 AND next_activity_us <= $2",
+        "UPDATE upstream SET next_activity_us = $3 WHERE account = $1 \
+         AND (next_activity_us <= $2 OR next_activity_us > $3 + 10000000)",
     );
     OPEN_BREAKER = Sql::same(
         "upstream.open_breaker",

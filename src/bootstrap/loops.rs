@@ -82,8 +82,8 @@ pub(super) async fn start(
         begin("clock", tasks.spawn(clock::run(clock, tasks.clone())));
     }
     if settings.reconciliation.daily {
-        let (reconciliations, hour) = (state.reconciliations.clone(), settings.reconciliation.hour);
-        begin("reconciliation", tasks.spawn(async move { reconciliations.daily_until_stopped(hour).await }));
+        let reconciliations = state.reconciliations.clone();
+        begin("reconciliation", tasks.spawn(async move { reconciliations.daily_until_stopped().await }));
     }
     Ok(Loops(loops))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use tokio::sync::Notify;
 
 use super::{StartError, accounts, metrics::AllMetrics};
@@ -108,6 +109,7 @@ impl Ground<'_> {
             metrics: Arc::clone(&self.metrics.treasury),
             tasks: self.tasks.clone(),
             page_spacing: self.settings.reconciliation.page_spacing,
+            hour: self.settings.reconciliation.hour,
         })
     }
 
@@ -119,6 +121,7 @@ impl Ground<'_> {
             metrics: Arc::clone(&self.metrics.treasury),
             poll: self.settings.balances.poll,
             stale_after: self.settings.balances.stale_after,
+            confirm: TimeDelta::from_std(self.settings.balances.confirm).unwrap_or(TimeDelta::MAX),
         })
     }
 }

@@ -96,7 +96,7 @@ pub(super) enum LedgerError {
     Store(#[from] StoreError),
 }
 
-fn checked(text: &str) -> Result<&str, LedgerError> {
+pub(super) fn checked(text: &str) -> Result<&str, LedgerError> {
     let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
     if good && !looks_like_claim_code(text) { Ok(text) } else { Err(LedgerError::Text) }
 }

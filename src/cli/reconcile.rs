@@ -7,11 +7,11 @@ use std::{
 };
 
 use chrono::NaiveDate;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
 
-use super::CommandError;
+use super::{CommandError, ledger::checked, say};
 use crate::{
     bootstrap::reconciler,
     config::Settings,
@@ -21,9 +21,10 @@ use crate::{
             BeginError, RunRequest,
             amount::DecimalMark,
             balance_check::{BalanceCheck, BalanceCheckView},
+            days::Acceptance,
             model::{Item, Reconciliation},
             period::RunPeriod,
-            report::{self, CSV_HEADER, ItemView, View},
+            report::{self, CSV_HEADER, ItemView, OpenDayView, View},
             run::{Chunk, PortalFile, RunError},
         },
     },
@@ -31,13 +32,52 @@ use crate::{
 
 /// The exit code when the two sides differ.
 const DIFFERENT: u8 = 3;
+/// The exit code of a command line that makes no sense.
+const USAGE: u8 = 2;
 /// Items read at once.
 const STEP: i64 = 1_000;
 /// Bytes of a file read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct ReconcileArguments {
+    #[command(subcommand)]
+    days: Option<DaysCommand>,
+    #[command(flatten)]
+    run: Option<RunArguments>,
+}
+
+#[derive(Subcommand)]
+enum DaysCommand {
+    /// List the days that are not reconciled. Exit code 3 if there are any.
+    Days {
+        /// The account, by its name in the settings.
+        #[arg(long)]
+        account: String,
+    },
+    /// Accept that days stay without a reconciliation, where Amazon's report and the portal no longer have them.
+    Accept {
+        /// The account, by its name in the settings.
+        #[arg(long)]
+        account: String,
+        /// The first day (UTC), as in 2026-11-01.
+        #[arg(long, value_name = "DATE")]
+        from: NaiveDate,
+        /// The last day (UTC); it is accepted, too.
+        #[arg(long, value_name = "DATE")]
+        to: NaiveDate,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+        /// Who decided.
+        #[arg(long)]
+        by: String,
+    },
+}
+
+#[derive(Args)]
+struct RunArguments {
     /// The account, by its name in the settings.
     #[arg(long)]
     account: String,
@@ -79,13 +119,38 @@ pub(super) enum ReconcileError {
 
 pub(super) async fn run(arguments: ReconcileArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (service, store) = reconciler(settings).await?;
-    let ended = reconcile(&service, arguments).await;
+    let ended = match arguments {
+        ReconcileArguments { days: Some(command), .. } => days(&service, command).await,
+        ReconcileArguments { run: Some(arguments), .. } => reconcile(&service, arguments).await,
+        // The parser asks for the arguments of a run where there is no command.
+        ReconcileArguments { .. } => Ok(ExitCode::from(USAGE)),
+    };
     store.close().await;
     ended
 }
 
-async fn reconcile(service: &Reconciliations, arguments: ReconcileArguments) -> Result<ExitCode, CommandError> {
-    let ReconcileArguments { account, from, to, csv, decimal, format } = arguments;
+async fn days(service: &Reconciliations, command: DaysCommand) -> Result<ExitCode, CommandError> {
+    match command {
+        DaysCommand::Days { account } => {
+            let days = service.open_days(&account).await.map_err(ReconcileError::Begin)?;
+            if days.is_empty() {
+                return say(&format!("every day of {account} is reconciled or accepted"));
+            }
+            let lines: Vec<_> = days.iter().map(|day| OpenDayView::from(day).text()).collect();
+            say(&lines.join("\n"))?;
+            Ok(ExitCode::from(DIFFERENT))
+        }
+        DaysCommand::Accept { account, from, to, reason, by } => {
+            let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
+            let order = Acceptance { account: &account, period, reason: checked(&reason)?, by: checked(&by)? };
+            let accepted = service.accept_days(&order).await.map_err(ReconcileError::Begin)?;
+            say(&format!("{accepted} days of {account} are accepted without a reconciliation"))
+        }
+    }
+}
+
+async fn reconcile(service: &Reconciliations, arguments: RunArguments) -> Result<ExitCode, CommandError> {
+    let RunArguments { account, from, to, csv, decimal, format } = arguments;
     let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before the run begins: a mistyped file name must leave no run behind.
     let file = match &csv {

@@ -175,6 +175,7 @@ fn balances(mut section: Section<'_>) -> BalanceSettings {
         // Amazon allows one question a second; half of that is kept for operators.
         poll: section.seconds("poll_seconds", 60, 2..=3600),
         stale_after: section.seconds("stale_after_seconds", 300, 3..=86_400),
+        confirm: section.seconds("confirm_seconds", 300, 1..=3600),
     };
     if balances.stale_after <= balances.poll {
         section.refuse("stale_after_seconds", "must be more than balances.poll_seconds");

@@ -53,6 +53,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.section("balances");
     page.seconds("poll_seconds", balances.poll);
     page.seconds("stale_after_seconds", balances.stale_after);
+    page.seconds("confirm_seconds", balances.confirm);
     page.section("reconciliation");
     page.plain("daily", reconciliation.daily);
     page.plain("hour", reconciliation.hour);

@@ -200,6 +200,7 @@ fn limits_hold() {
         ("rewards.answer_within_seconds", 0, 11),
         ("rewards.upstream_timeout_seconds", 0, 7),
         ("balances.poll_seconds", 1, 3601),
+        ("balances.confirm_seconds", 0, 3601),
     ] {
         for value in [below, above, i64::MIN, i64::MAX] {
             assert_eq!(wrong(&format!("{key} = {value}"), &[]), [key], "{value}");

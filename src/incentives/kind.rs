@@ -1,5 +1,5 @@
 //! What kind of thing is bought. The only place that distinguishes kinds: whatever differs between them is a [`Spec`]. The
-//! adoption of orphan cards knows gift codes alone, because reconciliation reads the creation of these alone.
+//! reconciliation reads the creation of gift codes alone, and adopts orphan cards as such.
 
 use std::{future::Future, pin::Pin};
 

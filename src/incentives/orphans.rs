@@ -60,6 +60,8 @@ pub struct OrphanCard {
     pub creation_request_id: CreationRequestId,
     /// What the id was derived from.
     pub intent: Intent,
+    /// What the report calls it.
+    pub kind: Kind,
     /// The account that paid.
     pub account: String,
     /// Where.
@@ -72,11 +74,20 @@ pub struct OrphanCard {
     pub created_at: DateTime<Utc>,
 }
 
-/// Makes the row of a card that only Amazon knew of; `false` when a row of its intent is there meanwhile.
+/// Makes the row of a card that only Amazon knew of; `false` when a row of its intent is there meanwhile, or when its kind
+/// acts on something: no report has the target, and without it the same bytes cannot be sent again.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn adopt(tx: &mut Tx, found: &OrphanCard, id: RewardId, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    if found.kind.spec().acts() {
+        tracing::error!(
+            account = found.account,
+            reward.kind = found.kind.as_str(),
+            "what only Amazon knows is of a kind that cannot be adopted: a person must look at the reconciliation"
+        );
+        return Ok(false);
+    }
     execute!(tx, CLIENT, ClientId::ADOPTED.uuid(), CLIENT_NAME, now)?;
     let made = execute!(
         tx,
@@ -88,7 +99,7 @@ pub async fn adopt(tx: &mut Tx, found: &OrphanCard, id: RewardId, now: DateTime<
         found.marketplace.code(),
         found.environment.as_str(),
         found.creation_request_id.as_str(),
-        Kind::GiftCode.as_str(),
+        found.kind.as_str(),
         found.value.minor(),
         found.value.currency().code(),
         OnUnresolved::Keep.as_str(),
@@ -189,5 +200,47 @@ impl Issue {
             Some(_) => Accepted::Attempt(committed),
             None => Accepted::Known(committed.into_inner()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, StoreOptions, migrate::migrate};
+
+    #[tokio::test]
+    async fn a_card_is_adopted_as_the_kind_that_it_is_and_one_that_acts_on_something_is_refused() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("noshi.db").display()).into();
+        let options = StoreOptions { create: true, ..StoreOptions::of_command(url, 1) };
+        let store = Store::open(&options).await.unwrap();
+        migrate(&store).await.unwrap();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let intent = Intent::from_stored([7; 20]);
+        let gift_code = OrphanCard {
+            creation_request_id: CreationRequestId::from_stored("AwssbA4DQOBYHA4DQOBYHA4DQOBYHA4DQOBYH".to_owned()),
+            intent,
+            kind: Kind::GiftCode,
+            account: "main".to_owned(),
+            marketplace: Marketplace::Us,
+            environment: Environment::Sandbox,
+            value: Money::from_minor(500, crate::kernel::Currency::Usd),
+            created_at: now,
+        };
+        let trial = OrphanCard { kind: Kind::Trial, ..gift_code.clone() };
+        for (card, adopted) in [(&trial, false), (&gift_code, true), (&gift_code, false)] {
+            let id = RewardId::new(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
+            let mut tx = store.begin().await.unwrap();
+            assert_eq!(adopt(&mut tx, card, id, now).await.unwrap(), adopted, "{}", card.kind.as_str());
+            tx.commit(()).await.unwrap();
+        }
+        let mut tx = store.begin().await.unwrap();
+        let row = sql::lock(&mut tx, RewardId::new(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001)))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(row.kind, Kind::GiftCode);
+        tx.commit(()).await.unwrap();
+        store.close().await;
     }
 }

@@ -24,6 +24,12 @@ pub fn is_due(at: DateTime<Utc>, now: DateTime<Utc>, farthest: TimeDelta) -> boo
     at <= now || at > horizon(now, farthest)
 }
 
+/// Whether an instant that was written as the present one lies ahead of it. It says nothing: a clock that was ahead wrote it.
+#[must_use]
+pub fn is_stray(written: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+    written > horizon(now, TimeDelta::zero())
+}
+
 /// How long something lasts that began at `since`. An instant ahead of now was written by a clock that was ahead, and then
 /// nobody knows how long it lasts. What it lies ahead shows how wrong the clock was, and is reported instead: an alarm on
 /// the age must not stay silent meanwhile.
@@ -48,6 +54,7 @@ mod tests {
             assert!(!is_due(ahead(waits), now, farthest), "{waits}");
         }
         assert!(horizon(DateTime::<Utc>::MAX_UTC, farthest) >= now, "no wait overflows");
+        assert!(is_stray(ahead(11), now) && !is_stray(ahead(10), now) && !is_stray(ahead(-86_400), now));
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     Metrics,
+    metrics::BalanceDates,
     position::{self, TreasuryRow},
     runway::Runway,
 };
@@ -18,24 +19,29 @@ use crate::{
     ambient::Ambient,
     engine::State,
     incentives::sql::{Unfinished, unfinished},
-    kernel::{Currency, Money},
+    kernel::{
+        Currency, Money,
+        horizon::{horizon, is_stray},
+    },
     ledger::totals::{self, LedgerKey},
     lifecycle::Tasks,
     store::{InstantRow, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 statements! {
-    /// An older observation never replaces a newer one, whichever replica made it.
+    /// An older observation never replaces a newer one, whichever replica made it. One from after $5 was made by a clock
+    /// that was ahead: any other replaces it.
     UPSERT = Sql::same(
         "balances.upsert",
-        "INSERT INTO balances (account, currency, available_minor, as_of) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (account) DO UPDATE SET currency = excluded.currency, available_minor = excluded.available_minor, \
-         as_of = excluded.as_of WHERE balances.as_of < excluded.as_of",
+        "INSERT INTO balances (account, currency, available_minor, as_of, reported_at, reported_for) \
+         VALUES ($1, $2, $3, $4, $6, $4) ON CONFLICT (account) DO UPDATE SET currency = excluded.currency, \
+         available_minor = excluded.available_minor, as_of = excluded.as_of, reported_at = excluded.reported_at, \
+         reported_for = excluded.reported_for WHERE balances.as_of < excluded.as_of OR balances.as_of > $5",
     );
     OBSERVED = Sql::same(
         "balance_observations.insert",
-        "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (account, hour, as_of) DO NOTHING",
+        "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor, reported_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, hour, as_of) DO NOTHING",
     );
     YOUNGEST = Sql::same("balances.youngest", "SELECT MAX(as_of) AS at FROM balances");
     THIN = Sql::same(
@@ -44,11 +50,18 @@ statements! {
          (SELECT 1 FROM balance_observations AS earlier WHERE earlier.account = balance_observations.account \
          AND earlier.hour = balance_observations.hour AND earlier.as_of < balance_observations.as_of))",
     );
-    ALL = Sql::same("balances.all", "SELECT account, currency, available_minor, as_of FROM balances");
+    /// Of a row that the release before has written, Amazon's own time is not known.
+    ALL = Sql::same(
+        "balances.all",
+        "SELECT account, currency, available_minor, as_of, CASE WHEN reported_for = as_of THEN reported_at END \
+         AS reported_at FROM balances",
+    );
 }
 
 row! {
-    struct BalanceRow { account: String, currency: String, available_minor: i64, as_of: DateTime<Utc> }
+    struct BalanceRow {
+        account: String, currency: String, available_minor: i64, as_of: DateTime<Utc>, reported_at: Option<DateTime<Utc>>,
+    }
 }
 
 /// How often to check whether much was spent since the last observation. If much was spent, Amazon is asked as often.
@@ -69,6 +82,10 @@ pub(crate) struct Balance {
     pub(crate) available: Option<Money>,
     /// The instant of that report, by our clock.
     pub(crate) as_of: Option<DateTime<Utc>>,
+    /// Amazon's own time of it, by our clock, if Amazon gave one.
+    pub(crate) reported_at: Option<DateTime<Utc>>,
+    /// `as_of` does not lie in the future, so it can be believed.
+    pub(crate) dated: bool,
     /// The value of rewards whose purchase is not proven yet. Amazon may have deducted some of it from `available`.
     pub(crate) reserved: Money,
     /// The report is too old to be trusted, or there is none.
@@ -77,6 +94,16 @@ pub(crate) struct Balance {
     pub(crate) runway: Runway,
     /// Reported minus expected balance at `as_of`, as far as nothing explains it: zero, or negative.
     pub(crate) unexplained: Money,
+}
+
+/// A balance as Amazon reported it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReportedBalance {
+    pub(super) available: Money,
+    /// The instant before the call, by our clock: the balance is at most that new.
+    pub(super) as_of: DateTime<Utc>,
+    /// Amazon's own time of it, by our clock.
+    pub(super) reported_at: Option<DateTime<Utc>>,
 }
 
 /// Observes balances, and keeps and shows them. Cheap to clone.
@@ -95,6 +122,8 @@ pub(crate) struct BalanceDependencies {
     pub(crate) poll: Duration,
     /// The age at which a report is stale.
     pub(crate) stale_after: Duration,
+    /// How long observations must agree before a deposit is booked.
+    pub(crate) confirm: TimeDelta,
 }
 
 impl Balances {
@@ -186,7 +215,11 @@ impl Balances {
         now: DateTime<Utc>,
     ) -> Balance {
         let currency = account.currency();
-        let age = reported.map(|row| now.signed_duration_since(row.as_of).num_seconds());
+        // The age of a report from the future is not known: a clock was ahead.
+        let dated = reported.filter(|row| !is_stray(row.as_of, now));
+        // What Amazon says of an hour ago is as old as that, however late we asked.
+        let oldest = dated.map(|row| row.reported_at.map_or(row.as_of, |reported| reported.min(row.as_of)));
+        let age = oldest.map(|at| now.signed_duration_since(at).num_seconds());
         let limit = i64::try_from(self.deps.stale_after.as_secs()).unwrap_or(i64::MAX);
         let missing = treasury.map_or(0, |row| row.booking_state().missing);
         Balance {
@@ -194,9 +227,10 @@ impl Balances {
             currency,
             available: reported.map(|row| Money::from_minor(row.available_minor, currency)),
             as_of: reported.map(|row| row.as_of),
+            reported_at: reported.and_then(|row| row.reported_at),
+            dated: dated.is_some(),
             reserved,
-            // A report from the future means that a clock is wrong.
-            stale: age.is_none_or(|age| age > limit || age < -limit),
+            stale: age.is_none_or(|age| age > limit),
             runway: Runway {
                 median: treasury.and_then(|row| row.runway_seconds),
                 pessimistic: treasury.and_then(|row| row.runway_pessimistic_seconds),
@@ -214,7 +248,12 @@ impl Balances {
             metrics.unexplained(&balance.account, balance.unexplained);
             metrics.runway(&balance.account, balance.currency.code(), balance.runway);
             if let (Some(available), Some(as_of)) = (balance.available, balance.as_of) {
-                metrics.funds(&balance.account, available, as_of.timestamp());
+                let reported_at = balance.reported_at.filter(|_at| balance.dated);
+                let dates = BalanceDates {
+                    asked: balance.dated.then(|| as_of.timestamp()),
+                    reported: reported_at.map(|at| at.timestamp()),
+                };
+                metrics.funds(&balance.account, available, dates);
             }
             let account = self.deps.accounts.get(&balance.account);
             if let Some(low) = account.and_then(|account| account.funding().low_balance) {
@@ -251,14 +290,16 @@ pub(super) async fn thin_out(store: &Store, account: &str, now: DateTime<Utc>) -
 pub(super) async fn record_balance(
     tx: &mut Tx,
     account: &str,
-    available: Money,
-    as_of: DateTime<Utc>,
+    reported: &ReportedBalance,
+    now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
+    let ReportedBalance { available, as_of, reported_at } = *reported;
     let (currency, hour) = (available.currency().code(), as_of.timestamp().div_euclid(3600));
-    if execute!(tx, UPSERT, account, currency, available.minor(), as_of)? != 1 {
+    let ahead = horizon(now, TimeDelta::zero());
+    if execute!(tx, UPSERT, account, currency, available.minor(), as_of, ahead, reported_at)? != 1 {
         return Ok(false);
     }
-    execute!(tx, OBSERVED, account, hour, as_of, currency, available.minor())?;
+    execute!(tx, OBSERVED, account, hour, as_of, currency, available.minor(), reported_at)?;
     Ok(true)
 }
 

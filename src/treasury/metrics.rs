@@ -2,7 +2,10 @@
 
 use prometheus::{GaugeVec, IntGaugeVec};
 
-use super::runway::Runway;
+use super::{
+    reconciliation::days::{OpenDay, OpenDayStatus},
+    runway::Runway,
+};
 use crate::{
     kernel::Money,
     telemetry::metrics::{Registry, at_zero, seconds},
@@ -15,13 +18,53 @@ const OF_MONEY: [&str; 2] = ["account", "currency"];
 pub(crate) struct Metrics {
     available_funds: GaugeVec,
     available_funds_updated: GaugeVec,
+    available_funds_reported: GaugeVec,
     reserved_funds: GaugeVec,
     low_threshold: GaugeVec,
     runway: GaugeVec,
     unexplained: GaugeVec,
+    reconciliation: ReconciliationGauges,
+}
+
+struct ReconciliationGauges {
     difference: GaugeVec,
     unmatched: IntGaugeVec,
     last_success: GaugeVec,
+    open_days: IntGaugeVec,
+}
+
+impl ReconciliationGauges {
+    fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            difference: registry.gauge_vec(
+                "reconciliation_difference",
+                "What Amazon lists beyond what we hold, in the newest reconciled period, in major units. Zero is the \
+                 only good value.",
+                &OF_MONEY,
+            )?,
+            unmatched: registry.int_gauge_vec(
+                "reconciliation_unmatched",
+                "Cards of that period that only one side knows.",
+                &["account", "side"],
+            )?,
+            last_success: registry.gauge_vec(
+                "reconciliation_last_success_timestamp_seconds",
+                "When that period was reconciled. Alert on its age.",
+                &["account"],
+            )?,
+            open_days: at_zero(
+                registry.int_gauge_vec(
+                    "reconciliation_open_days",
+                    "Days that no finished reconciliation covers and no person accepted: due, failing (tried again later), \
+                     or out_of_reach of Amazon's report.",
+                    &["account", "status"],
+                )?,
+                accounts.iter().flat_map(|(account, _currency)| {
+                    OpenDayStatus::ALL.iter().map(move |status| [*account, status.as_str()])
+                }),
+            )?,
+        })
+    }
 }
 
 impl Metrics {
@@ -40,6 +83,12 @@ impl Metrics {
             available_funds_updated: registry.gauge_vec(
                 "available_funds_updated_timestamp_seconds",
                 "When Amazon said so. A stale balance looks healthy: alert on its age.",
+                &["account"],
+            )?,
+            available_funds_reported: registry.gauge_vec(
+                "available_funds_reported_timestamp_seconds",
+                "Amazon's own time of that balance, by our clock, if Amazon gave one. Older than the question when the \
+                 answer lags.",
                 &["account"],
             )?,
             reserved_funds: at_zero(
@@ -70,29 +119,24 @@ impl Metrics {
                 )?,
                 each(),
             )?,
-            difference: registry.gauge_vec(
-                "reconciliation_difference",
-                "What Amazon lists beyond what we hold, in the newest reconciled period, in major units. Zero is the \
-                 only good value.",
-                &OF_MONEY,
-            )?,
-            unmatched: registry.int_gauge_vec(
-                "reconciliation_unmatched",
-                "Cards of that period that only one side knows.",
-                &["account", "side"],
-            )?,
-            last_success: registry.gauge_vec(
-                "reconciliation_last_success_timestamp_seconds",
-                "When that period was reconciled. Alert on its age.",
-                &["account"],
-            )?,
+            reconciliation: ReconciliationGauges::new(registry, accounts)?,
         })
     }
 
-    /// Sets the balance that Amazon reported, and when it did (seconds since 1970).
-    pub(super) fn funds(&self, account: &str, available: Money, at: i64) {
+    /// Sets the balance that Amazon reported, and its dates.
+    pub(super) fn funds(&self, account: &str, available: Money, dates: BalanceDates) {
         self.available_funds.with_label_values(&[account, available.currency().code()]).set(available.to_gauge());
-        self.available_funds_updated.with_label_values(&[account]).set(seconds(at));
+        set_or_remove(&self.available_funds_updated, &[account], dates.asked);
+        set_or_remove(&self.available_funds_reported, &[account], dates.reported);
+    }
+
+    /// Sets how many days of an account are not reconciled, by what is the matter with them.
+    pub(super) fn open_days(&self, account: &str, days: &[OpenDay]) {
+        for status in OpenDayStatus::ALL {
+            let count = days.iter().filter(|day| day.status == *status).count();
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.reconciliation.open_days.with_label_values(&[account, status.as_str()]).set(count);
+        }
     }
 
     /// Sets the value that is reserved for unproven purchases.
@@ -113,21 +157,37 @@ impl Metrics {
     /// Sets how long an account's funds last, as far as that is known.
     pub(super) fn runway(&self, account: &str, currency: &str, runway: Runway) {
         for (outlook, length) in [("median", runway.median), ("pessimistic", runway.pessimistic)] {
-            let labels = [account, currency, outlook];
-            match length {
-                Some(length) => self.runway.with_label_values(&labels).set(seconds(length)),
-                // An old figure would look like a new one. Removing a series that does not exist is harmless.
-                None => drop(self.runway.remove_label_values(&labels)),
-            }
+            set_or_remove(&self.runway, &[account, currency, outlook], length);
         }
     }
 
     /// Sets the result of an account's newest reconciled period: the difference, how many cards only we know and only
-    /// Amazon knows, and when it was reconciled (seconds since 1970).
-    pub(super) fn reconciled(&self, account: &str, difference: Money, ours: i64, theirs: i64, at: i64) {
-        self.difference.with_label_values(&[account, difference.currency().code()]).set(difference.to_gauge());
-        self.unmatched.with_label_values(&[account, "ours"]).set(ours);
-        self.unmatched.with_label_values(&[account, "theirs"]).set(theirs);
-        self.last_success.with_label_values(&[account]).set(seconds(at));
+    /// Amazon knows, and when it was reconciled (seconds since 1970), as far as that is known.
+    pub(super) fn reconciled(&self, account: &str, difference: Money, ours: i64, theirs: i64, at: Option<i64>) {
+        self.reconciliation
+            .difference
+            .with_label_values(&[account, difference.currency().code()])
+            .set(difference.to_gauge());
+        self.reconciliation.unmatched.with_label_values(&[account, "ours"]).set(ours);
+        self.reconciliation.unmatched.with_label_values(&[account, "theirs"]).set(theirs);
+        set_or_remove(&self.reconciliation.last_success, &[account], at);
+    }
+}
+
+/// How old a balance is, in seconds since 1970, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BalanceDates {
+    /// When we asked.
+    pub(super) asked: Option<i64>,
+    /// Amazon's own time of the balance.
+    pub(super) reported: Option<i64>,
+}
+
+/// Sets a gauge of seconds, or takes its series away: an old figure would look like a new one.
+fn set_or_remove(gauge: &GaugeVec, labels: &[&str], value: Option<i64>) {
+    match value {
+        Some(value) => gauge.with_label_values(labels).set(seconds(value)),
+        // Removing a series that does not exist is harmless.
+        None => drop(gauge.remove_label_values(labels)),
     }
 }

@@ -12,19 +12,19 @@ use serde_json::json;
 
 use super::{
     Balances,
-    balances::{record_balance, thin_out},
-    deposits::{Assessment, excess},
+    balances::{ReportedBalance, record_balance, thin_out},
+    deposits::{Assessment, Sighting},
     position::{self, LedgerPosition, TreasuryRow},
     runway::{HISTORY, History, Runway},
-    value_date,
+    value_date, windows,
 };
 use crate::{
     accounts::{Account, Purpose, Wanted},
     events::{Named, outbox},
-    kernel::{Chain, Money},
+    kernel::{Chain, Money, horizon::is_stray},
     ledger::{
         journal::{self, Posting},
-        movements::{ADJUSTMENT, DEPOSIT, OPENING},
+        movements::{DEPOSIT, OPENING},
         totals::{self, LedgerKey, Spending},
     },
     provider::incentives::Outcome,
@@ -43,11 +43,39 @@ struct Before {
     position: LedgerPosition,
 }
 
-/// What Amazon reported, and what was spent in the last weeks.
-struct Observation {
+/// What Amazon answered, and when.
+#[derive(Debug, Clone, Copy)]
+struct FundsAnswer {
     available: Money,
-    /// The instant before the call: the balance is at least as old as that.
-    as_of: DateTime<Utc>,
+    /// When we asked, by our clock.
+    asked_at: DateTime<Utc>,
+    /// When Amazon answered, by its clock.
+    answered_at: Option<DateTime<Utc>>,
+    /// Amazon's own time of the balance, by its clock.
+    reported_at: Option<DateTime<Utc>>,
+}
+
+impl FundsAnswer {
+    /// Amazon's own time of the balance lies in its future: it says nothing.
+    fn believed(self) -> Self {
+        let now = self.answered_at.unwrap_or(self.asked_at);
+        Self { reported_at: self.reported_at.filter(|at| !is_stray(*at, now)), ..self }
+    }
+
+    /// By our clock: as long before the question as Amazon says that the balance is older than its answer.
+    fn by_our_clock(&self) -> ReportedBalance {
+        let lag = self.reported_at.map(|at| {
+            let now = self.answered_at.unwrap_or(self.asked_at);
+            now.signed_duration_since(at).max(TimeDelta::zero())
+        });
+        let reported_at = lag.and_then(|lag| self.asked_at.checked_sub_signed(lag));
+        ReportedBalance { available: self.available, as_of: self.asked_at, reported_at }
+    }
+}
+
+/// What Amazon answered, and what was spent in the last weeks.
+struct Observation {
+    answer: FundsAnswer,
     spending: Spending,
 }
 
@@ -71,14 +99,20 @@ impl Balances {
             Err(error) => return log_not_recorded(account, &error),
         };
         let deps = self.deps();
-        let as_of = deps.ambient.now();
+        let asked_at = deps.ambient.now();
         let started = deps.ambient.monotonic();
         let exchange = account.client().get_available_funds().await;
         let (class, reason) = (exchange.outcome.class(), exchange.outcome.reason());
         account.metrics().upstream(account.id(), "GetAvailableFunds", class, reason, started.elapsed());
         match exchange.outcome {
             Outcome::Proven(funds) => {
-                if let Err(error) = self.record(account, &before, funds.amount, as_of).await {
+                let answer = FundsAnswer {
+                    available: funds.amount,
+                    asked_at,
+                    answered_at: exchange.server_date,
+                    reported_at: funds.as_of,
+                };
+                if let Err(error) = self.record(account, &before, answer.believed()).await {
                     log_not_recorded(account, &error);
                 }
             }
@@ -105,25 +139,20 @@ impl Balances {
         Ok(Before { version, position })
     }
 
-    async fn record(
-        &self,
-        account: &Account,
-        before: &Before,
-        available: Money,
-        as_of: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
+    async fn record(&self, account: &Account, before: &Before, answer: FundsAnswer) -> Result<(), StoreError> {
         let deps = self.deps();
         let hours = i64::try_from(HISTORY).unwrap_or(0);
         let spending = totals::spending(&mut deps.store.snapshot().await?, LedgerKey::of(account), hours).await?;
-        let observation = Observation { available, as_of, spending };
-        let writer = ObservationWriter { account, observation: &observation, now: deps.ambient.now() };
+        let observation = Observation { answer, spending };
+        let (now, confirm) = (deps.ambient.now(), deps.confirm);
+        let writer = ObservationWriter { account, observation: &observation, now, confirm };
         let mut tx = deps.store.begin().await?;
-        if !record_balance(&mut tx, account.id(), available, as_of).await? {
+        if !record_balance(&mut tx, account.id(), &answer.by_our_clock(), now).await? {
             return Ok(());
         }
         let result = writer.write(&mut tx, before).await?;
         let result = tx.commit(result).await.map(Committed::into_inner)?;
-        log_result(account, result, available);
+        log_result(account, result, answer.available);
         Ok(())
     }
 }
@@ -155,6 +184,8 @@ struct ObservationWriter<'a> {
     account: &'a Account,
     observation: &'a Observation,
     now: DateTime<Utc>,
+    /// How long observations must agree before anything follows from them.
+    confirm: TimeDelta,
 }
 
 impl ObservationWriter<'_> {
@@ -166,26 +197,49 @@ impl ObservationWriter<'_> {
             return Ok(None);
         }
         let after = position::read_in(tx, key).await?;
-        let state = row.booking_state();
-        let result = excess(self.observation.available.minor(), &before.position, &after).map(|excess| {
-            let assessment = state.assess(excess, after.sums.of(&ADJUSTMENT));
-            ObservationResult { assessment, newly_missing: assessment.state.missing > state.missing }
-        });
-        if let Some(result) = &result {
-            self.book(tx, result).await?;
-            row.set_booking_state(result.assessment.state);
-        }
+        let result = self.weigh(tx, &mut row, before, &after).await?;
         row.last_entry = after.last_entry;
         self.alarms(tx, &mut row, after.sums.on_the_way()).await?;
         // This transaction wrote the account's balance first, so no other observation can have come in between.
         if position::save(tx, key, &row).await? { Ok(result) } else { Err(StoreError::Unconfirmed) }
     }
 
+    /// Weighs the observation with those before it, and books what they agree on; `None` if it means nothing for the
+    /// ledger.
+    async fn weigh(
+        &self,
+        tx: &mut Tx,
+        row: &mut TreasuryRow,
+        before: &Before,
+        after: &LedgerPosition,
+    ) -> Result<Option<ObservationResult>, StoreError> {
+        // Amazon's sandbox always says 0, whatever is bought there.
+        if self.account.is_at_amazons_sandbox() {
+            return Ok(None);
+        }
+        let (key, answer, state) = (LedgerKey::of(self.account), &self.observation.answer, row.booking_state());
+        let seen = Sighting {
+            available: answer.available.minor(),
+            before: &before.position,
+            after,
+            asked_at: answer.asked_at,
+            answered_at: answer.answered_at,
+            reported_at: answer.reported_at,
+        };
+        let verdict = state.weigh(windows::of(tx, key).await?, &seen, self.confirm);
+        windows::keep(tx, key, verdict.window.as_ref()).await?;
+        let assessment = verdict.assessment;
+        let result = ObservationResult { assessment, newly_missing: assessment.state.missing > state.missing };
+        self.book(tx, &result).await?;
+        row.set_booking_state(assessment.state);
+        Ok(Some(result))
+    }
+
     async fn event(&self, tx: &mut Tx, kind: &'static str, mut data: serde_json::Value) -> Result<(), StoreError> {
         if let Some(data) = data.as_object_mut() {
-            data.insert("available".to_owned(), json!(self.observation.available.to_string()));
-            data.insert("currency_code".to_owned(), json!(self.observation.available.currency().code()));
-            data.insert("as_of".to_owned(), json!(self.observation.as_of));
+            data.insert("available".to_owned(), json!(self.observation.answer.available.to_string()));
+            data.insert("currency_code".to_owned(), json!(self.observation.answer.available.currency().code()));
+            data.insert("as_of".to_owned(), json!(self.observation.answer.asked_at));
         }
         outbox::write(tx, kind, Named::Account(self.account.id()), Some(&data), self.now).await
     }
@@ -193,7 +247,7 @@ impl ObservationWriter<'_> {
     /// Books the opening and the deposit, and reports a deposit and newly missing money.
     async fn book(&self, tx: &mut Tx, result: &ObservationResult) -> Result<(), StoreError> {
         let ObservationResult { assessment, newly_missing } = result;
-        let money = |minor| Money::from_minor(minor, self.observation.available.currency());
+        let money = |minor| Money::from_minor(minor, self.observation.answer.available.currency());
         for (movement, minor) in [(&OPENING, assessment.opening), (&DEPOSIT, assessment.deposit)] {
             journal::write(tx, &Posting::new(movement, self.account.id(), money(minor)), self.now).await?;
         }
@@ -209,14 +263,14 @@ impl ObservationWriter<'_> {
 
     /// Reports each alarm once, when its line is crossed. For the runway, what is on the way counts as spent.
     async fn alarms(&self, tx: &mut Tx, row: &mut TreasuryRow, on_the_way: i64) -> Result<(), StoreError> {
-        let (account, available) = (self.account, self.observation.available);
+        let (account, available) = (self.account, self.observation.answer.available);
         let threshold = account.funding().low_balance;
         let low = threshold.is_some_and(|threshold| available.minor() < threshold.minor());
         if low && !row.low {
             let threshold = threshold.map(|threshold| threshold.to_string());
             self.event(tx, "balance.low", json!({"threshold": threshold})).await?;
         }
-        let (as_of, days) = (self.observation.as_of, account.funding().lead_days);
+        let (as_of, days) = (self.observation.answer.asked_at, account.funding().lead_days);
         let lead_time = value_date::funding_lead_time(as_of, days, account.time_zone());
         let runway = self.runway(available.minor().saturating_sub(on_the_way));
         let short = runway.pessimistic.is_some_and(|seconds| TimeDelta::seconds(seconds) < lead_time);
@@ -236,6 +290,8 @@ impl ObservationWriter<'_> {
     fn runway(&self, funds: i64) -> Runway {
         let Spending { by_hour, end } = &self.observation.spending;
         let history = History { spent: by_hour, end: *end };
-        history.runway(funds, self.observation.as_of.timestamp()).unwrap_or(Runway { median: None, pessimistic: None })
+        history
+            .runway(funds, self.observation.answer.asked_at.timestamp())
+            .unwrap_or(Runway { median: None, pessimistic: None })
     }
 }

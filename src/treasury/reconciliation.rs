@@ -11,6 +11,7 @@ pub(crate) mod balance_check;
 pub mod compare;
 mod csv;
 mod daily;
+pub mod days;
 pub(crate) mod fetch;
 pub mod findings;
 pub mod gap;
@@ -35,7 +36,7 @@ use super::Metrics;
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
-    kernel::{Chain, ReconciliationId},
+    kernel::{Chain, ReconciliationId, horizon::is_stray},
     lifecycle::Tasks,
     store::{Store, StoreError},
 };
@@ -55,6 +56,8 @@ pub(crate) struct ReconciliationDependencies {
     pub(crate) tasks: Tasks,
     /// The time between two pages of the report, over all replicas.
     pub(crate) page_spacing: Duration,
+    /// From this hour (UTC) on, the day before is due.
+    pub(crate) hour: u32,
 }
 
 /// What to compare.
@@ -221,10 +224,12 @@ impl Reconciliations {
     /// Sets the gauges of accounts, which speak for the whole service, from the database.
     pub(crate) async fn publish(&self) -> Result<(), StoreError> {
         for account in self.deps.accounts.iter() {
+            self.deps.metrics.open_days(account.id(), &self.open_days_of(account).await?);
             let newest = sql::newest(&mut self.deps.store.snapshot().await?, account.id()).await?;
             if let Some((run, ended_at)) = newest.and_then(|run| run.ended_at.map(|at| (run, at))) {
                 let Tally { ours_only, theirs_only, .. } = run.tally;
-                let (difference, at) = (run.difference(), ended_at.timestamp());
+                let at = (!is_stray(ended_at, self.deps.ambient.now())).then(|| ended_at.timestamp());
+                let difference = run.difference();
                 self.deps.metrics.reconciled(account.id(), difference, ours_only, theirs_only, at);
             }
         }

@@ -2,6 +2,7 @@
 
 mod classes;
 mod command;
+mod days;
 mod million;
 pub(crate) mod orphans;
 mod plant;
@@ -13,9 +14,9 @@ use serde_json::{Value, json};
 use crate::support::{Answer, App, wait::until};
 
 /// The day that most tests compare: long over by the machine's clock.
-const DAY: &str = "2026-11-10";
+pub(crate) const DAY: &str = "2026-11-10";
 
-async fn begin(app: &App, from: &str, to: &str) -> Answer {
+pub(crate) async fn begin(app: &App, from: &str, to: &str) -> Answer {
     app.post("/v1/reconciliations", json!({"account_id": "main", "from": from, "to": to})).await
 }
 

@@ -44,11 +44,13 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("store/clock.rs", store::clock::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),
+    ("treasury/reconciliation/days.rs", treasury::reconciliation::days::STATEMENTS),
     ("treasury/reconciliation/findings.rs", treasury::reconciliation::findings::STATEMENTS),
     ("treasury/reconciliation/gap.rs", treasury::reconciliation::gap::STATEMENTS),
     ("treasury/reconciliation/join.rs", treasury::reconciliation::join::STATEMENTS),
     ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
     ("treasury/position.rs", treasury::position::STATEMENTS),
+    ("treasury/windows.rs", treasury::windows::STATEMENTS),
 ];
 
 /// Our store on a test's database.

@@ -2,12 +2,16 @@
 //! the minor unit what Amazon has, whatever ran meanwhile.
 
 mod alarms;
+mod clock;
 mod deposits;
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use crate::support::{App, PARTNER, wait::found};
+
+/// For how long observations must agree, as the settings have it.
+pub(crate) const CONFIRM_SECONDS: i64 = 300;
 
 /// Asks for the balance anew, and waits until an observation later than everything before has been written.
 pub(crate) async fn observe(app: &mut App) -> Value {
@@ -22,6 +26,13 @@ pub(crate) async fn observe(app: &mut App) -> Value {
         as_of.is_some_and(|as_of| as_of > before).then_some(said.json)
     })
     .await
+}
+
+/// Observes until what differs from the ledger has been seen twice, minutes apart: then it is booked or told.
+pub(crate) async fn settle(app: &mut App) -> Value {
+    observe(app).await;
+    app.advance(CONFIRM_SECONDS);
+    observe(app).await
 }
 
 /// The sum of the ledger's entries of a kind.

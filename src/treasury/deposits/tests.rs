@@ -21,11 +21,22 @@ fn position(moved: &[(&'static Movement, i64)]) -> LedgerPosition {
     for (movement, minor) in moved {
         sums.add(movement, movement.debit, *minor);
     }
+    sums.entries = i64::try_from(moved.len()).unwrap();
     LedgerPosition { sums, unsure: BTreeMap::new(), last_entry: 0 }
 }
 
+/// An answer that came so many seconds after the first one, with Amazon's own time as old as it says.
+fn sighting<'a>(available: i64, before: &'a LedgerPosition, after: &'a LedgerPosition, second: i64) -> Sighting<'a> {
+    let at = DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap();
+    Sighting { available, before, after, asked_at: at, answered_at: Some(at), reported_at: Some(at) }
+}
+
+fn excess(available: i64, before: &LedgerPosition, after: &LedgerPosition) -> Option<Excess> {
+    sighting(available, before, after, 0).excess()
+}
+
 fn at_rest(available: i64, ledger: &LedgerPosition, state: BookingState) -> Assessment {
-    state.assess(excess(available, ledger, ledger).unwrap(), ledger.sums.of(&ADJUSTMENT))
+    state.adjusted_to(ledger.sums.of(&ADJUSTMENT)).assess(excess(available, ledger, ledger).unwrap())
 }
 
 #[test]
@@ -52,7 +63,7 @@ fn only_what_is_certain_is_booked_while_purchases_are_on_their_way() {
     assert_eq!(at_rest(499, &ledger, SETTLED).state.missing, 1);
     // What was reserved while Amazon was asked may have been taken too; what was canceled then may have been there.
     let after = position(&[(&OPENING, 1000), (&RESERVE, 600), (&ISSUE, 300), (&CANCEL, 150)]);
-    let assess = |available| SETTLED.assess(excess(available, &ledger, &after).unwrap(), 0);
+    let assess = |available| SETTLED.assess(excess(available, &ledger, &after).unwrap());
     assert_eq!(assess(400).state.missing, 0);
     assert_eq!(assess(399).state.missing, 1);
     assert_eq!(assess(850).deposit, 0);
@@ -182,7 +193,7 @@ fn in_random_histories_no_deposit_is_booked_that_was_none_and_at_rest_none_is_mi
             if random.random_range(0..6) == 0 {
                 paid += random.random_range(1..5000);
             }
-            let assessment = state.assess(excess(available, &before, &look(&cards, (opening, deposits))).unwrap(), 0);
+            let assessment = state.assess(excess(available, &before, &look(&cards, (opening, deposits))).unwrap());
             (state, opening, deposits) =
                 (assessment.state, opening + assessment.opening, deposits + assessment.deposit);
             booked_busy += usize::from(assessment.deposit > 0);
@@ -216,4 +227,192 @@ fn in_random_histories_no_deposit_is_booked_that_was_none_and_at_rest_none_is_mi
     }
     eprintln!("{booked_busy} deposits were booked under load, in {late} of 2000 histories some followed at rest");
     assert!(booked_busy > 5000 && late > 100, "both ways were tried: {booked_busy}, {late}");
+}
+
+const MINUTES: TimeDelta = TimeDelta::seconds(300);
+
+fn at(second: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_700_000_000 + second, 0).unwrap()
+}
+
+/// Weighs one after the other: what was booked, and the state and the window that are left.
+#[derive(Default)]
+struct Watch {
+    state: Option<BookingState>,
+    window: Option<BalanceWindow>,
+    opening: i64,
+    deposits: i64,
+}
+
+impl Watch {
+    fn settled() -> Self {
+        Self { state: Some(SETTLED), ..Self::default() }
+    }
+
+    fn see(&mut self, seen: &Sighting<'_>) {
+        let verdict = self.state.unwrap_or(FRESH).weigh(self.window, seen, MINUTES);
+        let Weighed { assessment: Assessment { opening, deposit, state }, window } = verdict;
+        (self.state, self.window) = (Some(state), window);
+        self.opening += opening;
+        self.deposits += deposit;
+    }
+
+    fn missing(&self) -> i64 {
+        self.state.unwrap_or(FRESH).missing
+    }
+}
+
+#[test]
+fn a_deposit_is_booked_once_two_observations_minutes_apart_agree_on_it() {
+    let (ledger, mut watch) = (position(&[(&OPENING, 1000)]), Watch::settled());
+    for (second, available, booked) in [(0, 1000, 0), (60, 1500, 0), (359, 1500, 0), (360, 1500, 500)] {
+        watch.see(&sighting(available, &ledger, &ledger, second));
+        assert_eq!(watch.deposits, booked, "{second}");
+    }
+    let ledger = position(&[(&OPENING, 1000), (&DEPOSIT, 500)]);
+    for second in [420, 900, 1800] {
+        watch.see(&sighting(1500, &ledger, &ledger, second));
+    }
+    assert_eq!((watch.deposits, watch.missing(), watch.window), (500, 0, None));
+    // The second answer allows less than the first one.
+    for (second, available) in [(2000, 2000), (2100, 1600), (2300, 2000)] {
+        watch.see(&sighting(available, &ledger, &ledger, second));
+    }
+    assert_eq!(watch.deposits, 600, "what all of them agree on");
+}
+
+#[test]
+fn an_answer_that_lags_behind_a_purchase_is_no_deposit_and_one_behind_a_cancel_is_nothing_missing() {
+    let bought = position(&[(&OPENING, 1000), (&RESERVE, 300), (&ISSUE, 300)]);
+    let mut watch = Watch::settled();
+    for (second, available) in [(0, 1000), (120, 1000), (240, 700), (360, 700), (900, 700)] {
+        watch.see(&sighting(available, &bought, &bought, second));
+    }
+    assert_eq!((watch.deposits, watch.missing(), watch.window), (0, 0, None));
+    let canceled = position(&[(&OPENING, 1000), (&RESERVE, 300), (&ISSUE, 300), (&CANCEL, 300)]);
+    for (second, available) in [(1000, 700), (1120, 700), (1240, 1000), (1360, 1000)] {
+        watch.see(&sighting(available, &canceled, &canceled, second));
+    }
+    assert_eq!((watch.deposits, watch.missing(), watch.window), (0, 0, None));
+}
+
+#[test]
+fn answers_that_lag_all_the_time_while_purchases_run_are_no_deposit() {
+    let (mut watch, mut bought) = (Watch::settled(), vec![0; 20]);
+    for minute in 0_i64..240 {
+        bought.push(bought.last().unwrap() + 50);
+        let spent = *bought.last().unwrap();
+        let ledger = position(&[(&OPENING, 100_000), (&RESERVE, spent), (&ISSUE, spent)]);
+        // Four minutes ago, although Amazon dates it now.
+        let seen_there = bought[bought.len() - 5];
+        watch.see(&sighting(100_000 - seen_there, &ledger, &ledger, minute * 60));
+    }
+    assert_eq!((watch.deposits, watch.missing()), (0, 0));
+}
+
+#[test]
+fn amazons_own_time_of_a_balance_decides_and_not_when_we_asked() {
+    let (ledger, mut watch) = (position(&[(&OPENING, 1000)]), Watch::settled());
+    watch.see(&sighting(1500, &ledger, &ledger, 0));
+    for second in [400, 800] {
+        let old = Sighting { reported_at: Some(at(second - 600)), ..sighting(1500, &ledger, &ledger, second) };
+        watch.see(&old);
+        assert_eq!(watch.deposits, 0, "it says nothing of the five minutes after the first question");
+    }
+    watch.see(&Sighting { reported_at: Some(at(300)), ..sighting(1500, &ledger, &ledger, 900) });
+    assert_eq!(watch.deposits, 500);
+}
+
+#[test]
+fn a_jump_of_our_clock_does_not_make_minutes_pass_at_amazon() {
+    let (ledger, mut watch) = (position(&[(&OPENING, 1000)]), Watch::settled());
+    watch.see(&sighting(1500, &ledger, &ledger, 0));
+    let ahead = |second| Sighting { asked_at: at(second + 86_400), ..sighting(1500, &ledger, &ledger, second) };
+    watch.see(&ahead(60));
+    assert_eq!(watch.deposits, 0);
+    watch.see(&ahead(300));
+    assert_eq!(watch.deposits, 500);
+    // Opened by a clock that was ahead, and set back since.
+    let ledger = position(&[(&OPENING, 1000), (&DEPOSIT, 500)]);
+    watch.see(&Sighting { asked_at: at(86_400 + 600), ..sighting(1900, &ledger, &ledger, 600) });
+    for second in [660, 900, 960] {
+        watch.see(&sighting(1900, &ledger, &ledger, second));
+    }
+    assert_eq!(watch.deposits, 900, "five minutes after the clock is back");
+}
+
+#[test]
+fn a_deposit_after_a_purchase_that_the_first_answer_did_not_know_is_no_opening() {
+    let reserved = position(&[(&RESERVE, 25)]);
+    let bought = position(&[(&RESERVE, 25), (&ISSUE, 25)]);
+    let mut watch = Watch::default();
+    watch.see(&sighting(1000, &reserved, &reserved, 0));
+    watch.see(&sighting(975, &bought, &bought, 300));
+    for second in [600, 900] {
+        let ledger = position(&[(&OPENING, watch.opening), (&DEPOSIT, watch.deposits), (&RESERVE, 25), (&ISSUE, 25)]);
+        watch.see(&sighting(1475, &ledger, &ledger, second));
+    }
+    assert_eq!((watch.opening, watch.deposits), (1000, 500));
+}
+
+#[test]
+fn the_opening_of_an_account_without_a_purchase_does_not_wait() {
+    let (nothing, mut watch) = (position(&[]), Watch::default());
+    watch.see(&sighting(1000, &nothing, &nothing, 0));
+    assert_eq!((watch.opening, watch.window), (1000, None));
+    let bought = position(&[(&RESERVE, 300), (&ISSUE, 300)]);
+    let mut watch = Watch::default();
+    watch.see(&sighting(1000, &bought, &bought, 0));
+    assert_eq!(watch.opening, 0, "the answer may not know of the purchase yet");
+    for second in [60, 300, 360] {
+        watch.see(&sighting(700, &bought, &bought, second));
+    }
+    assert_eq!((watch.opening, watch.deposits), (1000, 0));
+}
+
+#[test]
+fn in_random_histories_answers_that_lag_book_nothing_false_and_at_rest_nothing_is_missing() {
+    for seed in 0..500_u64 {
+        let mut random = StdRng::seed_from_u64(seed);
+        let (start, mut paid) = (random.random_range(0..100_000_i64) + 100_000, 0);
+        let (mut cards, mut watch, mut second) = (Vec::new(), Watch::default(), 0);
+        // What Amazon had at each second at which something happened.
+        let mut held = vec![(0, start)];
+        let worth = |cards: &[Card]| cards.iter().filter(|card| card.live).map(|card| card.value).sum::<i64>();
+        for round in 0..120 {
+            for _ in 0..random.random_range(0..4) {
+                happen(&mut cards, &mut random);
+            }
+            if random.random_range(0..20) == 0 {
+                paid += random.random_range(1..5000);
+            }
+            second += random.random_range(1..120);
+            held.push((second, start + paid - worth(&cards)));
+            let seen_there = second - random.random_range(0..=300);
+            let available = held.iter().rev().find(|(at, _)| *at <= seen_there).map_or(start, |(_, held)| *held);
+            let ledger = look(&cards, (watch.opening, watch.deposits));
+            watch.see(&sighting(available, &ledger, &ledger, second));
+            assert!(
+                watch.opening + watch.deposits <= start + paid && watch.deposits <= paid && watch.missing() == 0,
+                "seed {seed}, round {round}: {} of {start}, {} of {paid}",
+                watch.opening,
+                watch.deposits
+            );
+        }
+        for card in &mut cards {
+            *card = match (card.booked, card.live) {
+                ("reserved" | "issued", true) => Card { booked: "issued", canceling: false, ..*card },
+                ("reserved", false) => Card { booked: "released", ..*card },
+                ("issued", false) => Card { booked: "canceled", canceling: false, ..*card },
+                _ => *card,
+            };
+        }
+        let available = start + paid - worth(&cards);
+        for _ in 0..8 {
+            second += 300;
+            let ledger = look(&cards, (watch.opening, watch.deposits));
+            watch.see(&sighting(available, &ledger, &ledger, second));
+        }
+        assert_eq!((watch.opening + watch.deposits, watch.missing()), (start + paid, 0), "seed {seed}");
+    }
 }

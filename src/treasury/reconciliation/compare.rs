@@ -7,7 +7,7 @@ use super::period::{RunPeriod, Window};
 use crate::kernel::word_methods;
 
 /// How far Amazon's clock and ours may be apart without a finding.
-const SKEW: TimeDelta = TimeDelta::minutes(5);
+pub(super) const SKEW: TimeDelta = TimeDelta::minutes(5);
 /// A cancel follows its create by Amazon's 15 minutes at most, plus the difference of two clocks.
 const CANCEL_LAG: TimeDelta = TimeDelta::minutes(20);
 

@@ -309,7 +309,10 @@ fn undecided(row: u64, amount: OpenAmount) -> CsvError {
 fn kind(text: &str) -> ActivityKind {
     let text = plain(text);
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["cancel", "refund", "void"]) {
+    if says(&["load", "activat"]) {
+        // A balance that is loaded, a card that is activated: no gift code, whatever else the word says.
+        ActivityKind::Other
+    } else if says(&["cancel", "refund", "void"]) {
         ActivityKind::Cancellation
     } else if says(&["creat", "issu", "purchase"]) {
         ActivityKind::Creation

@@ -13,8 +13,8 @@ use super::{
     amount::DecimalMark,
     balance_check::BalanceCheckView,
     model::{Reconciliation, RunState},
-    period::RunPeriod,
-    report::{ItemView, View},
+    period::{BadPeriod, RunPeriod},
+    report::{ItemView, OpenDayView, View},
     run::{Chunk, PortalFile, RunError},
 };
 use crate::treasury::{problems, scopes};
@@ -23,7 +23,7 @@ use crate::{
     http::{
         Code, Http, Problem,
         headers::{self, NotOne},
-        paging::{self, after, before, page, query, size, text},
+        paging::{self, List, after, before, page, query, size, text},
         routing::{read, resource},
     },
     identity::Principal,
@@ -39,6 +39,7 @@ const RESULT_PATIENCE: Duration = Duration::from_secs(5);
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(resource("/v1/reconciliation-days", "GET, HEAD", [read().to(open_days)]))
         .service(resource("/v1/reconciliations", "GET, HEAD, POST", [web::post().to(start), read().to(list)]))
         .service(resource("/v1/reconciliations/{id}", "GET, HEAD", [read().to(get)]))
         .service(resource("/v1/reconciliations/{id}/items", "GET, HEAD", [read().to(items)]));
@@ -222,6 +223,26 @@ async fn items(
     Ok(page(&request, data, limit, last))
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DaysQuery {
+    account_id: String,
+}
+
+/// The days of an account that are not reconciled, oldest first: at most a few hundred.
+async fn open_days(
+    http: web::Data<Http>,
+    reconciliations: web::Data<Reconciliations>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
+    let DaysQuery { account_id } = query(&request)?;
+    let service = reconciliations.get_ref().clone();
+    let days = http.run(async move { service.open_days(&account_id).await }).await?;
+    let data = days.iter().map(OpenDayView::from).collect();
+    Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
+}
+
 impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
@@ -241,6 +262,7 @@ impl From<RunError> for Problem {
             // The text names rows and columns, never a value.
             RunError::File(error) => Self::new(Code::INVALID_REQUEST).detail(error.to_string()),
             RunError::Broken => Self::new(Code::REQUEST_TIMEOUT),
+            RunError::NotOver => Self::new(Code::INVALID_REQUEST).detail(BadPeriod::NotOver.to_string()),
             RunError::Disabled | RunError::Refused | RunError::Unanswered(_) | RunError::Incomplete(_) => {
                 Self::new(Code::DEPENDENCY_UNAVAILABLE)
             }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     compare::TheirState,
+    days::{OpenDay, OpenDayStatus},
     model::{Item, Reconciliation},
 };
 use crate::{
@@ -128,6 +129,45 @@ impl ItemView {
         let (ours, theirs) = (side(ours_status, ours), side(theirs_status, theirs));
         let reward = if reward.is_empty() { "-" } else { reward };
         format!("  {class:<14}  {id:<40}  {reward:<36}  {ours:<24}  {theirs:<24}  {at}")
+    }
+}
+
+/// A day that is not reconciled, as callers see it.
+#[derive(Debug, Serialize)]
+pub(crate) struct OpenDayView {
+    day: String,
+    status: &'static str,
+    failures: u32,
+    failure: Option<String>,
+    tried_at: Option<String>,
+    next_try_at: Option<String>,
+}
+
+impl From<&OpenDay> for OpenDayView {
+    fn from(open: &OpenDay) -> Self {
+        let again = open.next_try_at.filter(|_at| open.status == OpenDayStatus::Failing);
+        Self {
+            day: open.day.to_string(),
+            status: open.status.as_str(),
+            failures: open.failures.count,
+            failure: open.failures.cause.clone(),
+            tried_at: open.failures.last_at.map(timestamp),
+            next_try_at: again.map(timestamp),
+        }
+    }
+}
+
+impl OpenDayView {
+    /// A line for people.
+    pub(crate) fn text(&self) -> String {
+        let mut line = format!("{}  {}", self.day, self.status);
+        if let Some(failure) = &self.failure {
+            line.push_str(&format!("  failed {} times, last: {failure}", self.failures));
+        }
+        if let Some(again) = &self.next_try_at {
+            line.push_str(&format!(", next try {again}"));
+        }
+        line
     }
 }
 

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{
     Reconciliations,
     amount::DecimalMark,
-    compare::{Class, Frame, MatchResult, Ours},
+    compare::{Class, Frame, MatchResult, Ours, SKEW},
     csv::{CsvError, PortalCsvReader},
     fetch::{Batch, Incomplete, PageCursor},
     gap,
@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     accounts::{Account, Purpose, Wanted},
-    incentives::orphans::{self, OrphanCard},
+    incentives::{
+        kind::Kind,
+        orphans::{self, OrphanCard},
+    },
     kernel::RewardId,
     provider::incentives::{ActivityPage, ActivityQuery, ErrorType, Outcome, activity::PAGE_RECORDS_MAX},
     store::{Committed, StoreError},
@@ -42,6 +45,9 @@ pub(crate) enum RunError {
     Disabled,
     #[error("Amazon refused to show the activity report")]
     Refused,
+    /// By Amazon's clock: ours is ahead.
+    #[error("by Amazon's clock the period is not over for an hour yet: check this machine's clock")]
+    NotOver,
     /// Amazon did not answer, or its answer cannot be read.
     #[error("Amazon did not show a page of the activity report: {0}")]
     Unanswered(&'static str),
@@ -64,6 +70,7 @@ impl RunError {
         match self {
             Self::Disabled => "report_disabled",
             Self::Refused => "report_refused",
+            Self::NotOver => "period_not_over",
             Self::Unanswered(_) => "report_unanswered",
             Self::Incomplete(_) => "report_incomplete",
             Self::File(_) => "file_unreadable",
@@ -153,6 +160,12 @@ impl Run<'_> {
             let (metrics, operation) = (self.account.metrics(), "GetGiftCardActivityPage");
             metrics.upstream(self.account.id(), operation, class, reason, started.elapsed());
             last = match exchange.outcome {
+                // Amazon may list more of the last hours later, and the days would count as reconciled.
+                Outcome::Proven(_)
+                    if exchange.server_date.is_some_and(|theirs| query.to.signed_duration_since(theirs) > SKEW) =>
+                {
+                    return Err(RunError::NotOver);
+                }
                 Outcome::Proven(page) => return Ok(page),
                 Outcome::Refused(refusal) if refusal.error_type == ErrorType::ActivityPageDisabled => {
                     return Err(RunError::Disabled);
@@ -360,6 +373,8 @@ impl Run<'_> {
         Some(OrphanCard {
             intent: creation_request_id.intent(account.partner_id())?,
             creation_request_id,
+            // The only creation that a report's reader knows (`ActivityKind`).
+            kind: Kind::GiftCode,
             account: account.id().to_owned(),
             marketplace: account.marketplace(),
             environment: account.environment(),

@@ -1,7 +1,7 @@
 //! Runs and their findings in the database. Each write of a run names its lease; a run that lost the lease writes nothing
 //! more.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     accounts::Account,
     engine::order,
-    kernel::{CreationRequestId, Money, ReconciliationId, RewardId},
+    kernel::{CreationRequestId, Money, ReconciliationId, RewardId, horizon::horizon},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -34,11 +34,11 @@ statements! {
          lease_token, lease_until, started_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'running', $9, $10, $11) \
          ON CONFLICT DO NOTHING",
     );
-    /// Ends a run whose process died.
+    /// Ends a run whose process died. No lease that is held ends after $3: a clock that was ahead wrote it.
     ABANDON = Sql::same(
         "reconciliations.abandon",
         "UPDATE reconciliations SET state = 'failed', failure = 'interrupted', lease_token = NULL, ended_at = $2 \
-         WHERE account = $1 AND state = 'running' AND lease_until < $2",
+         WHERE account = $1 AND state = 'running' AND (lease_until < $2 OR lease_until > $3)",
     );
     RUNNING = Sql::same(
         "reconciliations.running",
@@ -106,14 +106,6 @@ statements! {
         concat!(
             "SELECT ", columns!(), " FROM reconciliations WHERE account = $1 AND state = 'finished' \
              ORDER BY period_to DESC, ended_at DESC LIMIT 1"
-        ),
-    );
-    /// The last daily run of this day that failed.
-    LAST_FAILED = Sql::same(
-        "reconciliations.last_failed",
-        concat!(
-            "SELECT ", columns!(), " FROM reconciliations WHERE account = $1 AND daily AND period_from = $2 \
-             AND state = 'failed' ORDER BY id DESC LIMIT 1"
         ),
     );
 }
@@ -211,7 +203,8 @@ pub(super) async fn begin(
     account: &Account,
     lease: RunLease,
 ) -> Result<bool, StoreError> {
-    execute!(tx, ABANDON, account.id(), run.started_at)?;
+    let longest = horizon(lease.until, TimeDelta::zero());
+    execute!(tx, ABANDON, account.id(), run.started_at, longest)?;
     let made = execute!(
         tx,
         BEGIN,
@@ -341,15 +334,6 @@ pub(super) async fn items(
 /// The account's finished run with the newest period.
 pub(super) async fn newest(snapshot: &mut Snapshot, account: &str) -> Result<Option<Reconciliation>, StoreError> {
     fetch_optional!(RunRow, snapshot, NEWEST, account)?.map(Reconciliation::try_from).transpose()
-}
-
-/// The last daily run of this day that failed.
-pub(super) async fn last_failed(
-    snapshot: &mut Snapshot,
-    account: &str,
-    day: DateTime<Utc>,
-) -> Result<Option<Reconciliation>, StoreError> {
-    fetch_optional!(RunRow, snapshot, LAST_FAILED, account, day)?.map(Reconciliation::try_from).transpose()
 }
 
 pub(crate) fn creation_request_id(item: &Item) -> CreationRequestId {

@@ -10,6 +10,7 @@ use crate::support::{Answer, App, Backend, Shape, on_each_backend, order, wait::
 pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("http_server_request_duration_seconds", "histogram", &["method", "route", "status"]),
     ("noshi_available_funds", "gauge", &["account", "currency"]),
+    ("noshi_available_funds_reported_timestamp_seconds", "gauge", &["account"]),
     ("noshi_available_funds_updated_timestamp_seconds", "gauge", &["account"]),
     ("noshi_balance_unexplained", "gauge", &["account", "currency"]),
     ("noshi_breaker_open", "gauge", &["account", "reason"]),
@@ -29,6 +30,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_lease_lost_total", "counter", &[]),
     ("noshi_log_lines_lost_total", "counter", &[]),
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
+    ("noshi_reconciliation_open_days", "gauge", &["account", "status"]),
     ("noshi_recovery_heartbeat_timestamp_seconds", "gauge", &[]),
     ("noshi_requests_unrecorded_total", "counter", &[]),
     ("noshi_reserved_funds", "gauge", &["account", "currency"]),

@@ -68,6 +68,7 @@ on_each_backend! {
 /// A service and its callers, all of whose rewards are charged to a program with budgets.
 async fn stage(backend: Backend, seed: u64) -> (Crowd, Served) {
     let shape = Shape { funds: 1_000_000, ..Shape::default() }
+        .with("NOSHI__BALANCES__CONFIRM_SECONDS", 1)
         .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
         .with("NOSHI__REWARDS__LEASE_SECONDS", 11)
         .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info");
@@ -291,8 +292,14 @@ async fn agree(crowd: &Crowd, shell: &Shell, base: &str) -> i64 {
     missing
 }
 
-/// Has Amazon's balance compared with the ledger as it stands now; a question of a moment ago stands in the way of the next.
+/// Has Amazon's balance compared with the ledger as it stands now, until two answers agree.
 async fn balance(crowd: &Crowd, base: &str) {
+    observe(crowd, base).await;
+    observe(crowd, base).await;
+}
+
+/// Has the balance asked for; a question of a moment ago stands in the way of the next.
+async fn observe(crowd: &Crowd, base: &str) {
     let before = Ambient::system().now();
     until("the balance is asked for", async || {
         let request = crowd.app.http.post(format!("{base}/v1/balances/main/refresh")).bearer_auth(&crowd.app.key);

@@ -202,6 +202,14 @@ async fn with_rows(backend: Backend) -> App {
         bytes(&[2; 32])
     );
     assert_eq!(app.database.execute(&kept).await.unwrap(), 1);
+    // A day that a person accepted, and observations that have not agreed yet.
+    let accepted =
+        "INSERT INTO reconciliation_accepted_days SELECT account, period_from, started_at FROM reconciliations";
+    assert_eq!(app.database.execute(accepted).await.unwrap(), 1);
+    app.database.execute("DELETE FROM balance_windows").await.unwrap();
+    let window =
+        "INSERT INTO balance_windows SELECT account, currency, as_of, as_of, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM balances";
+    assert_eq!(app.database.execute(window).await.unwrap(), 1);
     // Entries of timelines from before the outbox.
     let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
     assert!(app.database.execute(early).await.unwrap() > 0);

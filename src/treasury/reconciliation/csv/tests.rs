@@ -130,3 +130,17 @@ fn what_cannot_be_read_is_named_by_row_and_column_and_never_quoted() {
     let endless = format!("request id,time,type,amount\n\"{}", "x".repeat(2 * ROW_BYTES_MAX));
     assert_eq!(read(&endless), Err(CsvError::Row(2)));
 }
+
+#[test]
+fn what_is_no_gift_code_is_none_whatever_its_word_says() {
+    for (word, wanted) in [
+        ("Create", ActivityKind::Creation),
+        ("Gift Card Purchase", ActivityKind::Creation),
+        ("GCCancellation", ActivityKind::Cancellation),
+        ("Balance Load Creation", ActivityKind::Other),
+        ("VoidAmazonBalanceLoad", ActivityKind::Other),
+        ("Card Activation Issued", ActivityKind::Other),
+    ] {
+        assert_eq!(kind(word), wanted, "{word}");
+    }
+}
