@@ -9,6 +9,7 @@ mod metrics;
 mod pace;
 pub mod quota;
 pub mod rate;
+pub mod slot;
 pub mod turns;
 mod waiting;
 
@@ -20,5 +21,7 @@ pub(crate) use pace::Lately;
 pub use quota::Quota;
 pub use rate::NoSlot;
 pub(crate) use rate::Rate;
+pub(crate) use slot::Departure;
+pub use slot::Slot;
 pub(crate) use turns::Turns;
 pub(crate) use waiting::{Purpose, Wanted};

@@ -44,8 +44,8 @@
 //! Four ways are not in the picture. A wish to cancel that comes before anything reached Amazon makes `pending` `canceled`. One
 //! that comes while the outcome is unknown is carried out once the card is proven: from `unresolved` to `canceling`. The same key
 //! sends a `failed` reward again that can be tried again: to `issuing`. And `unresolved`, `issued` and `canceling` become
-//! `needs_attention` where automation ends: after 24 hours, or when an answer shows another card than was asked for, or a dead
-//! one that nobody here canceled.
+//! `needs_attention` where automation ends: after 24 hours of tries, when an answer shows another card than was asked for, or
+//! a dead one that nobody here canceled, and when what nobody has could not be canceled.
 //!
 //! In the code a state is a variant of [`engine::Stage`] that owns its data; the flat row exists in `incentives/sql` alone. A
 //! row that fits no variant is refused when it is read.

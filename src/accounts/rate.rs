@@ -21,6 +21,7 @@ use super::{
     Breaker, Metrics,
     limiter::{self, Limiter, STRAY_LINE_US, SlotRequest, TakenSlot},
     quota::{Shared, micros},
+    slot::{Departure, GOOD_FOR, Slot},
     waiting::{Purpose, Waiting, Wanted},
 };
 use crate::kernel::Chain;
@@ -119,7 +120,7 @@ impl Rate {
     ///
     /// # Errors
     /// [`NoSlot`].
-    pub(crate) async fn slot(&self, wanted: Wanted, patience: Duration) -> Result<(), NoSlot> {
+    pub(crate) async fn slot(&self, wanted: Wanted, patience: Duration) -> Result<Slot, NoSlot> {
         let Slots { shared, metrics, .. } = &*self.slots;
         let began = shared.ambient.monotonic();
         let slot = self.wait(wanted, patience).await;
@@ -127,8 +128,8 @@ impl Rate {
         slot
     }
 
-    async fn wait(&self, wanted: Wanted, patience: Duration) -> Result<(), NoSlot> {
-        let Some(spacing) = self.slots.spacing else { return Ok(()) };
+    async fn wait(&self, wanted: Wanted, patience: Duration) -> Result<Slot, NoSlot> {
+        let Some(spacing) = self.slots.spacing else { return Ok(Slot::UNLIMITED) };
         let began = self.slots.shared.ambient.monotonic();
         let (give, mut given) = oneshot::channel();
         // In the queue before the line is asked for a place: of many that come at once, each counts those before it.
@@ -138,8 +139,24 @@ impl Rate {
         }
         self.slots.arrived.notify_one();
         match tokio::time::timeout(patience.saturating_sub(began.elapsed()), given).await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(slot)) => Ok(slot),
             Ok(Err(_)) | Err(_) => Err(NoSlot { retry_after: spacing }),
+        }
+    }
+
+    /// Waits for the right to send one request at once, at most `patience`: a slot that went stale before its request
+    /// could use it is not used.
+    ///
+    /// # Errors
+    /// [`NoSlot`].
+    pub(crate) async fn departure(&self, wanted: Wanted, patience: Duration) -> Result<Departure, NoSlot> {
+        let ambient = &self.slots.shared.ambient;
+        let began = ambient.monotonic();
+        loop {
+            let slot = self.slot(wanted, patience.saturating_sub(began.elapsed())).await?;
+            if let Some(departure) = slot.spend(ambient.monotonic()) {
+                return Ok(departure);
+            }
         }
     }
 
@@ -217,7 +234,7 @@ impl Slots {
         wanted: Wanted,
         patience: Duration,
         spacing: Duration,
-        give: oneshot::Sender<()>,
+        give: oneshot::Sender<Slot>,
     ) -> Result<Turn, NoSlot> {
         let interval = match wanted.purpose {
             Purpose::Purchase => self.purchases().interval.unwrap_or(spacing).max(spacing),
@@ -286,7 +303,10 @@ impl Slots {
             Ok(Some(TakenSlot { at_us, booked_us })) => {
                 self.see_line(booked_us);
                 tokio::time::sleep(until(at_us, self.shared.now_us())).await;
-                self.give();
+                // One that was slept over is as stale as one that its request slept over.
+                if until(self.shared.now_us(), at_us) <= GOOD_FOR {
+                    self.give();
+                }
                 Duration::ZERO
             }
             Ok(None) => match self.look().await {
@@ -325,14 +345,19 @@ impl Slots {
 
     /// Gives the slot in hand to the next request. When all of them have given up meanwhile, the slot is lost.
     fn give(&self) {
+        let now = self.shared.ambient.monotonic();
+        let mut slot = Slot::given(now);
         let mut waiting = self.waiting();
         while let Some((purpose, give)) = waiting.pop() {
-            if give.send(()).is_ok() {
-                if purpose == Purpose::Purchase {
-                    let more = waiting.has(Purpose::Purchase);
-                    self.purchases().given(self.shared.ambient.monotonic(), more);
+            match give.send(slot) {
+                Ok(()) => {
+                    if purpose == Purpose::Purchase {
+                        let more = waiting.has(Purpose::Purchase);
+                        self.purchases().given(now, more);
+                    }
+                    return;
                 }
-                return;
+                Err(unclaimed) => slot = unclaimed,
             }
         }
     }

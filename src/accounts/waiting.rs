@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
+use super::Slot;
 use crate::kernel::ClientId;
 
 /// What a slot is wanted for: the first goes first. What is paid for goes before what is new.
@@ -46,7 +47,7 @@ pub(super) struct Waiting([VecDeque<CallerLine>; Purpose::COUNT]);
 /// The requests of one caller, oldest first; never empty.
 struct CallerLine {
     caller: Option<ClientId>,
-    requests: VecDeque<oneshot::Sender<()>>,
+    requests: VecDeque<oneshot::Sender<Slot>>,
 }
 
 impl Waiting {
@@ -91,7 +92,7 @@ impl Waiting {
         own.saturating_add(before.sum()).saturating_add(beside.map(|line| line.requests.len().min(own + 1)).sum())
     }
 
-    pub(super) fn push(&mut self, wanted: Wanted, give: oneshot::Sender<()>) {
+    pub(super) fn push(&mut self, wanted: Wanted, give: oneshot::Sender<Slot>) {
         let Some(lines) = self.0.get_mut(wanted.purpose.at()) else { return };
         match lines.iter_mut().find(|line| line.caller == wanted.caller) {
             Some(line) => line.requests.push_back(give),
@@ -100,7 +101,7 @@ impl Waiting {
     }
 
     /// The request whose turn it is, and its purpose.
-    pub(super) fn pop(&mut self) -> Option<(Purpose, oneshot::Sender<()>)> {
+    pub(super) fn pop(&mut self) -> Option<(Purpose, oneshot::Sender<Slot>)> {
         let purpose = self.next()?;
         let lines = self.0.get_mut(purpose.at())?;
         let mut line = lines.pop_front()?;
@@ -133,7 +134,7 @@ mod tests {
         }
         let mut order = Vec::new();
         while let Some((_purpose, give)) = waiting.pop() {
-            give.send(()).unwrap();
+            give.send(Slot::UNLIMITED).unwrap();
             let at = given.iter_mut().position(|got| got.try_recv().is_ok()).unwrap();
             order.push(at);
         }

@@ -234,7 +234,7 @@ impl Drive {
     }
 
     /// Reverses an order, under `token` where the reversal can be sent at once. A `persistent` drive commits the wish
-    /// again when the store fails: its caller is gone.
+    /// again when the store fails: the caller who began the order has gone without its receipt.
     #[must_use]
     pub fn reverse(order: Order, token: Uuid, persistent: bool, rules: Rules, limits: DriveLimits) -> Self {
         Self::new(order, token, Goal::Reverse { persistent }, rules, limits)
@@ -354,7 +354,8 @@ impl Drive {
     /// the database, stood still afterwards.
     fn settle(&mut self, answer: DatedEvent, moment: Moment) -> Instruction {
         let before = self.order;
-        let step = Step { at: answer.asked_at, ..schedule::step(&before, answer.event, moment.now, &self.rules) };
+        let step = schedule::step(&before, answer.event, moment.now, &self.rules);
+        let step = Step { at: answer.asked_at, awaited: moment.awaited && self.goal == Goal::Carry, ..step };
         let milestone = Milestone::Settled { event: answer.event, attempt: before.attempts };
         let of = |order| Change { order, from: before.state(), milestone };
         if let Some((order, pause)) = self.held(&step, moment) {
@@ -434,7 +435,12 @@ impl Drive {
         let before = self.order;
         match schedule::want_reversal(before, self.lease(), &self.rules, moment) {
             Ok(order) if order == before => Instruction::Done(End::Unchanged),
-            Ok(order) => {
+            Ok(mut order) => {
+                if let (Goal::Reverse { persistent: true }, Stage::Reversing(reversal)) = (self.goal, &mut order.stage)
+                {
+                    // Who waited has gone without the receipt, and nobody was shown it since.
+                    reversal.handed_out &= order.showings > 0;
+                }
                 let change = Change { order, from: before.state(), milestone: Milestone::ReversalWanted };
                 self.phase = Phase::Wishing { change, in_flight: before.lease.is_some() };
                 Instruction::Commit(change)

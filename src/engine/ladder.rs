@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-/// After this long without proof automation stops and a person decides.
+/// After this long without proof automation stops and a person decides, if it was tried often enough.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// So often it was tried at least before automation stops. The ladder makes more than that in a day, and takes eight hours for
+/// it at the least: a day that has only passed by a clock is none.
+pub const TRIES_MIN: i64 = 100;
 
 /// The longest step of all.
 pub const STEP_MAX: Duration = Duration::from_secs(15 * 60);
@@ -44,6 +47,19 @@ mod tests {
         let waits: Vec<u64> = (1..=9).map(|attempts| step(attempts, minute).as_secs()).collect();
         assert_eq!(waits, [1, 1, 2, 4, 8, 15, 30, 60, 60]);
         assert_eq!(step(40, 20 * minute), 15 * minute);
+    }
+
+    #[test]
+    fn a_day_holds_the_tries_after_which_automation_stops_and_a_third_of_it_does_not() {
+        let mut passed = [Duration::ZERO; 2];
+        for attempts in 1..=u32::try_from(TRIES_MIN).unwrap() {
+            for (passed, draw) in passed.iter_mut().zip([0, u32::MAX]) {
+                *passed += jittered(step(attempts, *passed), draw);
+            }
+        }
+        let [quickest, slowest] = passed;
+        assert!(slowest < GIVE_UP_AFTER, "{slowest:?}");
+        assert!(quickest > Duration::from_secs(8 * 3600), "{quickest:?}");
     }
 
     #[test]

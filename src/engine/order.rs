@@ -46,6 +46,8 @@ pub enum AttentionReason {
     Unproven,
     /// No outcome of the reversal was proven in 24 hours.
     CancelUnproven,
+    /// It was to be reversed, nobody has its receipt, and it is proven that it was not reversed.
+    CancelFailed,
     /// The same bytes were refused again and again after an attempt whose outcome is unknown: no replay will prove
     /// that attempt.
     RefusedInDoubt,
@@ -60,7 +62,7 @@ word_methods!(AttentionReason);
 pub enum ReversalFailure {
     /// The remote service's window was over.
     TooLate,
-    /// The remote service does not permit it: in practice the recipient has claimed it.
+    /// The remote service does not permit it: in practice the recipient has claimed it, or it is not ready yet.
     NotPermitted,
 }
 word_methods!(ReversalFailure);
@@ -102,6 +104,8 @@ pub struct Try {
     pub reversal_wanted: bool,
     /// Replays in a row that were refused for good since the doubt.
     pub refusals: u8,
+    /// The row of an earlier attempt may have been lost, with what that attempt has handed out.
+    pub handed_out: bool,
 }
 
 /// The effect exists.
@@ -113,6 +117,10 @@ pub struct Proof {
     pub proven_at: DateTime<Utc>,
     /// Why an earlier wish to reverse it came to nothing.
     pub reversal_failure: Option<ReversalFailure>,
+    /// Whether its receipt may have been handed to somebody. It is committed as handed out before it leaves, so a crash in
+    /// between leaves `true` although nobody has it; `false` proves that nobody has it. The other order would let a receipt
+    /// leave that is proven to be nobody's, and an operator would act on that.
+    pub handed_out: bool,
 }
 
 /// The effect exists, and its reversal may have been sent.
@@ -124,8 +132,19 @@ pub struct Reversal {
     pub proven_at: Option<DateTime<Utc>>,
     /// An attempt to reverse it ended without a proven outcome.
     pub doubt: bool,
-    /// The remote service refused the reversal; a read gives the verdict.
+    /// How the remote service refused the reversal last. While the window is open a refusal is no verdict, unless it says that
+    /// the remote service's own window is over.
     pub refused: Option<ReversalFailure>,
+    /// As in [`Proof`].
+    pub handed_out: bool,
+}
+
+impl Reversal {
+    /// Whether an attempt to reverse it may be started now.
+    #[must_use]
+    pub fn is_open(&self, rules: &Rules, now: DateTime<Utc>) -> bool {
+        self.refused != Some(ReversalFailure::TooLate) && rules.may_reverse(self.first_sent_at, now)
+    }
 }
 
 /// The effect is reversed, or never was and never will be.
@@ -297,6 +316,8 @@ pub struct Order {
     pub on_unproven: OnUnproven,
     /// Attempts committed, of any action.
     pub attempts: i64,
+    /// Of these, the ones before its outcome was unproven.
+    pub attempts_before: i64,
     /// How often its receipt was shown again.
     pub showings: i64,
     /// Since when its outcome, or its reversal's, is unproven.
@@ -330,8 +351,7 @@ impl Order {
                 Reading::Operation => Action::Read,
             }),
             Stage::Reversing(reversal) => {
-                let open = reversal.refused.is_none() && rules.may_reverse(reversal.first_sent_at, now);
-                Some(if open { Action::Reverse } else { Action::Read })
+                Some(if reversal.is_open(rules, now) { Action::Reverse } else { Action::Read })
             }
             Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. } | Stage::Attention(_) => None,
         }

@@ -29,6 +29,8 @@ pub trait Effects: Sync {
     type Answer: Send + Sync;
     /// What is handed to the caller, where the kind has one. It exists in one variable only.
     type Receipt: Send;
+    /// The right to send one request, taken before: it may have gone stale meanwhile.
+    type Turn: Send;
     /// What the caller of this drive wants to be written beside a change: a reason. By default nothing.
     type Note: Default + Sync;
 
@@ -59,13 +61,13 @@ pub trait Effects: Sync {
         note: &Self::Note,
     ) -> impl Future<Output = Result<Written<Self::Row>, StoreError>> + Send;
 
-    /// Sends what is due for a committed, leased order. Nothing durable changes here. `None` when nothing may be sent for
-    /// this order from here.
+    /// Sends what is due for a committed, leased order, in this turn if it is still good. Nothing durable changes here.
+    /// `None` when nothing may be sent for this order from here.
     fn send(
         &self,
         attempt: &Committed<Self::Row>,
         drive: &Drive,
-        has_slot: bool,
+        turn: Option<Self::Turn>,
     ) -> impl Future<Output = Option<Self::Answer>> + Send;
 
     /// Reads an effect whose existence is proven. `None` as in [`Effects::send`].
@@ -79,11 +81,11 @@ pub trait Effects: Sync {
 }
 
 /// Where a drive begins.
-pub enum Start<R> {
-    /// With an attempt that is committed and leased; `has_slot` when its turn at the remote service was taken before.
-    Leased(Committed<R>, bool),
+pub enum Start<E: Effects> {
+    /// With an attempt that is committed and leased, and with its turn at the remote service if that was taken before.
+    Leased(Committed<E::Row>, Option<E::Turn>),
     /// With a row as it was read.
-    Read(R),
+    Read(E::Row),
 }
 
 /// What a request is answered whose time is up: the row as it was last committed.
@@ -172,26 +174,26 @@ impl<R> Held<R> {
 pub async fn carry<E: Effects>(
     effects: &E,
     attempt: Committed<E::Row>,
-    has_slot: bool,
+    turn: Option<E::Turn>,
     waiter: Option<&Waiter<E::Row>>,
 ) -> Ran<E> {
     let order = E::order(attempt.get());
     let (rules, limits) = (*E::rules(attempt.get()), effects.limits());
     let drive = Drive::carry(order, order.lease.unwrap_or_default(), rules, limits);
-    run(effects, drive, Start::Leased(attempt, has_slot), &E::Note::default(), waiter).await
+    run(effects, drive, Start::Leased(attempt, turn), &E::Note::default(), waiter).await
 }
 
 /// Runs a drive to its end. While it goes on, `waiter` is shown each row that is committed.
 pub async fn run<E: Effects>(
     effects: &E,
     mut drive: Drive,
-    start: Start<E::Row>,
+    start: Start<E>,
     note: &E::Note,
     waiter: Option<&Waiter<E::Row>>,
 ) -> Ran<E> {
-    let (mut row, mut has_slot) = match start {
-        Start::Leased(row, has_slot) => (Held::Committed(row), has_slot),
-        Start::Read(row) => (Held::Read(row), false),
+    let (mut row, mut turn) = match start {
+        Start::Leased(row, turn) => (Held::Committed(row), turn),
+        Start::Read(row) => (Held::Read(row), None),
     };
     let (mut answer, mut error, mut input) = (None, None, Input::Begin);
     loop {
@@ -216,10 +218,9 @@ pub async fn run<E: Effects>(
                 publish(waiter, row.get());
                 // Only what is proven to be committed is sent.
                 answer = match &row {
-                    Held::Committed(attempt) => effects.send(attempt, &drive, has_slot).await,
+                    Held::Committed(attempt) => effects.send(attempt, &drive, turn.take()).await,
                     Held::Read(_) => None,
                 };
-                has_slot = false;
                 answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
             }
             Instruction::Read => {

@@ -8,13 +8,16 @@ use uuid::Uuid;
 
 use super::{
     ladder,
-    order::{Action, AttentionReason, OnUnproven, Order, Proof, Reversed, Stage, Try},
+    order::{AttentionReason, OnUnproven, Order, Proof, Reversed, Stage, Try},
     rules::Rules,
     step::{Event, Next, Rejected, Step, Wake},
 };
 
-/// The longest wait between two tries to reverse while the window is open.
+/// The longest wait between two tries to reverse while the window is open, unless the remote service refuses them: then
+/// they follow the ladder.
 const REVERSAL_STEP_MAX: Duration = Duration::from_secs(4);
+/// The last try to reverse is made so long before the window is over.
+const LAST_REVERSAL: TimeDelta = TimeDelta::seconds(10);
 
 /// The right to work on an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,19 +35,22 @@ pub struct Moment {
     pub now: DateTime<Utc>,
     /// A random number.
     pub draw: u32,
-    /// How long someone still waits for the order; zero when nobody does.
+    /// How long someone still waits for another attempt at the order; zero when nobody does.
     pub patience: Duration,
+    /// Someone waits for the receipt.
+    pub awaited: bool,
 }
 
 /// An order that begins now, leased, with its first attempt about to be committed. `doubt` says that the row of an
 /// earlier attempt may have been lost: no refusal is believed then.
 #[must_use]
 pub fn begin(on_unproven: OnUnproven, doubt: bool, lease: Lease, now: DateTime<Utc>) -> Order {
-    let sent = Try { first_sent_at: now, doubt, reversal_wanted: false, refusals: 0 };
+    let sent = Try { first_sent_at: now, doubt, reversal_wanted: false, refusals: 0, handed_out: doubt };
     Order {
         stage: Stage::Sending(sent),
         on_unproven,
         attempts: 1,
+        attempts_before: 0,
         showings: 0,
         unproven_since: Some(now),
         lease: Some(lease.token),
@@ -67,6 +73,9 @@ pub fn apply(order: Order, next: &Next, lease: Option<Lease>, rules: &Rules, mom
         Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) => since.or(Some(now)),
         Stage::Attention(_) => since,
     };
+    if since.is_none() {
+        order.attempts_before = order.attempts;
+    }
     (order.lease, order.due_at) = match (next.wake, lease) {
         (Wake::Now, Some(lease)) => {
             order.attempts = order.attempts.saturating_add(1);
@@ -78,16 +87,30 @@ pub fn apply(order: Order, next: &Next, lease: Option<Lease>, rules: &Rules, mom
             let farthest = now.checked_add_signed(rules.longest_wait()).unwrap_or(now);
             (None, Some(instant.min(farthest)))
         }
-        (Wake::Backoff, _) => {
-            let attempts = u32::try_from(order.attempts).unwrap_or(u32::MAX);
-            let mut step = ladder::step(attempts, unproven_for(&order, now));
-            if order.action(rules, now) == Some(Action::Reverse) {
-                step = step.min(REVERSAL_STEP_MAX);
-            }
-            (None, Some(after(now, ladder::jittered(step, moment.draw))))
-        }
+        (Wake::Backoff, _) => (None, Some(backed_off(&order, rules, moment))),
     };
     order
+}
+
+/// When the order is due after the ladder's next step. A reversal is tried once more before its window is over, and is
+/// read as soon as it is.
+fn backed_off(order: &Order, rules: &Rules, moment: Moment) -> DateTime<Utc> {
+    let now = moment.now;
+    let attempts = u32::try_from(order.attempts).unwrap_or(u32::MAX);
+    let step = ladder::step(attempts, unproven_for(order, now));
+    let due = |step| after(now, ladder::jittered(step, moment.draw));
+    let Stage::Reversing(reversal) = order.stage else { return due(step) };
+    let until = rules.reversible_until(reversal.first_sent_at).filter(|_until| reversal.is_open(rules, now));
+    let Some(until) = until else { return due(step) };
+    let due = due(if reversal.refused.is_some() { step } else { step.min(REVERSAL_STEP_MAX) });
+    let last = until.checked_sub_signed(LAST_REVERSAL).unwrap_or(until);
+    if due < until {
+        due
+    } else if now < last {
+        last
+    } else {
+        until
+    }
 }
 
 /// Keeps the lease over the back-off that [`apply`] set: the caller still waits, and the same worker makes the next
@@ -169,7 +192,7 @@ pub fn retry(order: Order, doubt: bool, lease: Lease, rules: &Rules, moment: Mom
     let Stage::Refused { .. } = order.stage else { return Err(Rejected::InvalidState) };
     let mut next = step(&order, Event::Begin, moment.now, rules).apply(order.stage)?;
     if let Stage::Sending(sent) = next.stage {
-        next.stage = Stage::Sending(Try { doubt, ..sent });
+        next.stage = Stage::Sending(Try { doubt, handed_out: doubt, ..sent });
     }
     Ok(apply(order, &next, Some(lease), rules, moment))
 }
@@ -188,8 +211,15 @@ pub fn reclaim(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<Order> 
     let Stage::Attention(attention) = order.stage else { return None };
     let first_sent_at = attention.first_sent_at.filter(|_sent| attention.why == Some(AttentionReason::Adopted))?;
     Some(Order {
-        stage: Stage::Sending(Try { first_sent_at, doubt: true, reversal_wanted: false, refusals: 0 }),
+        stage: Stage::Sending(Try {
+            first_sent_at,
+            doubt: true,
+            reversal_wanted: false,
+            refusals: 0,
+            handed_out: true,
+        }),
         attempts: order.attempts.saturating_add(1),
+        attempts_before: order.attempts,
         unproven_since: Some(now),
         lease: Some(lease.token),
         due_at: Some(after(now, lease.holds)),
@@ -199,22 +229,35 @@ pub fn reclaim(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<Order> 
 }
 
 /// What a restored back-up makes of an order that was under way in it. Something may have been sent since, at the
-/// earliest when the back-up was made. The order's day of replays begins now, because no worker has asked meanwhile.
+/// earliest when the back-up was made; its receipt may have been handed out. The order's day of replays begins now, because
+/// no worker has asked meanwhile.
 #[must_use]
 pub fn mark_uncertain(order: Order, lost_from: DateTime<Utc>, now: DateTime<Utc>) -> Order {
     let stage = match order.stage {
-        Stage::Pending => {
-            Stage::Unproven(Try { first_sent_at: lost_from, doubt: true, reversal_wanted: false, refusals: 0 })
-        }
-        Stage::Sending(sent) => Stage::Sending(Try { doubt: true, ..sent }),
-        Stage::Unproven(sent) => Stage::Unproven(Try { doubt: true, ..sent }),
+        Stage::Pending => Stage::Unproven(Try {
+            first_sent_at: lost_from,
+            doubt: true,
+            reversal_wanted: false,
+            refusals: 0,
+            handed_out: true,
+        }),
+        Stage::Sending(sent) => Stage::Sending(Try { doubt: true, handed_out: true, ..sent }),
+        Stage::Unproven(sent) => Stage::Unproven(Try { doubt: true, handed_out: true, ..sent }),
         Stage::Reversing(mut reversal) => {
-            reversal.doubt = true;
+            (reversal.doubt, reversal.handed_out) = (true, true);
             Stage::Reversing(reversal)
         }
         Stage::Proven(_) | Stage::Reversed(_) | Stage::Refused { .. } | Stage::Attention(_) => order.stage,
     };
-    Order { stage, lease: None, due_at: Some(now), unproven_since: Some(now), updated_at: now, ..order }
+    Order {
+        stage,
+        lease: None,
+        due_at: Some(now),
+        unproven_since: Some(now),
+        attempts_before: order.attempts,
+        updated_at: now,
+        ..order
+    }
 }
 
 /// What a person found out about an order.
@@ -235,7 +278,14 @@ impl Resolution {
             |reversed_at| Stage::Reversed(Reversed { first_sent_at, proven_at, reversed_at, reversal_failure });
         match self {
             Self::Issued => first_sent_at.map(|first_sent_at| {
-                Stage::Proven(Proof { first_sent_at, proven_at: proven_at.unwrap_or(now), reversal_failure })
+                // The person answers for it: it needs nobody a second time.
+                let handed_out = true;
+                Stage::Proven(Proof {
+                    first_sent_at,
+                    proven_at: proven_at.unwrap_or(now),
+                    reversal_failure,
+                    handed_out,
+                })
             }),
             Self::NotBought => Some(reversed(stage.reversed_at())),
             Self::Canceled => Some(reversed(stage.reversed_at().or(Some(now)))),
@@ -292,10 +342,13 @@ pub fn is_left_by(sent: &Order, outcome: &Order, stored: &Order) -> bool {
         && stored.state() == outcome.state()
 }
 
-/// Whether automation ends here: unproven for a day, or too old to be replayed.
+/// Whether automation ends here: unproven for a day in which it was really tried, or too old to be replayed. A clock that
+/// jumps ahead by a day, or a service that stood still for one, has tried nothing in it.
 #[must_use]
 pub fn is_over(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> bool {
-    unproven_for(order, now) >= ladder::GIVE_UP_AFTER || is_too_old(order, replay_age, now)
+    let tried = order.attempts.saturating_sub(order.attempts_before);
+    let a_day = unproven_for(order, now) >= ladder::GIVE_UP_AFTER && tried >= ladder::TRIES_MIN;
+    a_day || is_too_old(order, replay_age, now)
 }
 
 /// Whether the remote service may have forgotten the order's id by now: replaying it would do it a second time.
@@ -313,7 +366,7 @@ pub fn after(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
 
 /// The event at this instant, under the order's own terms.
 pub(super) fn step<'a>(order: &Order, event: Event, now: DateTime<Utc>, rules: &'a Rules) -> Step<'a> {
-    Step { event, at: now, now, rules, on_unproven: order.on_unproven }
+    Step { event, at: now, now, rules, on_unproven: order.on_unproven, awaited: false }
 }
 
 fn unproven_for(order: &Order, now: DateTime<Utc>) -> Duration {

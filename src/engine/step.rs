@@ -4,7 +4,9 @@
 //! - doubt is sticky: a refusal after it proves nothing;
 //! - an effect is believed only when it is live and all as asked;
 //! - a reversal is sent only once existence is proven, inside the window that counts from the first send;
-//! - before the window is over, "not reversed" is a verdict only if no reversal is in doubt.
+//! - while the window is open a refused reversal is tried again, unless the remote service says that its own is over;
+//! - before the window is over, "not reversed" is a verdict only if no reversal is in doubt;
+//! - what was not reversed and is nobody's needs a person.
 
 use chrono::{DateTime, Utc};
 
@@ -66,7 +68,7 @@ pub enum Event {
     ReversalLost,
     /// It is proven that a reversal did not reach the remote service.
     ReversalNotSent,
-    /// 24 hours are over, or the order is too old to be replayed.
+    /// It was tried for 24 hours, or the order is too old to be replayed.
     GiveUp,
 }
 
@@ -118,6 +120,8 @@ pub struct Step<'a> {
     pub rules: &'a Rules,
     /// What becomes of the order when its outcome is not proven while the caller waits.
     pub on_unproven: OnUnproven,
+    /// Someone waits for the receipt. It is handed to nobody else.
+    pub awaited: bool,
 }
 
 impl Step<'_> {
@@ -175,7 +179,7 @@ impl Step<'_> {
 
     /// The first send, or the first that counts: before it nothing can have been done.
     fn begin(&self) -> Next {
-        let sent = Try { first_sent_at: self.at, doubt: false, reversal_wanted: false, refusals: 0 };
+        let sent = Try { first_sent_at: self.at, doubt: false, reversal_wanted: false, refusals: 0, handed_out: false };
         to(Stage::Sending(sent), Wake::Now)
     }
 
@@ -258,12 +262,15 @@ impl Step<'_> {
         let first_sent_at = sent.first_sent_at;
         match sight {
             Sight::Live if sent.reversal_wanted => {
-                let reversal = Reversal { first_sent_at, proven_at: None, doubt: false, refused: None };
+                let handed_out = sent.handed_out;
+                let reversal = Reversal { first_sent_at, proven_at: None, doubt: false, refused: None, handed_out };
                 to(Stage::Reversing(reversal), Wake::Now)
             }
             Sight::Live => {
-                let proof = Proof { first_sent_at, proven_at: self.now, reversal_failure: None };
-                Next { deliver: true, ..to(Stage::Proven(proof), Wake::Never) }
+                // What has no receipt is the recipient's as soon as it exists.
+                let handed_out = sent.handed_out || self.awaited || !self.rules.has_receipt;
+                let proof = Proof { first_sent_at, proven_at: self.now, reversal_failure: None, handed_out };
+                Next { deliver: self.awaited, ..to(Stage::Proven(proof), Wake::Never) }
             }
             Sight::Reversed if sent.reversal_wanted => {
                 let reversed = Reversed {
@@ -304,11 +311,15 @@ impl Step<'_> {
                     proven_at: Some(proof.proven_at),
                     doubt: false,
                     refused: None,
+                    handed_out: proof.handed_out,
                 };
                 Ok(to(Stage::Reversing(reversal), Wake::Now))
             }
             Event::ReversalAsked => Err(Rejected::WindowClosed),
-            Event::Seen(Sight::Live) => Ok(Next { deliver: true, ..to(stage, Wake::Never) }),
+            Event::Seen(Sight::Live) => {
+                let shown = Proof { handed_out: true, ..proof };
+                Ok(Next { deliver: true, ..to(Stage::Proven(shown), Wake::Never) })
+            }
             // What was proven and is gone was reversed.
             Event::Seen(Sight::Reversed | Sight::Absent) => Ok(attention(AttentionReason::CanceledElsewhere)),
             Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
@@ -348,7 +359,10 @@ impl Step<'_> {
                 Ok(to(Stage::Reversed(reversed), Wake::Never))
             }
             Event::ReversalRefused(failure) => {
-                Ok(reversing(Reversal { refused: Some(failure), ..reversal }, Wake::Now))
+                let refused = Reversal { refused: Some(failure), ..reversal };
+                // It may not be ready yet: the window decides, and then a read.
+                let wake = if refused.is_open(self.rules, self.now) { Wake::Backoff } else { Wake::Now };
+                Ok(reversing(refused, wake))
             }
             Event::ReversalLost => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Backoff)),
             // The process died with a reversal perhaps on its way.
@@ -364,14 +378,29 @@ impl Step<'_> {
 
     /// A read shows the effect live: the reversal did not happen, or has not happened yet.
     fn verdict(&self, stage: Stage, reversal: Reversal) -> Next {
+        if reversal.is_open(self.rules, self.at) {
+            return to(stage, Wake::Backoff);
+        }
         let certain_at = self.rules.verdict_at(reversal.first_sent_at);
         if reversal.doubt && self.at < certain_at {
             return to(stage, Wake::At(certain_at));
         }
+        let failure = reversal.refused.unwrap_or(ReversalFailure::TooLate);
+        if !reversal.handed_out {
+            return attention(Attention {
+                why: Some(AttentionReason::CancelFailed),
+                first_sent_at: Some(reversal.first_sent_at),
+                proven_at: reversal.proven_at,
+                doubt: false,
+                reversal_wanted: true,
+                reversal_failure: Some(failure),
+            });
+        }
         let proof = Proof {
             first_sent_at: reversal.first_sent_at,
             proven_at: reversal.proven_at.unwrap_or(self.now),
-            reversal_failure: Some(reversal.refused.unwrap_or(ReversalFailure::TooLate)),
+            reversal_failure: Some(failure),
+            handed_out: true,
         };
         to(Stage::Proven(proof), Wake::Never)
     }

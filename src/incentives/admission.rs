@@ -14,7 +14,7 @@ use super::{
     model::{Command, Reward},
 };
 use crate::{
-    accounts::{Account, Asking, NoSlot, Purpose, Wanted},
+    accounts::{Account, Asking, NoSlot, Purpose, Slot, Wanted},
     kernel::{ApiKeyId, ClientId, Money, ProgramId},
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
@@ -46,9 +46,17 @@ pub enum BudgetError {
     Exceeded(Exceeded),
 }
 
+/// A purchase that was let in.
+pub(super) struct Admitted<'a> {
+    /// Who pays.
+    pub(super) account: &'a Account,
+    /// Its turn at Amazon's rate.
+    pub(super) slot: Slot,
+}
+
 impl Issue {
     /// Lets a new reward in: the command may be bought, the account works as far as we know, and there is a slot of Amazon's
-    /// rate while the caller waits. Returns the account that pays.
+    /// rate while the caller waits.
     ///
     /// # Errors
     /// [`IssueError`]; no row is made then.
@@ -57,13 +65,13 @@ impl Issue {
         command: &Command,
         client: ClientId,
         arrived: Instant,
-    ) -> Result<&Account, IssueError> {
+    ) -> Result<Admitted<'_>, IssueError> {
         let account = self.validate(command).await?;
         let asking = Asking::New { minor: command.value.minor() };
         let admitted = account.breaker().admit(asking, self.courier.limits.breaker).await;
         admitted.map_err(IssueError::Refused)?;
-        self.take_slot(account, client, Purpose::Purchase, arrived).await?;
-        Ok(account)
+        let slot = self.take_slot(account, client, Purpose::Purchase, arrived).await?;
+        Ok(Admitted { account, slot })
     }
 
     /// Checks a command as [`Issue::run`] would, and reserves nothing.
@@ -150,7 +158,7 @@ impl Issue {
         caller: ClientId,
         purpose: Purpose,
         arrived: Instant,
-    ) -> Result<(), NoSlot> {
+    ) -> Result<Slot, NoSlot> {
         let call = account.calls().expected().min(self.courier.limits.upstream_timeout);
         let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN).saturating_sub(call);
         account.rate().slot(Wanted { purpose, caller: Some(caller) }, patience).await

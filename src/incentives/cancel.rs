@@ -75,7 +75,7 @@ impl Cancel {
     ) -> Result<Reward, CancelError> {
         let courier = &self.courier;
         let wait = courier.left(arrived);
-        let (waiter, _listener) = Waiter::new(courier.ambient.monotonic() + wait);
+        let (waiter, listener) = Waiter::new(courier.ambient.monotonic() + wait);
         let (this, wish) = (self.clone(), Wish { client, id, reason, persistent: false });
         let job = courier.tasks.spawn(async move { this.carry_out(wish, &waiter).await });
         match tokio::time::timeout(wait, job).await {
@@ -87,7 +87,8 @@ impl Cancel {
                 // Without the database there is nothing to answer but that.
                 let found =
                     tokio::time::timeout(LAST_LOOK, found).await.map_err(|_late| StoreError::Unconfirmed)???;
-                found.ok_or(CancelError::NotFound).and_then(answer_of)
+                let recorded = listener.borrow().is_some();
+                found.ok_or(CancelError::NotFound).and_then(|reward| late_answer(reward, recorded))
             }
         }
     }
@@ -125,6 +126,17 @@ fn refused(rejected: Rejected, reward: &Reward) -> CancelError {
     match rejected {
         Rejected::WindowClosed => CancelError::WindowClosed { until: reward.cancelable_until() },
         Rejected::InvalidState => CancelError::InvalidState(reward.state()),
+    }
+}
+
+/// The answer when the caller's time is up. `recorded`: this wish is known to be committed. A wish that is not may be
+/// committed or not; a row that shows none then says nothing of it, and a refusal in it answered an earlier wish.
+fn late_answer(reward: Reward, recorded: bool) -> Result<Reward, CancelError> {
+    let wished = reward.order.stage.reversal_wanted() || reward.state() == State::Canceled;
+    match (recorded, wished) {
+        (true, _) => answer_of(reward),
+        (false, true) => Ok(reward),
+        (false, false) => Err(StoreError::Unconfirmed.into()),
     }
 }
 

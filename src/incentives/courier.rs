@@ -19,7 +19,7 @@ use super::{
     timeline::{self, Note},
 };
 use crate::{
-    accounts::{Account, Accounts, Purpose, Wanted},
+    accounts::{Account, Accounts, Departure, NoSlot, Purpose, Slot, Wanted},
     ambient::Ambient,
     engine::{
         self, Action, Drive, Effects, End, Order, Rules, Stage, State, Waiter,
@@ -34,6 +34,10 @@ use crate::{
     store::{Committed, Store, StoreError},
     telemetry::trace::{self, Attribute, Span, Traces},
 };
+
+mod points;
+
+use points::Failpoints;
 
 /// What is left of a lease for connecting and settling.
 const SETTLE_MARGIN: Duration = Duration::from_secs(6);
@@ -161,14 +165,24 @@ impl Courier {
         self.limits.lease.saturating_sub(self.limits.upstream_timeout).saturating_sub(SETTLE_MARGIN)
     }
 
-    /// One call to Amazon, traced and counted. `action` decides at the last instant what is sent. What the answer says of the
-    /// account, that it is throttled or refused, holds for the next call as well.
-    async fn call(&self, account: &Account, reward: &Reward, action: impl Fn(DateTime<Utc>) -> Action) -> Answer {
+    /// One call to Amazon, traced and counted. It leaves in its turn, and `action` decides at the last instant what is sent.
+    /// What the answer says of the account, that it is throttled or refused, holds for the next call as well.
+    async fn call(
+        &self,
+        account: &Account,
+        reward: &Reward,
+        turn: CallTurn,
+        action: impl Fn(DateTime<Utc>) -> Action,
+    ) -> Answer {
         let spec = reward.kind.spec();
         let target = if spec.acts() { self.target_of(reward).await.map(Some) } else { Ok(None) };
         let Ok(target) = target else {
             let now = self.ambient.now();
             return Answer::unsent(NotSent::Sealed, action(now), now);
+        };
+        let Ok(_departure) = self.departure(account, turn).await else {
+            let now = self.ambient.now();
+            return Answer::unsent(NotSent::Quota, action(now), now);
         };
         // Read right before the call: a process that stood still must not send a cancel that was in time when it was
         // committed.
@@ -185,6 +199,14 @@ impl Courier {
         self.observe(account, &answer, span);
         self.learn(account, reward, action, &answer).await;
         answer
+    }
+
+    /// The right to send now: by the slot in hand, or, where that has gone stale, by a fresh one.
+    async fn departure(&self, account: &Account, turn: CallTurn) -> Result<Departure, NoSlot> {
+        match turn.slot.and_then(|slot| slot.spend(self.ambient.monotonic())) {
+            Some(departure) => Ok(departure),
+            None => account.rate().departure(turn.wanted, turn.patience).await,
+        }
     }
 
     /// Counts a call to Amazon and what its answer says of the clocks, and ends its span.
@@ -292,6 +314,7 @@ impl Effects for Courier {
     type Row = Reward;
     type Answer = Answer;
     type Receipt = ClaimCode;
+    type Turn = Slot;
     type Note = Note;
 
     fn order(row: &Reward) -> Order {
@@ -316,12 +339,13 @@ impl Effects for Courier {
 
     fn moment(&self, waiter: Option<&Waiter<Reward>>) -> Moment {
         let replays = self.limits.replay_while_waited && !self.tasks.stopping().is_cancelled();
-        let patience = waiter.filter(|_waiter| replays).map(|waiter| waiter.patience(self.ambient.monotonic()));
+        let left = waiter.map(|waiter| waiter.patience(self.ambient.monotonic())).unwrap_or_default();
         Moment {
             now: self.ambient.now(),
             // Only the jitter hangs on it.
             draw: self.ambient.draw().unwrap_or(u32::MAX / 2),
-            patience: patience.unwrap_or_default(),
+            patience: if replays { left } else { Duration::ZERO },
+            awaited: !left.is_zero(),
         }
     }
 
@@ -337,20 +361,17 @@ impl Effects for Courier {
         })
     }
 
-    async fn send(&self, attempt: &Committed<Reward>, drive: &Drive, has_slot: bool) -> Option<Answer> {
+    async fn send(&self, attempt: &Committed<Reward>, drive: &Drive, slot: Option<Slot>) -> Option<Answer> {
         let reward = attempt.get();
         let account = self.account_of(reward)?;
         let in_window = reward.cancelable_until().is_some_and(|until| self.ambient.now() < until);
         let cancels = reward.order.stage.reversal_wanted() && in_window;
         let purpose = if cancels { Purpose::Cancel } else { Purpose::Recovery };
         let wanted = Wanted { purpose, caller: Some(reward.client) };
-        if !has_slot && account.rate().slot(wanted, self.slot_patience()).await.is_err() {
-            let now = self.ambient.now();
-            return Some(Answer::unsent(NotSent::Quota, drive.action(now), now));
-        }
         let points = Failpoints::of_call(reward);
         points.pass("before_send");
-        let answer = self.call(account, reward, |now| drive.action(now)).await;
+        let turn = CallTurn { slot, wanted, patience: self.slot_patience() };
+        let answer = self.call(account, reward, turn, |now| drive.action(now)).await;
         points.pass("after_answer");
         Some(answer)
     }
@@ -358,13 +379,10 @@ impl Effects for Courier {
     async fn read(&self, row: &Reward) -> Option<Answer> {
         let account = self.account_of(row)?;
         let patience = self.limits.answer_within.saturating_sub(self.limits.upstream_timeout);
-        let now = self.ambient.now();
         let wanted = Wanted { purpose: Purpose::Look, caller: Some(row.client) };
-        if account.rate().slot(wanted, patience).await.is_err() {
-            return Some(Answer::unsent(NotSent::Quota, Action::Read, now));
-        }
         failpoint::pass("show", "before_read");
-        let answer = self.call(account, row, |_now| Action::Read).await;
+        let turn = CallTurn { slot: None, wanted, patience };
+        let answer = self.call(account, row, turn, |_now| Action::Read).await;
         failpoint::pass("show", "after_read");
         Some(answer)
     }
@@ -380,6 +398,15 @@ impl Effects for Courier {
             () = self.tasks.stopping().cancelled() => {}
         }
     }
+}
+
+/// A call's turn at Amazon's rate.
+struct CallTurn {
+    /// The slot that was taken before, if one was.
+    slot: Option<Slot>,
+    /// How another one is waited for, and how long.
+    wanted: Wanted,
+    patience: Duration,
 }
 
 /// The span of a call to Amazon about a reward.
@@ -402,58 +429,5 @@ const fn transaction(milestone: Milestone) -> &'static str {
         Milestone::Settled { .. } => "reward.settle",
         Milestone::ReversalWanted => "reward.cancel",
         Milestone::Shown { .. } => "reward.show",
-    }
-}
-
-/// The failpoints of a change: their group, and the points before its transaction, inside it and after it.
-#[derive(Clone, Copy)]
-struct Failpoints {
-    group: &'static str,
-    before: &'static str,
-    inside: &'static str,
-    after: &'static str,
-}
-
-impl Failpoints {
-    const fn of(row: &Reward, milestone: Milestone) -> Self {
-        match milestone {
-            Milestone::Settled { .. } => Self::of_call(row),
-            Milestone::Sent => Self::first_transaction("held"),
-            Milestone::ReversalWanted => Self::first_transaction("cancel"),
-            Milestone::Shown { .. } => Self::second_transaction("show"),
-        }
-    }
-
-    /// Those of an attempt: a cancel, a first create, or a later one.
-    const fn of_call(row: &Reward) -> Self {
-        let group = match row.order.stage {
-            Stage::Reversing(_) => "cancel",
-            Stage::Pending
-            | Stage::Sending(_)
-            | Stage::Unproven(_)
-            | Stage::Proven(_)
-            | Stage::Reversed(_)
-            | Stage::Refused { .. }
-            | Stage::Attention(_) => {
-                if row.order.attempts > 1 {
-                    "replay"
-                } else {
-                    "issue"
-                }
-            }
-        };
-        Self::second_transaction(group)
-    }
-
-    const fn first_transaction(group: &'static str) -> Self {
-        Self { group, before: "before_t1", inside: "in_t1", after: "after_t1" }
-    }
-
-    const fn second_transaction(group: &'static str) -> Self {
-        Self { group, before: "before_t2", inside: "in_t2", after: "after_t2" }
-    }
-
-    fn pass(self, point: &'static str) {
-        failpoint::pass(self.group, point);
     }
 }

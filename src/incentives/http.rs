@@ -12,7 +12,7 @@ use super::{
     admission::BudgetError,
     cancel::CancelError,
     dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed, refusal},
-    issue::IssueError,
+    issue::{IssueError, check_patience},
     kind::Kind,
     problems,
     reveal::RevealError,
@@ -100,6 +100,8 @@ async fn validate(
     let principal = Principal::of(&http, &request, scopes::REWARDS_WRITE).await?;
     let body: IssueBody = http.body(&request, payload).await?;
     let command = body.into_command(dry_run_key(&request)?, &principal)?;
+    let wait = headers::patience(&request).map(|patience| patience.wait);
+    check_patience(&command, wait)?;
     let value = command.value;
     let account_id =
         http.run(async move { rewards.issue.validate(&command).await.map(|account| account.id().to_owned()) }).await?;
@@ -316,6 +318,12 @@ impl From<IssueError> for Problem {
         match error {
             IssueError::Mismatch => Self::new(problems::IDEMPOTENCY_MISMATCH),
             IssueError::ExternalIdConflict => Self::new(problems::EXTERNAL_ID_CONFLICT),
+            IssueError::Unawaited => Self::new(Code::INVALID_REQUEST)
+                .detail(
+                    "Prefer: respond-async (or wait=0) and on_unresolved: cancel exclude each other: what is not proven \
+                     while you wait is canceled, and you do not wait. Leave one of them out",
+                )
+                .field("/on_unresolved", "conflict", "keep, or a request that waits for its outcome"),
             IssueError::UnknownAccount => {
                 Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }

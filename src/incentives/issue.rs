@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 use super::{
-    admission::{BudgetError, budget_of},
+    admission::{Admitted, BudgetError, budget_of},
     cancel::{Cancel, Wish},
     courier::Courier,
     in_flight::{InFlight, Party},
     metrics::KeyUse,
-    model::{Command, Reward},
+    model::{Command, OnUnresolved, Reward},
     restore_note::RestoreNote,
     retry::Lapse,
     reveal::{Reveal, Showing},
@@ -18,7 +18,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, NoSlot, Paced},
+    accounts::{Account, NoSlot, Paced, Slot},
     engine::{self, OnUnproven, Order, Stage, State, Waiter, run::Latest, schedule},
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
@@ -48,6 +48,10 @@ pub enum IssueError {
     /// The external id names another reward.
     #[error("the external id is taken")]
     ExternalIdConflict,
+    /// The caller does not wait, and asks that what is not proven while they wait be canceled: bought and canceled for
+    /// nothing.
+    #[error("a caller who does not wait cannot have canceled what is not proven meanwhile")]
+    Unawaited,
     /// No account of this id.
     #[error("there is no account of that id")]
     UnknownAccount,
@@ -123,8 +127,8 @@ const WITHDRAW: Duration = Duration::from_millis(400);
 
 /// What T1 came to.
 pub(super) enum Accepted {
-    /// The intent is recorded, leased and about to be sent; a slot of Amazon's rate was taken for it.
-    Attempt(Committed<Reward>),
+    /// The intent is recorded, leased and about to be sent, in the slot of Amazon's rate that was taken for it.
+    Attempt(Committed<Reward>, Option<Slot>),
     /// The key named this reward before.
     Known(Reward),
 }
@@ -162,6 +166,7 @@ impl Issue {
         patience: Option<Duration>,
         arrived: Instant,
     ) -> Result<Issued, IssueError> {
+        check_patience(&command, patience)?;
         let ended = self.run_in_time(client, command, patience, arrived).await;
         if let Err(IssueError::Late | IssueError::Store(_)) = &ended {
             self.courier.metrics.unrecorded.inc();
@@ -254,8 +259,8 @@ impl Issue {
         };
         let accepted = accepted.inspect_err(|error| self.count_refusal(&command, error))?;
         match accepted {
-            Accepted::Attempt(attempt) => {
-                let ran = engine::carry(&self.courier, attempt, true, Some(&waiter)).await;
+            Accepted::Attempt(attempt, slot) => {
+                let ran = engine::carry(&self.courier, attempt, slot, Some(&waiter)).await;
                 let reward = self.courier.carried(ran.end, ran.row, &waiter);
                 Ok(Issued { reward, code: ran.receipt, replayed: false })
             }
@@ -285,7 +290,7 @@ impl Issue {
         intent: Intent,
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
-        let account = self.admit(command, client, arrived).await?;
+        let Admitted { account, slot } = self.admit(command, client, arrived).await?;
         let courier = &self.courier;
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
@@ -310,7 +315,7 @@ impl Issue {
         if new {
             committed.get().trace_on();
             courier.metrics.key_used(KeyUse::New);
-            return Ok(Accepted::Attempt(committed));
+            return Ok(Accepted::Attempt(committed, Some(slot)));
         }
         match self.find_intent(&intent).await? {
             Some(existing) => self.accept_known(existing, client, command, arrived).await,
@@ -423,6 +428,15 @@ impl Issue {
         // Nobody restores under a running service.
         let Some(restored) = &self.restored else { return Ok(false) };
         restored.is_open(&mut self.courier.store.snapshot().await?, account).await
+    }
+}
+
+/// Whether a command can be carried out for a caller of this patience.
+pub(super) fn check_patience(command: &Command, patience: Option<Duration>) -> Result<(), IssueError> {
+    let waits = patience.is_none_or(|patience| !patience.is_zero());
+    match command.on_unresolved {
+        OnUnresolved::Cancel if !waits => Err(IssueError::Unawaited),
+        OnUnresolved::Cancel | OnUnresolved::Keep => Ok(()),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::{
-    admission::budget_of,
+    admission::{Admitted, budget_of},
     issue::{Accepted, Issue, IssueError},
     kind::Kind,
     metrics::KeyUse,
@@ -20,7 +20,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, Purpose},
+    accounts::Purpose,
     engine::{AttentionReason, Order, State, schedule},
     events::{
         Subject,
@@ -141,10 +141,14 @@ impl Issue {
         let theirs = Reward { client, ..orphan.clone() };
         let too_old = schedule::is_too_old(&orphan.order, courier.limits.replay_age, courier.ambient.now());
         let account = courier.account_of(&theirs).filter(|_account| !too_old);
-        if let Some(account) = account {
-            self.take_slot(account, client, Purpose::Look, arrived).await?;
-        }
-        self.take_over(&orphan, client, command, account).await
+        let admitted = match account {
+            Some(account) => {
+                let slot = self.take_slot(account, client, Purpose::Look, arrived).await?;
+                Some(Admitted { account, slot })
+            }
+            None => None,
+        };
+        self.take_over(&orphan, client, command, admitted).await
     }
 
     /// One transaction: the row is the caller's, and leased where it is to be replayed.
@@ -153,9 +157,10 @@ impl Issue {
         orphan: &Reward,
         client: ClientId,
         command: &Command,
-        account: Option<&Account>,
+        admitted: Option<Admitted<'_>>,
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
+        let (account, slot) = admitted.map(|Admitted { account, slot }| (account, slot)).unzip();
         let now = courier.ambient.now();
         let mut tx = courier.store.begin_as("reward.reclaim").await?;
         let Some(mut reward) = sql::lock(&mut tx, orphan.id).await? else {
@@ -197,7 +202,7 @@ impl Issue {
         let committed = tx.commit(reward).await?;
         courier.metrics.key_used(if replayed.is_some() { KeyUse::InProgress } else { KeyUse::Replayed });
         Ok(match replayed {
-            Some(_) => Accepted::Attempt(committed),
+            Some(_) => Accepted::Attempt(committed, slot),
             None => Accepted::Known(committed.into_inner()),
         })
     }

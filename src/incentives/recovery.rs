@@ -114,7 +114,7 @@ impl Recoverable for Recovery {
         let span = courier.traces.resume("reward.recover", reward.trace);
         span.set(Attribute::Reward(reward.id));
         let carried = async {
-            let ran = engine::carry(courier, attempt, false, None).await;
+            let ran = engine::carry(courier, attempt, None, None).await;
             if !courier.report_end(ran.end, &ran.row) {
                 trace::note(Attribute::Error("not_settled"));
             }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    admission::{budget_again, check_value},
+    admission::{Admitted, budget_again, check_value},
     issue::{Accepted, Issue, IssueError},
     model::{Command, Reward},
     sql,
@@ -54,8 +54,8 @@ impl Issue {
         if let Err(paced) = account.breaker().admit(asking, courier.limits.breaker).await {
             return Err(IssueError::NotYet { reward: Box::new(existing), retry_after: paced.retry_after });
         }
-        self.take_slot(account, existing.client, Purpose::Purchase, arrived).await?;
-        self.retry(existing, command, account).await
+        let slot = self.take_slot(account, existing.client, Purpose::Purchase, arrived).await?;
+        self.retry(existing, command, Admitted { account, slot }).await
     }
 
     /// The account that pays for another try of this reward.
@@ -71,15 +71,15 @@ impl Issue {
     }
 
     /// T1 of another try under the same id.
-    async fn retry(&self, existing: Reward, command: &Command, account: &Account) -> Result<Accepted, IssueError> {
-        let courier = &self.courier;
+    async fn retry(&self, existing: Reward, command: &Command, admitted: Admitted<'_>) -> Result<Accepted, IssueError> {
+        let (courier, Admitted { account, slot }) = (&self.courier, admitted);
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
         // It was wiped when the reward failed, and the caller has brought it again.
         let target = command.target.as_ref().map(|target| courier.seal(&existing, target)).transpose()?;
         let mut tx = courier.store.begin_as("reward.retry").await?;
         let locked = sql::lock(&mut tx, existing.id).await?.unwrap_or(existing);
-        let moment = Moment { now, draw: 0, patience: Duration::ZERO };
+        let moment = Moment { now, draw: 0, patience: Duration::ZERO, awaited: true };
         let lease = courier.lease()?;
         let Ok(order) = schedule::retry(locked.order, doubt, lease, locked.kind.rules(), moment) else {
             // Someone else was quicker.
@@ -100,7 +100,7 @@ impl Issue {
             target.keep(&mut tx, &reward).await?;
         }
         // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
-        Ok(Accepted::Attempt(tx.commit(reward).await?))
+        Ok(Accepted::Attempt(tx.commit(reward).await?, Some(slot)))
     }
 
     /// Makes a refusal final: Amazon knows no such partner, and the setting has been mended since. It is written down, because a

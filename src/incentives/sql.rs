@@ -20,7 +20,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    engine::{AttentionReason, Order, ReversalFailure, State},
+    engine::{Order, ReversalFailure, State},
     events::{
         Subject,
         timeline::{self, Fact},
@@ -40,7 +40,7 @@ macro_rules! columns {
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context, \
-         retryable, retryable_version"
+         retryable, retryable_version, handed_out, attempts_before"
     };
 }
 
@@ -89,8 +89,8 @@ statements! {
         "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
          external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
          deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
-         environment, program_id, budget_key, budget_day, booked, trace_context) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, \
-         $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24) \
+         environment, program_id, budget_key, budget_day, booked, trace_context, handed_out) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+         $8, $9, $10, $11, $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24, $26) \
          ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
@@ -109,6 +109,7 @@ statements! {
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
          canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
          retryable = $25, retryable_version = $2 + 1, \
+         handed_out = $27, attempts_before = $28, \
          target_sealed = CASE WHEN $26 THEN target_sealed END, target_key = CASE WHEN $26 THEN target_key END, \
          version = $2 + 1 WHERE id = $1 AND version = $2",
     );
@@ -138,6 +139,7 @@ row! {
         issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
         trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
+        handed_out: Option<bool>, attempts_before: Option<i64>,
     }
 }
 
@@ -185,6 +187,7 @@ impl TryFrom<RewardRow> for Reward {
             stage: stage::read(&row)?,
             on_unproven: on_unresolved.into(),
             attempts: row.attempts,
+            attempts_before: row.attempts_before.unwrap_or(0),
             showings: row.deliveries,
             unproven_since: row.unproven_since,
             lease: row.lease_token,
@@ -250,7 +253,8 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
         budget.map(BudgetRef::day_text),
         reward.booked.as_str(),
         reward.trace.map(|context| context.to_string()),
-        flat.ambiguous
+        flat.ambiguous,
+        flat.handed_out
     )?;
     if rows == 1 {
         book(tx, reward, LedgerStatus::None, reward.order.created_at).await?;
@@ -303,7 +307,7 @@ pub(super) async fn save(
         flat.cancel_requested,
         flat.cancel_doubt,
         flat.cancel_failure.map(ReversalFailure::as_str),
-        flat.attention.map(AttentionReason::as_str),
+        flat.attention.map(stage::word_of),
         reward.last_error.as_ref().map(|error| error.code.as_str()),
         reward.last_error.as_ref().and_then(|error| error.error_type.as_deref()),
         order.attempts,
@@ -321,7 +325,9 @@ pub(super) async fn save(
         budget.map(BudgetRef::day_text),
         reward.booked.as_str(),
         flat.retryable,
-        reward.keeps_target(now)
+        reward.keeps_target(now),
+        flat.handed_out,
+        order.attempts_before
     )?;
     if rows != 1 {
         return Ok(false);

@@ -91,13 +91,14 @@ impl Balances {
     pub(super) async fn observe_balance(&self, account: &Account, every: Duration) {
         // Amazon allows one question a second, over all replicas. What another replica has learnt is in the database.
         let may_ask = account.turns().take_funds(every).await;
-        if !may_ask || account.rate().slot(LOOK, SLOT_PATIENCE).await.is_err() {
+        if !may_ask {
             return;
         }
         let before = match self.before(account).await {
             Ok(before) => before,
             Err(error) => return log_not_recorded(account, &error),
         };
+        let Ok(_departure) = account.rate().departure(LOOK, SLOT_PATIENCE).await else { return };
         let deps = self.deps();
         let asked_at = deps.ambient.now();
         let started = deps.ambient.monotonic();

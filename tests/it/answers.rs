@@ -156,6 +156,29 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_caller_who_will_not_wait_cannot_have_canceled_what_is_not_proven_meanwhile(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let mut body = order("5.00");
+        body["on_unresolved"] = json!("cancel");
+        let ask = async |path: &str, wish: &str| {
+            let request = app.request("POST", path).header("Idempotency-Key", "in-vain").header("Prefer", wish);
+            Answer::of(with_json(request, &body)).await
+        };
+        for path in ["/v1/rewards", "/v1/rewards/validate"] {
+            for wish in ["respond-async", "wait=0"] {
+                let refused = ask(path, wish).await;
+                refused.is_problem(400, "invalid-request");
+                assert_eq!(refused.json["errors"][0]["pointer"], "/on_unresolved", "{}", refused.text);
+                for named in ["respond-async", "on_unresolved: cancel"] {
+                    assert!(refused.json["detail"].as_str().unwrap().contains(named), "{}", refused.text);
+                }
+            }
+        }
+        assert_eq!((app.database.number("SELECT COUNT(*) FROM rewards").await, app.money_calls()), (0, 0));
+        assert_eq!(ask("/v1/rewards", "wait=5").await.status, 201, "who waits may");
+        app.end().await;
+    }
+
     async fn while_the_database_is_slow_no_answer_speaks_of_another_command(backend: Backend) {
         let app = App::spawn(backend).await;
         assert_eq!(app.issue("used", "5.00").await.status, 201);

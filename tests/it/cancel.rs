@@ -1,5 +1,7 @@
 //! Taking a reward back: only inside the window, only once it is proven to exist, until it is proven to be gone.
 
+mod refused;
+
 use noshi::sandbox::{Fault, FaultRule};
 use serde_json::{Value, json};
 
@@ -204,31 +206,6 @@ on_each_backend! {
             assert_eq!(of_id("Create").len(), 1, "{name}: no create while it is being canceled");
         });
         futures_util::future::join_all(tried).await;
-        books_match(&app).await;
-        app.end().await;
-    }
-
-    async fn a_refused_cancel_ends_with_a_read_and_the_card_stays_issued(backend: Backend) {
-        let app = App::spawn(backend).await;
-        for (error_code, error_type, status_word, problem) in [
-            ("F200", "CancelRequestArrivedAfterTimeLimit", "too_late", "cancel-window-closed"),
-            ("F300", "OperationNotPermitted", "not_permitted", "already-claimed"),
-            ("F200", "GcNotReadyForRefund", "not_permitted", "already-claimed"),
-        ] {
-            let bought = app.issue(error_type, "10.00").await;
-            app.control.script(of_cancel(refusal(error_code, error_type))).unwrap();
-            app.control.clear_requests();
-            let refused = app.cancel(bought.id()).await;
-            refused.is_problem(409, problem);
-            assert_eq!((&refused.json["retryable"], &refused.json["money_moved"]), (&json!(false), &json!("yes")));
-            assert!(!refused.text.contains(bought.code()));
-            assert_eq!((app.received("Cancel").len(), app.received("Create").len()), (1, 1), "one cancel, one read");
-            let stored = app.read(bought.id()).await;
-            assert_eq!((&stored["status"], &stored["cancel_failure"]), (&json!("issued"), &json!(status_word)));
-            assert!(stored["cancel_requested"].is_null());
-            assert_eq!(app.issue(error_type, "10.00").await.code(), bought.code(), "the code is still good");
-            assert_eq!(app.events(bought.id()).await[2..4], ["cancel.requested", "cancel.refused"]);
-        }
         books_match(&app).await;
         app.end().await;
     }

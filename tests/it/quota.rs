@@ -139,6 +139,30 @@ async fn three_replicas_under_overload_keep_amazons_rate_and_use_it() {
     assert_eq!(wrong_rate_of_three(seconds, None).await, [""; 0]);
 }
 
+/// What took its slot before the database stood still does not use it after that: it takes another. PostgreSQL only: on
+/// SQLite slots are given by the same writer that stands still.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_stall_of_the_database_no_second_holds_more_than_the_rate() {
+    let app = App::shaped(Backend::Postgres, limited().with("NOSHI__STORE__CONNECTIONS_MAX", 40)).await;
+    assert_eq!(app.issue("warm", "1.00").await.status, 201);
+    app.control.clear_requests();
+    let hold = app.database.hold_writes().await;
+    let released = async {
+        tokio::time::sleep(Duration::from_millis(2200)).await;
+        hold.release().await;
+    };
+    let ask = async |at: usize| issue_at(&app, &app.base, &format!("stalled-{at}")).await;
+    let (answers, ()) = tokio::join!(futures_util::future::join_all((0..20).map(ask)), released);
+    let issued = answers.iter().filter(|answer| answer.status == 201).count();
+    let arrivals: Vec<DateTime<Utc>> = app.received("Create").iter().map(|request| request.at).collect();
+    let busiest = busiest_second(&arrivals);
+    println!("{issued} of 20 were issued, at most {busiest} in any second");
+    assert!(busiest <= PER_SECOND, "{busiest} in one second");
+    assert!(issued >= 10, "{:?}", answers.iter().map(|answer| answer.status).collect::<Vec<_>>());
+    books_match(&app).await;
+    app.end().await;
+}
+
 on_each_backend! {
     async fn one_replica_under_overload_keeps_the_rate_and_a_cancel_goes_first(backend: Backend) {
         let app = App::shaped(backend, limited()).await;

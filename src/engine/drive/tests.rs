@@ -7,7 +7,12 @@ const LEASE: Duration = Duration::from_secs(30);
 const TOKEN: Uuid = Uuid::from_u128(1);
 
 fn moment() -> Moment {
-    Moment { now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(), draw: 0, patience: Duration::ZERO }
+    Moment {
+        now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),
+        draw: 0,
+        patience: Duration::ZERO,
+        awaited: false,
+    }
 }
 
 /// A drive that has heard of a live effect, and the change by which it wants to settle it.

@@ -46,11 +46,11 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 /// An attempt that may have reached the remote service.
 fn attempt(doubt: bool) -> Try {
-    Try { first_sent_at: sent(), doubt, reversal_wanted: false, refusals: 0 }
+    Try { first_sent_at: sent(), doubt, reversal_wanted: false, refusals: 0, handed_out: false }
 }
 
 fn reversal() -> Reversal {
-    Reversal { first_sent_at: sent(), proven_at: Some(sent()), doubt: false, refused: None }
+    Reversal { first_sent_at: sent(), proven_at: Some(sent()), doubt: false, refused: None, handed_out: true }
 }
 
 /// A plain stage of each word.
@@ -59,7 +59,9 @@ fn stage(state: State) -> Stage {
         State::Pending => Stage::Pending,
         State::Issuing => Stage::Sending(attempt(false)),
         State::Unresolved => Stage::Unproven(attempt(true)),
-        State::Issued => Stage::Proven(Proof { first_sent_at: sent(), proven_at: sent(), reversal_failure: None }),
+        State::Issued => {
+            Stage::Proven(Proof { first_sent_at: sent(), proven_at: sent(), reversal_failure: None, handed_out: true })
+        }
         State::Failed => Stage::Refused { retryable: false },
         State::Canceling => Stage::Reversing(reversal()),
         State::Canceled => Stage::Reversed(Reversed {
@@ -79,8 +81,12 @@ fn stage(state: State) -> Stage {
     }
 }
 
+fn awaited_step(event: Event, now: DateTime<Utc>) -> Step<'static> {
+    Step { event, at: now, now, rules: &RULES, on_unproven: OnUnproven::Keep, awaited: true }
+}
+
 fn step_by(on_unproven: OnUnproven, stage: Stage, event: Event, now: DateTime<Utc>) -> Result<Next, Rejected> {
-    Step { event, at: now, now, rules: &RULES, on_unproven }.apply(stage)
+    Step { on_unproven, ..awaited_step(event, now) }.apply(stage)
 }
 
 fn step(stage: Stage, event: Event, now: DateTime<Utc>) -> Result<Next, Rejected> {
@@ -229,7 +235,7 @@ fn every_state_knows_what_every_event_means() {
             [
                 "canceling now",
                 "canceling now",
-                "issued",
+                "canceling later",
                 "canceled",
                 odd,
                 mismatch,
@@ -241,7 +247,7 @@ fn every_state_knows_what_every_event_means() {
                 "canceling now",
                 "canceled",
                 "canceling now",
-                "canceling now",
+                "canceling later",
                 "canceling later",
                 "canceling later",
                 "needs_attention (cancel_unproven)",
@@ -294,7 +300,7 @@ fn on_unresolved_cancel_wishes_the_cancel_at_the_first_doubt() {
 fn while_the_caller_waits_a_doubt_is_no_wish_to_cancel() {
     let careful = OnUnproven::Reverse;
     let awaited = |event, now| {
-        let step = Step { event, at: now, now, rules: &RULES, on_unproven: careful };
+        let step = Step { event, at: now, now, rules: &RULES, on_unproven: careful, awaited: true };
         step.apply_while_awaited(stage(State::Issuing)).unwrap()
     };
     let lost = awaited(Event::Lost, at(6));
@@ -338,15 +344,22 @@ fn a_cancel_starts_before_14_50_and_not_after() {
 #[test]
 fn a_kind_without_a_reversal_refuses_every_wish() {
     let rules = Rules { reverse_within: None, ..RULES };
-    let asked =
-        Step { event: Event::ReversalAsked, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep };
+    let asked = Step {
+        event: Event::ReversalAsked,
+        at: sent(),
+        now: sent(),
+        rules: &rules,
+        on_unproven: OnUnproven::Keep,
+        awaited: true,
+    };
     assert_eq!(asked.apply(stage(State::Issued)), Err(Rejected::WindowClosed));
 }
 
 #[test]
 fn a_refusal_that_uses_the_id_up_is_never_tried_again() {
     let rules = Rules { after_refusal: AfterRefusal::NewId, ..RULES };
-    let refused = Step { event: CURABLE, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep };
+    let refused =
+        Step { event: CURABLE, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep, awaited: true };
     assert_eq!(refused.apply(stage(State::Issuing)).unwrap().stage, Stage::Refused { retryable: false });
 }
 
@@ -373,14 +386,78 @@ fn what_is_in_doubt_is_read_first_where_a_read_is_an_operation() {
 #[test]
 fn a_live_card_is_a_verdict_only_when_no_cancel_can_still_land() {
     let doubt = Stage::Reversing(Reversal { doubt: true, ..reversal() });
+    assert_eq!(told(doubt, Event::Seen(Sight::Live), at(20)), "canceling later", "it can be tried again");
     assert_eq!(told(doubt, Event::Seen(Sight::Live), at(895)), "canceling at");
     assert_eq!(told(doubt, Event::Seen(Sight::Live), at(960)), "issued");
     assert_eq!(told(doubt, Event::Seen(Sight::Reversed), at(895)), "canceled");
     let refused = Stage::Reversing(Reversal { refused: Some(ReversalFailure::NotPermitted), ..reversal() });
-    let next = step(refused, Event::Seen(Sight::Live), at(20)).unwrap();
+    let next = step(refused, Event::Seen(Sight::Live), at(890)).unwrap();
     let failure = next.stage.reversal_failure();
     assert_eq!((next.stage.state(), failure), (State::Issued, Some(ReversalFailure::NotPermitted)));
     assert!(!next.deliver, "no code leaves with a failed cancel");
+}
+
+#[test]
+fn a_refused_reversal_is_tried_again_until_the_window_is_over_unless_it_came_too_late() {
+    let refused = step(stage(State::Canceling), Event::ReversalRefused(ReversalFailure::NotPermitted), at(20)).unwrap();
+    assert_eq!((refused.wake, action(refused.stage, at(21))), (Wake::Backoff, Some(Action::Reverse)));
+    assert_eq!(told(refused.stage, Event::ReversalDone, at(80)), "canceled", "it was not ready at first");
+    assert_eq!(action(refused.stage, at(890)), Some(Action::Read));
+    let late = step(stage(State::Canceling), Event::ReversalRefused(ReversalFailure::TooLate), at(20)).unwrap();
+    assert_eq!((late.wake, action(late.stage, at(21))), (Wake::Now, Some(Action::Read)));
+    assert_eq!(told(late.stage, Event::Seen(Sight::Live), at(21)), "issued");
+}
+
+/// The tries follow the ladder, the last of them is made before the window is over, and the read as soon as it is.
+#[test]
+fn the_tries_of_a_refused_reversal_are_spread_over_the_window() {
+    let moment = |seconds| schedule::Moment {
+        now: at(seconds),
+        draw: u32::MAX,
+        patience: std::time::Duration::ZERO,
+        awaited: false,
+    };
+    let refused = Event::ReversalRefused(ReversalFailure::NotPermitted);
+    let (mut order, mut now, mut tries) = (order(stage(State::Canceling)), 2, 0);
+    while order.action(&RULES, at(now)) == Some(Action::Reverse) {
+        tries += 1;
+        let next = step(order.stage, refused, at(now)).unwrap();
+        order = schedule::apply(Order { attempts: order.attempts + 1, ..order }, &next, None, &RULES, moment(now));
+        let due = (order.due_at.unwrap() - sent()).num_seconds();
+        assert!(due <= 890 && due - now <= 60, "{due} after {now}");
+        now = due.max(now + 1);
+    }
+    assert_eq!(now, 890, "the read is made when the window is over");
+    assert!((15..40).contains(&tries), "{tries}");
+}
+
+#[test]
+fn what_is_not_reversed_needs_a_person_where_nobody_has_it() {
+    let wished = step(stage(State::Unresolved), Event::ReversalAsked, at(10)).unwrap().stage;
+    let proven = step(wished, Event::Seen(Sight::Live), at(11)).unwrap().stage;
+    let refused = step(proven, Event::ReversalRefused(ReversalFailure::NotPermitted), at(12)).unwrap().stage;
+    assert_eq!(told(refused, Event::Seen(Sight::Live), at(900)), "needs_attention (cancel_failed)");
+    // Proven while nobody waited: no receipt left.
+    let unawaited =
+        Step { awaited: false, ..awaited_step(Event::Seen(Sight::Live), at(5)) }.apply(stage(State::Issuing));
+    let Next { stage: unawaited, deliver, .. } = unawaited.unwrap();
+    assert!(!deliver, "to nobody");
+    let late =
+        |stage| step(step(stage, Event::ReversalAsked, at(20)).unwrap().stage, Event::Seen(Sight::Live), at(900));
+    assert_eq!(late(unawaited).unwrap().stage.attention(), Some(AttentionReason::CancelFailed));
+    // Shown since, or handed out at once: somebody has it.
+    let shown = step(unawaited, Event::Seen(Sight::Live), at(15)).unwrap();
+    assert!(shown.deliver);
+    let awaited = step(stage(State::Issuing), Event::Seen(Sight::Live), at(5)).unwrap();
+    for stage in [shown.stage, awaited.stage] {
+        let settled = late(stage).unwrap().stage;
+        assert_eq!((settled.state(), settled.reversal_failure()), (State::Issued, Some(ReversalFailure::TooLate)));
+    }
+    // What has no receipt is the recipient's as soon as it exists.
+    let rules = Rules { has_receipt: false, ..RULES };
+    let loaded = Step { awaited: false, rules: &rules, ..awaited_step(Event::Seen(Sight::Live), at(5)) };
+    let Stage::Proven(loaded) = loaded.apply(stage(State::Issuing)).unwrap().stage else { panic!("it is proven") };
+    assert!(loaded.handed_out);
 }
 
 #[test]

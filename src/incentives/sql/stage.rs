@@ -25,6 +25,7 @@ pub(super) struct Flat {
     pub(super) issued_at: Option<DateTime<Utc>>,
     pub(super) canceled_at: Option<DateTime<Utc>>,
     pub(super) retryable: Option<bool>,
+    pub(super) handed_out: Option<bool>,
 }
 
 impl Flat {
@@ -46,6 +47,20 @@ impl Flat {
             first_send_at: stage.first_sent_at(),
             issued_at: stage.proven_at(),
             canceled_at: stage.reversed_at(),
+            handed_out: match stage {
+                // Until it is proven only a lost row can have handed anything out.
+                Stage::Sending(sent) | Stage::Unproven(sent) => {
+                    if sent.handed_out {
+                        Some(true)
+                    } else {
+                        None
+                    }
+                }
+                Stage::Proven(proof) => Some(proof.handed_out),
+                Stage::Reversing(reversal) => Some(reversal.handed_out),
+                Stage::Attention(Attention { why: Some(AttentionReason::CancelFailed), .. }) => Some(false),
+                Stage::Attention(_) | Stage::Pending | Stage::Reversed(_) | Stage::Refused { .. } => None,
+            },
             retryable: if let Stage::Refused { retryable } = stage { Some(*retryable) } else { None },
         }
     }
@@ -62,6 +77,7 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             doubt: row.ambiguous,
             reversal_wanted: row.cancel_requested,
             refusals: u8::try_from(row.refusals).map_err(|_number| bad("refusals"))?,
+            handed_out: row.handed_out == Some(true),
         })
     };
     Ok(match state {
@@ -72,6 +88,7 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             first_sent_at: sent_at()?,
             proven_at: row.issued_at.ok_or_else(|| bad("issued_at"))?,
             reversal_failure,
+            handed_out: handed_out(row),
         }),
         State::Failed => Stage::Refused { retryable: retryable(row) },
         State::Canceling => Stage::Reversing(Reversal {
@@ -79,6 +96,7 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             proven_at: row.issued_at,
             doubt: row.cancel_doubt,
             refused: reversal_failure,
+            handed_out: handed_out(row),
         }),
         State::Canceled => Stage::Reversed(Reversed {
             first_sent_at: row.first_send_at,
@@ -87,7 +105,7 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             reversal_failure,
         }),
         State::NeedsAttention => Stage::Attention(Attention {
-            why: word(row.attention.as_deref(), AttentionReason::from_word, "attention")?,
+            why: attention(row)?,
             first_sent_at: row.first_send_at,
             proven_at: row.issued_at,
             doubt: row.ambiguous || row.cancel_doubt,
@@ -95,6 +113,34 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             reversal_failure,
         }),
     })
+}
+
+/// Whether the receipt may have been handed out. A program of schema 7 does not write it down: it may have been as soon as the
+/// reward was issued, and at the latest when it was shown again. Before that nothing leaves.
+fn handed_out(row: &RewardRow) -> bool {
+    row.deliveries > 0 || row.handed_out.unwrap_or(row.issued_at.is_some())
+}
+
+/// Why the reward needs a person. A program of schema 7 does not know the word `cancel_failed`, and could read no row that has
+/// it. The row has the word for a cancel that was not proven, which that program knows, and says that nobody has the receipt.
+fn attention(row: &RewardRow) -> Result<Option<AttentionReason>, StoreError> {
+    let why = word(row.attention.as_deref(), AttentionReason::from_word, "attention")?;
+    let failed = why == Some(AttentionReason::CancelUnproven) && row.handed_out == Some(false);
+    Ok(if failed { Some(AttentionReason::CancelFailed) } else { why })
+}
+
+/// The reason's word in the row.
+pub(super) fn word_of(why: AttentionReason) -> &'static str {
+    match why {
+        AttentionReason::CancelFailed => AttentionReason::CancelUnproven.as_str(),
+        AttentionReason::CanceledElsewhere
+        | AttentionReason::OddStatus
+        | AttentionReason::Mismatch
+        | AttentionReason::Unproven
+        | AttentionReason::CancelUnproven
+        | AttentionReason::RefusedInDoubt
+        | AttentionReason::Adopted => why.as_str(),
+    }
 }
 
 /// Written with another version of the row, the column is from before a change by a program that does not know it: that

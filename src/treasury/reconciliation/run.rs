@@ -19,7 +19,7 @@ use super::{
     sql::{self, RunLease},
 };
 use crate::{
-    accounts::{Account, Purpose, Wanted},
+    accounts::{Account, Departure, Purpose, Wanted},
     incentives::{
         kind::Kind,
         orphans::{self, OrphanCard},
@@ -153,7 +153,7 @@ impl Run<'_> {
     async fn page(&self, query: ActivityQuery) -> Result<ActivityPage, RunError> {
         let mut last = RunError::Interrupted;
         for _try in 0..TRIES {
-            self.turn().await?;
+            let _departure = self.turn().await?;
             let started = self.service.deps.ambient.monotonic();
             let exchange = self.account.client().get_gift_card_activity_page(query).await;
             let (class, reason) = (exchange.outcome.class(), exchange.outcome.reason());
@@ -178,7 +178,7 @@ impl Run<'_> {
     }
 
     /// Waits until this account may ask for a page, over all replicas.
-    async fn turn(&self) -> Result<(), RunError> {
+    async fn turn(&self) -> Result<Departure, RunError> {
         let spacing = self.service.deps.page_spacing;
         loop {
             if self.service.deps.tasks.stopping().is_cancelled() {
@@ -192,7 +192,7 @@ impl Run<'_> {
         }
         self.account
             .rate()
-            .slot(Wanted { purpose: Purpose::Look, caller: None }, SLOT_PATIENCE)
+            .departure(Wanted { purpose: Purpose::Look, caller: None }, SLOT_PATIENCE)
             .await
             .map_err(|_no_slot| RunError::Unanswered("quota"))
     }

@@ -1,6 +1,6 @@
 //! A clock that is ahead for a while, and then right again: what it wrote is not waited for.
 
-use noshi::sandbox::Fault;
+use noshi::sandbox::{Fault, FaultRule};
 
 use crate::support::{App, Backend, books::books_match, on_each_backend, wait::until};
 
@@ -27,6 +27,31 @@ on_each_backend! {
             // It is asked for again by itself, although its row says: in an hour, or tomorrow.
             app.until(open.id(), "issued").await;
             assert_eq!(app.cards_of(key).len(), 1);
+        }
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_clock_that_is_a_day_ahead_for_a_while_sends_nothing_to_a_person(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        app.control.script(FaultRule::always(Fault::DropBeforeWork)).unwrap();
+        let mut open = Vec::new();
+        for key in ["one", "two"] {
+            let answer = app.issue(key, "10.00").await;
+            answer.is_accepted();
+            open.push(answer.id().to_owned());
+        }
+        let before = app.received("Create").len();
+        app.advance(DAY + HOUR);
+        app.until_received("Create", before + 2).await;
+        app.until_idle().await;
+        for id in &open {
+            assert_eq!(app.read(id).await["status"], "unresolved", "a day has passed by the clock alone");
+        }
+        app.advance(-DAY - HOUR);
+        app.control.clear_faults();
+        for id in &open {
+            app.until(id, "issued").await;
         }
         books_match(&app).await;
         app.end().await;

@@ -30,7 +30,7 @@ const SOON: TimeDelta = TimeDelta::seconds(60);
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// What a run must have come by.
-pub(super) const REACHED: [&str; 7] = [
+pub(super) const REACHED: [&str; 9] = [
     "delivered",
     "canceled after a doubt",
     "told too late",
@@ -38,6 +38,8 @@ pub(super) const REACHED: [&str; 7] = [
     "a replay after a crash",
     "a create that landed after its time-out",
     "held for the caller",
+    "canceled after a refusal",
+    "nobody's, and not canceled",
 ];
 
 fn instant(at: u8) -> DateTime<Utc> {
@@ -100,7 +102,7 @@ pub(super) struct World {
     stray_cancel: Option<u8>,
     careful: bool,
     delivered: bool,
-    marks: u8,
+    marks: u16,
     wrong: Option<&'static str>,
 }
 
@@ -144,7 +146,12 @@ impl World {
     }
 
     fn moment(&self, caller: bool) -> Moment {
-        Moment { now: instant(self.at), draw: 0, patience: if caller { PATIENCE } else { Duration::ZERO } }
+        Moment {
+            now: instant(self.at),
+            draw: 0,
+            patience: if caller { PATIENCE } else { Duration::ZERO },
+            awaited: caller,
+        }
     }
 
     fn lease(&mut self) -> Lease {
@@ -172,6 +179,7 @@ impl World {
                 "K6: a create may still land after the row says that there is no card",
             ),
             (state == State::Issued && self.gift != Gift::Live, "I3: an issued row without its live card"),
+            (told && !self.delivered, "a card that nobody has was issued quietly after its cancel failed"),
             (told && cancel_may_land, "a cancel may land after its verdict"),
             (open && row.due_at.is_none(), "I15: nobody will ever take the row up"),
         ];

@@ -25,6 +25,10 @@ pub(super) struct Gift {
     pub(super) refunded: bool,
     pub(super) claimed: bool,
     pub(super) elsewhere: bool,
+    /// Until then Amazon refuses to cancel it.
+    ready_at: i64,
+    /// It has refused.
+    was_refused: bool,
 }
 
 pub(super) struct Amazon {
@@ -194,7 +198,16 @@ impl World<'_> {
             return Answer::Refused(refusal);
         }
         let from = if self.amazon.by_stamp { call.stamp } else { self.now + self.amazon.skew };
-        let gift = Gift { value: call.value, from, refunded: false, claimed: false, elsewhere: false };
+        let late = if self.rng.per_mille(200) { self.rng.between(SECOND, 1_000 * SECOND) } else { 0 };
+        let gift = Gift {
+            value: call.value,
+            from,
+            refunded: false,
+            claimed: false,
+            elsewhere: false,
+            ready_at: self.now + late,
+            was_refused: false,
+        };
         self.amazon.cards[call.key] = Some(gift);
         self.amazon.debits += call.value;
         self.note("bought", "", call.key, call.value);
@@ -218,6 +231,13 @@ impl World<'_> {
         }
         if gift.claimed {
             return refuse(Family::F300, ErrorType::OperationNotPermitted);
+        }
+        if self.now < gift.ready_at {
+            self.amazon.cards[call.key] = Some(Gift { was_refused: true, ..gift });
+            return refuse(Family::F200, ErrorType::GcNotReadyForRefund);
+        }
+        if gift.was_refused {
+            self.met(Class::RefusedThenCanceled);
         }
         self.refund(call.key);
         self.oracle.refunded(self.rows[call.key].as_ref());

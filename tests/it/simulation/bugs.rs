@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Drive, End, Event, Input, Instruction, Order, Sight, Stage, State,
+        Action, Drive, End, Event, Input, Instruction, Order, ReversalFailure, Sight, Stage, State,
         drive::{Change, Milestone},
         order::Reversed,
         schedule::Moment,
@@ -47,13 +47,14 @@ bugs! {
     StaleCancelCheck = "N2 the window is checked when the row is claimed only",
     AbandonedIsNothing = "N3 an abandoned lease is not ambiguous",
     WishForgotten = "N4 the settle does not see the wish to cancel",
-    SettledTwice = "N5 an outcome whose commit was not confirmed is applied twice",
     DeliverAfterLeaseLost = "N6 who lost the lease delivers",
     ShownUnseen = "N7 a code is shown without a look at the row",
     NotWithdrawn = "N8 on_unresolved=cancel forgets the caller who stopped waiting",
     WithdrawnOnce = "N11 the wish of a caller who stopped waiting is tried once",
     WindowMoves = "N9 a replay moves the first send",
     LossIsFailure = "N10 a lost connection is a failure",
+    RefusalIsVerdict = "N13 a refused cancel is final inside the window",
+    NobodysIsIssued = "N14 what nobody has is issued quietly when its cancel fails",
     HeldBlind = "N12 the attempt after a pause does not look at the row",
 }
 
@@ -125,7 +126,11 @@ impl Planted {
     /// What the driver knows of the order, or is told of it, bent by the bug.
     fn twist(&mut self, input: &mut Input, moment: Moment) {
         let (bug, heard, held) = (self.bug, self.heard, matches!(self.asked, Some(Instruction::Hold(_))));
-        let attempts = self.drive.order.attempts;
+        if let (Some(Bug::RefusalIsVerdict), Input::Answered(answer)) = (bug, &mut *input)
+            && matches!(answer.event, Event::ReversalRefused(_))
+        {
+            answer.event = Event::ReversalRefused(ReversalFailure::TooLate);
+        }
         let bend = |order: &mut Order| match (bug, &mut order.stage) {
             (Some(Bug::RefusalProves), Stage::Sending(sent) | Stage::Unproven(sent))
                 if matches!(heard, Some(Event::Refused(_))) =>
@@ -143,7 +148,7 @@ impl Planted {
             (Some(Bug::EarlyVerdict), Stage::Reversing(reversal)) if heard == Some(Event::Seen(Sight::Live)) => {
                 reversal.doubt = false;
             }
-            (Some(Bug::SettledTwice), _) => order.attempts = attempts,
+            (Some(Bug::NobodysIsIssued), Stage::Reversing(reversal)) => reversal.handed_out = true,
             (_, _) => {}
         };
         match input {

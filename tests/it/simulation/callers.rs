@@ -194,7 +194,7 @@ impl World<'_> {
         self.met(if self.jobs[job].recorded { Class::LateDrive } else { Class::LateT1 });
         self.jobs[job].told = true;
         self.jobs[job].withdraw = !self.jobs[job].recorded;
-        if self.jobs[job].recorded {
+        if self.jobs[job].recorded && !self.jobs[job].replayed {
             self.oracle.sent_away(self.jobs[job].key);
             self.withdraw(job);
         }
@@ -217,7 +217,7 @@ impl World<'_> {
         self.jobs[job].alive = false;
         let (key, work) = (self.jobs[job].key, self.jobs[job].work);
         let waits = matches!(work, Work::Issue { .. } | Work::Reveal) && !self.jobs[job].told;
-        if self.jobs[job].withdraw && matches!(told, Told::Code(_) | Told::State) {
+        if self.jobs[job].withdraw && !self.jobs[job].replayed && matches!(told, Told::Code(_) | Told::State) {
             // It was not even known whether the request was recorded.
             self.withdraw(job);
         }

@@ -25,6 +25,7 @@ classes! {
     F500 = "F500", ServerError = "server error", Throttled = "throttled", NoClaimCode = "no claim code",
     WrongShape = "wrong shape", Redirect = "redirect", CancelDone = "a cancel done", CancelTooLate = "a cancel too late",
     CancelNotPermitted = "a cancel not permitted", CancelAccount = "a cancel refused for the account",
+    RefusedThenCanceled = "a cancel refused at first", Nobodys = "a cancel that failed of a card that nobody has",
     CancelAgain = "a cancel of a canceled card", CancelLost = "a cancel's outcome unknown",
     CancelNotSent = "a cancel not sent", LateCreate = "a create that landed after its caller had given up",
     LateCancel = "a cancel that landed after its caller had given up", Duplicate = "a request that came twice",

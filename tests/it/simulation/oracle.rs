@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use noshi::{
-    engine::{Action, Event, ReversalFailure, State},
+    engine::{Action, AttentionReason, Event, ReversalFailure, State},
     incentives::kinds::gift_code::CANCEL_START_BY,
 };
 
@@ -22,8 +22,10 @@ struct Memory {
     anchor: Option<DateTime<Utc>>,
     /// A wish to cancel was committed, and nothing has settled it.
     wished: bool,
-    /// Amazon refused a cancel since the wish.
-    refused: bool,
+    /// Amazon said since the wish that its window is over.
+    too_late: bool,
+    /// A code left for a caller, and nobody knows whether it arrived.
+    underway: bool,
     /// An attempt of the present series ended unknown, as the network knows it.
     unknown: bool,
     /// A caller with on_unresolved=cancel was sent away without a code.
@@ -66,6 +68,8 @@ impl Oracle {
 
     pub(super) fn sent_away(&mut self, key: usize) {
         self.keys[key].sent_away = true;
+        // The wish that is recorded for such a caller says that the code did not reach them.
+        self.keys[key].underway &= !self.keys[key].careful;
     }
 
     /// Whoever would have withdrawn it is dead.
@@ -87,7 +91,7 @@ impl Oracle {
     pub(super) fn heard(&mut self, key: usize, event: Event) {
         let memory = &mut self.keys[key];
         memory.unknown |= event == Event::Lost;
-        memory.refused |= matches!(event, Event::ReversalRefused(_));
+        memory.too_late |= event == Event::ReversalRefused(ReversalFailure::TooLate);
     }
 
     /// A row is written: what may follow what, and what the books say at this moment.
@@ -144,13 +148,13 @@ impl Oracle {
     fn wish(&mut self, key: usize, old: Option<&Row>, new: &Row) {
         let wished = new.order.stage.reversal_wanted() || new.order.state() == State::Canceled;
         if wished && !self.keys[key].wished {
-            self.keys[key].refused = false;
+            self.keys[key].too_late = false;
         }
         if self.keys[key].wished && !wished {
             let memory = self.keys[key];
             let over = memory.anchor.is_some_and(|sent| !RULES.may_reverse(sent, new.order.updated_at));
             let settled = is_final(new.order.state()) && new.order.state() != State::Issued;
-            self.must(settled || over || memory.refused, "K3: a wish to cancel is forgotten inside the window");
+            self.must(settled || over || memory.too_late, "K3: a wish to cancel is forgotten inside the window");
             let from = old.map(|old| old.order.state());
             self.must(
                 from != Some(State::Canceling) || new.order.stage.reversal_failure().is_some(),
@@ -158,6 +162,11 @@ impl Oracle {
             );
         }
         self.keys[key].wished = wished;
+    }
+
+    /// A code is about to leave for a caller who waits.
+    pub(super) fn leaves_for_a_caller(&mut self, key: usize) {
+        self.keys[key].underway = true;
     }
 
     /// Amazon paid a cancel back.
@@ -214,11 +223,22 @@ impl World<'_> {
                     let kept = memory.careful && memory.sent_away && !memory.delivered && !memory.excused;
                     let tried = row.order.stage.reversal_failure().is_some();
                     self.oracle.must(
+                        !tried || memory.delivered || memory.underway,
+                        "a card that nobody has was issued quietly after its cancel failed",
+                    );
+                    self.oracle.must(
                         !kept || tried,
                         "on_unresolved=cancel: a card was kept that its caller was told to do without",
                     );
                 }
-                State::NeedsAttention => self.met(Class::Attention),
+                State::NeedsAttention => {
+                    self.met(Class::Attention);
+                    if row.order.stage.attention() == Some(AttentionReason::CancelFailed) {
+                        self.met(Class::Nobodys);
+                        self.oracle
+                            .must(!memory.delivered, "a person is told that nobody has a code that a caller has");
+                    }
+                }
                 State::Pending
                 | State::Issuing
                 | State::Unresolved

@@ -43,7 +43,7 @@ impl World<'_> {
     fn take_up(&mut self, replica: usize, key: usize, fate: Commit) {
         let row = self.rows[key].unwrap();
         let (left, state) = (row.order.lease, row.order.state());
-        let moment = Moment { now: self.clock(replica), draw: self.draw(), patience: Duration::ZERO };
+        let moment = Moment { now: self.clock(replica), draw: self.draw(), patience: Duration::ZERO, awaited: false };
         let order = bugs::taken_up(self.bug, row.order, moment);
         self.cover.stepped(state, schedule::resumed_by(&order, REPLAY_AGE, moment.now));
         let lease = self.lease();

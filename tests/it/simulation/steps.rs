@@ -76,6 +76,8 @@ pub(super) struct Job {
     /// The caller has an answer, or is gone.
     pub(super) told: bool,
     pub(super) recorded: bool,
+    /// Its key was used before: what becomes of the reward is not this caller's.
+    pub(super) replayed: bool,
     pub(super) withdraw: bool,
     pub(super) began: i64,
     /// Until when a caller waits; 0 when nobody does.
@@ -85,6 +87,18 @@ pub(super) struct Job {
 }
 
 impl Job {
+    /// Whether a code leaves for a caller once the change is committed.
+    fn leaves(&self, change: &Change) -> bool {
+        match change.milestone {
+            Milestone::Settled { .. } => {
+                let proves = change.order.state() == State::Issued && change.from != State::Canceling;
+                proves && matches!(self.work, Work::Issue { .. }) && !self.told && self.decided_at < self.until
+            }
+            Milestone::Shown { deliver } => deliver,
+            Milestone::Sent | Milestone::ReversalWanted => false,
+        }
+    }
+
     pub(super) fn order(&self) -> &Order {
         self.drive.as_ref().unwrap().order()
     }
@@ -108,6 +122,7 @@ impl World<'_> {
             asked: DateTime::UNIX_EPOCH,
             told: false,
             recorded: false,
+            replayed: false,
             withdraw: false,
             began: self.now,
             until: 0,
@@ -264,13 +279,13 @@ impl World<'_> {
                 Commit::Failed | Commit::Lost => self.end(job, Told::Error),
             };
         }
-        self.jobs[job].recorded = true;
+        (self.jobs[job].recorded, self.jobs[job].replayed) = (true, true);
         if known.order.state() == State::Issued { self.show(job, known) } else { self.end(job, Told::State) }
     }
 
     fn moment(&mut self, job: usize, now: DateTime<Utc>) -> Moment {
         let left = u64::try_from((self.jobs[job].until - self.now).max(0)).unwrap();
-        Moment { now, draw: self.draw(), patience: Duration::from_micros(left) }
+        Moment { now, draw: self.draw(), patience: Duration::from_micros(left), awaited: left > 0 }
     }
 
     /// The driver is told what came, and the world does what it asks for.
@@ -367,6 +382,9 @@ impl World<'_> {
         let row = self.rows[key].unwrap();
         if row.order.version != change.order.version && !self.has(Bug::NoVersionCheck) {
             return self.conflict(job, change, row.order);
+        }
+        if self.jobs[job].leaves(&change) {
+            self.oracle.leaves_for_a_caller(key);
         }
         let fate = self.commit(key, Row { order: change.order, ..row });
         if fate == Commit::Done && change.order.lease == Some(self.jobs[job].token) {

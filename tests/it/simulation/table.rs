@@ -17,14 +17,20 @@ use super::world::{RULES, instant};
 /// A stage in which an answer can come, or one in which none can.
 fn stage(state: State, doubt: bool) -> Stage {
     let first_sent_at = instant(0);
-    let sent = Try { first_sent_at, doubt, reversal_wanted: false, refusals: 0 };
+    let sent = Try { first_sent_at, doubt, reversal_wanted: false, refusals: 0, handed_out: false };
     match state {
         State::Issuing => Stage::Sending(sent),
         State::Unresolved => Stage::Unproven(sent),
-        State::Issued => Stage::Proven(Proof { first_sent_at, proven_at: first_sent_at, reversal_failure: None }),
-        State::Canceling => {
-            Stage::Reversing(Reversal { first_sent_at, proven_at: Some(first_sent_at), doubt: false, refused: None })
+        State::Issued => {
+            Stage::Proven(Proof { first_sent_at, proven_at: first_sent_at, reversal_failure: None, handed_out: true })
         }
+        State::Canceling => Stage::Reversing(Reversal {
+            first_sent_at,
+            proven_at: Some(first_sent_at),
+            doubt: false,
+            refused: None,
+            handed_out: true,
+        }),
         State::Failed => Stage::Refused { retryable: false },
         State::Pending | State::Canceled | State::NeedsAttention => Stage::Pending,
     }
@@ -71,8 +77,9 @@ fn after_create(outcome: &Outcome<CardProof>, state: State, replay: bool) -> Opt
 }
 
 fn led(state: State, replay: bool, event: Event) -> Option<State> {
-    let (at, rules) = (instant(10), &RULES);
-    let step = Step { event, at, now: at, rules, on_unproven: OnUnproven::Keep };
+    // The window is over: in it a live card is no verdict on a cancel.
+    let (at, rules) = (instant(1_000_000_000), &RULES);
+    let step = Step { event, at, now: at, rules, on_unproven: OnUnproven::Keep, awaited: true };
     step.apply(stage(state, replay)).ok().map(|next| next.stage.state())
 }
 

@@ -36,9 +36,10 @@ async fn killed_in_flight(app: &mut App) -> String {
 }
 
 on_each_backend! {
-    async fn what_was_in_flight_a_day_ago_is_for_a_person_and_is_not_sent(backend: Backend) {
+    async fn what_was_tried_for_a_day_is_for_a_person_and_is_not_sent(backend: Backend) {
         let mut app = App::spawn(backend).await;
         let amazon_id = killed_in_flight(&mut app).await;
+        rewrite(&app, "attempts = 100", 0).await;
         let before = app.money_calls();
         app.advance(25 * 3600);
         app.start().await;
@@ -59,10 +60,10 @@ on_each_backend! {
         app.end().await;
     }
 
-    async fn what_was_in_flight_an_hour_ago_is_replayed(backend: Backend) {
+    async fn what_was_in_flight_a_day_ago_and_was_not_tried_since_is_replayed(backend: Backend) {
         let mut app = App::spawn(backend).await;
         killed_in_flight(&mut app).await;
-        app.advance(3600);
+        app.advance(25 * 3600);
         app.start().await;
         let told = app.issue("in-flight", "8.00").await;
         app.until(told.id(), "issued").await;

@@ -35,6 +35,9 @@ proptest! {
             if before == State::Canceling || before == State::Canceled {
                 prop_assert!(!next.deliver, "no code leaves after a cancel was committed");
             }
+            if let (Stage::Reversing(reversal), State::Issued) = (stage, after) {
+                prop_assert!(reversal.handed_out, "what nobody has is never issued quietly");
+            }
             if let Stage::Sending(Try { doubt: true, .. }) | Stage::Unproven(_) = stage {
                 prop_assert!(after != State::Failed && after != State::Pending, "doubt is sticky");
                 prop_assert_eq!(next.stage.first_sent_at(), stage.first_sent_at(), "a replay never moves the window");

@@ -10,7 +10,7 @@ use super::{SOON, World, instant, token_of};
 
 impl World {
     /// Its fingerprint. Of attempts and versions only the differences count, of tokens only whether they are the row's, of
-    /// due times only whether they have come; since when something is unproven never counts here,
+    /// due times only whether they have come; since when something is unproven never counts here, nor what was tried before,
     /// nor how many attempts a drive has made since its last pause: the faults of one run do not reach the most.
     /// Two of a million worlds share a fingerprint of 64 bits by chance once in thirty million runs.
     pub(in super::super) fn key(&self) -> u64 {
@@ -34,6 +34,7 @@ impl World {
         let (attempts, version) = self.row.map_or((0, 0), |row| (row.attempts, row.version));
         Order {
             attempts: order.attempts - attempts,
+            attempts_before: 0,
             version: order.version - version,
             lease: order.lease.map(|token| Uuid::from_u128(u128::from(self.is_the_rows(token)))),
             due_at: order.due_at.map(|at| self.due(at)),

@@ -2,7 +2,8 @@
 
 use noshi::{
     engine::{
-        Action, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight, Stage, State, Wake,
+        Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight,
+        Stage, State, Wake,
         drive::{Change, DatedEvent, Milestone},
         schedule,
     },
@@ -145,6 +146,9 @@ impl World {
         unheard.lose(Phase::Sent(action, asked));
         steps.push(("time-out".to_owned(), unheard));
         if action == Action::Reverse {
+            // It is not ready to be canceled, and may be so later.
+            fault.workers[at].phase = Phase::Heard(Event::ReversalRefused(ReversalFailure::NotPermitted), asked);
+            steps.push(("not-ready".to_owned(), fault));
             let mut twice = world;
             twice.left.faults -= 1;
             twice.stray_cancel = Some(asked);
@@ -248,6 +252,13 @@ impl World {
         }
         if now.state() == State::Issued && now.reversal_failure() == Some(ReversalFailure::TooLate) {
             self.mark(2);
+        }
+        let refused = |stage: Stage| matches!(stage, Stage::Reversing(reversal) if reversal.refused.is_some());
+        if refused(was) && now.state() == State::Canceled {
+            self.mark(7);
+        }
+        if now.attention() == Some(AttentionReason::CancelFailed) {
+            self.mark(8);
         }
     }
 
