@@ -251,7 +251,7 @@ on_each_backend! {
     }
 
     async fn a_second_service_starts_beside_the_first_only_where_replicas_are_meant(backend: Backend) {
-        let mut app = App::spawn(backend).await;
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__STORE__LOCK_WAIT_SECONDS", 2)).await;
         let second = bootstrap::start(&app.settings, app.ambient.clone()).await;
         match (backend, second) {
             (Backend::Sqlite, Err(StartError::Store(StoreError::Open(why)))) => assert!(why.contains("another"), "{why}"),

@@ -415,8 +415,6 @@ fn environment(shape: &Shape, database: &Database, gateway: &str) -> Vec<(String
         ("NOSHI__SERVER__ADMIN_LISTEN", "127.0.0.1:0"),
         ("NOSHI__STORE__URL", database.url()),
         ("NOSHI__STORE__MIGRATE_ON_START", "true"),
-        // A test that waits for another process to end knows that it ends.
-        ("NOSHI__STORE__LOCK_WAIT_SECONDS", "5"),
         ("NOSHI__REWARDS__RECOVERY_POLL_MILLISECONDS", "100"),
         // Rate and breakers have tests of their own; the others would wait for them.
         ("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", "0"),
