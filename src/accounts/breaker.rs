@@ -95,6 +95,8 @@ struct BreakerState {
     /// When another try of a refused order may pass while the breaker is open. It has turns of its own, so that an order
     /// which can never succeed does not use up those of new ones.
     next_retry_us: i64,
+    /// How often this process has opened or closed it. What was read of the row before is older than that.
+    changes: u64,
 }
 
 struct Suspect {
@@ -155,6 +157,7 @@ impl Breaker {
             let mut state = self.state();
             let open = state.judge(verdict, until_us, self.shared.now_us())?;
             state.seen = Some(open);
+            state.changes = state.changes.wrapping_add(1);
             open
         };
         let Shared { store, account, .. } = &self.shared;
@@ -173,12 +176,27 @@ impl Breaker {
                 return false;
             }
         }
-        limiter::close_breaker(&self.shared.store, &self.shared.account, minor).await.unwrap_or(false)
+        let closed = limiter::close_breaker(&self.shared.store, &self.shared.account, minor).await.unwrap_or(false);
+        let mut state = self.state();
+        state.changes = state.changes.wrapping_add(1);
+        if closed {
+            // The row may have been read once more before it was written.
+            state.seen.take_if(|open| !open.lets_pass(minor));
+        }
+        closed
     }
 
-    /// Takes over what the row says.
-    pub(super) fn see(&self, open: Option<OpenBreaker>) {
-        self.state().seen = open;
+    /// What this process has done to it; to be asked before the row is read.
+    pub(super) fn changes(&self) -> u64 {
+        self.state().changes
+    }
+
+    /// Takes over what the row says, if this process has done nothing to the breaker since it began to read.
+    pub(super) fn see(&self, open: Option<OpenBreaker>, changes: u64) {
+        let mut state = self.state();
+        if state.changes == changes {
+            state.seen = open;
+        }
     }
 
     fn see_until(&self, until_us: i64) {

@@ -216,8 +216,6 @@ impl Slots {
     }
 
     fn see_line(&self, booked_us: i64) {
-        // What a clock wrote while it was ahead is no line.
-        let booked_us = if booked_us > self.shared.now_us().saturating_add(STRAY_LINE_US) { 0 } else { booked_us };
         let seen = LineSeen { booked_us, at: self.shared.ambient.monotonic() };
         *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
     }
@@ -225,7 +223,9 @@ impl Slots {
     /// When the line ends, as it was seen just now.
     fn line_seen(&self) -> Option<i64> {
         let seen = *self.line.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.filter(|seen| seen.at.elapsed() <= LINE_KNOWN).map(|seen| seen.booked_us)
+        // What a clock wrote while it was ahead is no line.
+        let stray = self.shared.now_us().saturating_add(STRAY_LINE_US);
+        seen.filter(|seen| seen.at.elapsed() <= LINE_KNOWN && seen.booked_us <= stray).map(|seen| seen.booked_us)
     }
 
     /// Puts a request into the queue of this process, if its turn comes in time there.
@@ -322,8 +322,9 @@ impl Slots {
 
     /// Reads the row, and takes over what it says; `None` when it cannot be read.
     async fn look(&self) -> Option<Limiter> {
+        let changes = self.breaker.changes();
         let limiter = limiter::look(&self.shared.store, &self.shared.account).await.ok()?;
-        self.breaker.see(limiter.breaker);
+        self.breaker.see(limiter.breaker, changes);
         self.see_line(limiter.booked_us);
         Some(limiter)
     }

@@ -54,7 +54,7 @@ impl ReconciliationGauges {
             )?,
             open_days: at_zero(
                 registry.int_gauge_vec(
-                    "reconciliation_open_days",
+                    "reconciliation_backlog",
                     "Days that no finished reconciliation covers and no person accepted: due, failing (tried again later), \
                      or out_of_reach of Amazon's report.",
                     &["account", "status"],

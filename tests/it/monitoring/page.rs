@@ -30,7 +30,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_lease_lost_total", "counter", &[]),
     ("noshi_log_lines_lost_total", "counter", &[]),
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
-    ("noshi_reconciliation_open_days", "gauge", &["account", "status"]),
+    ("noshi_reconciliation_backlog", "gauge", &["account", "status"]),
     ("noshi_recovery_heartbeat_timestamp_seconds", "gauge", &[]),
     ("noshi_requests_unrecorded_total", "counter", &[]),
     ("noshi_reserved_funds", "gauge", &["account", "currency"]),

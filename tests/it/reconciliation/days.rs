@@ -55,7 +55,7 @@ async fn until_gauge(app: &App, wanted: [&str; 3]) {
     until(&format!("so many days are open: {wanted:?}"), async || {
         let page = app.metrics().await;
         ["due", "failing", "out_of_reach"].iter().zip(wanted).all(|(status, wanted)| {
-            page.contains(&format!("noshi_reconciliation_open_days{{account=\"main\",status=\"{status}\"}} {wanted}\n"))
+            page.contains(&format!("noshi_reconciliation_backlog{{account=\"main\",status=\"{status}\"}} {wanted}\n"))
         })
     })
     .await;
