@@ -10,7 +10,7 @@ use std::{
 };
 
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, PgPool, Postgres,
+    ConnectOptions, Executor, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -103,8 +103,8 @@ impl PostgresStore {
             .extra_float_digits(None);
         let rules =
             ConnectionRules { options: Arc::new(options), time_limits: settings.time_limits, identity: Arc::default() };
-        let mut first = rules.connect_patiently().await?;
         if settings.time_limits == TimeLimits::Service {
+            let mut first = rules.connect_patiently().await?;
             let off = session::not_durable(&mut first).await?;
             if !off.is_empty() {
                 tracing::error!(
@@ -112,25 +112,24 @@ impl PostgresStore {
                     "a crash of the server's machine would lose what was answered"
                 );
             }
-        }
-        if settings.time_limits == TimeLimits::Service && settings.connections_max > 1 {
-            let second = rules.connect_patiently().await?;
-            session::keeps_its_server(first, second).await?;
-        } else {
-            // The server hears of its end some time.
-            drop(first.close().await);
+            if settings.connections_max > 1 {
+                let second = rules.connect_patiently().await?;
+                session::keeps_its_server(first, second).await?;
+            }
         }
         let of_each = rules.clone();
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections_max)
-            .min_connections(1)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _meta| {
                 let rules = of_each.clone();
                 Box::pin(async move { rules.prepare(connection).await.map_err(SessionError::for_the_pool) })
             })
             .connect_lazy_with(rules.options.as_ref().clone());
-        Ok(Self { pool, rules, asking: Arc::default() })
+        let store = Self { pool, rules, asking: Arc::default() };
+        // The first connection says whether there will be any.
+        drop(store.take().await?);
+        Ok(store)
     }
 
     /// Takes a connection out of the pool, or opens one.

@@ -27,7 +27,7 @@
 use std::time::Duration;
 
 use sqlx::{
-    PgConnection, Postgres, Sqlite, SqliteConnection,
+    PgConnection, Postgres, RawSql, Sqlite, SqliteConnection,
     postgres::PgArguments,
     query::{Query, QueryAs},
     sqlite::SqliteArguments,
@@ -110,6 +110,12 @@ pub(crate) fn sqlite(text: &'static str) -> Query<'static, Sqlite, SqliteArgumen
 #[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query")]
 pub(crate) fn postgres(text: &'static str) -> Query<'static, Postgres, PgArguments> {
     sqlx::query(text)
+}
+
+/// Several statements in one message, for what a new connection needs.
+#[expect(clippy::disallowed_methods, reason = "the one home of sqlx::raw_sql")]
+pub(crate) fn postgres_batch(text: &'static str) -> RawSql {
+    sqlx::raw_sql(text)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query_as")]

@@ -17,45 +17,49 @@ const ANSWER_MAX: Duration = Duration::from_secs(7);
 /// How often two connections begin at once: after the third time each order of taking and giving back has been seen.
 const ROUNDS: usize = 4;
 
-/// What is set for both. An answered commit is on the disk, and on the stand-by where the server says so. No statement depends
-/// on an isolation level, and a stricter one would refuse what is right.
-macro_rules! settings {
-    ($statement:literal, $lock:literal, $idle:literal) => {
+/// What is set for both, and read back, in one round trip: a new connection must not take much longer than the server takes to
+/// make it. An answered commit is on the disk, and on the stand-by where the server says so. No statement depends on an
+/// isolation level, and a stricter one would refuse what is right.
+macro_rules! prepare {
+    ($statement:literal, $lock:literal, $idle:literal, $system:literal) => {
         concat!(
             "SET statement_timeout = '",
             $statement,
             "'; SET lock_timeout = '",
             $lock,
-            "'; \
-             SET idle_in_transaction_session_timeout = '",
+            "'; SET idle_in_transaction_session_timeout = '",
             $idle,
-            "'; \
-             SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
+            "'; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
              SET default_transaction_deferrable = off; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; \
              SELECT set_config('synchronous_commit', 'on', false) \
-             WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')"
+             WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply'); \
+             SELECT current_setting('statement_timeout') AS statement_timeout, \
+             current_setting('lock_timeout') AS lock_timeout, \
+             current_setting('idle_in_transaction_session_timeout') AS idle_in_transaction_session_timeout, \
+             current_setting('synchronous_commit') AS synchronous_commit, \
+             current_setting('default_transaction_isolation') AS default_transaction_isolation, \
+             current_setting('default_transaction_read_only') AS default_transaction_read_only, \
+             current_setting('standard_conforming_strings') AS standard_conforming_strings, \
+             current_setting('TimeZone') AS time_zone, \
+             current_setting('session_replication_role') AS session_replication_role, \
+             COALESCE(current_schema()::TEXT, '') AS schema, \
+             (SELECT oid::BIGINT FROM pg_database WHERE datname = current_database()) AS database, ",
+            $system,
+            " AS system"
         )
     };
 }
 
-const OF_SERVICE: &str = settings!("5s", "3s", "10s");
+const OF_SERVICE: &str = prepare!("5s", "3s", "10s", "(SELECT system_identifier FROM pg_control_system())");
+const OF_SERVICE_WITHOUT_RIGHTS: &str = prepare!("5s", "3s", "10s", "NULL::BIGINT");
 /// A person waits for a command, and no caller does. It may read a large database from a cold disk.
-const OF_OPERATOR: &str = settings!("1h", "1min", "1min");
+const OF_OPERATOR: &str = prepare!("1h", "1min", "1min", "(SELECT system_identifier FROM pg_control_system())");
+const OF_OPERATOR_WITHOUT_RIGHTS: &str = prepare!("1h", "1min", "1min", "NULL::BIGINT");
+/// PostgreSQL's code for a right that the role does not have.
+const NO_RIGHT: &str = "42501";
 
 // PostgreSQL's alone, and run before a transaction can be: they are no `statements!`.
-const READ_BACK: &str = "SELECT current_setting('statement_timeout') AS statement_timeout, \
-     current_setting('lock_timeout') AS lock_timeout, \
-     current_setting('idle_in_transaction_session_timeout') AS idle_in_transaction_session_timeout, \
-     current_setting('synchronous_commit') AS synchronous_commit, \
-     current_setting('default_transaction_isolation') AS default_transaction_isolation, \
-     current_setting('default_transaction_read_only') AS default_transaction_read_only, \
-     current_setting('standard_conforming_strings') AS standard_conforming_strings, \
-     current_setting('TimeZone') AS time_zone, \
-     current_setting('session_replication_role') AS session_replication_role, \
-     COALESCE(current_schema()::TEXT, '') AS schema, \
-     (SELECT oid::BIGINT FROM pg_database WHERE datname = current_database()) AS database";
-const SYSTEM: &str = "SELECT system_identifier AS number FROM pg_control_system()";
-const SERVER_PROCESS: &str = "SELECT pg_backend_pid()::BIGINT AS number";
+const BEGIN_AT: &str = "BEGIN; SELECT pg_backend_pid()::BIGINT AS number";
 const DURABILITY: &str =
     "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes";
 
@@ -72,6 +76,7 @@ row! {
         session_replication_role: String,
         schema: String,
         database: i64,
+        system: Option<i64>,
     }
 }
 
@@ -196,21 +201,27 @@ impl SessionRow {
 
 /// Sets what promises rest on, and reads it back.
 pub(super) async fn prepare(connection: &mut PgConnection, time_limits: TimeLimits) -> Result<Identity, SessionError> {
-    let settings = match time_limits {
-        TimeLimits::Service => OF_SERVICE,
-        TimeLimits::Operator => OF_OPERATOR,
+    let [whole, without_rights] = match time_limits {
+        TimeLimits::Service => [OF_SERVICE, OF_SERVICE_WITHOUT_RIGHTS],
+        TimeLimits::Operator => [OF_OPERATOR, OF_OPERATOR_WITHOUT_RIGHTS],
     };
-    in_time(ANSWER_MAX, connection.execute(settings)).await.map_err(SessionError::failed)?;
-    let answer = sql::postgres_as::<SessionRow>(READ_BACK).persistent(false).fetch_one(&mut *connection);
-    let row = in_time(ANSWER_MAX, answer).await.map_err(SessionError::failed)?;
+    let row: SessionRow = match last_row(connection, whole).await {
+        Err(error) if error.as_database_error().is_some_and(|refused| refused.code().as_deref() == Some(NO_RIGHT)) => {
+            last_row(connection, without_rights).await.map_err(SessionError::failed)?
+        }
+        other => other.map_err(SessionError::failed)?,
+    };
     row.check(time_limits)?;
-    let system = number(connection, SYSTEM).await.ok();
-    Ok(Identity { system, database: row.database, schema: row.schema })
+    Ok(Identity { system: row.system, database: row.database, schema: row.schema })
 }
 
-async fn number(connection: &mut PgConnection, text: &'static str) -> Result<i64, sqlx::Error> {
-    let answer = sql::postgres_as::<NumberRow>(text).persistent(false).fetch_one(connection);
-    in_time(ANSWER_MAX, answer).await.map(|row| row.number)
+/// Runs several statements in one round trip, and reads the last row.
+async fn last_row<R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>>(
+    connection: &mut PgConnection,
+    text: &'static str,
+) -> Result<R, sqlx::Error> {
+    let rows = in_time(ANSWER_MAX, sql::postgres_batch(text).fetch_all(connection)).await?;
+    R::from_row(rows.last().ok_or(sqlx::Error::RowNotFound)?)
 }
 
 /// Refuses connections that are not bound to one session of the server. Two that take turns to begin first would each be served
@@ -219,10 +230,9 @@ pub(super) async fn keeps_its_server(mut first: PgConnection, mut second: PgConn
     let mut seen = None;
     for round in 0..ROUNDS {
         let (early, late) = if round % 2 == 0 { (&mut first, &mut second) } else { (&mut second, &mut first) };
-        run(early, "BEGIN").await?;
-        let of_early = number(early, SERVER_PROCESS).await.map_err(SessionError::failed)?;
-        run(late, "BEGIN").await?;
-        let of_late = number(late, SERVER_PROCESS).await.map_err(SessionError::failed)?;
+        let of_early: NumberRow = last_row(early, BEGIN_AT).await.map_err(SessionError::failed)?;
+        let of_late: NumberRow = last_row(late, BEGIN_AT).await.map_err(SessionError::failed)?;
+        let (of_early, of_late) = (of_early.number, of_late.number);
         let now = if round % 2 == 0 { [of_early, of_late] } else { [of_late, of_early] };
         // Who gives back first changes with every second round.
         let (before, after) = if round / 2 % 2 == 0 { (late, early) } else { (early, late) };
@@ -244,8 +254,8 @@ async fn run(connection: &mut PgConnection, text: &'static str) -> Result<(), Se
 
 /// What the server does not do for a commit to outlive a crash of its machine.
 pub(super) async fn not_durable(connection: &mut PgConnection) -> Result<Vec<&'static str>, StoreError> {
-    let answer = sql::postgres_as::<DurabilityRow>(DURABILITY).persistent(false).fetch_one(connection);
-    let row = in_time(ANSWER_MAX, answer).await.map_err(|error| StoreError::database("durability", error))?;
+    let row: DurabilityRow =
+        last_row(connection, DURABILITY).await.map_err(|error| StoreError::database("durability", error))?;
     let settings = [("fsync", row.fsync), ("full_page_writes", row.full_page_writes)];
     Ok(settings.into_iter().filter(|(_name, value)| value == "off").map(|(name, _value)| name).collect())
 }
