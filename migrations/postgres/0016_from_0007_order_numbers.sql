@@ -2,6 +2,26 @@
 -- is digits alone, as in three codes of a million. Columns of a caller's own words no longer refuse it. Every row that the
 -- old words allowed, the new ones allow, and a program of schema 7 writes no such text by itself.
 
+-- All tables or none, and never for longer than a deadlock takes to be noticed: a transaction of a running program that holds
+-- one of them and waits for another must come to its end, not to an error.
+DO $$
+DECLARE
+    patience CONSTANT TEXT := current_setting('lock_timeout');
+BEGIN
+    PERFORM set_config('lock_timeout', '200ms', true);
+    FOR attempt IN 1..20 LOOP
+        BEGIN
+            LOCK TABLE rewards, facts, ledger_entries IN ACCESS EXCLUSIVE MODE;
+            EXIT;
+        EXCEPTION WHEN lock_not_available THEN
+            IF attempt = 20 THEN RAISE; END IF;
+            PERFORM pg_sleep(0.05);
+        END;
+    END LOOP;
+    PERFORM set_config('lock_timeout', patience, true);
+END
+$$;
+
 -- Whatever the checks on these columns are called.
 DO $$
 DECLARE

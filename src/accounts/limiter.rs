@@ -36,8 +36,8 @@ statements! {
     );
     BACK_OFF = Sql::same(
         "upstream.back_off",
-        "UPDATE upstream SET next_send_us = $2, booked_us = CASE WHEN booked_us > $3 THEN booked_us + ($2 - $3) \
-         ELSE booked_us END WHERE account = $1 AND next_send_us < $2",
+        "UPDATE upstream SET next_send_us = $2, booked_us = CASE WHEN booked_us > $3 \
+         THEN booked_us + ($2 - CASE WHEN next_send_us > $3 THEN next_send_us ELSE $3 END) ELSE booked_us END WHERE account = $1 AND next_send_us < $2",
     );
     URGE = Sql::same(
         "upstream.urge",

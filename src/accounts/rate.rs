@@ -236,12 +236,16 @@ impl Slots {
         spacing: Duration,
         give: oneshot::Sender<Slot>,
     ) -> Result<Turn, NoSlot> {
+        let mut waiting = self.waiting();
+        waiting.tidy();
+        if !waiting.has(Purpose::Purchase) {
+            // The last of them gave up: when the next one comes says nothing of the pace.
+            *self.purchases() = PurchasePace::default();
+        }
         let interval = match wanted.purpose {
             Purpose::Purchase => self.purchases().interval.unwrap_or(spacing).max(spacing),
             Purpose::Cancel | Purpose::Recovery | Purpose::Look => spacing,
         };
-        let mut waiting = self.waiting();
-        waiting.tidy();
         let (ahead, own) = (waiting.ahead(wanted), waiting.own(wanted));
         let expected = interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
         if expected > patience {
@@ -302,10 +306,12 @@ impl Slots {
         match limiter::take(&self.shared.store, &self.shared.account, ask).await {
             Ok(Some(TakenSlot { at_us, booked_us })) => {
                 self.see_line(booked_us);
-                tokio::time::sleep(until(at_us, self.shared.now_us())).await;
+                // Whatever the clock does meanwhile, a slot lies no further ahead.
+                tokio::time::sleep(until(at_us, self.shared.now_us()).min(AHEAD)).await;
                 // One that was slept over is as stale as one that its request slept over.
-                if until(self.shared.now_us(), at_us) <= GOOD_FOR {
-                    self.give();
+                let late = until(self.shared.now_us(), at_us);
+                if late <= GOOD_FOR {
+                    self.give(late);
                 }
                 Duration::ZERO
             }
@@ -344,10 +350,11 @@ impl Slots {
         IDLE_LOOK
     }
 
-    /// Gives the slot in hand to the next request. When all of them have given up meanwhile, the slot is lost.
-    fn give(&self) {
+    /// Gives the slot in hand, which was due so long ago, to the next request. When all of them have given up meanwhile, the
+    /// slot is lost.
+    fn give(&self, late: Duration) {
         let now = self.shared.ambient.monotonic();
-        let mut slot = Slot::given(now);
+        let mut slot = Slot::given(now.checked_sub(late).unwrap_or(now));
         let mut waiting = self.waiting();
         while let Some((purpose, give)) = waiting.pop() {
             match give.send(slot) {

@@ -22,7 +22,12 @@ pub(super) async fn run(store: Store, metrics: Arc<store::Metrics>, tasks: Tasks
                 newest = seen;
                 None
             }
-            Err(error) => Some(error).filter(StoreError::is_loss),
+            Err(error) if error.is_loss() => Some(error),
+            // A pool that is busy or a server that is away says nothing of which database it is.
+            Err(_unknown) => {
+                rest(&tasks).await;
+                continue;
+            }
         };
         metrics.database_lost(lost.is_some());
         match (&lost, was_lost) {
@@ -34,10 +39,14 @@ pub(super) async fn run(store: Store, metrics: Arc<store::Metrics>, tasks: Tasks
             (Some(_), true) | (None, false) => {}
         }
         was_lost = lost.is_some();
-        tokio::select! {
-            () = tasks.stopping().cancelled() => {}
-            () = tokio::time::sleep(EVERY) => {}
-        }
+        rest(&tasks).await;
+    }
+}
+
+async fn rest(tasks: &Tasks) {
+    tokio::select! {
+        () = tasks.stopping().cancelled() => {}
+        () = tokio::time::sleep(EVERY) => {}
     }
 }
 

@@ -437,6 +437,7 @@ impl Drive {
             Ok(order) if order == before => Instruction::Done(End::Unchanged),
             Ok(mut order) => {
                 if let (Goal::Reverse { persistent: true }, Stage::Reversing(reversal)) = (self.goal, &mut order.stage)
+                    && self.rules.has_receipt
                 {
                     // Who waited has gone without the receipt, and nobody was shown it since.
                     reversal.handed_out &= order.showings > 0;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 /// After this long without proof automation stops and a person decides, if it was tried often enough.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
-/// So often it was tried at least before automation stops. The ladder makes more than that in a day, and takes eight hours for
-/// it at the least: a day that has only passed by a clock is none.
+/// So often it was tried at least before automation stops: a day that has only passed by a clock is none. By the ladder alone
+/// these tries take eight hours. A reversal inside its window, or a caller who asks again and again, makes them sooner.
 pub const TRIES_MIN: i64 = 100;
 
 /// The longest step of all.

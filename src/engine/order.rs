@@ -42,9 +42,9 @@ pub enum AttentionReason {
     OddStatus,
     /// The answer shows another id, amount or currency.
     Mismatch,
-    /// No outcome was proven in 24 hours.
+    /// No outcome was proven in 24 hours and 100 tries.
     Unproven,
-    /// No outcome of the reversal was proven in 24 hours.
+    /// No outcome of the reversal was proven in 24 hours and 100 tries.
     CancelUnproven,
     /// It was to be reversed, nobody has its receipt, and it is proven that it was not reversed.
     CancelFailed,

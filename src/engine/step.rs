@@ -68,7 +68,7 @@ pub enum Event {
     ReversalLost,
     /// It is proven that a reversal did not reach the remote service.
     ReversalNotSent,
-    /// It was tried for 24 hours, or the order is too old to be replayed.
+    /// A day and 100 tries brought no proof, or the order is too old to be replayed.
     GiveUp,
 }
 

@@ -166,7 +166,6 @@ impl Issue {
         patience: Option<Duration>,
         arrived: Instant,
     ) -> Result<Issued, IssueError> {
-        check_patience(&command, patience)?;
         let ended = self.run_in_time(client, command, patience, arrived).await;
         if let Err(IssueError::Late | IssueError::Store(_)) = &ended {
             self.courier.metrics.unrecorded.inc();
@@ -188,7 +187,7 @@ impl Issue {
         let this = self.clone();
         let mut job = courier.tasks.spawn(async move {
             let _place = place;
-            this.carry_out(client, command, arrived, waiter).await
+            this.carry_out(client, command, patience, arrived, waiter).await
         });
         if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
             return ended.map_err(|_panicked| Lost)?;
@@ -217,11 +216,15 @@ impl Issue {
         if reward.order.on_unproven == OnUnproven::Keep {
             return;
         }
-        let (cancel, courier, client, id) = (self.cancel.clone(), self.courier.clone(), reward.client, reward.id);
+        let (this, client, id, account) = (self.clone(), reward.client, reward.id, reward.account.clone());
         let job = self.courier.tasks.spawn(async move {
+            let Self { cancel, courier, .. } = &this;
             let reason = "not proven while the caller waited".to_owned();
             let (nobody, _listener) = Waiter::new(courier.ambient.monotonic());
-            let wish = Wish { client, id, reason, persistent: true };
+            // A persistent wish takes it for proven that nobody has the code. After a restore the row that was lost may have
+            // handed it out.
+            let persistent = !this.is_row_lost(&account).await.unwrap_or(true);
+            let wish = Wish { client, id, reason, persistent };
             if let Err(error) = cancel.carry_out(wish, &nobody).await {
                 tracing::warn!(reward.id = %id, error = %Chain(&error), "a reward that nobody waits for was not canceled");
             }
@@ -249,13 +252,17 @@ impl Issue {
         &self,
         client: ClientId,
         command: Command,
+        patience: Option<Duration>,
         arrived: Instant,
         waiter: Waiter<Reward>,
     ) -> Result<Issued, IssueError> {
         let intent = Intent::derive(client, &command.key);
         let accepted = match self.find_intent(&intent).await? {
             Some(existing) => self.accept_known(existing, client, &command, arrived).await,
-            None => self.record(client, &command, intent, arrived).await,
+            None => {
+                check_patience(&command, patience)?;
+                self.record(client, &command, intent, arrived).await
+            }
         };
         let accepted = accepted.inspect_err(|error| self.count_refusal(&command, error))?;
         match accepted {

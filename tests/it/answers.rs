@@ -176,6 +176,10 @@ on_each_backend! {
         }
         assert_eq!((app.database.number("SELECT COUNT(*) FROM rewards").await, app.money_calls()), (0, 0));
         assert_eq!(ask("/v1/rewards", "wait=5").await.status, 201, "who waits may");
+        for wish in ["respond-async", "wait=0"] {
+            let again = ask("/v1/rewards", wish).await;
+            assert_eq!((again.status, &again.json["status"]), (200, &json!("issued")), "known: {}", again.text);
+        }
         app.end().await;
     }
 

@@ -125,7 +125,9 @@ fn handed_out(row: &RewardRow) -> bool {
 /// it. The row has the word for a cancel that was not proven, which that program knows, and says that nobody has the receipt.
 fn attention(row: &RewardRow) -> Result<Option<AttentionReason>, StoreError> {
     let why = word(row.attention.as_deref(), AttentionReason::from_word, "attention")?;
-    let failed = why == Some(AttentionReason::CancelUnproven) && row.handed_out == Some(false);
+    // That program leaves the mark as it was, and gives up a cancel of its own without a refusal.
+    let refused = row.cancel_failure.is_some() && !row.ambiguous;
+    let failed = why == Some(AttentionReason::CancelUnproven) && row.handed_out == Some(false) && refused;
     Ok(if failed { Some(AttentionReason::CancelFailed) } else { why })
 }
 
