@@ -174,6 +174,16 @@ pub fn take_up(
     Ok((apply(order, &next, Some(lease), rules, moment), next.wake))
 }
 
+/// Ends automation for a due order that nobody can carry, once it has been unproven for a day; `None` before.
+#[must_use]
+pub fn give_up(order: Order, rules: &Rules, moment: Moment) -> Option<(Order, Wake)> {
+    if unproven_for(&order, moment.now) < ladder::GIVE_UP_AFTER {
+        return None;
+    }
+    let next = step(&order, Event::GiveUp, moment.now, rules).apply(order.stage).ok()?;
+    Some((apply(order, &next, None, rules, moment), next.wake))
+}
+
 /// The event by which a due order is taken up.
 #[must_use]
 pub fn resumed_by(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> Event {

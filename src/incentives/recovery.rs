@@ -222,15 +222,19 @@ impl Recovery {
         let replay_age = courier.limits.replay_age;
         let moment = Moment { now, ..courier.moment(None) };
         let taken = schedule::take_up(before.order, courier.lease()?, replay_age, before.kind.rules(), moment);
-        let Ok((order, wake)) = taken else {
+        let Ok((mut order, mut wake)) = taken else {
             tracing::error!(reward.id = %before.id, reward.state = before.state().as_str(), "a due reward knows no next step");
             return Ok(Taken::Left);
         };
         if wake == Wake::Now && courier.account_of(&before).is_none() {
             tracing::error!(reward.id = %before.id, reward.account = before.account, "the account of a due reward is not in the settings, or has another partner id");
-            let due_at = Some(schedule::after(now, ACCOUNT_PAUSE));
-            sql::save(tx, &mut before.with(Order { due_at, ..before.order }), &[], now).await?;
-            return Ok(Taken::Left);
+            // No try is possible, so none is counted: a day alone decides.
+            let Some(given_up) = schedule::give_up(before.order, before.kind.rules(), moment) else {
+                let due_at = Some(schedule::after(now, ACCOUNT_PAUSE));
+                sql::save(tx, &mut before.with(Order { due_at, ..before.order }), &[], now).await?;
+                return Ok(Taken::Left);
+            };
+            (order, wake) = given_up;
         }
         let mut reward = before.with(order);
         let entry = match wake {

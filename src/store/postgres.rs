@@ -70,7 +70,7 @@ impl ConnectionRules {
     async fn prepare(&self, connection: &mut PgConnection) -> Result<(), SessionError> {
         let found = session::prepare(connection, self.time_limits).await?;
         let first = self.identity.get_or_init(|| found.clone());
-        if *first == found { Ok(()) } else { Err(SessionError::AnotherDatabase) }
+        if first.is_the_same(&found) { Ok(()) } else { Err(SessionError::AnotherDatabase) }
     }
 
     /// The first connection. A server that starts, or has no place free, is asked again for as long as a request waits.

@@ -97,6 +97,14 @@ pub(super) struct Identity {
     schema: String,
 }
 
+impl Identity {
+    /// Whether nothing that both know differs. The right to ask for the cluster may have been given or taken meanwhile.
+    pub(super) fn is_the_same(&self, other: &Self) -> bool {
+        let same_system = self.system.is_none() || other.system.is_none() || self.system == other.system;
+        same_system && self.database == other.database && self.schema == other.schema
+    }
+}
+
 /// Why a connection is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {

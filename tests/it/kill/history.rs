@@ -59,7 +59,6 @@ const CLASSES: [&str; 16] = [
     "Issue: Lost",
     "Cancel: Canceled",
     "Cancel: Canceling",
-    "Cancel: CancelFailed",
     "Read: Nothing",
     "Read: Issuing",
     "Read: Issued",
