@@ -30,6 +30,8 @@ use crate::kernel::Chain;
 const AHEAD: Duration = Duration::from_millis(15);
 /// How long to wait when the database does not answer.
 const DATABASE_PAUSE: Duration = Duration::from_millis(200);
+/// So far ahead a slot is asked for at most, however slow the database is.
+const TAKING_MAX: Duration = Duration::from_secs(1);
 /// How often the row is read when no request waits. So long another replica's breaker can go unnoticed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// A second's requests are spread over this much of a second, because the network may bring two of them closer together.
@@ -67,6 +69,18 @@ struct Slots {
     line: Mutex<Option<LineSeen>>,
     purchases: Mutex<PurchasePace>,
     arrived: Notify,
+    taking: Mutex<Taking>,
+}
+
+/// How the dispatcher gets on with the row.
+#[derive(Default)]
+struct Taking {
+    /// How long it took to take the last slot, and the one before. A slot is asked for as of the shorter of both from now,
+    /// or where the database is slow each would be stale when it comes.
+    took: [Duration; 2],
+    /// The last slot was stale when it came. A second one in a row is used all the same: one that is late is a stall, and a
+    /// database that always is must not stop the account.
+    was_stale: bool,
 }
 
 /// The end of the line that all replicas share.
@@ -108,6 +122,7 @@ impl Rate {
             line: Mutex::default(),
             purchases: Mutex::default(),
             arrived: Notify::new(),
+            taking: Mutex::default(),
         };
         Self { slots: Arc::new(slots) }
     }
@@ -215,6 +230,10 @@ impl Slots {
         self.purchases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn taking(&self) -> MutexGuard<'_, Taking> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn see_line(&self, booked_us: i64) {
         let seen = LineSeen { booked_us, at: self.shared.ambient.monotonic() };
         *self.line.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
@@ -293,7 +312,9 @@ impl Slots {
 
     /// Tries to take the next slot for the next request. Returns how long to wait before the next try.
     async fn serve_one(&self, purpose: Purpose) -> Duration {
-        let now = self.shared.now_us();
+        let began = self.shared.ambient.monotonic();
+        let took = self.taking().took.into_iter().min().unwrap_or_default();
+        let now = self.shared.now_us().saturating_add(micros(took));
         let spacing = self.spacing.unwrap_or_default();
         let urgent = purpose != Purpose::Purchase;
         let ask = SlotRequest {
@@ -305,13 +326,21 @@ impl Slots {
         };
         match limiter::take(&self.shared.store, &self.shared.account, ask).await {
             Ok(Some(TakenSlot { at_us, booked_us })) => {
+                let taken_after = began.elapsed();
                 self.see_line(booked_us);
                 // Whatever the clock does meanwhile, a slot lies no further ahead.
-                tokio::time::sleep(until(at_us, self.shared.now_us()).min(AHEAD)).await;
-                // One that was slept over is as stale as one that its request slept over.
+                tokio::time::sleep(until(at_us, self.shared.now_us()).min(took.saturating_add(AHEAD))).await;
                 let late = until(self.shared.now_us(), at_us);
-                if late <= GOOD_FOR {
-                    self.give(late);
+                let is_used = {
+                    let mut taking = self.taking();
+                    taking.took = [taken_after.min(TAKING_MAX), taking.took[0]];
+                    // One that was slept over is as stale as one that its request slept over.
+                    let is_used = late <= GOOD_FOR || taking.was_stale;
+                    taking.was_stale = !is_used;
+                    is_used
+                };
+                if is_used {
+                    self.give(if late <= GOOD_FOR { late } else { Duration::ZERO });
                 }
                 Duration::ZERO
             }

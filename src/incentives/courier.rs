@@ -188,6 +188,10 @@ impl Courier {
         // committed.
         let asked_at = self.ambient.now();
         let action = action(asked_at);
+        // While a row is leased it is due when the lease ends: whoever slept over that has lost it, whatever slot came after.
+        if reward.order.lease.is_some() && reward.order.due_at.is_some_and(|ends_at| ends_at <= asked_at) {
+            return Answer::unsent(NotSent::Quota, action, asked_at);
+        }
         let span = span_of(account, reward, spec.operation(action));
         let started = self.ambient.monotonic();
         let errand = Errand { client: account.client(), reward, target: target.as_ref(), action, asked_at };

@@ -95,13 +95,13 @@ impl SqliteStore {
         }
         let path = PathBuf::from(path);
         let serving = if options.exclusive { Some(wait_for_lock(&path, options.lock_wait).await?) } else { None };
-        if options.exclusive && options.create && !path.exists() && serving.as_ref().is_some_and(is_marked) {
+        if options.exclusive && options.create && is_missing(&path) && serving.as_ref().is_some_and(is_marked) {
             let why = "there was a database and it is gone: put it back, or begin with an empty one by `noshi migrate`";
             return Err(StoreError::Open(why.to_owned()));
         }
         if options.create {
             create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
-        } else if !path.exists() {
+        } else if !path.exists() || (options.exclusive && is_missing(&path)) {
             return Err(StoreError::Open("there is no such file: `noshi migrate` makes it".to_owned()));
         }
         let connect = SqliteConnectOptions::new()
@@ -366,6 +366,11 @@ async fn run(connection: &mut SqliteConnection, text: &'static str) -> Result<()
 }
 
 /// Creates the file readable by its owner alone; SQLite gives the WAL beside it the same mode.
+/// A file without a byte is what a copy leaves on a full disk. It is no database.
+fn is_missing(path: &Path) -> bool {
+    path.metadata().map_or(true, |found| found.len() == 0)
+}
+
 fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
 }

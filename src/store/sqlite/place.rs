@@ -62,6 +62,9 @@ impl FilePlace {
                 Err(error) => return Err(StoreError::Lost(format!("{}: {}", path.display(), error.kind()))),
             }
         }
+        if self.path.metadata().is_ok_and(|found| found.len() == 0) {
+            return Err(StoreError::Lost(format!("{} was emptied", self.path.display())));
+        }
         Ok(())
     }
 }

@@ -34,7 +34,8 @@ fn a_panic_with_a_code_in_its_text_tells_where_it_was_and_no_more() {
 fn the_child_that_panics() {
     let Ok(format) = std::env::var(CHILD) else { return };
     let format = if format == "json" { LogFormat::Json } else { LogFormat::Human };
-    noshi::telemetry::init(&LogSettings { format, filter: "trace".to_owned() }).unwrap();
+    // Lines are written by a thread of its own for as long as this is held, and to the last one when it goes.
+    let log = noshi::telemetry::init(&LogSettings { format, filter: "trace".to_owned() }).unwrap();
     let _ = std::thread::spawn(|| panic!("the code is {CANARY}")).join().unwrap_err();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
@@ -44,4 +45,5 @@ fn the_child_that_panics() {
         let lost = tasks.run(async { std::panic::panic_any(CANARY.to_owned()) }).await;
         tracing::error!(error = %noshi::kernel::Chain(&lost.unwrap_err()), "as a service would log it");
     });
+    drop(log);
 }
