@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use noshi::{
+    ambient::Ambient,
     kernel::{CreationRequestId, IdempotencyKey, Intent},
     sandbox::{Activity, ActivityType},
 };
@@ -78,9 +79,9 @@ impl Planted {
         let proven = matches!(self.state, "issued" | "canceled");
         let issued_at = if proven { time(self.sent_at + TimeDelta::seconds(2)) } else { "NULL".to_owned() };
         let canceled_at = self.canceled_at.map_or("NULL".to_owned(), time);
-        // Open rewards would be replayed; far in the future, they are left alone.
+        // Open rewards would be replayed. As far ahead as the ladder waits they are left alone; further ahead they are stray.
         let open = matches!(self.state, "unresolved" | "issuing" | "pending");
-        let due_at = if open { "'2099-01-01T00:00:00+00:00'" } else { "NULL" };
+        let due_at = if open { time(Ambient::system().now() + TimeDelta::minutes(14)) } else { "NULL".to_owned() };
         let sent = time(self.sent_at);
         format!(
             "({}, {}, {intent}, 'main', 'US', 'sandbox', '{}', 'gift_code', {}, 'USD', 'keep', '{}', 1, FALSE, FALSE, FALSE, \
