@@ -7,7 +7,8 @@
 //!
 //! A new reward that would have to wait books a place in a line that all replicas share, in the same row. Where its turn would
 //! come too late it is refused at once. The more requests a caller has waiting, the less of the line is open to it, so that a
-//! batch leaves room for others.
+//! batch leaves room for others. Each replica asks for slots when it is its turn by what was booked there, or the quickest
+//! replica would take them all. A caller who has nothing waiting need not wait for the end of the line.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,6 +35,8 @@ const DATABASE_PAUSE: Duration = Duration::from_millis(200);
 const TAKING_MAX: Duration = Duration::from_secs(1);
 /// How often the row is read when no request waits. So long another replica's breaker can go unnoticed.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// How often it is read while one does: so long a slot can go unused that another replica has not wanted.
+const LOOK_WHILE_WAITING: Duration = Duration::from_millis(250);
 /// A second's requests are spread over this much of a second, because the network may bring two of them closer together.
 /// With ten a second they leave 120 ms apart, and 200 ms of jitter put no eleventh into any second.
 const SPREAD_PERCENT: u32 = 120;
@@ -68,6 +71,8 @@ struct Slots {
     /// As the row was last read.
     line: Mutex<Option<LineSeen>>,
     purchases: Mutex<PurchasePace>,
+    /// When it is the turn of the new rewards that wait here, the first one first. Whose turn each of them is, is decided then.
+    booked: Mutex<Vec<Booking>>,
     arrived: Notify,
     taking: Mutex<Taking>,
 }
@@ -121,6 +126,7 @@ impl Rate {
             waiting: Mutex::default(),
             line: Mutex::default(),
             purchases: Mutex::default(),
+            booked: Mutex::default(),
             arrived: Notify::new(),
             taking: Mutex::default(),
         };
@@ -205,6 +211,14 @@ impl Rate {
     }
 }
 
+/// A turn in the line of all replicas.
+#[derive(Clone, Copy)]
+struct Booking {
+    at_us: i64,
+    /// It is sooner than the line's end was: that of a caller who had nothing waiting.
+    jumped: bool,
+}
+
 /// Where a request stands in the queue of this process.
 struct Turn {
     purpose: Purpose,
@@ -214,11 +228,11 @@ struct Turn {
     own: usize,
 }
 
-/// How much of the wait that a caller has time for is open to them: all of it for the first of their requests that wait, and
-/// half of it for many.
+/// How much of the wait that a caller has time for is open to them: all of it for the first of their requests that wait, and a
+/// third of it for many. What is left is for other callers, and for a time in which fewer slots are used than there are.
 fn share(patience: Duration, own: usize) -> Duration {
     let others = u32::try_from(own).unwrap_or(u32::MAX).saturating_add(1);
-    (patience / 2).saturating_add(patience / 2 / others)
+    (patience / 3).saturating_add(patience / 3 * 2 / others)
 }
 
 impl Slots {
@@ -280,7 +294,11 @@ impl Slots {
         // Nobody waits here, nor did just now in another replica: the first slot is as good as taken.
         let now = self.shared.now_us();
         let seen = self.line_seen();
-        if purpose != Purpose::Purchase || (ahead == 0 && seen.is_none_or(|booked| booked <= now)) {
+        if purpose != Purpose::Purchase {
+            return Ok(());
+        }
+        if ahead == 0 && seen.is_none_or(|booked| booked <= now) {
+            self.book(Booking { at_us: now, jumped: true });
             return Ok(());
         }
         let by = now.saturating_add(micros(share(patience, own)));
@@ -290,6 +308,11 @@ impl Slots {
         match limiter::book(&self.shared.store, &self.shared.account, now, micros(spacing), by).await {
             Ok(Some(booked_us)) => {
                 self.see_line(booked_us);
+                let jumped = own == 0;
+                self.book(Booking {
+                    at_us: if jumped { now } else { booked_us.saturating_sub(micros(spacing)) },
+                    jumped,
+                });
                 Ok(())
             }
             Ok(None) => {
@@ -303,10 +326,22 @@ impl Slots {
         }
     }
 
+    fn bookings(&self) -> MutexGuard<'_, Vec<Booking>> {
+        self.booked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn book(&self, booking: Booking) {
+        let mut booked = self.bookings();
+        let place = booked.partition_point(|earlier| earlier.at_us <= booking.at_us);
+        booked.insert(place, booking);
+    }
+
     /// What the next slot is wanted for; `None` when no request waits.
     fn next(&self) -> Option<Purpose> {
         let mut waiting = self.waiting();
         waiting.tidy();
+        // Whoever has given up leaves the last turn.
+        self.bookings().truncate(waiting.count(Purpose::Purchase));
         waiting.next()
     }
 
@@ -315,15 +350,23 @@ impl Slots {
         let began = self.shared.ambient.monotonic();
         let took = self.taking().took.into_iter().min().unwrap_or_default();
         let now = self.shared.now_us().saturating_add(micros(took));
-        let spacing = self.spacing.unwrap_or_default();
-        let urgent = purpose != Purpose::Purchase;
-        let ask = SlotRequest {
-            now_us: now,
-            by_us: now.saturating_add(micros(AHEAD)),
-            spacing_us: micros(spacing),
-            urgent,
-            out_of_turn: urgent,
-        };
+        let spacing = micros(self.spacing.unwrap_or_default());
+        let ahead = now.saturating_add(micros(AHEAD));
+        let mut ask = SlotRequest { now_us: now, by_us: ahead, spacing_us: spacing, urgent: true, out_of_turn: true };
+        let mut turn = ahead;
+        if purpose == Purpose::Purchase {
+            // Who is still asking for a place has none.
+            let Some(first) = self.bookings().first().copied() else { return IDLE_LOOK };
+            // Two slots before its turn it may ask as well: of several replicas one is quick enough to lose no time, and the
+            // quick ones come to the end of their turns before the others have waited long.
+            let early = spacing.saturating_mul(2);
+            turn = first.at_us.saturating_sub(early);
+            ask.urgent = false;
+            // Where turns are missed, the line was too hopeful, and those who are in it have theirs later, too.
+            ask.out_of_turn = !first.jumped && first.at_us < now.saturating_sub(early.saturating_mul(3));
+            // Before its turn only a slot that nobody has wanted.
+            ask.by_us = if turn <= ahead { ahead } else { now.saturating_sub(early) };
+        }
         match limiter::take(&self.shared.store, &self.shared.account, ask).await {
             Ok(Some(TakenSlot { at_us, booked_us })) => {
                 let taken_after = began.elapsed();
@@ -345,7 +388,7 @@ impl Slots {
                 Duration::ZERO
             }
             Ok(None) => match self.look().await {
-                Some(limiter) => self.wait_for(&limiter, urgent),
+                Some(limiter) => self.wait_for(&limiter, ask.urgent, turn),
                 None => DATABASE_PAUSE,
             },
             Err(error) => {
@@ -365,12 +408,12 @@ impl Slots {
     }
 
     /// How long until a slot may be free for us.
-    fn wait_for(&self, limiter: &Limiter, urgent: bool) -> Duration {
+    fn wait_for(&self, limiter: &Limiter, urgent: bool, turn_us: i64) -> Duration {
         let now = self.shared.now_us();
         let yielded = if urgent { 0 } else { limiter.urgent_until_us };
-        let free_us = limiter.next_send_us.max(yielded).saturating_sub(micros(AHEAD));
+        let free_us = limiter.next_send_us.max(yielded).max(turn_us).saturating_sub(micros(AHEAD));
         // Whatever the row holds, it is read again before long.
-        until(free_us, now).clamp(Duration::from_millis(1), IDLE_LOOK)
+        until(free_us, now).clamp(Duration::from_millis(1), LOOK_WHILE_WAITING)
     }
 
     /// No request waits: reads what other replicas have written.
@@ -389,6 +432,10 @@ impl Slots {
             match give.send(slot) {
                 Ok(()) => {
                     if purpose == Purpose::Purchase {
+                        let mut booked = self.bookings();
+                        let used = booked.len().min(1);
+                        booked.drain(..used);
+                        drop(booked);
                         let more = waiting.has(Purpose::Purchase);
                         self.purchases().given(now, more);
                     }
@@ -413,8 +460,8 @@ mod tests {
 
     #[test]
     fn the_more_a_caller_has_waiting_the_less_of_the_line_is_theirs() {
-        let shares: Vec<u128> = [0, 1, 9, 1000].map(|own| share(Duration::from_secs(8), own).as_millis()).into();
-        assert_eq!(shares, [8000, 6000, 4400, 4003]);
+        let shares: Vec<u128> = [0, 1, 9, 1000].map(|own| share(Duration::from_secs(9), own).as_millis()).into();
+        assert_eq!(shares, [9000, 6000, 3600, 3005]);
     }
 
     #[test]

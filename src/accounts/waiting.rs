@@ -68,6 +68,11 @@ impl Waiting {
             .find(|purpose| self.has(*purpose))
     }
 
+    /// How many requests wait for this purpose.
+    pub(super) fn count(&self, purpose: Purpose) -> usize {
+        self.lines(purpose).into_iter().flatten().map(|line| line.requests.len()).sum()
+    }
+
     /// Whether somebody waits for this purpose.
     pub(super) fn has(&self, purpose: Purpose) -> bool {
         self.lines(purpose).is_some_and(|lines| !lines.is_empty())

@@ -66,7 +66,8 @@ async fn overload(app: &App, bases: &[String], seconds: u64) -> (usize, usize) {
                 429 => {
                     answer.is_problem(429, "upstream-busy");
                     refused += 1;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    let wait = answer.header("retry-after").parse().unwrap();
+                    tokio::time::sleep(Duration::from_secs(wait)).await;
                 }
                 other => panic!("{other}: {}", answer.text),
             }
