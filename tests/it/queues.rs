@@ -60,12 +60,14 @@ on_each_backend! {
         let keys: Vec<String> = (0..count_of("NOSHI_TEST_HANGING", HANGING)).map(|at| format!("hangs-{at}")).collect();
         let hangs = FaultRule { partner_id: Some(PARTNER.to_owned()), ..FaultRule::always(Fault::Hang) };
         app.control.script(hangs).unwrap();
-        for some in keys.chunks(50) {
-            join_all(some.iter().map(|key| ask_in_passing(&app, key, "main"))).await;
+        // All of them are in doubt, and asked for again.
+        let in_doubt = "SELECT COUNT(*) FROM rewards WHERE account = 'main' AND ambiguous";
+        for (some, so_far) in keys.chunks(100).zip(1..) {
+            for asked in join_all(some.iter().map(|key| ask_in_passing(&app, key, "main"))).await {
+                asked.is_accepted();
+            }
+            app.until_number(in_doubt, i64::try_from(keys.len().min(100 * so_far)).unwrap()).await;
         }
-        // All of them are in doubt, and asked for again at once.
-        let open = "SELECT COUNT(*) FROM rewards WHERE account = 'main' AND state = 'unresolved'";
-        app.until_number(open, i64::try_from(keys.len()).unwrap()).await;
         // Whoever takes due rewards up for this account has all hands full with them.
         app.until_received("Create", 1 + keys.len() + 12).await;
 
