@@ -86,7 +86,7 @@ async fn odd_traffic(app: &App) {
     panic!("no breaker opened");
 }
 
-/// A day that was reconciled, and eight weeks of spending, which the service would need eight weeks for.
+/// A day that was reconciled, days that were not, and eight weeks of spending, which the service would need eight weeks for.
 async fn history(app: &App) {
     let hour = app.ambient.now().timestamp() / 3600;
     let spent = format!(
@@ -96,7 +96,15 @@ async fn history(app: &App) {
         hour - 2
     );
     app.database.execute(&spent).await.unwrap();
-    let day = (app.ambient.now() - chrono::TimeDelta::days(3)).date_naive().to_string();
+    let past = app.ambient.now() - chrono::TimeDelta::days(3);
+    // The days since then are due, at whatever hour this runs.
+    let seen = format!(
+        "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor) \
+         VALUES ('main', 1, '{}', 'USD', 1)",
+        past.to_rfc3339()
+    );
+    app.database.execute(&seen).await.unwrap();
+    let day = past.date_naive().to_string();
     for account in ["main", "broke"] {
         let begun = app.post("/v1/reconciliations", json!({"account_id": account, "from": day, "to": day})).await;
         assert!(matches!(begun.status, 200 | 202), "{}", begun.text);
@@ -213,8 +221,8 @@ async fn prometheus_reads_all_of_it_dashboards_have_data_and_the_right_alerts_st
     });
     let (looked, ()) = tokio::join!(looked, steady_traffic(&app, &stop));
     looked.unwrap();
-    // By the day in the settings both ages of the key are passed. No day is reconciled yet. The other account's funds went
-    // without a reason, which is believed after some minutes.
+    // By the day in the settings both ages of the key are passed. The days after the one that was reconciled are due. The
+    // other account's funds went without a reason, which is believed after some minutes.
     let mut stirred = vec![
         "NoshiReconciliationDaysOpen",
         "NoshiBreakerOpen",

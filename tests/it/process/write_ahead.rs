@@ -158,9 +158,14 @@ fn judge(trace: &Path, peers: &Peers) -> Vec<String> {
     if answered != REQUESTS {
         wrong.push(format!("{answered} of {REQUESTS} requests were seen"));
     }
-    // Every session of ours sets it, whatever the server's default.
-    if peers.backend == Backend::Postgres && !text.contains("set_config('synchronous_commit', 'on'") {
-        wrong.push("no session sets synchronous_commit to on".to_owned());
+    if peers.backend == Backend::Postgres {
+        // Every session of ours sets it, whatever the server's default, and none takes that back.
+        if !text.contains("set_config('synchronous_commit', 'on'") {
+            wrong.push("no session sets synchronous_commit to on".to_owned());
+        }
+        if let Some(line) = lines.iter().find(|line| line.contains("synchronous_commit = ")) {
+            wrong.push(format!("a session sets synchronous_commit another time: {line}"));
+        }
     }
     wrong
 }
