@@ -4,7 +4,11 @@
 //! A kill cannot show this: the kernel's page cache survives the process. On PostgreSQL what the service can know is the
 //! answer to its COMMIT; that the server answers after its own fsync is the server's setting, and is looked at.
 
-use std::{path::Path, process::Command};
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    process::Command,
+};
 
 use super::Served;
 use crate::{
@@ -39,40 +43,75 @@ struct Peers {
     database: u16,
 }
 
+/// Facts that only a transaction of a purchase writes. Others commit beside it, and prove nothing of it.
+const OF_A_PURCHASE: [&str; 2] = ["reward.received", "reward.issued"];
+
+/// What the lines so far say of the sessions with PostgreSQL. A session goes by its own end of the connection.
+#[derive(Default)]
+struct Sessions<'a> {
+    /// In a transaction of a purchase.
+    purchasing: HashSet<&'a str>,
+    /// Read by a thread whose call another thread's line interrupts.
+    read_by: HashMap<&'a str, &'a str>,
+}
+
+impl<'a> Sessions<'a> {
+    fn event(&mut self, line: &'a str, (thread, call): (&'a str, &'a str), database: u16) -> Option<Event> {
+        let here = line.split_once(&format!("->127.0.0.1:{database}]")).and_then(|(before, _)| before.rsplit_once('['));
+        let session = match here {
+            Some((_, session)) => session,
+            None if call.starts_with("<... re") => self.read_by.remove(thread)?,
+            None => return None,
+        };
+        if begins_with(call, &SENDS) {
+            if OF_A_PURCHASE.iter().any(|fact| call.contains(fact)) {
+                self.purchasing.insert(session);
+            }
+            return (call.contains("COMMIT") && self.purchasing.contains(session)).then_some(Event::Written);
+        }
+        // What is read stands where the call ends.
+        if call.contains("<unfinished") {
+            self.read_by.insert(thread, session);
+        }
+        (call.contains("COMMIT\\0") && self.purchasing.remove(session)).then_some(Event::Durable)
+    }
+}
+
+const SENDS: [&str; 4] = ["write", "writev", "sendto", "sendmsg"];
+
+fn begins_with(call: &str, names: &[&str]) -> bool {
+    names.iter().any(|name| call.strip_prefix(name).is_some_and(|rest| rest.starts_with('(')))
+}
+
 impl Peers {
-    /// Reads a line `PID call(fd<what it is>, ...`. A call that another thread's line interrupts has begun where its first
+    /// Reads lines `THREAD call(fd<what it is>, ...`. A call that another thread's line interrupts has begun where its first
     /// part stands and ended where its `resumed` part does; a sync counts from its end, anything else from its start.
-    fn event(&self, line: &str) -> Option<Event> {
-        let to = |port: u16| line.contains(&format!("->127.0.0.1:{port}]"));
-        let from = |port: u16| line.contains(&format!("[127.0.0.1:{port}->"));
-        let call = line.split_once(' ')?.1.trim_start();
-        let is = |names: &[&str]| names.iter().any(|name| call.starts_with(&format!("{name}(")));
-        let sends = is(&["write", "writev", "sendto", "sendmsg"]);
-        if sends && to(self.gateway) {
+    fn events(&self, lines: &[&str]) -> Vec<Event> {
+        let mut sessions = Sessions::default();
+        lines.iter().filter_map(|line| self.event(&mut sessions, line)).collect()
+    }
+
+    fn event<'a>(&self, sessions: &mut Sessions<'a>, line: &'a str) -> Option<Event> {
+        let (thread, call) = line.split_once(' ')?;
+        let call = call.trim_start();
+        let sends = begins_with(call, &SENDS);
+        if sends && line.contains(&format!("->127.0.0.1:{}]", self.gateway)) {
             return Some(Event::ToAmazon);
         }
-        if sends && from(self.api) {
+        if sends && line.contains(&format!("[127.0.0.1:{}->", self.api)) {
             return Some(Event::ToCaller);
         }
         match self.backend {
             Backend::Sqlite => {
                 let wal = line.contains("noshi.db-wal>");
                 let resumed = call.starts_with("<... fdatasync resumed") || call.starts_with("<... fsync resumed");
-                let synced = is(&["fsync", "fdatasync"]) && wal && !line.contains("<unfinished");
-                if is(&["pwrite64", "pwritev", "write"]) && wal {
+                let synced = begins_with(call, &["fsync", "fdatasync"]) && wal && !line.contains("<unfinished");
+                if begins_with(call, &["pwrite64", "pwritev", "write"]) && wal {
                     return Some(Event::Written);
                 }
                 ((synced || resumed) && line.ends_with("= 0")).then_some(Event::Durable)
             }
-            Backend::Postgres => {
-                if sends && to(self.database) && line.contains("COMMIT") {
-                    return Some(Event::Written);
-                }
-                let heard = is(&["read", "readv", "recvfrom", "recvmsg"]) && to(self.database);
-                // What is read stands where the call ends.
-                let resumed = call.starts_with("<... re") && call.contains(" resumed>");
-                ((heard || resumed) && line.contains("COMMIT\\0")).then_some(Event::Durable)
-            }
+            Backend::Postgres => sessions.event(line, (thread, call), self.database),
         }
     }
 }
@@ -152,7 +191,7 @@ fn judge(trace: &Path, peers: &Peers) -> Vec<String> {
     let text = String::from_utf8_lossy(&std::fs::read(trace).unwrap()).into_owned();
     let lines: Vec<&str> = text.lines().collect();
     let first = lines.iter().position(|line| line.contains("ordered-0")).expect("the first request is in the trace");
-    let events: Vec<Event> = lines[first..].iter().filter_map(|line| peers.event(line)).collect();
+    let events = peers.events(&lines[first..]);
     let (answered, mut wrong) = follow(&events);
     println!("{:?}: {answered} requests in {} calls, {} events", peers.backend, lines.len(), events.len());
     if answered != REQUESTS {
@@ -174,6 +213,29 @@ on_each_backend! {
     async fn the_intent_is_durable_before_the_call_and_the_outcome_before_the_answer(backend: Backend) {
         assert_eq!(out_of_order(backend, None).await, [""; 0]);
     }
+}
+
+#[test]
+fn a_commit_of_another_session_is_none_of_the_purchases() {
+    let peers = Peers { backend: Backend::Postgres, gateway: 1, api: 2, database: 3 };
+    let sent = |session: u16, text: &str| {
+        format!(r#"7 sendto(9<TCP:[127.0.0.1:{session}->127.0.0.1:3]>, "{text}", 12, MSG_NOSIGNAL, NULL, 0) = 12"#)
+    };
+    let heard = |session: u16| {
+        format!(r#"7 recvfrom(9<TCP:[127.0.0.1:{session}->127.0.0.1:3]>, "C\0\0\0\vCOMMIT\0Z", 9, 0, NULL, NULL) = 18"#)
+    };
+    let lines = [
+        sent(50, "reward.received"),
+        sent(60, "balance.observed"),
+        sent(50, r"Q\0\0\0\vCOMMIT\0"),
+        r"8 recvfrom(9<TCP:[127.0.0.1:50->127.0.0.1:3]>,  <unfinished ...>".to_owned(),
+        sent(60, r"Q\0\0\0\vCOMMIT\0"),
+        r#"8 <... recvfrom resumed>"C\0\0\0\vCOMMIT\0Z\0\0\0\5I", 5559, 0, NULL, NULL) = 18"#.to_owned(),
+        r#"7 writev(33<TCP:[127.0.0.1:9->127.0.0.1:1]>, [{iov_base="POST"}], 1) = 4"#.to_owned(),
+        heard(60),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    assert_eq!(peers.events(&lines), [Event::Written, Event::Durable, Event::ToAmazon]);
 }
 
 #[test]
