@@ -33,23 +33,18 @@ mod book;
 mod chance;
 mod clock;
 mod control;
-mod control_port;
-mod delivery;
-mod distort;
 mod errors;
 mod fault;
 mod fields;
 mod file;
-mod gateway;
+mod front;
 mod kinds;
 mod market;
 mod mock;
 mod money;
 mod operations;
 mod record;
-mod server;
 mod signature;
-mod socket;
 mod throttle;
 mod world;
 
@@ -197,10 +192,10 @@ impl Sandbox {
             leaving: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
-        let gateway = gateway::Gateway { world: Arc::clone(&world) };
-        let control_port = control_port::ControlPort { control: Control { world: Arc::clone(&world) } };
-        world.tasks.spawn(server::accept(gateway_listener, Arc::clone(&world), gateway));
-        world.tasks.spawn(server::accept(control_listener, Arc::clone(&world), control_port));
+        let gateway = front::Gateway { world: Arc::clone(&world) };
+        let control_port = control::ControlPort { control: Control { world: Arc::clone(&world) } };
+        world.tasks.spawn(front::accept(gateway_listener, Arc::clone(&world), gateway));
+        world.tasks.spawn(front::accept(control_listener, Arc::clone(&world), control_port));
         Ok(Self { gateway_addr, control_addr, world })
     }
 

@@ -1,5 +1,7 @@
 //! The control: what a test or a person does to the sandbox outside Amazon's API. The control port calls these methods.
 
+mod port;
+
 use std::io;
 use std::sync::{Arc, PoisonError};
 
@@ -14,6 +16,8 @@ use super::fault::{FaultRule, ScriptedFault};
 use super::money;
 use super::record::Received;
 use super::world::World;
+
+pub(super) use self::port::ControlPort;
 
 /// Why the control refused a call. The sandbox is unchanged.
 #[derive(Debug, thiserror::Error)]

@@ -23,20 +23,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::activity::Activity;
-use super::control::{Control, ControlError};
-use super::fault::FaultRule;
-use super::money;
-use super::server::{Answered, Handler};
-use super::socket::Switch;
+use super::{Control, ControlError};
+use crate::sandbox::activity::Activity;
+use crate::sandbox::fault::FaultRule;
+use crate::sandbox::front::{Answered, Handler, Switch};
+use crate::sandbox::money;
 
 /// The largest request body that is read.
 pub(super) const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Answers control calls.
 #[derive(Clone)]
-pub(super) struct ControlPort {
-    pub(super) control: Control,
+pub(in crate::sandbox) struct ControlPort {
+    pub(in crate::sandbox) control: Control,
 }
 
 /// A refusal: status and message.

@@ -33,7 +33,7 @@ pub(super) struct Script {
 
 /// Where a handler leaves a script for its connection.
 #[derive(Debug, Default)]
-pub(super) struct Switch {
+pub(in crate::sandbox) struct Switch {
     script: Mutex<Option<Script>>,
 }
 

@@ -8,27 +8,27 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
-use super::answer::{Echo, GatewayAnswer};
-use super::clock::Clock;
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
-use super::fault::{Fault, Operation};
-use super::fields::Fields;
-use super::market::Market;
-use super::operations::{self, GatewayCall};
-use super::record::{BODY_CHARACTERS_MAX, Received};
 use super::server::{Answered, Handler};
-use super::signature::{self, Rejection, SignedRequest, ValidSignature};
 use super::socket::{ConnectionEnd, Switch};
-use super::world::World;
+use crate::sandbox::answer::{Echo, GatewayAnswer};
+use crate::sandbox::clock::Clock;
+use crate::sandbox::fault::{Fault, Operation};
+use crate::sandbox::fields::Fields;
+use crate::sandbox::market::Market;
+use crate::sandbox::operations::{self, GatewayCall};
+use crate::sandbox::record::{BODY_CHARACTERS_MAX, Received};
+use crate::sandbox::signature::{self, Rejection, SignedRequest, ValidSignature};
+use crate::sandbox::world::World;
 
 /// The largest request body that is read.
 pub(super) const REQUEST_BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// Answers AGCOD calls.
 #[derive(Clone)]
-pub(super) struct Gateway {
-    pub(super) world: Arc<World>,
+pub(in crate::sandbox) struct Gateway {
+    pub(in crate::sandbox) world: Arc<World>,
 }
 
 impl Handler for Gateway {

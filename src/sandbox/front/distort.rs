@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use hyper::StatusCode;
 
-use super::answer::{Echo, GatewayAnswer, WireAnswer};
-use super::errors::{self, AgcodError};
-use super::fault::Fault;
-use super::signature::Rejection;
 use super::socket::ConnectionEnd;
+use crate::sandbox::answer::{Echo, GatewayAnswer, WireAnswer};
+use crate::sandbox::errors::{self, AgcodError};
+use crate::sandbox::fault::Fault;
+use crate::sandbox::signature::Rejection;
 
 /// The bytes of a body that is longer than a client should read.
 pub(super) const OVERSIZED_BODY_BYTES: usize = 128 * 1024;

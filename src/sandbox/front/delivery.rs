@@ -8,11 +8,11 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
-use super::answer::WireAnswer;
 use super::distort::{Framing, Say};
 use super::server::Answered;
 use super::socket::{ConnectionEnd, Script, Switch};
-use super::world::World;
+use crate::sandbox::answer::WireAnswer;
+use crate::sandbox::world::World;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::socket::{Socket, Switch};
-use super::world::World;
+use crate::sandbox::world::World;
 
 /// The most open connections of one port. Further ones wait to be accepted.
 pub(super) const CONNECTIONS_MAX: usize = 4_096;
@@ -24,16 +24,16 @@ pub(super) const CONNECTIONS_MAX: usize = 4_096;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A whole answer in memory.
-pub(super) type Answered = Response<Full<Bytes>>;
+pub(in crate::sandbox) type Answered = Response<Full<Bytes>>;
 
 /// Answers requests of one port.
-pub(super) trait Handler: Clone + Send + Sync + 'static {
+pub(in crate::sandbox) trait Handler: Clone + Send + Sync + 'static {
     /// Answers one request, or leaves a script on the connection's switch.
     fn handle(self, request: Request<Incoming>, switch: Arc<Switch>) -> impl Future<Output = Answered> + Send;
 }
 
 /// Accepts connections until the sandbox stops.
-pub(super) async fn accept<H: Handler>(listener: TcpListener, world: Arc<World>, handler: H) {
+pub(in crate::sandbox) async fn accept<H: Handler>(listener: TcpListener, world: Arc<World>, handler: H) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {

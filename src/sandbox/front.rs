@@ -1,0 +1,11 @@
+//! The gateway's front: from an accepted connection to the last byte of the answer. What an operation means is elsewhere.
+
+mod delivery;
+mod distort;
+mod gateway;
+mod server;
+mod socket;
+
+pub(super) use self::gateway::Gateway;
+pub(super) use self::server::{Answered, Handler, accept};
+pub(super) use self::socket::Switch;
