@@ -28,15 +28,11 @@ pub(crate) async fn observe(app: &mut App) -> Value {
     .await
 }
 
-/// Observes until all that differs from the ledger is booked or reported. That takes two observations, minutes apart. An
-/// earlier one may have been under way during a purchase, and then leaves a part of it to the two that follow.
+/// Observes until what differs from the ledger has been seen twice, minutes apart: then it is booked or told.
 pub(crate) async fn settle(app: &mut App) -> Value {
-    let mut last = observe(app).await;
-    for _ in 0..3 {
-        app.advance(CONFIRM_SECONDS);
-        last = observe(app).await;
-    }
-    last
+    observe(app).await;
+    app.advance(CONFIRM_SECONDS);
+    observe(app).await
 }
 
 /// The sum of the ledger's entries of a kind.
