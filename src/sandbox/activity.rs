@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
@@ -214,7 +214,12 @@ impl Asked {
 
 fn instant(text: Option<String>, missing: AgcodError) -> Result<DateTime<Utc>, AgcodError> {
     let text = text.ok_or(missing)?;
-    DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc()).map_err(|_error| errors::INVALID_DATE_FORMAT)
+    // Amazon's sample code sends no zone: `2013-06-01T23:10:10`.
+    let in_utc = |_error| text.parse::<NaiveDateTime>().map(|at| at.and_utc());
+    DateTime::parse_from_rfc3339(&text)
+        .map(|at| at.to_utc())
+        .or_else(in_utc)
+        .map_err(|_error| errors::INVALID_DATE_FORMAT)
 }
 
 fn whole(amount: AmountMember) -> Option<usize> {

@@ -1,17 +1,31 @@
 //! The answers of the gateway, and their form on the wire: shape and order of members as recorded.
 
+mod format;
+mod xml;
+
 use chrono::{DateTime, Utc};
 use hyper::StatusCode;
 use rust_decimal::Decimal;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use self::xml::PrintError;
 use super::activity::Page;
 use super::errors::{AgcodError, REFUSAL_STATUS};
 use super::fault::Operation;
 use super::money;
 
+pub(super) use self::format::Format;
+
 const NAMESPACE: &str = "http://internal.amazon.com/coral/com.amazonaws.agcod/";
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) format: Format,
+    /// The operation that was asked for, if there is one: the root of an XML answer has its name.
+    pub(super) operation: Option<Operation>,
+}
 
 /// What a refusal repeats of its request.
 #[derive(Clone, Debug)]
@@ -79,8 +93,8 @@ pub(super) struct WireAnswer {
 }
 
 impl WireAnswer {
-    pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Self {
-        Self { status, content_type: "application/json", exception: None, location: None, body }
+    pub(super) fn of(format: Format, status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, content_type: format.content_type(), exception: None, location: None, body }
     }
 }
 
@@ -99,6 +113,16 @@ impl GatewayAnswer {
         }
     }
 
+    /// What a refusal says to the caller.
+    pub(super) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Refused { refusal, .. } => Some(&refusal.message),
+            Self::Front { message, .. } => Some(message),
+            Self::Unread { message, .. } => message.as_deref(),
+            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) | Self::OfKind(_) => None,
+        }
+    }
+
     /// The HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         match self {
@@ -111,7 +135,7 @@ impl GatewayAnswer {
     }
 
     /// The answer as bytes.
-    pub(super) fn reply(&self) -> WireAnswer {
+    pub(super) fn reply(&self, manner: Manner) -> WireAnswer {
         let exception = match self {
             Self::Front { exception, .. } => *exception,
             Self::Card(_)
@@ -122,15 +146,35 @@ impl GatewayAnswer {
             | Self::Refused { .. }
             | Self::Unread { .. } => None,
         };
-        match self.body() {
+        match self.written(manner) {
             Ok(mut body) => {
                 // Recorded answers end with a newline.
                 body.push(b'\n');
-                WireAnswer { exception, ..WireAnswer::json(self.status(), body) }
+                WireAnswer { exception, ..WireAnswer::of(manner.format, self.status(), body) }
             }
             Err(error) => {
                 tracing::error!(%error, "the sandbox could not print an answer");
-                WireAnswer::json(StatusCode::INTERNAL_SERVER_ERROR, b"{\"Message\":null}\n".to_vec())
+                WireAnswer::of(Format::Json, StatusCode::INTERNAL_SERVER_ERROR, b"{\"Message\":null}\n".to_vec())
+            }
+        }
+    }
+
+    fn written(&self, manner: Manner) -> Result<Vec<u8>, PrintError> {
+        let json = self.body()?;
+        match manner.format {
+            Format::Json => Ok(json),
+            Format::Xml => xml::printed(&self.root(manner.operation), &json),
+        }
+    }
+
+    /// The name of the root of an XML answer. The funds have it without `Response` in Amazon's document.
+    fn root(&self, operation: Option<Operation>) -> String {
+        match self {
+            Self::Front { exception, .. } => exception.unwrap_or("Exception").to_owned(),
+            Self::Unread { .. } => "SerializationException".to_owned(),
+            Self::Funds { .. } => "GetAvailableFunds".to_owned(),
+            Self::Card(_) | Self::Canceled { .. } | Self::Page(_) | Self::OfKind(_) | Self::Refused { .. } => {
+                format!("{}Response", operation.map_or("AGCOD", Operation::name))
             }
         }
     }

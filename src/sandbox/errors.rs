@@ -43,8 +43,6 @@ pub(super) const GENERAL_ERROR_F300: AgcodError = AgcodError::new("F300", "Gener
 pub(super) const GENERAL_ERROR_F500: AgcodError = AgcodError::new("F500", "GeneralError", "General Error");
 pub(super) const INVALID_REQUEST_INPUT: AgcodError =
     AgcodError::new("F200", "InvalidRequestInput", "Request body is null");
-pub(super) const XML_NOT_SPOKEN: AgcodError =
-    AgcodError::new("F200", "InvalidRequestInput", "This sandbox reads and writes JSON only");
 pub(super) const INVALID_CARD_NUMBER_INPUT: AgcodError =
     AgcodError::new("F200", "InvalidCardNumberInput", "Card number can't be null or empty");
 pub(super) const INVALID_PARTNER_ID_INPUT: AgcodError =

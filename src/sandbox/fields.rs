@@ -1,4 +1,6 @@
-//! Reads a request's body: JSON only, members in any order, amounts from their text.
+//! Reads a request's body: JSON or XML, members in any order, amounts from their text.
+
+mod xml;
 
 use std::collections::HashMap;
 
@@ -12,10 +14,10 @@ use super::money;
 pub(super) enum BadBody {
     /// An empty body, or the literal `null`.
     Null,
-    /// XML, which the real service speaks as well.
-    Xml,
-    /// Not JSON.
+    /// Neither JSON nor XML.
     NotJson,
+    /// It begins like XML and is none.
+    NotXml,
     /// JSON of another shape. The text is that of Amazon's front end.
     Unexpected(String),
     /// An amount that is `null`, or a number that does not fit. `{"Message":null}` was recorded as the answer to
@@ -30,19 +32,33 @@ pub(super) enum AmountMember {
     Number(Decimal),
 }
 
-/// The members of a JSON object.
-#[derive(Debug)]
-pub(super) struct Fields(HashMap<String, Box<RawValue>>);
+/// A member's value.
+#[derive(Clone, Debug)]
+enum Member {
+    Json(Box<RawValue>),
+    /// The text of an XML element. XML does not tell a number from a text.
+    Text(String),
+    /// An XML element that holds others.
+    Elements(Fields),
+}
+
+/// The members of a JSON object or of an XML element.
+#[derive(Clone, Debug)]
+pub(super) struct Fields {
+    /// The name of the XML document's root.
+    root: Option<String>,
+    members: HashMap<String, Member>,
+}
 
 impl Fields {
-    /// Reads a body.
+    /// Reads a body. Its first character tells XML from JSON: clients label XML as a form, or as nothing at all.
     pub(super) fn read(body: &[u8]) -> Result<Self, BadBody> {
         let text = str::from_utf8(body).map_err(not_json)?.trim();
         if text.is_empty() || text == "null" {
             return Err(BadBody::Null);
         }
         if text.starts_with('<') {
-            return Err(BadBody::Xml);
+            return xml::read(text);
         }
         let whole: &RawValue = serde_json::from_str(text).map_err(not_json)?;
         Self::of(whole)
@@ -52,48 +68,79 @@ impl Fields {
         if !value.get().starts_with('{') {
             return Err(unexpected(value));
         }
-        serde_json::from_str(value.get()).map(Self).map_err(not_json)
+        let members: HashMap<String, Box<RawValue>> = serde_json::from_str(value.get()).map_err(not_json)?;
+        let members = members.into_iter().map(|(name, value)| (name, Member::Json(value))).collect();
+        Ok(Self { root: None, members })
+    }
+
+    /// The name of the root, if the body is XML.
+    pub(super) fn root(&self) -> Option<&str> {
+        self.root.as_deref()
     }
 
     /// A text member. The service treats an absent, a null and an empty one alike: `None`.
     pub(super) fn text(&self, name: &str) -> Result<Option<String>, BadBody> {
-        let Some(value) = self.present(name) else { return Ok(None) };
-        if !value.get().starts_with('"') {
-            return Err(unexpected(value));
-        }
-        let text: String = serde_json::from_str(value.get()).map_err(not_json)?;
+        let text = match self.present(name) {
+            None => return Ok(None),
+            Some(Member::Text(text)) => text.clone(),
+            Some(Member::Elements(_)) => return Err(BadBody::MalformedValue),
+            Some(Member::Json(value)) if !value.get().starts_with('"') => return Err(unexpected(value)),
+            Some(Member::Json(value)) => serde_json::from_str(value.get()).map_err(not_json)?,
+        };
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// A boolean member. Absent and null are false.
+    /// A boolean member. Absent and null are false. Amazon's own sample sends the word as JSON text.
     pub(super) fn flag(&self, name: &str) -> Result<bool, BadBody> {
-        match self.present(name).map(RawValue::get) {
-            Some("true") => Ok(true),
-            Some("false") | None => Ok(false),
-            Some(_) => self.present(name).map_or(Ok(false), |value| Err(unexpected(value))),
+        match self.present(name) {
+            None => Ok(false),
+            Some(Member::Json(value)) => match value.get().trim_matches('"') {
+                "true" => Ok(true),
+                "false" => Ok(false),
+                _ => Err(unexpected(value)),
+            },
+            Some(Member::Text(word)) => match word.trim() {
+                "true" => Ok(true),
+                "false" | "" => Ok(false),
+                _ => Err(BadBody::MalformedValue),
+            },
+            Some(Member::Elements(_)) => Err(BadBody::MalformedValue),
         }
     }
 
     /// An object member. `None` if it is absent or null.
     pub(super) fn object(&self, name: &str) -> Result<Option<Self>, BadBody> {
-        self.present(name).map(Self::of).transpose()
+        match self.present(name) {
+            None => Ok(None),
+            Some(Member::Json(value)) => Self::of(value).map(Some),
+            Some(Member::Elements(fields)) => Ok(Some(fields.clone())),
+            Some(Member::Text(text)) if text.trim().is_empty() => Ok(None),
+            Some(Member::Text(_)) => Err(BadBody::MalformedValue),
+        }
     }
 
     /// An amount member.
     pub(super) fn amount(&self, name: &str) -> Result<AmountMember, BadBody> {
-        let Some(value) = self.0.get(name) else { return Ok(AmountMember::Absent) };
-        match value.get() {
-            "null" => Ok(AmountMember::Null),
-            number if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
-                money::from_json_number(number).map(AmountMember::Number).ok_or(BadBody::MalformedValue)
-            }
-            _ => Err(unexpected(value)),
-        }
+        let text = match self.members.get(name) {
+            None => return Ok(AmountMember::Absent),
+            Some(Member::Json(value)) if value.get() == "null" => return Ok(AmountMember::Null),
+            Some(Member::Json(value)) if !is_number(value.get()) => return Err(unexpected(value)),
+            Some(Member::Json(value)) => value.get(),
+            Some(Member::Text(text)) if text.trim().is_empty() => return Ok(AmountMember::Absent),
+            Some(Member::Text(text)) if is_number(text.trim()) => text.trim(),
+            Some(Member::Text(_) | Member::Elements(_)) => return Err(BadBody::MalformedValue),
+        };
+        money::from_json_number(text).map(AmountMember::Number).ok_or(BadBody::MalformedValue)
     }
 
-    fn present(&self, name: &str) -> Option<&RawValue> {
-        self.0.get(name).map(AsRef::as_ref).filter(|value| value.get() != "null")
+    fn present(&self, name: &str) -> Option<&Member> {
+        let there = |member: &&Member| !matches!(member, Member::Json(value) if value.get() == "null");
+        self.members.get(name).filter(there)
     }
+}
+
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
 fn not_json<E>(_error: E) -> BadBody {
@@ -124,6 +171,41 @@ mod tests {
         );
         assert_eq!(Fields::read(b"{nope").unwrap_err(), BadBody::NotJson);
         assert_eq!(Fields::read(b" null ").unwrap_err(), BadBody::Null);
-        assert_eq!(Fields::read(b"<CreateGiftCardRequest/>").unwrap_err(), BadBody::Xml);
+    }
+    #[test]
+    fn xml_is_read_as_json_is_in_any_dress() {
+        let body = br#"<?xml version="1.0" encoding="UTF-8"?>
+            <!-- as some printers do --> <a:CreateGiftCardRequest xmlns:a="http://internal.amazon.com/coral/">
+              <value><amount> 25.50 </amount><currencyCode>USD</currencyCode></value>
+              <a:partnerId>Aws<![CDATA[sb]]></a:partnerId><externalReference>a &amp; b &#233;</externalReference>
+              <programId/><showNoOps>true</showNoOps>
+            </a:CreateGiftCardRequest> <!-- end -->"#;
+        let fields = Fields::read(body).unwrap();
+        assert_eq!(fields.root(), Some("CreateGiftCardRequest"));
+        assert_eq!(fields.text("partnerId").unwrap().as_deref(), Some("Awssb"));
+        assert_eq!(fields.text("externalReference").unwrap().as_deref(), Some("a & b \u{e9}"));
+        assert_eq!((fields.text("programId").unwrap(), fields.text("absent").unwrap()), (None, None));
+        assert!(fields.flag("showNoOps").unwrap());
+        let value = fields.object("value").unwrap().unwrap();
+        assert!(matches!(value.amount("amount"), Ok(AmountMember::Number(amount)) if amount == Decimal::new(255, 1)));
+        assert!(matches!(fields.amount("partnerId"), Err(BadBody::MalformedValue)));
+        assert!(matches!(fields.amount("programId"), Ok(AmountMember::Absent)));
+    }
+
+    #[test]
+    fn what_begins_like_xml_and_is_none_is_refused() {
+        let deep = format!("{}{}", "<a>".repeat(17), "</a>".repeat(17));
+        for body in [
+            "<CreateGiftCardRequest>",
+            "<a></b>",
+            "<a/><b/>",
+            "<a/>text",
+            "<a>&made;</a>",
+            "<!DOCTYPE a [<!ENTITY made 'up'>]><a>&made;</a>",
+            "<",
+            &deep,
+        ] {
+            assert_eq!(Fields::read(body.as_bytes()).unwrap_err(), BadBody::NotXml, "{body}");
+        }
     }
 }

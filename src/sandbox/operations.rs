@@ -283,8 +283,8 @@ pub(super) fn refused(refusal: AgcodError, echo: &Echo) -> GatewayAnswer {
 pub(super) fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
     let message = match bad {
         BadBody::Null => return refused(errors::INVALID_REQUEST_INPUT, echo),
-        BadBody::Xml => return refused(errors::XML_NOT_SPOKEN, echo),
         BadBody::NotJson => Some("The request body could not be parsed as JSON".to_owned()),
+        BadBody::NotXml => Some("The request body could not be parsed as XML".to_owned()),
         BadBody::Unexpected(message) => Some(message),
         BadBody::MalformedValue => None,
     };

@@ -5,6 +5,7 @@ mod bench;
 mod book;
 mod control;
 mod faults;
+mod formats;
 mod limits;
 mod mocks;
 mod signature;

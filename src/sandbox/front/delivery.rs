@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 use super::distort::{Framing, Say};
 use super::server::Answered;
 use super::socket::{ConnectionEnd, Script, Switch};
-use crate::sandbox::answer::WireAnswer;
+use crate::sandbox::answer::{Manner, WireAnswer};
 use crate::sandbox::world::World;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -28,6 +28,16 @@ impl Say {
     }
 }
 
+impl Say {
+    /// What a refusal says to the caller.
+    pub(super) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Answer(answer) | Self::Late(answer, _) | Self::Half(answer, ..) => answer.message(),
+            Self::Reply(_) | Self::Nothing(_) | Self::Never => None,
+        }
+    }
+}
+
 /// An answer as bytes, and how it is sent.
 pub(super) enum Delivery {
     Whole(Answered),
@@ -37,13 +47,13 @@ pub(super) enum Delivery {
 }
 
 impl Delivery {
-    pub(super) fn of(say: Say, request_id: &str, now: DateTime<Utc>) -> Self {
+    pub(super) fn of(say: Say, manner: Manner, request_id: &str, now: DateTime<Utc>) -> Self {
         match say {
-            Say::Answer(answer) => Self::Whole(response(answer.reply(), request_id, now)),
-            Say::Late(answer, delay) => Self::Late(response(answer.reply(), request_id, now), delay),
+            Say::Answer(answer) => Self::Whole(response(answer.reply(manner), request_id, now)),
+            Say::Late(answer, delay) => Self::Late(response(answer.reply(manner), request_id, now), delay),
             Say::Reply(reply) => Self::Whole(response(reply, request_id, now)),
             Say::Half(answer, framing, end) => {
-                Self::Script(Script { bytes: half(&answer.reply(), framing, request_id, now), end })
+                Self::Script(Script { bytes: half(&answer.reply(manner), framing, request_id, now), end })
             }
             Say::Nothing(end) => Self::Script(Script { bytes: Vec::new(), end }),
             Say::Never => Self::Never,

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use hyper::StatusCode;
 
 use super::socket::ConnectionEnd;
-use crate::sandbox::answer::{Echo, GatewayAnswer, WireAnswer};
+use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner, WireAnswer};
 use crate::sandbox::errors::{self, AgcodError};
 use crate::sandbox::fault::Fault;
 use crate::sandbox::signature::Rejection;
@@ -14,6 +14,7 @@ use crate::sandbox::signature::Rejection;
 /// The bytes of a body that is longer than a client should read.
 pub(super) const OVERSIZED_BODY_BYTES: usize = 128 * 1024;
 
+/// Neither JSON nor XML.
 const GARBAGE: &[u8] = b"\x00\xff\xfe{]<< this is not JSON";
 
 /// What the client receives.
@@ -46,6 +47,7 @@ pub(super) enum Framing {
 /// What a fault needs to know of its call.
 pub(super) struct Struck<'a> {
     pub(super) echo: &'a Echo,
+    pub(super) manner: Manner,
     /// `x-amz-date` as sent.
     pub(super) date: &'a str,
     /// The signature clock.
@@ -72,6 +74,8 @@ pub(super) fn throttled() -> GatewayAnswer {
 
 /// Applies a fault. `work` does the call's work; a fault without work never calls it.
 pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> GatewayAnswer) -> Say {
+    let manner = struck.manner;
+    let made_up = |body: Vec<u8>| Say::Reply(WireAnswer::of(manner.format, StatusCode::OK, body));
     let refuse = |refusal: AgcodError| GatewayAnswer::Refused { refusal, echo: Box::new(struck.echo.clone()) };
     match fault {
         Fault::Delay { milliseconds } => Say::Late(work(), Duration::from_millis(*milliseconds)),
@@ -86,10 +90,10 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
         Fault::TruncatedBody => Say::Half(work(), Framing::Length, ConnectionEnd::Close),
         Fault::CutChunk => Say::Half(work(), Framing::Chunked, ConnectionEnd::Close),
         Fault::ShortCloseDelimited => Say::Half(work(), Framing::CloseDelimited, ConnectionEnd::Close),
-        Fault::Garbage => after(work, Say::Reply(WireAnswer::json(StatusCode::OK, GARBAGE.to_vec()))),
-        Fault::EmptyBody => after(work, Say::Reply(WireAnswer::json(StatusCode::OK, Vec::new()))),
-        Fault::WrongContentType => Say::Reply(WireAnswer { content_type: "text/html", ..work().reply() }),
-        Fault::OversizedBody => Say::Reply(oversized(work().reply())),
+        Fault::Garbage => after(work, made_up(GARBAGE.to_vec())),
+        Fault::EmptyBody => after(work, made_up(Vec::new())),
+        Fault::WrongContentType => Say::Reply(WireAnswer { content_type: "text/html", ..work().reply(manner) }),
+        Fault::OversizedBody => Say::Reply(oversized(work().reply(manner), manner.format)),
         Fault::HtmlError { status, after_work } => {
             let page = Say::Reply(html(Fault::html_status(*status)));
             if *after_work { after(work, page) } else { page }
@@ -175,15 +179,21 @@ fn other_id(id: &str) -> String {
 }
 
 /// Puts a long member in front of the first one.
-fn oversized(reply: WireAnswer) -> WireAnswer {
-    let rest = reply.body.strip_prefix(b"{").unwrap_or_default();
-    let mut body = format!("{{\"padding\":\"{}\",", "x".repeat(OVERSIZED_BODY_BYTES)).into_bytes();
-    body.extend_from_slice(rest);
+fn oversized(reply: WireAnswer, format: Format) -> WireAnswer {
+    let padding = "x".repeat(OVERSIZED_BODY_BYTES);
+    // Behind the brace, or behind the root's start.
+    let (end, member) = match format {
+        Format::Json => (b'{', format!("\"padding\":\"{padding}\",")),
+        Format::Xml => (b'>', format!("<padding>{padding}</padding>")),
+    };
+    let place = reply.body.iter().position(|byte| *byte == end).map_or(0, |place| place.saturating_add(1));
+    let mut body = reply.body;
+    body.splice(place..place, member.into_bytes());
     WireAnswer { body, ..reply }
 }
 
 fn html(status: StatusCode) -> WireAnswer {
     let title = format!("{} {}", status.as_str(), status.canonical_reason().unwrap_or_default());
     let page = format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>\n");
-    WireAnswer { content_type: "text/html", ..WireAnswer::json(status, page.into_bytes()) }
+    WireAnswer { content_type: "text/html", ..WireAnswer::of(Format::Json, status, page.into_bytes()) }
 }

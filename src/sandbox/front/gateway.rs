@@ -4,15 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Collected, Full, Limited};
 use hyper::body::{Bytes, Incoming};
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
+use super::route;
 use super::server::{Answered, Handler};
 use super::socket::{ConnectionEnd, Switch};
-use crate::sandbox::answer::{Echo, GatewayAnswer};
+use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::fault::{Fault, Operation};
 use crate::sandbox::fields::Fields;
@@ -37,9 +39,13 @@ impl Handler for Gateway {
             return Response::new(Full::new(Bytes::from_static(b"healthy")));
         }
         let world = self.world;
-        let said = match Arrival::read(request).await {
+        let (parts, body) = request.into_parts();
+        let read = Limited::new(body, REQUEST_BODY_BYTES_MAX).collect().await.map(Collected::to_bytes);
+        let arrival = Arrival::of(parts, read.as_ref().map(Bytes::clone).unwrap_or_default());
+        let manner = arrival.manner;
+        let said = match read {
             // In a task of its own: the work must go on when the client hangs up.
-            Ok(arrival) => match world.tasks.spawn(exchange(Arc::clone(&world), arrival)).await {
+            Ok(_) => match world.tasks.spawn(exchange(Arc::clone(&world), arrival)).await {
                 Ok(said) => said,
                 Err(error) => {
                     tracing::error!(%error, "an exchange of the sandbox broke down");
@@ -47,52 +53,62 @@ impl Handler for Gateway {
                     Say::Answer(GatewayAnswer::Unread { status, message: None })
                 }
             },
-            Err(answer) => Say::Answer(answer),
+            Err(error) => {
+                tracing::debug!(error = %error, "a request body was not read to its end");
+                let message = format!("The request body must be whole and at most {REQUEST_BODY_BYTES_MAX} bytes long");
+                Say::Answer(GatewayAnswer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) })
+            }
         };
-        let delivery = Delivery::of(said, &world.chance.request_id(), world.clock.signature_now());
+        let delivery = Delivery::of(said, manner, &world.chance.request_id(), world.clock.signature_now());
         delivery::deliver(delivery, &world, &switch).await
     }
 }
 
-/// A request that arrived whole.
+/// A request that arrived.
 struct Arrival {
     method: Method,
-    /// The path without its leading slashes: `//Op` is `/Op`.
-    name: String,
+    /// The path as it is signed.
+    path: String,
     query: String,
     headers: HeaderMap,
     body: Bytes,
+    routed: Result<Operation, GatewayAnswer>,
+    manner: Manner,
 }
 
 impl Arrival {
-    async fn read(request: Request<Incoming>) -> Result<Self, GatewayAnswer> {
-        let (parts, body) = request.into_parts();
-        let body = match Limited::new(body, REQUEST_BODY_BYTES_MAX).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => {
-                tracing::debug!(error = %error, "a request body was not read to its end");
-                let message = format!("The request body must be whole and at most {REQUEST_BODY_BYTES_MAX} bytes long");
-                return Err(GatewayAnswer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) });
-            }
-        };
-        Ok(Self {
+    fn of(parts: Parts, body: Bytes) -> Self {
+        let path = route::canonical_path(parts.uri.path());
+        let target = header(&parts.headers, "x-amz-target");
+        let routed = route::operation(&parts.method, &path, target);
+        let manner = Manner { format: Format::of(&parts.headers, &body), operation: routed.as_ref().ok().copied() };
+        Self {
             method: parts.method,
-            name: parts.uri.path().trim_start_matches('/').to_owned(),
+            path,
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
             body,
-        })
+            routed,
+            manner,
+        }
     }
 
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+        header(&self.headers, name)
+    }
+
+    /// What the request is called in the log: the operation, or the path where there is none.
+    fn name(&self) -> String {
+        match &self.routed {
+            Ok(operation) => operation.name().to_owned(),
+            Err(_) => self.path.trim_matches('/').chars().take(64).collect(),
+        }
     }
 
     fn verify(&self, world: &World) -> Result<ValidSignature, GatewayAnswer> {
-        let path = format!("/{}", self.name);
         let presented = SignedRequest {
             method: self.method.as_str(),
-            path: &path,
+            path: &self.path,
             query: &self.query,
             headers: &self.headers,
             body: &self.body,
@@ -108,7 +124,7 @@ impl Arrival {
         Received {
             at: world.clock.now(),
             sequence: 0,
-            operation: self.name.chars().take(64).collect(),
+            operation: self.name(),
             host: self.header("host").to_owned(),
             partner_id: text("partnerId"),
             creation_request_id: text("creationRequestId"),
@@ -124,8 +140,7 @@ impl Arrival {
 }
 
 async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
-    let routed = route(&arrival);
-    let verified = routed.and_then(|operation| arrival.verify(&world).map(|accepted| (operation, accepted)));
+    let verified = arrival.routed.clone().and_then(|operation| arrival.verify(&world).map(|accepted| (operation, accepted)));
     let sequence = world.record.open(arrival.noted(&world, verified.is_ok()));
     let (operation, accepted) = match verified {
         Ok(verified) => verified,
@@ -136,6 +151,9 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     };
     if !world.throttle.admits(&account.partner_id, operation, Clock::monotonic()) {
         return concluded(&world, sequence, Say::Answer(distort::throttled()), false);
+    }
+    if let Some(answer) = misnamed(&arrival, operation) {
+        return concluded(&world, sequence, Say::Answer(answer), false);
     }
     let market = Market::of(arrival.header("host"), &accepted.region);
     let call = GatewayCall { operation, account, market, body: &arrival.body };
@@ -159,7 +177,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
         done.answer
     };
     let echo = Echo { operation, request_id, value: None };
-    let struck = Struck { echo: &echo, date: arrival.header("x-amz-date"), now: world.clock.signature_now() };
+    let struck = Struck { echo: &echo, manner: arrival.manner, date: arrival.header("x-amz-date"), now: world.clock.signature_now() };
     let say = match &fault {
         Some(fault) => distort::strike(fault, &struck, work),
         None => Say::Answer(work()),
@@ -167,18 +185,22 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     concluded(&world, sequence, say, real_op)
 }
 
-/// The operation that the path names. Some clients send no `x-amz-target`, and some a misspelt one.
-fn route(arrival: &Arrival) -> Result<Operation, GatewayAnswer> {
-    let refuse = |status, exception: &'static str| {
-        Err(GatewayAnswer::Front { status, exception: Some(exception), message: exception.to_owned() })
-    };
-    match Operation::named(&arrival.name) {
-        None => refuse(StatusCode::NOT_FOUND, "UnknownOperationException"),
-        Some(_) if arrival.method != Method::POST => {
-            refuse(StatusCode::METHOD_NOT_ALLOWED, "UnsupportedHttpMethodException")
-        }
-        Some(operation) => Ok(operation),
+fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// The refusal of an XML document whose root is another operation's request. A document that cannot be read at all is the
+/// operation's to refuse.
+fn misnamed(arrival: &Arrival, operation: Operation) -> Option<GatewayAnswer> {
+    let fields = Fields::read(&arrival.body).ok()?;
+    let root = fields.root()?;
+    let expected = operation.name();
+    if root.strip_suffix("Request").unwrap_or(root) == expected {
+        return None;
     }
+    let root: String = root.chars().take(64).collect();
+    let message = Some(format!("The root of the request is {root}, where {expected}Request was expected"));
+    Some(GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message })
 }
 
 /// Adds the answer to the log, right before it is sent.
