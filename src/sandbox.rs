@@ -38,6 +38,7 @@ mod fault;
 mod fields;
 mod file;
 mod front;
+pub mod guide;
 mod kinds;
 mod market;
 mod mock;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use hyper::StatusCode;
 use hyper::header::HeaderValue;
 use serde::{Deserialize, Serialize};
+use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
 use super::kinds::OfKind;
 
@@ -71,8 +72,9 @@ impl From<Operation> for String {
 /// What goes wrong. "The work" is what the call would have done to the book and the funds.
 ///
 /// A fault strikes after the checks of signature and rate limit. A request that they refuse does not use a rule up.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, EnumIter, EnumMessage, Eq, IntoStaticStr, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Fault {
     /// The work is done at once; the answer comes late.
     Delay {
@@ -104,13 +106,13 @@ pub enum Fault {
     /// The work is done; an answer without a length, which ends with the connection, is cut in half. Only the broken
     /// JSON shows the cut.
     ShortCloseDelimited,
-    /// The work is done; 200 with bytes that are no JSON.
+    /// The work is done; 200 with bytes that are neither JSON nor XML.
     Garbage,
     /// The work is done; 200 with no body.
     EmptyBody,
-    /// The work is done; the right JSON, labelled as HTML.
+    /// The work is done; the right answer, labelled as HTML.
     WrongContentType,
-    /// The work is done; the right JSON, with an unknown member that makes it longer than 64 KiB.
+    /// The work is done; the right answer, with an unknown member that makes it longer than 64 KiB.
     OversizedBody,
     /// A page of HTML, as load balancers send.
     HtmlError {

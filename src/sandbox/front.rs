@@ -3,6 +3,7 @@
 mod delivery;
 mod distort;
 mod gateway;
+mod report;
 mod route;
 mod server;
 mod socket;

@@ -70,13 +70,10 @@ impl RequestLog {
     }
 
     /// Adds the answer to a request. A request that was forgotten meanwhile stays forgotten.
-    pub(super) fn amend(&self, sequence: u64, change: impl FnOnce(&mut Received)) {
+    pub(super) fn amend<T>(&self, sequence: u64, change: impl FnOnce(&mut Received) -> T) -> Option<T> {
         let mut pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Ok(place) = pages.requests.binary_search_by_key(&sequence, |received| received.sequence)
-            && let Some(received) = pages.requests.get_mut(place)
-        {
-            change(received);
-        }
+        let place = pages.requests.binary_search_by_key(&sequence, |received| received.sequence).ok()?;
+        pages.requests.get_mut(place).map(change)
     }
 
     pub(super) fn list(&self) -> Vec<Received> {

@@ -56,11 +56,13 @@ pub(super) enum Rejection {
     Expired { date: String, limit: String, now: String },
     #[error("Signature not yet current: {date} is still later than {limit} ({now} + {SKEW_MINUTES_MAX} min.)")]
     NotYetCurrent { date: String, limit: String, now: String },
+    /// The two texts are what the caller can compare with its own: no secret is in them.
     #[error(
         "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access \
-         Key and signing method. Consult the service documentation for details."
+         Key and signing method. Consult the service documentation for details.\n\nThe Canonical String for this request \
+         should have been\n'{canonical}'\n\nThe String-to-Sign should have been\n'{to_sign}'\n"
     )]
-    Mismatch,
+    Mismatch { canonical: String, to_sign: String },
 }
 
 impl Rejection {
@@ -70,7 +72,7 @@ impl Rejection {
             Self::Missing => "MissingAuthenticationTokenException",
             Self::Incomplete(_) => "IncompleteSignatureException",
             Self::UnknownKey => "UnrecognizedClientException",
-            Self::Scope(_) | Self::Expired { .. } | Self::NotYetCurrent { .. } | Self::Mismatch => {
+            Self::Scope(_) | Self::Expired { .. } | Self::NotYetCurrent { .. } | Self::Mismatch { .. } => {
                 "InvalidSignatureException"
             }
         }
@@ -123,12 +125,13 @@ pub(super) fn verify<'k>(
     if age < TimeDelta::minutes(-SKEW_MINUTES_MAX) {
         return Err(Rejection::not_yet_current(date, now));
     }
-    let canonical = canonical::request(presented, &authorization.signed_headers)?;
-    let expected = signature(secret, &authorization, date, &canonical);
-    if bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
+    let canonical = canonical::request(presented, &authorization.signed_headers);
+    let to_sign = to_sign(&authorization, date, &canonical.text);
+    let expected = signature(secret, &authorization, &to_sign);
+    if canonical.whole && bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
         Ok(ValidSignature { key_id: authorization.key_id.to_owned(), region: authorization.region.to_owned() })
     } else {
-        Err(Rejection::Mismatch)
+        Err(Rejection::Mismatch { canonical: String::from_utf8_lossy(&canonical.text).into_owned(), to_sign })
     }
 }
 
@@ -191,10 +194,14 @@ fn demand_scope(authorization: &Authorization<'_>, host: &str, date: &str) -> Re
     Err(Rejection::Scope(problem))
 }
 
-fn signature(secret: &str, authorization: &Authorization<'_>, date: &str, canonical: &[u8]) -> String {
+fn to_sign(authorization: &Authorization<'_>, date: &str, canonical: &[u8]) -> String {
     let Authorization { region, date: day, .. } = authorization;
     let hash = HEXLOWER.encode(&Sha256::digest(canonical));
-    let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{SERVICE}/{TERMINATOR}\n{hash}");
+    format!("AWS4-HMAC-SHA256\n{date}\n{day}/{region}/{SERVICE}/{TERMINATOR}\n{hash}")
+}
+
+fn signature(secret: &str, authorization: &Authorization<'_>, to_sign: &str) -> String {
+    let Authorization { region, date: day, .. } = authorization;
     let mut key = format!("AWS4{secret}").into_bytes();
     for part in [*day, region, SERVICE, TERMINATOR] {
         key = hmac(&key, part.as_bytes());

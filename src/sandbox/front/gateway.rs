@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
-use super::route;
+use super::{report, route};
 use super::server::{Answered, Handler};
 use super::socket::{ConnectionEnd, Switch};
 use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
@@ -161,7 +161,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
         Fields::read(&arrival.body).ok().and_then(|fields| fields.text("creationRequestId").ok().flatten());
     let fault = world.faults.strike(operation, &account.partner_id, request_id.as_deref());
     if let Some(fault) = &fault {
-        world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
+        let _known = world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
     }
     if let Some(Fault::DelayWork { milliseconds }) = &fault {
         tokio::select! {
@@ -210,11 +210,16 @@ fn concluded(world: &World, sequence: u64, say: Say, real_op: bool) -> Say {
         Say::Answer(answer) | Say::Late(answer, _) | Say::Half(answer, ..) => answer.error(),
         Say::Reply(_) | Say::Nothing(_) | Say::Never => (None, None),
     };
-    world.record.amend(sequence, |received| {
+    let noted = world.record.amend(sequence, |received| {
         received.http_status = status;
         received.error_code = error_code;
         received.error_type = error_type;
         received.real_op = real_op;
+        report::wanted(status).then(|| Received { body: String::new(), ..received.clone() })
     });
+    // Out of the log's lock: whoever reads the lines may be slow.
+    if let Some(received) = noted.flatten() {
+        report::exchanged(&received, &say);
+    }
     say
 }

@@ -3,10 +3,18 @@
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use super::{Rejection, SignedRequest};
+use super::SignedRequest;
 
-/// Builds the canonical request from what arrived. A header that was signed but did not arrive cannot match.
-pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) -> Result<Vec<u8>, Rejection> {
+/// A canonical request.
+pub(super) struct Canonical {
+    pub(super) text: Vec<u8>,
+    /// Whether every header that was signed has arrived. One that has not stands empty here, and matches no signature.
+    pub(super) whole: bool,
+}
+
+/// Builds the canonical request from what arrived.
+pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) -> Canonical {
+    let mut whole = true;
     let mut canonical = Vec::with_capacity(512);
     for line in [presented.method, presented.path, query(presented.query).as_str()] {
         canonical.extend_from_slice(line.as_bytes());
@@ -16,9 +24,7 @@ pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) ->
         canonical.extend_from_slice(name.as_bytes());
         canonical.push(b':');
         let mut values = presented.headers.get_all(*name).iter().peekable();
-        if values.peek().is_none() {
-            return Err(Rejection::Mismatch);
-        }
+        whole &= values.peek().is_some();
         while let Some(value) = values.next() {
             fold_blanks(value.as_bytes(), &mut canonical);
             if values.peek().is_some() {
@@ -31,7 +37,7 @@ pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) ->
     canonical.extend_from_slice(signed_headers.join(";").as_bytes());
     canonical.push(b'\n');
     canonical.extend_from_slice(HEXLOWER.encode(&Sha256::digest(presented.body)).as_bytes());
-    Ok(canonical)
+    Canonical { text: canonical, whole }
 }
 
 /// Trims a header's value and makes each inner run of blanks one blank.

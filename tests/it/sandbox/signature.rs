@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::bench::{Bench, create_body};
+use super::bench::{Bench, SECRET, create_body};
 use super::signer::Call;
 
 const MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your AWS \
@@ -42,7 +42,8 @@ async fn one_digit_of_the_signature_or_one_byte_of_the_body_is_refused_and_does_
     for changed in [other_signature, other_body, other_case] {
         let seen = bench.send_bytes(changed.as_bytes()).await;
         assert_eq!(seen.status, Some(403), "{seen:?}");
-        assert_eq!(seen.json(), serde_json::json!({ "message": MISMATCH }));
+        let message = seen.json()["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with(MISMATCH) && message.contains("\n\nThe String-to-Sign should have been\n'AWS4-"));
         assert_eq!(seen.header("x-amzn-errortype"), Some("InvalidSignatureException"));
     }
     assert!(bench.control.book().is_empty());
@@ -53,7 +54,10 @@ async fn one_digit_of_the_signature_or_one_byte_of_the_body_is_refused_and_does_
 async fn a_wrong_secret_and_an_unknown_key_are_told_apart() {
     let bench = Bench::start().await;
     let wrong_secret = Call { secret: "SECRET".to_owned(), ..a_create(&bench) };
-    assert_eq!(bench.send(&wrong_secret).await.json()["message"], MISMATCH);
+    let message = bench.send(&wrong_secret).await.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.starts_with(MISMATCH) && !message.contains(SECRET), "{message}");
+    // The caller sees what it should have signed: with the right secret it would have passed.
+    assert!(message.contains("'POST\n/CreateGiftCard\n\naccept:application/json\ncontent-type:"), "{message}");
     let unknown_key = Call { key_id: "AKID".to_owned(), ..a_create(&bench) };
     let seen = bench.send(&unknown_key).await;
     assert_eq!(seen.status, Some(403));
