@@ -8,16 +8,14 @@
 //! Its cards are worth nothing, and its book, its book file and its control port show claim codes, so it listens on
 //! loopback only.
 //!
-//! Where Amazon's behaviour is not known, the code says which choice it makes. The sandbox does not speak XML, has no
-//! activation and no balance-load operations, and knows no minimum amounts.
+//! Where Amazon's behaviour is not known, the code says which choice it makes. The sandbox has no balance-load operations.
 //!
 //! ```no_run
 //! # use noshi::sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions};
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let key = AccessKey { id: "AKID".to_owned(), secret: "SECRET".to_owned() };
-//! let funds = 1_000.into();
+//! let keys = vec![AccessKey::active("AKID", "SECRET")];
 //! let (partner_id, currency) = ("Awssb".to_owned(), Some("USD".to_owned()));
-//! let account = PartnerAccount { partner_id, keys: vec![key], currency, funds };
+//! let account = PartnerAccount { partner_id, keys, currency, funds: 1_000.into(), ..PartnerAccount::default() };
 //! let sandbox = Sandbox::start(SandboxOptions::on_any_port(vec![account])).await?;
 //! let gateway = sandbox.gateway_addr();
 //! // … call it …
@@ -44,30 +42,32 @@ mod market;
 mod mock;
 mod money;
 mod operations;
+mod partners;
 mod record;
 mod signature;
 mod throttle;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::activity::{Activity, ActivityType};
 pub use self::book::{Card, CardState};
-pub use self::control::{Clocks, Control, ControlError, PartnerFunds};
+pub use self::control::{Clocks, Control, ControlError, PartnerFunds, ShownPartner};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
 pub use self::kinds::OfKind;
+pub use self::partners::{
+    AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
+};
 pub use self::record::Received;
 
 use self::world::World;
@@ -78,9 +78,9 @@ const STOP_GRACE: Duration = Duration::from_secs(1);
 /// How to run a sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
-    /// The address for AGCOD clients: loopback, port 0 for any free port.
+    /// The address for AGCOD clients, port 0 for any free port.
     pub listen: SocketAddr,
-    /// The address of the control port: loopback, port 0 for any free port.
+    /// The address of the control port, port 0 for any free port.
     pub control_listen: SocketAddr,
     /// The partners' accounts, at least one.
     pub accounts: Vec<PartnerAccount>,
@@ -97,34 +97,6 @@ impl SandboxOptions {
     pub fn on_any_port(accounts: Vec<PartnerAccount>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Self { listen: any, control_listen: any, accounts, book_file: None, throttle: true }
-    }
-}
-
-/// A partner's account.
-#[derive(Clone, Debug)]
-pub struct PartnerAccount {
-    /// Amazon's id of the partner. Every request id must start with it.
-    pub partner_id: String,
-    /// The keys that may sign for the partner. During a rotation there are several.
-    pub keys: Vec<AccessKey>,
-    /// The only currency of its cards. When absent, the currency of the host's marketplace (USD, EUR or JPY).
-    pub currency: Option<String>,
-    /// The funds at the start.
-    pub funds: Decimal,
-}
-
-/// A key pair. Its `Debug` does not show the secret.
-#[derive(Clone)]
-pub struct AccessKey {
-    /// Sent with each request.
-    pub id: String,
-    /// Never sent.
-    pub secret: String,
-}
-
-impl fmt::Debug for AccessKey {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("AccessKey").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -171,17 +143,15 @@ impl fmt::Debug for Sandbox {
 impl Sandbox {
     /// Starts a sandbox. Both ports answer when this returns.
     pub async fn start(options: SandboxOptions) -> Result<Self, SandboxStartError> {
-        check_accounts(&options.accounts).map_err(SandboxStartError::Accounts)?;
+        let partners =
+            partners::Partners::of(options.accounts).map_err(|error| SandboxStartError::Accounts(error.to_string()))?;
         let (gateway_listener, gateway_addr) = listen(options.listen).await?;
         let (control_listener, control_addr) = listen(options.control_listen).await?;
-        let opening_funds: BTreeMap<String, Decimal> =
-            options.accounts.iter().map(|account| (account.partner_id.clone(), account.funds)).collect();
-        let (book, clock_offset_seconds) = book::Book::open(opening_funds, options.book_file.as_deref())?;
+        let (book, clock_offset_seconds) = book::Book::open(&partners, options.book_file.as_deref())?;
         let clock = clock::Clock::default();
         clock.set_offset_seconds(clock_offset_seconds);
         let world = Arc::new(World {
-            accounts: options.accounts,
-            revoked_keys: RwLock::default(),
+            partners,
             clock,
             chance: chance::Chance::new(),
             journal: activity::Journal::of(&book.cards()),
@@ -249,34 +219,4 @@ async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Sandbo
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
-}
-
-fn check_accounts(accounts: &[PartnerAccount]) -> Result<(), String> {
-    if accounts.is_empty() {
-        return Err("the sandbox needs at least one account".to_owned());
-    }
-    let (mut partner_ids, mut key_ids) = (BTreeSet::new(), BTreeSet::new());
-    for account in accounts {
-        let partner_id = &account.partner_id;
-        if partner_id.is_empty() || !partner_ids.insert(partner_id) {
-            return Err(format!("each partner id must be given once, and not be empty: {partner_id:?}"));
-        }
-        if account.funds < Decimal::ZERO {
-            return Err(format!("the funds of partner {partner_id} must not be negative"));
-        }
-        if let Some(currency) = account.currency.as_deref()
-            && !market::Group::ALL.iter().any(|group| group.currencies().contains(&currency))
-        {
-            return Err(format!("no marketplace sells in {currency:?}, the currency of partner {partner_id}"));
-        }
-        if account.keys.is_empty() {
-            return Err(format!("partner {partner_id} needs at least one access key"));
-        }
-        for key in &account.keys {
-            if key.id.is_empty() || key.secret.is_empty() || !key_ids.insert(&key.id) {
-                return Err(format!("each access key needs an id of its own and a secret: {:?}", key.id));
-            }
-        }
-    }
-    Ok(())
 }

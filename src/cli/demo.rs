@@ -110,9 +110,10 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 async fn start_sandbox(folder: &Path) -> Result<Sandbox, CommandError> {
     let account = PartnerAccount {
         partner_id: PARTNER_ID.to_owned(),
-        keys: vec![AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() }],
+        keys: vec![AccessKey::active(ACCESS_KEY_ID, SECRET_ACCESS_KEY)],
         currency: Some("USD".to_owned()),
         funds: FUNDS.into(),
+        ..PartnerAccount::default()
     };
     let options = SandboxOptions {
         book_file: Some(folder.join("sandbox-book.jsonl")),

@@ -56,9 +56,10 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         control_listen: arguments.control,
         accounts: vec![PartnerAccount {
             partner_id: arguments.partner_id.clone(),
-            keys: vec![AccessKey { id: arguments.access_key_id.clone(), secret }],
+            keys: vec![AccessKey::active(arguments.access_key_id.clone(), secret)],
             currency: arguments.currency,
             funds: arguments.funds,
+            ..PartnerAccount::default()
         }],
         book_file: arguments.book,
         throttle: !arguments.no_throttle,

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::{Clock, MOVED_SECONDS_MAX};
 use super::file::{BookEntry, BookFile, BookFileError};
 use super::money;
+use super::partners::{PartnerAccount, PartnerEntry, Partners};
 
 /// How long after its creation a card can be canceled.
 pub(super) const CANCEL_WINDOW_SECONDS: i64 = 15 * 60;
@@ -79,11 +80,16 @@ pub(super) enum BookError {
     Closed,
     #[error("there is no account of partner {0:?}")]
     UnknownPartner(String),
+    #[error("partner {partner_id} has no funds in {currency}")]
+    UnknownCurrency { partner_id: String, currency: String },
     #[error("the amount does not fit")]
     Overflow,
     #[error("the clock would be moved too far")]
     ClockOutOfRange,
 }
+
+/// What each partner has left in each of its currencies.
+pub(super) type Purses = BTreeMap<String, BTreeMap<String, Decimal>>;
 
 enum Storage {
     Memory,
@@ -101,38 +107,41 @@ struct Shelf {
     cards: Vec<Card>,
     /// The place of each card in `cards`, by partner and request id.
     places: HashMap<String, HashMap<String, usize>>,
-    funds: BTreeMap<String, Decimal>,
+    /// By partner, then by currency.
+    funds: Purses,
     storage: Storage,
 }
 
 impl Book {
-    /// Opens the book with the accounts' opening funds. The file's funds override them. Returns the clock's offset as
-    /// well, which the file keeps.
-    pub(super) fn open(
-        opening_funds: BTreeMap<String, Decimal>,
-        path: Option<&Path>,
-    ) -> Result<(Self, i64), BookFileError> {
+    /// Opens the book of these partners. What the file says of partners, funds and the clock overrides what they say.
+    /// Returns the clock's offset as well, which the file keeps.
+    pub(super) fn open(partners: &Partners, path: Option<&Path>) -> Result<(Self, i64), BookFileError> {
         let mut shelf =
-            Shelf { cards: Vec::new(), places: HashMap::new(), funds: opening_funds, storage: Storage::Memory };
+            Shelf { cards: Vec::new(), places: HashMap::new(), funds: Purses::new(), storage: Storage::Memory };
+        partners.all().iter().for_each(|account| shelf.fund(account));
         let mut clock_offset_seconds = 0;
         if let Some(path) = path {
             let (file, entries) = BookFile::open(path)?;
             for entry in entries {
-                let (partner_id, amount) = match entry {
-                    BookEntry::Clock { offset_seconds } => {
-                        clock_offset_seconds = offset_seconds;
-                        continue;
+                match entry {
+                    BookEntry::Clock { offset_seconds } => clock_offset_seconds = offset_seconds,
+                    BookEntry::Partner { partner } => {
+                        let wrong = |problem| BookFileError::Partner { problem };
+                        let account = partner.account().map_err(wrong)?;
+                        shelf.fund(&account);
+                        partners.put(account).map_err(|error| wrong(error.to_string()))?;
                     }
-                    BookEntry::Funds { partner_id, amount } => (partner_id, amount),
+                    BookEntry::Funds { partner_id, currency, amount } => {
+                        let funds = shelf.funds_read(&partner_id)?;
+                        match currency {
+                            Some(currency) => drop(funds.insert(currency, amount)),
+                            None => funds.values_mut().for_each(|left| *left = amount),
+                        }
+                    }
                     BookEntry::Card { card, funds } => {
-                        let partner_id = card.partner_id.clone();
+                        shelf.funds_read(&card.partner_id)?.insert(card.currency.clone(), funds);
                         shelf.put(card);
-                        (partner_id, funds)
                     }
-                };
-                match shelf.funds.get_mut(&partner_id) {
-                    Some(funds) => *funds = amount,
-                    None => return Err(BookFileError::UnknownPartner { partner_id }),
                 }
             }
             shelf.storage = Storage::File(file);
@@ -147,7 +156,7 @@ impl Book {
         if let Some(card) = shelf.find(&wanted.partner_id, &wanted.creation_request_id) {
             return Ok(Created::Existing(card.clone()));
         }
-        let funds = shelf.funds_of(&wanted.partner_id)?;
+        let funds = shelf.funds_of(&wanted.partner_id, &wanted.currency)?;
         if funds < wanted.amount {
             return Ok(Created::InsufficientFunds);
         }
@@ -177,7 +186,7 @@ impl Book {
         if now.signed_duration_since(card.created_at) > TimeDelta::seconds(CANCEL_WINDOW_SECONDS) {
             return Ok(Canceled::TooLate);
         }
-        let funds = shelf.funds_of(partner_id)?.checked_add(card.amount).ok_or(BookError::Overflow)?;
+        let funds = shelf.funds_of(partner_id, &card.currency)?.checked_add(card.amount).ok_or(BookError::Overflow)?;
         let refunded = Card { state: CardState::Refunded, canceled_at: Some(now), ..card };
         shelf.write_card(refunded.clone(), funds)?;
         Ok(Canceled::Now(refunded))
@@ -188,20 +197,35 @@ impl Book {
         self.lock().cards.clone()
     }
 
+    pub(super) fn card_count(&self) -> usize {
+        self.lock().cards.len()
+    }
+
     /// The funds of each partner.
-    pub(super) fn all_funds(&self) -> BTreeMap<String, Decimal> {
+    pub(super) fn all_funds(&self) -> Purses {
         self.lock().funds.clone()
     }
 
-    pub(super) fn funds(&self, partner_id: &str) -> Result<Decimal, BookError> {
-        self.lock().funds_of(partner_id)
+    pub(super) fn funds(&self, partner_id: &str, currency: &str) -> Result<Decimal, BookError> {
+        self.lock().funds_of(partner_id, currency)
     }
 
-    pub(super) fn set_funds(&self, partner_id: &str, amount: Decimal) -> Result<(), BookError> {
+    pub(super) fn set_funds(&self, partner_id: &str, currency: &str, amount: Decimal) -> Result<(), BookError> {
         let mut shelf = self.lock();
-        shelf.funds_of(partner_id)?;
-        shelf.write(&BookEntry::Funds { partner_id: partner_id.to_owned(), amount })?;
-        shelf.funds.insert(partner_id.to_owned(), amount);
+        shelf.funds_of(partner_id, currency)?;
+        // Where there is one currency only, the entry is the one that earlier versions read as well.
+        let several = shelf.funds.get(partner_id).is_some_and(|funds| funds.len() > 1);
+        let named = several.then(|| currency.to_owned());
+        shelf.write(&BookEntry::Funds { partner_id: partner_id.to_owned(), currency: named, amount })?;
+        shelf.set(partner_id, currency, amount);
+        Ok(())
+    }
+
+    /// Keeps a partner that was added or changed. What it has left in a currency that it had stays.
+    pub(super) fn keep_partner(&self, account: &PartnerAccount) -> Result<(), BookError> {
+        let mut shelf = self.lock();
+        shelf.write(&BookEntry::Partner { partner: PartnerEntry::of(account) })?;
+        shelf.fund(account);
         Ok(())
     }
 
@@ -235,8 +259,29 @@ impl Shelf {
         self.cards.get(*place)
     }
 
-    fn funds_of(&self, partner_id: &str) -> Result<Decimal, BookError> {
-        self.funds.get(partner_id).copied().ok_or_else(|| BookError::UnknownPartner(partner_id.to_owned()))
+    fn funds_of(&self, partner_id: &str, currency: &str) -> Result<Decimal, BookError> {
+        let funds = self.funds.get(partner_id).ok_or_else(|| BookError::UnknownPartner(partner_id.to_owned()))?;
+        let unknown =
+            || BookError::UnknownCurrency { partner_id: partner_id.to_owned(), currency: currency.to_owned() };
+        funds.get(currency).copied().ok_or_else(unknown)
+    }
+
+    /// The funds of a partner that an entry of the file names.
+    fn funds_read(&mut self, partner_id: &str) -> Result<&mut BTreeMap<String, Decimal>, BookFileError> {
+        let unknown = || BookFileError::UnknownPartner { partner_id: partner_id.to_owned() };
+        self.funds.get_mut(partner_id).ok_or_else(unknown)
+    }
+
+    /// Gives a partner its opening funds in every currency in which it has none yet.
+    fn fund(&mut self, account: &PartnerAccount) {
+        let funds = self.funds.entry(account.partner_id.clone()).or_default();
+        for currency in account.currencies() {
+            funds.entry(currency.to_owned()).or_insert(account.funds);
+        }
+    }
+
+    fn set(&mut self, partner_id: &str, currency: &str, amount: Decimal) {
+        self.funds.entry(partner_id.to_owned()).or_default().insert(currency.to_owned(), amount);
     }
 
     fn put(&mut self, card: Card) {
@@ -253,7 +298,7 @@ impl Shelf {
     /// Writes a card and the funds after it as one entry, and only then changes both in memory.
     fn write_card(&mut self, card: Card, funds: Decimal) -> Result<(), BookError> {
         self.write(&BookEntry::Card { card: card.clone(), funds })?;
-        self.funds.insert(card.partner_id.clone(), funds);
+        self.set(&card.partner_id, &card.currency, funds);
         self.put(card);
         Ok(())
     }

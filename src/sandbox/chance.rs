@@ -10,6 +10,7 @@ use rand::seq::IndexedRandom;
 /// Letters and digits that readers do not confuse on paper.
 const CLAIM_CODE_ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 const GC_ID_ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+const SECRET_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const DIGITS: &[u8] = b"0123456789";
 
 /// A seeded generator behind a lock.
@@ -35,6 +36,16 @@ impl Chance {
     /// A card id: sixteen digits for Japanese cards, else `A` and thirteen alphanumerics.
     pub(super) fn gc_id(&self, currency: &str) -> String {
         if currency == "JPY" { self.draw(DIGITS, 16) } else { format!("A{}", self.draw(GC_ID_ALPHABET, 13)) }
+    }
+
+    /// The id of an access key: `AKIA` and sixteen upper-case alphanumerics.
+    pub(super) fn access_key_id(&self) -> String {
+        format!("AKIA{}", self.draw(CLAIM_CODE_ALPHABET, 16))
+    }
+
+    /// The secret of an access key: forty characters.
+    pub(super) fn secret_access_key(&self) -> String {
+        self.draw(SECRET_ALPHABET, 40)
     }
 
     /// A random UUID (version 4) for `x-amzn-RequestId`.

@@ -1,9 +1,12 @@
 //! The control: what a test or a person does to the sandbox outside Amazon's API. The control port calls these methods.
 
+mod page;
+mod partners;
 mod port;
+mod routes;
 
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
@@ -13,10 +16,13 @@ use super::activity::Activity;
 use super::book::{BookError, Card};
 use super::clock::MOVED_SECONDS_MAX;
 use super::fault::{FaultRule, ScriptedFault};
+use super::market;
 use super::money;
+use super::partners::AccountError;
 use super::record::Received;
 use super::world::World;
 
+pub use self::partners::ShownPartner;
 pub(super) use self::port::ControlPort;
 
 /// Why the control refused a call. The sandbox is unchanged.
@@ -25,6 +31,34 @@ pub enum ControlError {
     /// No account has that partner id.
     #[error("there is no account of partner {0:?}")]
     UnknownPartner(String),
+    /// The partner has no funds in that currency.
+    #[error("partner {partner_id} has no funds in {currency}")]
+    UnknownCurrency {
+        /// The partner.
+        partner_id: String,
+        /// The currency.
+        currency: String,
+    },
+    /// The partner has funds in several currencies, and the call names none.
+    #[error("currency must be one of {0}: the partner has funds in each of them")]
+    WhichCurrency(String),
+    /// Yen have no fractions.
+    #[error("{currency} has no unit as small as {amount} has")]
+    TooFine {
+        /// The currency.
+        currency: String,
+        /// The amount.
+        amount: Decimal,
+    },
+    /// No partner has an access key of that id.
+    #[error("there is no access key {0:?}")]
+    UnknownKey(String),
+    /// A key that signs cannot be deleted.
+    #[error("the access key {0:?} is active: deactivate it first")]
+    ActiveKey(String),
+    /// The partner or the key is incomplete, or contradicts the others.
+    #[error("{0}")]
+    Partner(String),
     /// Funds cannot be negative.
     #[error("funds must not be negative, not {0}")]
     NegativeFunds(Decimal),
@@ -42,12 +76,19 @@ pub enum ControlError {
     Stopped,
 }
 
+impl From<AccountError> for ControlError {
+    fn from(error: AccountError) -> Self {
+        Self::Partner(error.0)
+    }
+}
+
 impl From<BookError> for ControlError {
     fn from(error: BookError) -> Self {
         match error {
             BookError::Write(error) => Self::Unwritten(error),
             BookError::Closed => Self::Stopped,
             BookError::UnknownPartner(partner_id) => Self::UnknownPartner(partner_id),
+            BookError::UnknownCurrency { partner_id, currency } => Self::UnknownCurrency { partner_id, currency },
             BookError::ClockOutOfRange => Self::ClockOutOfRange,
             BookError::Overflow => Self::Rule("the amount does not fit".to_owned()),
         }
@@ -70,7 +111,9 @@ pub struct Clocks {
 pub struct PartnerFunds {
     /// The partner's id.
     pub partner_id: String,
-    /// The amount in the account's currency. Decimal text in JSON.
+    /// The currency.
+    pub currency: String,
+    /// What is left. Decimal text in JSON.
     #[serde(with = "money::text")]
     pub amount: Decimal,
 }
@@ -86,6 +129,16 @@ impl Control {
     #[must_use]
     pub fn book(&self) -> Vec<Card> {
         self.world.book.cards()
+    }
+
+    /// How many cards there are.
+    pub(super) fn card_count(&self) -> usize {
+        self.world.book.card_count()
+    }
+
+    /// The last so many requests, newest first, without their bodies.
+    pub(super) fn last_requests(&self, most: usize) -> Vec<Received> {
+        self.world.record.last(most)
     }
 
     /// The last 100,000 requests that the gateway received, oldest first.
@@ -145,29 +198,52 @@ impl Control {
         Ok(())
     }
 
-    /// Revokes an access key, as its owner does in the portal.
-    pub fn revoke_key(&self, key_id: &str) {
-        self.world.revoked_keys.write().unwrap_or_else(PoisonError::into_inner).insert(key_id.to_owned());
-    }
-
-    /// A partner's funds.
+    /// The funds of a partner that has one currency.
     pub fn funds(&self, partner_id: &str) -> Result<Decimal, ControlError> {
-        Ok(self.world.book.funds(partner_id)?)
+        self.funds_in(partner_id, &self.only_currency(partner_id)?)
     }
 
-    /// Every partner's funds, by partner id.
+    /// A partner's funds in a currency.
+    pub fn funds_in(&self, partner_id: &str, currency: &str) -> Result<Decimal, ControlError> {
+        Ok(self.world.book.funds(partner_id, currency)?)
+    }
+
+    /// Every partner's funds, by partner id and currency.
     #[must_use]
     pub fn all_funds(&self) -> Vec<PartnerFunds> {
-        let funds = self.world.book.all_funds();
-        funds.into_iter().map(|(partner_id, amount)| PartnerFunds { partner_id, amount }).collect()
+        let funds = self.world.book.all_funds().into_iter().flat_map(|(partner_id, funds)| {
+            funds.into_iter().map(move |(currency, amount)| PartnerFunds {
+                partner_id: partner_id.clone(),
+                currency,
+                amount,
+            })
+        });
+        funds.collect()
     }
 
-    /// Sets a partner's funds.
+    /// Sets the funds of a partner that has one currency.
     pub fn set_funds(&self, partner_id: &str, amount: Decimal) -> Result<(), ControlError> {
+        self.set_funds_in(partner_id, &self.only_currency(partner_id)?, amount)
+    }
+
+    /// Sets a partner's funds in a currency.
+    pub fn set_funds_in(&self, partner_id: &str, currency: &str, amount: Decimal) -> Result<(), ControlError> {
         if amount < Decimal::ZERO {
             return Err(ControlError::NegativeFunds(amount));
         }
-        Ok(self.world.book.set_funds(partner_id, amount)?)
+        if amount.normalize().scale() > market::fraction_digits(currency) {
+            return Err(ControlError::TooFine { currency: currency.to_owned(), amount });
+        }
+        Ok(self.world.book.set_funds(partner_id, currency, amount)?)
+    }
+
+    fn only_currency(&self, partner_id: &str) -> Result<String, ControlError> {
+        let unknown = || ControlError::UnknownPartner(partner_id.to_owned());
+        let account = self.world.partners.named(partner_id).ok_or_else(unknown)?;
+        match account.currencies().as_slice() {
+            [currency] => Ok((*currency).to_owned()),
+            several => Err(ControlError::WhichCurrency(several.join(", "))),
+        }
     }
 
     /// The activity report, oldest record first.

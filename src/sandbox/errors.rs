@@ -66,6 +66,11 @@ pub(super) const CURRENCY_CODE_MISMATCH: AgcodError =
 pub(super) const FRACTIONAL_AMOUNT_NOT_ALLOWED: AgcodError =
     AgcodError::new("F200", "FractionalAmountNotAllowed", "Fractional Amount Not Allowed");
 pub(super) const MAX_AMOUNT_EXCEEDED: AgcodError = AgcodError::new("F200", "MaxAmountExceeded", "Max Amount Exceeded");
+pub(super) const AMOUNT_BELOW_MIN_THRESHOLD: AgcodError =
+    AgcodError::new("F200", "AmountBelowMinThreshold", "Amount Below Min Threshold");
+/// No refusal of a program or a product was ever recorded: the types are of Amazon's list, the choice is ours.
+pub(super) const INVALID_PROGRAM_ID: AgcodError = AgcodError::new("F300", "InvalidProgramId", "Invalid Program Id");
+pub(super) const BAD_INPUT: AgcodError = AgcodError::new("F300", "BadInput", "Bad Input");
 pub(super) const EXTERNAL_REFERENCE_TOO_LONG: AgcodError =
     AgcodError::new("F200", "ExternalReferenceTooLong", "External Reference Too Long");
 pub(super) const INVALID_GC_ID_INPUT: AgcodError = AgcodError::new("F200", "InvalidGCIdInput", "Invalid GC Id Input");
@@ -117,6 +122,9 @@ const KNOWN: &[AgcodError] = &[
     CURRENCY_CODE_MISMATCH,
     FRACTIONAL_AMOUNT_NOT_ALLOWED,
     MAX_AMOUNT_EXCEEDED,
+    AMOUNT_BELOW_MIN_THRESHOLD,
+    INVALID_PROGRAM_ID,
+    BAD_INPUT,
     EXTERNAL_REFERENCE_TOO_LONG,
     INVALID_GC_ID_INPUT,
     CARD_ALREADY_ACTIVATED_WITH_DIFFERENT_REQUEST_ID,

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use super::book::Card;
 use super::money;
+use super::partners::PartnerEntry;
 
 /// One change of the book. An entry holds the whole value after its change, so the last entry of a card or a partner
 /// wins.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(tag = "entry", rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum BookEntry {
     /// A card as it now is, and its partner's funds after that.
@@ -28,9 +29,14 @@ pub(super) enum BookEntry {
     /// A partner's funds, set by hand.
     Funds {
         partner_id: String,
+        /// Absent where the partner has funds in one currency only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        currency: Option<String>,
         #[serde(with = "money::text")]
         amount: Decimal,
     },
+    /// A partner, added or changed while the sandbox ran, with its keys.
+    Partner { partner: PartnerEntry },
     /// The sandbox clock, moved by hand. Without this entry a restart would set the clock back: cards would lie in the
     /// future, and every cancel window would be open again.
     Clock { offset_seconds: i64 },
@@ -53,6 +59,12 @@ pub enum BookFileError {
         /// What was wrong with it.
         #[source]
         source: serde_json::Error,
+    },
+    /// An entry makes a partner that cannot be.
+    #[error("the book file: {problem}")]
+    Partner {
+        /// What is wrong with it.
+        problem: String,
     },
     /// An entry names a partner that has no account.
     #[error("the book file has entries of partner {partner_id}, which has no account")]

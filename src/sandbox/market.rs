@@ -1,6 +1,7 @@
 //! Marketplaces: which host signs for which region, which currencies it sells in, and what a card may cost there.
 
-use chrono::{DateTime, Datelike, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, LocalResult, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
 use rust_decimal::Decimal;
 
 /// A group of marketplaces that shares an endpoint.
@@ -77,6 +78,49 @@ impl Market {
     }
 }
 
+/// Amazon's marketplaces by their codes, and the currency of each.
+const MARKETPLACES: [(&str, &str); 20] = [
+    ("US", "USD"),
+    ("CA", "CAD"),
+    ("MX", "MXN"),
+    ("IT", "EUR"),
+    ("ES", "EUR"),
+    ("DE", "EUR"),
+    ("FR", "EUR"),
+    ("UK", "GBP"),
+    ("TR", "TRY"),
+    ("UAE", "AED"),
+    ("KSA", "SAR"),
+    ("PL", "PLN"),
+    ("NL", "EUR"),
+    ("SE", "SEK"),
+    ("EG", "EGP"),
+    ("BE", "EUR"),
+    ("ZA", "ZAR"),
+    ("JP", "JPY"),
+    ("AU", "AUD"),
+    ("SG", "SGD"),
+];
+
+/// The currency of the marketplace with this code.
+pub(super) fn currency_of_marketplace(code: &str) -> Option<&'static str> {
+    MARKETPLACES.iter().find(|(known, _currency)| *known == code).map(|(_code, currency)| *currency)
+}
+
+/// The codes of all marketplaces, for a message.
+pub(super) fn marketplaces() -> String {
+    MARKETPLACES.map(|(code, _currency)| code).join(", ")
+}
+
+/// The smallest value of a card. Amazon states it for USD, a third party for GBP; the others are the smallest unit.
+pub(super) fn amount_min(currency: &str) -> Decimal {
+    match currency {
+        "USD" => Decimal::new(15, 2),
+        "GBP" | "JPY" => Decimal::ONE,
+        _ => Decimal::new(1, 2),
+    }
+}
+
 /// The largest value of a card. Amazon states it for USD, third parties for GBP and JPY; the others are assumed.
 pub(super) fn amount_max(currency: &str) -> Decimal {
     match currency {
@@ -91,20 +135,40 @@ pub(super) fn fraction_digits(currency: &str) -> u32 {
     if currency == "JPY" { 0 } else { 2 }
 }
 
-/// When a card ends, as Java's `Date.toString()` prints it: never in North America and Australia, else at the end of
-/// the marketplace's day ten years on.
+/// Where the day of a card's end is counted; nowhere for cards that have no end. All of Amazon's marketplaces that sell in
+/// euros keep one time.
+fn zone(currency: &str) -> Option<Tz> {
+    Some(match currency {
+        "EUR" => Tz::Europe__Berlin,
+        "GBP" => Tz::Europe__London,
+        "PLN" => Tz::Europe__Warsaw,
+        "SEK" => Tz::Europe__Stockholm,
+        "TRY" => Tz::Europe__Istanbul,
+        "AED" => Tz::Asia__Dubai,
+        "SAR" => Tz::Asia__Riyadh,
+        "EGP" => Tz::Africa__Cairo,
+        "ZAR" => Tz::Africa__Johannesburg,
+        "JPY" => Tz::Asia__Tokyo,
+        "SGD" => Tz::Asia__Singapore,
+        _ => return None,
+    })
+}
+
+/// When a card ends, as Java's `Date.toString()` prints it: never in North America and Australia, else with the
+/// marketplace's own day ten years on, summer time as it is then.
 pub(super) fn expiration(currency: &str, created_at: DateTime<Utc>) -> Option<String> {
-    let end_of_day = match currency {
-        "USD" | "CAD" | "MXN" | "AUD" => return None,
-        "JPY" => NaiveTime::from_hms_opt(14, 59, 59),
-        "GBP" => NaiveTime::from_hms_opt(22, 59, 59),
-        _ => NaiveTime::from_hms_opt(21, 59, 59),
-    }?;
-    let day = created_at.date_naive();
+    let zone = zone(currency)?;
+    let day = created_at.with_timezone(&zone).date_naive();
     let year = day.year().checked_add(10)?;
     // Ten years after a leap day there is none; the card ends a day earlier.
     let last = day.with_year(year).or_else(|| day.pred_opt()?.with_year(year))?;
-    Some(last.and_time(end_of_day).format("%a %b %d %H:%M:%S UTC %Y").to_string())
+    let end = last.and_time(NaiveTime::from_hms_opt(23, 59, 59)?);
+    let end = match zone.from_local_datetime(&end) {
+        LocalResult::Single(end) | LocalResult::Ambiguous(_, end) => end.to_utc(),
+        // No zone of ours skips the last second of a day.
+        LocalResult::None => end.and_utc(),
+    };
+    Some(end.format("%a %b %d %H:%M:%S UTC %Y").to_string())
 }
 
 #[cfg(test)]
@@ -117,8 +181,37 @@ mod tests {
         let created_at = Utc.with_ymd_and_hms(2022, 6, 10, 8, 54, 50).unwrap();
         assert_eq!(expiration("JPY", created_at).unwrap(), "Thu Jun 10 14:59:59 UTC 2032");
         assert_eq!(expiration("USD", created_at), None);
-        let leap_day = Utc.with_ymd_and_hms(2024, 2, 29, 1, 0, 0).unwrap();
-        assert_eq!(expiration("EUR", leap_day).unwrap(), "Tue Feb 28 21:59:59 UTC 2034");
+        let british = Utc.with_ymd_and_hms(2017, 11, 30, 12, 0, 0).unwrap();
+        assert_eq!(expiration("GBP", british).unwrap(), "Tue Nov 30 23:59:59 UTC 2027");
+        let european = Utc.with_ymd_and_hms(2015, 6, 9, 12, 0, 0).unwrap();
+        assert_eq!(expiration("EUR", european).unwrap(), "Mon Jun 09 21:59:59 UTC 2025");
+    }
+
+    #[test]
+    fn a_card_ends_with_its_marketplaces_own_day_in_summer_and_in_winter() {
+        let at = |month, day, hour| Utc.with_ymd_and_hms(2024, month, day, hour, 30, 0).unwrap();
+        for (currency, created_at, expected) in [
+            ("GBP", at(6, 10, 12), "Sat Jun 10 22:59:59 UTC 2034"),
+            ("GBP", at(1, 10, 12), "Tue Jan 10 23:59:59 UTC 2034"),
+            ("EUR", at(1, 10, 12), "Tue Jan 10 22:59:59 UTC 2034"),
+            ("EUR", at(2, 29, 12), "Tue Feb 28 22:59:59 UTC 2034"),
+            ("GBP", at(6, 10, 23), "Sun Jun 11 22:59:59 UTC 2034"),
+            ("JPY", at(6, 10, 16), "Sun Jun 11 14:59:59 UTC 2034"),
+            ("SGD", at(6, 10, 12), "Sat Jun 10 15:59:59 UTC 2034"),
+            ("AED", at(6, 10, 12), "Sat Jun 10 19:59:59 UTC 2034"),
+        ] {
+            assert_eq!(expiration(currency, created_at).unwrap(), expected, "{currency} {created_at}");
+        }
+    }
+
+    #[test]
+    fn a_marketplace_has_a_currency_of_a_host_and_whoever_sells_cards_with_an_end_has_a_zone() {
+        let of_hosts: Vec<&str> = Group::ALL.iter().flat_map(|group| group.currencies().iter().copied()).collect();
+        for (code, currency) in MARKETPLACES {
+            assert!(of_hosts.contains(&currency), "{code}");
+        }
+        let endless: Vec<&str> = of_hosts.into_iter().filter(|currency| zone(currency).is_none()).collect();
+        assert_eq!(endless, ["USD", "CAD", "MXN", "AUD"]);
     }
 
     #[test]

@@ -23,6 +23,11 @@ pub(super) const REQUEST_ID_CHARACTERS_MAX: usize = 40;
 /// The longest `externalReference`.
 pub(super) const EXTERNAL_REFERENCE_CHARACTERS_MAX: usize = 100;
 
+/// The longest `programId`: letters and digits.
+pub(super) const PROGRAM_ID_CHARACTERS_MAX: usize = 100;
+/// The longest `productType`: letters and digits.
+pub(super) const PRODUCT_TYPE_CHARACTERS_MAX: usize = 50;
+
 /// A call whose signature holds.
 pub(super) struct GatewayCall<'a> {
     pub(super) operation: Operation,
@@ -142,6 +147,16 @@ fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Resul
     if reference.is_some_and(|reference| reference.chars().count() > EXTERNAL_REFERENCE_CHARACTERS_MAX) {
         return Err(refused(errors::EXTERNAL_REFERENCE_TOO_LONG, echo));
     }
+    let words = [
+        ("programId", PROGRAM_ID_CHARACTERS_MAX, errors::INVALID_PROGRAM_ID),
+        ("productType", PRODUCT_TYPE_CHARACTERS_MAX, errors::BAD_INPUT),
+    ];
+    for (name, most, refusal) in words {
+        let word = fields.text(name).map_err(|bad| unread(bad, echo))?.unwrap_or_default();
+        if word.len() > most || !word.chars().all(|character| character.is_ascii_alphanumeric()) {
+            return Err(refused(refusal, echo));
+        }
+    }
     Ok(CardOrder { request_id, amount, currency })
 }
 
@@ -169,8 +184,12 @@ fn check_order(call: &GatewayCall<'_>, order: &CardOrder) -> Result<(), AgcodErr
     if order.amount.normalize().scale() > market::fraction_digits(currency) {
         return Err(errors::FRACTIONAL_AMOUNT_NOT_ALLOWED);
     }
+    let terms = &call.account.terms;
+    if order.amount < terms.minimum.unwrap_or_else(|| market::amount_min(currency)) {
+        return Err(errors::AMOUNT_BELOW_MIN_THRESHOLD);
+    }
     // Documented as F200 `MaxAmountExceeded` (and mocked so). One recording of 2014 shows F300 `OperationNotPermitted`.
-    if order.amount > market::amount_max(currency) {
+    if order.amount > terms.maximum.unwrap_or_else(|| market::amount_max(currency)) {
         return Err(errors::MAX_AMOUNT_EXCEEDED);
     }
     Ok(())
@@ -206,8 +225,8 @@ fn funds(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
     let echo = Echo { operation: call.operation, request_id: None, value: None };
     let fields = Fields::read(call.body).map_err(|bad| unread(bad, &echo))?;
     demand_partner(call.account, &fields, &echo)?;
-    let amount = world.book.funds(&call.account.partner_id).map_err(|error| unbooked(&error, &echo))?;
     let currency = currency_of(call.account, call.market).to_owned();
+    let amount = world.book.funds(&call.account.partner_id, &currency).map_err(|error| unbooked(&error, &echo))?;
     Ok(GatewayAnswer::Funds { amount, currency, at: world.clock.now() }.into())
 }
 

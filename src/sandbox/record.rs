@@ -80,6 +80,13 @@ impl RequestLog {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).requests.iter().cloned().collect()
     }
 
+    /// The last so many, newest first, without their bodies.
+    pub(super) fn last(&self, most: usize) -> Vec<Received> {
+        let pages = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        let bare = |received: &Received| Received { body: String::new(), ..received.clone() };
+        pages.requests.iter().rev().take(most).map(bare).collect()
+    }
+
     pub(super) fn clear(&self) {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner).requests.clear();
     }

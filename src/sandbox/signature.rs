@@ -94,9 +94,9 @@ impl Rejection {
 ///
 /// The order of the checks is: complete, known key, our scope, fresh date, matching signature. So a caller without the
 /// secret learns only that its signature is wrong.
-pub(super) fn verify<'k>(
+pub(super) fn verify(
     presented: &SignedRequest<'_>,
-    secret_of: impl Fn(&str) -> Option<&'k str>,
+    secret_of: impl Fn(&str) -> Option<String>,
     now: DateTime<Utc>,
 ) -> Result<ValidSignature, Rejection> {
     let header = match single(presented.headers, "authorization")? {
@@ -127,7 +127,7 @@ pub(super) fn verify<'k>(
     }
     let canonical = canonical::request(presented, &authorization.signed_headers);
     let to_sign = to_sign(&authorization, date, &canonical.text);
-    let expected = signature(secret, &authorization, &to_sign);
+    let expected = signature(&secret, &authorization, &to_sign);
     if canonical.whole && bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
         Ok(ValidSignature { key_id: authorization.key_id.to_owned(), region: authorization.region.to_owned() })
     } else {

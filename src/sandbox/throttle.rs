@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::PartnerAccount;
 use super::fault::Operation;
 
-/// Requests a partner may make in any second, over all operations.
+/// Requests a partner may make in any second, over all operations, where its terms say nothing else.
 pub(super) const REQUESTS_PER_SECOND: usize = 10;
 /// Of these, how many may ask for the balance.
 pub(super) const FUNDS_REQUESTS_PER_SECOND: usize = 1;
@@ -46,18 +47,19 @@ impl Throttle {
     }
 
     /// Whether a request that arrives now may pass. Counts it if so.
-    pub(super) fn admits(&self, partner_id: &str, operation: Operation, now: Instant) -> bool {
+    pub(super) fn admits(&self, account: &PartnerAccount, operation: Operation, now: Instant) -> bool {
         if !self.enabled() {
             return true;
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { all, funds, activity } = windows.entry(partner_id.to_owned()).or_default();
+        let Windows { all, funds, activity } = windows.entry(account.partner_id.clone()).or_default();
+        let of_all = account.terms.requests_per_second.unwrap_or(REQUESTS_PER_SECOND);
         let of_its_own = match operation {
             Operation::CreateGiftCard | Operation::CancelGiftCard | Operation::OfKind(_) => None,
             Operation::GetAvailableFunds => Some((funds, WINDOW, FUNDS_REQUESTS_PER_SECOND)),
             Operation::GetGiftCardActivityPage => Some((activity, MINUTE, ACTIVITY_REQUESTS_PER_MINUTE)),
         };
-        let mut counted = [Some((all, WINDOW, REQUESTS_PER_SECOND)), of_its_own];
+        let mut counted = [Some((all, WINDOW, of_all)), of_its_own];
         for (window, span, most) in counted.iter_mut().flatten() {
             while window.front().is_some_and(|arrived| now.duration_since(*arrived) >= *span) {
                 window.pop_front();
@@ -76,32 +78,51 @@ mod tests {
     use super::*;
     use crate::sandbox::clock::Clock;
 
+    fn partner(partner_id: &str) -> PartnerAccount {
+        PartnerAccount { partner_id: partner_id.to_owned(), ..PartnerAccount::default() }
+    }
+
+    #[test]
+    fn a_partner_has_the_rate_of_its_contract() {
+        let (throttle, start) = (Throttle::new(true), Clock::monotonic());
+        let mut partner = partner("Awssb");
+        partner.terms.requests_per_second = Some(2);
+        let admitted = (0..4).map(|_| throttle.admits(&partner, Operation::CreateGiftCard, start)).collect::<Vec<_>>();
+        assert_eq!(admitted, [true, true, false, false]);
+    }
+
     #[test]
     fn the_eleventh_request_in_any_second_is_refused_and_not_counted() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
-        assert!((0..10).all(|index| throttle.admits("Awssb", Operation::CreateGiftCard, at(index * 50))));
-        assert!(!throttle.admits("Awssb", Operation::CreateGiftCard, at(999)));
-        assert!(throttle.admits("Other", Operation::CreateGiftCard, at(999)), "another partner has a limit of its own");
-        assert!(throttle.admits("Awssb", Operation::CreateGiftCard, at(1_000)), "the first one has left the window");
-        assert!(!throttle.admits("Awssb", Operation::CreateGiftCard, at(1_049)));
+        assert!((0..10).all(|index| throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, at(index * 50))));
+        assert!(!throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, at(999)));
+        assert!(
+            throttle.admits(&partner("Other"), Operation::CreateGiftCard, at(999)),
+            "another partner has a limit of its own"
+        );
+        assert!(
+            throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, at(1_000)),
+            "the first one has left the window"
+        );
+        assert!(!throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, at(1_049)));
     }
 
     #[test]
     fn the_balance_may_be_asked_for_once_a_second() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
-        assert!(throttle.admits("Awssb", Operation::GetAvailableFunds, start));
-        assert!(!throttle.admits("Awssb", Operation::GetAvailableFunds, start + Duration::from_millis(999)));
-        assert!(throttle.admits("Awssb", Operation::GetAvailableFunds, start + Duration::from_secs(1)));
+        assert!(throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, start));
+        assert!(!throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, start + Duration::from_millis(999)));
+        assert!(throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, start + Duration::from_secs(1)));
     }
 
     #[test]
     fn a_page_of_the_activity_report_may_be_asked_for_once_a_minute() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
-        let page = |at| throttle.admits("Awssb", Operation::GetGiftCardActivityPage, at);
+        let page = |at| throttle.admits(&partner("Awssb"), Operation::GetGiftCardActivityPage, at);
         assert!(page(start));
         assert!(!page(start + Duration::from_millis(59_999)));
-        assert!(throttle.admits("Awssb", Operation::CreateGiftCard, start + Duration::from_secs(30)));
+        assert!(throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, start + Duration::from_secs(30)));
         assert!(page(start + Duration::from_secs(60)));
     }
 }

@@ -15,10 +15,12 @@ use noshi::{
     ledger,
     lifecycle::Tasks,
     provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
+    sandbox::PartnerTerms,
     sealing::Keyring,
     store::Store,
     telemetry::{metrics::Registry, trace::Traces},
 };
+use rust_decimal::Decimal;
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -116,6 +118,9 @@ on_each_backend! {
 
     async fn certification_dlb_and_max_the_smallest_and_the_largest_amount_are_created_and_no_other(backend: Backend) {
         let app = App::spawn(backend).await;
+        // That list is of accounts whose contract goes down to a cent; Amazon's pages say 0.15.
+        let terms = PartnerTerms { minimum: Some(Decimal::new(1, 2)), ..PartnerTerms::default() };
+        app.control.set_terms(PARTNER, terms).unwrap();
         for (key, amount) in [("DLB", "0.01"), ("MAX", "2000.00")] {
             let created = app.issue(key, amount).await;
             assert_eq!((created.status, &created.json["value"]["amount"]), (201, &json!(amount)), "{}", created.text);

@@ -89,7 +89,7 @@ async fn a_pair_that_is_exchanged_under_load_fails_no_request_and_leaves_nothing
         exchanged(&app, &before).await;
         // Each call that is under way was signed with one of them: both are good for a moment.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        app.control.revoke_key(ACCESS_KEY_ID);
+        app.control.set_key_active(ACCESS_KEY_ID, false).unwrap();
         let so_far = count.load(Ordering::Acquire);
         until("twenty more are issued", async || count.load(Ordering::Acquire) >= so_far + 20).await;
         done.store(true, Ordering::Release);
@@ -124,7 +124,7 @@ async fn half_a_pair_is_waited_for_and_one_that_cannot_be_read_leaves_the_old_on
     assert_eq!(made(&app).await, before);
     fs::write(file("secret_access_key"), NEXT_SECRET_ACCESS_KEY).unwrap();
     exchanged(&app, &before).await;
-    app.control.revoke_key(ACCESS_KEY_ID);
+    app.control.set_key_active(ACCESS_KEY_ID, false).unwrap();
     assert_eq!(app.issue("whole", "1.00").await.status, 201);
     app.end().await;
 }

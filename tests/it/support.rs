@@ -123,13 +123,14 @@ impl App {
     /// All but the service and the key: the database has not been migrated yet.
     pub(crate) async fn not_started(database: Database, shape: Shape) -> Self {
         show_log();
-        let key = AccessKey { id: ACCESS_KEY_ID.to_owned(), secret: SECRET_ACCESS_KEY.to_owned() };
-        let next = AccessKey { id: NEXT_ACCESS_KEY_ID.to_owned(), secret: NEXT_SECRET_ACCESS_KEY.to_owned() };
+        let key = AccessKey::active(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+        let next = AccessKey::active(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
         let account = PartnerAccount {
             partner_id: PARTNER.to_owned(),
             keys: vec![key, next],
-            currency: None,
+            currency: Some(partners::currency(&shape)),
             funds: shape.funds.into(),
+            ..PartnerAccount::default()
         };
         let accounts: Vec<PartnerAccount> = std::iter::once(account).chain(partners::accounts(&shape)).collect();
         let mut options = SandboxOptions::on_any_port(accounts);

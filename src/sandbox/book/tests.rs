@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::*;
+use crate::sandbox::partners::AccessKey;
 
 const PARTNER: &str = "Awssb";
 
@@ -20,12 +21,19 @@ fn card(request_id: &str, amount: i64) -> Card {
     }
 }
 
-fn opening() -> BTreeMap<String, Decimal> {
-    BTreeMap::from([(PARTNER.to_owned(), Decimal::from(100))])
+fn opening() -> Partners {
+    Partners::of(vec![PartnerAccount {
+        partner_id: PARTNER.to_owned(),
+        keys: vec![AccessKey::active("AKID", "SECRET")],
+        currency: Some("USD".to_owned()),
+        funds: Decimal::from(100),
+        ..PartnerAccount::default()
+    }])
+    .unwrap()
 }
 
 fn open(path: &Path) -> Book {
-    Book::open(opening(), Some(path)).unwrap().0
+    Book::open(&opening(), Some(path)).unwrap().0
 }
 
 #[test]
@@ -41,7 +49,7 @@ fn a_torn_last_line_is_dropped_and_all_before_it_is_kept() {
         std::fs::write(&path, &whole[..torn]).unwrap();
         let book = open(&path);
         assert_eq!(book.cards(), [card("AwssbA", 30)]);
-        assert_eq!(book.funds(PARTNER).unwrap(), Decimal::from(70));
+        assert_eq!(book.funds(PARTNER, "USD").unwrap(), Decimal::from(70));
         book.create(card("AwssbC", 5)).unwrap();
         drop(book);
         assert_eq!(
@@ -60,7 +68,7 @@ fn nothing_of_a_torn_line_is_left_behind_a_shorter_entry() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     open(&path).move_clock(&Clock::default(), 7).unwrap();
-    let (book, offset_seconds) = Book::open(opening(), Some(&path)).unwrap();
+    let (book, offset_seconds) = Book::open(&opening(), Some(&path)).unwrap();
     assert_eq!((book.cards(), offset_seconds), (vec![], 7));
     assert!(std::fs::read(&path).unwrap().ends_with(b"}\n"));
 }
@@ -73,11 +81,11 @@ fn what_could_not_be_written_did_not_happen() {
     book.create(card("AwssbA", 30)).unwrap();
     book.lock().storage = Storage::File(BookFile::unwritable(&path).unwrap());
     assert!(matches!(book.create(card("AwssbB", 30)), Err(BookError::Write(_))));
-    assert_eq!(book.funds(PARTNER).unwrap(), Decimal::from(70));
+    assert_eq!(book.funds(PARTNER, "USD").unwrap(), Decimal::from(70));
     assert!(matches!(book.cancel(PARTNER, "AwssbA", None, DateTime::UNIX_EPOCH), Err(BookError::Write(_))));
-    assert!(matches!(book.set_funds(PARTNER, Decimal::ONE), Err(BookError::Write(_))));
+    assert!(matches!(book.set_funds(PARTNER, "USD", Decimal::ONE), Err(BookError::Write(_))));
     assert_eq!(book.cards(), [card("AwssbA", 30)]);
-    assert_eq!(book.funds(PARTNER).unwrap(), Decimal::from(70));
+    assert_eq!(book.funds(PARTNER, "USD").unwrap(), Decimal::from(70));
 }
 
 #[test]
@@ -87,7 +95,7 @@ fn a_foreign_line_in_the_middle_refuses_the_whole_file() {
     open(&path).create(card("AwssbA", 30)).unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(&path).unwrap();
     file.write_all(b"not an entry\n{}\n").unwrap();
-    assert!(matches!(Book::open(opening(), Some(&path)), Err(BookFileError::Foreign { line: 2, .. })));
+    assert!(matches!(Book::open(&opening(), Some(&path)), Err(BookFileError::Foreign { line: 2, .. })));
 }
 
 #[test]
@@ -95,9 +103,9 @@ fn two_sandboxes_cannot_share_a_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("book.jsonl");
     let book = open(&path);
-    assert!(matches!(Book::open(opening(), Some(&path)), Err(BookFileError::InUse)));
+    assert!(matches!(Book::open(&opening(), Some(&path)), Err(BookFileError::InUse)));
     book.close();
-    assert!(Book::open(opening(), Some(&path)).is_ok());
+    assert!(Book::open(&opening(), Some(&path)).is_ok());
     assert!(matches!(book.create(card("AwssbA", 1)), Err(BookError::Closed)));
     assert!(book.cards().is_empty(), "what could not be written is not shown");
 }
@@ -110,4 +118,16 @@ fn the_file_is_readable_by_its_owner_only() {
     std::fs::write(&path, b"").unwrap();
     let _book = open(&path);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_file_of_the_version_before_is_read_and_written_so_that_it_reads_it_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    std::fs::write(&path, "{\"entry\":\"funds\",\"partner_id\":\"Awssb\",\"amount\":\"42\"}\n").unwrap();
+    let book = open(&path);
+    assert_eq!(book.funds(PARTNER, "USD").unwrap(), Decimal::from(42));
+    book.set_funds(PARTNER, "USD", Decimal::from(41)).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.ends_with("{\"entry\":\"funds\",\"partner_id\":\"Awssb\",\"amount\":\"41\"}\n"), "{text}");
 }

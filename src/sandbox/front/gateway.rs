@@ -11,9 +11,9 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
-use super::{report, route};
 use super::server::{Answered, Handler};
 use super::socket::{ConnectionEnd, Switch};
+use super::{report, route};
 use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::fault::{Fault, Operation};
@@ -113,7 +113,7 @@ impl Arrival {
             headers: &self.headers,
             body: &self.body,
         };
-        signature::verify(&presented, |key_id| world.secret_of_key(key_id), world.clock.signature_now())
+        signature::verify(&presented, |key_id| world.partners.secret_of(key_id), world.clock.signature_now())
             .map_err(|rejection| distort::rejected(&rejection))
     }
 
@@ -140,28 +140,29 @@ impl Arrival {
 }
 
 async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
-    let verified = arrival.routed.clone().and_then(|operation| arrival.verify(&world).map(|accepted| (operation, accepted)));
+    let verified =
+        arrival.routed.clone().and_then(|operation| arrival.verify(&world).map(|accepted| (operation, accepted)));
     let sequence = world.record.open(arrival.noted(&world, verified.is_ok()));
     let (operation, accepted) = match verified {
         Ok(verified) => verified,
         Err(answer) => return concluded(&world, sequence, Say::Answer(answer), false),
     };
-    let Some(account) = world.account_of_key(&accepted.key_id) else {
+    let Some(account) = world.partners.of_key(&accepted.key_id) else {
         return concluded(&world, sequence, Say::Answer(distort::rejected(&Rejection::UnknownKey)), false);
     };
-    if !world.throttle.admits(&account.partner_id, operation, Clock::monotonic()) {
+    if !world.throttle.admits(&account, operation, Clock::monotonic()) {
         return concluded(&world, sequence, Say::Answer(distort::throttled()), false);
     }
     if let Some(answer) = misnamed(&arrival, operation) {
         return concluded(&world, sequence, Say::Answer(answer), false);
     }
     let market = Market::of(arrival.header("host"), &accepted.region);
-    let call = GatewayCall { operation, account, market, body: &arrival.body };
+    let call = GatewayCall { operation, account: &account, market, body: &arrival.body };
     let request_id =
         Fields::read(&arrival.body).ok().and_then(|fields| fields.text("creationRequestId").ok().flatten());
     let fault = world.faults.strike(operation, &account.partner_id, request_id.as_deref());
     if let Some(fault) = &fault {
-        let _known = world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
+        world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
     }
     if let Some(Fault::DelayWork { milliseconds }) = &fault {
         tokio::select! {
@@ -177,7 +178,12 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
         done.answer
     };
     let echo = Echo { operation, request_id, value: None };
-    let struck = Struck { echo: &echo, manner: arrival.manner, date: arrival.header("x-amz-date"), now: world.clock.signature_now() };
+    let struck = Struck {
+        echo: &echo,
+        manner: arrival.manner,
+        date: arrival.header("x-amz-date"),
+        now: world.clock.signature_now(),
+    };
     let say = match &fault {
         Some(fault) => distort::strike(fault, &struck, work),
         None => Say::Answer(work()),

@@ -98,7 +98,7 @@ impl Vector {
 
     fn verify_at(&self, headers: &HeaderMap, body: &str, now: DateTime<Utc>) -> Result<ValidSignature, Rejection> {
         let presented = SignedRequest { method: "POST", path: self.path, query: "", headers, body: body.as_bytes() };
-        verify(&presented, |id| (id == self.key.0).then_some(self.key.1), now)
+        verify(&presented, |id| (id == self.key.0).then(|| self.key.1.to_owned()), now)
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) const PARTNER: &str = "Awssb";
 pub(crate) const KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 pub(crate) const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) struct Bench {
     pub(crate) sandbox: Sandbox,
@@ -25,9 +25,10 @@ pub(crate) struct Bench {
 pub(crate) fn account(partner_id: &str, key_id: &str, currency: Option<&str>, funds: i64) -> PartnerAccount {
     PartnerAccount {
         partner_id: partner_id.to_owned(),
-        keys: vec![AccessKey { id: key_id.to_owned(), secret: SECRET.to_owned() }],
+        keys: vec![AccessKey::active(key_id, SECRET)],
         currency: currency.map(str::to_owned),
         funds: Decimal::from(funds),
+        ..PartnerAccount::default()
     }
 }
 
@@ -100,7 +101,7 @@ impl Bench {
     }
 
     pub(crate) fn left(&self) -> Decimal {
-        self.control.funds(PARTNER).unwrap()
+        self.control.funds_in(PARTNER, "USD").unwrap()
     }
 
     pub(crate) fn last(&self) -> Received {

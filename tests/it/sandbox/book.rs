@@ -107,11 +107,11 @@ async fn a_cancel_passes_at_14_59_and_is_too_late_at_15_01() {
 #[tokio::test]
 async fn without_funds_nothing_is_created() {
     let bench = Bench::start().await;
-    bench.control.set_funds(PARTNER, Decimal::new(2499, 2)).unwrap();
+    bench.control.set_funds_in(PARTNER, "USD", Decimal::new(2499, 2)).unwrap();
     let seen = bench.create("AwssbA", "25").await;
     assert_eq!((seen.json()["errorCode"].as_str(), seen.error_type().as_str()), (Some("F300"), "InsufficientFunds"));
     assert_eq!((bench.control.book().len(), bench.left()), (0, Decimal::new(2499, 2)));
-    bench.control.set_funds(PARTNER, dollars(25)).unwrap();
+    bench.control.set_funds_in(PARTNER, "USD", dollars(25)).unwrap();
     assert_eq!(bench.create("AwssbA", "25").await.status, Some(200));
     assert_eq!(bench.left(), Decimal::ZERO);
 }
@@ -119,11 +119,11 @@ async fn without_funds_nothing_is_created() {
 #[tokio::test]
 async fn the_balance_is_the_real_one() {
     let bench = Bench::start().await;
-    bench.create("AwssbA", "0.01").await;
+    bench.create("AwssbA", "0.16").await;
     let seen = bench.funds().await;
     let stamp = seen.json()["timestamp"].as_str().unwrap().to_owned();
     let expected = format!(
-        "{{\"availableFunds\":{{\"amount\":9999.99,\"currencyCode\":\"USD\"}},\"status\":\"SUCCESS\",\"timestamp\":\"{stamp}\"}}\n"
+        "{{\"availableFunds\":{{\"amount\":9999.84,\"currencyCode\":\"USD\"}},\"status\":\"SUCCESS\",\"timestamp\":\"{stamp}\"}}\n"
     );
     assert_eq!(seen.text(), expected);
     assert_eq!((stamp.len(), stamp.ends_with('Z')), (16, true));
@@ -149,14 +149,14 @@ async fn the_book_the_funds_and_the_clock_survive_a_restart() {
     let first = bench.create("AwssbA", "25.00").await;
     bench.create("AwssbB", "5.00").await;
     bench.cancel("AwssbB").await;
-    bench.control.set_funds("Other", dollars(7)).unwrap();
+    bench.control.set_funds_in("Other", "USD", dollars(7)).unwrap();
     bench.control.advance_clock(901).unwrap();
     let (cards, control) = (bench.control.book(), bench.control.clone());
     bench.sandbox.stop().await;
-    assert!(control.set_funds(PARTNER, dollars(1)).is_err(), "a stopped sandbox changes nothing");
+    assert!(control.set_funds_in(PARTNER, "USD", dollars(1)).is_err(), "a stopped sandbox changes nothing");
     let bench = Bench::with_file(&path).await;
     assert_eq!(bench.control.book(), cards);
-    assert_eq!((bench.left(), bench.control.funds("Other").unwrap()), (dollars(9_975), dollars(7)));
+    assert_eq!((bench.left(), bench.control.funds_in("Other", "USD").unwrap()), (dollars(9_975), dollars(7)));
     assert_eq!(bench.create("AwssbA", "25.00").await.text(), first.text());
     assert_eq!(bench.cancel("AwssbA").await.error_type(), "CancelRequestArrivedAfterTimeLimit");
 }

@@ -1,9 +1,10 @@
 //! The control port: everything it shows and changes, and what it refuses.
 
 use rust_decimal::Decimal;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::bench::Bench;
+use super::bench::{Bench, KEY_ID, PARTNER, create_body};
+use super::signer::Call;
 
 #[tokio::test]
 async fn the_book_and_the_requests_are_shown_and_forgotten() {
@@ -51,11 +52,17 @@ async fn the_clocks_are_moved() {
 #[tokio::test]
 async fn funds_and_throttle_are_set() {
     let bench = Bench::start().await;
-    let (status, funds) = bench.ctl("PUT", "/funds", r#"{"partner_id":"Awssb","amount":"12.34"}"#).await;
-    assert_eq!((status, &funds[0]), (200, &json!({"partner_id":"Awssb","amount":"12.34"})));
-    bench.ctl("PUT", "/funds", r#"{"partner_id":"Awssb","amount":0.1}"#).await;
+    let body = r#"{"partner_id":"Awssb","currency":"USD","amount":"12.34"}"#;
+    let (status, funds) = bench.ctl("PUT", "/funds", body).await;
+    let mine =
+        |funds: &Value| funds.as_array().unwrap().iter().filter(|one| one["partner_id"] == PARTNER).cloned().collect();
+    let shown: Vec<Value> = mine(&funds);
+    let expected = [("EUR", "10000"), ("JPY", "10000"), ("USD", "12.34")]
+        .map(|(currency, amount)| json!({"partner_id": PARTNER, "currency": currency, "amount": amount}));
+    assert_eq!((status, shown.as_slice()), (200, expected.as_slice()), "one currency and no other");
+    bench.ctl("PUT", "/funds", r#"{"partner_id":"Awssb","currency":"USD","amount":0.1}"#).await;
     assert_eq!(bench.left(), Decimal::new(1, 1));
-    assert_eq!(bench.ctl("GET", "/funds", "").await.1[0]["amount"], "0.1");
+    assert_eq!(mine(&bench.ctl("GET", "/funds", "").await.1)[2]["amount"], "0.1");
     assert_eq!(bench.ctl("PUT", "/throttle", r#"{"enabled":true}"#).await, (200, json!({"enabled":true})));
     assert!(bench.control.throttle());
 }
@@ -81,8 +88,28 @@ async fn bad_input_is_told_so_and_changes_nothing() {
         ("POST", "/clock", r#"{"advance_seconds":"1"}"#),
         ("POST", "/clock", r#"{"advance_seconds":9223372036854775807,"signature_skew_seconds":5}"#),
         ("PUT", "/funds", r#"{"partner_id":"Nobody","amount":"1"}"#),
-        ("PUT", "/funds", r#"{"partner_id":"Awssb","amount":"-1"}"#),
-        ("PUT", "/funds", r#"{"partner_id":"Awssb","amount":"much"}"#),
+        ("PUT", "/funds", r#"{"partner_id":"Awssb","currency":"USD","amount":"-1"}"#),
+        ("PUT", "/funds", r#"{"partner_id":"Awssb","currency":"USD","amount":"much"}"#),
+        ("PUT", "/funds", r#"{"partner_id":"Awssb","amount":"1"}"#),
+        ("PUT", "/funds", r#"{"partner_id":"Awssb","currency":"GBP","amount":"1"}"#),
+        ("PUT", "/funds", r#"{"partner_id":"Awssb","currency":"JPY","amount":"0.5"}"#),
+        ("PUT", "/terms", r#"{"partner_id":"Nobody"}"#),
+        ("PUT", "/terms", r#"{"partner_id":"Awssb","minimum":"2","maximum":"1"}"#),
+        ("PUT", "/terms", r#"{"partner_id":"Awssb","requests_per_second":0}"#),
+        ("PUT", "/partners", r#"{"partner_id":"awssb","keys":[{"id":"A","secret":"S"}]}"#),
+        ("PUT", "/partners", r#"{"partner_id":"New","keys":[]}"#),
+        ("PUT", "/partners", r#"{"partner_id":"New","keys":[{"id":"AKIDOTHER","secret":"S"}]}"#),
+        ("PUT", "/partners", r#"{"partner_id":"New","marketplace":"XX","keys":[{"id":"A","secret":"S"}]}"#),
+        (
+            "PUT",
+            "/partners",
+            r#"{"partner_id":"New","marketplace":"UK","currency":"EUR","keys":[{"id":"A","secret":"S"}]}"#,
+        ),
+        ("POST", "/keys", r#"{"partner_id":"Nobody"}"#),
+        ("POST", "/keys", r#"{"partner_id":"Awssb","id":"A"}"#),
+        ("POST", "/keys", r#"{"partner_id":"Awssb","id":"AKIDOTHER","secret":"S"}"#),
+        ("PUT", "/keys", r#"{"id":"nobodys","active":false}"#),
+        ("DELETE", "/keys", r#"{"id":"AKIDOTHER"}"#),
         ("PUT", "/throttle", r#"{"enabled":1}"#),
     ] {
         let (status, answer) = bench.ctl(method, path, body).await;
@@ -95,4 +122,86 @@ async fn bad_input_is_told_so_and_changes_nothing() {
     assert_eq!((bench.left(), bench.control.throttle()), (Decimal::from(10_000), false));
     assert_eq!(bench.ctl("GET", "/nowhere", "").await.0, 404);
     assert_eq!(bench.ctl("DELETE", "/book", "").await.0, 405);
+}
+
+/// As a key is rotated in Amazon's portal: a second one, the first switched off, then deleted.
+#[tokio::test]
+async fn a_key_is_rotated_while_the_gateway_serves() {
+    let bench = Bench::start().await;
+    let (status, made) = bench.ctl("POST", "/keys", r#"{"partner_id":"Awssb"}"#).await;
+    let word = |name: &str| made[name].as_str().unwrap().to_owned();
+    assert_eq!((status, word("id").len(), word("secret").len(), &made["active"]), (200, 20, 40, &json!(true)));
+    let create = bench.call("CreateGiftCard", &create_body("AwssbA", "1", "USD"));
+    let with_new = Call { key_id: word("id"), secret: word("secret"), ..create.clone() };
+    assert_eq!(bench.send(&with_new).await.status, Some(200), "active at once");
+    let old = format!(r#"{{"id":"{KEY_ID}","active":false}}"#);
+    assert_eq!(bench.ctl("PUT", "/keys", &old).await.0, 200);
+    let refused = bench.send(&create).await;
+    assert_eq!((refused.status, refused.header("x-amzn-errortype")), (Some(403), Some("UnrecognizedClientException")));
+    let again = old.replace("false", "true");
+    bench.ctl("PUT", "/keys", &again).await;
+    assert_eq!(bench.send(&create).await.status, Some(200), "as before");
+    bench.ctl("PUT", "/keys", &old).await;
+    let (status, partners) = bench.ctl("DELETE", "/keys", &format!(r#"{{"id":"{KEY_ID}"}}"#)).await;
+    assert_eq!((status, &partners[0]["keys"]), (200, &json!([{"id": word("id"), "active": true}])));
+    assert!(!partners.to_string().contains(&word("secret")), "the secret was shown once");
+    assert_eq!(bench.ctl("PUT", "/keys", &again).await.0, 400, "for good");
+}
+
+#[tokio::test]
+async fn a_partner_is_added_with_its_marketplace_and_its_contract() {
+    let bench = Bench::start().await;
+    let partner = r#"{"partner_id":"Brits","marketplace":"UK","funds":"50","minimum":"5","maximum":"20",
+                      "keys":[{"id":"AKIDBRITS","secret":"S"}]}"#;
+    assert_eq!(bench.ctl("PUT", "/partners", partner).await.0, 200);
+    let create = |amount: &str| Call {
+        key_id: "AKIDBRITS".to_owned(),
+        secret: "S".to_owned(),
+        region: "eu-west-1".to_owned(),
+        host: "agcod-v2-eu-gamma.amazon.com".to_owned(),
+        ..bench.call(
+            "CreateGiftCard",
+            &create_body(&format!("Brits{}", amount.replace('.', "p")), amount, "GBP").replace(PARTNER, "Brits"),
+        )
+    };
+    for (amount, error_type) in [("4.99", "AmountBelowMinThreshold"), ("20.01", "MaxAmountExceeded")] {
+        assert_eq!(bench.send(&create(amount)).await.error_type(), error_type);
+    }
+    assert_eq!(bench.send(&create("20")).await.status, Some(200));
+    assert_eq!(bench.control.funds("Brits").unwrap(), Decimal::from(30));
+    let wider = r#"{"partner_id":"Brits","maximum":"30"}"#;
+    assert_eq!(bench.ctl("PUT", "/terms", wider).await.0, 200);
+    assert_eq!(bench.send(&create("30")).await.status, Some(200));
+    assert_eq!(bench.control.funds("Brits").unwrap(), Decimal::ZERO);
+    assert_eq!(bench.left(), Decimal::from(10_000), "of its own funds");
+}
+
+#[tokio::test]
+async fn the_page_for_people_shows_all_but_codes_and_secrets() {
+    let bench = Bench::start().await;
+    bench.create("AwssbA", "25.50").await;
+    bench.create("AwssbB", "0.01").await;
+    bench.post("CreateGiftCard", "<script>").await;
+    let request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let seen = super::signer::exchange(bench.sandbox.control_addr(), request.as_bytes(), super::bench::PATIENCE).await;
+    let page = seen.text();
+    assert_eq!(seen.header("content-type"), Some("text/html; charset=utf-8"));
+    for shown in [
+        "9974.5 USD",
+        "10000 JPY",
+        KEY_ID,
+        "AwssbA",
+        "AmountBelowMinThreshold",
+        "drop_after_work",
+        "F4000",
+        "PUT /keys",
+    ] {
+        assert!(page.contains(shown), "{shown} is missing in {page}");
+    }
+    let card = bench.card("AwssbA").unwrap();
+    for hidden in [card.claim_code.as_str(), super::bench::SECRET, "<script>"] {
+        assert!(!page.contains(hidden), "{hidden} is in {page}");
+    }
+    assert_eq!(bench.ctl("GET", "/health", "").await, (200, json!({"status": "serving"})));
+    assert_eq!(bench.ctl("GET", "/openapi.json", "").await.1["openapi"], "3.1.0");
 }

@@ -41,6 +41,7 @@ async fn each_bad_create_is_refused_by_its_name() {
         (&create_body("AwssbA", "1", "CAD"), "CurrencyCodeMismatch", "Currency Code Mismatch"),
         (&create_body("AwssbA", "1.001", "USD"), "FractionalAmountNotAllowed", "Fractional Amount Not Allowed"),
         (&create_body("AwssbA", "2000.01", "USD"), "MaxAmountExceeded", "Max Amount Exceeded"),
+        (&create_body("AwssbA", "0.14", "USD"), "AmountBelowMinThreshold", "Amount Below Min Threshold"),
     ];
     for (body, error_type, message) in cases {
         let expected = (400, "F200".to_owned(), error_type.to_owned(), message.to_owned());
@@ -49,6 +50,7 @@ async fn each_bad_create_is_refused_by_its_name() {
     assert!(bench.control.book().is_empty());
     let whole_id = format!("Awssb{}", "-_".repeat(17) + "0");
     assert_eq!(bench.create(&whole_id, "2000.000").await.status, Some(200), "the limits themselves are allowed");
+    assert_eq!(bench.create("AwssbLeast", "0.15").await.status, Some(200));
 }
 
 #[tokio::test]
@@ -80,6 +82,21 @@ async fn a_refusal_repeats_the_value_only_once_the_input_is_complete() {
         "\"cardInfo\":{\"cardNumber\":null,\"cardStatus\":null,\"expirationDate\":null,\"value\":{\"amount\":20000.0,\
          \"currencyCode\":\"USD\"}}"
     ));
+}
+
+#[tokio::test]
+async fn programs_and_products_are_words_of_a_certain_length() {
+    let bench = Bench::start().await;
+    let create = |member: &str, word: &str| {
+        create_body("AwssbA", "1", "USD").replace("}}", &format!("}},\"{member}\":\"{word}\"}}"))
+    };
+    for (member, longest, error_type) in [("programId", 100, "InvalidProgramId"), ("productType", 50, "BadInput")] {
+        for word in ["a".repeat(longest + 1), "two words".to_owned()] {
+            let (status, code, found, _message) = refusal(&bench, &create(member, &word)).await;
+            assert_eq!((status, code.as_str(), found.as_str()), (400, "F300", error_type), "{member} {word}");
+        }
+        assert_eq!(bench.post("CreateGiftCard", &create(member, &"a".repeat(longest))).await.status, Some(200));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use noshi::{
-    kernel::{CreationRequestId, IdempotencyKey, Intent},
+    kernel::{CreationRequestId, IdempotencyKey, Intent, Marketplace},
     sandbox::{AccessKey, PartnerAccount},
 };
 use rust_decimal::Decimal;
@@ -39,13 +39,20 @@ impl App {
     }
 }
 
+/// The currency of every account of a test.
+pub(super) fn currency(shape: &Shape) -> String {
+    let marketplace: Marketplace = shape.marketplace.parse().unwrap();
+    marketplace.currency().code().to_owned()
+}
+
 /// What the sandbox knows of them.
 pub(super) fn accounts(shape: &Shape) -> impl Iterator<Item = PartnerAccount> {
     shape.partners.iter().map(|partner| PartnerAccount {
         partner_id: partner.id.clone(),
-        keys: vec![AccessKey { id: partner.key_id(), secret: SECRET_ACCESS_KEY.to_owned() }],
-        currency: None,
+        keys: vec![AccessKey::active(partner.key_id(), SECRET_ACCESS_KEY)],
+        currency: Some(currency(shape)),
         funds: shape.funds.into(),
+        ..PartnerAccount::default()
     })
 }
 

@@ -90,8 +90,13 @@ pub(super) struct Around {
 impl Around {
     pub(super) async fn new() -> Self {
         capture_log();
-        let keys = vec![AccessKey { id: "AKIDTRIAL".to_owned(), secret: "SECRET".to_owned() }];
-        let account = PartnerAccount { partner_id: PARTNER.to_owned(), keys, currency: None, funds: 1_000.into() };
+        let account = PartnerAccount {
+            partner_id: PARTNER.to_owned(),
+            keys: vec![AccessKey::active("AKIDTRIAL", "SECRET")],
+            currency: Some("USD".to_owned()),
+            funds: 1_000.into(),
+            ..PartnerAccount::default()
+        };
         let sandbox = Sandbox::start(SandboxOptions { throttle: false, ..SandboxOptions::on_any_port(vec![account]) })
             .await
             .unwrap();

@@ -1,0 +1,282 @@
+//! Every call of the control port: one row each.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::port::{Refused, bad, ok, parsed, whole};
+use super::{Control, ControlError, page};
+use crate::sandbox::activity::Activity;
+use crate::sandbox::fault::FaultRule;
+use crate::sandbox::front::Answered;
+use crate::sandbox::money;
+use crate::sandbox::partners::{AccessKey, PartnerEntry, PartnerTerms};
+
+/// The description of these calls for programs; a test compares it with [`ROUTES`].
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// A call.
+pub(super) struct Route {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// What it is for, and its body.
+    pub(super) about: &'static str,
+    pub(super) answer: fn(&Control, &[u8]) -> Result<Answered, Refused>,
+}
+
+const fn row(
+    method: &'static str,
+    path: &'static str,
+    about: &'static str,
+    answer: fn(&Control, &[u8]) -> Result<Answered, Refused>,
+) -> Route {
+    Route { method, path, about, answer }
+}
+
+pub(super) const ROUTES: &[Route] = &[
+    row("GET", "/", "a page for people", |control, _body| Ok(whole("text/html; charset=utf-8", page::html(control)))),
+    row("GET", "/openapi.json", "these calls for programs", |_control, _body| Ok(whole("application/json", OPENAPI))),
+    row("GET", "/health", "whether the sandbox serves", |_control, _body| Ok(ok(&Health { status: "serving" }))),
+    row("GET", "/book", "every card, with its claim code", |control, _body| Ok(ok(&control.book()))),
+    row("GET", "/requests", "what the gateway received", |control, _body| Ok(ok(&control.requests()))),
+    row("DELETE", "/requests", "forgets what was received", |control, _body| {
+        control.clear_requests();
+        Ok(ok(&control.requests()))
+    }),
+    row("GET", "/faults", "the fault rules in force", |control, _body| Ok(ok(&control.faults()))),
+    row("POST", "/faults", "adds a rule, or an array of rules: {\"times\":1,\"fault\":{\"kind\":\"hang\"}}", script),
+    row("DELETE", "/faults", "drops every rule", |control, _body| {
+        control.clear_faults();
+        Ok(ok(&control.faults()))
+    }),
+    row("GET", "/clock", "both clocks", |control, _body| Ok(ok(&control.clock()))),
+    row("POST", "/clock", "{\"advance_seconds\":n} and/or {\"signature_skew_seconds\":n}", move_clock),
+    row("GET", "/funds", "what every partner has left", |control, _body| Ok(ok(&control.all_funds()))),
+    row("PUT", "/funds", "{\"partner_id\":\"…\",\"currency\":\"USD\",\"amount\":\"100.00\"}", set_funds),
+    row("GET", "/partners", "every partner with its keys, without secrets", |control, _body| {
+        Ok(ok(&control.partners()))
+    }),
+    row("PUT", "/partners", "adds or replaces a partner, written as in a file of partners", |control, body| {
+        control.put_partner(parsed::<PartnerEntry>(body)?)?;
+        Ok(ok(&control.partners()))
+    }),
+    row(
+        "PUT",
+        "/terms",
+        "{\"partner_id\":\"…\",\"minimum\":\"1\",\"maximum\":\"50\",\"requests_per_second\":5}",
+        set_terms,
+    ),
+    row("POST", "/keys", "{\"partner_id\":\"…\"}: makes a key pair, and shows its secret this once", add_key),
+    row("PUT", "/keys", "{\"id\":\"…\",\"active\":false}: deactivates or activates a key", |control, body| {
+        let KeySetting { id, active } = parsed(body)?;
+        control.set_key_active(&id, active)?;
+        Ok(ok(&control.partners()))
+    }),
+    row("DELETE", "/keys", "{\"id\":\"…\"}: deletes a key that is not active", |control, body| {
+        let KeyName { id } = parsed(body)?;
+        control.delete_key(&id)?;
+        Ok(ok(&control.partners()))
+    }),
+    row("GET", "/activity", "the activity report", |control, _body| Ok(ok(&control.activity()))),
+    row("POST", "/activity", "an array of records to list besides", |control, body| {
+        let more: Vec<Activity> = parsed(body)?;
+        control.edit_activity(|records| records.extend(more));
+        Ok(ok(&control.activity()))
+    }),
+    row("GET", "/activity/enabled", "whether partners may read the report", |control, _body| {
+        Ok(ok(&Setting { enabled: control.activity_enabled() }))
+    }),
+    row("PUT", "/activity/enabled", "{\"enabled\":false}", |control, body| {
+        let setting: Setting = parsed(body)?;
+        control.set_activity_enabled(setting.enabled);
+        Ok(ok(&setting))
+    }),
+    row("GET", "/throttle", "whether the rate limit holds", |control, _body| {
+        Ok(ok(&Setting { enabled: control.throttle() }))
+    }),
+    row("PUT", "/throttle", "{\"enabled\":true}", |control, body| {
+        let setting: Setting = parsed(body)?;
+        control.set_throttle(setting.enabled);
+        Ok(ok(&setting))
+    }),
+];
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClockMove {
+    advance_seconds: Option<i64>,
+    signature_skew_seconds: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FundsSetting {
+    partner_id: String,
+    /// May be left out where the partner has one currency.
+    currency: Option<String>,
+    /// Decimal text, or a JSON number read by its text.
+    amount: Box<RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TermsSetting {
+    partner_id: String,
+    #[serde(default, with = "money::text_or_none")]
+    minimum: Option<rust_decimal::Decimal>,
+    #[serde(default, with = "money::text_or_none")]
+    maximum: Option<rust_decimal::Decimal>,
+    requests_per_second: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewPair {
+    partner_id: String,
+    id: Option<String>,
+    secret: Option<String>,
+}
+
+#[derive(Serialize)]
+struct MadePair<'a> {
+    id: &'a str,
+    secret: &'a str,
+    active: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeySetting {
+    id: String,
+    active: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyName {
+    id: String,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Setting {
+    enabled: bool,
+}
+
+fn script(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
+    let whole: serde_json::Value = parsed(body)?;
+    let sent = match whole {
+        serde_json::Value::Array(rules) => rules,
+        rule @ (serde_json::Value::Object(_)
+        | serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_)) => vec![rule],
+    };
+    let rules: Vec<FaultRule> = sent.iter().map(read_rule).collect::<Result<_, _>>()?;
+    control.script_all(rules)?;
+    Ok(ok(&control.faults()))
+}
+
+/// Reads one rule, and refuses an unknown member. With a misspelt `after_work` a test would test the wrong thing.
+fn read_rule(sent: &serde_json::Value) -> Result<FaultRule, Refused> {
+    let rule = FaultRule::deserialize(sent).map_err(|error| bad(error.to_string()))?;
+    let understood = serde_json::to_value(&rule.fault).map_err(|error| bad(error.to_string()))?;
+    let members = sent.get("fault").and_then(serde_json::Value::as_object).into_iter().flatten();
+    for (name, _) in members {
+        if understood.get(name).is_none() {
+            return Err(bad(format!("this kind of fault has no member {name:?}")));
+        }
+    }
+    Ok(rule)
+}
+
+fn move_clock(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
+    let wanted: ClockMove = parsed(body)?;
+    if wanted.advance_seconds.is_none() && wanted.signature_skew_seconds.is_none() {
+        return Err(bad("say advance_seconds, signature_skew_seconds, or both".to_owned()));
+    }
+    let before = control.clock().signature_skew_seconds;
+    if let Some(seconds) = wanted.signature_skew_seconds {
+        control.set_signature_skew(seconds)?;
+    }
+    if let Some(seconds) = wanted.advance_seconds
+        && let Err(error) = control.advance_clock(seconds)
+    {
+        // Both or none.
+        control.set_signature_skew(before)?;
+        return Err(error.into());
+    }
+    Ok(ok(&control.clock()))
+}
+
+fn set_funds(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
+    let wanted: FundsSetting = parsed(body)?;
+    let text = wanted.amount.get();
+    let digits = text.trim_matches('"');
+    let amount =
+        money::from_json_number(digits).ok_or_else(|| bad(format!("amount must be decimal text, not {text}")))?;
+    match wanted.currency {
+        Some(currency) => control.set_funds_in(&wanted.partner_id, &currency, amount)?,
+        None => control.set_funds(&wanted.partner_id, amount)?,
+    }
+    Ok(ok(&control.all_funds()))
+}
+
+fn set_terms(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
+    let TermsSetting { partner_id, minimum, maximum, requests_per_second } = parsed(body)?;
+    control.set_terms(&partner_id, PartnerTerms { minimum, maximum, requests_per_second })?;
+    Ok(ok(&control.partners()))
+}
+
+fn add_key(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
+    let NewPair { partner_id, id, secret } = parsed(body)?;
+    let pair = match (id, secret) {
+        (Some(id), Some(secret)) => Some(AccessKey::active(id, secret)),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(ControlError::Partner("say both id and secret of the pair, or neither".to_owned()).into());
+        }
+    };
+    let AccessKey { id, secret, active } = control.add_key(&partner_id, pair)?;
+    Ok(ok(&MadePair { id: &id, secret: &secret, active }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_for_programs_lists_the_calls_that_there_are() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let mut listed: Vec<(String, String)> = Vec::new();
+        for (path, calls) in described["paths"].as_object().unwrap() {
+            for (method, call) in calls.as_object().unwrap() {
+                assert!(call["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
+                assert!(call["responses"]["200"].is_object(), "{method} {path}");
+                let has_body = call.get("requestBody").is_some();
+                assert_eq!(has_body, matches!(method.as_str(), "post" | "put") || path == "/keys", "{method} {path}");
+                listed.push((method.to_uppercase(), path.clone()));
+            }
+        }
+        let mut there: Vec<(String, String)> =
+            ROUTES.iter().map(|route| (route.method.to_owned(), route.path.to_owned())).collect();
+        listed.sort();
+        there.sort();
+        assert_eq!(listed, there);
+    }
+
+    #[test]
+    fn the_description_for_programs_names_every_fault() {
+        let described: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let kinds = described["components"]["schemas"]["Fault"]["properties"]["kind"]["enum"].as_array().unwrap();
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.as_str().unwrap()).collect();
+        let lines = crate::sandbox::guide::faults();
+        let named: Vec<&str> = lines.iter().map(|line| line.name.split(' ').next().unwrap()).collect();
+        assert_eq!(kinds, named);
+    }
+}
