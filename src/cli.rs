@@ -81,7 +81,7 @@ enum CliCommand {
     /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
     /// 2 usage or settings, 3 both differ.
     Reconcile(reconcile::ReconcileArguments),
-    /// Run an Amazon Incentives gateway on loopback, for trials and tests.
+    /// Run an Amazon Incentives gateway, for trials and tests: JSON and XML, plain or TLS, with faults on demand.
     Sandbox(sandbox::SandboxArguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
     Demo(demo::DemoArguments),
@@ -100,6 +100,8 @@ enum CommandError {
     Telemetry(#[from] telemetry::TelemetryError),
     #[error(transparent)]
     Sandbox(#[from] crate::sandbox::SandboxStartError),
+    #[error(transparent)]
+    PartnersFile(#[from] crate::sandbox::PartnersFileError),
     #[error(transparent)]
     Healthcheck(#[from] healthcheck::HealthcheckError),
     #[error(transparent)]
@@ -121,7 +123,7 @@ enum CommandError {
 impl CommandError {
     const fn exit_code(&self) -> u8 {
         match self {
-            Self::Settings(_) | Self::Backup(backup::BackupError::OwnTools) => 2,
+            Self::Settings(_) | Self::PartnersFile(_) | Self::Backup(backup::BackupError::OwnTools) => 2,
             Self::Start(_)
             | Self::Store(_)
             | Self::Telemetry(_)

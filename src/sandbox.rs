@@ -6,7 +6,7 @@
 //!
 //! It shares no code with the client that it tests: a mistake in shared code would hide itself. It keeps no secrets.
 //! Its cards are worth nothing, and its book, its book file and its control port show claim codes, so it listens on
-//! loopback only.
+//! loopback unless it is told otherwise.
 //!
 //! Where Amazon's behaviour is not known, the code says which choice it makes. The sandbox has no balance-load operations.
 //!
@@ -28,6 +28,7 @@
 mod activity;
 mod answer;
 mod book;
+mod certificate;
 mod chance;
 mod clock;
 mod control;
@@ -51,7 +52,7 @@ mod world;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::activity::{Activity, ActivityType};
 pub use self::book::{Card, CardState};
+pub use self::certificate::CertificateError;
 pub use self::control::{Clocks, Control, ControlError, PartnerFunds, ShownPartner};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
@@ -70,6 +72,7 @@ pub use self::partners::{
 };
 pub use self::record::Received;
 
+use self::certificate::Secured;
 use self::world::World;
 
 /// How long a stop lets exchanges under way come to their end.
@@ -89,6 +92,19 @@ pub struct SandboxOptions {
     pub book_file: Option<PathBuf>,
     /// Whether the rate limit holds.
     pub throttle: bool,
+    /// Whether an address that other machines reach may be listened on.
+    pub beyond_loopback: bool,
+    /// With this the gateway speaks TLS. The control port never does.
+    pub tls: Option<TlsSettings>,
+}
+
+/// Where the gateway's certificate is, and for whom.
+#[derive(Clone, Debug)]
+pub struct TlsSettings {
+    /// The folder of the CA's certificate, and of the gateway's with its key.
+    pub folder: PathBuf,
+    /// Further names that it is for, besides Amazon's hosts and localhost.
+    pub names: Vec<String>,
 }
 
 impl SandboxOptions {
@@ -96,7 +112,8 @@ impl SandboxOptions {
     #[must_use]
     pub fn on_any_port(accounts: Vec<PartnerAccount>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen: any, control_listen: any, accounts, book_file: None, throttle: true }
+        let (book_file, throttle, beyond_loopback, tls) = (None, true, false, None);
+        Self { listen: any, control_listen: any, accounts, book_file, throttle, beyond_loopback, tls }
     }
 }
 
@@ -104,7 +121,7 @@ impl SandboxOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxStartError {
     /// The address is not on loopback.
-    #[error("the sandbox listens on loopback only, not on {0}")]
+    #[error("the sandbox listens on loopback unless told otherwise, not on {0}")]
     NotLoopback(SocketAddr),
     /// The accounts contradict each other, or are incomplete.
     #[error("{0}")]
@@ -121,12 +138,16 @@ pub enum SandboxStartError {
     /// The book file could not be used.
     #[error(transparent)]
     BookFile(#[from] BookFileError),
+    /// There is no certificate to speak TLS with.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
 }
 
 /// A running sandbox. Dropping it stops it without waiting; [`Sandbox::stop`] waits.
 pub struct Sandbox {
     gateway_addr: SocketAddr,
     control_addr: SocketAddr,
+    ca_file: Option<PathBuf>,
     world: Arc<World>,
 }
 
@@ -145,10 +166,17 @@ impl Sandbox {
     pub async fn start(options: SandboxOptions) -> Result<Self, SandboxStartError> {
         let partners =
             partners::Partners::of(options.accounts).map_err(|error| SandboxStartError::Accounts(error.to_string()))?;
+        let addresses = [options.listen, options.control_listen];
+        if let Some(address) = addresses.into_iter().find(|address| !address.ip().is_loopback())
+            && !options.beyond_loopback
+        {
+            return Err(SandboxStartError::NotLoopback(address));
+        }
         let (gateway_listener, gateway_addr) = listen(options.listen).await?;
         let (control_listener, control_addr) = listen(options.control_listen).await?;
         let (book, clock_offset_seconds) = book::Book::open(&partners, options.book_file.as_deref())?;
         let clock = clock::Clock::default();
+        let secured = options.tls.map(|tls| certificate::secure(&tls, clock.signature_now())).transpose()?;
         clock.set_offset_seconds(clock_offset_seconds);
         let world = Arc::new(World {
             partners,
@@ -165,9 +193,13 @@ impl Sandbox {
         });
         let gateway = front::Gateway { world: Arc::clone(&world) };
         let control_port = control::ControlPort { control: Control { world: Arc::clone(&world) } };
-        world.tasks.spawn(front::accept(gateway_listener, Arc::clone(&world), gateway));
-        world.tasks.spawn(front::accept(control_listener, Arc::clone(&world), control_port));
-        Ok(Self { gateway_addr, control_addr, world })
+        let (ca_file, tls) = match secured {
+            Some(Secured { ca_file, acceptor }) => (Some(ca_file), Some(acceptor)),
+            None => (None, None),
+        };
+        world.tasks.spawn(front::accept(gateway_listener, Arc::clone(&world), gateway, tls));
+        world.tasks.spawn(front::accept(control_listener, Arc::clone(&world), control_port, None));
+        Ok(Self { gateway_addr, control_addr, ca_file, world })
     }
 
     /// The address for AGCOD clients.
@@ -180,6 +212,12 @@ impl Sandbox {
     #[must_use]
     pub fn control_addr(&self) -> SocketAddr {
         self.control_addr
+    }
+
+    /// The file of the CA certificate that clients must trust, where the gateway speaks TLS.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// The control as methods, without its port.
@@ -212,9 +250,6 @@ impl Drop for Sandbox {
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SandboxStartError> {
-    if !address.ip().is_loopback() {
-        return Err(SandboxStartError::NotLoopback(address));
-    }
     let failed = |source| SandboxStartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;

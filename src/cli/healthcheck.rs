@@ -54,8 +54,13 @@ pub(super) async fn run(
     settings: Result<Settings, ConfigError>,
 ) -> Result<ExitCode, CommandError> {
     let settings = settings.map_err(HealthcheckError::Settings)?;
-    let addresses = on_this_machine(settings.server.admin_listen);
     let (path, good) = if arguments.live { ("/livez", "live") } else { ("/readyz", "ready") };
+    ask_for(settings.server.admin_listen, path, good).await
+}
+
+/// Asks the server on this machine that listens there, and says the good word when it answers 200.
+pub(super) async fn ask_for(listen: SocketAddr, path: &'static str, good: &str) -> Result<ExitCode, CommandError> {
+    let addresses = on_this_machine(listen);
     let asked = tokio::time::timeout(PATIENCE, ask_any(addresses, path)).await;
     let (status, body) = asked.map_err(|_elapsed| HealthcheckError::Late(addresses.first))??;
     if status == StatusCode::OK {

@@ -4,6 +4,16 @@ use chrono::{DateTime, Datelike, LocalResult, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use rust_decimal::Decimal;
 
+/// Amazon's six hosts.
+pub(super) const HOSTS: [&str; 6] = [
+    "agcod-v2-gamma.amazon.com",
+    "agcod-v2.amazon.com",
+    "agcod-v2-eu-gamma.amazon.com",
+    "agcod-v2-eu.amazon.com",
+    "agcod-v2-fe-gamma.amazon.com",
+    "agcod-v2-fe.amazon.com",
+];
+
 /// A group of marketplaces that shares an endpoint.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Group {

@@ -43,7 +43,7 @@ const SANDBOX: (&str, [&str; 1]) = ("sandbox", ["cli"]);
 /// Crates with one home each (more for hyper's server and client), tests apart.
 const HOMES: [(&str, &[&str]); 11] = [
     ("sqlx", &["store"]),
-    ("ring", &["provider", "sealing", "telemetry"]),
+    ("ring", &["provider", "sandbox", "sealing", "telemetry"]),
     ("libsqlite3_sys", &["store"]),
     ("reqwest", &["provider"]),
     ("aws_sigv4", &["provider"]),

@@ -6,6 +6,7 @@ pub(crate) mod drain;
 mod first;
 mod healthcheck;
 pub(crate) mod neighbour;
+mod sandbox;
 mod unprepared;
 mod unread;
 mod vanished;

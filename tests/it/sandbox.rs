@@ -10,4 +10,5 @@ mod limits;
 mod mocks;
 mod signature;
 mod signer;
+mod tls;
 mod validation;

@@ -13,8 +13,9 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 
-use super::socket::{Socket, Switch};
+use super::socket::{Socket, Switch, Wire};
 use crate::sandbox::world::World;
 
 /// The most open connections of one port. Further ones wait to be accepted.
@@ -22,6 +23,9 @@ pub(super) const CONNECTIONS_MAX: usize = 4_096;
 
 /// How long to wait after `accept` failed, which it does when file descriptors run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a client may take for its part of the TLS handshake.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 
 /// A whole answer in memory.
 pub(in crate::sandbox) type Answered = Response<Full<Bytes>>;
@@ -33,7 +37,12 @@ pub(in crate::sandbox) trait Handler: Clone + Send + Sync + 'static {
 }
 
 /// Accepts connections until the sandbox stops.
-pub(in crate::sandbox) async fn accept<H: Handler>(listener: TcpListener, world: Arc<World>, handler: H) {
+pub(in crate::sandbox) async fn accept<H: Handler>(
+    listener: TcpListener,
+    world: Arc<World>,
+    handler: H,
+    tls: Option<TlsAcceptor>,
+) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -42,7 +51,7 @@ pub(in crate::sandbox) async fn accept<H: Handler>(listener: TcpListener, world:
         };
         match accepted {
             Some((stream, place)) => {
-                let connection = converse(stream, place, Arc::clone(&world), handler.clone());
+                let connection = converse(stream, place, Arc::clone(&world), handler.clone(), tls.clone());
                 world.tasks.spawn(connection);
             }
             None => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -61,14 +70,42 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> Option<(TcpStrea
     }
 }
 
+/// The connection as the port speaks, after the handshake where there is one. A client that breaks it off has its line: most
+/// often it does not trust the certificate, or speaks plain HTTP.
+async fn secured(stream: TcpStream, tls: Option<TlsAcceptor>, world: &World) -> Option<Wire> {
+    let Some(acceptor) = tls else { return Some(Wire::Plain(stream)) };
+    let shaken = tokio::select! {
+        shaken = tokio::time::timeout(HANDSHAKE_MAX, acceptor.accept(stream)) => shaken,
+        () = world.stopping.cancelled() => return None,
+    };
+    match shaken {
+        Ok(Ok(stream)) => Some(Wire::Secured(Box::new(stream))),
+        Ok(Err(error)) => {
+            tracing::info!("refused a connection that came to no agreement on TLS: {error}");
+            None
+        }
+        Err(_elapsed) => {
+            tracing::info!("refused a connection that did not speak TLS in time");
+            None
+        }
+    }
+}
+
 /// Serves one connection to its end.
-async fn converse<H: Handler>(stream: TcpStream, place: OwnedSemaphorePermit, world: Arc<World>, handler: H) {
+async fn converse<H: Handler>(
+    stream: TcpStream,
+    place: OwnedSemaphorePermit,
+    world: Arc<World>,
+    handler: H,
+    tls: Option<TlsAcceptor>,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "the client left at once");
         return;
     }
+    let Some(wire) = secured(stream, tls, &world).await else { return };
     let switch = Arc::new(Switch::default());
-    let socket = TokioIo::new(Socket::new(stream, Arc::clone(&switch)));
+    let socket = TokioIo::new(Socket::new(wire, Arc::clone(&switch)));
     let service = service_fn(move |request| {
         let answer = handler.clone().handle(request, Arc::clone(&switch));
         async move { Ok::<_, Infallible>(answer.await) }

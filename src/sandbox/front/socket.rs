@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,16 +48,64 @@ impl Switch {
     }
 }
 
-/// A TCP stream with a switch.
+/// A TCP stream, plain or below TLS.
+pub(super) enum Wire {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    /// Makes the end of the connection a reset.
+    fn set_zero_linger(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.set_zero_linger(),
+            Self::Secured(stream) => stream.get_ref().0.set_zero_linger(),
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Secured(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, buffer),
+            Self::Secured(stream) => Pin::new(stream).poll_write(context, buffer),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Secured(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Secured(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+/// A connection with a switch.
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Wire,
     switch: Arc<Switch>,
     /// The script that has taken over, and how much of it is sent.
     speaking: Option<(Script, usize)>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, switch: Arc<Switch>) -> Self {
+    pub(super) fn new(stream: Wire, switch: Arc<Switch>) -> Self {
         Self { stream, switch, speaking: None }
     }
 
@@ -71,6 +120,10 @@ impl Socket {
                 Ok(count) => *sent = sent.saturating_add(count),
                 Err(error) => return Poll::Ready(error),
             }
+        }
+        // TLS may hold bytes back; a plain stream holds none.
+        if let Err(error) = ready!(Pin::new(&mut self.stream).poll_flush(context)) {
+            return Poll::Ready(error);
         }
         let ended = match script.end {
             ConnectionEnd::Close => ready!(Pin::new(&mut self.stream).poll_shutdown(context)),

@@ -41,13 +41,14 @@ async fn a_request_with_a_bad_signature_uses_up_nobodys_rate() {
 }
 
 #[tokio::test]
-async fn an_address_that_others_could_reach_is_refused() {
+async fn an_address_that_others_could_reach_is_refused_unless_it_is_meant() {
     let everywhere = "0.0.0.0:0".parse().unwrap();
     let gateway = SandboxOptions { listen: everywhere, ..Bench::options() };
     let control = SandboxOptions { control_listen: everywhere, ..Bench::options() };
     for options in [gateway, control] {
-        let error = Sandbox::start(options).await.unwrap_err();
-        assert_eq!(error.to_string(), "the sandbox listens on loopback only, not on 0.0.0.0:0");
+        let error = Sandbox::start(options.clone()).await.unwrap_err();
+        assert_eq!(error.to_string(), "the sandbox listens on loopback unless told otherwise, not on 0.0.0.0:0");
+        Sandbox::start(SandboxOptions { beyond_loopback: true, ..options }).await.unwrap().stop().await;
     }
 }
 
