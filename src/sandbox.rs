@@ -39,6 +39,7 @@ mod file;
 mod front;
 pub mod guide;
 mod kinds;
+mod latency;
 mod market;
 mod mock;
 mod money;
@@ -67,6 +68,7 @@ pub use self::control::{Clocks, Control, ControlError, PartnerFunds, ShownPartne
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
 pub use self::kinds::OfKind;
+pub use self::latency::{Latency, LatencyProfile};
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
 };
@@ -92,6 +94,8 @@ pub struct SandboxOptions {
     pub book_file: Option<PathBuf>,
     /// Whether the rate limit holds.
     pub throttle: bool,
+    /// How long answers take.
+    pub latency: Latency,
     /// Whether an address that other machines reach may be listened on.
     pub beyond_loopback: bool,
     /// With this the gateway speaks TLS. The control port never does.
@@ -113,7 +117,8 @@ impl SandboxOptions {
     pub fn on_any_port(accounts: Vec<PartnerAccount>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (book_file, throttle, beyond_loopback, tls) = (None, true, false, None);
-        Self { listen: any, control_listen: any, accounts, book_file, throttle, beyond_loopback, tls }
+        let latency = Latency::default();
+        Self { listen: any, control_listen: any, accounts, book_file, throttle, latency, beyond_loopback, tls }
     }
 }
 
@@ -184,6 +189,7 @@ impl Sandbox {
             chance: chance::Chance::new(),
             journal: activity::Journal::of(&book.cards()),
             book,
+            pace: latency::Pace::of(options.latency).map_err(SandboxStartError::Accounts)?,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),
             record: record::RequestLog::default(),

@@ -9,7 +9,7 @@ use super::{CommandError, STOP_MARGIN, healthcheck, say, stop::Stop};
 use crate::{
     config::{LogFormat, LogSettings},
     sandbox::{
-        AccessKey, PartnerAccount, PartnersFile, Sandbox, SandboxOptions, TlsSettings,
+        AccessKey, LatencyProfile, PartnerAccount, PartnersFile, Sandbox, SandboxOptions, TlsSettings,
         guide::{self, GuideLine},
     },
     telemetry,
@@ -53,6 +53,9 @@ pub(super) struct SandboxArguments {
     /// Do not limit the rate.
     #[arg(long)]
     no_throttle: bool,
+    /// How long answers take: none, near, far or busy. The control port takes other figures.
+    #[arg(long, default_value_t = LatencyProfile::None, value_name = "PROFILE")]
+    latency: LatencyProfile,
     /// Speak TLS, with a certificate for Amazon's six hosts and localhost that the sandbox makes itself.
     #[arg(long)]
     tls: bool,
@@ -88,6 +91,7 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         beyond_loopback: true,
         book_file: arguments.book.clone(),
         throttle: !arguments.no_throttle,
+        latency: arguments.latency.into(),
         tls,
         accounts: accounts(arguments)?,
     })

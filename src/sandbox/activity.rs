@@ -70,6 +70,11 @@ impl Journal {
         Self { records: Mutex::new(records), ..Self::default() }
     }
 
+    /// Begins anew with these cards.
+    pub(super) fn restart(&self, cards: &[Card]) {
+        *self.records() = Self::of(cards).records().clone();
+    }
+
     pub(super) fn records(&self) -> MutexGuard<'_, Vec<Activity>> {
         self.records.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,6 +3,8 @@
 //! One lock covers look-up, card, funds and file. So each change is whole: the file has it before any reader sees it. A
 //! create and a cancel are idempotent by (partner, creation request id), as at Amazon.
 
+mod state;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
@@ -86,6 +88,8 @@ pub(super) enum BookError {
     Overflow,
     #[error("the clock would be moved too far")]
     ClockOutOfRange,
+    #[error("a state has cards, funds with their currency, and the clock; nothing else")]
+    NotOfState,
 }
 
 /// What each partner has left in each of its currencies.
@@ -124,6 +128,10 @@ impl Book {
             let (file, entries) = BookFile::open(path)?;
             for entry in entries {
                 match entry {
+                    BookEntry::Reset => {
+                        shelf.cards.clear();
+                        shelf.places.clear();
+                    }
                     BookEntry::Clock { offset_seconds } => clock_offset_seconds = offset_seconds,
                     BookEntry::Partner { partner } => {
                         let wrong = |problem| BookFileError::Partner { problem };
@@ -304,9 +312,13 @@ impl Shelf {
     }
 
     fn write(&mut self, entry: &BookEntry) -> Result<(), BookError> {
+        self.write_all(std::slice::from_ref(entry))
+    }
+
+    fn write_all(&mut self, entries: &[BookEntry]) -> Result<(), BookError> {
         match &mut self.storage {
             Storage::Memory => Ok(()),
-            Storage::File(file) => Ok(file.append(entry)?),
+            Storage::File(file) => Ok(file.append(entries)?),
             Storage::Closed => Err(BookError::Closed),
         }
     }

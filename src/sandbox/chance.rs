@@ -48,6 +48,12 @@ impl Chance {
         self.draw(SECRET_ALPHABET, 40)
     }
 
+    /// A number below this one; 0 of none.
+    pub(super) fn below(&self, end: u64) -> u64 {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        rng.next_u64().checked_rem(end).unwrap_or_default()
+    }
+
     /// A random UUID (version 4) for `x-amzn-RequestId`.
     pub(super) fn request_id(&self) -> String {
         let (high, low) = {

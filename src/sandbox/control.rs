@@ -16,6 +16,8 @@ use super::activity::Activity;
 use super::book::{BookError, Card};
 use super::clock::MOVED_SECONDS_MAX;
 use super::fault::{FaultRule, ScriptedFault};
+use super::file::BookEntry;
+use super::latency::Latency;
 use super::market;
 use super::money;
 use super::partners::AccountError;
@@ -65,6 +67,9 @@ pub enum ControlError {
     /// The clock would be moved too far.
     #[error("a clock may be at most {MOVED_SECONDS_MAX} seconds off")]
     ClockOutOfRange,
+    /// The latency or the state makes no sense.
+    #[error("{0}")]
+    Setting(String),
     /// The fault rule makes no sense.
     #[error("{0}")]
     Rule(String),
@@ -90,6 +95,7 @@ impl From<BookError> for ControlError {
             BookError::UnknownPartner(partner_id) => Self::UnknownPartner(partner_id),
             BookError::UnknownCurrency { partner_id, currency } => Self::UnknownCurrency { partner_id, currency },
             BookError::ClockOutOfRange => Self::ClockOutOfRange,
+            BookError::NotOfState => Self::Setting(BookError::NotOfState.to_string()),
             BookError::Overflow => Self::Rule("the amount does not fit".to_owned()),
         }
     }
@@ -272,6 +278,29 @@ impl Control {
     /// Makes `pageIndex` count records instead of pages. Amazon's own clients contradict each other about it.
     pub fn page_activity_by_record(&self, by_record: bool) {
         self.world.journal.set_paged_by_record(by_record);
+    }
+
+    /// Everything as a book file has it, but for the partners.
+    pub(super) fn state(&self) -> Vec<BookEntry> {
+        self.world.book.state(&self.world.clock)
+    }
+
+    /// Puts a state in the place of cards, funds and clock. The report begins anew with its cards.
+    pub(super) fn load_state(&self, state: Vec<BookEntry>) -> Result<(), ControlError> {
+        let cards = self.world.book.load(&self.world.clock, state)?;
+        self.world.journal.restart(&cards);
+        Ok(())
+    }
+
+    /// How long answers take.
+    #[must_use]
+    pub fn latency(&self) -> Latency {
+        self.world.pace.get()
+    }
+
+    /// Sets how long answers take.
+    pub fn set_latency(&self, latency: Latency) -> Result<(), ControlError> {
+        self.world.pace.set(latency).map_err(ControlError::Setting)
     }
 
     /// Whether the rate limit holds.

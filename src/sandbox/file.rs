@@ -35,6 +35,8 @@ pub(super) enum BookEntry {
         #[serde(with = "money::text")]
         amount: Decimal,
     },
+    /// A state was loaded: no card before this counts.
+    Reset,
     /// A partner, added or changed while the sandbox ran, with its keys.
     Partner { partner: PartnerEntry },
     /// The sandbox clock, moved by hand. Without this entry a restart would set the clock back: cards would lie in the
@@ -111,19 +113,22 @@ impl BookFile {
         Ok((book_file, entries))
     }
 
-    /// Appends an entry. Once this returns, the entry survives a kill and a power cut.
-    pub(super) fn append(&mut self, entry: &BookEntry) -> io::Result<()> {
+    /// Appends entries. Once this returns, they survive a kill and a power cut.
+    pub(super) fn append(&mut self, entries: &[BookEntry]) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("an earlier write to the book file failed and could not be undone"));
         }
-        let mut line = serde_json::to_vec(entry)?;
-        line.push(b'\n');
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        let mut lines = Vec::new();
+        for entry in entries {
+            serde_json::to_writer(&mut lines, entry)?;
+            lines.push(b'\n');
+        }
+        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             self.broken = self.cut_back().is_err();
             return Err(error);
         }
-        self.length = self.length.saturating_add(u64::try_from(line.len()).unwrap_or(u64::MAX));
+        self.length = self.length.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::book::Book;
 use super::chance::Chance;
 use super::clock::Clock;
 use super::fault::FaultBoard;
+use super::latency::Pace;
 use super::partners::Partners;
 use super::record::RequestLog;
 use super::throttle::Throttle;
@@ -19,6 +20,7 @@ pub(super) struct World {
     pub(super) chance: Chance,
     pub(super) book: Book,
     pub(super) journal: Journal,
+    pub(super) pace: Pace,
     pub(super) throttle: Throttle,
     pub(super) faults: FaultBoard,
     pub(super) record: RequestLog,

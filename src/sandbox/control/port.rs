@@ -70,6 +70,7 @@ impl From<ControlError> for Refused {
             | ControlError::UnknownKey(_)
             | ControlError::ActiveKey(_)
             | ControlError::Partner(_)
+            | ControlError::Setting(_)
             | ControlError::NegativeFunds(_)
             | ControlError::ClockOutOfRange
             | ControlError::Rule(_) => bad(error.to_string()),

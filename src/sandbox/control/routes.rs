@@ -8,6 +8,7 @@ use super::{Control, ControlError, page};
 use crate::sandbox::activity::Activity;
 use crate::sandbox::fault::FaultRule;
 use crate::sandbox::front::Answered;
+use crate::sandbox::latency::{Latency, LatencyProfile};
 use crate::sandbox::money;
 use crate::sandbox::partners::{AccessKey, PartnerEntry, PartnerTerms};
 
@@ -90,6 +91,21 @@ pub(super) const ROUTES: &[Route] = &[
         control.set_activity_enabled(setting.enabled);
         Ok(ok(&setting))
     }),
+    row("GET", "/latency", "how long answers take", |control, _body| Ok(ok(&control.latency()))),
+    row(
+        "PUT",
+        "/latency",
+        "{\"profile\":\"far\"}, or {\"milliseconds\":250,\"jitter_milliseconds\":150}",
+        |control, body| {
+            control.set_latency(latency(parsed(body)?)?)?;
+            Ok(ok(&control.latency()))
+        },
+    ),
+    row("GET", "/state", "cards, funds and clock, to be loaded again", |control, _body| Ok(ok(&control.state()))),
+    row("PUT", "/state", "loads what GET gave: it takes the place of cards, funds and clock", |control, body| {
+        control.load_state(parsed(body)?)?;
+        Ok(ok(&control.state()))
+    }),
     row("GET", "/throttle", "whether the rate limit holds", |control, _body| {
         Ok(ok(&Setting { enabled: control.throttle() }))
     }),
@@ -159,6 +175,31 @@ struct KeySetting {
 #[serde(deny_unknown_fields)]
 struct KeyName {
     id: String,
+}
+
+/// A profile by name, or figures of one's own.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LatencySetting {
+    profile: Option<LatencyProfile>,
+    milliseconds: Option<u64>,
+    #[serde(default)]
+    jitter_milliseconds: u64,
+    #[serde(default)]
+    slow_percent: u64,
+    #[serde(default)]
+    slow_milliseconds: u64,
+}
+
+fn latency(wanted: LatencySetting) -> Result<Latency, Refused> {
+    let LatencySetting { profile, milliseconds, jitter_milliseconds, slow_percent, slow_milliseconds } = wanted;
+    match (profile, milliseconds) {
+        (Some(profile), None) => Ok(profile.into()),
+        (None, Some(milliseconds)) => {
+            Ok(Latency { milliseconds, jitter_milliseconds, slow_percent, slow_milliseconds })
+        }
+        (Some(_), Some(_)) | (None, None) => Err(bad("say profile, or milliseconds, and not both".to_owned())),
+    }
 }
 
 #[derive(Deserialize, Serialize)]

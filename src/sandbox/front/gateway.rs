@@ -59,6 +59,12 @@ impl Handler for Gateway {
                 Say::Answer(GatewayAnswer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) })
             }
         };
+        if let Some(wait) = world.pace.next(&world.chance) {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = world.stopping.cancelled() => {}
+            }
+        }
         let delivery = Delivery::of(said, manner, &world.chance.request_id(), world.clock.signature_now());
         delivery::deliver(delivery, &world, &switch).await
     }

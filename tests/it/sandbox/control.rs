@@ -205,3 +205,55 @@ async fn the_page_for_people_shows_all_but_codes_and_secrets() {
     assert_eq!(bench.ctl("GET", "/health", "").await, (200, json!({"status": "serving"})));
     assert_eq!(bench.ctl("GET", "/openapi.json", "").await.1["openapi"], "3.1.0");
 }
+
+#[tokio::test]
+async fn a_state_is_put_back_as_it_was_taken_and_outlives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("book.jsonl");
+    let bench = Bench::with_file(&path).await;
+    bench.create("AwssbA", "25.00").await;
+    bench.create("AwssbB", "5.00").await;
+    bench.cancel("AwssbB").await;
+    let (status, state) = bench.ctl("GET", "/state", "").await;
+    assert_eq!(status, 200);
+    let cards = bench.control.book();
+    bench.create("AwssbC", "100").await;
+    bench.control.advance_clock(901).unwrap();
+    for wrong in [
+        json!([{"entry": "funds", "partner_id": "Nobody", "currency": "USD", "amount": "1"}]),
+        json!([{"entry": "funds", "partner_id": "Awssb", "amount": "1"}]),
+        json!([{"entry": "reset"}]),
+        json!([{"entry": "clock", "offset_seconds": i64::MAX}]),
+        json!({}),
+    ] {
+        assert_eq!(bench.ctl("PUT", "/state", &wrong.to_string()).await.0, 400, "{wrong}");
+    }
+    assert_eq!(bench.control.book().len(), 3, "nothing of a wrong state is loaded");
+    assert_eq!(bench.ctl("PUT", "/state", &state.to_string()).await, (200, state.clone()));
+    assert_eq!((bench.control.book(), bench.left()), (cards.clone(), Decimal::from(9_975)));
+    assert_eq!(bench.control.activity().len(), 3, "two creates and a cancel");
+    bench.sandbox.stop().await;
+    let bench = Bench::with_file(&path).await;
+    assert_eq!((bench.control.book(), bench.left()), (cards, Decimal::from(9_975)));
+    assert_eq!(bench.control.clock().offset_seconds, 0);
+    assert_eq!(bench.cancel("AwssbA").await.status, Some(200), "the window is open again");
+}
+
+#[tokio::test]
+async fn answers_take_as_long_as_the_latency_says_and_the_work_is_done_before() {
+    let bench = Bench::start().await;
+    let (status, latency) = bench.ctl("PUT", "/latency", r#"{"profile":"far"}"#).await;
+    assert_eq!((status, &latency["milliseconds"], &latency["jitter_milliseconds"]), (200, &json!(250), &json!(150)));
+    bench.ctl("PUT", "/latency", r#"{"milliseconds":600000}"#).await;
+    let call = bench.call("CreateGiftCard", &create_body("AwssbA", "1", "USD")).bytes();
+    let patience = std::time::Duration::from_millis(100);
+    let seen = super::signer::exchange(bench.sandbox.gateway_addr(), &call, patience).await;
+    assert_eq!((seen.status, bench.card("AwssbA").is_some()), (None, true), "no answer yet, and the card is there");
+    for wrong in
+        [r#"{"profile":"fast"}"#, r#"{"milliseconds":600001}"#, r#"{"milliseconds":1,"slow_percent":101}"#, "{}"]
+    {
+        assert_eq!(bench.ctl("PUT", "/latency", wrong).await.0, 400, "{wrong}");
+    }
+    bench.ctl("PUT", "/latency", r#"{"profile":"none"}"#).await;
+    assert_eq!(bench.create("AwssbB", "1").await.status, Some(200));
+}
