@@ -67,6 +67,7 @@ pub use self::certificate::CertificateError;
 pub use self::control::{Clocks, Control, ControlError, PartnerFunds, ShownPartner};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
+pub use self::front::RequestLines;
 pub use self::kinds::OfKind;
 pub use self::latency::{Latency, LatencyProfile};
 pub use self::partners::{
@@ -94,6 +95,8 @@ pub struct SandboxOptions {
     pub book_file: Option<PathBuf>,
     /// Whether the rate limit holds.
     pub throttle: bool,
+    /// Which requests have a line in the log.
+    pub lines: RequestLines,
     /// How long answers take.
     pub latency: Latency,
     /// Whether an address that other machines reach may be listened on.
@@ -117,8 +120,8 @@ impl SandboxOptions {
     pub fn on_any_port(accounts: Vec<PartnerAccount>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (book_file, throttle, beyond_loopback, tls) = (None, true, false, None);
-        let latency = Latency::default();
-        Self { listen: any, control_listen: any, accounts, book_file, throttle, latency, beyond_loopback, tls }
+        let (latency, lines) = (Latency::default(), RequestLines::default());
+        Self { listen: any, control_listen: any, accounts, book_file, throttle, lines, latency, beyond_loopback, tls }
     }
 }
 
@@ -193,6 +196,7 @@ impl Sandbox {
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),
             record: record::RequestLog::default(),
+            lines: options.lines,
             stopping: CancellationToken::new(),
             leaving: CancellationToken::new(),
             tasks: TaskTracker::new(),

@@ -9,7 +9,7 @@ use super::{CommandError, STOP_MARGIN, healthcheck, say, stop::Stop};
 use crate::{
     config::{LogFormat, LogSettings},
     sandbox::{
-        AccessKey, LatencyProfile, PartnerAccount, PartnersFile, Sandbox, SandboxOptions, TlsSettings,
+        AccessKey, LatencyProfile, PartnerAccount, PartnersFile, RequestLines, Sandbox, SandboxOptions, TlsSettings,
         guide::{self, GuideLine},
     },
     telemetry,
@@ -77,8 +77,7 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
     if arguments.healthcheck {
         return healthcheck::ask_for(arguments.control, "/health", "serving").await;
     }
-    let filter = if arguments.verbose { "info,noshi::sandbox=debug" } else { "info" };
-    let _log = telemetry::init(&LogSettings { format: LogFormat::Human, filter: filter.to_owned() })?;
+    let _log = telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
     let known_secret = arguments.partners.is_none() && arguments.secret_access_key_file.is_none();
     let tls =
         arguments.tls.then(|| TlsSettings { folder: arguments.tls_folder.clone(), names: arguments.tls_name.clone() });
@@ -91,6 +90,7 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         beyond_loopback: true,
         book_file: arguments.book.clone(),
         throttle: !arguments.no_throttle,
+        lines: if arguments.verbose { RequestLines::All } else { RequestLines::Refused },
         latency: arguments.latency.into(),
         tls,
         accounts: accounts(arguments)?,

@@ -9,5 +9,6 @@ mod server;
 mod socket;
 
 pub(super) use self::gateway::Gateway;
+pub use self::report::RequestLines;
 pub(super) use self::server::{Answered, Handler, accept};
 pub(super) use self::socket::Switch;

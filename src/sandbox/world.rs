@@ -8,6 +8,7 @@ use super::book::Book;
 use super::chance::Chance;
 use super::clock::Clock;
 use super::fault::FaultBoard;
+use super::front::RequestLines;
 use super::latency::Pace;
 use super::partners::Partners;
 use super::record::RequestLog;
@@ -24,6 +25,7 @@ pub(super) struct World {
     pub(super) throttle: Throttle,
     pub(super) faults: FaultBoard,
     pub(super) record: RequestLog,
+    pub(super) lines: RequestLines,
     /// Canceled when the sandbox stops: every wait ends.
     pub(super) stopping: CancellationToken,
     /// Canceled a second later: connections that are still open are closed.

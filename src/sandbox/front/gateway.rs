@@ -227,7 +227,7 @@ fn concluded(world: &World, sequence: u64, say: Say, real_op: bool) -> Say {
         received.error_code = error_code;
         received.error_type = error_type;
         received.real_op = real_op;
-        report::wanted(status).then(|| Received { body: String::new(), ..received.clone() })
+        world.lines.has(status).then(|| Received { body: String::new(), ..received.clone() })
     });
     // Out of the log's lock: whoever reads the lines may be slow.
     if let Some(received) = noted.flatten() {

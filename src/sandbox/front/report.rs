@@ -1,4 +1,4 @@
-//! A line of the log for each request: a refusal always, everything else for who wants to see it.
+//! A line of the log for each request that was refused, and for each other for who wants to see it.
 //!
 //! No line has a body, a claim code, a card's number or a secret.
 
@@ -8,9 +8,27 @@ use crate::sandbox::record::Received;
 /// The most characters of a caller's own text in a line.
 const TEXT_MAX: usize = 80;
 
-/// Whether an exchange that was answered like this has a line.
-pub(super) fn wanted(status: Option<u16>) -> bool {
-    is_refusal(status) || tracing::enabled!(tracing::Level::DEBUG)
+/// Which requests have a line.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RequestLines {
+    /// None: a sandbox inside another program, whose log is its own.
+    #[default]
+    None,
+    /// Those that were refused.
+    Refused,
+    /// All of them.
+    All,
+}
+
+impl RequestLines {
+    /// Whether an exchange that was answered like this has a line.
+    pub(super) fn has(self, status: Option<u16>) -> bool {
+        match self {
+            Self::None => false,
+            Self::Refused => is_refusal(status),
+            Self::All => true,
+        }
+    }
 }
 
 fn is_refusal(status: Option<u16>) -> bool {
@@ -20,11 +38,8 @@ fn is_refusal(status: Option<u16>) -> bool {
 /// Writes the line of an exchange that is over.
 pub(super) fn exchanged(received: &Received, say: &Say) {
     let line = line(received, say);
-    if is_refusal(received.http_status) {
-        tracing::info!("refused {line}");
-    } else {
-        tracing::debug!("{line}");
-    }
+    let refused = if is_refusal(received.http_status) { "refused " } else { "" };
+    tracing::info!("{refused}{line}");
 }
 
 fn line(received: &Received, say: &Say) -> String {
