@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long something takes, as the last few times show: their smoothed mean, and four times their smoothed deviation from
@@ -41,9 +41,29 @@ impl Lately {
     }
 }
 
+/// How far apart new rewards get slots here while some wait: other replicas, and what goes before, take their share.
+#[derive(Default)]
+pub(super) struct PurchasePace {
+    last: Option<Instant>,
+    pub(super) interval: Option<Duration>,
+}
+
+impl PurchasePace {
+    /// A new reward was given a slot; `more` of them wait.
+    pub(super) fn given(&mut self, now: Instant, more: bool) {
+        if let Some(last) = self.last {
+            let took = now.saturating_duration_since(last);
+            self.interval = Some(self.interval.map_or(took, |mean| mean.saturating_mul(3).saturating_add(took) / 4));
+        }
+        // Once nobody waits, how long the next one takes to come says nothing.
+        (self.last, self.interval) = if more { (Some(now), self.interval) } else { (None, None) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ambient::Ambient;
 
     #[test]
     fn what_is_expected_follows_what_is_seen() {
@@ -59,5 +79,18 @@ mod tests {
             lately.took(Duration::from_secs(6));
         }
         assert!(lately.expected() > Duration::from_secs(6), "Amazon hangs: {:?}", lately.expected());
+    }
+
+    #[test]
+    fn the_pace_is_that_of_slots_while_some_wait() {
+        let (mut pace, began) = (PurchasePace::default(), Ambient::movable(1).monotonic());
+        let at = |millis| began + Duration::from_millis(millis);
+        pace.given(at(0), true);
+        assert_eq!(pace.interval, None);
+        pace.given(at(400), true);
+        pace.given(at(800), true);
+        assert_eq!(pace.interval, Some(Duration::from_millis(400)));
+        pace.given(at(900), false);
+        assert_eq!(pace.interval, None, "nobody waits");
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! Slots lie a fixed spacing apart, so that no second ever holds more requests than the account may send, however many
 //! replicas there are. One dispatcher per account and process takes them from the account's row, one after the other, and
-//! hands each to the request whose turn it is ([`Waiting`]). While anything but a new reward waits in any replica, the new
-//! rewards of all replicas yield. Without the database nothing is sent: the limiter fails closed.
+//! hands each to the request whose turn it is ([`Waiting`]). While a cancel or a recovery waits in any replica, the new
+//! rewards of all replicas yield. A request that looks at what is paid for goes before new rewards, too, and then leaves them
+//! the next slot, here and in every replica. Without the database nothing is sent: the limiter fails closed.
 //!
 //! A new reward that would have to wait books a place in a line that all replicas share, in the same row. Where its turn would
 //! come too late it is refused at once. The more requests a caller has waiting, the less of the line is open to it, so that a
@@ -21,9 +22,10 @@ use tokio::sync::{Notify, oneshot};
 use super::{
     Breaker, Metrics,
     limiter::{self, Limiter, STRAY_LINE_US, SlotRequest, TakenSlot},
+    pace::PurchasePace,
     quota::{Shared, micros},
     slot::{Departure, GOOD_FOR, Slot},
-    waiting::{Purpose, Waiting, Wanted},
+    waiting::{Looks, Purpose, Waiting, Wanted},
 };
 use crate::kernel::Chain;
 
@@ -37,8 +39,9 @@ const TAKING_MAX: Duration = Duration::from_secs(1);
 const IDLE_LOOK: Duration = Duration::from_secs(1);
 /// How often it is read while one does: so long a slot can go unused that another replica has not wanted.
 const LOOK_WHILE_WAITING: Duration = Duration::from_millis(250);
-/// A second's requests are spread over this much of a second, because the network may bring two of them closer together.
-/// With ten a second they leave 120 ms apart, and 200 ms of jitter put no eleventh into any second.
+/// A second's requests are spread over this much of a second, because two of them may come closer together than their slots
+/// lie. With ten a second the slots lie 120 ms apart, so the eleventh lies 1.2 s after the first. The first may leave late by
+/// [`GOOD_FOR`] and be another 50 ms on its way before Amazon has both of them within one second.
 const SPREAD_PERCENT: u32 = 120;
 
 /// How long nothing is sent after Amazon throttled: its window is a second.
@@ -86,6 +89,8 @@ struct Taking {
     /// The last slot was stale when it came. A second one in a row is used all the same: one that is late is a stall, and a
     /// database that always is must not stop the account.
     was_stale: bool,
+    /// From then on those who look may have a slot again.
+    looks_again: Option<Instant>,
 }
 
 /// The end of the line that all replicas share.
@@ -93,25 +98,6 @@ struct Taking {
 struct LineSeen {
     booked_us: i64,
     at: Instant,
-}
-
-/// How far apart new rewards get slots here while some wait: other replicas, and what goes before, take their share.
-#[derive(Default)]
-struct PurchasePace {
-    last: Option<Instant>,
-    interval: Option<Duration>,
-}
-
-impl PurchasePace {
-    /// A new reward was given a slot; `more` of them wait.
-    fn given(&mut self, now: Instant, more: bool) {
-        if let Some(last) = self.last {
-            let took = now.saturating_duration_since(last);
-            self.interval = Some(self.interval.map_or(took, |mean| mean.saturating_mul(3).saturating_add(took) / 4));
-        }
-        // Once nobody waits, how long the next one takes to come says nothing.
-        (self.last, self.interval) = if more { (Some(now), self.interval) } else { (None, None) };
-    }
 }
 
 impl Rate {
@@ -154,8 +140,8 @@ impl Rate {
         let began = self.slots.shared.ambient.monotonic();
         let (give, mut given) = oneshot::channel();
         // In the queue before the line is asked for a place: of many that come at once, each counts those before it.
-        let turn = self.slots.enter(wanted, patience, spacing, give)?;
-        if let Err(refused) = self.slots.let_in(turn, patience, spacing).await {
+        let position = self.slots.enter(wanted, patience, spacing, give)?;
+        if let Err(refused) = self.slots.let_in(position, patience, spacing).await {
             return given.try_recv().map_err(|_none| refused);
         }
         self.slots.arrived.notify_one();
@@ -200,7 +186,8 @@ impl Rate {
         loop {
             slots.metrics.dispatched(&slots.shared.account, slots.shared.ambient.now().timestamp());
             let pause = match slots.next() {
-                Some(purpose) => slots.serve_one(purpose).await,
+                // Those who look are not to sleep through their turn behind a new reward whose turn comes later.
+                Some(purpose) => slots.serve_one(purpose).await.min(slots.until_looks_again().unwrap_or(IDLE_LOOK)),
                 None => slots.look_around().await,
             };
             tokio::select! {
@@ -220,7 +207,7 @@ struct Booking {
 }
 
 /// Where a request stands in the queue of this process.
-struct Turn {
+struct QueuePosition {
     purpose: Purpose,
     /// So many slots go to others before.
     ahead: usize,
@@ -268,7 +255,7 @@ impl Slots {
         patience: Duration,
         spacing: Duration,
         give: oneshot::Sender<Slot>,
-    ) -> Result<Turn, NoSlot> {
+    ) -> Result<QueuePosition, NoSlot> {
         let mut waiting = self.waiting();
         waiting.tidy();
         if !waiting.has(Purpose::Purchase) {
@@ -285,12 +272,12 @@ impl Slots {
             return Err(NoSlot { retry_after: expected.saturating_sub(patience) });
         }
         waiting.push(wanted, give);
-        Ok(Turn { purpose: wanted.purpose, ahead, own })
+        Ok(QueuePosition { purpose: wanted.purpose, ahead, own })
     }
 
     /// Books a place in the line of all replicas for a new reward, if its turn comes in time there.
-    async fn let_in(&self, turn: Turn, patience: Duration, spacing: Duration) -> Result<(), NoSlot> {
-        let Turn { purpose, ahead, own } = turn;
+    async fn let_in(&self, position: QueuePosition, patience: Duration, spacing: Duration) -> Result<(), NoSlot> {
+        let QueuePosition { purpose, ahead, own } = position;
         // Nobody waits here, nor did just now in another replica: the first slot is as good as taken.
         let now = self.shared.now_us();
         let seen = self.line_seen();
@@ -342,7 +329,17 @@ impl Slots {
         waiting.tidy();
         // Whoever has given up leaves the last turn.
         self.bookings().truncate(waiting.count(Purpose::Purchase));
-        waiting.next()
+        waiting.next(self.looks())
+    }
+
+    fn looks(&self) -> Looks {
+        if self.until_looks_again().is_some() { Looks::Yield } else { Looks::Go }
+    }
+
+    /// How long those who look still leave slots to new rewards.
+    fn until_looks_again(&self) -> Option<Duration> {
+        let left = self.taking().looks_again?.saturating_duration_since(self.shared.ambient.monotonic());
+        (!left.is_zero()).then_some(left)
     }
 
     /// Tries to take the next slot for the next request. Returns how long to wait before the next try.
@@ -352,8 +349,16 @@ impl Slots {
         let now = self.shared.now_us().saturating_add(micros(took));
         let spacing = micros(self.spacing.unwrap_or_default());
         let ahead = now.saturating_add(micros(AHEAD));
-        let mut ask = SlotRequest { now_us: now, by_us: ahead, spacing_us: spacing, urgent: true, out_of_turn: true };
+        let urgent = purpose.is_urgent();
+        let mut ask = SlotRequest { now_us: now, by_us: ahead, spacing_us: spacing, urgent, out_of_turn: true };
         let mut turn = ahead;
+        if purpose == Purpose::Look
+            && let Some(left) = self.until_looks_again()
+            && self.line_seen().is_some_and(|booked| booked > now)
+        {
+            // New rewards wait in another replica.
+            return left;
+        }
         if purpose == Purpose::Purchase {
             // Who is still asking for a place has none.
             let Some(first) = self.bookings().first().copied() else { return IDLE_LOOK };
@@ -361,7 +366,6 @@ impl Slots {
             // quick ones come to the end of their turns before the others have waited long.
             let early = spacing.saturating_mul(2);
             turn = first.at_us.saturating_sub(early);
-            ask.urgent = false;
             // Where turns are missed, the line was too hopeful, and those who are in it have theirs later, too.
             ask.out_of_turn = !first.jumped && first.at_us < now.saturating_sub(early.saturating_mul(3));
             // Before its turn only a slot that nobody has wanted.
@@ -428,9 +432,13 @@ impl Slots {
         let now = self.shared.ambient.monotonic();
         let mut slot = Slot::given(now.checked_sub(late).unwrap_or(now));
         let mut waiting = self.waiting();
-        while let Some((purpose, give)) = waiting.pop() {
+        while let Some((purpose, give)) = waiting.pop(self.looks()) {
             match give.send(slot) {
                 Ok(()) => {
+                    if purpose == Purpose::Look {
+                        let apart = self.spacing.unwrap_or_default().saturating_mul(2);
+                        self.taking().looks_again = now.checked_add(apart.saturating_sub(AHEAD.saturating_add(late)));
+                    }
                     if purpose == Purpose::Purchase {
                         let mut booked = self.bookings();
                         let used = booked.len().min(1);
@@ -456,24 +464,10 @@ fn until(instant_us: i64, now_us: i64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ambient::Ambient;
 
     #[test]
     fn the_more_a_caller_has_waiting_the_less_of_the_line_is_theirs() {
         let shares: Vec<u128> = [0, 1, 9, 1000].map(|own| share(Duration::from_secs(9), own).as_millis()).into();
         assert_eq!(shares, [9000, 6000, 3600, 3005]);
-    }
-
-    #[test]
-    fn the_pace_is_that_of_slots_while_some_wait() {
-        let (mut pace, began) = (PurchasePace::default(), Ambient::movable(1).monotonic());
-        let at = |millis| began + Duration::from_millis(millis);
-        pace.given(at(0), true);
-        assert_eq!(pace.interval, None);
-        pace.given(at(400), true);
-        pace.given(at(800), true);
-        assert_eq!(pace.interval, Some(Duration::from_millis(400)));
-        pace.given(at(900), false);
-        assert_eq!(pace.interval, None, "nobody waits");
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-/// How late a request may use its slot. Slots lie far enough apart that so many requests, each this much late, still are no
-/// more in a second than the account may send: with ten a second, ten slots lie within 1.15 seconds.
+/// How late a request may use its slot. A request that is as late as that comes nearer to those behind it, and still the
+/// account sends no more in a second than it may: with ten a second the slots lie 120 ms apart, and the eleventh request
+/// leaves 1.05 s or more after the first.
 pub(super) const GOOD_FOR: Duration = Duration::from_millis(150);
 
 /// A place in the account's rate. It is good for the present instant: a request that waits after it was given (for a

@@ -4,7 +4,10 @@
 mod overload;
 mod refused;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use chrono::{SecondsFormat, TimeDelta};
 use futures_util::future::join_all;
@@ -148,6 +151,49 @@ on_each_backend! {
             until("it is tried", async || app.calls_of(key, "Create") > calls).await;
             app.until(answer.id(), "issued").await;
         }
+        app.end().await;
+    }
+}
+
+/// Asking for a code again is free, and may go on without end; the other caller buys meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_asks_for_known_codes_without_end_leaves_slots_to_new_rewards() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        let shape = Shape::default().with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", 10);
+        let app = App::shaped(backend, shape.with("NOSHI__LOG__FILTER", "off")).await;
+        let other = another_caller(&app, "other").await;
+        let keys: Vec<String> = (0..12).map(|at| format!("known-{at}")).collect();
+        for bought in join_all(keys.iter().map(|key| ask(&app, &app.key, key, "main"))).await {
+            assert_eq!(bought.status, 201, "{}", bought.text);
+        }
+        let is_over = AtomicBool::new(false);
+        let again = join_all(keys.iter().map(async |key| {
+            let mut shown = 0;
+            while !is_over.load(Ordering::Relaxed) {
+                let answer = ask(&app, &app.key, key, "main").await;
+                assert_eq!(answer.status, 200, "{}", answer.text);
+                shown += 1;
+            }
+            shown
+        }));
+        let others = async {
+            let mut slowest = Duration::ZERO;
+            for at in 0..6 {
+                let began = app.ambient.monotonic();
+                let answer = ask(&app, &other, &format!("other-{at}"), "main").await;
+                assert_eq!(answer.status, 201, "{}", answer.text);
+                slowest = slowest.max(began.elapsed());
+            }
+            is_over.store(true, Ordering::Relaxed);
+            slowest
+        };
+        let (shown, slowest) = tokio::join!(again, others);
+        println!(
+            "{backend:?}: the other waited {slowest:?} at most beside {} that were shown again",
+            shown.iter().sum::<u32>()
+        );
+        assert!(slowest < Duration::from_secs(2), "the other caller waited {slowest:?}");
+        books_match(&app).await;
         app.end().await;
     }
 }
