@@ -4,7 +4,8 @@
 //! each at its first try, with no purchase in between. An order that can never succeed may be tried again for ever, and closes
 //! nothing. Keys that Amazon turns away at the door are the account's alone, so that one of them is enough.
 //!
-//! Funds that are used up are used up for an amount: what is smaller than the smallest that was refused still passes.
+//! Funds that are used up are used up for an amount: what is smaller than the smallest that was refused still passes. They are
+//! there again once such a purchase goes through, or once Amazon reports a balance that covers the amount.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -47,6 +48,12 @@ impl OpenBreaker {
     /// Whether it is no obstacle to a reward of this value.
     fn lets_pass(&self, minor: i64) -> bool {
         self.cause == BreakerCause::Funds && self.minor.is_some_and(|refused| minor < refused)
+    }
+
+    /// What was refused for want of funds, if this balance covers it.
+    fn covered(&self, available: i64) -> Option<i64> {
+        let refused = self.minor.filter(|_minor| self.cause == BreakerCause::Funds);
+        refused.filter(|refused| *refused <= available)
     }
 }
 
@@ -97,6 +104,19 @@ struct BreakerState {
     next_retry_us: i64,
     /// How often this process has opened or closed it. What was read of the row before is older than that.
     changes: u64,
+    /// What a balance promised by which this process closed it, until that shows to be true.
+    promise: Option<Promise>,
+}
+
+/// A balance covered what was refused, so that the breaker was closed by it.
+#[derive(Debug, Clone, Copy)]
+struct Promise {
+    /// What was refused, in minor units.
+    refused: i64,
+    available: i64,
+    /// Amazon has refused again what the balance covers. If each balance closed the breaker and each order opened it, nobody
+    /// would see that it is open.
+    broken: bool,
 }
 
 struct Suspect {
@@ -172,6 +192,7 @@ impl Breaker {
         {
             let mut state = self.state();
             state.suspect = None;
+            state.promise.take_if(|promise| promise.refused <= minor);
             if state.seen.take_if(|open| !open.lets_pass(minor)).is_none() {
                 return false;
             }
@@ -186,8 +207,23 @@ impl Breaker {
         closed
     }
 
-    /// What this process has done to it; to be asked before the row is read.
-    pub(super) fn changes(&self) -> u64 {
+    /// Closes the breaker if it is open for want of funds and this balance covers the amount that was refused. `changes` were
+    /// counted before Amazon was asked: a balance of before a refusal says nothing of it. Returns whether it did.
+    pub(crate) async fn funded(&self, available: i64, changes: u64) -> bool {
+        let Some(refused) = self.state().covered(available, changes) else { return false };
+        let Shared { store, account, .. } = &self.shared;
+        let closed = limiter::close_funded(store, account, available).await.unwrap_or(false);
+        if closed {
+            let mut state = self.state();
+            state.changes = state.changes.wrapping_add(1);
+            state.promise = Some(Promise { refused, available, broken: false });
+            state.seen.take_if(|open| open.covered(available).is_some());
+        }
+        closed
+    }
+
+    /// What this process has done to it; to be asked before the row is read, or before Amazon is asked for the balance.
+    pub(crate) fn changes(&self) -> u64 {
         self.state().changes
     }
 
@@ -211,9 +247,21 @@ impl Breaker {
 }
 
 impl BreakerState {
+    /// What was refused, if it closes by a balance that Amazon was asked for after so many `changes`.
+    fn covered(&mut self, available: i64, changes: u64) -> Option<i64> {
+        // What was promised is spent.
+        self.promise.take_if(|promise| available < promise.refused);
+        let is_broken = self.promise.is_some_and(|promise| promise.broken && available <= promise.available);
+        let refused = self.seen?.covered(available)?;
+        (self.changes == changes && !is_broken).then_some(refused)
+    }
+
     /// How the breaker is to open because of a refusal; `None` when it stays as it is.
     fn judge(&mut self, verdict: Verdict<'_>, until_us: i64, now_us: i64) -> Option<OpenBreaker> {
         let account = OpenBreaker { cause: BreakerCause::Account, until_us, minor: None };
+        if let (Verdict::NoFunds { minor }, Some(promise)) = (verdict, &mut self.promise) {
+            promise.broken |= minor <= promise.available;
+        }
         match (verdict, self.seen) {
             // Somebody tried whether the account works again, and their turn was counted when it began.
             (Verdict::KeysRejected | Verdict::OrderRefused { .. }, Some(open))
@@ -298,5 +346,43 @@ mod tests {
         assert!(seen.lets_pass(299) && !seen.lets_pass(300));
         let of_old = OpenBreaker { minor: None, ..seen };
         assert!(!of_old.lets_pass(1), "the release before keeps no amount");
+        assert_eq!(of_old.covered(i64::MAX), None);
+    }
+
+    fn open(cause: BreakerCause) -> Option<OpenBreaker> {
+        Some(OpenBreaker { cause, until_us: 1, minor: Some(500) })
+    }
+
+    #[test]
+    fn a_balance_closes_it_that_covers_what_was_refused_and_was_asked_for_after_the_refusal() {
+        let mut state = BreakerState { seen: open(BreakerCause::Funds), changes: 3, ..BreakerState::default() };
+        assert_eq!(
+            [(500, 3), (499, 3), (500, 2)].map(|(available, changes)| state.covered(available, changes)),
+            [Some(500), None, None]
+        );
+        for seen in [open(BreakerCause::Account), None] {
+            state.seen = seen;
+            assert_eq!(state.covered(500, 3), None, "that is not a question of money");
+        }
+    }
+
+    #[test]
+    fn a_balance_that_amazon_does_not_pay_out_closes_it_once() {
+        let promised = || {
+            let promise = Some(Promise { refused: 500, available: 900, broken: false });
+            BreakerState { promise, ..BreakerState::default() }
+        };
+        let mut state = promised();
+        state.seen = state.judge(Verdict::NoFunds { minor: 500 }, 1, 0);
+        assert_eq!(state.covered(900, 0), None, "it would close and open in turns");
+        assert_eq!(state.covered(901, 0), Some(500), "more has come");
+        assert_eq!(
+            (state.covered(400, 0), state.covered(900, 0)),
+            (None, Some(500)),
+            "it was spent, and has come again"
+        );
+        let mut state = promised();
+        state.seen = state.judge(Verdict::NoFunds { minor: 1000 }, 1, 0);
+        assert_eq!(state.covered(1000, 0), Some(1000), "it had promised less than that");
     }
 }

@@ -70,6 +70,12 @@ statements! {
         "UPDATE upstream SET breaker = NULL, breaker_minor = NULL WHERE account = $1 AND breaker IS NOT NULL \
          AND (breaker <> 'funds' OR breaker_minor IS NULL OR breaker_minor <= $2)",
     );
+    /// Where a balance of $2 covers what was refused.
+    CLOSE_FUNDED = Sql::same(
+        "upstream.close_funded",
+        "UPDATE upstream SET breaker = NULL, breaker_minor = NULL WHERE account = $1 AND breaker = 'funds' \
+         AND breaker_minor <= $2",
+    );
     ALLOW_PROBE = Sql::same(
         "upstream.allow_probe",
         "UPDATE upstream SET breaker_until_us = $3 WHERE account = $1 AND breaker IS NOT NULL \
@@ -222,6 +228,13 @@ pub(crate) async fn open_breaker(store: &Store, account: &str, open: OpenBreaker
 pub(crate) async fn close_breaker(store: &Store, account: &str, minor: i64) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
     let closed = execute!(tx, CLOSE_BREAKER, account, minor)? == 1;
+    tx.commit(closed).await.map(Committed::into_inner)
+}
+
+/// Closes the breaker that is open for want of funds, if this balance covers what was refused. Returns whether it did.
+pub(crate) async fn close_funded(store: &Store, account: &str, available: i64) -> Result<bool, StoreError> {
+    let mut tx = store.begin().await?;
+    let closed = execute!(tx, CLOSE_FUNDED, account, available)? == 1;
     tx.commit(closed).await.map(Committed::into_inner)
 }
 

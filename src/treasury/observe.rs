@@ -101,12 +101,19 @@ impl Balances {
         let Ok(_departure) = account.rate().departure(LOOK, SLOT_PATIENCE).await else { return };
         let deps = self.deps();
         let asked_at = deps.ambient.now();
+        let breaker_changes = account.breaker().changes();
         let started = deps.ambient.monotonic();
         let exchange = account.client().get_available_funds().await;
         let (class, reason) = (exchange.outcome.class(), exchange.outcome.reason());
         account.metrics().upstream(account.id(), "GetAvailableFunds", class, reason, started.elapsed());
         match exchange.outcome {
             Outcome::Proven(funds) => {
+                if account.breaker().funded(funds.amount.minor(), breaker_changes).await {
+                    tracing::info!(
+                        account = account.id(),
+                        "funds have come: what was refused for want of them can be tried"
+                    );
+                }
                 let answer = FundsAnswer {
                     available: funds.amount,
                     asked_at,

@@ -83,6 +83,27 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// An alarm that cries after the transfer until somebody buys as much wakes a person for nothing.
+    async fn a_balance_that_covers_what_was_refused_lets_it_pass_before_anybody_buys(backend: Backend) {
+        let mut app = App::shaped(backend, breaking(10)).await;
+        let is_open = async |app: &App| {
+            let page = app.metrics().await;
+            page.contains("noshi_breaker_open{account=\"main\",reason=\"funds\"} 1\n")
+        };
+        crate::treasury::observe(&mut app).await;
+        app.issue("large", "25.00").await.is_problem(402, "insufficient-funds");
+        assert!(is_open(&app).await);
+        app.set_funds(24);
+        crate::treasury::observe(&mut app).await;
+        assert!(is_open(&app).await, "that is not enough");
+        app.set_funds(1000);
+        crate::treasury::observe(&mut app).await;
+        assert!(!is_open(&app).await, "nobody has bought anything yet");
+        assert_eq!(app.issue("another", "25.00").await.status, 201);
+        books_match(&app).await;
+        app.end().await;
+    }
+
     /// C11: the id of a reward begins with the partner id, and a key has one id for ever.
     async fn a_partner_id_that_is_mended_ends_what_was_refused_for_it(backend: Backend) {
         let wrong = PARTNER.to_uppercase();
