@@ -217,9 +217,8 @@ impl Balances {
         let currency = account.currency();
         // The age of a report from the future is not known: a clock was ahead.
         let dated = reported.filter(|row| !is_stray(row.as_of, now));
-        // What Amazon says of an hour ago is as old as that, however late we asked.
-        let oldest = dated.map(|row| row.reported_at.map_or(row.as_of, |reported| reported.min(row.as_of)));
-        let age = oldest.map(|at| now.signed_duration_since(at).num_seconds());
+        // Amazon's own time of a balance is not counted: it may be that of the last change of it.
+        let age = dated.map(|row| now.signed_duration_since(row.as_of).num_seconds());
         let limit = i64::try_from(self.deps.stale_after.as_secs()).unwrap_or(i64::MAX);
         let missing = treasury.map_or(0, |row| row.booking_state().missing);
         Balance {

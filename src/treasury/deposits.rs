@@ -22,6 +22,9 @@ use crate::{
     ledger::movements::{ADJUSTMENT, CANCEL, DEPOSIT, OPENING, RESERVE},
 };
 
+/// How far an answer of Amazon's may lag behind what was bought and paid in.
+const LAG_MAX: TimeDelta = TimeDelta::hours(1);
+
 /// What one observation hands to the next: it decides what is booked. Minor units.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BookingState {
@@ -117,6 +120,16 @@ impl Sighting<'_> {
         Some(Excess { least: even.saturating_sub(canceled).saturating_sub(unsure), most, latest: most })
     }
 
+    /// By Amazon's clock, the instant that it speaks of. If its own time of the balance is older than any answer lags, it means
+    /// something else, perhaps the last change of the balance, and does not delay a deposit for ever.
+    fn amazons_instant(&self) -> Option<DateTime<Utc>> {
+        let longest_lag = self.answered_at.and_then(|at| at.checked_sub_signed(LAG_MAX));
+        match (self.reported_at, longest_lag) {
+            (Some(reported), Some(limit)) => Some(reported.max(limit)),
+            (reported, _) => reported.or(self.answered_at),
+        }
+    }
+
     /// The bounds by the two readings of the ledger.
     pub(super) fn excess(&self) -> Option<Excess> {
         self.excess_since(&Standing::of(self.before))
@@ -154,7 +167,7 @@ impl BalanceWindow {
     /// Whether this observation lies `distance` after the first one: by our clock, and by Amazon's if it shows one. What
     /// Amazon says of an instant before the first question would agree with anything.
     fn agrees_after(&self, distance: TimeDelta, seen: &Sighting<'_>) -> bool {
-        let theirs = seen.reported_at.or(seen.answered_at).zip(self.amazon_since);
+        let theirs = seen.amazons_instant().zip(self.amazon_since);
         seen.asked_at.signed_duration_since(self.since) >= distance
             && theirs.is_none_or(|(now, since)| now.signed_duration_since(since) >= distance)
     }

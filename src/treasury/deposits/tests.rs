@@ -323,6 +323,19 @@ fn amazons_own_time_of_a_balance_decides_and_not_when_we_asked() {
     assert_eq!(watch.deposits, 500);
 }
 
+/// What Amazon's time of a balance means is not known. Where it stands still, a deposit is booked late and not never.
+#[test]
+fn a_time_of_amazons_that_stands_still_delays_a_deposit_by_an_hour() {
+    let (ledger, mut watch) = (position(&[(&OPENING, 1000)]), Watch::settled());
+    let still = |second| Sighting { reported_at: Some(at(0)), ..sighting(1500, &ledger, &ledger, second) };
+    for second in [60, 600, 3600, 3900] {
+        watch.see(&still(second));
+        assert_eq!(watch.deposits, 0, "{second}");
+    }
+    watch.see(&still(3960));
+    assert_eq!(watch.deposits, 500);
+}
+
 #[test]
 fn a_jump_of_our_clock_does_not_make_minutes_pass_at_amazon() {
     let (ledger, mut watch) = (position(&[(&OPENING, 1000)]), Watch::settled());
