@@ -23,7 +23,7 @@ pub mod schedule;
 pub mod step;
 
 pub use drive::{Drive, DriveLimits, End, Input, Instruction};
-pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State};
+pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State, Wisher};
 pub use rules::Rules;
 pub use run::{Effects, Ran, Waiter, carry, run};
 pub use step::{Event, RefusalClass, Rejected, Sight, Wake};

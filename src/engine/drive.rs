@@ -22,7 +22,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    order::{Action, Order, Stage, State},
+    order::{Action, Order, Stage, State, Wisher},
     rules::Rules,
     schedule::{self, Lease, Moment},
     step::{Event, Next, Rejected, Step, Wake},
@@ -178,7 +178,7 @@ impl End {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Goal {
     Carry,
-    Reverse { persistent: bool },
+    Reverse { wisher: Wisher },
     Show { showings_max: i64 },
 }
 
@@ -233,11 +233,10 @@ impl Drive {
         Self::new(order, token, Goal::Carry, rules, limits)
     }
 
-    /// Reverses an order, under `token` where the reversal can be sent at once. A `persistent` drive commits the wish
-    /// again when the store fails: the caller who began the order has gone without its receipt.
+    /// Reverses an order, under `token` where the reversal can be sent at once.
     #[must_use]
-    pub fn reverse(order: Order, token: Uuid, persistent: bool, rules: Rules, limits: DriveLimits) -> Self {
-        Self::new(order, token, Goal::Reverse { persistent }, rules, limits)
+    pub fn reverse(order: Order, token: Uuid, wisher: Wisher, rules: Rules, limits: DriveLimits) -> Self {
+        Self::new(order, token, Goal::Reverse { wisher }, rules, limits)
     }
 
     /// Shows the receipt of a proven order again, by a read, at most `showings_max` times in all.
@@ -309,8 +308,8 @@ impl Drive {
                 self.wish(moment)
             }
             (Phase::Wishing { .. }, Input::Unconfirmed) => {
-                let persistent = matches!(self.goal, Goal::Reverse { persistent: true });
-                self.again_after(WISH_PAUSES.get(self.tries).filter(|_pause| persistent), Phase::Wished)
+                let insists = matches!(self.goal, Goal::Reverse { wisher } if wisher.insists());
+                self.again_after(WISH_PAUSES.get(self.tries).filter(|_pause| insists), Phase::Wished)
             }
             (Phase::Wished, Input::Slept) => self.wish(moment),
             (Phase::Noting { change, deliver, .. }, Input::Committed) => {
@@ -436,7 +435,8 @@ impl Drive {
         match schedule::want_reversal(before, self.lease(), &self.rules, moment) {
             Ok(order) if order == before => Instruction::Done(End::Unchanged),
             Ok(mut order) => {
-                if let (Goal::Reverse { persistent: true }, Stage::Reversing(reversal)) = (self.goal, &mut order.stage)
+                if let (Goal::Reverse { wisher: Wisher::Gone }, Stage::Reversing(reversal)) =
+                    (self.goal, &mut order.stage)
                     && self.rules.has_receipt
                 {
                     // Who waited has gone without the receipt, and nobody was shown it since.

@@ -67,6 +67,24 @@ pub enum ReversalFailure {
 }
 word_methods!(ReversalFailure);
 
+/// Who wishes a reversal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wisher {
+    /// A caller who hears whether the wish was recorded.
+    Present,
+    /// The caller who began the order. They have gone without its receipt, and nobody else has had it.
+    Gone,
+    /// The same caller. Somebody else may have had the receipt, of an order that was lost since.
+    GonePerhapsServed,
+}
+
+impl Wisher {
+    /// Whether the wish is recorded again when the store fails: nobody is there who could repeat it.
+    pub(super) const fn insists(self) -> bool {
+        matches!(self, Self::Gone | Self::GonePerhapsServed)
+    }
+}
+
 /// What becomes of an order whose outcome is not proven while its caller waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum OnUnproven {

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{courier::Courier, model::Reward, timeline::Note};
 use crate::{
-    engine::{self, Drive, Effects, End, Rejected, ReversalFailure, State, Waiter, run::Start},
+    engine::{self, Drive, Effects, End, Rejected, ReversalFailure, State, Waiter, Wisher, run::Start},
     kernel::{ClientId, RewardId},
     lifecycle::Lost,
     store::StoreError,
@@ -46,8 +46,7 @@ pub(super) struct Wish {
     pub(super) client: ClientId,
     pub(super) id: RewardId,
     pub(super) reason: String,
-    /// Recorded again when the store fails: whoever wished it is gone.
-    pub(super) persistent: bool,
+    pub(super) wisher: Wisher,
 }
 
 /// Cancels rewards. Cheap to clone.
@@ -76,7 +75,7 @@ impl Cancel {
         let courier = &self.courier;
         let wait = courier.left(arrived);
         let (waiter, listener) = Waiter::new(courier.ambient.monotonic() + wait);
-        let (this, wish) = (self.clone(), Wish { client, id, reason, persistent: false });
+        let (this, wish) = (self.clone(), Wish { client, id, reason, wisher: Wisher::Present });
         let job = courier.tasks.spawn(async move { this.carry_out(wish, &waiter).await });
         match tokio::time::timeout(wait, job).await {
             Ok(Ok(answer)) => answer,
@@ -99,7 +98,7 @@ impl Cancel {
         let found = courier.find(wish.client, wish.id).await?.ok_or(CancelError::NotFound)?;
         found.trace_on();
         let (rules, lease) = (*found.kind.rules(), courier.lease()?);
-        let drive = Drive::reverse(found.order, lease.token, wish.persistent, rules, courier.limits());
+        let drive = Drive::reverse(found.order, lease.token, wish.wisher, rules, courier.limits());
         let note = Note { reason: Some(wish.reason) };
         let ran = engine::run(courier, drive, Start::Read(found), &note, Some(waiter)).await;
         match ran.end {

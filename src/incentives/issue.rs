@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, NoSlot, Paced, Slot},
-    engine::{self, OnUnproven, Order, Stage, State, Waiter, run::Latest, schedule},
+    engine::{self, OnUnproven, Order, Stage, State, Waiter, Wisher, run::Latest, schedule},
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::LedgerStatus,
@@ -221,10 +221,12 @@ impl Issue {
             let Self { cancel, courier, .. } = &this;
             let reason = "not proven while the caller waited".to_owned();
             let (nobody, _listener) = Waiter::new(courier.ambient.monotonic());
-            // A persistent wish takes it for proven that nobody has the code. After a restore the row that was lost may have
-            // handed it out.
-            let persistent = !this.is_row_lost(&account).await.unwrap_or(true);
-            let wish = Wish { client, id, reason, persistent };
+            // After a restore the row that was lost may have handed the code out.
+            let wisher = match this.is_row_lost(&account).await {
+                Ok(false) => Wisher::Gone,
+                Ok(true) | Err(_) => Wisher::GonePerhapsServed,
+            };
+            let wish = Wish { client, id, reason, wisher };
             if let Err(error) = cancel.carry_out(wish, &nobody).await {
                 tracing::warn!(reward.id = %id, error = %Chain(&error), "a reward that nobody waits for was not canceled");
             }

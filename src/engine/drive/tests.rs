@@ -70,3 +70,20 @@ fn whoever_never_stumbled_did_not_commit_the_row_in_its_way() {
     let (drive, change) = settling();
     assert_eq!(end(drive, stored(change)), Instruction::Done(End::LeaseLost));
 }
+
+/// A drive that takes back what is under way, and what the store did not confirm of the wish.
+fn wishing(wisher: Wisher) -> Instruction {
+    let order = schedule::begin(OnUnproven::Reverse, false, Lease { token: TOKEN, holds: LEASE }, moment().now);
+    let limits = DriveLimits { lease: LEASE, replay_age: Duration::from_secs(30 * 86_400) };
+    let mut drive = Drive::reverse(order, Uuid::from_u128(2), wisher, RULES, limits);
+    assert!(matches!(drive.next(Input::Begin, moment()), Instruction::Commit(_)));
+    drive.next(Input::Unconfirmed, moment())
+}
+
+#[test]
+fn the_wish_of_whoever_has_gone_is_recorded_again_whoever_else_may_have_the_receipt() {
+    assert_eq!(wishing(Wisher::Present), Instruction::Done(End::Unconfirmed), "they are answered so");
+    for gone in [Wisher::Gone, Wisher::GonePerhapsServed] {
+        assert!(matches!(wishing(gone), Instruction::Sleep(_)), "{gone:?}");
+    }
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Drive, DriveLimits, Event, Input, Instruction, OnUnproven, Order, State,
+        Action, Drive, DriveLimits, Event, Input, Instruction, OnUnproven, Order, State, Wisher,
         schedule::{self, Lease, Moment},
     },
     incentives::kinds::gift_code::RULES,
@@ -246,7 +246,7 @@ impl World {
         let mut world = *self;
         world.left.wishes -= 1;
         let lease = world.lease();
-        let mut drive = Drive::reverse(row, lease.token, false, RULES, LIMITS);
+        let mut drive = Drive::reverse(row, lease.token, Wisher::Present, RULES, LIMITS);
         let Instruction::Commit(change) = drive.next(Input::Begin, self.moment(false)) else { return };
         world.commit(change);
         let leased = world.row.is_some_and(|row| row.lease == Some(lease.token));

@@ -1,7 +1,9 @@
 //! What a restored database does not know, it does not take for known: until the gap is reconciled a refusal of Amazon's is
 //! no proof that nothing was bought, and a back-up that is older than ids may be replayed is not served from.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use noshi::{
     bootstrap::{self, StartError, note_restore},
     incentives::restore_note,
@@ -14,7 +16,7 @@ use crate::{
         orphans::{forget_entries, lose},
         reconcile,
     },
-    support::{App, Backend, books::books_match, on_each_backend},
+    support::{Answer, App, Backend, books::books_match, on_each_backend, order, trap::Trap, with_json},
 };
 
 const DAY_SECONDS: i64 = 24 * 3600;
@@ -146,17 +148,43 @@ on_each_backend! {
         let bought = app.issue("sent-since", "5.00").await;
         assert_eq!(bought.status, 201, "{}", bought.text);
         assert!(app.stop().await);
-        let pending = "state = 'pending', booked = 'reserved', issued_at = NULL, first_send_at = NULL, \
-                       due_at = '2099-01-01T00:00:00+00:00'";
-        rewind(&app, "sent-since", "kind = 'issued'", pending).await;
+        // As late as the ladder waits at most: what is due later than that counts as due.
+        let later = (app.ambient.now() + TimeDelta::minutes(14)).to_rfc3339_opts(SecondsFormat::Micros, false);
+        let pending = format!(
+            "state = 'pending', booked = 'reserved', issued_at = NULL, first_send_at = NULL, due_at = '{later}'"
+        );
+        rewind(&app, "sent-since", "kind = 'issued'", &pending).await;
         note(&app, None).await;
         // Nobody asks Amazon before the caller cancels.
-        app.database.execute("UPDATE rewards SET due_at = '2099-01-01T00:00:00+00:00'").await.unwrap();
+        app.database.execute(&format!("UPDATE rewards SET due_at = '{later}'")).await.unwrap();
         app.start().await;
         let canceled = app.cancel(bought.id()).await;
         assert!(matches!(canceled.status, 200 | 202), "{}", canceled.text);
         app.until(bought.id(), "canceled").await;
         assert_eq!(app.live_cards().len(), 0, "the card was given back, not forgotten");
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    /// The database stumbles over the wish to cancel, which nobody is there to repeat.
+    async fn whoever_went_without_a_code_is_heard_while_the_gap_is_open(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        assert_eq!(app.issue("before", "5.00").await.status, 201);
+        restored_without(&mut app, &[]).await;
+        app.strike("gone", Fault::Delay { milliseconds: 2500 }, 1);
+        let mut body = order("5.00");
+        body["on_unresolved"] = "cancel".into();
+        let request = app.request("POST", "/v1/rewards").header("Idempotency-Key", "gone").header("Prefer", "wait=1");
+        let stumbles = async {
+            app.until_received("Create", 2).await;
+            let trap = Trap::set(&app, "issuing").await;
+            tokio::time::sleep(Duration::from_millis(1300)).await;
+            trap.lift(&app).await;
+        };
+        let (answer, ()) = tokio::join!(Answer::of(with_json(request, &body)), stumbles);
+        answer.is_accepted();
+        app.until(answer.id(), "canceled").await;
+        assert_eq!(app.live_cards().len(), 1, "the one from before");
         books_match(&app).await;
         app.end().await;
     }

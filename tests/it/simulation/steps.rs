@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use noshi::{
     engine::{
-        Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, Rejected, Sight, Stage, State,
+        Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, Rejected, Sight, Stage, State, Wisher,
         drive::{Change, DatedEvent, Milestone},
         schedule::{self, Moment},
     },
@@ -203,10 +203,11 @@ impl World<'_> {
         match work {
             Work::Issue { .. } => self.again(job, row),
             Work::Cancel | Work::Withdraw => {
-                let persistent = work == Work::Withdraw && !self.has(Bug::WithdrawnOnce);
+                let is_gone = work == Work::Withdraw && !self.has(Bug::WithdrawnOnce);
+                let wisher = if is_gone { Wisher::Gone } else { Wisher::Present };
                 let (token, limits) = (self.lease().token, self.limits());
                 self.jobs[job].token = token;
-                self.drive(job, Drive::reverse(row.order, token, persistent, RULES, limits));
+                self.drive(job, Drive::reverse(row.order, token, wisher, RULES, limits));
             }
             Work::Reveal if row.order.state() == State::Issued => self.show(job, row),
             Work::Reveal => self.end(job, Told::Refused),
