@@ -15,7 +15,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::{StoreError, row, sql};
+use super::{StoreError, row, sql, sqlite};
 use crate::failpoint;
 
 /// Bytes copied at once.
@@ -107,6 +107,7 @@ pub(crate) async fn copy(database: &Path, part: PathBuf, counts: Counts) -> Resu
     if !database.is_file() {
         return Err(CopyError::Absent(database.to_owned()));
     }
+    sqlite::check_index(database).await?;
     let file = begin(&part)?;
     match write(database, &part, &file, counts).await {
         Ok(contents) => Ok(Copied { file, part, contents }),

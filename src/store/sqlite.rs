@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use self::place::FilePlace;
-use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, sql};
+use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, backup::beside, sql};
 use crate::failpoint;
 
 /// Transactions that may wait for the writer; the next one is refused.
@@ -94,6 +94,9 @@ impl SqliteStore {
             return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
         }
         let path = PathBuf::from(path);
+        if !options.exclusive {
+            check_index(&path).await?;
+        }
         let serving = if options.exclusive { Some(wait_for_lock(&path, options.lock_wait).await?) } else { None };
         if options.exclusive && options.create && is_missing(&path) && serving.as_ref().is_some_and(is_marked) {
             let why = "there was a database and it is gone: put it back, or begin with an empty one by `noshi migrate`";
@@ -394,6 +397,15 @@ fn one_name(path: &Path) -> PathBuf {
     })
 }
 
+fn lock_of(path: &Path) -> PathBuf {
+    beside(&one_name(path), ".lock")
+}
+
+/// Refuses to open a database beside the process that serves it, where the two would not see each other's commits.
+pub(super) async fn check_index(path: &Path) -> Result<(), StoreError> {
+    place::refuse_without_index(path, &lock_of(path)).await
+}
+
 /// Takes the lock of the process that serves the file, and waits for the process before it to let go.
 async fn wait_for_lock(path: &Path, limit: Duration) -> Result<File, StoreError> {
     if let Some(lock) = try_lock(path)? {
@@ -419,9 +431,7 @@ pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
 /// `None` when another process holds it.
 fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
     let failed = |error: io::Error| StoreError::Open(format!("the lock file beside the database: {}", error.kind()));
-    let mut name = one_name(path).into_os_string();
-    name.push(".lock");
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&name).map_err(failed)?;
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(lock_of(path)).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

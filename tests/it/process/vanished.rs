@@ -43,8 +43,8 @@ async fn a_database_whose_file_is_gone_or_another_sells_nothing_until_it_is_back
     let app = App::spawn(Backend::Sqlite).await;
     assert_eq!(app.issue("one", "1.00").await.status, 201);
     let file = file_of(&app);
-    let (log, aside) = (beside(&file, "-wal"), beside(&file, ".aside"));
-    for (path, key) in [(&file, "back"), (&log, "and again")] {
+    let [log, index, aside] = ["-wal", "-shm", ".aside"].map(|ending| beside(&file, ending));
+    for (path, key) in [(&file, "back"), (&log, "and again"), (&index, "and once more")] {
         fs::rename(path, &aside).unwrap();
         is_lost(&app, "gone").await;
         fs::copy(&aside, path).unwrap();
@@ -53,6 +53,12 @@ async fn a_database_whose_file_is_gone_or_another_sells_nothing_until_it_is_back
         assert_eq!(ready(&app).await.status, 200, "{}", path.display());
         assert_eq!(app.issue(key, "1.00").await.status, 201);
     }
+    // The end of the log is gone, and what was committed there.
+    let written = fs::read(&log).unwrap();
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(32).unwrap();
+    is_lost(&app, "cut off").await;
+    fs::write(&log, written).unwrap();
+    assert_eq!(ready(&app).await.status, 200);
     // As when its volume is no longer mounted.
     let folder = file.parent().unwrap();
     let elsewhere = folder.with_extension("elsewhere");
@@ -60,6 +66,29 @@ async fn a_database_whose_file_is_gone_or_another_sells_nothing_until_it_is_back
     is_lost(&app, "unmounted").await;
     fs::rename(&elsewhere, folder).unwrap();
     until("it is ready", async || ready(&app).await.status == 200).await;
+    app.end().await;
+}
+
+/// Without the index of the log neither of two processes sees what the other one commits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_command_writes_beside_a_service_whose_index_is_gone() {
+    let app = App::spawn(Backend::Sqlite).await;
+    assert_eq!(app.issue("one", "1.00").await.status, 201);
+    let file = file_of(&app);
+    let keys = app.database.number("SELECT COUNT(*) FROM api_keys").await;
+    let (index, aside) = (beside(&file, "-shm"), beside(&file, ".aside"));
+    fs::rename(&index, &aside).unwrap();
+    let copy = beside(&file, ".copy");
+    let commands: [&[&str]; 2] = [&["keys", "create", "--client", "shop"], &["backup", "--to", copy.to_str().unwrap()]];
+    for arguments in commands {
+        let refused = noshi().args(arguments).envs(app.environment().iter().cloned()).output().unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
+        assert!(said(&refused).contains("-shm is gone"), "{}", said(&refused));
+        assert!(!index.exists(), "the command has made another one");
+    }
+    fs::rename(&aside, &index).unwrap();
+    assert_eq!(app.issue("two", "1.00").await.status, 201);
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM api_keys").await, keys);
     app.end().await;
 }
 
