@@ -68,9 +68,9 @@
 //! 6. `incentives/issue.rs` (`run_in_time()`, `carry_out()`): the work is spawned on the main runtime, and the handler waits
 //!    for it. A caller that hangs up stops nothing. The intent is looked up by client and key. If it is there, the reward of
 //!    then is the answer.
-//! 7. `incentives/admission.rs` (`admit()`, `validate()`): the account is chosen, its limits and the budgets are looked at,
-//!    the breaker lets the reward pass, and `accounts/rate.rs` (`slot()`) gives a slot of Amazon's rate. A refusal here makes
-//!    no row.
+//! 7. `incentives/admission.rs` (`admit()`, `validate()`): texts that can be a claim code are refused, the account is chosen,
+//!    its limits and the budgets are looked at, the breaker lets the reward pass, and `accounts/rate.rs` (`slot()`) gives a
+//!    slot of Amazon's rate. A refusal here makes no row.
 //! 8. `engine/schedule.rs` (`begin()`) makes the order, leased and about to be sent; `incentives/issue.rs` (`draft()`) derives
 //!    Amazon's id from partner and intent. Then **T1**, one transaction (in `record` of the same file): `incentives/sql.rs`
 //!    (`insert()`) writes the row and the first fact of its timeline; `ledger/status.rs` (`change()`) reserves the value;

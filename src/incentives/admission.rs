@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, Asking, NoSlot, Purpose, Slot, Wanted},
-    kernel::{ApiKeyId, ClientId, Money, ProgramId},
+    kernel::{ApiKeyId, ClientId, Money, ProgramId, claim_code::may_hold_claim_code},
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
         programs::{self, Policy, ProgramState},
@@ -79,6 +79,7 @@ impl Issue {
     /// # Errors
     /// [`IssueError`] as an issue would answer it.
     pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
+        check_texts(command)?;
         let policy = self.policy(command).await?;
         let account = self.choose_account(command, policy.as_ref())?;
         check_value(account, command.value)?;
@@ -163,6 +164,15 @@ impl Issue {
         let patience = self.courier.left(arrived).saturating_sub(RECORD_MARGIN).saturating_sub(call);
         account.rate().slot(Wanted { purpose, caller: Some(caller) }, patience).await
     }
+}
+
+/// Refuses to store what can be a claim code.
+fn check_texts(command: &Command) -> Result<(), IssueError> {
+    let metadata = command.metadata.iter().flatten().flat_map(|(name, value)| [name, value]);
+    let texts = command.external_id.iter().map(|text| ("/external_id", text));
+    let mut texts = texts.chain(metadata.map(|text| ("/metadata", text)));
+    let found = texts.find(|(_pointer, text)| may_hold_claim_code(text));
+    found.map_or(Ok(()), |(pointer, _text)| Err(IssueError::MayBeCode { pointer }))
 }
 
 /// Whether the account may buy a card of this value.

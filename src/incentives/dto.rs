@@ -76,19 +76,22 @@ fn unknown_kind() -> Problem {
     invalid("/kind", "not a kind of reward").detail(format!("expected: {}", known.join(" or ")))
 }
 
-/// Text that is stored and shown as it is: bounded, printable, and not a claim code in the wrong place.
-fn free_text(text: String, pointer: &str, max: usize) -> Result<String, Problem> {
+/// Text that is stored and shown as it is: bounded and printable.
+fn printable(text: String, pointer: &str, max: usize) -> Result<String, Problem> {
     if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
         return Err(invalid(pointer, "empty, too long, or with control characters"));
-    }
-    if may_hold_claim_code(&text) {
-        return Err(invalid(pointer, "looks like a claim code, which must not be stored"));
     }
     Ok(text)
 }
 
+/// A text of the caller's can be a claim code in the wrong place.
+pub(crate) fn may_be_code(pointer: &str) -> Problem {
+    invalid(pointer, "looks like a claim code, which must not be stored")
+}
+
 impl IssueBody {
-    /// The command of this caller, checked for shape. What needs the accounts is checked by the service.
+    /// The command of this caller, checked for shape. The service checks what needs the accounts, and what a key that was used
+    /// before is not asked.
     ///
     /// # Errors
     /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
@@ -100,7 +103,7 @@ impl IssueBody {
             Some(word) => OnUnresolved::from_word(word).ok_or_else(|| invalid("/on_unresolved", "keep or cancel"))?,
         };
         let external_id =
-            self.external_id.map(|text| free_text(text, "/external_id", EXTERNAL_ID_LEN_MAX)).transpose()?;
+            self.external_id.map(|text| printable(text, "/external_id", EXTERNAL_ID_LEN_MAX)).transpose()?;
         let metadata = self.metadata.map(|Texts(map)| check_metadata(map)).transpose()?;
         let named = self.program_id.map(|text| text.parse::<ProgramId>()).transpose();
         let named = named.map_err(|_malformed| invalid("/program_id", "not a program's id"))?;
@@ -157,9 +160,6 @@ fn check_metadata(map: BTreeMap<String, String>) -> Result<BTreeMap<String, Stri
     if serde_json::json!(map).to_string().len() > 2048 {
         return Err(invalid("/metadata", "at most 2048 bytes as JSON"));
     }
-    if map.iter().any(|(name, value)| may_hold_claim_code(name) || may_hold_claim_code(value)) {
-        return Err(invalid("/metadata", "looks like a claim code, which must not be stored"));
-    }
     Ok(map)
 }
 
@@ -169,7 +169,8 @@ impl ReasonBody {
     /// # Errors
     /// The problem that names the field.
     pub(crate) fn into_reason(self) -> Result<String, Problem> {
-        free_text(self.reason, "/reason", REASON_LEN_MAX)
+        let reason = printable(self.reason, "/reason", REASON_LEN_MAX)?;
+        if may_hold_claim_code(&reason) { Err(may_be_code("/reason")) } else { Ok(reason) }
     }
 }
 

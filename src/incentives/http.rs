@@ -11,7 +11,7 @@ use super::{
     Rewards,
     admission::BudgetError,
     cancel::CancelError,
-    dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed, refusal},
+    dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed, may_be_code, refusal},
     issue::{IssueError, check_patience},
     kind::Kind,
     problems,
@@ -324,6 +324,7 @@ impl From<IssueError> for Problem {
                      while you wait is canceled, and you do not wait. Leave one of them out",
                 )
                 .field("/on_unresolved", "conflict", "keep, or a request that waits for its outcome"),
+            IssueError::MayBeCode { pointer } => may_be_code(pointer),
             IssueError::UnknownAccount => {
                 Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }

@@ -52,6 +52,12 @@ pub enum IssueError {
     /// nothing.
     #[error("a caller who does not wait cannot have canceled what is not proven meanwhile")]
     Unawaited,
+    /// A text that would be stored can be a claim code.
+    #[error("a text of the request can be a claim code")]
+    MayBeCode {
+        /// Where it stands in the request.
+        pointer: &'static str,
+    },
     /// No account of this id.
     #[error("there is no account of that id")]
     UnknownAccount,
