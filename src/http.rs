@@ -10,6 +10,7 @@ pub(crate) mod headers;
 mod metrics;
 pub(crate) mod observe;
 pub(crate) mod paging;
+pub(crate) mod prefer;
 pub(crate) mod problem;
 pub(crate) mod routing;
 

@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no randomness, no I/O, and nothing of ours is imported.
 
+pub mod calendar;
 pub mod chain;
 pub mod claim_code;
 pub mod clock;

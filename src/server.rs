@@ -23,6 +23,7 @@ use crate::{
     http::{
         Code, Http, Problem, framing,
         observe::observe,
+        paging::no_query,
         problem::timestamp,
         routing::{not_found, read, resource},
     },
@@ -186,6 +187,7 @@ struct Ping {
 /// Answers who the caller is.
 async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
     let principal = Principal::of_any_scope(&http, &request).await?;
+    no_query(&request)?;
     Ok(HttpResponse::Ok().json(Ping {
         client: principal.client_name,
         key_id: principal.key.to_string(),

@@ -20,6 +20,7 @@ use crate::{
         restore_note::{self, RestoreNoteError},
         statement,
     },
+    kernel::calendar::is_storable,
     ledger::journal,
     store::{
         backup::{self, Contents, CopyError, Counts, Seal},
@@ -52,8 +53,13 @@ pub(super) struct RestoreArguments {
 pub(super) struct RestoredArguments {
     /// The instant from which on the database knows nothing, as in 2026-11-01T10:00:00Z. When left out, soon before the
     /// youngest instant in the database.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_parser = instant_argument, value_name = "TIME")]
     lost_from: Option<DateTime<Utc>>,
+}
+
+fn instant_argument(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    let at = DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc());
+    at.filter(|at| is_storable(at.date_naive())).ok_or("expected an instant as in 2026-11-01T10:00:00Z")
 }
 
 /// Why a back-up, a restore, or its note failed.

@@ -15,6 +15,7 @@ use super::{CommandError, ledger::checked, say};
 use crate::{
     bootstrap::reconciler,
     config::Settings,
+    kernel::calendar,
     treasury::{
         Reconciliations,
         reconciliation::{
@@ -39,6 +40,10 @@ const STEP: i64 = 1_000;
 /// Bytes of a file read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+fn day_argument(text: &str) -> Result<NaiveDate, &'static str> {
+    calendar::day(text).ok_or("expected a day as in 2026-11-01")
+}
+
 #[derive(Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct ReconcileArguments {
@@ -62,7 +67,7 @@ enum DaysCommand {
         #[arg(long)]
         account: String,
         /// The first day (UTC), as in 2026-11-01.
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_parser = day_argument, value_parser = day_argument, value_parser = day_argument, value_parser = day_argument, value_name = "DATE")]
         from: NaiveDate,
         /// The last day (UTC); it is accepted, too.
         #[arg(long, value_name = "DATE")]

@@ -17,7 +17,7 @@ use super::{
     source::{RawSettings, Section},
     traces::traces,
 };
-use crate::kernel::{Currency, Environment, Marketplace, Money, claim_code::looks_like_claim_code};
+use crate::kernel::{Currency, Environment, Marketplace, Money, calendar, claim_code::looks_like_claim_code};
 
 /// Amazon's advice for one call, and our promise to the caller.
 const UPSTREAM_SECONDS_MAX: u64 = 6;
@@ -373,8 +373,7 @@ fn environment(text: &str) -> Result<Environment, String> {
 }
 
 fn date(text: &str) -> Result<NaiveDate, String> {
-    NaiveDate::parse_from_str(text, "%Y-%m-%d")
-        .map_err(|_unread| "must be a date in quotes, like \"2026-01-31\"".to_owned())
+    calendar::day(text).ok_or_else(|| "must be a date in quotes, like \"2026-01-31\"".to_owned())
 }
 
 fn partner_id(text: &str) -> Result<String, String> {

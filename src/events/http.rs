@@ -29,7 +29,7 @@ struct EventsQuery {
     #[serde(rename = "type")]
     kind: Option<String>,
     cursor: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -15,13 +15,13 @@ use serde_json::error::Category;
 use zeroize::Zeroizing;
 
 use self::strict::{Pointer, Strict};
-use super::{Code, Http, Problem, headers};
+use super::{Code, Http, Problem, headers, paging::no_query};
 
 /// Bytes of the largest body.
 pub(crate) const BODY_BYTES_MAX: usize = 4096;
 
 impl Http {
-    /// Reads the body as JSON into a type that refuses unknown fields.
+    /// Reads the body as JSON into a type that refuses unknown fields. Beside it a query would mean nothing, and is refused.
     ///
     /// # Errors
     /// `unsupported-media-type`, `payload-too-large`, `request-timeout` or `invalid-request`.
@@ -30,6 +30,7 @@ impl Http {
         request: &HttpRequest,
         payload: web::Payload,
     ) -> Result<T, Problem> {
+        no_query(request)?;
         check_type(request, "application/json")?;
         let bytes = tokio::time::timeout(self.body_timeout, read(payload))
             .await

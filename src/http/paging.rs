@@ -1,12 +1,13 @@
 //! Pages of lists: their size, where they begin, and the parameters of a query.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use data_encoding::HEXLOWER;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{Code, Problem};
+use crate::kernel::calendar::{day, is_storable};
 
 /// Entries on a page when the caller does not say, and at most.
 const PAGE: i64 = 50;
@@ -20,28 +21,50 @@ pub(crate) struct List<T> {
     pub(crate) next_cursor: Option<String>,
 }
 
-/// The problem of a query parameter that cannot be read.
-pub(crate) fn bad_query(name: &str) -> Problem {
-    Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid"))
+/// The problem of a query parameter that is not as expected.
+pub(crate) fn bad_query(name: &str, expected: &str) -> Problem {
+    Problem::new(Code::INVALID_REQUEST).detail(format!("the query's {name} is not valid: expected {expected}"))
 }
 
-/// Reads the query into a type that refuses unknown parameters.
+/// Reads the query into a type that refuses unknown parameters. Its members are texts, so that whatever is wrong is said of
+/// the parameter that has it.
 pub(crate) fn query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    web::Query::<T>::from_query(request.query_string())
-        .map(web::Query::into_inner)
-        .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the query has an unknown or malformed parameter"))
+    web::Query::<T>::from_query(request.query_string()).map(web::Query::into_inner).map_err(|error| {
+        // What is behind the last of these words is of our own making. The caller's text before it may be a secret.
+        let text = error.to_string();
+        let detail = match text.rsplit_once(", expected ") {
+            Some((_unknown, known)) => format!("the query has an unknown parameter: expected {known}"),
+            None if text.contains("missing field") || text.contains("duplicate field") => {
+                let (_before, name) = text.rsplit_once(" field ").unwrap_or_default();
+                format!("the query must have {name} once")
+            }
+            None if text.ends_with("there are no fields") => "the query must be empty".to_owned(),
+            None => "the query has a malformed parameter".to_owned(),
+        };
+        Problem::new(Code::INVALID_REQUEST).detail(detail)
+    })
+}
+
+/// The query of a request that takes no parameters.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Refuses parameters where none mean anything: whoever sends them expects that they do.
+pub(crate) fn no_query(request: &HttpRequest) -> Result<(), Problem> {
+    query::<Nothing>(request).map(|Nothing {}| ())
 }
 
 /// A page's size.
-pub(crate) fn size(limit: Option<i64>) -> Result<i64, Problem> {
-    let limit = limit.unwrap_or(PAGE);
-    (1..=PAGE_MAX).contains(&limit).then_some(limit).ok_or_else(|| bad_query("limit"))
+pub(crate) fn size(limit: Option<String>) -> Result<i64, Problem> {
+    let read = |text: String| text.parse().ok().filter(|limit| (1..=PAGE_MAX).contains(limit));
+    limit.map_or(Ok(PAGE), |text| read(text).ok_or_else(|| bad_query("limit", "a number from 1 to 200")))
 }
 
 /// A text that rows are compared with. PostgreSQL takes no NUL, and nothing that is stored has a control character.
 pub(crate) fn text(text: Option<String>, name: &str) -> Result<Option<String>, Problem> {
     match text {
-        Some(text) if text.chars().any(char::is_control) => Err(bad_query(name)),
+        Some(text) if text.chars().any(char::is_control) => Err(bad_query(name, "no control characters")),
         other => Ok(other),
     }
 }
@@ -54,19 +77,30 @@ pub(crate) fn cursor(id: Uuid) -> String {
 /// Where the page before ended, in a list that is ordered by ids, newest first.
 pub(crate) fn before(cursor: Option<String>) -> Result<Uuid, Problem> {
     let read = |text: String| HEXLOWER.decode(text.as_bytes()).ok().and_then(|bytes| Uuid::from_slice(&bytes).ok());
-    cursor.map_or(Ok(Uuid::max()), |text| read(text).ok_or_else(|| bad_query("cursor")))
+    cursor.map_or(Ok(Uuid::max()), |text| read(text).ok_or_else(bad_cursor))
+}
+
+fn bad_cursor() -> Problem {
+    bad_query("cursor", "the next_cursor of a page")
+}
+
+/// Where the page before ended, in a list of days.
+pub(crate) fn after_day(cursor: Option<String>) -> Result<Option<NaiveDate>, Problem> {
+    cursor.map(|text| day(&text).ok_or_else(bad_cursor)).transpose()
 }
 
 /// Where the page before ended: a number, which callers take as it is.
 pub(crate) fn after(cursor: Option<String>) -> Result<i64, Problem> {
     let read = |text: String| text.parse::<i64>().ok().filter(|at| *at >= 0);
-    cursor.map_or(Ok(0), |text| read(text).ok_or_else(|| bad_query("cursor")))
+    cursor.map_or(Ok(0), |text| read(text).ok_or_else(bad_cursor))
 }
 
 /// Reads an instant (RFC 3339) of the query.
 pub(crate) fn instant(text: Option<String>, default: DateTime<Utc>, name: &str) -> Result<DateTime<Utc>, Problem> {
-    let read = |text: String| DateTime::parse_from_rfc3339(&text).map(|at| at.to_utc());
-    text.map_or(Ok(default), |text| read(text).map_err(|_error| bad_query(name)))
+    let read = |text: String| DateTime::parse_from_rfc3339(&text).ok().map(|at| at.to_utc());
+    let stored = |at: &DateTime<Utc>| is_storable(at.date_naive());
+    let expected = "an instant as in 2026-11-01T00:00:00Z, of the years 1 to 9999";
+    text.map_or(Ok(default), |text| read(text).filter(stored).ok_or_else(|| bad_query(name, expected)))
 }
 
 /// Later than any row: the year 9999.

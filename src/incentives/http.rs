@@ -26,7 +26,8 @@ use crate::{
     failpoint,
     http::{
         Code, Http, Problem, headers,
-        paging::{self, List, bad_query, before, cursor, end_of_time, instant, page, query, size, text},
+        paging::{self, List, bad_query, before, cursor, end_of_time, instant, no_query, page, query, size, text},
+        prefer,
         problem::{MoneyMoved, Upstream},
         routing::{read, resource},
     },
@@ -63,12 +64,12 @@ async fn issue(
     let principal = Principal::of(&http, &request, scopes::REWARDS_WRITE).await?;
     let body: IssueBody = http.body(&request, payload).await?;
     let command = body.into_command(headers::idempotency_key(&request)?, &principal)?;
-    let patience = headers::patience(&request);
+    let patience = prefer::patience(&request);
     let wait = patience.map(|patience| patience.wait);
     let outcome = rewards.issue.run(principal.client, command, wait, arrived).await?;
     let mut answer = issued(&outcome, rewards.courier().pace())?;
     if let Some(patience) = patience {
-        headers::preference_applied(patience, answer.headers_mut());
+        prefer::applied(patience, answer.headers_mut());
     }
     failpoint::pass("issue", "before_answer");
     Ok(answer)
@@ -100,7 +101,7 @@ async fn validate(
     let principal = Principal::of(&http, &request, scopes::REWARDS_WRITE).await?;
     let body: IssueBody = http.body(&request, payload).await?;
     let command = body.into_command(dry_run_key(&request)?, &principal)?;
-    let wait = headers::patience(&request).map(|patience| patience.wait);
+    let wait = prefer::patience(&request).map(|patience| patience.wait);
     check_patience(&command, wait)?;
     let value = command.value;
     let account_id =
@@ -126,6 +127,7 @@ async fn get(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
+    no_query(&request)?;
     let id = reward_id(&id)?;
     let found = http.run(async move { rewards.ask_for(principal.client, id).await }).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
@@ -137,7 +139,7 @@ async fn get(
 struct TimelineQuery {
     order: Option<String>,
     cursor: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 async fn events(
@@ -153,7 +155,7 @@ async fn events(
     let order = match query.order.as_deref() {
         None | Some("oldest") => TimelineOrder::Oldest,
         Some("newest") => TimelineOrder::Newest,
-        Some(_other) => return Err(paging::bad_query("order, which is oldest or newest,")),
+        Some(_other) => return Err(paging::bad_query("order", "oldest or newest")),
     };
     let from = query.cursor.map(|cursor| paging::after(Some(cursor))).transpose()?;
     // One more than is shown: whether there is another page.
@@ -234,14 +236,19 @@ struct RewardsQuery {
     created_from: Option<String>,
     created_to: Option<String>,
     cursor: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 impl RewardsQuery {
     fn into_filter(self) -> Result<RewardFilter, Problem> {
-        let bad = |name: &'static str| move || bad_query(name);
-        let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status"))).transpose()?;
-        let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind"))).transpose()?;
+        let bad = |name: &'static str, known: Vec<&str>| {
+            let known = known.join(", ");
+            move || bad_query(name, &format!("one of {known}"))
+        };
+        let states = State::ALL.iter().map(|state| state.as_str()).collect();
+        let kinds = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status", states))).transpose()?;
+        let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind", kinds))).transpose()?;
         let (before, limit) = (before(self.cursor)?, size(self.limit)?);
         Ok(RewardFilter {
             external_id: text(self.external_id, "external_id")?,
@@ -289,6 +296,7 @@ async fn catalog(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::REWARDS_READ).await?;
+    no_query(&request)?;
     let data = rewards.accounts().iter().map(|account| CatalogEntry {
         account_id: account.id(),
         marketplace: account.marketplace().code(),

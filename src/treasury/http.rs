@@ -7,7 +7,7 @@ use super::{Balances, balances::Balance, scopes};
 use crate::{
     http::{
         Code, Http, Problem,
-        paging::List,
+        paging::{List, no_query},
         problem::timestamp,
         routing::{read, resource},
     },
@@ -59,6 +59,7 @@ async fn balances(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::BALANCES_READ).await?;
+    no_query(&request)?;
     let all = http.run(async move { balances.all().await }).await?;
     Ok(HttpResponse::Ok().json(List { data: all.into_iter().map(BalanceView::from).collect(), next_cursor: None }))
 }
@@ -70,6 +71,7 @@ async fn balance(
     account: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::BALANCES_READ).await?;
+    no_query(&request)?;
     one(&http, &balances, &account).await
 }
 
@@ -81,6 +83,7 @@ async fn refresh(
     account: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::BALANCES_READ).await?;
+    no_query(&request)?;
     let (asks, id) = (balances.get_ref().clone(), account.clone());
     http.run(async move {
         asks.refresh(&id).await;

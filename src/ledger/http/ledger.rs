@@ -35,7 +35,7 @@ struct EntriesQuery {
     from: Option<String>,
     to: Option<String>,
     cursor: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 impl EntriesQuery {

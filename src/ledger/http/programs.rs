@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde::{Deserialize, Serialize};
 
-use crate::http::paging::List;
+use crate::http::paging::{List, no_query};
 use crate::{
     http::{
         Code, Http, Problem,
@@ -184,6 +184,7 @@ async fn program_of(
     scope: Scope,
 ) -> Result<(Principal, ProgramId), Problem> {
     let principal = Principal::of(http, request, scope).await?;
+    no_query(request)?;
     let id = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
     may_touch(&principal, &id)?;
     Ok((principal, id))
@@ -230,6 +231,7 @@ async fn create(
 
 async fn list(http: web::Data<Http>, ledger: web::Data<Ledger>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::PROGRAMS_READ).await?;
+    no_query(&request)?;
     let service = ledger.get_ref().clone();
     let all = http.run(async move { service.list().await }).await?;
     let own = all.into_iter().filter(|one| may_touch(&principal, &one.program.id).is_ok());

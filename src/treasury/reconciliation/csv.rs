@@ -28,7 +28,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use self::text::PortalText;
 use super::amount::{self, AmountReading, DecimalMark, OpenAmount};
 use crate::{
-    kernel::{Currency, Money},
+    kernel::{Currency, Money, calendar::is_storable},
     provider::incentives::{ActivityKind, ActivityRecord, activity},
 };
 
@@ -331,13 +331,14 @@ fn succeeded(text: &str) -> Option<bool> {
 }
 
 fn time(text: &str) -> Option<DateTime<Utc>> {
-    activity::time(text).or_else(|| {
+    let at = activity::time(text).or_else(|| {
         let text = text.trim_end_matches("UTC").trim_end();
         ["%Y-%m-%d %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S"]
             .iter()
             .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
             .map(|at| at.and_utc())
-    })
+    });
+    at.filter(|at| is_storable(at.date_naive()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use chrono::NaiveDate;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -23,11 +22,11 @@ use crate::{
     http::{
         Code, Http, Problem,
         headers::{self, NotOne},
-        paging::{self, List, after, before, page, query, size, text},
+        paging::{self, after, after_day, before, no_query, page, query, size, text},
         routing::{read, resource},
     },
     identity::Principal,
-    kernel::ReconciliationId,
+    kernel::{ReconciliationId, calendar},
     lifecycle::Lost,
 };
 
@@ -66,9 +65,9 @@ struct UploadQuery {
 
 impl StartBody {
     fn into_order(self, file: bool) -> Result<RunRequest, Problem> {
-        let day = |text: &str, pointer: &'static str| -> Result<NaiveDate, Problem> {
+        let day = |text: &str, pointer: &'static str| {
             let bad = || Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", "a day as in 2026-11-01");
-            text.parse().map_err(|_error| bad())
+            calendar::day(text).ok_or_else(bad)
         };
         let (first, last) = (day(&self.from, "/from")?, day(&self.to, "/to")?);
         let period = RunPeriod::days(first, last).map_err(BeginError::from)?;
@@ -161,7 +160,7 @@ fn answer(run: &Reconciliation) -> HttpResponse {
 struct RunsQuery {
     account_id: Option<String>,
     cursor: Option<String>,
-    limit: Option<i64>,
+    limit: Option<String>,
 }
 
 /// A run, and the balance check as of now.
@@ -199,6 +198,7 @@ async fn get(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
+    no_query(&request)?;
     let run = find(&http, &reconciliations, &id).await?;
     let (service, account, currency) = (reconciliations.get_ref().clone(), run.account.clone(), run.currency);
     let check = http.run(async move { service.balance_check(&account, currency).await }).await?;
@@ -227,20 +227,26 @@ async fn items(
 #[serde(deny_unknown_fields)]
 struct DaysQuery {
     account_id: String,
+    cursor: Option<String>,
+    limit: Option<String>,
 }
 
-/// The days of an account that are not reconciled, oldest first: at most a few hundred.
+/// The days of an account that are not reconciled, oldest first.
 async fn open_days(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
-    let DaysQuery { account_id } = query(&request)?;
+    let DaysQuery { account_id, cursor, limit } = query(&request)?;
+    let (limit, after) = (size(limit)?, after_day(cursor)?);
     let service = reconciliations.get_ref().clone();
     let days = http.run(async move { service.open_days(&account_id).await }).await?;
-    let data = days.iter().map(OpenDayView::from).collect();
-    Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
+    // A few hundred at most: they are not read page by page.
+    let days = days.iter().filter(|open| after.is_none_or(|after| open.day > after));
+    let days: Vec<_> = days.take(usize::try_from(limit).unwrap_or_default()).collect();
+    let last = days.last().map(|open| open.day.to_string());
+    Ok(page(&request, days.into_iter().map(OpenDayView::from).collect(), limit, last))
 }
 
 impl From<BeginError> for Problem {

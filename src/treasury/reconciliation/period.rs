@@ -7,6 +7,8 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 
+use crate::kernel::calendar::is_storable;
+
 /// Days of the longest period.
 pub(crate) const DAYS_MAX: i64 = 366;
 
@@ -50,7 +52,8 @@ impl RunPeriod {
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc();
         let after = last.succ_opt().ok_or(BadPeriod::OutOfRange)?;
         let period = Self { from: midnight(first), to: midnight(after) };
-        period.asked().map(|_window| period).ok_or(BadPeriod::OutOfRange)
+        let ends = period.asked().map(|window| [window.from, window.to].map(|at| at.date_naive()));
+        ends.filter(|ends| ends.iter().all(|day| is_storable(*day))).map(|_ends| period).ok_or(BadPeriod::OutOfRange)
     }
 
     /// Refuses a period while something that Amazon would list of it can still happen.
@@ -106,7 +109,17 @@ mod tests {
         assert_eq!(period.first_and_last(), (day("2026-11-01"), day("2026-11-02")));
         assert_eq!(RunPeriod::days(day("2026-11-02"), day("2026-11-01")), Err(BadPeriod::Reversed));
         assert_eq!(RunPeriod::days(day("2024-01-01"), day("2025-01-01")), Err(BadPeriod::TooLong));
-        assert_eq!(RunPeriod::days(NaiveDate::MAX, NaiveDate::MAX), Err(BadPeriod::OutOfRange));
+        for edge in [
+            NaiveDate::MIN,
+            day("-0001-01-01"),
+            day("0000-12-31"),
+            day("0001-01-01"),
+            day("9999-12-31"),
+            NaiveDate::MAX,
+        ] {
+            assert_eq!(RunPeriod::days(edge, edge), Err(BadPeriod::OutOfRange), "{edge}");
+        }
+        assert!(RunPeriod::days(day("0001-01-03"), day("9998-12-31")).is_err_and(|bad| bad == BadPeriod::TooLong));
     }
 
     #[test]

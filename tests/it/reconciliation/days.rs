@@ -43,11 +43,19 @@ fn days(first: NaiveDate, count: u64) -> Vec<NaiveDate> {
 
 /// What is open, as the service shows it: day, state, and how often it failed.
 async fn open(app: &App) -> Vec<(NaiveDate, String, i64)> {
-    let shown = app.get("/v1/reconciliation-days?account_id=main").await;
-    assert_eq!(shown.status, 200, "{}", shown.text);
     let row =
         |row: &Value| (day(&row["day"]), row["status"].as_str().unwrap().to_owned(), row["failures"].as_i64().unwrap());
-    shown.json["data"].as_array().unwrap().iter().map(row).collect()
+    let (mut all, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = app.get(&format!("/v1/reconciliation-days?account_id=main&limit=5{next}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let rows = page.json["data"].as_array().unwrap();
+        assert!(rows.len() <= 5, "{}", page.text);
+        all.extend(rows.iter().map(row));
+        let Some(cursor) = page.json["next_cursor"].as_str() else { return all };
+        assert!(page.header("link").contains(cursor), "{}", page.header("link"));
+        next = format!("&cursor={cursor}");
+    }
 }
 
 /// Waits until the gauge says so of days that are due, failing and out of reach.

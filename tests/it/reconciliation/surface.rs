@@ -33,6 +33,18 @@ on_each_backend! {
         for (from, to) in [("2026-11-10", "2026-11-09"), ("2024-01-01", "2025-06-01"), ("10.11.2026", DAY), (DAY, today.as_str()), (DAY, "9999-12-31")] {
             begin(&app, from, to).await.is_problem(400, "invalid-request");
         }
+        for (from, to, at) in [("-0001-01-01", DAY, "/from"), ("0000-01-01", "0000-01-01", "/from"), (DAY, "10000-01-01", "/to")] {
+            let refused = begin(&app, from, to).await;
+            refused.is_problem(400, "invalid-request");
+            assert_eq!(refused.json["errors"][0]["pointer"], at, "{}", refused.text);
+        }
+        begin(&app, "0001-01-01", "0001-01-01").await.is_problem(400, "invalid-request");
+        for query in ["from=0000-01-01T00:00:00Z", "to=-0001-01-01T00:00:00Z", "limit=many", "cursor=x"] {
+            let refused = app.get(&format!("/v1/ledger-entries?{query}")).await;
+            refused.is_problem(400, "invalid-request");
+            let name = query.split('=').next().unwrap();
+            assert!(refused.text.contains(&format!("the query's {name} is not valid: expected ")), "{}", refused.text);
+        }
         let post = async |body| app.post("/v1/reconciliations", body).await;
         post(json!({"account_id": "other", "from": DAY, "to": DAY})).await.is_problem(400, "invalid-request");
         post(json!({"account_id": "main", "from": DAY})).await.is_problem(400, "invalid-request");
@@ -42,6 +54,7 @@ on_each_backend! {
         }
         for path in ["limit=0", "limit=201", "cursor=x", "offset=1"] {
             app.get(&format!("/v1/reconciliations?{path}")).await.is_problem(400, "invalid-request");
+            app.get(&format!("/v1/reconciliation-days?account_id=main&{path}")).await.is_problem(400, "invalid-request");
         }
         assert_eq!(app.database.number("SELECT COUNT(*) FROM reconciliations").await, 0);
         app.end().await;

@@ -1,0 +1,43 @@
+//! Days, as callers write them and as both databases keep them.
+
+use chrono::{Datelike, NaiveDate};
+
+/// Whether both databases keep the day and its instants, and compare them in the right order: four digits are a year to them,
+/// and there is no year 0.
+#[must_use]
+pub fn is_storable(day: NaiveDate) -> bool {
+    (1..=9999).contains(&day.year())
+}
+
+/// A day as in 2026-11-01; `None` for anything else.
+#[must_use]
+pub fn day(text: &str) -> Option<NaiveDate> {
+    let plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    text.parse().ok().filter(|day| plain && is_storable(*day))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_ten_characters_of_the_years_1_to_9999() {
+        for text in ["2026-11-01", "0001-01-01", "9999-12-31", "2028-02-29"] {
+            assert_eq!(day(text).map(|day| day.to_string()).as_deref(), Some(text));
+        }
+        for text in [
+            "-0001-01-01",
+            "0000-01-01",
+            "+2026-11-01",
+            "10000-01-01",
+            "2026-1-1",
+            "2026-02-29",
+            "2026-11-1 ",
+            "2026/11/01",
+            "20261101",
+            "",
+        ] {
+            assert_eq!(day(text), None, "{text}");
+        }
+    }
+}
