@@ -204,7 +204,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
-        CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?).await,
+        CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?, stop).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,
         CliCommand::Demo(arguments) => demo::run(arguments, stop).await,
     }

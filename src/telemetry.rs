@@ -37,8 +37,10 @@ use crate::config::{LogFormat, LogSettings};
 
 /// The least severe level at which each of these targets may ever log. A name covers every target that begins with it:
 /// `hyper` covers `hyper_util`. Where two names cover a target, both limits hold.
-pub const MUTED: [(&str, LevelFilter); 15] = [
+pub const MUTED: [(&str, LevelFilter); 16] = [
     ("actix_http", LevelFilter::WARN),
+    // It reports as its error what a caller sends that is no HTTP.
+    ("actix_http::h1::dispatcher", LevelFilter::OFF),
     ("actix_web", LevelFilter::WARN),
     ("aws_credential_types", LevelFilter::OFF),
     // At `trace` it prints the key's id and the body, as decimal bytes that no search finds.

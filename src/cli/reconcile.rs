@@ -4,6 +4,7 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::ExitCode,
+    time::Duration,
 };
 
 use chrono::NaiveDate;
@@ -11,7 +12,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
 
-use super::{CommandError, ledger::checked, say};
+use super::{CommandError, ledger::checked, say, stop::Stop};
 use crate::{
     bootstrap::reconciler,
     config::Settings,
@@ -37,6 +38,8 @@ const DIFFERENT: u8 = 3;
 const USAGE: u8 = 2;
 /// Items read at once.
 const STEP: i64 = 1_000;
+/// How long a command that is asked to stop may take to give its run up.
+const GIVE_UP: Duration = Duration::from_secs(5);
 /// Bytes of a file read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -122,11 +125,15 @@ pub(super) enum ReconcileError {
     Run(#[from] RunError),
 }
 
-pub(super) async fn run(arguments: ReconcileArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(super) async fn run(
+    arguments: ReconcileArguments,
+    settings: &Settings,
+    stop: &Stop,
+) -> Result<ExitCode, CommandError> {
     let (service, store) = reconciler(settings).await?;
     let ended = match arguments {
         ReconcileArguments { days: Some(command), .. } => days(&service, command).await,
-        ReconcileArguments { run: Some(arguments), .. } => reconcile(&service, arguments).await,
+        ReconcileArguments { run: Some(arguments), .. } => reconcile(&service, arguments, stop).await,
         // The parser asks for the arguments of a run where there is no command.
         ReconcileArguments { .. } => Ok(ExitCode::from(USAGE)),
     };
@@ -154,7 +161,7 @@ async fn days(service: &Reconciliations, command: DaysCommand) -> Result<ExitCod
     }
 }
 
-async fn reconcile(service: &Reconciliations, arguments: RunArguments) -> Result<ExitCode, CommandError> {
+async fn reconcile(service: &Reconciliations, arguments: RunArguments, stop: &Stop) -> Result<ExitCode, CommandError> {
     let RunArguments { account, from, to, csv, decimal, format } = arguments;
     let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before the run begins: a mistyped file name must leave no run behind.
@@ -163,17 +170,21 @@ async fn reconcile(service: &Reconciliations, arguments: RunArguments) -> Result
         None => None,
     };
     let order = RunRequest { account, period, file: file.is_some(), daily: false };
+    stop.within(GIVE_UP);
     let begun = service.begin(&order).await.map_err(ReconcileError::Begin)?;
-    let run = match file {
-        Some(file) => {
-            let (parts, chunks) = mpsc::channel(2);
-            let (ran, sent) = tokio::join!(service.run(begun, Some(PortalFile { chunks, decimal })), send(file, parts));
-            sent?;
-            ran
-        }
-        None => service.run(begun, None).await,
+    let left = begun.clone();
+    let run = async {
+        let Some(file) = file else { return Ok(service.run(begun, None).await) };
+        let (parts, chunks) = mpsc::channel(2);
+        let (ran, sent) = tokio::join!(service.run(begun, Some(PortalFile { chunks, decimal })), send(file, parts));
+        sent.map(|()| ran)
     };
-    let run = run.map_err(ReconcileError::Run)?;
+    let Some(run) = stop.or(run).await else {
+        // What is not given up is free again when its lease ends.
+        drop(service.give_up(&left).await);
+        return stop.end().await;
+    };
+    let run = run?.map_err(ReconcileError::Run)?;
     let check = service.balance_check(&run.account, run.currency).await?;
     print(service, &run, &check, format).await?;
     Ok(if run.is_clean() && check.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })

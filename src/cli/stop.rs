@@ -70,6 +70,12 @@ impl Stop {
         self.asked.cancelled().await;
     }
 
+    /// Ends the process, which was asked to stop, by the exit code of a process that the signal killed.
+    pub(super) async fn end<T>(&self) -> T {
+        self.within(Duration::ZERO);
+        std::future::pending().await
+    }
+
     /// Does `work`; `None` where the process is asked to stop before it is done.
     pub(super) async fn or<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! {

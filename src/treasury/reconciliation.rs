@@ -86,7 +86,7 @@ pub(crate) enum BeginError {
 }
 
 /// A run that was begun and that this process has leased.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Begun {
     pub(crate) run: Reconciliation,
     token: Uuid,
@@ -169,8 +169,22 @@ impl Reconciliations {
         Ok(run)
     }
 
+    /// Gives a run up whose process is asked to stop, so that the next one need not wait for the end of its lease.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the run becomes `failed` when its lease ends.
+    pub(crate) async fn give_up(&self, begun: &Begun) -> Result<(), StoreError> {
+        let Some(account) = self.deps.accounts.get(&begun.run.account) else { return Ok(()) };
+        let lease = self.under_way(account, &begun.run, begun.token).lease();
+        self.fail(lease, &RunError::Interrupted).await
+    }
+
     async fn fail(&self, lease: sql::RunLease, error: &RunError) -> Result<(), StoreError> {
-        tracing::error!(reconciliation.id = %lease.id, error = %Chain(error), "a reconciliation failed");
+        if matches!(error, RunError::Interrupted) {
+            tracing::info!(reconciliation.id = %lease.id, "a reconciliation was interrupted");
+        } else {
+            tracing::error!(reconciliation.id = %lease.id, error = %Chain(error), "a reconciliation failed");
+        }
         let mut tx = self.deps.store.begin().await?;
         sql::fail(&mut tx, lease, error.word(), self.deps.ambient.now()).await?;
         tx.commit(()).await.map(|_done| ())

@@ -26,7 +26,7 @@ use crate::{
     },
     kernel::RewardId,
     provider::incentives::{ActivityPage, ActivityQuery, ErrorType, Outcome, activity::PAGE_RECORDS_MAX},
-    store::{Committed, StoreError},
+    store::{Committed, StoreError, Tx},
 };
 
 /// How long other replicas leave a silent run alone: longer than the wait for a page and the page itself.
@@ -181,10 +181,7 @@ impl Run<'_> {
     async fn turn(&self) -> Result<Departure, RunError> {
         let spacing = self.service.deps.page_spacing;
         loop {
-            if self.service.deps.tasks.stopping().is_cancelled() {
-                return Err(RunError::Interrupted);
-            }
-            self.renew().await?;
+            self.next_step(0).await?.commit(()).await?;
             if self.account.turns().take_activity(spacing).await? {
                 break;
             }
@@ -218,18 +215,22 @@ impl Run<'_> {
         Ok(self.run.period.filed(span))
     }
 
-    async fn renew(&self) -> Result<(), RunError> {
+    /// A transaction in which the run goes on: its lease is extended, and so many records are counted. A process that is
+    /// asked to stop does not go on.
+    async fn next_step(&self, records: i64) -> Result<Tx, RunError> {
+        if self.service.deps.tasks.stopping().is_cancelled() {
+            return Err(RunError::Interrupted);
+        }
         let mut tx = self.service.deps.store.begin().await?;
-        let mine = sql::renew(&mut tx, self.lease(), 0).await?;
-        tx.commit(()).await?;
-        if mine { Ok(()) } else { Err(RunError::Interrupted) }
+        if sql::renew(&mut tx, self.lease(), records).await? {
+            return Ok(tx);
+        }
+        tx.undo().await;
+        Err(RunError::Interrupted)
     }
 
     async fn keep(&self, batch: &Batch) -> Result<(), RunError> {
-        let mut tx = self.service.deps.store.begin().await?;
-        if !sql::renew(&mut tx, self.lease(), batch.records).await? {
-            return Err(RunError::Interrupted);
-        }
+        let mut tx = self.next_step(batch.records).await?;
         if !batch.seen.is_empty() {
             join::see(&mut tx, self.run.id, self.account.partner_id(), batch).await?;
         }
@@ -294,10 +295,7 @@ impl Run<'_> {
                 found.push(item(self.items, class, pair, self.run.started_at));
             }
         }
-        let mut tx = self.service.deps.store.begin().await?;
-        if !sql::renew(&mut tx, self.lease(), 0).await? {
-            return Err(RunError::Interrupted);
-        }
+        let mut tx = self.next_step(0).await?;
         for item in &found {
             sql::item(&mut tx, self.run.id, self.account.partner_id(), item).await?;
         }
@@ -348,10 +346,7 @@ impl Run<'_> {
             drop(snapshot);
             let Some(last) = step.last() else { return Ok(()) };
             after = last.seq;
-            let mut tx = self.service.deps.store.begin().await?;
-            if !sql::renew(&mut tx, self.lease(), 0).await? {
-                return Err(RunError::Interrupted);
-            }
+            let mut tx = self.next_step(0).await?;
             let mut adopted = 0_i64;
             for item in &step {
                 let Some(found) = self.foundling(item) else { continue };

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use noshi::sandbox::{Fault, FaultRule};
-use tokio::{io::AsyncWriteExt, net::TcpStream};
+use noshi::sandbox::{Fault, FaultRule, Operation};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::Served;
 use crate::{
+    reconciliation::{DAY, begin},
     seeded,
-    support::{Answer, App, Backend, Shape, on_each_backend, wait::until},
+    support::{Answer, App, Backend, Shape, faults::of, on_each_backend, wait::until},
 };
 
 on_each_backend! {
@@ -49,6 +53,34 @@ on_each_backend! {
         let draining = app.issue("draining", "2.00").await;
         assert_eq!((draining.status, draining.header("connection")), (201, "close"), "{}", draining.text);
         assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
+        app.end().await;
+    }
+
+    /// An alarm on ERROR in the log must not ring for what is no error of ours.
+    async fn neither_a_stop_nor_what_is_no_http_is_logged_as_an_error(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        assert!(app.stop().await);
+        let mut served = Served::start(app.environment());
+        app.base.clone_from(&served.base);
+        for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n"[..], b"GET / HTTP/9.9\r\n\r\n", b"\0\0\0\0\r\n\r\n"] {
+            for at in [&served.base, &served.admin] {
+                let mut stream = TcpStream::connect(at.trim_start_matches("http://")).await.unwrap();
+                stream.write_all(bytes).await.unwrap();
+                let mut answer = Vec::new();
+                stream.read_to_end(&mut answer).await.unwrap();
+                assert!(answer.starts_with(b"HTTP/1.1 400 "), "{}", String::from_utf8_lossy(&answer));
+            }
+        }
+        app.control.script(of(Operation::GetGiftCardActivityPage, Fault::Delay { milliseconds: 1_000 }, 1)).unwrap();
+        let begun = begin(&app, DAY, DAY).await;
+        assert_eq!(begun.status, 202, "{}", begun.text);
+        app.until_received("GetGiftCardActivityPage", 1).await;
+        served.signal("TERM");
+        until("it has ended", async || served.ended().is_some()).await;
+        let errors: Vec<_> = served.log().into_iter().filter(|line| line["level"] == "ERROR").collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        app.until_number("SELECT COUNT(*) FROM reconciliations WHERE failure = 'interrupted'", 1).await;
+        app.start().await;
         app.end().await;
     }
 

@@ -1,7 +1,11 @@
 //! `noshi reconcile`: its formats and its exit codes.
 
-use std::fs;
+use std::{
+    fs,
+    process::{Command, Stdio},
+};
 
+use noshi::sandbox::{Fault, Operation};
 use serde_json::Value;
 
 use super::{
@@ -10,7 +14,7 @@ use super::{
 };
 use crate::{
     process::noshi,
-    support::{App, Backend, on_each_backend},
+    support::{App, Backend, faults::of, on_each_backend},
 };
 
 on_each_backend! {
@@ -65,6 +69,23 @@ on_each_backend! {
         assert!(code == Some(1) && error.contains("switched off"), "{error}");
         assert_eq!(run(&["--csv", "nowhere.csv"]).0, Some(1));
         assert_eq!(run(&["--format", "xml"]).0, Some(2));
+        app.end().await;
+    }
+
+    /// A run that nobody gives up keeps the next one waiting for five minutes.
+    async fn a_command_that_is_stopped_gives_its_run_up(backend: Backend) {
+        let app = App::spawn(backend).await;
+        app.control.script(of(Operation::GetGiftCardActivityPage, Fault::Delay { milliseconds: 3_000 }, 1)).unwrap();
+        let mut command = noshi();
+        command.args(["reconcile", "--account", "main", "--from", DAY, "--to", DAY]).envs(app.environment().iter().cloned());
+        for signal in ["-TERM", "-INT"] {
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            app.until_number("SELECT COUNT(*) FROM reconciliations WHERE state = 'running'", 1).await;
+            assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+            let status = child.wait().unwrap();
+            assert_eq!(status.code(), Some(if signal == "-TERM" { 143 } else { 130 }), "{status}");
+        }
+        assert!(command.output().unwrap().status.success(), "the next one begins at once");
         app.end().await;
     }
 
