@@ -65,7 +65,7 @@ fn read_scopes(text: &str) -> Result<Scopes, UnknownScope> {
 pub(super) enum KeysError {
     #[error("names have 1 to 100 characters, none of them control characters")]
     Name,
-    #[error("no key was made: {0}")]
+    #[error("no key was made")]
     Client(#[from] ClientError),
     #[error("there is no program of that id: `noshi programs create` makes one")]
     UnknownProgram,

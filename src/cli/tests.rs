@@ -35,14 +35,17 @@ fn commands(page: &str) -> Vec<String> {
     lines.filter_map(command).collect()
 }
 
+/// The id of nothing.
+const AN_ID: Uuid = Uuid::from_u128(0x7000_8000_0000_0000_0000);
+
 /// The words of a command as a shell makes them, with something real where a reader puts their own.
 fn words_of(command: &str) -> Vec<String> {
     let command = command.split(" > ").next().unwrap_or(command);
     let command = command
-        .replace("rwd_…", &RewardId::new(Uuid::nil()).to_string())
-        .replace("KEY_ID", &ApiKeyId::new(Uuid::nil()).to_string())
+        .replace("rwd_…", &RewardId::new(AN_ID).to_string())
+        .replace("KEY_ID", &ApiKeyId::new(AN_ID).to_string())
         .replace("CLIENT_ID", &ClientId::of_name("shop").to_string())
-        .replace("$ID", &RewardId::new(Uuid::nil()).to_string())
+        .replace("$ID", &RewardId::new(AN_ID).to_string())
         .replace("$FOUND", "issued")
         .replace("$FIRST_DAY", "2026-11-01")
         .replace("$LAST_DAY", "2026-11-02");

@@ -30,9 +30,13 @@ row! {
 pub enum ClientError {
     /// The same to a reader, but not to a program.
     #[error(
-        "there is a client {0:?}, whose name differs in capitals, in spaces or in the form of a letter: write it so"
+        "there is a client {0:?}, whose name differs in capitals, in spaces or in the form of a letter: write it so; \
+         a client of release 0.1.0 that is another one is carried over under another name, by its --id"
     )]
     NearlyTheSame(String),
+    /// The id stands for whoever bought what only Amazon knew of.
+    #[error("the id {0} is the service's own")]
+    OwnId(ClientId),
     /// The name's owner is another client.
     #[error("the client of this name has the id {0}")]
     OtherId(ClientId),
@@ -55,6 +59,9 @@ pub async fn find_or_make(
     now: DateTime<Utc>,
 ) -> Result<ClientId, ClientError> {
     let id = stated.unwrap_or_else(|| ClientId::of_name(name));
+    if id == ClientId::ADOPTED {
+        return Err(ClientError::OwnId(id));
+    }
     if let Some(known) = known(tx, name, id).await? {
         return check(&known, name, stated);
     }

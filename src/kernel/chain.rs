@@ -7,11 +7,15 @@ pub struct Chain<'a>(pub &'a (dyn Error + 'static));
 
 impl fmt::Display for Chain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = self.0.source();
+        let (mut before, mut source) = (self.0.to_string(), self.0.source());
+        f.write_str(&before)?;
         while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
+            let text = error.to_string();
+            // Some libraries repeat the cause in the text of what it caused.
+            if !before.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            (before, source) = (text, error.source());
         }
         Ok(())
     }
@@ -24,6 +28,17 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("opening the house")]
     struct Outer(#[source] std::fmt::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the neighbor says: {0}")]
+    struct Repeats(#[source] Outer);
+
+    #[test]
+    fn no_cause_is_in_the_line_twice() {
+        let line = Chain(&Repeats(Outer(std::fmt::Error))).to_string();
+        assert_eq!(line.matches("opening the house").count(), 1, "{line}");
+        assert!(line.ends_with(&std::fmt::Error.to_string()), "{line}");
+    }
 
     #[test]
     fn every_cause_is_in_the_line() {

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
-use uuid::Uuid;
+use uuid::{Uuid, Variant};
 
 /// The text is not an id of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +46,9 @@ macro_rules! prefixed_id {
                 if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
                     return Err(MalformedId);
                 }
-                Uuid::try_parse(hex).map(Self).map_err(|_error| MalformedId)
+                // The store keeps no UUID of another variant.
+                let uuid = Uuid::try_parse(hex).ok().filter(|uuid| uuid.get_variant() == Variant::RFC4122);
+                uuid.map(Self).ok_or(MalformedId)
             }
         }
     };
@@ -164,6 +166,8 @@ mod tests {
             "rwd_019000000000700080000000000000FF",
             "rwd_01900000-0000-7000-8000-0000000000ff",
             "rwd_../../etc/passwd",
+            "rwd_00000000000000000000000000000000",
+            "rwd_ffffffffffffffffffffffffffffffff",
         ] {
             assert_eq!(text.parse::<RewardId>(), Err(MalformedId), "{text}");
         }
