@@ -6,12 +6,14 @@ pub mod calendar;
 pub mod chain;
 pub mod claim_code;
 pub mod clock;
+pub mod held;
 pub mod horizon;
 pub mod idempotency;
 pub mod ids;
 pub mod marketplace;
 pub mod money;
 pub mod outcome;
+pub mod rest;
 pub mod trace_context;
 mod words;
 

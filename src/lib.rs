@@ -113,6 +113,10 @@
 //! | lease | the right to work on a row until an instant, under a random token |
 //! | proven, ambiguous | what Amazon's answer shows, or that it shows nothing |
 //! | slot | one place in an account's request rate, which all replicas share |
+//! | departure | the right to send one request now: a slot that was fresh when it was spent |
+//! | window | how long Amazon cancels a purchase, and until when a refused cancel is no verdict (`kernel::window`); in treasury: observations of a balance that differ from the ledger, until they have agreed for some minutes |
+//! | lane | due orders of one account that are carried beside those of others |
+//! | hand | the right to carry one due order of a lane; no caller has all of a lane's |
 //! | breaker | refuses new rewards while Amazon refuses the account |
 //! | orphan card | a card that only Amazon knows, because its row was lost with a restored back-up |
 //! | resolution | what a person found out about a reward that needs attention |

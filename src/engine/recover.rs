@@ -6,18 +6,17 @@
 //! What is due lies in lanes, each with hands of its own, so that orders which hang in one lane hold up no other. Nor does an
 //! owner have all the hands of a lane: some are left for the others.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::{
     failpoint,
-    kernel::Chain,
+    kernel::{
+        Chain,
+        held::{HeldCounts, HeldOne},
+    },
     lifecycle::Tasks,
     store::{Committed, StoreError},
 };
@@ -29,7 +28,7 @@ const HANDS_OF_ONE: usize = 12;
 
 /// How much of a lane may be claimed now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Room {
+pub struct FreeHands {
     /// At most so many orders.
     pub limit: usize,
     /// But none of these owners, whose hands are full.
@@ -59,7 +58,7 @@ pub trait Recoverable: Clone + Send + Sync + 'static {
     fn claim_due(
         &self,
         lane: &Self::Lane,
-        room: &Room,
+        free: &FreeHands,
     ) -> impl Future<Output = Result<Vec<Committed<Self::Row>>, StoreError>> + Send;
 
     /// Whose order it is.
@@ -107,8 +106,8 @@ async fn claim_all<P: Recoverable>(product: &P, tasks: &Tasks, lanes: &[(P::Lane
 
 /// Leases what is due in a lane as long as there are hands, and has it carried. Answers whether more may be due.
 async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, lane: &P::Lane, hands: &Hands) -> bool {
-    while let Some(room) = hands.room() {
-        let attempts = match product.claim_due(lane, &room).await {
+    while let Some(free) = hands.free() {
+        let attempts = match product.claim_due(lane, &free).await {
             Ok(attempts) => attempts,
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "due orders could not be claimed");
@@ -125,64 +124,53 @@ async fn claim<P: Recoverable>(product: &P, tasks: &Tasks, lane: &P::Lane, hands
                 product.recover(attempt).await;
             }));
         }
-        if claimed < room.limit {
+        if claimed < free.limit {
             // What is left is theirs whose hands are full.
-            return !room.except.is_empty();
+            return !free.except.is_empty();
         }
     }
     true
 }
 
-/// The hands of a lane. Cheap to clone.
-#[derive(Clone)]
+/// The hands of a lane.
 struct Hands {
-    /// How many each owner has; no entry is zero.
-    held: Arc<Mutex<HashMap<Uuid, usize>>>,
+    held: HeldCounts<Uuid>,
     freed: Arc<Notify>,
 }
 
-/// A hand in use; free again when it is dropped.
+/// A hand in use; free again when it is dropped, which is announced after that.
 struct Hand {
-    of: Hands,
-    owner: Uuid,
+    _held: Option<HeldOne<Uuid>>,
+    _announced: Announced,
+}
+
+/// Announces that a hand is free.
+struct Announced(Arc<Notify>);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
 }
 
 impl Hands {
     fn new(freed: Arc<Notify>) -> Self {
-        Self { held: Arc::default(), freed }
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<Uuid, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { held: HeldCounts::default(), freed }
     }
 
     /// What may be claimed now, so that no owner gets too many hands whosever orders it finds; `None` when no hand is free.
-    fn room(&self) -> Option<Room> {
-        let held = self.held();
+    fn free(&self) -> Option<FreeHands> {
+        let held = self.held.counts();
         let free = HANDS.saturating_sub(held.values().sum());
         let full = |count: usize| count >= HANDS_OF_ONE;
         let most = held.values().copied().filter(|count| !full(*count)).max().unwrap_or(0);
         let except = held.iter().filter(|(_owner, count)| full(**count)).map(|(owner, _count)| *owner).collect();
-        (free > 0).then(|| Room { limit: free.min(HANDS_OF_ONE.saturating_sub(most)), except })
+        (free > 0).then(|| FreeHands { limit: free.min(HANDS_OF_ONE.saturating_sub(most)), except })
     }
 
     fn take(&self, owner: Uuid) -> Hand {
-        *self.held().entry(owner).or_default() += 1;
-        Hand { of: self.clone(), owner }
-    }
-}
-
-impl Drop for Hand {
-    fn drop(&mut self) {
-        let mut held = self.of.held();
-        let left = held.get(&self.owner).map_or(0, |count| count.saturating_sub(1));
-        if left == 0 {
-            held.remove(&self.owner);
-        } else {
-            held.insert(self.owner, left);
-        }
-        drop(held);
-        self.of.freed.notify_one();
+        let held = self.held.take_if(owner, |_counts| true);
+        Hand { _held: held, _announced: Announced(Arc::clone(&self.freed)) }
     }
 }
 
@@ -197,24 +185,24 @@ mod tests {
     #[test]
     fn an_owner_leaves_hands_to_the_others() {
         let (hands, greedy, other) = (hands(), Uuid::from_u128(1), Uuid::from_u128(2));
-        assert_eq!(hands.room(), Some(Room { limit: HANDS_OF_ONE, except: Vec::new() }));
+        assert_eq!(hands.free(), Some(FreeHands { limit: HANDS_OF_ONE, except: Vec::new() }));
         let mut taken: Vec<Hand> = (0..HANDS_OF_ONE).map(|_at| hands.take(greedy)).collect();
         let left = HANDS - HANDS_OF_ONE;
-        assert_eq!(hands.room(), Some(Room { limit: left, except: vec![greedy] }));
+        assert_eq!(hands.free(), Some(FreeHands { limit: left, except: vec![greedy] }));
         taken.extend((0..left).map(|_at| hands.take(other)));
-        assert_eq!(hands.room(), None);
+        assert_eq!(hands.free(), None);
         taken.truncate(1);
-        assert_eq!(hands.room(), Some(Room { limit: HANDS_OF_ONE - 1, except: Vec::new() }));
+        assert_eq!(hands.free(), Some(FreeHands { limit: HANDS_OF_ONE - 1, except: Vec::new() }));
         drop(taken);
-        assert!(hands.held().is_empty(), "what is over is forgotten");
+        assert!(hands.held.counts().is_empty(), "what is over is forgotten");
     }
 
     #[test]
     fn whosever_orders_are_found_nobody_gets_too_many() {
         let (hands, one) = (hands(), Uuid::from_u128(1));
         let mut taken = Vec::new();
-        while let Some(room) = hands.room().filter(|room| room.except.is_empty()) {
-            taken.extend((0..room.limit).map(|_at| hands.take(one)));
+        while let Some(free) = hands.free().filter(|free| free.except.is_empty()) {
+            taken.extend((0..free.limit).map(|_at| hands.take(one)));
         }
         assert_eq!(taken.len(), HANDS_OF_ONE);
     }

@@ -1,18 +1,16 @@
 //! How many requests are under way at once in this process. No caller, and none of a caller's accounts, takes all the room: a
 //! part of it is left to whoever has few.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+use crate::kernel::{
+    ClientId,
+    held::{HeldCounts, HeldOne},
 };
-
-use crate::kernel::ClientId;
 
 /// Room for requests. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct InFlight {
     most: usize,
-    held: Arc<Mutex<HashMap<Party, usize>>>,
+    held: HeldCounts<Party>,
 }
 
 /// A caller, and what the request says of the account that it is about: requests for an account that hangs leave room for the
@@ -23,44 +21,20 @@ pub(super) struct Party {
     pub(super) account: String,
 }
 
-/// A place in use; free again when it is dropped.
-pub(super) struct InFlightPlace {
-    room: InFlight,
-    party: Party,
-}
-
 impl InFlight {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, held: Arc::default() }
-    }
-
-    fn held(&self) -> MutexGuard<'_, HashMap<Party, usize>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { most, held: HeldCounts::default() }
     }
 
     /// A place for a request of this party's; `None` when there is none. All of the room is open to the first one, and three
     /// quarters of it to one who has many.
-    pub(super) fn enter(&self, party: Party) -> Option<InFlightPlace> {
-        let mut held = self.held();
-        let (all, own) = (held.values().sum::<usize>(), held.get(&party).copied().unwrap_or(0));
-        let kept_free = self.most / 4 - self.most / 4 / own.saturating_add(1);
-        if all >= self.most.saturating_sub(kept_free) {
-            return None;
-        }
-        held.insert(party.clone(), own.saturating_add(1));
-        Some(InFlightPlace { room: self.clone(), party })
-    }
-}
-
-impl Drop for InFlightPlace {
-    fn drop(&mut self) {
-        let mut held = self.room.held();
-        let left = held.get(&self.party).map_or(0, |count| count.saturating_sub(1));
-        if left == 0 {
-            held.remove(&self.party);
-        } else {
-            held.insert(self.party.clone(), left);
-        }
+    pub(super) fn enter(&self, party: Party) -> Option<HeldOne<Party>> {
+        let asking = party.clone();
+        self.held.take_if(party, |held| {
+            let (all, own) = (held.values().sum::<usize>(), held.get(&asking).copied().unwrap_or(0));
+            let kept_free = self.most / 4 - self.most / 4 / own.saturating_add(1);
+            all < self.most.saturating_sub(kept_free)
+        })
     }
 }
 
@@ -74,7 +48,7 @@ mod tests {
         Party { caller: ClientId::new(Uuid::from_u128(caller)), account: account.to_owned() }
     }
 
-    fn fill(room: &InFlight, party: &Party) -> Vec<InFlightPlace> {
+    fn fill(room: &InFlight, party: &Party) -> Vec<HeldOne<Party>> {
         std::iter::from_fn(|| room.enter(party.clone())).collect()
     }
 
@@ -95,7 +69,7 @@ mod tests {
         let places: Vec<_> = (0..20).filter_map(|caller| room.enter(party(caller, "main"))).collect();
         assert_eq!(places.len(), 16);
         drop(places);
-        assert!(room.held().is_empty());
+        assert!(room.held.counts().is_empty());
         assert!(InFlight::new(1).enter(party(1, "main")).is_some());
     }
 }

@@ -8,13 +8,12 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::kernel::RewardId;
+use crate::kernel::{RewardId, rest::DoublingRest};
 
-/// The first rest; each later one is twice as long.
-const FIRST_REST: TimeDelta = TimeDelta::minutes(1);
-/// The longest rest.
-const LONGEST_REST: TimeDelta = TimeDelta::minutes(15);
-/// How long after its rest a reward is still counted that nobody has taken up: by then another replica has.
+/// How long a reward rests.
+const REST: DoublingRest = DoublingRest { first: TimeDelta::minutes(1), longest: TimeDelta::minutes(15) };
+/// How long after its rest a parked reward still counts. If nobody has taken it up again in this process by then, another
+/// replica has.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::minutes(2);
 
 /// What this process has parked.
@@ -23,7 +22,7 @@ pub(super) struct Parked(Mutex<HashMap<RewardId, Rest>>);
 
 struct Rest {
     account: String,
-    times: i32,
+    times: u32,
     until: DateTime<Utc>,
     /// The row does not say so.
     stuck: bool,
@@ -33,7 +32,7 @@ impl Rest {
     /// Whether the rest lasts, with this much on top. What a clock wrote while it was ahead is not waited for.
     fn lasts(&self, now: DateTime<Utc>, more: TimeDelta) -> bool {
         let left = self.until.signed_duration_since(now);
-        left > -more && left <= LONGEST_REST
+        left > -more && left <= REST.longest
     }
 }
 
@@ -47,9 +46,8 @@ impl Parked {
         let mut resting = self.resting();
         let rest =
             resting.entry(id).or_insert(Rest { account: account.to_owned(), times: 0, until: now, stuck: false });
-        let pause = FIRST_REST.checked_mul(1 << rest.times.min(4)).unwrap_or(LONGEST_REST).min(LONGEST_REST);
         rest.times = rest.times.saturating_add(1);
-        rest.until = now.checked_add_signed(pause).unwrap_or(now);
+        rest.until = now.checked_add_signed(REST.after(rest.times)).unwrap_or(now);
         rest.until
     }
 

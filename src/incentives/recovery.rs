@@ -20,7 +20,7 @@ use crate::{
     accounts::Account,
     engine::{
         self, Effects, Order, Wake,
-        recover::{Recoverable, Room},
+        recover::{FreeHands, Recoverable},
         schedule::{self, Moment},
     },
     failpoint,
@@ -92,9 +92,9 @@ impl Recoverable for Recovery {
         Ok(lanes)
     }
 
-    async fn claim_due(&self, lane: &Lane, room: &Room) -> Result<Vec<Committed<Reward>>, StoreError> {
+    async fn claim_due(&self, lane: &Lane, free: &FreeHands) -> Result<Vec<Committed<Reward>>, StoreError> {
         let now = self.courier.ambient.now();
-        let look = Look { lane, room, resting: self.parked.stuck(now), accounts: self.account_ids() };
+        let look = Look { lane, free, resting: self.parked.stuck(now), accounts: self.account_ids() };
         match self.claim_together(&look, now).await {
             Err(error) if error.is_about_the_row() => {
                 tracing::warn!(error = %Chain(&error), "a due reward cannot be written; each is taken up by itself");
@@ -164,7 +164,7 @@ impl Recovery {
         Ok(())
     }
 
-    /// All of a lane that there is room for, in one transaction.
+    /// All of a lane that there are hands for, in one transaction.
     async fn claim_together(&self, look: &Look<'_>, now: DateTime<Utc>) -> Result<Vec<Committed<Reward>>, StoreError> {
         let mut tx = self.courier.store.begin().await?;
         let Found { rewards, unreadable } = due::find(&mut tx, look, now).await?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{RewardRow, known_kinds};
 use crate::{
-    engine::recover::Room,
+    engine::recover::FreeHands,
     incentives::model::Reward,
     kernel::RewardId,
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
@@ -111,7 +111,7 @@ pub(crate) struct Found {
 /// What is looked for.
 pub(crate) struct Look<'a> {
     pub(crate) lane: &'a Lane,
-    pub(crate) room: &'a Room,
+    pub(crate) free: &'a FreeHands,
     /// These rest, whatever their rows say.
     pub(crate) resting: Vec<RewardId>,
     /// The accounts of the settings.
@@ -138,8 +138,8 @@ pub(crate) async fn lanes(
 
 /// Rewards of a lane that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
 pub(crate) async fn find(tx: &mut Tx, look: &Look<'_>, now: DateTime<Utc>) -> Result<Found, StoreError> {
-    let limit = i64::try_from(look.room.limit).unwrap_or(i64::MAX);
-    let (kinds, owners) = (known_kinds(), ids(look.room.except.iter().copied()));
+    let limit = i64::try_from(look.free.limit).unwrap_or(i64::MAX);
+    let (kinds, owners) = (known_kinds(), ids(look.free.except.iter().copied()));
     let resting = ids(look.resting.iter().map(|id| id.uuid()));
     let rows = match look.lane {
         Lane::Reversals(of) => {

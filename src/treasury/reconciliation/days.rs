@@ -15,7 +15,7 @@ use super::{BeginError, Reconciliations, period::RunPeriod, run::RunError};
 use crate::{
     accounts::Account,
     events::{Named, outbox},
-    kernel::{horizon::is_stray, word_methods},
+    kernel::{horizon::is_stray, rest::DoublingRest, word_methods},
     store::{InstantRow, Snapshot, Sql, StoreError, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -23,12 +23,8 @@ use crate::{
 pub(crate) const REACH_DAYS: u64 = 60;
 /// For how many days back a day is named at all.
 const NAMED_DAYS: u64 = 400;
-/// The pause after the first failure of a day. Each further one doubles it.
-const FIRST_REST: TimeDelta = TimeDelta::hours(1);
-/// The longest pause.
-const LONGEST_REST: TimeDelta = TimeDelta::hours(24);
-/// Failures after which the pause has reached its length.
-const DOUBLINGS_MAX: u32 = 5;
+/// How long a day rests after a failure.
+const REST: DoublingRest = DoublingRest { first: TimeDelta::hours(1), longest: TimeDelta::hours(24) };
 
 statements! {
     /// When the account's first purchase was proven. By an index.
@@ -107,16 +103,11 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    fn rest(&self) -> TimeDelta {
-        let doublings = self.count.saturating_sub(1).min(DOUBLINGS_MAX);
-        FIRST_REST.checked_mul(1_i32 << doublings).unwrap_or(LONGEST_REST).min(LONGEST_REST)
-    }
-
     /// When the day is tried again; `None` if it may be at once.
     fn next_try_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // A failure from the future was written by a clock that was ahead: it is not waited for.
         let last = self.last_at.filter(|last| !is_stray(*last, now))?;
-        last.checked_add_signed(self.rest()).filter(|next| *next > now)
+        last.checked_add_signed(REST.after(self.count)).filter(|next| *next > now)
     }
 
     /// Whether every day of the account would fail the same way.
