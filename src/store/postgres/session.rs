@@ -50,11 +50,38 @@ macro_rules! prepare {
     };
 }
 
-const OF_SERVICE: &str = prepare!("5s", "3s", "10s", "(SELECT system_identifier FROM pg_control_system())");
-const OF_SERVICE_WITHOUT_RIGHTS: &str = prepare!("5s", "3s", "10s", "NULL::BIGINT");
-/// A person waits for a command, and no caller does. It may read a large database from a cold disk.
-const OF_OPERATOR: &str = prepare!("1h", "1min", "1min", "(SELECT system_identifier FROM pg_control_system())");
-const OF_OPERATOR_WITHOUT_RIGHTS: &str = prepare!("1h", "1min", "1min", "NULL::BIGINT");
+/// The time limits of a session, as PostgreSQL writes them, and what sets them.
+struct SessionLimits {
+    statement: &'static str,
+    lock: &'static str,
+    idle: &'static str,
+    prepare: &'static str,
+    /// The same for a role that may not ask for the cluster.
+    prepare_without_rights: &'static str,
+}
+
+macro_rules! session_limits {
+    ($statement:literal, $lock:literal, $idle:literal) => {
+        SessionLimits {
+            statement: $statement,
+            lock: $lock,
+            idle: $idle,
+            prepare: prepare!($statement, $lock, $idle, "(SELECT system_identifier FROM pg_control_system())"),
+            prepare_without_rights: prepare!($statement, $lock, $idle, "NULL::BIGINT"),
+        }
+    };
+}
+
+impl TimeLimits {
+    const fn of_session(self) -> SessionLimits {
+        match self {
+            Self::Service => session_limits!("5s", "3s", "10s"),
+            // A person waits for a command, and no caller does. It may read a large database from a cold disk.
+            Self::Operator => session_limits!("1h", "1min", "1min"),
+        }
+    }
+}
+
 /// PostgreSQL's code for a right that the role does not have.
 const NO_RIGHT: &str = "42501";
 
@@ -180,10 +207,7 @@ impl SessionError {
 
 impl SessionRow {
     fn check(&self, time_limits: TimeLimits) -> Result<(), SessionError> {
-        let [statement, lock, idle] = match time_limits {
-            TimeLimits::Service => ["5s", "3s", "10s"],
-            TimeLimits::Operator => ["1h", "1min", "1min"],
-        };
+        let SessionLimits { statement, lock, idle, .. } = time_limits.of_session();
         // Whoever waits until a commit can be read on the stand-by, too, waits for more than we need.
         let commit = if self.synchronous_commit == "remote_apply" { "remote_apply" } else { "on" };
         for (setting, found, wanted) in [
@@ -209,13 +233,10 @@ impl SessionRow {
 
 /// Sets what promises rest on, and reads it back.
 pub(super) async fn prepare(connection: &mut PgConnection, time_limits: TimeLimits) -> Result<Identity, SessionError> {
-    let [whole, without_rights] = match time_limits {
-        TimeLimits::Service => [OF_SERVICE, OF_SERVICE_WITHOUT_RIGHTS],
-        TimeLimits::Operator => [OF_OPERATOR, OF_OPERATOR_WITHOUT_RIGHTS],
-    };
-    let row: SessionRow = match last_row(connection, whole).await {
+    let limits = time_limits.of_session();
+    let row: SessionRow = match last_row(connection, limits.prepare).await {
         Err(error) if error.as_database_error().is_some_and(|refused| refused.code().as_deref() == Some(NO_RIGHT)) => {
-            last_row(connection, without_rights).await.map_err(SessionError::failed)?
+            last_row(connection, limits.prepare_without_rights).await.map_err(SessionError::failed)?
         }
         other => other.map_err(SessionError::failed)?,
     };
@@ -266,4 +287,19 @@ pub(super) async fn not_durable(connection: &mut PgConnection) -> Result<Vec<&'s
         last_row(connection, DURABILITY).await.map_err(|error| StoreError::database("durability", error))?;
     let settings = [("fsync", row.fsync), ("full_page_writes", row.full_page_writes)];
     Ok(settings.into_iter().filter(|(_name, value)| value == "off").map(|(name, _value)| name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_ends_a_statement_when_the_service_counts_on_it() {
+        for (limits, text) in [(TimeLimits::Service, "5s"), (TimeLimits::Operator, "1h")] {
+            assert_eq!(limits.of_session().statement, text);
+            let unit = if text.ends_with('h') { 3600 } else { 1 };
+            let number: u64 = text.trim_end_matches(char::is_alphabetic).parse().unwrap();
+            assert_eq!(limits.statement(), Duration::from_secs(number * unit));
+        }
+    }
 }
