@@ -1,5 +1,6 @@
 //! The program itself, as a process: started, killed, stopped, asked for things on its command line.
 
+mod clients;
 mod command;
 mod crash;
 pub(crate) mod drain;

@@ -10,14 +10,14 @@ use tempfile::TempDir;
 use super::noshi;
 
 /// A running sandbox, and the lines that it printed until it served.
-struct Gateway {
+pub(super) struct Gateway {
     child: Child,
     said: Vec<String>,
 }
 
 impl Gateway {
     /// On free ports, unless the arguments name others.
-    fn start(arguments: &[&str]) -> Self {
+    pub(super) fn start(arguments: &[&str]) -> Self {
         let mut command = noshi();
         command.args(["sandbox", "--listen", "127.0.0.1:0", "--control", "127.0.0.1:0"]).args(arguments);
         Self::spawn(command)
@@ -34,14 +34,14 @@ impl Gateway {
     }
 
     /// The address behind a word.
-    fn address(&self, word: &str) -> String {
+    pub(super) fn address(&self, word: &str) -> String {
         let line = self.said.iter().find(|line| line.starts_with(word)).unwrap();
         let rest = line.split_whitespace().nth(1).unwrap();
         rest.split_once("://").map_or(rest, |(_scheme, address)| address).to_owned()
     }
 
     /// Stops it, and gives what it wrote to standard error.
-    fn stop(mut self) -> String {
+    pub(super) fn stop(mut self) -> String {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
         let mut lines = String::new();
