@@ -18,7 +18,7 @@ pub(crate) use breaker::{Asking, Breaker, Verdict};
 pub use breaker::{BreakerCause, Paced};
 pub use metrics::Metrics;
 pub(crate) use pace::Lately;
-pub use quota::Quota;
+pub use quota::{Quota, RequestRate};
 pub use rate::NoSlot;
 pub(crate) use rate::Rate;
 pub(crate) use slot::Departure;

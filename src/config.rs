@@ -200,18 +200,26 @@ pub struct AccountSettings {
     pub access_key_created: Option<NaiveDate>,
     /// The kinds of rewards that it deals in, by their words, each once; none that `incentives` does not know is served.
     pub kinds: Vec<String>,
-    /// The smallest reward, in the marketplace's currency; more than zero.
+    /// The smallest reward, in the marketplace's currency, as the contract says; more than zero.
     pub reward_minimum: Money,
     /// Decides when its days and months begin.
     pub time_zone: Tz,
-    /// The largest reward: at most what Amazon is known to allow, and at least `reward_minimum`.
+    /// The largest reward, as the contract says; at least `reward_minimum`.
     pub reward_maximum: Money,
     /// Below this the event `balance.low` is sent; more than zero.
     pub low_balance: Option<Money>,
     /// How many business days money takes from the bank to Amazon.
     pub funding_lead_days: u32,
-    /// Requests that the account may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
+    /// Requests that the account's partner may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
     pub requests_per_second: u32,
+}
+
+impl AccountSettings {
+    /// Whether Amazon counts the requests of both together.
+    #[must_use]
+    pub fn is_of_the_same_partner(&self, other: &Self) -> bool {
+        (&self.partner_id, self.environment) == (&other.partner_id, other.environment)
+    }
 }
 
 /// A kind of reward that the program knows.

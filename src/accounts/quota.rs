@@ -1,5 +1,6 @@
 //! What the replicas share of an account: its request rate, its breaker, and whose turn it is to ask what one of them
-//! asks for all. All three live in one row of the database ([`limiter`]).
+//! asks for all. All three live in one row of the database ([`limiter`]); of several accounts of one partner the first one's
+//! row has the rate of all.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,16 @@ impl Shared {
     }
 }
 
+/// How fast requests may leave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestRate {
+    /// So many a second; 0 is unlimited.
+    pub per_second: u32,
+    /// The account in whose row the slots lie: the account itself, or one of the same partner. Amazon counts the requests of a
+    /// partner, however many accounts our settings make of it.
+    pub account: String,
+}
+
 /// The three of one account, and how long Amazon takes to answer it.
 pub struct Quota {
     pub(super) rate: Rate,
@@ -33,17 +44,18 @@ pub struct Quota {
 }
 
 impl Quota {
-    /// Of an account that may send `per_second` requests a second; 0 is unlimited.
+    /// Of an account that may send at this rate.
     #[must_use]
-    pub fn new(account: &str, per_second: u32, store: Store, ambient: Ambient, metrics: Arc<Metrics>) -> Self {
+    pub fn new(account: &str, rate: RequestRate, store: Store, ambient: Ambient, metrics: Arc<Metrics>) -> Self {
         let shared = Shared { account: account.to_owned(), store, ambient };
         let breaker = Breaker::new(shared.clone());
-        let rate = Rate::new(shared.clone(), per_second, breaker.clone(), metrics);
+        let rate = Rate::new(shared.clone(), rate, breaker.clone(), metrics);
         Self { rate, calls: Lately::default(), breaker, turns: Turns::new(shared.clone()), shared }
     }
 
-    /// Makes the account's row. Nothing else here works without it.
+    /// Makes the rows. Nothing else here works without them.
     pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
+        self.rate.prepare().await?;
         limiter::ensure(&self.shared.store, &self.shared.account).await
     }
 }

@@ -23,11 +23,11 @@ use super::{
     Breaker, Metrics,
     limiter::{self, Limiter, STRAY_LINE_US, SlotRequest, TakenSlot},
     pace::PurchasePace,
-    quota::{Shared, micros},
+    quota::{RequestRate, Shared, micros},
     slot::{Departure, GOOD_FOR, Slot},
     waiting::{Looks, Purpose, Waiting, Wanted},
 };
-use crate::kernel::Chain;
+use crate::{kernel::Chain, store::StoreError};
 
 /// How far ahead of its time a slot may be taken: the wait for it is then exact.
 const AHEAD: Duration = Duration::from_millis(15);
@@ -65,6 +65,8 @@ pub(crate) struct Rate {
 
 struct Slots {
     shared: Shared,
+    /// The account in whose row the slots lie.
+    row: String,
     /// `None`: unlimited, for a sandbox.
     spacing: Option<Duration>,
     /// Stands in the same row, so the dispatcher that reads it keeps the breaker up to date.
@@ -101,11 +103,11 @@ struct LineSeen {
 }
 
 impl Rate {
-    /// Of an account that may send `per_second` requests a second; 0 is unlimited.
-    pub(super) fn new(shared: Shared, per_second: u32, breaker: Breaker, metrics: Arc<Metrics>) -> Self {
-        let spacing = Duration::from_millis(10).saturating_mul(SPREAD_PERCENT).checked_div(per_second);
+    pub(super) fn new(shared: Shared, rate: RequestRate, breaker: Breaker, metrics: Arc<Metrics>) -> Self {
+        let spacing = Duration::from_millis(10).saturating_mul(SPREAD_PERCENT).checked_div(rate.per_second);
         let slots = Slots {
             shared,
+            row: rate.account,
             spacing,
             breaker,
             metrics,
@@ -121,6 +123,11 @@ impl Rate {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.slots.metrics
+    }
+
+    /// Makes the row in which the slots lie.
+    pub(super) async fn prepare(&self) -> Result<(), StoreError> {
+        limiter::ensure(&self.slots.shared.store, &self.slots.row).await
     }
 
     /// Waits for a slot, at most `patience`. Refuses at once when its turn would come later than that.
@@ -169,13 +176,13 @@ impl Rate {
 
     /// Amazon throttled: nothing of this account leaves for a second, from any replica.
     pub(crate) async fn back_off(&self) {
-        let Slots { shared, spacing, .. } = &*self.slots;
+        let Slots { shared, row, spacing, .. } = &*self.slots;
         if spacing.is_none() {
             return;
         }
         let now = shared.now_us();
         let until = now.saturating_add(micros(BACK_OFF));
-        if let Err(error) = limiter::back_off(&shared.store, &shared.account, now, until).await {
+        if let Err(error) = limiter::back_off(&shared.store, row, now, until).await {
             tracing::warn!(account = shared.account, error = %Chain(&error), "the rate was not lowered");
         }
     }
@@ -292,7 +299,7 @@ impl Slots {
         if seen.is_some_and(|booked| booked > by) {
             return Err(NoSlot { retry_after: until(seen.unwrap_or(by), by) });
         }
-        match limiter::book(&self.shared.store, &self.shared.account, now, micros(spacing), by).await {
+        match limiter::book(&self.shared.store, &self.row, now, micros(spacing), by).await {
             Ok(Some(booked_us)) => {
                 self.see_line(booked_us);
                 let jumped = own == 0;
@@ -371,7 +378,7 @@ impl Slots {
             // Before its turn only a slot that nobody has wanted.
             ask.by_us = if turn <= ahead { ahead } else { now.saturating_sub(early) };
         }
-        match limiter::take(&self.shared.store, &self.shared.account, ask).await {
+        match limiter::take(&self.shared.store, &self.row, ask).await {
             Ok(Some(TakenSlot { at_us, booked_us })) => {
                 let taken_after = began.elapsed();
                 self.see_line(booked_us);
@@ -404,9 +411,12 @@ impl Slots {
 
     /// Reads the row, and takes over what it says; `None` when it cannot be read.
     async fn look(&self) -> Option<Limiter> {
+        let Shared { store, account, .. } = &self.shared;
         let changes = self.breaker.changes();
-        let limiter = limiter::look(&self.shared.store, &self.shared.account).await.ok()?;
-        self.breaker.see(limiter.breaker, changes);
+        let limiter = limiter::look(store, &self.row).await.ok()?;
+        // The breaker is the account's own, whoever it shares the rate with.
+        let own = if self.row == *account { limiter } else { limiter::look(store, account).await.ok()? };
+        self.breaker.see(own.breaker, changes);
         self.see_line(limiter.booked_us);
         Some(limiter)
     }

@@ -6,7 +6,7 @@ use chrono::NaiveTime;
 
 use super::{StartError, kinds::kinds_of, services::Ground};
 use crate::{
-    accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
+    accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, RequestRate, Terms},
     config::AccountSettings,
     provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
 };
@@ -37,8 +37,15 @@ fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Resul
         funding: FundingPolicy { low_balance: settings.low_balance, lead_days: settings.funding_lead_days },
     };
     let (store, ambient) = (ground.store.clone(), ground.ambient.clone());
-    let quota = Quota::new(id, settings.requests_per_second, store, ambient, Arc::clone(metrics));
+    let rate = RequestRate { per_second: settings.requests_per_second, account: rate_of(settings, ground) };
+    let quota = Quota::new(id, rate, store, ambient, Arc::clone(metrics));
     Ok(Account::new(terms, client, quota))
+}
+
+/// The first account of this one's partner: the rate of all of them lies in its row.
+fn rate_of(account: &AccountSettings, ground: &Ground<'_>) -> String {
+    let mut partners = ground.settings.accounts.iter().filter(|(_id, other)| other.is_of_the_same_partner(account));
+    partners.next().map(|(id, _first)| id.clone()).unwrap_or_default()
 }
 
 fn build_client(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Client, StartError> {

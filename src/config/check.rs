@@ -209,6 +209,13 @@ fn accounts(source: &mut RawSettings, kinds: Option<KindRules<'_>>) -> BTreeMap<
             );
             source.refuse(&format!("accounts.{id}"), &why);
         }
+        let partner = accounts.iter().find(|(_id, other)| other.is_of_the_same_partner(&account));
+        if let Some((first, other)) = partner
+            && other.requests_per_second != account.requests_per_second
+        {
+            let why = format!("must be that of accounts.{first}: the two are one partner at Amazon and share its rate");
+            source.refuse(&format!("accounts.{id}.requests_per_second"), &why);
+        }
         accounts.insert(id, account);
     }
     accounts
@@ -322,24 +329,15 @@ fn kinds(section: &mut Section<'_>, rules: Option<KindRules<'_>>) -> Vec<String>
     kinds
 }
 
-/// The smallest and the largest reward of an account.
+/// The smallest and the largest reward of an account. A partner's contract may say other figures than Amazon publishes.
 fn reward_limits(section: &mut Section<'_>, marketplace: Marketplace) -> Option<(Money, Money)> {
     let currency = marketplace.currency();
     if marketplace.maximum().is_none() {
         section.require("reward_maximum");
     }
     let minimum =
-        section.text("reward_minimum", |text| amount(text, currency)).unwrap_or(Money::from_minor(1, currency));
-    let maximum = section.text("reward_maximum", |text| {
-        let maximum = amount(text, currency)?;
-        match marketplace.maximum() {
-            Some(known) if maximum.minor() > known.minor() => {
-                Err(format!("is more than Amazon allows, {known} {currency}"))
-            }
-            Some(_) | None => Ok(maximum),
-        }
-    });
-    let maximum = maximum.or(marketplace.maximum())?;
+        section.text("reward_minimum", |text| amount(text, currency)).unwrap_or_else(|| marketplace.minimum());
+    let maximum = section.text("reward_maximum", |text| amount(text, currency)).or(marketplace.maximum())?;
     if minimum.minor() > maximum.minor() {
         section.refuse("reward_minimum", "is more than reward_maximum");
     }

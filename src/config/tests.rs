@@ -258,12 +258,15 @@ fn ids_and_secrets_that_look_like_numbers_stay_text() {
 }
 
 #[test]
-fn rewards_stay_inside_what_amazon_allows() {
+fn rewards_stay_inside_what_amazon_publishes_or_the_contract_says() {
     let settings = load(ACCOUNT, &[]).unwrap();
     let account = &settings.accounts["us"];
-    assert_eq!(account.reward_minimum, Money::from_minor(1, Currency::Usd));
-    assert_eq!(Some(account.reward_maximum), Marketplace::Us.maximum());
-    for value in ["2000.01", "0.00", "5", "-1.00", CANARY] {
+    let usd = |minor| Money::from_minor(minor, Currency::Usd);
+    assert_eq!((account.reward_minimum, account.reward_maximum), (usd(15), usd(200_000)));
+    let contract = load(&format!("{ACCOUNT}\nreward_minimum = \"0.01\"\nreward_maximum = \"5000.00\""), &[]).unwrap();
+    let account = &contract.accounts["us"];
+    assert_eq!((account.reward_minimum, account.reward_maximum), (usd(1), usd(500_000)));
+    for value in ["0.00", "5", "-1.00", CANARY] {
         assert_eq!(
             wrong(&format!("{ACCOUNT}\nreward_maximum = \"{value}\""), &[]),
             ["accounts.us.reward_maximum"],
@@ -275,6 +278,14 @@ fn rewards_stay_inside_what_amazon_allows() {
     let unknown_maximum = ACCOUNT.replace("\"US\"", "\"DE\"");
     assert_eq!(wrong(&unknown_maximum, &[]), ["accounts.us.reward_maximum"]);
     load(&format!("{unknown_maximum}\nreward_maximum = \"5000.00\""), &[]).unwrap();
+}
+
+#[test]
+fn accounts_of_one_partner_have_its_one_rate() {
+    let abroad = ACCOUNT.replace("accounts.us", "accounts.abroad").replace("\"US\"", "\"CA\"");
+    let both = format!("{ACCOUNT}\nrequests_per_second = 5\n{abroad}\nreward_maximum = \"10.00\"");
+    assert_eq!(wrong(&both, &[]), ["accounts.us.requests_per_second"]);
+    load(&format!("{both}\nrequests_per_second = 5"), &[]).unwrap();
 }
 
 #[test]

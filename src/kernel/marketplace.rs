@@ -71,8 +71,30 @@ pub enum Marketplace {
     Sg,
 }
 
-/// A row of the table: code, group, currency, largest amount in minor units where Amazon's is known.
-type Row = (&'static str, HostGroup, Currency, Option<i64>);
+/// What is known of a marketplace.
+struct Row {
+    code: &'static str,
+    group: HostGroup,
+    currency: Currency,
+    /// The smallest digital card in minor units, where Amazon publishes it.
+    minimum: Option<i64>,
+    /// The largest card in minor units, where Amazon publishes it.
+    maximum: Option<i64>,
+}
+
+const fn row(code: &'static str, group: HostGroup, currency: Currency) -> Row {
+    Row { code, group, currency, minimum: None, maximum: None }
+}
+
+impl Row {
+    const fn from(self, minimum: i64) -> Self {
+        Self { minimum: Some(minimum), ..self }
+    }
+
+    const fn to(self, maximum: i64) -> Self {
+        Self { maximum: Some(maximum), ..self }
+    }
+}
 
 impl Marketplace {
     /// Every marketplace.
@@ -102,26 +124,26 @@ impl Marketplace {
     const fn row(self) -> Row {
         use HostGroup::{EuropeAndMiddleEast as Eu, FarEast as Fe, NorthAmerica as Na};
         match self {
-            Self::Us => ("US", Na, Currency::Usd, Some(200_000)),
-            Self::Ca => ("CA", Na, Currency::Cad, None),
-            Self::Mx => ("MX", Na, Currency::Mxn, None),
-            Self::It => ("IT", Eu, Currency::Eur, None),
-            Self::Es => ("ES", Eu, Currency::Eur, None),
-            Self::De => ("DE", Eu, Currency::Eur, None),
-            Self::Fr => ("FR", Eu, Currency::Eur, None),
-            Self::Uk => ("UK", Eu, Currency::Gbp, Some(500_000)),
-            Self::Tr => ("TR", Eu, Currency::Try, None),
-            Self::Uae => ("UAE", Eu, Currency::Aed, None),
-            Self::Ksa => ("KSA", Eu, Currency::Sar, None),
-            Self::Pl => ("PL", Eu, Currency::Pln, None),
-            Self::Nl => ("NL", Eu, Currency::Eur, None),
-            Self::Se => ("SE", Eu, Currency::Sek, None),
-            Self::Eg => ("EG", Eu, Currency::Egp, None),
-            Self::Be => ("BE", Eu, Currency::Eur, None),
-            Self::Za => ("ZA", Eu, Currency::Zar, None),
-            Self::Jp => ("JP", Fe, Currency::Jpy, Some(500_000)),
-            Self::Au => ("AU", Fe, Currency::Aud, None),
-            Self::Sg => ("SG", Fe, Currency::Sgd, None),
+            Self::Us => row("US", Na, Currency::Usd).from(15).to(200_000),
+            Self::Ca => row("CA", Na, Currency::Cad),
+            Self::Mx => row("MX", Na, Currency::Mxn),
+            Self::It => row("IT", Eu, Currency::Eur),
+            Self::Es => row("ES", Eu, Currency::Eur),
+            Self::De => row("DE", Eu, Currency::Eur),
+            Self::Fr => row("FR", Eu, Currency::Eur),
+            Self::Uk => row("UK", Eu, Currency::Gbp).to(500_000),
+            Self::Tr => row("TR", Eu, Currency::Try),
+            Self::Uae => row("UAE", Eu, Currency::Aed),
+            Self::Ksa => row("KSA", Eu, Currency::Sar),
+            Self::Pl => row("PL", Eu, Currency::Pln),
+            Self::Nl => row("NL", Eu, Currency::Eur),
+            Self::Se => row("SE", Eu, Currency::Sek),
+            Self::Eg => row("EG", Eu, Currency::Egp),
+            Self::Be => row("BE", Eu, Currency::Eur),
+            Self::Za => row("ZA", Eu, Currency::Zar),
+            Self::Jp => row("JP", Fe, Currency::Jpy).to(500_000),
+            Self::Au => row("AU", Fe, Currency::Aud),
+            Self::Sg => row("SG", Fe, Currency::Sgd),
         }
     }
 
@@ -156,19 +178,19 @@ impl Marketplace {
     /// Amazon's country code.
     #[must_use]
     pub const fn code(self) -> &'static str {
-        self.row().0
+        self.row().code
     }
 
     /// The currency that its cards are in.
     #[must_use]
     pub const fn currency(self) -> Currency {
-        self.row().2
+        self.row().currency
     }
 
     /// The host that serves it.
     #[must_use]
     pub const fn host(self, environment: Environment) -> &'static str {
-        match (self.row().1, environment) {
+        match (self.row().group, environment) {
             (HostGroup::NorthAmerica, Environment::Sandbox) => "agcod-v2-gamma.amazon.com",
             (HostGroup::NorthAmerica, Environment::Production) => "agcod-v2.amazon.com",
             (HostGroup::EuropeAndMiddleEast, Environment::Sandbox) => "agcod-v2-eu-gamma.amazon.com",
@@ -181,17 +203,24 @@ impl Marketplace {
     /// The AWS region that signs for its host. The Far East signs with `us-west-2`.
     #[must_use]
     pub const fn region(self) -> &'static str {
-        match self.row().1 {
+        match self.row().group {
             HostGroup::NorthAmerica => "us-east-1",
             HostGroup::EuropeAndMiddleEast => "eu-west-1",
             HostGroup::FarEast => "us-west-2",
         }
     }
 
-    /// The largest card, where Amazon's limit is known; else settings must say one.
+    /// The smallest digital card: what Amazon publishes, else one minor unit.
+    #[must_use]
+    pub fn minimum(self) -> Money {
+        let Row { currency, minimum, .. } = self.row();
+        Money::from_minor(minimum.unwrap_or(1), currency)
+    }
+
+    /// The largest card that every partner may buy, where Amazon publishes it; else settings must say one.
     #[must_use]
     pub fn maximum(self) -> Option<Money> {
-        let (_, _, currency, maximum) = self.row();
+        let Row { currency, maximum, .. } = self.row();
         maximum.map(|minor| Money::from_minor(minor, currency))
     }
 }

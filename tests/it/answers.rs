@@ -127,7 +127,7 @@ on_each_backend! {
         let usd = |amount: &str| json!({"amount": amount, "currency_code": "USD"});
         let entry = json!({
             "account_id": "main", "marketplace": "US", "environment": "sandbox", "kinds": ["gift_code"],
-            "currency_code": "USD", "exponent": 2, "minimum": usd("0.01"), "maximum": usd("2000.00"),
+            "currency_code": "USD", "exponent": 2, "minimum": usd("0.15"), "maximum": usd("2000.00"),
         });
         assert_eq!(app.get("/v1/catalog").await.json, json!({"data": [entry]}));
         let (_client, key) = app.mint_key("reader", Scopes::new([scope("rewards:read"), scope("balances:read")])).await;

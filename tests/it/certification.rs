@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use noshi::{
-    accounts::{self, Account, Accounts, CardLimits, FundingPolicy, Quota, Terms},
+    accounts::{self, Account, Accounts, CardLimits, FundingPolicy, Quota, RequestRate, Terms},
     incentives::{
         self, Command, Rewards,
         courier::{CourierLimits, CourierParts},
@@ -117,7 +117,7 @@ on_each_backend! {
     }
 
     async fn certification_dlb_and_max_the_smallest_and_the_largest_amount_are_created_and_no_other(backend: Backend) {
-        let app = App::spawn(backend).await;
+        let app = App::shaped(backend, Shape::default().with("NOSHI__ACCOUNTS__MAIN__REWARD_MINIMUM", "0.01")).await;
         // That list is of accounts whose contract goes down to a cent; Amazon's pages say 0.15.
         let terms = PartnerTerms { minimum: Some(Decimal::new(1, 2)), ..PartnerTerms::default() };
         app.control.set_terms(PARTNER, terms).unwrap();
@@ -278,7 +278,8 @@ fn production(app: &App, store: Store) -> Rewards {
     let registry = Registry::new().unwrap();
     let accounts_metrics = Arc::new(accounts::Metrics::new(&registry, &[], &[]).unwrap());
     let ledger_metrics = Arc::new(ledger::Metrics::new(&registry).unwrap());
-    let quota = Quota::new("main", 0, store.clone(), app.ambient.clone(), accounts_metrics);
+    let rate = RequestRate { per_second: 0, account: "main".to_owned() };
+    let quota = Quota::new("main", rate, store.clone(), app.ambient.clone(), accounts_metrics);
     let parts = CourierParts {
         store,
         ambient: app.ambient.clone(),

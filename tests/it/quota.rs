@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::sandbox::Fault;
+use serde_json::json;
 
 use crate::{
     process::Served,
     seeded,
     support::{
-        Answer, App, Backend, PARTNER, Shape, books::books_match, faults::refusal, on_each_backend, order,
-        rounds::count_of, with_json,
+        ACCESS_KEY_ID, Answer, App, Backend, PARTNER, SECRET_ACCESS_KEY, Shape, books::books_match, faults::refusal,
+        on_each_backend, order, rounds::count_of, with_json,
     },
 };
 
@@ -165,6 +166,36 @@ async fn after_a_stall_of_the_database_no_second_holds_more_than_the_rate() {
 }
 
 on_each_backend! {
+    async fn two_accounts_of_one_partner_share_its_rate(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let shape = limited().with("NOSHI__BALANCES__POLL_SECONDS", 3600).with("NOSHI__BALANCES__STALE_AFTER_SECONDS", 7200);
+        let gateway = app.gateway().to_string();
+        let of_germany = [
+            ("PARTNER_ID", PARTNER), ("MARKETPLACE", "DE"), ("ENVIRONMENT", "sandbox"), ("SANDBOX_GATEWAY", &gateway),
+            ("ACCESS_KEY_ID", ACCESS_KEY_ID), ("SECRET_ACCESS_KEY", SECRET_ACCESS_KEY), ("REWARD_MAXIMUM", "100.00"),
+            ("REQUESTS_PER_SECOND", "10"),
+        ];
+        let named = |shape: Shape, (name, value): (&str, &str)| shape.with(format!("NOSHI__ACCOUNTS__GERMANY__{name}"), value);
+        app.restart_in(of_germany.into_iter().fold(shape, named)).await;
+        app.control.clear_requests();
+        let ask = async |at: usize| {
+            let mut body = order("1.00");
+            if at % 2 == 1 {
+                body["value"]["currency_code"] = json!("EUR");
+            }
+            app.issue_body(&format!("shared-{at}"), body).await
+        };
+        let answers = futures_util::future::join_all((0..24).map(ask)).await;
+        for (at, answer) in answers.iter().enumerate() {
+            let account = if at % 2 == 1 { "germany" } else { "main" };
+            assert_eq!((answer.status, &answer.json["account_id"]), (201, &json!(account)), "{}", answer.text);
+        }
+        let arrivals: Vec<DateTime<Utc>> = app.received("Create").iter().map(|request| request.at).collect();
+        let busiest = busiest_second(&arrivals);
+        assert!(busiest <= PER_SECOND, "{busiest} in one second");
+        app.end().await;
+    }
+
     async fn one_replica_under_overload_keeps_the_rate_and_a_cancel_goes_first(backend: Backend) {
         let app = App::shaped(backend, limited()).await;
         app.control.set_throttle(true);

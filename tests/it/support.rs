@@ -175,8 +175,13 @@ impl App {
 
     /// Stops the service and starts it on the same database with one setting changed.
     pub(crate) async fn restart_with(&mut self, name: &str, value: &str) {
+        self.restart_in(self.shape.clone().with(name, value)).await;
+    }
+
+    /// Stops the service and starts it on the same database in another shape.
+    pub(crate) async fn restart_in(&mut self, shape: Shape) {
         assert!(self.stop().await, "something was still running");
-        self.shape = self.shape.clone().with(name, value);
+        self.shape = shape;
         self.environment = environment(&self.shape, &self.database, &self.gateway().to_string());
         self.settings = Settings::load(None, self.environment.clone()).unwrap();
         self.start().await;
