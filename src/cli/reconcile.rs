@@ -3,6 +3,7 @@
 use std::{
     io::{self, Write},
     path::PathBuf,
+    pin::Pin,
     process::ExitCode,
     time::Duration,
 };
@@ -16,7 +17,7 @@ use super::{CommandError, ledger::checked, say, stop::Stop};
 use crate::{
     bootstrap::reconciler,
     config::Settings,
-    kernel::calendar,
+    kernel::{ReconciliationId, calendar},
     treasury::{
         Reconciliations,
         reconciliation::{
@@ -24,7 +25,7 @@ use crate::{
             amount::DecimalMark,
             balance_check::{BalanceCheck, BalanceCheckView},
             days::Acceptance,
-            model::{Item, Reconciliation},
+            model::{Item, Reconciliation, Source},
             period::RunPeriod,
             report::{self, CSV_HEADER, ItemView, OpenDayView, View},
             run::{Chunk, PortalFile, RunError},
@@ -40,6 +41,8 @@ const USAGE: u8 = 2;
 const STEP: i64 = 1_000;
 /// How long a command that is asked to stop may take to give its run up.
 const GIVE_UP: Duration = Duration::from_secs(5);
+/// How often the command looks how far its run is.
+const PROGRESS: Duration = Duration::from_secs(2);
 /// Bytes of a file read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -172,11 +175,12 @@ async fn reconcile(service: &Reconciliations, arguments: RunArguments, stop: &St
     let order = RunRequest { account, period, file: file.is_some(), daily: false };
     stop.within(GIVE_UP);
     let begun = service.begin(&order).await.map_err(ReconcileError::Begin)?;
-    let left = begun.clone();
+    let (left, id) = (begun.clone(), begun.run.id);
     let run = async {
-        let Some(file) = file else { return Ok(service.run(begun, None).await) };
+        let Some(file) = file else { return Ok(watched(service, id, Box::pin(service.run(begun, None))).await) };
         let (parts, chunks) = mpsc::channel(2);
-        let (ran, sent) = tokio::join!(service.run(begun, Some(PortalFile { chunks, decimal })), send(file, parts));
+        let run = watched(service, id, Box::pin(service.run(begun, Some(PortalFile { chunks, decimal }))));
+        let (ran, sent) = tokio::join!(run, send(file, parts));
         sent.map(|()| ran)
     };
     let Some(run) = stop.or(run).await else {
@@ -188,6 +192,27 @@ async fn reconcile(service: &Reconciliations, arguments: RunArguments, stop: &St
     let check = service.balance_check(&run.account, run.currency).await?;
     print(service, &run, &check, format).await?;
     Ok(if run.is_clean() && check.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// Reports on stderr how far a run is, while it takes its time: Amazon shows one page a minute.
+async fn watched<T>(service: &Reconciliations, id: ReconciliationId, mut run: Pin<Box<impl Future<Output = T>>>) -> T {
+    let mut reported = None;
+    loop {
+        tokio::select! {
+            ended = &mut run => return ended,
+            () = tokio::time::sleep(PROGRESS) => {}
+        }
+        let Ok(Some(now)) = service.find(id).await else { continue };
+        if reported != Some(now.records) {
+            reported = Some(now.records);
+            let source = match now.source {
+                Source::Amazon => "Amazon shows a page of 1,000 a minute",
+                Source::Csv => "reading the file",
+            };
+            // A terminal that is gone stops no run.
+            drop(writeln!(io::stderr(), "{} records of {} were read; {source}", now.records, now.account));
+        }
+    }
 }
 
 /// Sends a file in parts. A run that stops reading reports the reason itself.

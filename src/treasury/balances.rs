@@ -11,6 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::{
     Metrics,
     metrics::BalanceDates,
+    observe::Observed,
     position::{self, TreasuryRow},
     runway::Runway,
 };
@@ -143,9 +144,9 @@ impl Balances {
                 }
                 for account in self.deps.accounts.iter() {
                     if all {
-                        self.observe_balance(account, self.deps.poll).await;
+                        let _observed = self.observe_balance(account, self.deps.poll).await;
                     } else if self.much_was_spent(account).await.unwrap_or(false) {
-                        self.observe_balance(account, CHECK_EVERY).await;
+                        let _observed = self.observe_balance(account, CHECK_EVERY).await;
                     }
                 }
                 tokio::time::sleep(CHECK_EVERY).await;
@@ -158,11 +159,16 @@ impl Balances {
         }
     }
 
-    /// Asks for an account's balance now, unless a replica did so a moment ago. `as_of` shows whether Amazon answered.
-    pub(crate) async fn refresh(&self, account: &str) {
-        if let Some(account) = self.deps.accounts.get(account) {
-            self.observe_balance(account, CHECK_EVERY).await;
-        }
+    /// Asks for an account's balance now, unless a replica did so a moment ago. `None` for an account that the settings do
+    /// not name. Where Amazon did not report it, the last known balance is stale, however young it is.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn refresh(&self, account: &str) -> Result<Option<Balance>, StoreError> {
+        let Some(asked) = self.deps.accounts.get(account) else { return Ok(None) };
+        let in_vain = self.observe_balance(asked, CHECK_EVERY).await == Observed::InVain;
+        let known = self.all().await?.into_iter().find(|balance| balance.account == account);
+        Ok(known.map(|known| Balance { stale: known.stale || in_vain, ..known }))
     }
 
     async fn much_was_spent(&self, account: &Account) -> Result<bool, StoreError> {

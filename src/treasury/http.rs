@@ -13,7 +13,6 @@ use crate::{
     },
     identity::Principal,
     incentives::dto::ValueView,
-    store::StoreError,
 };
 
 /// Adds the routes.
@@ -75,7 +74,8 @@ async fn balance(
     one(&http, &balances, &account).await
 }
 
-/// Asks Amazon first, unless a replica did so in the last two seconds. `as_of` says how old the balance is.
+/// Asks Amazon first, unless a replica did so in the last two seconds. `as_of` says how old the balance is, and `stale` also
+/// that Amazon did not answer.
 async fn refresh(
     http: web::Data<Http>,
     balances: web::Data<Balances>,
@@ -84,18 +84,17 @@ async fn refresh(
 ) -> Result<HttpResponse, Problem> {
     Principal::of(&http, &request, scopes::BALANCES_READ).await?;
     no_query(&request)?;
-    let (asks, id) = (balances.get_ref().clone(), account.clone());
-    http.run(async move {
-        asks.refresh(&id).await;
-        Ok::<_, StoreError>(())
-    })
-    .await?;
-    one(&http, &balances, &account).await
+    let asks = balances.get_ref().clone();
+    let found = http.run(async move { asks.refresh(&account).await }).await?;
+    shown(found)
 }
 
 async fn one(http: &Http, balances: &Balances, account: &str) -> Result<HttpResponse, Problem> {
     let balances = balances.clone();
     let all = http.run(async move { balances.all().await }).await?;
-    let found = all.into_iter().find(|balance| balance.account == account);
+    shown(all.into_iter().find(|balance| balance.account == account))
+}
+
+fn shown(found: Option<Balance>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NOT_FOUND))?)))
 }

@@ -86,19 +86,33 @@ struct ObservationResult {
     newly_missing: bool,
 }
 
+/// What came of a wish to know a balance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Observed {
+    /// Amazon reported it.
+    Now,
+    /// A replica asked a moment ago.
+    Lately,
+    /// Amazon was not asked, or did not report it, or the report could not be kept.
+    InVain,
+}
+
 impl Balances {
     /// Asks Amazon for an account's balance, unless a replica did so within `every`.
-    pub(super) async fn observe_balance(&self, account: &Account, every: Duration) {
+    pub(super) async fn observe_balance(&self, account: &Account, every: Duration) -> Observed {
         // Amazon allows one question a second, over all replicas. What another replica has learnt is in the database.
         let may_ask = account.turns().take_funds(every).await;
         if !may_ask {
-            return;
+            return Observed::Lately;
         }
         let before = match self.before(account).await {
             Ok(before) => before,
-            Err(error) => return log_not_recorded(account, &error),
+            Err(error) => {
+                log_not_recorded(account, &error);
+                return Observed::InVain;
+            }
         };
-        let Ok(_departure) = account.rate().departure(LOOK, SLOT_PATIENCE).await else { return };
+        let Ok(_departure) = account.rate().departure(LOOK, SLOT_PATIENCE).await else { return Observed::InVain };
         let deps = self.deps();
         let asked_at = deps.ambient.now();
         let breaker_changes = account.breaker().changes();
@@ -120,8 +134,12 @@ impl Balances {
                     answered_at: exchange.server_date,
                     reported_at: funds.as_of,
                 };
-                if let Err(error) = self.record(account, &before, answer.believed()).await {
-                    log_not_recorded(account, &error);
+                match self.record(account, &before, answer.believed()).await {
+                    Ok(()) => Observed::Now,
+                    Err(error) => {
+                        log_not_recorded(account, &error);
+                        Observed::InVain
+                    }
                 }
             }
             Outcome::Refused(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
@@ -131,6 +149,7 @@ impl Balances {
                     upstream.error = reason,
                     "Amazon did not say the balance"
                 );
+                Observed::InVain
             }
         }
     }

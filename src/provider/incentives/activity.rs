@@ -6,6 +6,7 @@
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use uuid::Uuid;
 
 use super::wire::{self, Amount, Field, Unwritable, object, text};
 use crate::kernel::{Currency, Money, word_methods};
@@ -63,13 +64,15 @@ pub struct ActivityQuery {
     pub to: DateTime<Utc>,
     /// Which page, or from which record on: clients of Amazon's contradict each other. From 0.
     pub page_index: u64,
+    /// Names the question to Amazon, so that its support can find it. No two questions have the same.
+    pub id: Uuid,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PageRequest<'a> {
     partner_id: &'a str,
-    request_id: &'a str,
+    request_id: String,
     utc_start_date: String,
     utc_end_date: String,
     page_index: u64,
@@ -83,7 +86,7 @@ pub(super) fn page_body(partner_id: &str, query: &ActivityQuery) -> Result<Vec<u
     let instant = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
     wire::body(&PageRequest {
         partner_id,
-        request_id: partner_id,
+        request_id: format!("{partner_id}{}", query.id.simple()),
         utc_start_date: instant(query.from),
         utc_end_date: instant(query.to),
         page_index: query.page_index,
@@ -214,10 +217,11 @@ mod tests {
     fn the_question_is_asked_as_recorded() {
         let at = |text: &str| time(text).unwrap();
         let (from, to) = (at("2014-09-01T00:00:00Z"), at("2014-09-30T00:00:00Z"));
-        let body = page_body("Xxxxx", &ActivityQuery { from, to, page_index: 2 }).unwrap();
+        let id = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let body = page_body("Xxxxx", &ActivityQuery { from, to, page_index: 2, id }).unwrap();
         assert_eq!(
             String::from_utf8(body).unwrap(),
-            r#"{"partnerId":"Xxxxx","requestId":"Xxxxx","utcStartDate":"2014-09-01T00:00:00Z","utcEndDate":"2014-09-30T00:00:00Z","pageIndex":2,"pageSize":1000,"showNoOps":true}"#
+            r#"{"partnerId":"Xxxxx","requestId":"Xxxxx0123456789abcdef0123456789abcdef","utcStartDate":"2014-09-01T00:00:00Z","utcEndDate":"2014-09-30T00:00:00Z","pageIndex":2,"pageSize":1000,"showNoOps":true}"#
         );
     }
 }

@@ -137,7 +137,8 @@ impl Run<'_> {
         let window = self.run.period.asked().ok_or(RunError::Interrupted)?;
         let mut cursor = PageCursor::default();
         while let Some(page_index) = cursor.next() {
-            let query = ActivityQuery { from: window.from, to: window.to, page_index };
+            let id = self.service.deps.ambient.token().map_err(|_no_randomness| RunError::Interrupted)?;
+            let query = ActivityQuery { from: window.from, to: window.to, page_index, id };
             let page = self.page(query).await?;
             if !cursor.take(&page)? {
                 continue;

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use noshi::sandbox::{Fault, Operation};
+use noshi::sandbox::{Fault, FaultRule, Operation};
 use serde_json::Value;
 
 use super::{
@@ -63,6 +63,10 @@ on_each_backend! {
         assert_eq!(code, Some(0), "{text}{error}");
         assert_eq!(run(&["--csv", file.to_str().unwrap(), "--decimal", "comma"]).0, Some(3));
         assert_eq!(run(&["--decimal", "comma"]).0, Some(2), "there is no file to read");
+
+        app.control.script(FaultRule::once(Fault::Delay { milliseconds: 2500 })).unwrap();
+        let (code, text, error) = run(&[]);
+        assert_eq!((code, error.trim()), (Some(3), "0 records of main were read; Amazon shows a page of 1,000 a minute"), "{text}");
 
         app.control.set_activity_enabled(false);
         let (code, _text, error) = run(&[]);
