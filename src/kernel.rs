@@ -3,6 +3,7 @@
 //! Pure: no clock, no randomness, no I/O, and nothing of ours is imported.
 
 pub mod calendar;
+pub mod card_id;
 pub mod chain;
 pub mod claim_code;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod rest;
 pub mod trace_context;
 mod words;
 
+pub use card_id::CardId;
 pub use chain::Chain;
 pub use claim_code::ClaimCode;
 pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};

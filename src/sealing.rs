@@ -5,7 +5,8 @@
 //! alone: row, kind and key are part of what is authenticated. A [`Fingerprint`] says whether a request that comes again
 //! names the same target, also after the sealed one was wiped. Nothing here quotes a target or a key.
 //!
-//! From each listed key two are derived, one that seals and one that fingerprints. A fingerprint carries the mark of its
+//! From each listed key three are derived: one that seals, one that fingerprints targets, and one that fingerprints the ids of
+//! cards at Amazon, so that another card than the expected one is noticed. A fingerprint carries the mark of its
 //! key, so it can be compared as long as that key is listed, whichever seals by then.
 
 use std::fmt;
@@ -22,6 +23,7 @@ use zeroize::Zeroizing;
 use crate::{
     ambient::{Ambient, NoRandomness},
     config::{KeyId, Sealing, SealingKey},
+    kernel::CardId,
 };
 
 /// The first byte of everything sealed: which way it was sealed. No text begins with it.
@@ -36,6 +38,7 @@ const MARK_BYTES: usize = 4;
 const TO_SEAL: &[u8] = b"noshi target seal 1";
 const TO_FINGERPRINT: &[u8] = b"noshi target fingerprint 1";
 const TO_MARK: &[u8] = b"noshi target key mark 1";
+const TO_FINGERPRINT_CARDS: &[u8] = b"noshi card fingerprint 1";
 
 /// Why a target was not sealed, or not opened.
 #[derive(Debug, thiserror::Error)]
@@ -124,8 +127,8 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// The keyed hash of a target in its place, behind the mark of the key.
-#[derive(Clone)]
+/// The keyed hash of a target, or of a card's id, in its place, behind the mark of the key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Fingerprint([u8; FINGERPRINT_BYTES]);
 
 impl Fingerprint {
@@ -139,6 +142,12 @@ impl Fingerprint {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; FINGERPRINT_BYTES] {
         &self.0
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint")
     }
 }
 
@@ -158,6 +167,7 @@ struct Key {
     id: KeyId,
     seals: LessSafeKey,
     fingerprints: hmac::Key,
+    fingerprints_cards: hmac::Key,
     mark: [u8; MARK_BYTES],
 }
 
@@ -231,9 +241,25 @@ impl Keyring {
     /// Whether a target is the one that the fingerprint was made of, in constant time.
     #[must_use]
     pub fn compare(&self, fingerprint: &Fingerprint, target: &Target, place: Place) -> Sameness {
+        self.compare_by(fingerprint, |key| key.fingerprint(target, place))
+    }
+
+    /// The fingerprint of Amazon's id of the card that a row bought, by the key that seals; `None` where none is listed.
+    #[must_use]
+    pub fn fingerprint_card(&self, card: &CardId, place: Place) -> Option<Fingerprint> {
+        self.keys.first().map(|key| key.fingerprint_card(card, place))
+    }
+
+    /// Whether a card is the one that the fingerprint was made of, in constant time.
+    #[must_use]
+    pub fn compare_card(&self, fingerprint: &Fingerprint, card: &CardId, place: Place) -> Sameness {
+        self.compare_by(fingerprint, |key| key.fingerprint_card(card, place))
+    }
+
+    fn compare_by(&self, fingerprint: &Fingerprint, made: impl Fn(&Key) -> Fingerprint) -> Sameness {
         let marked = |key: &&Key| fingerprint.0.starts_with(&key.mark);
         let Some(key) = self.keys.iter().find(marked) else { return Sameness::Unknown };
-        let same = key.fingerprint(target, place).0.ct_eq(&fingerprint.0);
+        let same = made(key).0.ct_eq(&fingerprint.0);
         if bool::from(same) { Sameness::Same } else { Sameness::Different }
     }
 }
@@ -246,11 +272,14 @@ impl Key {
         let seals = root.expand(&[TO_SEAL], &CHACHA20_POLY1305).map_err(refused)?;
         let fingerprints = root.expand(&[TO_FINGERPRINT], hmac::HMAC_SHA256).map_err(refused)?;
         let fingerprints = hmac::Key::from(fingerprints);
+        let fingerprints_cards = root.expand(&[TO_FINGERPRINT_CARDS], hmac::HMAC_SHA256).map_err(refused)?;
+        let fingerprints_cards = hmac::Key::from(fingerprints_cards);
         let mut mark = [0; MARK_BYTES];
         for (to, from) in mark.iter_mut().zip(hmac::sign(&fingerprints, TO_MARK).as_ref()) {
             *to = *from;
         }
-        Ok(Self { id: listed.id.clone(), seals: LessSafeKey::new(UnboundKey::from(seals)), fingerprints, mark })
+        let seals = LessSafeKey::new(UnboundKey::from(seals));
+        Ok(Self { id: listed.id.clone(), seals, fingerprints, fingerprints_cards, mark })
     }
 
     fn open(&self, bytes: &[u8], place: Place) -> Option<Target> {
@@ -263,8 +292,16 @@ impl Key {
     }
 
     fn fingerprint(&self, target: &Target, place: Place) -> Fingerprint {
-        // Without the key's id: a key that is listed under another name still compares.
-        let hash = hmac::sign(&self.fingerprints, &place.followed_by(target.0.as_bytes()));
+        self.marked(&self.fingerprints, &place.followed_by(target.0.as_bytes()))
+    }
+
+    fn fingerprint_card(&self, card: &CardId, place: Place) -> Fingerprint {
+        self.marked(&self.fingerprints_cards, &place.followed_by(card.to_be_hashed().as_bytes()))
+    }
+
+    /// Without the key's id: a key that is listed under another name still compares.
+    fn marked(&self, hashes: &hmac::Key, text: &[u8]) -> Fingerprint {
+        let hash = hmac::sign(hashes, text);
         let mut bytes = [0; FINGERPRINT_BYTES];
         for (to, from) in bytes.iter_mut().zip(self.mark.iter().chain(hash.as_ref())) {
             *to = *from;

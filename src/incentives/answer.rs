@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use super::{model::LastError, timeline::Detail};
 use crate::{
     engine::{Action, Event, drive::DatedEvent},
-    kernel::{ClaimCode, NotSent},
+    kernel::{CardId, ClaimCode, NotSent},
     provider::incentives::{AmznRequestId, Exchange, Outcome},
+    sealing::Fingerprint,
 };
 
 /// One attempt's result.
@@ -18,6 +19,10 @@ pub struct Answer {
     pub(super) event: DatedEvent,
     /// The code. Dropped, and wiped, with this value.
     pub(super) code: Option<ClaimCode>,
+    /// Which card it is, where Amazon says so and the kind has cards. Dropped, and wiped, once it was recognised.
+    pub(super) card: Option<CardId>,
+    /// Of that card, where the row has none yet.
+    pub(super) fingerprint: Option<Fingerprint>,
     /// What is known of the call.
     pub(super) outcome: Outcome<()>,
     pub(super) call: Option<CallFacts>,
@@ -52,7 +57,7 @@ impl Answer {
             request_id: exchange.request_id,
             clocks,
         };
-        Self { event: DatedEvent { event, asked_at }, code, outcome, call: Some(call) }
+        Self { event: DatedEvent { event, asked_at }, code, card: None, fingerprint: None, outcome, call: Some(call) }
     }
 
     /// Nothing was sent, for a reason of ours.
@@ -62,7 +67,8 @@ impl Answer {
             Action::Forward | Action::Read => Event::NotSent,
             Action::Reverse => Event::ReversalNotSent,
         };
-        Self { event: DatedEvent { event, asked_at }, code: None, outcome, call: None }
+        let event = DatedEvent { event, asked_at };
+        Self { event, code: None, card: None, fingerprint: None, outcome, call: None }
     }
 
     /// What an entry of the timeline says of it.

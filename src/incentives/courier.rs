@@ -16,13 +16,14 @@ use super::{
     model::Reward,
     sql,
     standing::answer_type,
+    target,
     timeline::{self, Note},
 };
 use crate::{
     accounts::{Account, Accounts, Departure, NoSlot, Purpose, Slot, Wanted},
     ambient::Ambient,
     engine::{
-        self, Action, Drive, Effects, End, Order, Rules, Stage, State, Waiter,
+        self, Action, Drive, Effects, End, Event, Order, Rules, Sight, Stage, State, Waiter,
         drive::{Change, DatedEvent, Milestone},
         run::Written,
         schedule::{Lease, Moment},
@@ -30,7 +31,7 @@ use crate::{
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent},
     lifecycle::Tasks,
-    sealing::Keyring,
+    sealing::{Keyring, Sameness},
     store::{Committed, Store, StoreError},
     telemetry::trace::{self, Attribute, Span, Traces},
 };
@@ -201,8 +202,27 @@ impl Courier {
             call.took = took;
         }
         self.observe(account, &answer, span);
+        self.recognize(reward, &mut answer);
         self.learn(account, reward, action, &answer).await;
         answer
+    }
+
+    /// Compares the card that an answer shows with the one that answers showed before. Another card under the same id is not
+    /// what was bought: its code is handed to nobody.
+    fn recognize(&self, reward: &Reward, answer: &mut Answer) {
+        let Some(card) = answer.card.take() else { return };
+        if !matches!(answer.event.event, Event::Seen(Sight::Live | Sight::Reversed)) {
+            return;
+        }
+        let place = target::place_of(reward);
+        match &reward.card {
+            Some(known) if self.keyring.compare_card(known, &card, place) == Sameness::Different => {
+                tracing::error!(reward.id = %reward.id, reward.account = reward.account, "Amazon shows another card than before");
+                (answer.event.event, answer.code) = (Event::Seen(Sight::Mismatch), None);
+            }
+            Some(_) => {}
+            None => answer.fingerprint = self.keyring.fingerprint_card(&card, place),
+        }
     }
 
     /// The right to send now: by the slot in hand, or, where that has gone stale, by a fresh one.
@@ -254,6 +274,9 @@ impl Courier {
         points.pass(points.before);
         let entry = timeline::of_change(&change, answer, note);
         let mut reward = row.with(change.order);
+        if reward.card.is_none() {
+            reward.card = answer.and_then(|answer| answer.fingerprint.clone());
+        }
         match (change.order.stage, answer.and_then(Answer::error)) {
             (Stage::Proven(_) | Stage::Reversed(_), None) => reward.last_error = None,
             (_, Some(error)) if matches!(change.milestone, Milestone::Settled { .. }) => {

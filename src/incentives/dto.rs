@@ -343,7 +343,8 @@ fn refused_as(reward: &Reward) -> Problem {
                 .detail("nothing was bought, and its id cannot be used again: ask with another Idempotency-Key");
         }
         ("F300", Some("InsufficientFunds")) => problems::INSUFFICIENT_FUNDS,
-        ("F300", _) => problems::ACCOUNT_PROBLEM,
+        // Our words for keys that Amazon turns away.
+        ("F300" | "signature" | "access_key", _) => problems::ACCOUNT_PROBLEM,
         (
             "F200",
             Some("MaxAmountExceeded" | "AmountBelowMinThreshold" | "InvalidAmountValue" | "NegativeOrZeroAmount"),

@@ -415,6 +415,7 @@ impl Issue {
             last_error: None,
             events: 0,
             trace: trace::current(),
+            card: None,
         })
     }
 

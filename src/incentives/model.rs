@@ -13,7 +13,7 @@ use crate::{
         RewardId, TraceContext, word_methods,
     },
     ledger::{LedgerStatus, budget::BudgetRef},
-    sealing::Target,
+    sealing::{Fingerprint, Target},
     telemetry::trace::{self, Attribute},
 };
 
@@ -117,6 +117,8 @@ pub struct Reward {
     pub events: i64,
     /// The request that it came from, for those who trace.
     pub trace: Option<TraceContext>,
+    /// Of Amazon's id of its card, once an answer has shown one and a key is listed that makes fingerprints.
+    pub card: Option<Fingerprint>,
 }
 
 impl Reward {

@@ -31,6 +31,7 @@ use crate::{
         budget::BudgetRef,
         status::{self, Holding},
     },
+    sealing::Fingerprint,
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -40,7 +41,7 @@ macro_rules! columns {
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context, \
-         retryable, retryable_version, handed_out, attempts_before"
+         retryable, retryable_version, handed_out, attempts_before, card_fingerprint"
     };
 }
 
@@ -109,7 +110,7 @@ statements! {
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
          canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
          retryable = $25, retryable_version = $2 + 1, \
-         handed_out = $27, attempts_before = $28, \
+         handed_out = $27, attempts_before = $28, card_fingerprint = $29, \
          target_sealed = CASE WHEN $26 THEN target_sealed END, target_key = CASE WHEN $26 THEN target_key END, \
          version = $2 + 1 WHERE id = $1 AND version = $2",
     );
@@ -139,7 +140,7 @@ row! {
         issued_at: Option<DateTime<Utc>>, canceled_at: Option<DateTime<Utc>>,
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
         trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
-        handed_out: Option<bool>, attempts_before: Option<i64>,
+        handed_out: Option<bool>, attempts_before: Option<i64>, card_fingerprint: Option<Vec<u8>>,
     }
 }
 
@@ -216,6 +217,12 @@ impl TryFrom<RewardRow> for Reward {
             events: row.events,
             // The reward is found even if a later version wrote its trace in another form.
             trace: row.trace_context.and_then(|text| text.parse().ok()),
+            card: match row.card_fingerprint {
+                Some(bytes) => {
+                    Some(Fingerprint::from_stored(bytes.try_into().map_err(|_length| bad("card_fingerprint"))?))
+                }
+                None => None,
+            },
         })
     }
 }
@@ -327,7 +334,8 @@ pub(super) async fn save(
         flat.retryable,
         reward.keeps_target(now),
         flat.handed_out,
-        order.attempts_before
+        order.attempts_before,
+        reward.card.as_ref().map(|card| card.as_bytes().as_slice())
     )?;
     if rows != 1 {
         return Ok(false);

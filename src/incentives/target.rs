@@ -85,7 +85,7 @@ pub(super) enum NoTarget {
     Store(#[from] StoreError),
 }
 
-fn place_of(reward: &Reward) -> Place {
+pub(super) fn place_of(reward: &Reward) -> Place {
     Place { row: reward.id.uuid(), kind: reward.kind.as_str() }
 }
 

@@ -15,6 +15,7 @@ pub mod sign;
 mod wire;
 
 pub use activity::{ActivityKind, ActivityPage, ActivityQuery, ActivityRecord};
+pub use classify::SeenCard;
 pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Timeouts, install_tls_provider};
 pub use endpoint::{Endpoint, NotLoopback};
 pub use refusal::{ErrorType, Family, Outcome, Refusal};

@@ -132,6 +132,8 @@ pub enum Fault {
     WrongCurrency,
     /// The work is done; the answer shows another request id.
     WrongRequestId,
+    /// The work is done; the answer shows another card's id.
+    WrongCardId,
     /// The work is done; `SUCCESS`, but the card shows as `RefundedToPurchaser`.
     DeadCard,
     /// The work is done; `SUCCESS`, with a card status of your choice.

@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use noshi::{
     kernel::{CardProof, CreationRequestId, Currency, Marketplace, Money},
-    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Exchange, Outcome, Timeouts},
+    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Exchange, Outcome, SeenCard, Timeouts},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +23,7 @@ use tokio::{
 
 const ID: &str = "AwssbMZXW6YTBOI";
 const CODE: &str = "CNRY-CANARY-CODE";
+const CARD_ID: &str = "A2CANARYCARDID";
 const REQUEST_ID: &str = "0d9c1b1e-6f5f-4f6e-8f2a-9b6f2c7b9a10";
 const TOTAL: Duration = Duration::from_millis(300);
 
@@ -162,7 +163,7 @@ fn asked() -> Money {
 fn card() -> String {
     format!(
         "{{\"cardInfo\":{{\"cardStatus\":\"Fulfilled\",\"value\":{{\"amount\":25.0,\"currencyCode\":\"USD\"}}}},\
-         \"creationRequestId\":\"{ID}\",\"gcClaimCode\":\"{CODE}\",\"status\":\"SUCCESS\"}}\n"
+         \"creationRequestId\":\"{ID}\",\"gcClaimCode\":\"{CODE}\",\"gcId\":\"{CARD_ID}\",\"status\":\"SUCCESS\"}}\n"
     )
 }
 
@@ -176,7 +177,7 @@ fn json(status: &str, body: &str) -> Vec<u8> {
     answer(status, &format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()), body)
 }
 
-async fn create(act: Act) -> (Exchange<CardProof>, Server) {
+async fn create(act: Act) -> (Exchange<SeenCard>, Server) {
     let server = Server::start(act).await;
     let exchange = server.client().create_gift_card(&id(), asked()).await;
     (exchange, server)
@@ -191,9 +192,11 @@ async fn is_ambiguous(act: Act, reason: &str) {
 #[tokio::test]
 async fn a_card_comes_back_with_what_the_head_says() {
     let (exchange, _server) = create(Act::Write(json("200", &card()))).await;
-    let Outcome::Proven(CardProof::Fulfilled(code)) = exchange.outcome else {
+    let exchange = exchange.map(|seen| (seen.proof, seen.id));
+    let Outcome::Proven((CardProof::Fulfilled(code), Some(card))) = exchange.outcome else {
         panic!("a whole answer is understood");
     };
+    assert_eq!(card.to_be_hashed(), CARD_ID);
     assert_eq!(code.expose(), CODE);
     assert_eq!(exchange.request_id.unwrap().as_str(), REQUEST_ID);
     assert_eq!(exchange.server_date.unwrap(), signing_time() + Duration::from_secs(7));
@@ -235,7 +238,7 @@ async fn what_is_sent_is_the_signed_request_and_nothing_more() {
         ("host", "agcod-v2-gamma.amazon.com"),
         ("accept", "application/json"),
         ("content-type", "application/json"),
-        ("user-agent", "noshi"),
+        ("user-agent", concat!("noshi/", env!("CARGO_PKG_VERSION"))),
         ("x-amz-date", "20260105T093000Z"),
         ("x-amz-target", "com.amazonaws.agcod.AGCODService.CreateGiftCard"),
     ] {

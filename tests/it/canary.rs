@@ -5,6 +5,7 @@
 //! PostgreSQL cluster, which is not ours (its rows are searched).
 
 mod capture;
+mod card;
 mod drive;
 mod panics;
 mod scan;

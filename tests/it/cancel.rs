@@ -84,10 +84,10 @@ on_each_backend! {
 
     async fn a_cancel_of_what_was_turned_away_at_the_door_is_ours_alone(backend: Backend) {
         let app = App::spawn(backend).await;
-        app.control.script(FaultRule::always(Fault::BadKey)).unwrap();
+        app.control.script(FaultRule::always(Fault::SignatureExpired)).unwrap();
         let open = app.issue("turned-away", "10.00").await;
         open.is_accepted();
-        assert_eq!((&open.json["status"], &open.json["last_error"]["error_code"]), (&json!("pending"), &json!("access_key")));
+        assert_eq!((&open.json["status"], &open.json["last_error"]["error_code"]), (&json!("pending"), &json!("clock_skew")));
         assert_eq!(app.cancel(open.id()).await.json["status"], "canceled");
         app.control.clear_faults();
         let again = app.issue("turned-away", "10.00").await;
@@ -170,7 +170,7 @@ on_each_backend! {
 
     async fn on_unresolved_cancel_buys_nothing_later_when_nothing_could_be_sent(backend: Backend) {
         let mut app = App::spawn(backend).await;
-        app.strike_next(Fault::BadKey);
+        app.strike_next(Fault::SignatureExpired);
         let answer = app.issue_body("careful", cancel_if_unresolved("10.00")).await;
         assert_eq!((answer.status, &answer.json["status"]), (200, &json!("canceled")), "{}", answer.text);
         app.pass(3600).await;

@@ -6,7 +6,7 @@ mod impatient;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use noshi::sandbox::{CardState, Fault};
+use noshi::sandbox::{CardState, Fault, FaultRule};
 use serde_json::json;
 use sqlx::Executor;
 
@@ -51,7 +51,7 @@ on_each_backend! {
     async fn who_still_waits_has_the_code_after_a_replay(backend: Backend) {
         let app = App::shaped(backend, waiting().with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2)).await;
         let faults = [
-            Fault::Hang, Fault::DropBeforeWork, Fault::DropAfterWork, Fault::ResetInBody, Fault::Garbage, Fault::BadKey,
+            Fault::Hang, Fault::DropBeforeWork, Fault::DropAfterWork, Fault::ResetInBody, Fault::Garbage, Fault::SignatureExpired,
             Fault::Resend { after_work: true }, Fault::Throttle, Fault::HtmlError { status: 503, after_work: false },
         ];
         let asked = faults.into_iter().map(|fault| async {
@@ -66,6 +66,19 @@ on_each_backend! {
             assert_eq!(proven[2..], ["attempt.sent", "reward.issued"], "{key}: {proven:?}");
         });
         join_all(asked).await;
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn keys_that_amazon_turns_away_cost_one_attempt_and_the_caller_hears_it_at_once(backend: Backend) {
+        let app = App::shaped(backend, waiting().with("NOSHI__REWARDS__BREAKER_SECONDS", 30)).await;
+        app.control.script(FaultRule::always(Fault::BadKey)).unwrap();
+        app.issue("keys", "10.00").await.is_problem(503, "account-problem");
+        app.issue("other", "10.00").await.is_problem(503, "account-problem");
+        assert_eq!((app.calls_of("keys", "Create"), app.calls_of("other", "Create")), (1, 0));
+        app.control.clear_faults();
+        let cured = app.issue("keys", "10.00").await;
+        assert_eq!((cured.status, app.calls_of("keys", "Create")), (201, 2), "{}", cured.text);
         books_match(&app).await;
         app.end().await;
     }
@@ -87,7 +100,7 @@ on_each_backend! {
     async fn a_cancel_that_comes_between_two_attempts_is_heard(backend: Backend) {
         let app = App::shaped(backend, waiting()).await;
         // Once when it is proven that nothing was sent, once when the card may exist.
-        for (key, fault, calls) in [("unsent", Fault::BadKey, 1), ("open", Fault::DropAfterWork, 2)] {
+        for (key, fault, calls) in [("unsent", Fault::SignatureExpired, 1), ("open", Fault::DropAfterWork, 2)] {
             app.strike(key, fault, 1);
             let cancel = async {
                 until(&format!("{key} is sent"), async || app.calls_of(key, "Create") == 1).await;
@@ -113,7 +126,7 @@ on_each_backend! {
         let app = App::shaped(backend, waiting()).await;
         let mut careful = order("10.00");
         careful["on_unresolved"] = json!("cancel");
-        for (key, fault) in [("proven", Fault::DropAfterWork), ("sent", Fault::BadKey)] {
+        for (key, fault) in [("proven", Fault::DropAfterWork), ("sent", Fault::SignatureExpired)] {
             app.strike(key, fault, 1);
             let answer = app.issue_body(key, careful.clone()).await;
             assert_eq!((answer.status, &answer.json["status"]), (201, &json!("issued")), "{key}: {}", answer.text);

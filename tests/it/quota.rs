@@ -186,12 +186,13 @@ on_each_backend! {
             app.issue_body(&format!("shared-{at}"), body).await
         };
         let answers = futures_util::future::join_all((0..24).map(ask)).await;
+        // The sandbox sells this partner dollars alone. A refusal of Amazon's counts for the rate like any other answer.
         for (at, answer) in answers.iter().enumerate() {
-            let account = if at % 2 == 1 { "germany" } else { "main" };
-            assert_eq!((answer.status, &answer.json["account_id"]), (201, &json!(account)), "{}", answer.text);
+            assert_eq!(answer.status, if at % 2 == 1 { 422 } else { 201 }, "{}", answer.text);
         }
         let arrivals: Vec<DateTime<Utc>> = app.received("Create").iter().map(|request| request.at).collect();
         let busiest = busiest_second(&arrivals);
+        assert_eq!(arrivals.len(), 24);
         assert!(busiest <= PER_SECOND, "{busiest} in one second");
         app.end().await;
     }

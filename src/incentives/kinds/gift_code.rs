@@ -13,7 +13,7 @@ use crate::{
         answer::Answer,
         kind::{Call, Errand, InvalidTarget, KeepsTarget, Spec},
     },
-    kernel::{CardProof, ClaimCode},
+    kernel::{AuthRejection, CardProof, ClaimCode},
     provider::incentives::{ErrorType, Family, Outcome},
     sealing::Target,
 };
@@ -81,8 +81,12 @@ impl Spec for GiftCode {
         let (id, operation) = (&reward.creation_request_id, self.operation(action));
         match action {
             Action::Forward | Action::Read => Box::pin(async move {
-                let exchange = client.create_gift_card(id, reward.value).await;
-                Answer::of(exchange, operation, asked_at, event_of_create)
+                let mut card = None;
+                let exchange = client.create_gift_card(id, reward.value).await.map(|seen| {
+                    card = seen.id;
+                    seen.proof
+                });
+                Answer { card, ..Answer::of(exchange, operation, asked_at, event_of_create) }
             }),
             Action::Reverse => Box::pin(async move {
                 let exchange = client.cancel_gift_card(id).await;
@@ -101,8 +105,12 @@ pub fn event_of_create(outcome: Outcome<CardProof>) -> (Event, Option<ClaimCode>
         Outcome::Proven(CardProof::Mismatch) => (Event::Seen(Sight::Mismatch), None),
         Outcome::Refused(refusal) if refusal.is_retryable() => (Event::Refused(RefusalClass::Curable), None),
         Outcome::Refused(_) => (Event::Refused(RefusalClass::Final), None),
-        // Amazon rejected us before it looked at the operation: this attempt did nothing.
-        Outcome::NotSent(_) | Outcome::AuthRejected(_) => (Event::NotSent, None),
+        // Amazon rejected us before it looked at the operation: this attempt did nothing. With the wrong keys another one would
+        // be rejected like it, and the caller need not wait for that.
+        Outcome::AuthRejected(AuthRejection::Signature | AuthRejection::AccessKey) => {
+            (Event::Refused(RefusalClass::Curable), None)
+        }
+        Outcome::NotSent(_) | Outcome::AuthRejected(AuthRejection::ClockSkew) => (Event::NotSent, None),
         Outcome::Unknown(_) => (Event::Lost, None),
     }
 }

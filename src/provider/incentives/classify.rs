@@ -6,7 +6,7 @@
 
 use serde_json::value::RawValue;
 
-use crate::kernel::{AuthRejection, CardProof, CreationRequestId, Currency, Money, NotSent, UnknownReason};
+use crate::kernel::{AuthRejection, CardId, CardProof, CreationRequestId, Currency, Money, NotSent, UnknownReason};
 
 use super::activity::ActivityPage;
 use super::refusal::{ErrorType, Family, Outcome, Refusal};
@@ -44,8 +44,18 @@ pub(super) struct WholeAnswer<'a> {
 pub(super) type Reply<'a> = Result<WholeAnswer<'a>, NoReply>;
 
 /// Outcome of CreateGiftCard: first attempt, replay or duplicate, which look the same (U25).
-pub(super) fn create(reply: Reply<'_>, id: &CreationRequestId, value: Money) -> Outcome<CardProof> {
-    and_then(understood(reply, Some(id)), |body| card(&body, id, value))
+pub(super) fn create(reply: Reply<'_>, id: &CreationRequestId, value: Money) -> Outcome<SeenCard> {
+    and_then(understood(reply, Some(id)), |body| {
+        card(&body, id, value).map(|proof| SeenCard { proof, id: body.card_id() })
+    })
+}
+
+/// A card as an answer shows it.
+pub struct SeenCard {
+    /// What it proves.
+    pub proof: CardProof,
+    /// Which card Amazon says it is, where it says so.
+    pub id: Option<CardId>,
 }
 
 /// Outcome of CancelGiftCard. An answer about another card proves nothing about ours.

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use super::{
     activity::{self, ActivityPage, ActivityQuery},
-    classify::{self, NoReply, Reply, WholeAnswer},
+    classify::{self, NoReply, Reply, SeenCard, WholeAnswer},
     endpoint::Endpoint,
     refusal::Outcome,
     sign::{self, CredentialScope, Credentials},
@@ -34,7 +34,7 @@ use super::{
 use crate::{
     failpoint,
     kernel::{
-        AuthRejection, CardProof, CreationRequestId, Money, NotSent, UnknownReason, claim_code::looks_like_claim_code,
+        AuthRejection, CreationRequestId, Money, NotSent, UnknownReason, claim_code::looks_like_claim_code,
         idempotency::PARTNER_ID_LEN_MAX,
     },
 };
@@ -128,6 +128,14 @@ pub struct Exchange<T> {
     pub signed_at: DateTime<Utc>,
     /// The answer's HTTP status, also where its body did not arrive.
     pub http_status: Option<u16>,
+}
+
+impl<T> Exchange<T> {
+    /// The same exchange with another proof.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Exchange<U> {
+        let Self { outcome, request_id, server_date, signed_at, http_status } = self;
+        Exchange { outcome: outcome.map(f), request_id, server_date, signed_at, http_status }
+    }
 }
 
 /// Sees to it that TLS has a cryptography provider in this process: ring, unless one is installed already. Without one,
@@ -235,7 +243,7 @@ impl Client {
     /// Buys the card with this id, or, if it exists, reads it: the same id finds the same card.
     ///
     /// A value in another currency than the marketplace's is not sent.
-    pub async fn create_gift_card(&self, id: &CreationRequestId, value: Money) -> Exchange<CardProof> {
+    pub async fn create_gift_card(&self, id: &CreationRequestId, value: Money) -> Exchange<SeenCard> {
         let body = if value.currency() == self.endpoint().currency() {
             wire::create_body(&self.0.settings.partner_id, id, value)
         } else {
@@ -394,7 +402,7 @@ fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Err
         .tcp_nodelay(true)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .user_agent("noshi");
+        .user_agent(concat!("noshi/", env!("CARGO_PKG_VERSION")));
     // A stand-in speaks plain HTTP: it needs no trust in anyone, and no root certificates on the machine.
     let builder = if loopback { builder.tls_certs_only([]) } else { builder };
     builder.build()

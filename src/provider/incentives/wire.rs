@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::activity::{self, ActivityPage};
-use crate::kernel::{ClaimCode, CreationRequestId, Currency, Money, UnknownReason};
+use crate::kernel::{CardId, ClaimCode, CreationRequestId, Currency, Money, UnknownReason};
 
 /// Bytes of the longest answer that is read, where the operation says no other; most of Amazon's have a few hundred.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -160,6 +160,8 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     pub(super) gc_claim_code: Field<'a>,
     #[serde(borrow)]
+    gc_id: Field<'a>,
+    #[serde(borrow)]
     card_info: Field<'a>,
     #[serde(borrow)]
     available_funds: Field<'a>,
@@ -258,6 +260,14 @@ impl<'a> Body<'a> {
     pub(super) fn claim_code(&self) -> Option<ClaimCode> {
         let quoted = self.gc_claim_code?.get();
         ClaimCode::parse(quoted.strip_prefix('"')?.strip_suffix('"')?)
+    }
+}
+
+impl Body<'_> {
+    /// Amazon's id of the card, read from the buffer itself as a claim code is.
+    pub(super) fn card_id(&self) -> Option<CardId> {
+        let quoted = self.gc_id?.get();
+        CardId::parse(quoted.strip_prefix('"')?.strip_suffix('"')?)
     }
 }
 

@@ -117,6 +117,7 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
         Fault::WrongAmount
         | Fault::WrongCurrency
         | Fault::WrongRequestId
+        | Fault::WrongCardId
         | Fault::DeadCard
         | Fault::OddCardStatus { .. }
         | Fault::NullClaimCode
@@ -139,6 +140,8 @@ fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
                 card.currency = other_currency(&card.currency);
             } else if *fault == Fault::WrongRequestId {
                 card.request_id = other_id(&card.request_id);
+            } else if *fault == Fault::WrongCardId {
+                card.gc_id = other_id(&card.gc_id);
             } else if *fault == Fault::DeadCard {
                 "RefundedToPurchaser".clone_into(&mut card.card_status);
             } else if let Fault::OddCardStatus { status } = fault {

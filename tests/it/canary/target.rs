@@ -18,7 +18,7 @@ const TARGET: &str = "6035-7000-0000-1234-567";
 /// The kind of nothing: no kind of ours acts on something yet.
 const KIND: &str = "test_activation";
 
-fn keys(folder: &tempfile::TempDir, names: &[&str]) -> String {
+pub(super) fn keys(folder: &tempfile::TempDir, names: &[&str]) -> String {
     let key = |name: &&str| {
         let path = folder.path().join(name);
         let random = noshi::ambient::Ambient::system().token().unwrap().simple().to_string();
@@ -29,7 +29,7 @@ fn keys(folder: &tempfile::TempDir, names: &[&str]) -> String {
 }
 
 /// Whatever the service leaves behind or shows.
-async fn leaks(app: &App, scanner: &Scanner) -> Vec<String> {
+pub(super) async fn leaks(app: &App, scanner: &Scanner) -> Vec<String> {
     let mut places = rows(&app.database).await;
     if app.database.backend == Backend::Sqlite {
         places.extend(files(app.database.folder.path()));

@@ -101,7 +101,7 @@ fn after_cancel(class: &Class, fault: Option<&Fault>) -> (&'static str, Option<&
         // The account's trouble: nothing was done, and the next attempt may find it cured.
         Means::Definite if is_curable(fault) => ("canceling", None),
         Means::Definite => ("canceling", Some("not_permitted")),
-        Means::NotSent | Means::Unknown | Means::Odd(_) | Means::Abandoned => ("canceling", None),
+        Means::NotSent | Means::KeysRejected | Means::Unknown | Means::Odd(_) | Means::Abandoned => ("canceling", None),
     }
 }
 

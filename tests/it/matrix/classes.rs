@@ -31,6 +31,8 @@ pub(super) enum Means {
     Odd(&'static str),
     /// Refused for good; the errorCode says whether it can be cured.
     Definite,
+    /// Amazon turned our keys away: nothing was done, and with other keys it can be.
+    KeysRejected,
     Abandoned,
 }
 
@@ -72,7 +74,7 @@ const fn of_cards(name: &'static str, means: Means, words: &'static [&'static st
 }
 
 use Made::By;
-use Means::{Abandoned, Card, Definite, NotSent, Odd, Unknown};
+use Means::{Abandoned, Card, Definite, KeysRejected, NotSent, Odd, Unknown};
 
 /// All of them.
 pub(super) const CLASSES: [Class; 27] = [
@@ -157,7 +159,7 @@ pub(super) const CLASSES: [Class; 27] = [
     ),
     everywhere("U20", Unknown, &["throttled"], By(&[|| Fault::Throttle])),
     everywhere("U21", NotSent, &["clock_skew"], By(&[|| Fault::SignatureExpired])),
-    everywhere("U22", NotSent, &["access_key"], By(&[|| Fault::BadKey])),
+    everywhere("U22", KeysRejected, &["access_key"], By(&[|| Fault::BadKey])),
     // To the very same gateway: whoever follows it does there what was asked for.
     Class {
         name: "U23",
@@ -222,9 +224,10 @@ impl Stand {
             Odd(_) => Self::of("needs_attention", self.ambiguous),
             Unknown | Abandoned => Self::of("unresolved", true),
             // Ambiguity is sticky: that this attempt did nothing says nothing of the others.
-            Definite | NotSent if self.ambiguous => Self::of("unresolved", true),
+            Definite | KeysRejected | NotSent if self.ambiguous => Self::of("unresolved", true),
             NotSent => Self::of("pending", false),
             Definite => Self { retryable: is_curable(fault), ..Self::of("failed", false) },
+            KeysRejected => Self { retryable: true, ..Self::of("failed", false) },
         }
     }
 }

@@ -147,9 +147,13 @@ fn check(ground: &Ground, cell: &Cell, written: &Written, metrics: &str) -> Vec<
     let answers = match cell.class.means {
         // The question itself was answered; or it was not heard, and the one heard next was.
         Means::Card | Means::NotSent if !matches!(cell.class.funds, Made::By(_)) => cell.attempt - 1,
-        Means::Card | Means::NotSent | Means::Unknown | Means::Odd(_) | Means::Definite | Means::Abandoned => {
-            cell.attempt
-        }
+        Means::Card
+        | Means::NotSent
+        | Means::KeysRejected
+        | Means::Unknown
+        | Means::Odd(_)
+        | Means::Definite
+        | Means::Abandoned => cell.attempt,
     };
     let mut wrong = Vec::new();
     let after_the_last = answers == 0 || as_of > heard[answers - 1].at;

@@ -61,8 +61,10 @@ fn after_create(outcome: &Outcome<CardProof>, state: State, replay: bool) -> Opt
     let unknown = match state {
         State::Issuing | State::Unresolved if replay => State::Unresolved,
         State::Issuing | State::Unresolved => match outcome {
-            Outcome::Refused(_) => State::Failed,
-            Outcome::AuthRejected(_) | Outcome::NotSent(_) => State::Pending,
+            Outcome::Refused(_) | Outcome::AuthRejected(AuthRejection::Signature | AuthRejection::AccessKey) => {
+                State::Failed
+            }
+            Outcome::AuthRejected(AuthRejection::ClockSkew) | Outcome::NotSent(_) => State::Pending,
             Outcome::Proven(_) | Outcome::Unknown(_) => State::Unresolved,
         },
         State::Issued | State::Canceling => state,
