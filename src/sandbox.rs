@@ -62,13 +62,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::activity::{Activity, ActivityType};
-pub use self::book::{Card, CardState};
+pub use self::book::{Card, CardState, Product};
 pub use self::certificate::CertificateError;
 pub use self::control::{Clocks, Control, ControlError, PartnerFunds, ShownPartner};
 pub use self::fault::{Fault, FaultRule, Operation, ScriptedFault};
 pub use self::file::BookFileError;
 pub use self::front::RequestLines;
-pub use self::kinds::OfKind;
+pub use self::kinds::{OfKind, PhysicalCard};
 pub use self::latency::{Latency, LatencyProfile};
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
@@ -192,6 +192,7 @@ impl Sandbox {
             chance: chance::Chance::new(),
             journal: activity::Journal::of(&book.cards()),
             book,
+            deck: kinds::Deck::default(),
             pace: latency::Pace::of(options.latency).map_err(SandboxStartError::Accounts)?,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),

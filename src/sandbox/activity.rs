@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use super::answer::GatewayAnswer;
-use super::book::{Card, CardState};
+use super::book::{Card, CardState, Product};
 use super::errors::{self, AgcodError};
 use super::fields::{AmountMember, BadBody, Fields};
 use super::money;
@@ -27,6 +27,27 @@ pub enum ActivityType {
     GCCreation,
     /// A cancel.
     GCCancellation,
+    /// A physical card was activated. The word is ours: no such record is known.
+    GCActivation,
+    /// It was deactivated. As above.
+    GCDeactivation,
+}
+
+impl ActivityType {
+    /// The member of the call that has its id.
+    fn request_id(self) -> &'static str {
+        match self {
+            Self::GCCreation | Self::GCCancellation => "creationRequestId",
+            Self::GCActivation | Self::GCDeactivation => "activationRequestId",
+        }
+    }
+
+    fn is_of_physical_card(self) -> bool {
+        match self {
+            Self::GCCreation | Self::GCCancellation => false,
+            Self::GCActivation | Self::GCDeactivation => true,
+        }
+    }
 }
 
 /// One record of the report.
@@ -35,7 +56,7 @@ pub enum ActivityType {
 pub struct Activity {
     /// The partner who called.
     pub partner_id: String,
-    /// The `creationRequestId` of the call.
+    /// The request id of the call.
     pub request_id: String,
     /// The call that the record reports.
     pub activity_type: ActivityType,
@@ -48,7 +69,7 @@ pub struct Activity {
     pub amount: Option<Decimal>,
     /// The currency that a create asked for.
     pub currency: Option<String>,
-    /// The card, unless a create was refused.
+    /// The card's id, of a physical card its number; `None` where the call was refused.
     pub gc_id: Option<String>,
     /// Whether the call changed the book: a first create or a first cancel.
     pub real_op: bool,
@@ -91,7 +112,7 @@ impl Journal {
         self.paged_by_record.store(by_record, Ordering::SeqCst);
     }
 
-    /// Lists the result of a create or a cancel. A call that the front end refused is not listed.
+    /// Lists the result of a call that buys or gives back. A call that the front end refused is not listed.
     pub(super) fn note(
         &self,
         partner_id: &str,
@@ -102,14 +123,14 @@ impl Journal {
     ) {
         let (answer, real_op) = outcome;
         let Ok(fields) = Fields::read(body) else { return };
-        let Ok(Some(request_id)) = fields.text("creationRequestId") else { return };
+        let Ok(Some(request_id)) = fields.text(activity_type.request_id()) else { return };
         let (failure_code, gc_id) = match answer {
             GatewayAnswer::Card(card) => (None, Some(card.gc_id.clone())),
             GatewayAnswer::Canceled { gc_id, .. } => (None, Some(gc_id.clone())),
             GatewayAnswer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
+            GatewayAnswer::OfKind(_) => (None, fields.text("cardNumber").ok().flatten()),
             GatewayAnswer::Funds { .. }
             | GatewayAnswer::Page(_)
-            | GatewayAnswer::OfKind(_)
             | GatewayAnswer::Front { .. }
             | GatewayAnswer::Unread { .. } => return,
         };
@@ -163,9 +184,13 @@ fn real_operations(card: &Card) -> impl Iterator<Item = Activity> {
         }
     };
     let value = Some((card.amount, card.currency.clone()));
-    let created = record(ActivityType::GCCreation, card.created_at, value);
+    let (bought, given_back) = match card.product {
+        Product::GiftCode => (ActivityType::GCCreation, ActivityType::GCCancellation),
+        Product::PhysicalCard => (ActivityType::GCActivation, ActivityType::GCDeactivation),
+    };
+    let created = record(bought, card.created_at, value);
     let canceled_at = card.canceled_at.filter(|_at| card.state == CardState::Refunded);
-    let canceled = canceled_at.map(|at| record(ActivityType::GCCancellation, at, None));
+    let canceled = canceled_at.map(|at| record(given_back, at, None));
     [Some(created), canceled].into_iter().flatten()
 }
 
@@ -288,14 +313,15 @@ fn shown(record: &Activity) -> Result<RecordBody<'_>, serde_json::Error> {
         (Some(amount), Some(currency)) => Some(super::answer::ValueMember::of(amount, currency)?),
         (Some(_) | None, Some(_) | None) => None,
     };
+    let physical = record.activity_type.is_of_physical_card();
     Ok(RecordBody {
         activity_status: if record.failure_code.is_none() { "Success" } else { "Failed" },
         activity_time: record.at.format("%a %b %d %H:%M:%S UTC %Y").to_string(),
         activity_type: record.activity_type,
-        card_number: None,
+        card_number: record.gc_id.as_deref().filter(|_number| physical),
         card_value,
         failure_code: record.failure_code.as_deref(),
-        gc_id: record.gc_id.as_deref(),
+        gc_id: record.gc_id.as_deref().filter(|_id| !physical),
         is_real_op: if record.real_op { "true" } else { "false" },
         partner_id: &record.partner_id,
         request_id: &record.request_id,

@@ -32,6 +32,23 @@ pub enum CardState {
     Refunded,
 }
 
+/// What the card is.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Product {
+    /// A code that was made when it was bought.
+    #[default]
+    GiftCode,
+    /// The activation of a card that was printed before.
+    PhysicalCard,
+}
+
+impl Product {
+    fn is_gift_code(&self) -> bool {
+        *self == Self::GiftCode
+    }
+}
+
 /// A card of the book.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +57,7 @@ pub struct Card {
     pub partner_id: String,
     /// The request that created it.
     pub creation_request_id: String,
-    /// Amazon's id of the card.
+    /// Amazon's id of the card; of a physical card its number.
     pub gc_id: String,
     /// The code that a customer would type in. It is worth nothing.
     pub claim_code: String,
@@ -55,13 +72,27 @@ pub struct Card {
     pub created_at: DateTime<Utc>,
     /// When it was canceled, on the sandbox clock.
     pub canceled_at: Option<DateTime<Utc>>,
+    /// What it is. Books of earlier sandboxes hold gift codes alone, and do not say so.
+    #[serde(default, skip_serializing_if = "Product::is_gift_code")]
+    pub product: Product,
 }
 
 /// The result of a create.
 pub(super) enum Created {
     New(Card),
     Existing(Card),
+    /// The physical card is active under another request id.
+    Taken,
     InsufficientFunds,
+}
+
+/// Which card is to be canceled.
+pub(super) struct CancelOrder<'a> {
+    pub(super) partner_id: &'a str,
+    pub(super) request_id: &'a str,
+    pub(super) product: Product,
+    /// The card's id, where the request names it.
+    pub(super) gc_id: Option<&'a str>,
 }
 
 /// The result of a cancel.
@@ -111,6 +142,8 @@ struct Shelf {
     cards: Vec<Card>,
     /// The place of each card in `cards`, by partner and request id.
     places: HashMap<String, HashMap<String, usize>>,
+    /// The place of the last activation of each physical card, by its number.
+    activations: HashMap<String, usize>,
     /// By partner, then by currency.
     funds: Purses,
     storage: Storage,
@@ -120,8 +153,13 @@ impl Book {
     /// Opens the book of these partners. What the file says of partners, funds and the clock overrides what they say.
     /// Returns the clock's offset as well, which the file keeps.
     pub(super) fn open(partners: &Partners, path: Option<&Path>) -> Result<(Self, i64), BookFileError> {
-        let mut shelf =
-            Shelf { cards: Vec::new(), places: HashMap::new(), funds: Purses::new(), storage: Storage::Memory };
+        let mut shelf = Shelf {
+            cards: Vec::new(),
+            places: HashMap::new(),
+            activations: HashMap::new(),
+            funds: Purses::new(),
+            storage: Storage::Memory,
+        };
         partners.all().iter().for_each(|account| shelf.fund(account));
         let mut clock_offset_seconds = 0;
         if let Some(path) = path {
@@ -131,6 +169,7 @@ impl Book {
                     BookEntry::Reset => {
                         shelf.cards.clear();
                         shelf.places.clear();
+                        shelf.activations.clear();
                     }
                     BookEntry::Clock { offset_seconds } => clock_offset_seconds = offset_seconds,
                     BookEntry::Partner { partner } => {
@@ -164,6 +203,9 @@ impl Book {
         if let Some(card) = shelf.find(&wanted.partner_id, &wanted.creation_request_id) {
             return Ok(Created::Existing(card.clone()));
         }
+        if wanted.product == Product::PhysicalCard && shelf.active(&wanted.gc_id).is_some() {
+            return Ok(Created::Taken);
+        }
         let funds = shelf.funds_of(&wanted.partner_id, &wanted.currency)?;
         if funds < wanted.amount {
             return Ok(Created::InsufficientFunds);
@@ -175,15 +217,11 @@ impl Book {
 
     /// Cancels a card within [`CANCEL_WINDOW_SECONDS`] of its creation. A repeated cancel of a canceled card succeeds
     /// at any time and changes nothing.
-    pub(super) fn cancel(
-        &self,
-        partner_id: &str,
-        request_id: &str,
-        gc_id: Option<&str>,
-        now: DateTime<Utc>,
-    ) -> Result<Canceled, BookError> {
+    pub(super) fn cancel(&self, request: CancelOrder<'_>, now: DateTime<Utc>) -> Result<Canceled, BookError> {
+        let CancelOrder { partner_id, request_id, product, gc_id } = request;
         let mut shelf = self.lock();
-        let Some(card) = shelf.find(partner_id, request_id).cloned() else { return Ok(Canceled::Unknown) };
+        let found = shelf.find(partner_id, request_id).filter(|card| card.product == product);
+        let Some(card) = found.cloned() else { return Ok(Canceled::Unknown) };
         if gc_id.is_some_and(|gc_id| gc_id != card.gc_id) {
             return Ok(Canceled::WrongGcId);
         }
@@ -198,6 +236,11 @@ impl Book {
         let refunded = Card { state: CardState::Refunded, canceled_at: Some(now), ..card };
         shelf.write_card(refunded.clone(), funds)?;
         Ok(Canceled::Now(refunded))
+    }
+
+    /// The activation of the physical card of this number that holds now.
+    pub(super) fn active(&self, number: &str) -> Option<Card> {
+        self.lock().active(number).cloned()
     }
 
     /// Every card, in the order of creation.
@@ -267,6 +310,11 @@ impl Shelf {
         self.cards.get(*place)
     }
 
+    fn active(&self, number: &str) -> Option<&Card> {
+        let card = self.cards.get(*self.activations.get(number)?)?;
+        Some(card).filter(|card| card.state == CardState::Live)
+    }
+
     fn funds_of(&self, partner_id: &str, currency: &str) -> Result<Decimal, BookError> {
         let funds = self.funds.get(partner_id).ok_or_else(|| BookError::UnknownPartner(partner_id.to_owned()))?;
         let unknown =
@@ -298,6 +346,9 @@ impl Shelf {
             Some(known) => *known = card,
             None => {
                 places.insert(card.creation_request_id.clone(), self.cards.len());
+                if card.product == Product::PhysicalCard {
+                    self.activations.insert(card.gc_id.clone(), self.cards.len());
+                }
                 self.cards.push(card);
             }
         }

@@ -17,6 +17,7 @@ use super::book::{BookError, Card};
 use super::clock::MOVED_SECONDS_MAX;
 use super::fault::{FaultRule, ScriptedFault};
 use super::file::BookEntry;
+use super::kinds::PhysicalCard;
 use super::latency::Latency;
 use super::market;
 use super::money;
@@ -70,7 +71,7 @@ pub enum ControlError {
     /// The latency or the state makes no sense.
     #[error("{0}")]
     Setting(String),
-    /// The fault rule makes no sense.
+    /// The fault rule, or the card, makes no sense.
     #[error("{0}")]
     Rule(String),
     /// The book file could not be written.
@@ -145,6 +146,18 @@ impl Control {
     /// The last so many requests, newest first, without their bodies.
     pub(super) fn last_requests(&self, most: usize) -> Vec<Received> {
         self.world.record.last(most)
+    }
+
+    /// The physical cards that exist.
+    #[must_use]
+    pub fn cards(&self) -> Vec<PhysicalCard> {
+        self.world.deck.cards()
+    }
+
+    /// Adds physical cards. If one of them cannot be a card, adds none. They are forgotten when the sandbox stops; their
+    /// activations are in the book.
+    pub fn plant_cards(&self, cards: Vec<PhysicalCard>) -> Result<(), ControlError> {
+        self.world.deck.plant(cards).map_err(ControlError::Rule)
     }
 
     /// The last 100,000 requests that the gateway received, oldest first.

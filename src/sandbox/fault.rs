@@ -47,6 +47,16 @@ impl Operation {
         }
     }
 
+    /// The member of its request that has the id.
+    pub(super) fn request_id(self) -> &'static str {
+        match self {
+            Self::CreateGiftCard | Self::CancelGiftCard | Self::GetAvailableFunds | Self::GetGiftCardActivityPage => {
+                "creationRequestId"
+            }
+            Self::OfKind(operation) => operation.request_id(),
+        }
+    }
+
     /// The operation of that exact name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
@@ -134,6 +144,8 @@ pub enum Fault {
     WrongRequestId,
     /// The work is done; the answer shows another card's id.
     WrongCardId,
+    /// The work is done; the answer shows the number of another physical card.
+    WrongCard,
     /// The work is done; `SUCCESS`, but the card shows as `RefundedToPurchaser`.
     DeadCard,
     /// The work is done; `SUCCESS`, with a card status of your choice.
@@ -211,7 +223,7 @@ pub struct FaultRule {
     /// Only calls of this partner; any if absent.
     #[serde(default)]
     pub partner_id: Option<String>,
-    /// Only calls with this `creationRequestId`; any if absent.
+    /// Only calls with this request id, whatever the operation calls it; any if absent.
     #[serde(default)]
     pub creation_request_id: Option<String>,
     /// How many matching calls pass unharmed first.

@@ -1,29 +1,37 @@
 //! Operations that only one kind of reward needs: one file a kind, with all that the gateway does for them.
 
-#[cfg(test)]
-mod trial;
+mod card_activation;
 
 use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::activity::ActivityType;
 use super::answer::GatewayAnswer;
 use super::operations::{Done, GatewayCall};
 use super::world::World;
 
-/// What each file declares.
-const KINDS: &[&[OfKind]] = &[
-    #[cfg(test)]
-    trial::OPERATIONS,
-];
+pub(super) use self::card_activation::Deck;
+pub use self::card_activation::PhysicalCard;
 
-/// A success's JSON, and whether the book changed.
-type Worked = (Box<RawValue>, bool);
+/// What each file declares.
+const KINDS: &[&[OfKind]] = &[card_activation::OPERATIONS];
+
+/// A success.
+struct Worked {
+    json: Box<RawValue>,
+    /// Whether the book changed.
+    real_op: bool,
+}
 
 /// An operation that one kind of reward needs.
 #[derive(Clone, Copy)]
 pub struct OfKind {
     name: &'static str,
+    /// The member of the request that has its id.
+    request_id: &'static str,
+    /// What the activity report calls it, if it is listed there.
+    listed: Option<ActivityType>,
     work: fn(&World, &GatewayCall<'_>) -> Result<Worked, GatewayAnswer>,
 }
 
@@ -39,10 +47,20 @@ impl OfKind {
         self.name
     }
 
+    /// The member of its request that has the id.
+    pub(super) fn request_id(self) -> &'static str {
+        self.request_id
+    }
+
+    /// What the activity report calls it, if it is listed there.
+    pub(super) fn listed(self) -> Option<ActivityType> {
+        self.listed
+    }
+
     /// Does a call's work.
     pub(super) fn perform(self, world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
-        let (success, real_op) = (self.work)(world, call)?;
-        Ok(Done { answer: GatewayAnswer::OfKind(success), real_op })
+        let Worked { json, real_op } = (self.work)(world, call)?;
+        Ok(Done { answer: GatewayAnswer::OfKind(json), real_op })
     }
 }
 

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 use super::PartnerAccount;
 use super::activity::{ActivityType, Asked, NotAsked};
 use super::answer::{CardAnswer, Echo, GatewayAnswer};
-use super::book::{BookError, Canceled, Card, CardState, Created};
+use super::book::{BookError, CancelOrder, Canceled, Card, CardState, Created, Product};
 use super::errors::{self, AgcodError};
 use super::fault::Operation;
 use super::fields::{AmountMember, BadBody, Fields};
@@ -63,8 +63,8 @@ pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
     let listed = match call.operation {
         Operation::CreateGiftCard => Some(ActivityType::GCCreation),
         Operation::CancelGiftCard => Some(ActivityType::GCCancellation),
-        // What Amazon's report calls the operations of other kinds was never recorded.
-        Operation::GetAvailableFunds | Operation::GetGiftCardActivityPage | Operation::OfKind(_) => None,
+        Operation::OfKind(operation) => operation.listed(),
+        Operation::GetAvailableFunds | Operation::GetGiftCardActivityPage => None,
     };
     if let Some(listed) = listed {
         let outcome = (&done.answer, done.real_op);
@@ -81,8 +81,13 @@ fn currency_of(account: &PartnerAccount, market: Market) -> &str {
 /// The members of a complete create.
 struct CardOrder {
     request_id: String,
-    amount: Decimal,
-    currency: String,
+    value: OrderedValue,
+}
+
+/// What a card is to be worth.
+pub(super) struct OrderedValue {
+    pub(super) amount: Decimal,
+    pub(super) currency: String,
 }
 
 fn create(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> {
@@ -96,21 +101,26 @@ fn create(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> 
     if order.request_id == "F0000" {
         return Ok(mocked_card(order).into());
     }
-    check_order(call, &order).map_err(|refusal| refused(refusal, &echo))?;
+    check_value(call, &order.value).map_err(|refusal| refused(refusal, &echo))?;
     let wanted = Card {
         partner_id: call.account.partner_id.clone(),
         creation_request_id: order.request_id,
-        gc_id: world.chance.gc_id(&order.currency),
+        gc_id: world.chance.gc_id(&order.value.currency),
         claim_code: world.chance.claim_code(),
-        amount: order.amount,
-        currency: order.currency,
+        amount: order.value.amount,
+        currency: order.value.currency,
         state: CardState::Live,
         created_at: now,
         canceled_at: None,
+        product: Product::GiftCode,
     };
     match world.book.create(wanted).map_err(|error| unbooked(&error, &echo))? {
         Created::New(card) => Ok(Done { answer: GatewayAnswer::Card(Box::new(shown(card))), real_op: true }),
-        Created::Existing(card) => Ok(GatewayAnswer::Card(Box::new(shown(card))).into()),
+        Created::Existing(card) if card.product == Product::GiftCode => {
+            Ok(GatewayAnswer::Card(Box::new(shown(card))).into())
+        }
+        // An activation has this id.
+        Created::Existing(_) | Created::Taken => Err(refused(errors::OPERATION_NOT_PERMITTED, &echo)),
         Created::InsufficientFunds => Err(refused(errors::INSUFFICIENT_FUNDS, &echo)),
     }
 }
@@ -157,7 +167,7 @@ fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Resul
             return Err(refused(refusal, echo));
         }
     }
-    Ok(CardOrder { request_id, amount, currency })
+    Ok(CardOrder { request_id, value: OrderedValue { amount, currency } })
 }
 
 pub(super) fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), AgcodError> {
@@ -173,23 +183,23 @@ pub(super) fn demand_request_id(account: &PartnerAccount, request_id: &str) -> R
 }
 
 /// Checks what the marketplace and the account allow.
-fn check_order(call: &GatewayCall<'_>, order: &CardOrder) -> Result<(), AgcodError> {
-    let currency = order.currency.as_str();
+pub(super) fn check_value(call: &GatewayCall<'_>, value: &OrderedValue) -> Result<(), AgcodError> {
+    let currency = value.currency.as_str();
     if call.market.named_by_host && !call.market.group.currencies().contains(&currency) {
         return Err(errors::INVALID_CURRENCY_IN_MARKETPLACE);
     }
     if currency != currency_of(call.account, call.market) {
         return Err(errors::CURRENCY_CODE_MISMATCH);
     }
-    if order.amount.normalize().scale() > market::fraction_digits(currency) {
+    if value.amount.normalize().scale() > market::fraction_digits(currency) {
         return Err(errors::FRACTIONAL_AMOUNT_NOT_ALLOWED);
     }
     let terms = &call.account.terms;
-    if order.amount < terms.minimum.unwrap_or_else(|| market::amount_min(currency)) {
+    if value.amount < terms.minimum.unwrap_or_else(|| market::amount_min(currency)) {
         return Err(errors::AMOUNT_BELOW_MIN_THRESHOLD);
     }
     // Documented as F200 `MaxAmountExceeded` (and mocked so). One recording of 2014 shows F300 `OperationNotPermitted`.
-    if order.amount > terms.maximum.unwrap_or_else(|| market::amount_max(currency)) {
+    if value.amount > terms.maximum.unwrap_or_else(|| market::amount_max(currency)) {
         return Err(errors::MAX_AMOUNT_EXCEEDED);
     }
     Ok(())
@@ -209,8 +219,9 @@ fn cancel(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> 
     }
     echo.request_id = Some(request_id.clone());
     let gc_id = fields.text("gcId").map_err(|bad| unread(bad, &echo))?;
-    let partner_id = &call.account.partner_id;
-    let canceled = world.book.cancel(partner_id, &request_id, gc_id.as_deref(), world.clock.now());
+    let (partner_id, product) = (&call.account.partner_id, Product::GiftCode);
+    let request = CancelOrder { partner_id, request_id: &request_id, product, gc_id: gc_id.as_deref() };
+    let canceled = world.book.cancel(request, world.clock.now());
     let (card, real_op) = match canceled.map_err(|error| unbooked(&error, &echo))? {
         Canceled::Now(card) => (card, true),
         Canceled::Already(card) => (card, false),
@@ -251,12 +262,12 @@ pub(super) fn demand_partner(account: &PartnerAccount, fields: &Fields, echo: &E
 }
 
 /// The refusal of a mock id. It checks only the partner, and repeats nothing of its request.
-fn mocked_refusal(
+pub(super) fn mocked_refusal(
     call: &GatewayCall<'_>,
     fields: &Fields,
     echo: &Echo,
 ) -> Result<Option<GatewayAnswer>, GatewayAnswer> {
-    let request_id = fields.text("creationRequestId").map_err(|bad| unread(bad, echo))?;
+    let request_id = fields.text(call.operation.request_id()).map_err(|bad| unread(bad, echo))?;
     match request_id.as_deref().and_then(Mock::of) {
         Some(Mock::Refused(refusal)) => {
             demand_partner(call.account, fields, echo)?;
@@ -269,8 +280,8 @@ fn mocked_refusal(
 fn mocked_card(order: CardOrder) -> GatewayAnswer {
     GatewayAnswer::Card(Box::new(CardAnswer {
         request_id: order.request_id,
-        amount: order.amount,
-        currency: order.currency,
+        amount: order.value.amount,
+        currency: order.value.currency,
         card_status: "Fulfilled".to_owned(),
         gc_id: mock::GC_ID.to_owned(),
         claim_code: Some(mock::CLAIM_CODE.to_owned()),

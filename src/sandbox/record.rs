@@ -26,7 +26,7 @@ pub struct Received {
     pub host: String,
     /// The partner that the body names, if it names one and can be read.
     pub partner_id: Option<String>,
-    /// The `creationRequestId` that the body names.
+    /// The request id that the body names, whatever the operation calls it.
     pub creation_request_id: Option<String>,
     /// The body as text, cut to [`BODY_CHARACTERS_MAX`] characters.
     pub body: String,

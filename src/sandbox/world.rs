@@ -9,6 +9,7 @@ use super::chance::Chance;
 use super::clock::Clock;
 use super::fault::FaultBoard;
 use super::front::RequestLines;
+use super::kinds::Deck;
 use super::latency::Pace;
 use super::partners::Partners;
 use super::record::RequestLog;
@@ -20,6 +21,7 @@ pub(super) struct World {
     pub(super) clock: Clock,
     pub(super) chance: Chance,
     pub(super) book: Book,
+    pub(super) deck: Deck,
     pub(super) journal: Journal,
     pub(super) pace: Pace,
     pub(super) throttle: Throttle,

@@ -1,5 +1,6 @@
 //! The sandbox over real sockets, with a client and a signer written for this test alone.
 
+mod activation;
 mod activity;
 mod bench;
 mod book;
@@ -9,6 +10,6 @@ mod formats;
 mod limits;
 mod mocks;
 mod signature;
-mod signer;
+pub(crate) mod signer;
 mod tls;
 mod validation;

@@ -28,8 +28,13 @@ impl Book {
     /// Puts a state in the place of the book. If one entry makes no sense, nothing changes. Gives the cards.
     pub(in crate::sandbox) fn load(&self, clock: &Clock, entries: Vec<BookEntry>) -> Result<Vec<Card>, BookError> {
         let mut shelf = self.lock();
-        let mut loaded =
-            Shelf { cards: Vec::new(), places: HashMap::new(), funds: shelf.funds.clone(), storage: Storage::Memory };
+        let mut loaded = Shelf {
+            cards: Vec::new(),
+            places: HashMap::new(),
+            activations: HashMap::new(),
+            funds: shelf.funds.clone(),
+            storage: Storage::Memory,
+        };
         let mut offset = clock.offset_seconds();
         for entry in entries.iter().cloned() {
             match entry {
@@ -55,6 +60,7 @@ impl Book {
         shelf.write_all(&whole)?;
         shelf.cards = loaded.cards;
         shelf.places = loaded.places;
+        shelf.activations = loaded.activations;
         shelf.funds = loaded.funds;
         clock.set_offset_seconds(offset);
         Ok(shelf.cards.clone())

@@ -18,6 +18,7 @@ fn card(request_id: &str, amount: i64) -> Card {
         state: CardState::Live,
         created_at: DateTime::UNIX_EPOCH,
         canceled_at: None,
+        product: Product::GiftCode,
     }
 }
 
@@ -82,7 +83,8 @@ fn what_could_not_be_written_did_not_happen() {
     book.lock().storage = Storage::File(BookFile::unwritable(&path).unwrap());
     assert!(matches!(book.create(card("AwssbB", 30)), Err(BookError::Write(_))));
     assert_eq!(book.funds(PARTNER, "USD").unwrap(), Decimal::from(70));
-    assert!(matches!(book.cancel(PARTNER, "AwssbA", None, DateTime::UNIX_EPOCH), Err(BookError::Write(_))));
+    let first = CancelOrder { partner_id: PARTNER, request_id: "AwssbA", product: Product::GiftCode, gc_id: None };
+    assert!(matches!(book.cancel(first, DateTime::UNIX_EPOCH), Err(BookError::Write(_))));
     assert!(matches!(book.set_funds(PARTNER, "USD", Decimal::ONE), Err(BookError::Write(_))));
     assert_eq!(book.cards(), [card("AwssbA", 30)]);
     assert_eq!(book.funds(PARTNER, "USD").unwrap(), Decimal::from(70));

@@ -38,6 +38,16 @@ pub(super) const ROUTES: &[Route] = &[
     row("GET", "/openapi.json", "these calls for programs", |_control, _body| Ok(whole("application/json", OPENAPI))),
     row("GET", "/health", "whether the sandbox serves", |_control, _body| Ok(ok(&Health { status: "serving" }))),
     row("GET", "/book", "every card, with its claim code", |control, _body| Ok(ok(&control.book()))),
+    row("GET", "/cards", "every physical card that can be activated", |control, _body| Ok(ok(&control.cards()))),
+    row(
+        "POST",
+        "/cards",
+        "adds an array of physical cards: [{\"card_number\":\"…\",\"denomination\":\"25\"}]",
+        |control, body| {
+            control.plant_cards(parsed(body)?)?;
+            Ok(ok(&control.cards()))
+        },
+    ),
     row("GET", "/requests", "what the gateway received", |control, _body| Ok(ok(&control.requests()))),
     row("DELETE", "/requests", "forgets what was received", |control, _body| {
         control.clear_requests();

@@ -1,14 +1,17 @@
 //! What each fault does to a call: whether the work is done, and what the client receives.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use hyper::StatusCode;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::socket::ConnectionEnd;
 use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner, WireAnswer};
 use crate::sandbox::errors::{self, AgcodError};
 use crate::sandbox::fault::Fault;
+use crate::sandbox::money;
 use crate::sandbox::signature::Rejection;
 
 /// The bytes of a body that is longer than a client should read.
@@ -118,10 +121,11 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
         | Fault::WrongCurrency
         | Fault::WrongRequestId
         | Fault::WrongCardId
+        | Fault::WrongCard
         | Fault::DeadCard
         | Fault::OddCardStatus { .. }
         | Fault::NullClaimCode
-        | Fault::MalformedClaimCode => Say::Answer(falsified(fault, work())),
+        | Fault::MalformedClaimCode => Say::Answer(falsified(fault, struck.echo, work())),
     }
 }
 
@@ -131,7 +135,7 @@ fn after(work: impl FnOnce() -> GatewayAnswer, say: Say) -> Say {
 }
 
 /// An answer with one member falsified. An answer without that member stays as it is.
-fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
+fn falsified(fault: &Fault, echo: &Echo, answer: GatewayAnswer) -> GatewayAnswer {
     match answer {
         GatewayAnswer::Card(mut card) => {
             if *fault == Fault::WrongAmount {
@@ -159,14 +163,55 @@ fn falsified(fault: &Fault, answer: GatewayAnswer) -> GatewayAnswer {
         GatewayAnswer::Funds { amount, currency, at } if *fault == Fault::WrongCurrency => {
             GatewayAnswer::Funds { amount, currency: other_currency(&currency), at }
         }
+        GatewayAnswer::OfKind(json) => {
+            let falsified = falsified_json(fault, echo.operation.request_id(), &json);
+            GatewayAnswer::OfKind(falsified.unwrap_or(json))
+        }
         GatewayAnswer::Canceled { .. }
         | GatewayAnswer::Funds { .. }
         | GatewayAnswer::Page(_)
-        | GatewayAnswer::OfKind(_)
         | GatewayAnswer::Refused { .. }
         | GatewayAnswer::Front { .. }
         | GatewayAnswer::Unread { .. } => answer,
     }
+}
+
+/// The same for an operation that one kind of reward needs; `None` where its answer has no such member.
+fn falsified_json(fault: &Fault, request_id: &str, answer: &RawValue) -> Option<Box<RawValue>> {
+    let text = |old: &RawValue| serde_json::from_str::<String>(old.get()).ok();
+    if *fault == Fault::WrongAmount {
+        return changed(answer, &["cardInfo", "value", "amount"], |old| {
+            let amount = money::from_json_number(old.get())?;
+            money::to_json_number(amount.checked_add(rust_decimal::Decimal::ONE)?).ok()
+        });
+    }
+    let (path, other): (&[&str], fn(&str) -> String) = if *fault == Fault::WrongCurrency {
+        (&["cardInfo", "value", "currencyCode"], other_currency)
+    } else if *fault == Fault::WrongRequestId {
+        (&[request_id], other_id)
+    } else if *fault == Fault::WrongCard {
+        (&["cardInfo", "cardNumber"], other_id)
+    } else if *fault == Fault::DeadCard {
+        (&["cardInfo", "cardStatus"], |_status| "RefundedToPurchaser".to_owned())
+    } else if let Fault::OddCardStatus { status } = fault {
+        return changed(answer, &["cardInfo", "cardStatus"], |_old| to_raw_value(status).ok());
+    } else {
+        return None;
+    };
+    changed(answer, path, |old| to_raw_value(&other(&text(old)?)).ok())
+}
+
+/// The object with the member at this path changed.
+fn changed(
+    object: &RawValue,
+    path: &[&str],
+    change: impl FnOnce(&RawValue) -> Option<Box<RawValue>>,
+) -> Option<Box<RawValue>> {
+    let (name, rest) = path.split_first()?;
+    let mut members: BTreeMap<String, Box<RawValue>> = serde_json::from_str(object.get()).ok()?;
+    let member = members.get_mut(*name)?;
+    *member = if rest.is_empty() { change(member)? } else { changed(member, rest, change)? };
+    to_raw_value(&members).ok()
 }
 
 fn other_currency(currency: &str) -> String {

@@ -126,6 +126,7 @@ impl Arrival {
     /// The request as the log keeps it. The log keeps refused requests as well, so the ids are read without a check.
     fn noted(&self, world: &World, signature_accepted: bool) -> Received {
         let fields = Fields::read(&self.body).ok();
+        let request_id = self.routed.as_ref().map_or("creationRequestId", |operation| operation.request_id());
         let text = |name: &str| fields.as_ref().and_then(|fields| fields.text(name).ok().flatten());
         Received {
             at: world.clock.now(),
@@ -133,7 +134,7 @@ impl Arrival {
             operation: self.name(),
             host: self.header("host").to_owned(),
             partner_id: text("partnerId"),
-            creation_request_id: text("creationRequestId"),
+            creation_request_id: text(request_id),
             body: String::from_utf8_lossy(&self.body).chars().take(BODY_CHARACTERS_MAX).collect(),
             signature_accepted,
             fault: None,
@@ -165,7 +166,7 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     let market = Market::of(arrival.header("host"), &accepted.region);
     let call = GatewayCall { operation, account: &account, market, body: &arrival.body };
     let request_id =
-        Fields::read(&arrival.body).ok().and_then(|fields| fields.text("creationRequestId").ok().flatten());
+        Fields::read(&arrival.body).ok().and_then(|fields| fields.text(operation.request_id()).ok().flatten());
     let fault = world.faults.strike(operation, &account.partner_id, request_id.as_deref());
     if let Some(fault) = &fault {
         world.record.amend(sequence, |received| received.fault = Some(fault.clone()));

@@ -30,8 +30,8 @@ use crate::{
 };
 
 pub(super) const PARTNER: &str = "Trial";
-pub(super) const CARD: &str = "6035700000001234567";
-pub(super) const OTHER_CARD: &str = "6035700000007654321";
+pub(super) const CARD: &str = "1400000005567585358";
+pub(super) const OTHER_CARD: &str = "1400000005567586149";
 
 /// What this process logs, at `trace`, as production formats and mutes it.
 static LOG: Mutex<Vec<u8>> = Mutex::new(Vec::new());
