@@ -1,7 +1,7 @@
 //! Product 1: rewards over Amazon's Incentives API. One reward is one thing bought for one recipient, and this room sees to
 //! it that it is bought once.
 //!
-//! `kind` and `kinds` say what is sent and what an answer means; `issue`, `cancel` and `reveal` are the use cases, a type
+//! `kind` and `kinds` say what is sent and what an answer means; `issue`, `cancel`, `reveal` and `check` are the use cases, a type
 //! each; `courier` is what the engine needs of the product; `sql` keeps the rows; `http` is the REST face. The first try and
 //! every recovery are the same drive of the engine.
 
@@ -9,6 +9,7 @@ pub mod admission;
 pub mod answer;
 pub mod attention;
 pub mod cancel;
+pub mod check;
 pub mod courier;
 pub mod dto;
 mod hasten;

@@ -45,7 +45,8 @@
 //! that comes while the outcome is unknown is carried out once the card is proven: from `unresolved` to `canceling`. The same key
 //! sends a `failed` reward again that can be tried again: to `issuing`. And `unresolved`, `issued` and `canceling` become
 //! `needs_attention` where automation ends: after 24 hours of tries, when an answer shows another card than was asked for, or
-//! a dead one that nobody here canceled, and when what nobody has could not be canceled.
+//! a dead one that nobody here canceled, when a card in doubt proves to be somebody else's, and when what nobody has could not be
+//! canceled.
 //!
 //! In the code a state is a variant of [`engine::Stage`] that owns its data; the flat row exists in `incentives/sql` alone. A
 //! row that fits no variant is refused when it is read.

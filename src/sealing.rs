@@ -29,7 +29,7 @@ use crate::{
 /// The first byte of everything sealed: which way it was sealed. No text begins with it.
 const FORMAT: u8 = 1;
 /// Characters of the longest target.
-pub const TARGET_LENGTH_MAX: usize = 256;
+pub const TARGET_LENGTH_MAX: usize = 384;
 /// Bytes of a fingerprint, of which so many are the mark of its key.
 const FINGERPRINT_BYTES: usize = 32;
 const MARK_BYTES: usize = 4;

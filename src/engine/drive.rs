@@ -1,7 +1,8 @@
 //! The driver: after each input it answers what comes next. It does no I/O and reads no clock, so tests run it as it
 //! is.
 //!
-//! A drive has one of three goals: carry an order that was just leased, reverse one, or show the receipt of one again.
+//! A drive has one of four goals: carry an order that was just leased, reverse one, show the receipt of one again, or look
+//! at one.
 //! The loop ([`super::run()`]) does what a [`Instruction`] says and answers with an [`Input`]:
 //!
 //! ```text
@@ -11,6 +12,8 @@
 //! reverse  Commit(reversal wanted) ─▶ Committed ─┬▶ Done                                  in flight: its worker sees the wish
 //!                                                └▶ Send, as above
 //! show     Read ─▶ Answered ─▶ Commit(shown) ─▶ Committed ─▶ Done
+//! look     Read ─▶ Answered ─┬▶ Done
+//!                            └▶ Commit(shown) ─▶ Committed ─▶ Done                       it is not as the row says
 //! ```
 //!
 //! Every `Commit` names the version that it expects. `Conflict` brings the row as it stands now, and the driver decides
@@ -87,7 +90,7 @@ pub enum Instruction {
     Commit(Change),
     /// Send what is due for the order, which is committed and leased: answer `Answered` or `Unsendable`.
     Send,
-    /// Read the effect, whose existence is proven: answer `Answered` or `Unsendable`.
+    /// Read the effect: answer `Answered` or `Unsendable`.
     Read,
     /// Wait so long: answer `Slept`.
     Sleep(Duration),
@@ -180,6 +183,7 @@ enum Goal {
     Carry,
     Reverse { wisher: Wisher },
     Show { showings_max: i64 },
+    Look,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -245,12 +249,19 @@ impl Drive {
         Self::new(order, Uuid::nil(), Goal::Show { showings_max }, rules, limits)
     }
 
+    /// Reads an order by its kind's own operation, whatever its stage. Only a proven one changes by what the read shows: what
+    /// is under way, its worker proves.
+    #[must_use]
+    pub fn look(order: Order, rules: Rules, limits: DriveLimits) -> Self {
+        Self::new(order, Uuid::nil(), Goal::Look, rules, limits)
+    }
+
     /// What to send for the order now. Asked right before the call: a process that stood still must not send a reversal
     /// that was in time when it was committed.
     #[must_use]
     pub fn action(&self, now: DateTime<Utc>) -> Action {
         match self.goal {
-            Goal::Show { .. } => Action::Read,
+            Goal::Show { .. } | Goal::Look => Action::Read,
             Goal::Carry | Goal::Reverse { .. } => self.order.action(&self.rules, now).unwrap_or(Action::Read),
         }
     }
@@ -262,6 +273,10 @@ impl Drive {
                 Goal::Carry => self.send(moment),
                 Goal::Reverse { .. } => self.wish(moment),
                 Goal::Show { showings_max } => self.ask(showings_max, moment),
+                Goal::Look => {
+                    self.phase = Phase::Asked;
+                    Instruction::Read
+                }
             },
             (Phase::Sent, Input::Answered(answer)) => {
                 self.tries = 0;
@@ -457,42 +472,8 @@ impl Drive {
         }
         self.send(moment)
     }
-
-    fn ask(&mut self, showings_max: i64, moment: Moment) -> Instruction {
-        if !matches!(self.order.stage, Stage::Proven(_)) || !self.rules.has_receipt {
-            return Instruction::Done(End::NotShown);
-        }
-        if schedule::is_too_old(&self.order, self.limits.replay_age, moment.now) {
-            return Instruction::Done(End::TooOld);
-        }
-        if self.order.showings >= showings_max {
-            return Instruction::Done(End::ShownTooOften);
-        }
-        self.phase = Phase::Asked;
-        Instruction::Read
-    }
-
-    /// A showing, to be committed while the order is still proven. Reversed meanwhile, or shown to someone else, the
-    /// receipt stays here.
-    fn note(&mut self, answer: DatedEvent, moment: Moment) -> Instruction {
-        let (before, Goal::Show { showings_max }) = (self.order, self.goal) else {
-            return Instruction::Done(End::NotShown);
-        };
-        if !matches!(before.stage, Stage::Proven(_)) {
-            return Instruction::Done(End::NotShown);
-        }
-        if before.showings >= showings_max {
-            return Instruction::Done(End::ShownTooOften);
-        }
-        let step = schedule::step(&before, answer.event, moment.now, &self.rules);
-        let Ok(next) = step.apply(before.stage) else { return Instruction::Done(End::NotShown) };
-        let mut order = schedule::apply(before, &next, None, &self.rules, moment);
-        order.showings = order.showings.saturating_add(i64::from(next.deliver));
-        let change = Change { order, from: before.state(), milestone: Milestone::Shown { deliver: next.deliver } };
-        self.phase = Phase::Noting { answer, change, deliver: next.deliver };
-        Instruction::Commit(change)
-    }
 }
 
+mod show;
 #[cfg(test)]
 mod tests;

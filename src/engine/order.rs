@@ -51,6 +51,9 @@ pub enum AttentionReason {
     /// The same bytes were refused again and again after an attempt whose outcome is unknown: no replay will prove
     /// that attempt.
     RefusedInDoubt,
+    /// The remote service says that it was done under another id, after an attempt of ours whose outcome is unknown.
+    #[strum(serialize = "activated_elsewhere")]
+    DoneElsewhere,
     /// Only the remote service knew of it: a reconciliation made the row.
     Adopted,
 }
@@ -124,6 +127,8 @@ pub struct Try {
     pub refusals: u8,
     /// The row of an earlier attempt may have been lost, with what that attempt has handed out.
     pub handed_out: bool,
+    /// The answer to a replay showed that it was done under our id, at some time. Whether it still stands, only a read shows.
+    pub done: bool,
 }
 
 /// The effect exists.

@@ -19,7 +19,8 @@ pub enum Reading {
     /// The same bytes are sent again: the remote service is idempotent by the id.
     ReplayForward,
     /// By an operation of its own, before anything is sent again. Where it shows nothing, the same bytes are sent again: the
-    /// attempt in doubt may still arrive.
+    /// attempt in doubt may still arrive. The answer to them is that of the id's first use, and shows whose the effect is; that
+    /// it still stands, a read must show.
     Operation,
 }
 

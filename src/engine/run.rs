@@ -31,7 +31,7 @@ pub trait Effects: Sync {
     type Receipt: Send;
     /// The right to send one request, taken before: it may have gone stale meanwhile.
     type Turn: Send;
-    /// What the caller of this drive wants to be written beside a change: a reason. By default nothing.
+    /// What the caller of this drive brings: a reason that is to be written beside a change, say. By default nothing.
     type Note: Default + Sync;
 
     /// The order of a row.
@@ -70,8 +70,8 @@ pub trait Effects: Sync {
         turn: Option<Self::Turn>,
     ) -> impl Future<Output = Option<Self::Answer>> + Send;
 
-    /// Reads an effect whose existence is proven. `None` as in [`Effects::send`].
-    fn read(&self, row: &Self::Row) -> impl Future<Output = Option<Self::Answer>> + Send;
+    /// Reads an effect. `None` as in [`Effects::send`].
+    fn read(&self, row: &Self::Row, note: &Self::Note) -> impl Future<Output = Option<Self::Answer>> + Send;
 
     /// Waits.
     fn sleep(&self, pause: Duration) -> impl Future<Output = ()> + Send;
@@ -224,7 +224,7 @@ pub async fn run<E: Effects>(
                 answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
             }
             Instruction::Read => {
-                answer = effects.read(row.get()).await;
+                answer = effects.read(row.get(), note).await;
                 answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
             }
             Instruction::Sleep(pause) => {

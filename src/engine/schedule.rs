@@ -45,7 +45,7 @@ pub struct Moment {
 /// earlier attempt may have been lost: no refusal is believed then.
 #[must_use]
 pub fn begin(on_unproven: OnUnproven, doubt: bool, lease: Lease, now: DateTime<Utc>) -> Order {
-    let sent = Try { first_sent_at: now, doubt, reversal_wanted: false, refusals: 0, handed_out: doubt };
+    let sent = Try { first_sent_at: now, doubt, reversal_wanted: false, refusals: 0, handed_out: doubt, done: false };
     Order {
         stage: Stage::Sending(sent),
         on_unproven,
@@ -227,6 +227,7 @@ pub fn reclaim(order: Order, lease: Lease, now: DateTime<Utc>) -> Option<Order> 
             reversal_wanted: false,
             refusals: 0,
             handed_out: true,
+            done: false,
         }),
         attempts: order.attempts.saturating_add(1),
         attempts_before: order.attempts,
@@ -250,6 +251,7 @@ pub fn mark_uncertain(order: Order, lost_from: DateTime<Utc>, now: DateTime<Utc>
             reversal_wanted: false,
             refusals: 0,
             handed_out: true,
+            done: false,
         }),
         Stage::Sending(sent) => Stage::Sending(Try { doubt: true, handed_out: true, ..sent }),
         Stage::Unproven(sent) => Stage::Unproven(Try { doubt: true, handed_out: true, ..sent }),

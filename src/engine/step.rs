@@ -3,6 +3,7 @@
 //! Every stage × event is decided here, and a table test holds all of them. The rules that are easy to get wrong:
 //! - doubt is sticky: a refusal after it proves nothing;
 //! - an effect is believed only when it is live and all as asked;
+//! - a read that does not show whose the effect is proves it only together with an answer to our own id;
 //! - a reversal is sent only once existence is proven, inside the window that counts from the first send;
 //! - while the window is open a refused reversal is tried again, unless the remote service says that its own is over;
 //! - before the window is over, "not reversed" is a verdict only if no reversal is in doubt;
@@ -12,10 +13,11 @@ use chrono::{DateTime, Utc};
 
 use super::{
     order::{Attention, AttentionReason, OnUnproven, Proof, Reversal, ReversalFailure, Reversed, Stage, Try},
-    rules::{AfterRefusal, Rules},
+    rules::{AfterRefusal, Reading, Rules},
 };
 
-/// After so many final refusals of an unproven order a person decides: replaying proves nothing any more.
+/// After so many final refusals of an unproven order, or so many reads that miss what was done, a person decides: going on
+/// proves nothing any more.
 pub const REFUSALS_MAX: u8 = 3;
 
 /// What an answer shows of the effect. A receipt travels beside the machine, never through it.
@@ -23,6 +25,8 @@ pub const REFUSALS_MAX: u8 = 3;
 pub enum Sight {
     /// Live, and all as asked.
     Live,
+    /// The same, but whose it is, is not shown. Only a read by an operation of its own shows this.
+    Unattributed,
     /// Reversed.
     Reversed,
     /// Neither.
@@ -40,6 +44,8 @@ pub enum RefusalClass {
     Curable,
     /// Repeating the request unchanged is pointless.
     Final,
+    /// It is done already, under another id.
+    Elsewhere,
 }
 
 /// What happened.
@@ -179,7 +185,14 @@ impl Step<'_> {
 
     /// The first send, or the first that counts: before it nothing can have been done.
     fn begin(&self) -> Next {
-        let sent = Try { first_sent_at: self.at, doubt: false, reversal_wanted: false, refusals: 0, handed_out: false };
+        let sent = Try {
+            first_sent_at: self.at,
+            doubt: false,
+            reversal_wanted: false,
+            refusals: 0,
+            handed_out: false,
+            done: false,
+        };
         to(Stage::Sending(sent), Wake::Now)
     }
 
@@ -226,6 +239,10 @@ impl Step<'_> {
                 let over = refused.refusals >= REFUSALS_MAX;
                 Ok(if over { attention_of(refused, AttentionReason::RefusedInDoubt) } else { unproven(refused) })
             }
+            // Ours may have been done before that, and be gone. Nothing that can be asked would show it.
+            Event::Refused(RefusalClass::Elsewhere) if sent.doubt => {
+                Ok(attention_of(sent, AttentionReason::DoneElsewhere))
+            }
             Event::Refused(RefusalClass::Curable) | Event::NotSent if sent.doubt => Ok(unproven(sent)),
             // It is proven that nothing was done, and nothing is wanted any more.
             Event::Refused(_) | Event::NotSent if sent.reversal_wanted => Ok(self.never_done()),
@@ -259,38 +276,61 @@ impl Step<'_> {
     }
 
     fn seen_unproven(&self, stage: Stage, sent: Try, sight: Sight) -> Next {
-        let first_sent_at = sent.first_sent_at;
         match sight {
-            Sight::Live if sent.reversal_wanted => {
-                let handed_out = sent.handed_out;
-                let reversal = Reversal { first_sent_at, proven_at: None, doubt: false, refused: None, handed_out };
-                to(Stage::Reversing(reversal), Wake::Now)
+            // The answer to a replay is that of the id's first use. It may have been reversed since: a read must follow.
+            Sight::Live if sent.doubt && self.rules.reading == Reading::Operation && is_sent(&stage) => {
+                to(Stage::Unproven(Try { done: true, ..sent }), Wake::Now)
             }
-            Sight::Live => {
-                // What has no receipt is the recipient's as soon as it exists.
-                let handed_out = sent.handed_out || self.awaited || !self.rules.has_receipt;
-                let proof = Proof { first_sent_at, proven_at: self.now, reversal_failure: None, handed_out };
-                Next { deliver: self.awaited, ..to(Stage::Proven(proof), Wake::Never) }
+            Sight::Live => self.proven(sent),
+            Sight::Unattributed if sent.done => self.proven(sent),
+            Sight::Reversed => self.found_reversed(sent),
+            // What was done is gone. A read that lags behind would show the same, so it is read again.
+            Sight::Absent if sent.done => {
+                let missed = Try { refusals: sent.refusals.saturating_add(1), ..sent };
+                if missed.refusals >= REFUSALS_MAX {
+                    self.found_reversed(missed)
+                } else {
+                    to(Stage::Unproven(missed), Wake::Backoff)
+                }
             }
-            Sight::Reversed if sent.reversal_wanted => {
-                let reversed = Reversed {
-                    first_sent_at: Some(first_sent_at),
-                    proven_at: None,
-                    reversed_at: Some(self.now),
-                    reversal_failure: None,
-                };
-                to(Stage::Reversed(reversed), Wake::Never)
-            }
-            Sight::Reversed => attention_of(sent, AttentionReason::CanceledElsewhere),
             Sight::Odd => attention_of(sent, AttentionReason::OddStatus),
             Sight::Mismatch => attention_of(sent, AttentionReason::Mismatch),
-            // The attempt in doubt has not arrived, and can still: the same bytes leave again, and the doubt stays.
-            Sight::Absent if matches!(stage, Stage::Unproven(_)) => {
-                to(Stage::Sending(Try { doubt: true, ..sent }), Wake::Now)
-            }
             // The answer to an attempt itself proves nothing by that.
-            Sight::Absent => to(Stage::Unproven(Try { doubt: true, ..sent }), Wake::Backoff),
+            Sight::Absent | Sight::Unattributed if is_sent(&stage) => {
+                to(Stage::Unproven(Try { doubt: true, ..sent }), Wake::Backoff)
+            }
+            // The same bytes leave again, and the doubt stays: the attempt in doubt has not arrived, and can still; or it has,
+            // and the answer to its id shows that it was ours.
+            Sight::Absent | Sight::Unattributed => to(Stage::Sending(Try { doubt: true, ..sent }), Wake::Now),
         }
+    }
+
+    /// It exists, all as asked, and is ours.
+    fn proven(&self, sent: Try) -> Next {
+        let first_sent_at = sent.first_sent_at;
+        if sent.reversal_wanted {
+            let handed_out = sent.handed_out;
+            let reversal = Reversal { first_sent_at, proven_at: None, doubt: false, refused: None, handed_out };
+            return to(Stage::Reversing(reversal), Wake::Now);
+        }
+        // What has no receipt is the recipient's as soon as it exists.
+        let handed_out = sent.handed_out || self.awaited || !self.rules.has_receipt;
+        let proof = Proof { first_sent_at, proven_at: self.now, reversal_failure: None, handed_out };
+        Next { deliver: self.awaited, ..to(Stage::Proven(proof), Wake::Never) }
+    }
+
+    /// It was done under our id, and was reversed.
+    fn found_reversed(&self, sent: Try) -> Next {
+        if !sent.reversal_wanted {
+            return attention_of(sent, AttentionReason::CanceledElsewhere);
+        }
+        let reversed = Reversed {
+            first_sent_at: Some(sent.first_sent_at),
+            proven_at: None,
+            reversed_at: Some(self.now),
+            reversal_failure: None,
+        };
+        to(Stage::Reversed(reversed), Wake::Never)
     }
 
     fn of_proven(&self, stage: Stage, proof: Proof) -> Result<Next, Rejected> {
@@ -320,6 +360,8 @@ impl Step<'_> {
                 let shown = Proof { handed_out: true, ..proof };
                 Ok(Next { deliver: true, ..to(Stage::Proven(shown), Wake::Never) })
             }
+            // A read without a receipt that finds it as it was.
+            Event::Seen(Sight::Unattributed) => Ok(to(stage, Wake::Never)),
             // What was proven and is gone was reversed.
             Event::Seen(Sight::Reversed | Sight::Absent) => Ok(attention(AttentionReason::CanceledElsewhere)),
             Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
@@ -368,7 +410,7 @@ impl Step<'_> {
             // The process died with a reversal perhaps on its way.
             Event::Abandoned => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Now)),
             Event::ReversalNotSent | Event::Refused(_) | Event::Lost | Event::NotSent => Ok(to(stage, Wake::Backoff)),
-            Event::Seen(Sight::Live) => Ok(self.verdict(stage, reversal)),
+            Event::Seen(Sight::Live | Sight::Unattributed) => Ok(self.verdict(stage, reversal)),
             Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
             Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),
             Event::Begin | Event::ReversalAsked => Ok(to(stage, Wake::Now)),
@@ -408,6 +450,11 @@ impl Step<'_> {
 
 fn to(stage: Stage, wake: Wake) -> Next {
     Next { stage, deliver: false, wake }
+}
+
+/// An attempt is under way, and what came is its answer.
+const fn is_sent(stage: &Stage) -> bool {
+    matches!(stage, Stage::Sending(_))
 }
 
 fn attention(attention: Attention) -> Next {

@@ -31,7 +31,7 @@ use crate::{
     failpoint,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, NotSent},
     lifecycle::Tasks,
-    sealing::{Keyring, Sameness},
+    sealing::{Keyring, Sameness, Target},
     store::{Committed, Store, StoreError},
     telemetry::trace::{self, Attribute, Span, Traces},
 };
@@ -176,10 +176,16 @@ impl Courier {
         action: impl Fn(DateTime<Utc>) -> Action,
     ) -> Answer {
         let spec = reward.kind.spec();
-        let target = if spec.acts() { self.target_of(reward).await.map(Some) } else { Ok(None) };
-        let Ok(target) = target else {
-            let now = self.ambient.now();
-            return Answer::unsent(NotSent::Sealed, action(now), now);
+        let target = match (&turn.target, spec.acts()) {
+            (Some(given), _) => Some(Arc::clone(given)),
+            (None, true) => match self.target_of(reward).await {
+                Ok(kept) => Some(Arc::new(kept)),
+                Err(_alarmed) => {
+                    let now = self.ambient.now();
+                    return Answer::unsent(NotSent::Sealed, action(now), now);
+                }
+            },
+            (None, false) => None,
         };
         let Ok(_departure) = self.departure(account, turn).await else {
             let now = self.ambient.now();
@@ -195,7 +201,7 @@ impl Courier {
         }
         let span = span_of(account, reward, spec.operation(action));
         let started = self.ambient.monotonic();
-        let errand = Errand { client: account.client(), reward, target: target.as_ref(), action, asked_at };
+        let errand = Errand { client: account.client(), reward, target: target.as_deref(), action, asked_at };
         let mut answer = spec.call(errand).await;
         let took = started.elapsed();
         if let Some(call) = &mut answer.call {
@@ -397,18 +403,18 @@ impl Effects for Courier {
         let wanted = Wanted { purpose, caller: Some(reward.client) };
         let points = Failpoints::of_call(reward);
         points.pass("before_send");
-        let turn = CallTurn { slot, wanted, patience: self.slot_patience() };
+        let turn = CallTurn { slot, wanted, patience: self.slot_patience(), target: None };
         let answer = self.call(account, reward, turn, |now| drive.action(now)).await;
         points.pass("after_answer");
         Some(answer)
     }
 
-    async fn read(&self, row: &Reward) -> Option<Answer> {
+    async fn read(&self, row: &Reward, note: &Note) -> Option<Answer> {
         let account = self.account_of(row)?;
         let patience = self.limits.answer_within.saturating_sub(self.limits.upstream_timeout);
         let wanted = Wanted { purpose: Purpose::Look, caller: Some(row.client) };
         failpoint::pass("show", "before_read");
-        let turn = CallTurn { slot: None, wanted, patience };
+        let turn = CallTurn { slot: None, wanted, patience, target: note.target.clone() };
         let answer = self.call(account, row, turn, |_now| Action::Read).await;
         failpoint::pass("show", "after_read");
         Some(answer)
@@ -434,6 +440,8 @@ struct CallTurn {
     /// How another one is waited for, and how long.
     wanted: Wanted,
     patience: Duration,
+    /// What the reward acts on, where it is in hand already.
+    target: Option<Arc<Target>>,
 }
 
 /// The span of a call to Amazon about a reward.

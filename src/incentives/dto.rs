@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
+    check::Checked,
     issue::Issued,
-    kind::Kind,
+    kind::{Given, Kind},
     model::{Command, OnUnresolved, Reward},
     problems,
     retry::Lapse,
 };
 use crate::{
-    engine::{Action, AttentionReason, ReversalFailure, Stage, State},
+    engine::{Action, AttentionReason, ReversalFailure, Sight, Stage, State},
     events::timeline::EntryRow,
     http::{
         Code, Problem,
@@ -27,6 +28,8 @@ use crate::{
         ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::may_hold_claim_code, money::MoneyError,
     },
     ledger,
+    provider::incentives::ErrorType,
+    sealing::Target,
 };
 
 /// Characters of the longest `external_id`.
@@ -51,6 +54,7 @@ pub(crate) struct IssueBody {
     metadata: Option<Texts>,
     on_unresolved: Option<String>,
     target: Option<SecretTexts>,
+    transaction_source: Option<SecretTexts>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +101,8 @@ impl IssueBody {
     /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
     pub(crate) fn into_command(self, key: IdempotencyKey, principal: &Principal) -> Result<Command, Problem> {
         let kind = Kind::from_word(&self.kind).ok_or_else(unknown_kind)?;
-        let target = kind.spec().target(self.target).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
+        let given = Given { target: self.target, transaction_source: self.transaction_source };
+        let target = kind.spec().target(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
             None => OnUnresolved::Keep,
             Some(word) => OnUnresolved::from_word(word).ok_or_else(|| invalid("/on_unresolved", "keep or cancel"))?,
@@ -174,6 +179,54 @@ impl ReasonBody {
     }
 }
 
+/// The body of a check.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckBody {
+    target: Option<SecretTexts>,
+    transaction_source: Option<SecretTexts>,
+}
+
+impl CheckBody {
+    /// What the reward acts on, where the caller brings it again.
+    ///
+    /// # Errors
+    /// The problem that names the field.
+    pub(crate) fn into_target(self, kind: Kind) -> Result<Option<Target>, Problem> {
+        let Self { target, transaction_source } = self;
+        if target.is_none() && transaction_source.is_none() {
+            return Ok(None);
+        }
+        let given = Given { target, transaction_source };
+        kind.spec().target(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))
+    }
+}
+
+/// What Amazon said of a reward when it was asked for a check.
+#[derive(Serialize)]
+pub(crate) struct CheckedView<'a> {
+    reward: RewardView<'a>,
+    /// In our words; more may come.
+    shown: &'static str,
+    checked_at: String,
+}
+
+impl<'a> CheckedView<'a> {
+    #[must_use]
+    pub(crate) fn new(checked: &'a Checked) -> Self {
+        Self {
+            reward: RewardView::new(&checked.reward, None),
+            shown: match checked.sight {
+                Sight::Live | Sight::Unattributed => "active",
+                Sight::Absent | Sight::Reversed => "inactive",
+                Sight::Mismatch => "mismatch",
+                Sight::Odd => "odd",
+            },
+            checked_at: timestamp(checked.at),
+        }
+    }
+}
+
 /// An amount on the wire.
 #[derive(Serialize)]
 pub(crate) struct ValueView {
@@ -206,6 +259,8 @@ pub(crate) struct RewardView<'a> {
     program_id: Option<&'a str>,
     creation_request_id: &'a str,
     on_unresolved: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_ending: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claim_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -250,6 +305,7 @@ impl<'a> RewardView<'a> {
             program_id: reward.budget.as_ref().map(|budget| budget.program.as_str()),
             creation_request_id: reward.creation_request_id.as_str(),
             on_unresolved: OnUnresolved::from(order.on_unproven).as_str(),
+            target_ending: reward.target_ending.map(|ending| ending.to_string()),
             claim_code: code.map(ClaimCode::expose),
             external_id: reward.external_id.as_deref(),
             metadata: reward.metadata.clone().and_then(|json| RawValue::from_string(json).ok()),
@@ -361,7 +417,12 @@ fn refused_as(reward: &Reward) -> Problem {
 fn about(reward: &Reward, problem: Code) -> Problem {
     let error = reward.last_error.as_ref();
     let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
-    Problem::new(problem).reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
+    let blamed = kind.and_then(ErrorType::from_word).and_then(|word| reward.kind.spec().blamed(word));
+    let problem = match blamed {
+        Some(field) => Problem::new(problem).field(field.pointer, "refused", field.expected),
+        None => Problem::new(problem),
+    };
+    problem.reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
         operation: reward.kind.spec().operation(Action::Forward),
         error_code: code.to_owned(),
         error_type: kind.map(str::to_owned),

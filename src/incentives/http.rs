@@ -11,7 +11,11 @@ use super::{
     Rewards,
     admission::BudgetError,
     cancel::CancelError,
-    dto::{EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed, may_be_code, refusal},
+    check::CheckError,
+    dto::{
+        CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed,
+        may_be_code, refusal,
+    },
     issue::{IssueError, check_patience},
     kind::Kind,
     problems,
@@ -35,6 +39,7 @@ use crate::{
     kernel::{ClientId, IdempotencyKey, Money, RewardId},
     ledger::{self, budget::PROGRAM},
     lifecycle::Lost,
+    provider::incentives::Family,
     store::StoreError,
 };
 
@@ -51,6 +56,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/rewards/{id}/events", "GET, HEAD", [read().to(events)]))
         .service(resource("/v1/rewards/{id}/reveal", "POST", [web::post().to(reveal)]))
         .service(resource("/v1/rewards/{id}/cancel", "POST", [web::post().to(cancel)]))
+        .service(resource("/v1/rewards/{id}/check", "POST", [web::post().to(check)]))
         .service(resource("/v1/catalog", "GET, HEAD", [read().to(catalog)]));
 }
 
@@ -223,6 +229,24 @@ async fn reveal(
     let (reward, code) = rewards.reveal.run(client, reward, reason, arrived).await?;
     failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
+}
+
+async fn check(
+    http: web::Data<Http>,
+    rewards: web::Data<Rewards>,
+    request: HttpRequest,
+    id: web::Path<String>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let arrived = http.ambient.monotonic();
+    let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
+    let body: CheckBody = http.body(&request, payload).await?;
+    let (service, id) = (rewards.get_ref().clone(), reward_id(&id)?);
+    let found = http.run(async move { service.find(principal.client, id).await }).await?;
+    let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
+    let target = body.into_target(reward.kind)?;
+    let checked = rewards.check.run(reward, target, arrived).await?;
+    Ok(HttpResponse::Ok().json(CheckedView::new(&checked)))
 }
 
 #[derive(Deserialize)]
@@ -408,6 +432,40 @@ impl From<CancelError> for Problem {
             }
             CancelError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             CancelError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
+        }
+    }
+}
+
+impl From<CheckError> for Problem {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::NotAsked => Self::new(Code::INVALID_STATE)
+                .detail("Amazon has no operation that asks for a reward of this kind without buying it"),
+            CheckError::NotKept => Self::new(Code::INVALID_STATE)
+                .detail("what the reward acts on is not kept any more: send it again, as in the request that made the reward")
+                .field("/target", "required", "what the reward was made for"),
+            CheckError::OtherTarget => Self::new(Code::INVALID_REQUEST).field(
+                "/target",
+                "mismatch",
+                "not what the reward was made for; a transaction_source belongs to it",
+            ),
+            CheckError::TargetUnknown | CheckError::Elsewhere => Self::new(Code::DEPENDENCY_UNAVAILABLE),
+            CheckError::Unavailable { throttled: true } => Self::new(problems::UPSTREAM_BUSY),
+            CheckError::Unavailable { throttled: false } => Self::new(Code::DEPENDENCY_UNAVAILABLE),
+            CheckError::Refused { operation, refusal } => {
+                let code = match refusal.family {
+                    Family::F200 => problems::UPSTREAM_REJECTED,
+                    Family::F300 => problems::ACCOUNT_PROBLEM,
+                };
+                Self::new(code).upstream(Upstream {
+                    operation,
+                    error_code: refusal.family.as_str().to_owned(),
+                    error_type: Some(refusal.error_type.as_str().to_owned()),
+                })
+            }
+            CheckError::Busy => Self::new(Code::QUOTA_EXCEEDED),
+            CheckError::Store(error) => error.into(),
+            CheckError::Lost(lost) => lost.into(),
         }
     }
 }

@@ -314,7 +314,8 @@ impl Issue {
         let target = command.target.as_ref().map(|target| courier.seal(&reward, target)).transpose()?;
         failpoint::pass("issue", "before_t1");
         let mut tx = courier.store.begin_as("reward.accept").await?;
-        let new = sql::insert(&mut tx, &mut reward, &TimelineEntry::with_attempt("reward.received", 1)).await?;
+        let received = TimelineEntry::received(reward.target_ending);
+        let new = sql::insert(&mut tx, &mut reward, &received).await?;
         if new {
             let reserved = self.reserve(&mut tx, account, &reward, now).await;
             tx = tx.or_undo(reserved).await?;
@@ -407,6 +408,7 @@ impl Issue {
             environment: account.environment(),
             kind: command.kind,
             value: command.value,
+            target_ending: command.target.as_ref().and_then(|target| command.kind.spec().ending(target)),
             external_id: command.external_id.clone(),
             metadata: command.metadata_json(),
             order,

@@ -1,7 +1,7 @@
 //! What kind of thing is bought. The only place that distinguishes kinds: whatever differs between them is a [`Spec`]. The
-//! reconciliation reads the creation of gift codes alone, and adopts orphan cards as such.
+//! reconciliation adopts orphan cards as gift codes alone.
 
-use std::{future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin};
 
 use chrono::{DateTime, Utc};
 
@@ -9,33 +9,33 @@ use super::{answer::Answer, kinds, model::Reward};
 use crate::{
     engine::{Action, Rules},
     http::body::SecretTexts,
-    provider::incentives::Client,
+    provider::incentives::{Client, ErrorType},
     sealing::Target,
 };
 
 /// Declares the kinds, a line each: the name here, the durable word, the [`Spec`] among [`kinds`].
 macro_rules! kinds {
-    ($($(#[cfg($when:meta)])? $name:ident = $word:literal => $module:ident::$spec:ident;)+) => {
+    ($($name:ident = $word:literal => $module:ident::$spec:ident;)+) => {
         /// The kinds. The words are durable: kinds are added, never renamed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Kind {
-            $($(#[cfg($when)])? #[doc = concat!("`", $word, "`")] $name),+
+            $(#[doc = concat!("`", $word, "`")] $name),+
         }
 
         impl Kind {
             /// Every kind.
-            pub const ALL: &'static [Self] = &[$($(#[cfg($when)])? Self::$name),+];
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The word in the store, in metrics and on the wire.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
-                match self { $($(#[cfg($when)])? Self::$name => $word),+ }
+                match self { $(Self::$name => $word),+ }
             }
 
             /// What the kind is.
             #[must_use]
             pub const fn spec(self) -> &'static dyn Spec {
-                match self { $($(#[cfg($when)])? Self::$name => &kinds::$module::$spec),+ }
+                match self { $(Self::$name => &kinds::$module::$spec),+ }
             }
         }
     };
@@ -43,7 +43,6 @@ macro_rules! kinds {
 
 kinds! {
     GiftCode = "gift_code" => gift_code::GiftCode;
-    #[cfg(test)] Trial = "trial" => trial::Trial;
 }
 
 impl Kind {
@@ -77,6 +76,15 @@ pub enum KeepsTarget {
     UntilIrreversible,
 }
 
+/// Whether Amazon's activity report lists what a kind buys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// It does.
+    Known,
+    /// Nobody has seen it. Where a report lists some of the kind, it lists all.
+    Unknown,
+}
+
 /// A call that is under way.
 pub type Call<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
@@ -95,13 +103,53 @@ pub struct Errand<'a> {
     pub asked_at: DateTime<Utc>,
 }
 
-/// Why a request's target cannot be taken. It has no place for what the caller sent.
+/// What a request says of what the reward is to act on, and of where it comes from.
+#[derive(Default)]
+pub struct Given {
+    /// `target`.
+    pub target: Option<SecretTexts>,
+    /// `transaction_source`: the till, where there is one.
+    pub transaction_source: Option<SecretTexts>,
+}
+
+/// A field of a request that is not as it must be. It has no place for what the caller sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidTarget {
+pub struct WrongField {
     /// JSON Pointer into the request's body.
     pub pointer: &'static str,
     /// What is expected there.
     pub expected: &'static str,
+}
+
+/// The last four digits of a target: what may be shown of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TargetEnding(i64);
+
+impl TargetEnding {
+    /// The last four of a text of digits; `None` of any other, and of one that is hardly longer.
+    #[must_use]
+    pub fn of(digits: &str) -> Option<Self> {
+        let last = digits.len().checked_sub(4).filter(|first| *first >= 8).and_then(|first| digits.get(first..))?;
+        last.bytes().all(|byte| byte.is_ascii_digit()).then(|| last.parse().ok().map(Self)).flatten()
+    }
+
+    /// Read back from its row.
+    #[must_use]
+    pub fn from_stored(number: i64) -> Option<Self> {
+        (0..10_000).contains(&number).then_some(Self(number))
+    }
+
+    /// As its row keeps it.
+    #[must_use]
+    pub const fn number(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for TargetEnding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}", self.0)
+    }
 }
 
 /// What a kind is.
@@ -117,11 +165,24 @@ pub trait Spec: Sync {
         self.keeps_target() != KeepsTarget::Never
     }
 
-    /// Reads what the reward is to act on out of a request's `target`. `None` where the kind acts on nothing.
+    /// Reads what the reward is to act on out of what the request says of it. `None` where the kind acts on nothing.
     ///
     /// # Errors
-    /// [`InvalidTarget`] names the place and what is expected there.
-    fn target(&self, given: Option<SecretTexts>) -> Result<Option<Target>, InvalidTarget>;
+    /// [`WrongField`] names the place and what is expected there.
+    fn target(&self, given: Given) -> Result<Option<Target>, WrongField>;
+
+    /// What may be shown of a target of its own. Nothing, unless the kind says so.
+    fn ending(&self, _target: &Target) -> Option<TargetEnding> {
+        None
+    }
+
+    /// The field of the request that Amazon's refusal of a reward is about, where it is about one.
+    fn blamed(&self, _error_type: ErrorType) -> Option<WrongField> {
+        None
+    }
+
+    /// Whether Amazon's activity report lists what it buys.
+    fn listing(&self) -> Listing;
 
     /// The operation of the provider that does this, as metrics, timelines and problems name it.
     fn operation(&self, action: Action) -> &'static str;
@@ -142,11 +203,22 @@ mod tests {
         assert_eq!(Kind::from_word("gift_card"), None);
     }
 
+    #[test]
+    fn an_ending_is_the_last_four_digits_of_many() {
+        let shown = |text| TargetEnding::of(text).map(|ending| ending.to_string());
+        assert_eq!(shown("1400000005567580058").as_deref(), Some("0058"));
+        for other in ["", "0058", "12345670058", "14000000055675800x8", "1400000005567580+58"] {
+            assert_eq!(shown(other), None, "{other}");
+        }
+        assert_eq!(TargetEnding::from_stored(58).map(|ending| ending.to_string()).as_deref(), Some("0058"));
+        assert_eq!((TargetEnding::from_stored(-1), TargetEnding::from_stored(10_000)), (None, None));
+    }
+
     /// Otherwise the row would have nothing to send, or keep what nobody sends.
     #[test]
     fn a_kind_takes_a_target_exactly_when_it_keeps_one() {
         for kind in Kind::ALL {
-            assert_eq!(kind.spec().target(None).is_err(), kind.spec().acts(), "{}", kind.as_str());
+            assert_eq!(kind.spec().target(Given::default()).is_err(), kind.spec().acts(), "{}", kind.as_str());
         }
     }
 }

@@ -1,5 +1,3 @@
 //! One file a kind: its rules, its operations, and what an answer to them means.
 
 pub mod gift_code;
-#[cfg(test)]
-pub mod trial;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::kind::{KeepsTarget, Kind};
+use super::kind::{KeepsTarget, Kind, TargetEnding};
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
     kernel::{
@@ -101,6 +101,8 @@ pub struct Reward {
     pub kind: Kind,
     /// Its value.
     pub value: Money,
+    /// What may be shown of its target.
+    pub target_ending: Option<TargetEnding>,
     /// The caller's own reference.
     pub external_id: Option<String>,
     /// The caller's own words, as JSON.

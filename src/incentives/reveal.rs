@@ -134,7 +134,7 @@ impl Reveal {
             Showing::Reveal(reason) => (SHOWINGS_MAX, Some(reason)),
         };
         let drive = Drive::show(reward.order, showings_max, *reward.kind.rules(), courier.limits());
-        let ran = engine::run(courier, drive, Start::Read(reward), &Note { reason }, None).await;
+        let ran = engine::run(courier, drive, Start::Read(reward), &Note { reason, ..Note::default() }, None).await;
         let state = ran.row.state();
         match (ran.end, ran.receipt) {
             (End::Settled { deliver: true }, Some(code)) => Ok((ran.row, code)),

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::{
     cancel::Cancel,
+    check::Check,
     courier::{Courier, CourierParts},
     in_flight::InFlight,
     issue::Issue,
@@ -37,6 +38,8 @@ pub struct Rewards {
     pub issue: Issue,
     /// Cancels rewards.
     pub cancel: Cancel,
+    /// Asks Amazon how rewards stand.
+    pub check: Check,
     /// Shows claim codes again.
     pub reveal: Reveal,
 }
@@ -50,8 +53,9 @@ impl Rewards {
         let in_flight = InFlight::new(in_flight_max);
         let cancel = Cancel::new(courier.clone());
         let reveal = Reveal::new(courier.clone(), in_flight.clone());
+        let check = Check::new(courier.clone(), in_flight.clone());
         let issue = Issue::new(courier.clone(), cancel.clone(), reveal.clone(), in_flight, restored);
-        Self { courier, issue, cancel, reveal }
+        Self { courier, issue, cancel, check, reveal }
     }
 
     /// What carries the rewards to Amazon.

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    kind::Kind,
+    kind::{Kind, TargetEnding},
     model::{LastError, OnUnresolved, Reward},
     timeline::TimelineEntry,
 };
@@ -41,7 +41,7 @@ macro_rules! columns {
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context, \
-         retryable, retryable_version, handed_out, attempts_before, card_fingerprint"
+         retryable, retryable_version, handed_out, attempts_before, card_fingerprint, target_ending, done"
     };
 }
 
@@ -110,7 +110,7 @@ statements! {
          lease_token = $14, due_at = $15, updated_at = $16, first_send_at = $17, unproven_since = $18, issued_at = $19, \
          canceled_at = $20, refusals = $21, budget_key = $22, budget_day = $23, booked = $24, \
          retryable = $25, retryable_version = $2 + 1, \
-         handed_out = $27, attempts_before = $28, card_fingerprint = $29, \
+         handed_out = $27, attempts_before = $28, card_fingerprint = $29, done = $30, \
          target_sealed = CASE WHEN $26 THEN target_sealed END, target_key = CASE WHEN $26 THEN target_key END, \
          version = $2 + 1 WHERE id = $1 AND version = $2",
     );
@@ -141,6 +141,7 @@ row! {
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
         trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
         handed_out: Option<bool>, attempts_before: Option<i64>, card_fingerprint: Option<Vec<u8>>,
+        target_ending: Option<i64>, done: Option<bool>,
     }
 }
 
@@ -207,6 +208,7 @@ impl TryFrom<RewardRow> for Reward {
             creation_request_id: CreationRequestId::from_stored(row.creation_request_id),
             kind: Kind::from_word(&row.kind).ok_or_else(|| bad("kind"))?,
             value: Money::from_minor(row.amount_minor, currency),
+            target_ending: row.target_ending.and_then(TargetEnding::from_stored),
             external_id: row.external_id,
             metadata: row.metadata,
             order,
@@ -335,7 +337,8 @@ pub(super) async fn save(
         reward.keeps_target(now),
         flat.handed_out,
         order.attempts_before,
-        reward.card.as_ref().map(|card| card.as_bytes().as_slice())
+        reward.card.as_ref().map(|card| card.as_bytes().as_slice()),
+        flat.done
     )?;
     if rows != 1 {
         return Ok(false);

@@ -24,7 +24,7 @@ macro_rules! unsure_rewards {
 /// The columns of a reward `r` in a comparison with Amazon's report.
 macro_rules! compared_columns {
     () => {
-        "r.id AS reward_id, r.state, r.attention, r.amount_minor AS ours_minor, r.created_at AS recorded_at, \
+        "r.id AS reward_id, r.kind, r.state, r.attention, r.amount_minor AS ours_minor, r.created_at AS recorded_at, \
          r.first_send_at, r.issued_at, r.canceled_at AS ours_canceled_at"
     };
 }

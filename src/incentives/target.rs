@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     courier::Courier,
-    kind::{KeepsTarget, Kind},
+    kind::{KeepsTarget, Kind, TargetEnding},
     model::Reward,
 };
 use crate::{
@@ -34,7 +34,7 @@ macro_rules! outlived {
 statements! {
     KEEP = Sql::same(
         "rewards.keep_target",
-        "UPDATE rewards SET target_sealed = $3, target_key = $4, target_fingerprint = $5 WHERE id = $1 AND version = $2",
+        "UPDATE rewards SET target_sealed = $3, target_key = $4, target_fingerprint = $5, target_ending = $6 WHERE id = $1 AND version = $2",
     );
     KEPT = Sql::same(
         "rewards.kept_target",
@@ -94,7 +94,8 @@ impl Courier {
     pub(super) fn seal(&self, reward: &Reward, target: &Target) -> Result<NewlySealed, SealingError> {
         let place = place_of(reward);
         let sealed = self.keyring.seal(target, place, &self.ambient)?;
-        Ok(NewlySealed { sealed, fingerprint: self.keyring.fingerprint(target, place)? })
+        let fingerprint = self.keyring.fingerprint(target, place)?;
+        Ok(NewlySealed { kept: Kept { sealed: Some(sealed), fingerprint }, ending: reward.target_ending })
     }
 
     /// Whether this is the target that the reward was made for.
@@ -183,14 +184,14 @@ impl Courier {
 
 /// What was just sealed for a reward, and is not in its row yet.
 pub(super) struct NewlySealed {
-    sealed: Sealed,
-    fingerprint: Fingerprint,
+    kept: Kept,
+    ending: Option<TargetEnding>,
 }
 
 impl NewlySealed {
     /// Puts it into the row, at the version that this transaction has just written.
     pub(super) async fn keep(&self, tx: &mut Tx, reward: &Reward) -> Result<(), StoreError> {
-        match keep(tx, reward.id, reward.order.version, &self.sealed, &self.fingerprint).await? {
+        match keep(tx, reward.id, reward.order.version, &self.kept, self.ending).await? {
             true => Ok(()),
             false => Err(StoreError::Inconsistent { table: "rewards", column: "version" }),
         }
@@ -227,17 +228,18 @@ pub async fn keep(
     tx: &mut Tx,
     id: RewardId,
     version: i64,
-    sealed: &Sealed,
-    fingerprint: &Fingerprint,
+    kept: &Kept,
+    ending: Option<TargetEnding>,
 ) -> Result<bool, StoreError> {
     let rows = execute!(
         tx,
         KEEP,
         id.uuid(),
         version,
-        sealed.as_bytes(),
-        sealed.key().as_str(),
-        fingerprint.as_bytes().as_slice()
+        kept.sealed.as_ref().map(Sealed::as_bytes),
+        kept.sealed.as_ref().map(|sealed| sealed.key().as_str()),
+        kept.fingerprint.as_bytes().as_slice(),
+        ending.map(TargetEnding::number)
     )?;
     Ok(rows == 1)
 }

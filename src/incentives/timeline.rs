@@ -1,11 +1,16 @@
 //! The timeline's entries: what happened, in words and numbers of ours. Nothing of an answer's body can be put in.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::answer::Answer;
-use crate::engine::{
-    Event, State,
-    drive::{Change, Milestone},
+use super::{answer::Answer, kind::TargetEnding};
+use crate::{
+    engine::{
+        Event, State,
+        drive::{Change, Milestone},
+    },
+    sealing::Target,
 };
 
 /// One entry, to be written in the transaction that makes it true.
@@ -34,6 +39,8 @@ pub(super) struct Detail {
     pub(super) duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) amazon_request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target_ending: Option<String>,
     /// The caller's words, checked at the edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
@@ -46,6 +53,11 @@ impl TimelineEntry {
 
     pub(super) fn with_reason(kind: &'static str, reason: String) -> Self {
         Self { kind, detail: Detail { reason: Some(reason), ..Detail::default() } }
+    }
+
+    pub(super) fn received(target_ending: Option<TargetEnding>) -> Self {
+        let target_ending = target_ending.map(|ending| ending.to_string());
+        Self { kind: "reward.received", detail: Detail { attempt: Some(1), target_ending, ..Detail::default() } }
     }
 
     pub(super) fn with_attempt(kind: &'static str, attempt: i64) -> Self {
@@ -78,11 +90,13 @@ pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -
     }
 }
 
-/// What the caller of a drive wants to be written beside its changes.
-#[derive(Debug, Clone, Default)]
+/// What the caller of a drive brings.
+#[derive(Clone, Default)]
 pub struct Note {
     /// The caller's reason.
     pub(super) reason: Option<String>,
+    /// What the reward acts on, where its caller brings it again: it is not written.
+    pub(super) target: Option<Arc<Target>>,
 }
 
 impl Note {

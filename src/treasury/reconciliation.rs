@@ -23,7 +23,7 @@ pub(crate) mod report;
 pub(crate) mod run;
 pub mod sql;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -140,7 +140,16 @@ impl Reconciliations {
     }
 
     fn under_way<'a>(&'a self, account: &'a Account, run: &'a Reconciliation, token: Uuid) -> Run<'a> {
-        Run { service: self, account, run, token, tally: Tally::default(), items: 0 }
+        Run {
+            service: self,
+            account,
+            run,
+            token,
+            tally: Tally::default(),
+            items: 0,
+            lists_activations: false,
+            strange_activations: BTreeSet::new(),
+        }
     }
 
     /// Runs a run to its end, with the file if the request has one.

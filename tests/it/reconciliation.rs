@@ -42,7 +42,7 @@ pub(crate) async fn reconcile(app: &App, from: &str, to: &str) -> Value {
 }
 
 /// Everything that a run found, page by page.
-async fn items(app: &App, run: &Value) -> Vec<Value> {
+pub(crate) async fn items(app: &App, run: &Value) -> Vec<Value> {
     let (mut all, mut next) = (Vec::new(), String::new());
     loop {
         let page = app.get(&format!("/v1/reconciliations/{}/items?limit=200{next}", run["id"].as_str().unwrap())).await;
@@ -56,7 +56,7 @@ async fn items(app: &App, run: &Value) -> Vec<Value> {
 }
 
 /// How many of each: matched, ours only, theirs only, amount differs, state differs, unproven, unchecked.
-fn counts(run: &Value) -> [i64; 7] {
+pub(crate) fn counts(run: &Value) -> [i64; 7] {
     assert_eq!(run["status"], "finished", "{run}");
     ["matched", "ours_only", "theirs_only", "amount_differs", "state_differs", "unproven", "unchecked"]
         .map(|name| run[name].as_i64().unwrap())

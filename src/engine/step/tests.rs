@@ -1,4 +1,4 @@
-//! Every state × every event, and the properties that no sequence of events may break.
+//! Every state × every event (`table`), and the properties that no sequence of events may break.
 
 use chrono::TimeDelta;
 
@@ -10,12 +10,15 @@ use crate::engine::{
 };
 
 mod edges;
+mod reads;
 mod sequences;
+mod table;
 
 const FINAL: Event = Event::Refused(RefusalClass::Final);
 const CURABLE: Event = Event::Refused(RefusalClass::Curable);
+const ELSEWHERE: Event = Event::Refused(RefusalClass::Elsewhere);
 
-const EVENTS: [Event; 18] = [
+const EVENTS: [Event; 20] = [
     Event::Begin,
     Event::Abandoned,
     Event::Seen(Sight::Live),
@@ -23,8 +26,10 @@ const EVENTS: [Event; 18] = [
     Event::Seen(Sight::Odd),
     Event::Seen(Sight::Mismatch),
     Event::Seen(Sight::Absent),
+    Event::Seen(Sight::Unattributed),
     FINAL,
     CURABLE,
+    ELSEWHERE,
     Event::Lost,
     Event::NotSent,
     Event::ReversalAsked,
@@ -46,7 +51,7 @@ fn at(seconds: i64) -> DateTime<Utc> {
 
 /// An attempt that may have reached the remote service.
 fn attempt(doubt: bool) -> Try {
-    Try { first_sent_at: sent(), doubt, reversal_wanted: false, refusals: 0, handed_out: false }
+    Try { first_sent_at: sent(), doubt, reversal_wanted: false, refusals: 0, handed_out: false, done: false }
 }
 
 fn reversal() -> Reversal {
@@ -128,138 +133,6 @@ fn told(stage: Stage, event: Event, now: DateTime<Utc>) -> String {
 
 fn row(stage: Stage, seconds: i64) -> Vec<String> {
     EVENTS.iter().map(|event| told(stage, *event, at(seconds))).collect()
-}
-
-#[test]
-#[expect(clippy::too_many_lines, reason = "one table, to be read as one")]
-fn every_state_knows_what_every_event_means() {
-    const NO: &str = "-";
-    let elsewhere = "needs_attention (canceled_elsewhere)";
-    let (odd, mismatch) = ("needs_attention (odd_card_status)", "needs_attention (mismatch)");
-    let table: [(State, [&str; 18]); 8] = [
-        (
-            State::Pending,
-            [
-                "issuing now",
-                "issuing now",
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                "canceled",
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                "failed",
-            ],
-        ),
-        (
-            State::Issuing,
-            [
-                "issuing now",
-                "unresolved now",
-                "issued!",
-                elsewhere,
-                odd,
-                mismatch,
-                "unresolved later",
-                "failed",
-                "failed",
-                "unresolved later",
-                "pending later",
-                "issuing now",
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                "needs_attention (unproven)",
-            ],
-        ),
-        (
-            State::Unresolved,
-            [
-                "unresolved now",
-                "unresolved now",
-                "issued!",
-                elsewhere,
-                odd,
-                mismatch,
-                "issuing now",
-                "unresolved later",
-                "unresolved later",
-                "unresolved later",
-                "unresolved later",
-                "unresolved now",
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                "needs_attention (unproven)",
-            ],
-        ),
-        (
-            State::Issued,
-            [
-                NO,
-                NO,
-                "issued!",
-                elsewhere,
-                odd,
-                mismatch,
-                elsewhere,
-                "issued",
-                "issued",
-                "issued",
-                "issued",
-                "canceling now",
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-                NO,
-            ],
-        ),
-        (State::Failed, [NO; 18]),
-        (
-            State::Canceling,
-            [
-                "canceling now",
-                "canceling now",
-                "canceling later",
-                "canceled",
-                odd,
-                mismatch,
-                "canceled",
-                "canceling later",
-                "canceling later",
-                "canceling later",
-                "canceling later",
-                "canceling now",
-                "canceled",
-                "canceling now",
-                "canceling later",
-                "canceling later",
-                "canceling later",
-                "needs_attention (cancel_unproven)",
-            ],
-        ),
-        (State::Canceled, [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO]),
-        (State::NeedsAttention, [NO; 18]),
-    ];
-    assert_eq!(table.len(), State::ALL.len());
-    for (state, expected) in table {
-        assert_eq!(row(stage(state), 10), expected, "{}", state.as_str());
-    }
 }
 
 #[test]
@@ -361,26 +234,6 @@ fn a_refusal_that_uses_the_id_up_is_never_tried_again() {
     let refused =
         Step { event: CURABLE, at: sent(), now: sent(), rules: &rules, on_unproven: OnUnproven::Keep, awaited: true };
     assert_eq!(refused.apply(stage(State::Issuing)).unwrap().stage, Stage::Refused { retryable: false });
-}
-
-/// A kind with a read of its own does not send again what may have arrived, until the read shows that it has not.
-#[test]
-fn what_is_in_doubt_is_read_first_where_a_read_is_an_operation() {
-    let rules = Rules { reading: Reading::Operation, ..RULES };
-    let action = |stage| order(stage).action(&rules, at(10));
-    let lost = step(stage(State::Issuing), Event::Lost, at(6)).unwrap();
-    assert_eq!((action(stage(State::Issuing)), action(lost.stage)), (Some(Action::Forward), Some(Action::Read)));
-    let taken_up = step(lost.stage, Event::Begin, at(8)).unwrap();
-    assert_eq!(action(taken_up.stage), Some(Action::Read));
-    assert_eq!(told(taken_up.stage, Event::Seen(Sight::Live), at(9)), "issued!");
-
-    let absent = step(taken_up.stage, Event::Seen(Sight::Absent), at(9)).unwrap();
-    assert_eq!((absent.stage, absent.wake), (Stage::Sending(attempt(true)), Wake::Now));
-    assert_eq!(action(absent.stage), Some(Action::Forward));
-    assert_eq!(told(absent.stage, FINAL, at(10)), "unresolved later", "the first attempt can still arrive");
-    assert_eq!(action(step(absent.stage, Event::Abandoned, at(40)).unwrap().stage), Some(Action::Read));
-    // A gift code's read is its replay.
-    assert_eq!(super::tests::action(lost.stage, at(10)), Some(Action::Forward));
 }
 
 #[test]

@@ -8,10 +8,9 @@ use crate::{
         Action, Event, RefusalClass, ReversalFailure, Rules, Sight,
         rules::{AfterRefusal, Reading},
     },
-    http::body::SecretTexts,
     incentives::{
         answer::Answer,
-        kind::{Call, Errand, InvalidTarget, KeepsTarget, Spec},
+        kind::{Call, Errand, Given, KeepsTarget, Listing, Spec, WrongField},
     },
     kernel::{AuthRejection, CardProof, ClaimCode},
     provider::incentives::{ErrorType, Family, Outcome},
@@ -64,9 +63,19 @@ impl Spec for GiftCode {
         KeepsTarget::Never
     }
 
-    fn target(&self, given: Option<SecretTexts>) -> Result<Option<Target>, InvalidTarget> {
-        let refused = InvalidTarget { pointer: "/target", expected: "a gift code acts on nothing: leave it out" };
-        if given.is_some() { Err(refused) } else { Ok(None) }
+    fn target(&self, given: Given) -> Result<Option<Target>, WrongField> {
+        let refused = |pointer, expected| Err(WrongField { pointer, expected });
+        match given {
+            Given { target: Some(_), .. } => refused("/target", "a gift code acts on nothing: leave it out"),
+            Given { transaction_source: Some(_), .. } => {
+                refused("/transaction_source", "a gift code is bought without one: leave it out")
+            }
+            Given { target: None, transaction_source: None } => Ok(None),
+        }
+    }
+
+    fn listing(&self) -> Listing {
+        Listing::Known
     }
 
     fn operation(&self, action: Action) -> &'static str {

@@ -26,6 +26,7 @@ pub(super) struct Flat {
     pub(super) canceled_at: Option<DateTime<Utc>>,
     pub(super) retryable: Option<bool>,
     pub(super) handed_out: Option<bool>,
+    pub(super) done: Option<bool>,
 }
 
 impl Flat {
@@ -61,6 +62,17 @@ impl Flat {
                 Stage::Attention(Attention { why: Some(AttentionReason::CancelFailed), .. }) => Some(false),
                 Stage::Attention(_) | Stage::Pending | Stage::Reversed(_) | Stage::Refused { .. } => None,
             },
+            done: match stage {
+                Stage::Sending(Try { done: true, .. }) | Stage::Unproven(Try { done: true, .. }) => Some(true),
+                Stage::Sending(_)
+                | Stage::Unproven(_)
+                | Stage::Pending
+                | Stage::Proven(_)
+                | Stage::Reversing(_)
+                | Stage::Reversed(_)
+                | Stage::Refused { .. }
+                | Stage::Attention(_) => None,
+            },
             retryable: if let Stage::Refused { retryable } = stage { Some(*retryable) } else { None },
         }
     }
@@ -78,6 +90,7 @@ pub(super) fn read(row: &RewardRow) -> Result<Stage, StoreError> {
             reversal_wanted: row.cancel_requested,
             refusals: u8::try_from(row.refusals).map_err(|_number| bad("refusals"))?,
             handed_out: row.handed_out == Some(true),
+            done: row.done == Some(true),
         })
     };
     Ok(match state {
@@ -141,6 +154,7 @@ pub(super) fn word_of(why: AttentionReason) -> &'static str {
         | AttentionReason::Unproven
         | AttentionReason::CancelUnproven
         | AttentionReason::RefusedInDoubt
+        | AttentionReason::DoneElsewhere
         | AttentionReason::Adopted => why.as_str(),
     }
 }

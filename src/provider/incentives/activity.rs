@@ -26,7 +26,13 @@ pub enum ActivityKind {
     /// A card was given back.
     #[strum(serialize = "GCCancellation")]
     Cancellation,
-    /// Something that we do not do: an activation, say.
+    /// A physical card was activated. That Amazon calls it so is assumed, here and below.
+    #[strum(serialize = "GCActivation")]
+    Activation,
+    /// A physical card was deactivated.
+    #[strum(serialize = "GCDeactivation")]
+    Deactivation,
+    /// Something that we do not do, or by a word that we do not know.
     Other,
 }
 word_methods!(ActivityKind);
@@ -34,7 +40,7 @@ word_methods!(ActivityKind);
 /// One record of the report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActivityRecord {
-    /// The `creationRequestId` of the call, as it was sent; not always one of ours.
+    /// The request id of the call, as it was sent; not always one of ours.
     pub request_id: String,
     /// What it is about.
     pub kind: ActivityKind,
@@ -42,7 +48,7 @@ pub struct ActivityRecord {
     pub is_real: bool,
     /// When, by Amazon's clock, in whole seconds.
     pub at: DateTime<Utc>,
-    /// The value of a creation. A cancellation has none.
+    /// The value of a creation or an activation. What gives back has none.
     pub value: Option<Money>,
 }
 
@@ -139,9 +145,12 @@ fn record(raw: RecordFields<'_>, currency: Currency) -> Option<ActivityRecord> {
     let at = time(&text(raw.activity_time)?)?;
     let is_real = succeeded && real;
     let value = raw.card_value.and_then(object::<Amount<'_>>).and_then(|value| value.money(currency));
-    if kind == ActivityKind::Creation && is_real && value.is_none() {
-        return None;
-    }
+    let kind = match (kind, value) {
+        (ActivityKind::Creation, None) if is_real => return None,
+        // Its form is not known either.
+        (ActivityKind::Activation, None) => ActivityKind::Other,
+        (kind, _) => kind,
+    };
     Some(ActivityRecord { request_id, kind, is_real, at, value })
 }
 
@@ -192,8 +201,16 @@ mod tests {
             RECORDED.replace("GCCreation", "GCCancellation").replace(r#"{"amount":10.0,"currencyCode":"GBP"}"#, "null");
         let cancel = read(&[cancel]).unwrap();
         assert_eq!((cancel.records[0].kind, cancel.records[0].value), (ActivityKind::Cancellation, None));
-        let other = read(&[RECORDED.replace("GCCreation", "ActivateGiftCard")]).unwrap();
-        assert_eq!(other.records[0].kind, ActivityKind::Other);
+        let activation = RECORDED.replace("GCCreation", "GCActivation");
+        let valueless = activation.replace(r#"{"amount":10.0,"currencyCode":"GBP"}"#, "null");
+        for (record, kind) in [
+            (activation, ActivityKind::Activation),
+            (valueless, ActivityKind::Other),
+            (RECORDED.replace("GCCreation", "GCDeactivation"), ActivityKind::Deactivation),
+            (RECORDED.replace("GCCreation", "ActivateGiftCard"), ActivityKind::Other),
+        ] {
+            assert_eq!(read(&[record]).unwrap().records[0].kind, kind);
+        }
     }
 
     #[test]

@@ -80,9 +80,10 @@ pub(super) fn activity(reply: Reply<'_>, currency: Currency) -> Outcome<Activity
     })
 }
 
-/// Outcome of an operation that one kind alone has, by what the kind reads in its success.
-pub(super) fn own<T>(reply: Reply<'_>, read: impl Fn(&RawValue) -> Option<T>) -> Outcome<T> {
-    and_then(understood(reply, None), |_success| {
+/// Outcome of an operation that one kind alone has, by what the kind reads in its success. As everywhere, a refusal that names
+/// another id refuses nothing.
+pub(super) fn own<T>(reply: Reply<'_>, id: &CreationRequestId, read: impl Fn(&RawValue) -> Option<T>) -> Outcome<T> {
+    and_then(understood(reply, Some(id)), |_success| {
         let object = reply.ok().and_then(|answer| serde_json::from_slice::<&RawValue>(answer.body).ok());
         object.and_then(read).map_or(Outcome::Unknown(UnknownReason::WrongShape), Outcome::Proven)
     })
@@ -237,7 +238,7 @@ fn is_json(content_type: Option<&str>) -> bool {
 
 /// Whether the answer names this id; `None` when it names none.
 fn names(body: &Body<'_>, id: &CreationRequestId) -> Option<bool> {
-    text(body.creation_request_id).map(|named| named == id.as_str())
+    body.request_id().map(|named| named == id.as_str())
 }
 
 fn and_then<T, U>(outcome: Outcome<T>, next: impl FnOnce(T) -> Outcome<U>) -> Outcome<U> {

@@ -258,16 +258,17 @@ impl Client {
         self.exchange(Operation::CANCEL_GIFT_CARD, body, |reply| classify::cancel(reply, id)).await
     }
 
-    /// Calls an operation that one kind of reward alone has. The request is the kind's, and so is what a success shows: `read`
+    /// Calls an operation that one kind of reward alone has, about the reward of this id. The request is the kind's, and so is what a success shows: `read`
     /// is given the object of an answer that is a success and nothing else, and says `None` when it does not understand it.
     pub async fn call<T>(
         &self,
         operation: Operation,
+        id: &CreationRequestId,
         request: Result<impl Serialize, Unwritable>,
         read: impl Fn(&RawValue) -> Option<T>,
     ) -> Exchange<T> {
         let body = request.and_then(|request| wire::body(&request));
-        self.exchange(operation, body, |reply| classify::own(reply, &read)).await
+        self.exchange(operation, body, |reply| classify::own(reply, id, &read)).await
     }
 
     /// Amazon's id of the partner, which every request names.

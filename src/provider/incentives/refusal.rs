@@ -141,8 +141,30 @@ pub enum ErrorType {
     InvalidPageSize,
     /// A page has at most 1,000 records.
     MaxPageSizeExceeded,
-    /// A physical card's word, which a mock id answers.
+    /// Another id has activated the card. Amazon's sandbox answers this word.
     CardAlreadyActivatedWithDifferentRequestId,
+    /// The same, as Amazon's list has it.
+    CardActivatedWithDifferentRequestId,
+    /// The id has activated the card with another value.
+    CardActivatedWithDifferentDenomination,
+    /// There is no such card.
+    CardNotFound,
+    /// There is no card of that number.
+    CardNumberNotFound,
+    /// The number has too few digits.
+    CardNumberTooShort,
+    /// The checksum is not the number's.
+    CardNumberCheckSumError,
+    /// The card may not be activated.
+    ActivationNotAllowed,
+    /// The card may not be deactivated (any more).
+    DeactivationNotAllowed,
+    /// No activation has this id.
+    NonExistingActivationRequestId,
+    /// The id is another card's activation.
+    WrongActivationRequestId,
+    /// The id is used for another card.
+    ActivationRequestIdAlreadyBeenUsed,
     /// The word that says nothing.
     GeneralError,
     /// A word that is not in this list, or none.

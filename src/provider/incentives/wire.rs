@@ -156,7 +156,11 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     pub(super) status: Field<'a>,
     #[serde(borrow)]
-    pub(super) creation_request_id: Field<'a>,
+    creation_request_id: Field<'a>,
+    #[serde(borrow)]
+    activation_request_id: Field<'a>,
+    #[serde(borrow)]
+    status_check_request_id: Field<'a>,
     #[serde(borrow)]
     pub(super) gc_claim_code: Field<'a>,
     #[serde(borrow)]
@@ -227,6 +231,11 @@ impl<'a> Body<'a> {
     /// The answer inside a refusal.
     pub(super) fn agcod_response(&self) -> Option<Self> {
         self.agcod_response.and_then(object)
+    }
+
+    /// The id that the answer names, whatever the operation calls it.
+    pub(super) fn request_id(&self) -> Option<Cow<'a, str>> {
+        text(self.creation_request_id.or(self.activation_request_id).or(self.status_check_request_id))
     }
 
     /// Whether this is a refusal, whatever its status says.

@@ -285,7 +285,7 @@ impl PortalCsvReader {
         };
         let is_real = succeeded && real;
         let mut read = None;
-        if kind == ActivityKind::Creation && is_real {
+        if matches!(kind, ActivityKind::Creation | ActivityKind::Activation) && is_real {
             let currency = optional(columns.currency, self.currency.code()).ok_or_else(|| bad("currency"))?;
             if !currency.eq_ignore_ascii_case(self.currency.code()) {
                 return Err(bad("currency"));
@@ -309,9 +309,13 @@ fn undecided(row: u64, amount: OpenAmount) -> CsvError {
 fn kind(text: &str) -> ActivityKind {
     let text = plain(text);
     let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    if says(&["load", "activat"]) {
-        // A balance that is loaded, a card that is activated: no gift code, whatever else the word says.
+    if says(&["load"]) {
+        // A balance that is loaded is no card, whatever else the word says.
         ActivityKind::Other
+    } else if says(&["deactivat"]) {
+        ActivityKind::Deactivation
+    } else if says(&["activat"]) {
+        ActivityKind::Activation
     } else if says(&["cancel", "refund", "void"]) {
         ActivityKind::Cancellation
     } else if says(&["creat", "issu", "purchase"]) {

@@ -70,6 +70,8 @@ pub(crate) struct Seen {
     /// In minor units.
     pub(crate) amount_minor: Option<i64>,
     pub(crate) canceled_at: Option<DateTime<Utc>>,
+    /// It is a physical card's activation, not a code's creation.
+    pub(crate) activated: bool,
 }
 
 /// What a page of records says of each id.
@@ -79,6 +81,8 @@ pub(crate) struct Batch {
     pub(crate) seen: BTreeMap<String, Seen>,
     /// Records of any kind, replays and refusals included.
     pub(crate) records: i64,
+    /// It lists activations of physical cards.
+    pub(crate) lists_activations: bool,
     /// The instants of the first and the last record.
     pub(crate) span: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
@@ -93,10 +97,12 @@ impl Batch {
         if !record.is_real || mock {
             return;
         }
+        self.lists_activations |= matches!(record.kind, ActivityKind::Activation | ActivityKind::Deactivation);
         let key = stored_id(&record.request_id, partner_id);
         match record.kind {
-            ActivityKind::Creation => {
+            ActivityKind::Creation | ActivityKind::Activation => {
                 let seen = self.seen.entry(key).or_default();
+                seen.activated |= record.kind == ActivityKind::Activation;
                 let again = seen.created_at.is_some_and(|at| at != record.at);
                 let amount = record.value.map_or(0, crate::kernel::Money::minor);
                 // Two real creates of one id, at different instants, are two cards.
@@ -104,8 +110,9 @@ impl Batch {
                 seen.amount_minor = Some(before.saturating_add(amount));
                 seen.created_at = seen.created_at.or(Some(record.at));
             }
-            ActivityKind::Cancellation => {
+            ActivityKind::Cancellation | ActivityKind::Deactivation => {
                 let seen = self.seen.entry(key).or_default();
+                seen.activated |= record.kind == ActivityKind::Deactivation;
                 seen.canceled_at = seen.canceled_at.or(Some(record.at));
             }
             ActivityKind::Other => {}
@@ -204,6 +211,24 @@ mod tests {
         assert_eq!(batch.seen["AwssbC"].amount_minor, Some(400), "two cards under one id");
         let (first, last) = batch.span.unwrap();
         assert_eq!((last - first).num_seconds(), 8);
+    }
+
+    #[test]
+    fn activations_are_gathered_like_creations_and_known_from_them() {
+        let mut batch = Batch::default();
+        batch.add(&record("AwssbA", 1, ActivityKind::Creation, 500), "Awssb");
+        assert!(!batch.lists_activations);
+        let activation = |id, second| ActivityRecord {
+            value: Some(Money::from_minor(700, Currency::Usd)),
+            ..record(id, second, ActivityKind::Activation, 0)
+        };
+        batch.add(&ActivityRecord { is_real: false, ..activation("AwssbB", 2) }, "Awssb");
+        assert!(!batch.lists_activations, "a replay bought nothing");
+        batch.add(&activation("AwssbB", 2), "Awssb");
+        batch.add(&record("AwssbB", 9, ActivityKind::Deactivation, 0), "Awssb");
+        let (a, b) = (batch.seen["AwssbA"], batch.seen["AwssbB"]);
+        assert_eq!((a.activated, b.activated, batch.lists_activations), (false, true, true));
+        assert_eq!((b.amount_minor, b.created_at.is_some(), b.canceled_at.is_some()), (Some(700), true, true));
     }
 
     #[test]

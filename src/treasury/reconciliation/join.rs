@@ -15,7 +15,10 @@ use super::{
 use crate::{
     accounts::Account,
     engine::order,
-    incentives::statement::{compared_columns, is_open, proven_rewards, reward_of_request},
+    incentives::{
+        kind::{Kind, Listing},
+        statement::{compared_columns, is_open, proven_rewards, reward_of_request},
+    },
     kernel::{ReconciliationId, RewardId},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
@@ -25,30 +28,33 @@ statements! {
     /// is added.
     SEE = Sql::each(
         "reconciliation_seen.see",
-        "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at) \
-         SELECT $1, $2, value ->> 'request_id', value ->> 'created_at', value ->> 'amount_minor', value ->> 'canceled_at' \
+        "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at, activated) \
+         SELECT $1, $2, value ->> 'request_id', value ->> 'created_at', value ->> 'amount_minor', value ->> 'canceled_at', \
+         value ->> 'activated' \
          FROM json_each($3) WHERE TRUE ON CONFLICT (reconciliation_id, request_id) DO UPDATE SET \
          amount_minor = CASE WHEN reconciliation_seen.created_at <> excluded.created_at \
          THEN reconciliation_seen.amount_minor + excluded.amount_minor \
          ELSE COALESCE(reconciliation_seen.amount_minor, excluded.amount_minor) END, \
          created_at = COALESCE(reconciliation_seen.created_at, excluded.created_at), \
-         canceled_at = COALESCE(reconciliation_seen.canceled_at, excluded.canceled_at)",
-        "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at) \
-         SELECT $1, $2, request_id, created_at, amount_minor, canceled_at FROM jsonb_to_recordset(CAST($3 AS JSONB)) \
-         AS page (request_id TEXT, created_at TIMESTAMPTZ, amount_minor BIGINT, canceled_at TIMESTAMPTZ) \
+         canceled_at = COALESCE(reconciliation_seen.canceled_at, excluded.canceled_at), \
+         activated = COALESCE(reconciliation_seen.activated, excluded.activated)",
+        "INSERT INTO reconciliation_seen (reconciliation_id, partner_id, request_id, created_at, amount_minor, canceled_at, activated) \
+         SELECT $1, $2, request_id, created_at, amount_minor, canceled_at, activated FROM jsonb_to_recordset(CAST($3 AS JSONB)) \
+         AS page (request_id TEXT, created_at TIMESTAMPTZ, amount_minor BIGINT, canceled_at TIMESTAMPTZ, activated BOOLEAN) \
          ON CONFLICT (reconciliation_id, request_id) DO UPDATE SET \
          amount_minor = CASE WHEN reconciliation_seen.created_at <> excluded.created_at \
          THEN reconciliation_seen.amount_minor + excluded.amount_minor \
          ELSE COALESCE(reconciliation_seen.amount_minor, excluded.amount_minor) END, \
          created_at = COALESCE(reconciliation_seen.created_at, excluded.created_at), \
-         canceled_at = COALESCE(reconciliation_seen.canceled_at, excluded.canceled_at)",
+         canceled_at = COALESCE(reconciliation_seen.canceled_at, excluded.canceled_at), \
+         activated = COALESCE(reconciliation_seen.activated, excluded.activated)",
     );
     /// The next ids that Amazon listed, and our reward of each. The inner limit makes PostgreSQL look each of them up.
     SEEN_AND_OURS = Sql::same(
         "reconciliation_seen.compare",
         concat!(
-            "SELECT s.request_id, s.created_at, s.amount_minor, s.canceled_at, ", compared_columns!(),
-            " FROM (SELECT request_id, created_at, amount_minor, canceled_at FROM reconciliation_seen \
+            "SELECT s.request_id, s.created_at, s.amount_minor, s.canceled_at, s.activated, ", compared_columns!(),
+            " FROM (SELECT request_id, created_at, amount_minor, canceled_at, activated FROM reconciliation_seen \
              WHERE reconciliation_id = $1 AND request_id > $2 ORDER BY request_id LIMIT $5) s \
              LEFT JOIN ", reward_of_request!(), " ORDER BY s.request_id",
         ),
@@ -57,7 +63,7 @@ statements! {
     OURS_AND_SEEN = Sql::same(
         "rewards.unseen",
         concat!(
-            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, ", compared_columns!(),
+            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, s.activated, ", compared_columns!(),
             " FROM (", proven_rewards!(), ") r \
              LEFT JOIN reconciliation_seen s ON s.reconciliation_id = $1 AND s.request_id = r.creation_request_id \
              ORDER BY r.issued_at, r.id",
@@ -67,7 +73,7 @@ statements! {
     OPEN_UNSEEN = Sql::same(
         "rewards.open_unseen",
         concat!(
-            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, ", compared_columns!(),
+            "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, s.activated, ", compared_columns!(),
             " FROM rewards r LEFT JOIN reconciliation_seen s ON s.reconciliation_id = $1 \
              AND s.request_id = r.creation_request_id \
              WHERE ", is_open!(), " AND s.request_id IS NULL AND r.id > $5 ORDER BY r.id LIMIT $6",
@@ -86,7 +92,7 @@ row! {
         request_id: String, created_at: Option<DateTime<Utc>>, amount_minor: Option<i64>, canceled_at: Option<DateTime<Utc>>,
         reward_id: Option<Uuid>, state: Option<String>, attention: Option<String>, ours_minor: Option<i64>,
         recorded_at: Option<DateTime<Utc>>, first_send_at: Option<DateTime<Utc>>, issued_at: Option<DateTime<Utc>>,
-        ours_canceled_at: Option<DateTime<Utc>>,
+        ours_canceled_at: Option<DateTime<Utc>>, kind: Option<String>, activated: Option<bool>,
     }
 }
 
@@ -95,6 +101,8 @@ row! {
 pub(crate) struct OurReward {
     pub(crate) id: RewardId,
     pub(crate) state: order::State,
+    /// Whether Amazon's report lists rewards of its kind, as far as that is known.
+    pub(crate) listing: Listing,
     pub(crate) compared: Ours,
 }
 
@@ -104,6 +112,8 @@ pub(crate) struct Pair {
     /// As `fetch::stored_id` gives it.
     pub(crate) request_id: String,
     pub(crate) theirs: Option<Theirs>,
+    /// Amazon lists it as a physical card's activation.
+    pub(crate) activated: bool,
     pub(crate) ours: Option<OurReward>,
 }
 
@@ -135,11 +145,14 @@ impl TryFrom<PairRow> for Pair {
                     issued_at: row.issued_at,
                     canceled_at: row.ours_canceled_at,
                 };
-                Some(OurReward { id: RewardId::new(id), state, compared })
+                let kind = row.kind.as_deref().and_then(Kind::from_word);
+                let listing = kind.map_or(Listing::Unknown, |kind| kind.spec().listing());
+                Some(OurReward { id: RewardId::new(id), state, listing, compared })
             }
             (_, _, _, _) => None,
         };
-        Ok(Self { request_id: row.request_id, theirs: shown.then_some(theirs), ours })
+        let activated = row.activated == Some(true);
+        Ok(Self { request_id: row.request_id, theirs: shown.then_some(theirs), activated, ours })
     }
 }
 
@@ -161,6 +174,7 @@ struct SeenText<'a> {
     created_at: Option<String>,
     amount_minor: Option<i64>,
     canceled_at: Option<String>,
+    activated: Option<bool>,
 }
 
 /// Keeps what a page lists.
@@ -174,6 +188,7 @@ pub(super) async fn see(tx: &mut Tx, id: ReconciliationId, partner_id: &str, bat
             created_at: instant(seen.created_at),
             amount_minor: seen.amount_minor,
             canceled_at: instant(seen.canceled_at),
+            activated: seen.activated.then_some(true),
         })
         .collect();
     let json = serde_json::to_string(&rows).map_err(|_error| bad("json"))?;

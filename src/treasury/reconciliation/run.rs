@@ -1,7 +1,7 @@
 //! One run, in five steps: read Amazon's side; compare each id of it; look for our rewards that Amazon does not list;
 //! make rows for cards that only Amazon knows; finish. A run that fails leaves only its reason.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts::{Account, Departure, Purpose, Wanted},
     incentives::{
-        kind::Kind,
+        kind::{Kind, Listing},
         orphans::{self, OrphanCard},
     },
     kernel::RewardId,
@@ -107,6 +107,10 @@ pub(super) struct Run<'a> {
     pub(super) token: Uuid,
     pub(super) tally: Tally,
     pub(super) items: i64,
+    /// Amazon's side lists activations of physical cards.
+    pub(super) lists_activations: bool,
+    /// The findings, by their place, that only Amazon has and that are such.
+    pub(super) strange_activations: BTreeSet<i64>,
 }
 
 impl Run<'_> {
@@ -132,7 +136,7 @@ impl Run<'_> {
         RunLease { id: self.run.id, token: self.token, until: now.checked_add_signed(LEASE).unwrap_or(now) }
     }
 
-    async fn read_pages(&self) -> Result<Window, RunError> {
+    async fn read_pages(&mut self) -> Result<Window, RunError> {
         // `begin` refused a period without a window.
         let window = self.run.period.asked().ok_or(RunError::Interrupted)?;
         let mut cursor = PageCursor::default();
@@ -145,6 +149,7 @@ impl Run<'_> {
             }
             let mut batch = Batch::default();
             page.records.iter().for_each(|record| batch.add(record, self.account.partner_id()));
+            self.lists_activations |= batch.lists_activations;
             self.keep(&batch).await?;
         }
         Ok(window)
@@ -195,7 +200,7 @@ impl Run<'_> {
             .map_err(|_no_slot| RunError::Unanswered("quota"))
     }
 
-    async fn read_file(&self, PortalFile { mut chunks, decimal }: PortalFile) -> Result<Window, RunError> {
+    async fn read_file(&mut self, PortalFile { mut chunks, decimal }: PortalFile) -> Result<Window, RunError> {
         let mut reader = PortalCsvReader::new(self.account.currency(), decimal);
         let partner_id = self.account.partner_id();
         let (mut batch, mut span) = (Batch::default(), None);
@@ -207,11 +212,13 @@ impl Run<'_> {
             }
             if batch.seen.len() >= PAGE_RECORDS_MAX {
                 span = wider(span, batch.span);
+                self.lists_activations |= batch.lists_activations;
                 self.keep(&std::mem::take(&mut batch)).await?;
             }
         }
         reader.finish(&mut |record| batch.add(&record, partner_id))?;
         span = wider(span, batch.span);
+        self.lists_activations |= batch.lists_activations;
         self.keep(&batch).await?;
         Ok(self.run.period.filed(span))
     }
@@ -279,11 +286,15 @@ impl Run<'_> {
         }
     }
 
-    /// Judges rewards that Amazon does not list. A mock id buys nothing, and an id of another partner is not in this
+    /// Judges rewards that Amazon does not list. What no report is known to list is judged where this one lists some. A mock id buys nothing, and an id of another partner is not in this
     /// partner's report.
     fn unseen<'p>(&self, step: &'p [Pair], frame: &Frame) -> Vec<(&'p Pair, MatchResult)> {
         let expected = |pair: &&Pair| pair.theirs.is_none() && pair.request_id.starts_with(self.account.partner_id());
-        let judged = |pair: &'p Pair| pair.compared().map(|ours| (pair, frame.unseen(ours)));
+        let judged = |pair: &'p Pair| {
+            let ours = pair.ours.as_ref()?;
+            let tells = ours.listing == Listing::Known || self.lists_activations;
+            Some((pair, if tells { frame.unseen(&ours.compared) } else { MatchResult::Unchecked }))
+        };
         step.iter().filter(expected).filter_map(judged).collect()
     }
 
@@ -293,6 +304,9 @@ impl Run<'_> {
         for (pair, result) in judged {
             if let Some(class) = self.count(pair, result) {
                 self.items = self.items.saturating_add(1);
+                if class == Class::TheirsOnly && pair.activated {
+                    self.strange_activations.insert(self.items);
+                }
                 found.push(item(self.items, class, pair, self.run.started_at));
             }
         }
@@ -365,11 +379,18 @@ impl Run<'_> {
 
     fn foundling(&self, item: &Item) -> Option<OrphanCard> {
         let account = self.account;
+        if self.strange_activations.contains(&item.seq) {
+            // No report has the card's number, and without it the same bytes cannot be sent again.
+            tracing::error!(
+                account = account.id(),
+                "only Amazon knows of an activation: a person must look at the reconciliation"
+            );
+            return None;
+        }
         let creation_request_id = sql::creation_request_id(item);
         Some(OrphanCard {
             intent: creation_request_id.intent(account.partner_id())?,
             creation_request_id,
-            // The only creation that a report's reader knows (`ActivityKind`).
             kind: Kind::GiftCode,
             account: account.id().to_owned(),
             marketplace: account.marketplace(),

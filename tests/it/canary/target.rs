@@ -1,7 +1,7 @@
 //! A target in clear is nowhere: not while it is sealed in its row, not after it does not open, not after it was wiped.
 
 use noshi::{
-    incentives::target::{keep, peek},
+    incentives::target::{Kept, keep, peek},
     kernel::{Chain, RewardId},
     sandbox::{Fault, FaultRule, Operation},
     sealing::{Keyring, Place, Sameness, Target},
@@ -41,16 +41,16 @@ pub(super) async fn leaks(app: &App, scanner: &Scanner) -> Vec<String> {
 
 async fn keep_sealed(app: &App, keyring: &Keyring, id: RewardId, target: &Target) {
     let place = Place { row: id.uuid(), kind: KIND };
-    let sealed = keyring.seal(target, place, &app.ambient).unwrap();
-    let fingerprint = keyring.fingerprint(target, place).unwrap();
+    let sealed = Some(keyring.seal(target, place, &app.ambient).unwrap());
+    let kept = Kept { sealed, fingerprint: keyring.fingerprint(target, place).unwrap() };
     let store = app.open_store().await;
     // The worker changes the row meanwhile.
     for _ in 0..100 {
         let version = app.database.number("SELECT version FROM rewards").await;
         let mut tx = store.begin().await.unwrap();
-        let kept = keep(&mut tx, id, version, &sealed, &fingerprint).await.unwrap();
+        let done = keep(&mut tx, id, version, &kept, None).await.unwrap();
         tx.commit(()).await.unwrap();
-        if kept {
+        if done {
             return store.close().await;
         }
     }

@@ -237,6 +237,6 @@ pub(super) fn proof(bug: Option<Bug>, card: Sight, code: ClaimCode) -> CardProof
         Sight::Reversed => CardProof::Refunded,
         Sight::Odd => CardProof::OddStatus,
         Sight::Mismatch => CardProof::Mismatch,
-        Sight::Absent => panic!("a gift code is read by its replay, which makes the card"),
+        Sight::Absent | Sight::Unattributed => panic!("a gift code is read by its replay, which makes the card"),
     }
 }

@@ -81,7 +81,9 @@ fn event_index(event: Event) -> usize {
         Event::Seen(Sight::Reversed) => 3,
         Event::Seen(Sight::Odd) => 4,
         Event::Seen(Sight::Mismatch) => 5,
-        Event::Seen(Sight::Absent) => panic!("a gift code is read by its replay, which makes the card"),
+        Event::Seen(Sight::Absent | Sight::Unattributed) | Event::Refused(RefusalClass::Elsewhere) => {
+            panic!("a gift code is read by its replay, which makes the card")
+        }
         Event::Refused(RefusalClass::Final) => 6,
         Event::Refused(RefusalClass::Curable) => 7,
         Event::Lost => 8,

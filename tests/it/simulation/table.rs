@@ -17,7 +17,7 @@ use super::world::{RULES, instant};
 /// A stage in which an answer can come, or one in which none can.
 fn stage(state: State, doubt: bool) -> Stage {
     let first_sent_at = instant(0);
-    let sent = Try { first_sent_at, doubt, reversal_wanted: false, refusals: 0, handed_out: false };
+    let sent = Try { first_sent_at, doubt, reversal_wanted: false, refusals: 0, handed_out: false, done: false };
     match state {
         State::Issuing => Stage::Sending(sent),
         State::Unresolved => Stage::Unproven(sent),

@@ -139,7 +139,8 @@ fn what_is_no_gift_code_is_none_whatever_its_word_says() {
         ("GCCancellation", ActivityKind::Cancellation),
         ("Balance Load Creation", ActivityKind::Other),
         ("VoidAmazonBalanceLoad", ActivityKind::Other),
-        ("Card Activation Issued", ActivityKind::Other),
+        ("Card Activation Issued", ActivityKind::Activation),
+        ("GCDeactivation", ActivityKind::Deactivation),
     ] {
         assert_eq!(kind(word), wanted, "{word}");
     }

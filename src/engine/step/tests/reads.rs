@@ -1,0 +1,100 @@
+//! Kinds that are read by an operation of their own: what is in doubt is read, and what a read does not show is asked of the id.
+
+use super::*;
+
+const READ: Rules = Rules { reading: Reading::Operation, has_receipt: false, ..RULES };
+
+fn by_read(stage: Stage, event: Event) -> Next {
+    Step { rules: &READ, ..awaited_step(event, at(9)) }.apply(stage).unwrap()
+}
+
+fn seen(stage: Stage, sight: Sight) -> Next {
+    by_read(stage, Event::Seen(sight))
+}
+
+/// A kind with a read of its own does not send again what may have arrived, until the read shows that it has not.
+#[test]
+fn what_is_in_doubt_is_read_first_where_a_read_is_an_operation() {
+    let rules = Rules { reading: Reading::Operation, ..RULES };
+    let action = |stage| order(stage).action(&rules, at(10));
+    let lost = step(stage(State::Issuing), Event::Lost, at(6)).unwrap();
+    assert_eq!((action(stage(State::Issuing)), action(lost.stage)), (Some(Action::Forward), Some(Action::Read)));
+    let taken_up = step(lost.stage, Event::Begin, at(8)).unwrap();
+    assert_eq!(action(taken_up.stage), Some(Action::Read));
+    assert_eq!(told(taken_up.stage, Event::Seen(Sight::Live), at(9)), "issued!");
+
+    let absent = step(taken_up.stage, Event::Seen(Sight::Absent), at(9)).unwrap();
+    assert_eq!((absent.stage, absent.wake), (Stage::Sending(attempt(true)), Wake::Now));
+    assert_eq!(action(absent.stage), Some(Action::Forward));
+    assert_eq!(told(absent.stage, FINAL, at(10)), "unresolved later", "the first attempt can still arrive");
+    assert_eq!(action(step(absent.stage, Event::Abandoned, at(40)).unwrap().stage), Some(Action::Read));
+    // A gift code's read is its replay.
+    assert_eq!(super::action(lost.stage, at(10)), Some(Action::Forward));
+}
+
+#[test]
+fn what_a_read_does_not_attribute_is_proven_by_the_answer_to_our_id_and_another_read() {
+    let doubt = stage(State::Unresolved);
+    let asked = seen(doubt, Sight::Unattributed);
+    assert_eq!((asked.stage, asked.wake), (Stage::Sending(attempt(true)), Wake::Now), "the same bytes leave again");
+    let ours = seen(asked.stage, Sight::Live);
+    let done = Try { done: true, ..attempt(true) };
+    assert_eq!(
+        (ours.stage, ours.wake, ours.deliver),
+        (Stage::Unproven(done), Wake::Now, false),
+        "it may be gone since"
+    );
+    assert_eq!(seen(ours.stage, Sight::Unattributed).stage.state(), State::Issued);
+    // Without a doubt the answer itself is the proof.
+    assert_eq!(seen(stage(State::Issuing), Sight::Live).stage.state(), State::Issued);
+    // A gift code's replay shows the card as it is.
+    assert_eq!(told(asked.stage, Event::Seen(Sight::Live), at(9)), "issued!");
+}
+
+#[test]
+fn what_was_done_under_our_id_and_is_missed_again_and_again_was_reversed() {
+    let done = Try { done: true, ..attempt(true) };
+    for (wanted, end) in [(false, "needs_attention"), (true, "canceled")] {
+        let mut stage = Stage::Unproven(Try { reversal_wanted: wanted, ..done });
+        for _ in 1..REFUSALS_MAX {
+            let missed = seen(stage, Sight::Absent);
+            assert_eq!(
+                (missed.stage.state(), missed.wake),
+                (State::Unresolved, Wake::Backoff),
+                "a read may lag behind"
+            );
+            stage = missed.stage;
+        }
+        let last = seen(stage, Sight::Absent).stage;
+        assert_eq!(last.state().as_str(), end);
+        let why = (!wanted).then_some(AttentionReason::CanceledElsewhere);
+        assert_eq!(last.attention(), why);
+    }
+}
+
+#[test]
+fn what_another_id_has_done_is_a_refusal_before_any_doubt_and_a_persons_after_it() {
+    assert_eq!(by_read(stage(State::Issuing), ELSEWHERE).stage, Stage::Refused { retryable: false });
+    for doubtful in [Stage::Sending(attempt(true)), stage(State::Unresolved)] {
+        let found = by_read(doubtful, ELSEWHERE);
+        assert_eq!(found.stage.attention(), Some(AttentionReason::DoneElsewhere));
+        assert_eq!(found.wake, Wake::Never);
+    }
+    let unwanted = Stage::Sending(Try { reversal_wanted: true, ..attempt(false) });
+    assert_eq!(by_read(unwanted, ELSEWHERE).stage.state(), State::Canceled, "nothing was done, nothing is wanted");
+}
+
+#[test]
+fn a_read_of_what_is_proven_needs_no_attribution() {
+    let proven = stage(State::Issued);
+    assert_eq!(seen(proven, Sight::Unattributed), to(proven, Wake::Never));
+    assert_eq!(seen(proven, Sight::Absent).stage.attention(), Some(AttentionReason::CanceledElsewhere));
+    let doubtful = Stage::Reversing(Reversal { doubt: true, ..reversal() });
+    let verdict = |sight, seconds| {
+        let step = Step { rules: &READ, ..awaited_step(Event::Seen(sight), at(seconds)) };
+        step.apply(doubtful).unwrap().stage.state()
+    };
+    assert_eq!(verdict(Sight::Unattributed, 895), State::Canceling, "the deactivation can still land");
+    assert_eq!(verdict(Sight::Unattributed, 960), State::Issued);
+    assert_eq!(verdict(Sight::Absent, 895), State::Canceled);
+}
