@@ -1,13 +1,14 @@
-//! `noshi demo`: a sandbox gateway, the service and a SQLite file in one process on loopback. Buys a gift code through
-//! the real path, shows every exchange, checks every step, and keeps serving.
+//! `noshi demo`: a sandbox gateway, the service and a SQLite file in one process on loopback. Buys a gift code and
+//! activates a physical card through the real path, shows every exchange, checks every step, and keeps serving.
 
 mod exchange;
 mod steps;
 
 use std::{
     fs, io,
+    io::Write,
     net::{SocketAddr, TcpListener},
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -68,9 +69,10 @@ pub(super) enum DemoError {
 pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCode, CommandError> {
     private_folder(&arguments.dir)?;
     let sandbox = start_sandbox(&arguments.dir).await?;
-    let settings = settings(&arguments.dir, sandbox.gateway_addr())?;
-    let log = telemetry::init(&settings.log)?;
     let ambient = Ambient::system();
+    let sealing_key = sealing_key(&arguments.dir, &ambient)?;
+    let settings = settings(&arguments.dir, &sealing_key, sandbox.gateway_addr())?;
+    let log = telemetry::init(&settings.log)?;
     let key = make_key(&settings, &ambient).await?;
     let service = bootstrap::start_with(&settings, ambient.clone(), log.controls.clone()).await?;
     say(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
@@ -122,7 +124,20 @@ async fn start_sandbox(folder: &Path) -> Result<Sandbox, CommandError> {
     Ok(Sandbox::start(options).await?)
 }
 
-fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError> {
+/// The file of the key that seals card numbers, made at the first start.
+fn sealing_key(folder: &Path, ambient: &Ambient) -> Result<PathBuf, CommandError> {
+    let path = folder.join("sealing-key");
+    let mut bytes = [0_u8; 32];
+    ambient.fill_random(&mut bytes).map_err(|_error| DemoError::Step("there is randomness"))?;
+    match fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => file.write_all(data_encoding::HEXLOWER.encode(&bytes).as_bytes())?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(path)
+}
+
+fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Settings, CommandError> {
     // Another process may have the usual port. The demo then takes a free one.
     let free = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, PORT)).is_ok();
     let port = if free { PORT } else { 0 };
@@ -132,6 +147,8 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError
         ("NOSHI__STORE__URL", format!("sqlite://{}", folder.join("noshi.db").display())),
         ("NOSHI__LOG__FILTER", "warn".to_owned()),
         ("NOSHI__BALANCES__POLL_SECONDS", "2".to_owned()),
+        ("NOSHI__SEALING__KEYS", format!("[{{ id = \"demo\", file = \"{}\" }}]", sealing_key.display())),
+        ("NOSHI__ACCOUNTS__DEMO__KINDS", "[\"gift_code\", \"card_activation\"]".to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__PARTNER_ID", PARTNER_ID.to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__MARKETPLACE", "US".to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__ENVIRONMENT", "sandbox".to_owned()),
@@ -139,7 +156,7 @@ fn settings(folder: &Path, gateway: SocketAddr) -> Result<Settings, CommandError
         ("NOSHI__ACCOUNTS__DEMO__ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
     ];
-    Ok(Settings::load(None, environment.map(|(name, value)| (name.to_owned(), value)))?)
+    Ok(bootstrap::load_settings(None, environment.map(|(name, value)| (name.to_owned(), value)))?)
 }
 
 /// Makes the client `demo` and a new key for it, as `noshi keys create` does.

@@ -43,6 +43,7 @@ macro_rules! kinds {
 
 kinds! {
     GiftCode = "gift_code" => gift_code::GiftCode;
+    CardActivation = "card_activation" => card_activation::CardActivation;
 }
 
 impl Kind {

@@ -1,3 +1,4 @@
 //! One file a kind: its rules, its operations, and what an answer to them means.
 
+pub mod card_activation;
 pub mod gift_code;

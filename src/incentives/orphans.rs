@@ -232,7 +232,8 @@ mod tests {
             value: Money::from_minor(500, crate::kernel::Currency::Usd),
             created_at: now,
         };
-        for (card, adopted) in [(&gift_code, true), (&gift_code, false)] {
+        let activation = OrphanCard { kind: Kind::CardActivation, ..gift_code.clone() };
+        for (card, adopted) in [(&activation, false), (&gift_code, true), (&gift_code, false)] {
             let id = RewardId::new(uuid::Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001));
             let mut tx = store.begin().await.unwrap();
             assert_eq!(adopt(&mut tx, card, id, now).await.unwrap(), adopted, "{}", card.kind.as_str());

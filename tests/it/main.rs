@@ -9,6 +9,7 @@
     reason = "a helper of a test fails the test, and figures are for whoever runs it"
 )]
 
+mod activation;
 mod amazon_client;
 mod answers;
 mod bad_input;

@@ -16,9 +16,10 @@ use crate::{
     sandbox::{Card, CardState, Control},
 };
 
-/// What the demo's two rewards cost.
+/// What the demo's rewards cost.
 const KEPT: &str = "25.00";
 const CANCELED: &str = "10.00";
+const ACTIVATED: &str = "15.00";
 
 /// The demo in progress.
 pub(super) struct Demo {
@@ -39,9 +40,10 @@ impl Demo {
         let (id, code) = self.issue_one().await?;
         self.read_one(&id, &code).await?;
         self.cancel_another().await?;
+        self.activate_a_card().await?;
         let kept = Money::parse(KEPT, Currency::Usd).map_err(|_error| DemoError::Step("the demo's own amount"))?;
         let expected = before.checked_sub(kept).ok_or(DemoError::Step("the balance covers the demo"))?;
-        self.show_balance("6. The balance after it: 25.00 less, and the canceled 10.00 came back", Some(expected))
+        self.show_balance("7. The balance after it: 25.00 less, and what was canceled came back", Some(expected))
             .await?;
         self.look_for(&code)?;
         self.say_how_to_go_on(&id)
@@ -119,6 +121,53 @@ impl Demo {
         )
     }
 
+    async fn activate_a_card(&self) -> Result<(), CommandError> {
+        self.head("6. Activate a physical card with 15.00 USD, send the same again, and deactivate it")?;
+        let active: Vec<String> = self
+            .control
+            .book()
+            .into_iter()
+            .filter(|card| card.state == CardState::Live)
+            .map(|card| card.gc_id)
+            .collect();
+        let inactive = self
+            .control
+            .cards()
+            .into_iter()
+            .find(|card| card.denomination.is_none() && !active.contains(&card.card_number));
+        let number = inactive.ok_or(DemoError::Step("the gateway has an inactive card"))?.card_number;
+        let (key, body) = (
+            self.fresh_key()?,
+            json!({
+                "kind": "card_activation",
+                "value": { "amount": ACTIVATED, "currency_code": "USD" },
+                "target": { "card_number": number },
+            }),
+        );
+        let order = || DemoRequest {
+            method: "POST",
+            path: "/v1/rewards",
+            idempotency_key: Some(&key),
+            body: Some(body.clone()),
+        };
+        let answer = self.ask(order()).await?;
+        check(
+            answer.status == 201 && answer.json.get("claim_code").is_none(),
+            "the card is activated, and has no code",
+        )?;
+        check(!answer.json.to_string().contains(&number), "the answer does not show the card's number")?;
+        let again = self.ask(order()).await?;
+        check(again.status == 200 && again.text("/id") == answer.text("/id"), "the same key is the same activation")?;
+        let path = format!("/v1/rewards/{}/cancel", text(&answer, "/id")?);
+        let body = Some(json!({ "reason": "the customer changed their mind" }));
+        let canceled = self.ask(DemoRequest { method: "POST", path: &path, idempotency_key: None, body }).await?;
+        check(canceled.status == 200 && canceled.text("/status") == Some("canceled"), "the card is deactivated")?;
+        check(
+            self.card(&canceled).is_some_and(|card| card.state == CardState::Refunded),
+            "the gateway's book says that it is inactive",
+        )
+    }
+
     /// Waits for a balance that the service reads from now on, and shows it. With an expected balance, waits for that
     /// one.
     async fn show_balance(&self, title: &str, expected: Option<Money>) -> Result<Money, CommandError> {
@@ -142,7 +191,7 @@ impl Demo {
 
     /// Searches every file of the service for the code, as a thief would.
     fn look_for(&self, code: &str) -> Result<(), CommandError> {
-        self.head("7. Where is the code now? In the gateway's own book, and in no file of the service")?;
+        self.head("8. Where is the code now? In the gateway's own book, and in no file of the service")?;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -18,6 +18,7 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("/v1/rewards/rwd_00000000000070008000000000000000/events", "GET, HEAD"),
     ("/v1/rewards/rwd_00000000000070008000000000000000/reveal", "POST"),
     ("/v1/rewards/rwd_00000000000070008000000000000000/cancel", "POST"),
+    ("/v1/rewards/rwd_00000000000070008000000000000000/check", "POST"),
     ("/v1/balances", "GET, HEAD"),
     ("/v1/balances/main", "GET, HEAD"),
     ("/v1/balances/main/refresh", "POST"),
@@ -307,13 +308,16 @@ on_each_backend! {
         let sold = app.issue("mine", "10.00").await;
         let (_other, key) = app.mint_key("others", Scopes::new(noshi::server::scopes())).await;
         let none = "rwd_00000000000070008000000000000000";
-        for tail in ["", "/events", "/reveal", "/cancel"] {
+        for tail in ["", "/events", "/reveal", "/cancel", "/check"] {
             let mut answers = Vec::new();
             for id in [sold.id(), none] {
                 let draft = Draft::get(format!("/v1/rewards/{id}{tail}")).header("X-Request-Id", "same-for-both");
-                let reason = r#"{"reason":"a"}"#;
-                let post = |draft: Draft| draft.method("POST").body(reason).header("Content-Type", "application/json");
-                let draft = if matches!(tail, "/reveal" | "/cancel") { post(draft) } else { draft };
+                let post = |body| move |draft: Draft| draft.method("POST").body(body).header("Content-Type", "application/json");
+                let draft = match tail {
+                    "/reveal" | "/cancel" => post(r#"{"reason":"a"}"#)(draft),
+                    "/check" => post("{}")(draft),
+                    _ => draft,
+                };
                 let bytes = with_key(&draft.bytes(), &key);
                 let text = String::from_utf8(exchange(&app, &bytes, false).await).unwrap();
                 let without_date = |line: &&str| !line.starts_with("date:");
@@ -350,6 +354,7 @@ async fn a_key_without_the_scope_is_forbidden() {
                 ("GET", _) => scope("rewards:read"),
                 (_, target) if target.ends_with("/reveal") => scope("claim_codes:reveal"),
                 (_, target) if target.ends_with("/cancel") => scope("rewards:cancel"),
+                (_, target) if target.ends_with("/check") => scope("rewards:read"),
                 _ => scope("rewards:write"),
             };
             let others: Vec<Scope> = noshi::server::scopes().into_iter().filter(|scope| *scope != needed).collect();

@@ -15,7 +15,8 @@ fn text(output: &Output) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-const STEPS: [&str; 4] = ["201 Created", "\"claim_code\": \"", "\"status\": \"canceled\"", "Every step held"];
+const STEPS: [&str; 5] =
+    ["201 Created", "\"claim_code\": \"", "\"status\": \"canceled\"", "\"target_ending\": \"5358\"", "Every step held"];
 
 #[test]
 fn the_demo_holds_every_step_and_a_second_start_goes_on_until_it_is_stopped() {

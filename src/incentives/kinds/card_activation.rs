@@ -1,0 +1,367 @@
+//! A physical card that was printed with a number and is worth nothing until it is activated: ActivateGiftCard, DeactivateGiftCard,
+//! ActivationStatusCheck (`PROTOCOL.md` 3.6). The customer has the card in hand, so there is no code to show.
+//!
+//! What is not proven is asked for by a status check. That shows the card as it is, and not who activated it. So where it is active
+//! the same bytes are sent again: Amazon answers our id with what came of its first use, or says that another id did it.
+
+use chrono::TimeDelta;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::{
+    engine::{
+        Action, Event, RefusalClass, ReversalFailure, Rules, Sight, Stage,
+        rules::{AfterRefusal, Reading},
+    },
+    http::body::SecretTexts,
+    incentives::{
+        answer::Answer,
+        kind::{Call, Errand, Given, KeepsTarget, Listing, Spec, TargetEnding, WrongField},
+    },
+    kernel::{ClaimCode, Money, NotSent},
+    provider::incentives::{
+        Amount, Comparison, ErrorType, Family, Field, Operation, Outcome, Refusal, RequestValue, object, text,
+    },
+    sealing::Target,
+};
+
+const ACTIVATE: Operation = Operation::named("ActivateGiftCard");
+const DEACTIVATE: Operation = Operation::named("DeactivateGiftCard");
+const CHECK: Operation = Operation::named("ActivationStatusCheck");
+
+/// A card's 16 digits, and the three of the checksum.
+const NUMBER_DIGITS: usize = 19;
+/// Stands between the parts of a target. No part has it: a part has no control characters.
+const SEPARATOR: char = '\u{1f}';
+
+/// The rules of an activation.
+///
+/// Amazon states no window for a deactivation. Ours is a gift code's, because what a till takes back it takes back at once.
+///
+/// With no window at Amazon, a delayed deactivation lands as long as its signature holds: five minutes. The last one starts after
+/// 890 s, so from 1,200 s on an active card proves that none has landed.
+pub const RULES: Rules = Rules {
+    reverse_within: Some(TimeDelta::seconds(890)),
+    verdict_after: TimeDelta::seconds(1_200),
+    after_refusal: AfterRefusal::SameId,
+    reading: Reading::Operation,
+    has_receipt: false,
+};
+
+const NO_CARD: WrongField =
+    WrongField { pointer: "/target", expected: "an object with the card's card_number and nothing else" };
+const NO_NUMBER: WrongField = WrongField {
+    pointer: "/target/card_number",
+    expected: "19 digits: the card's number of 16, and the three of its checksum",
+};
+const NO_SOURCE: WrongField = WrongField {
+    pointer: "/transaction_source",
+    expected: "an object with any of source_id, institution_id and source_details, and nothing else",
+};
+
+const UNKNOWN_CARD: WrongField = WrongField { pointer: "/target/card_number", expected: "a card that Amazon knows" };
+const ACTIVE_CARD: WrongField =
+    WrongField { pointer: "/target/card_number", expected: "a card that nobody has activated yet" };
+const OTHER_VALUE: WrongField =
+    WrongField { pointer: "/value/amount", expected: "the value that the card was printed for" };
+
+/// The field of the request that a refusal is about.
+const BLAMED: [(ErrorType, WrongField); 10] = [
+    (
+        ErrorType::CardNumberCheckSumError,
+        WrongField { pointer: "/target/card_number", expected: "a number with its own checksum" },
+    ),
+    (ErrorType::CardNotFound, UNKNOWN_CARD),
+    (ErrorType::CardNumberNotFound, UNKNOWN_CARD),
+    (ErrorType::CardNumberTooShort, UNKNOWN_CARD),
+    (ErrorType::InvalidCardNumberInput, UNKNOWN_CARD),
+    (ErrorType::CardAlreadyActivatedWithDifferentRequestId, ACTIVE_CARD),
+    (ErrorType::CardActivatedWithDifferentRequestId, ACTIVE_CARD),
+    (
+        ErrorType::ActivationNotAllowed,
+        WrongField { pointer: "/target/card_number", expected: "a card that this partner may activate" },
+    ),
+    (ErrorType::CardActivatedWithDifferentDenomination, OTHER_VALUE),
+    (ErrorType::RequestedDenominationMismatch, OTHER_VALUE),
+];
+
+/// What a till says of itself: the member here, the longest, and what is expected there.
+const SOURCE_MEMBERS: [(&str, usize, WrongField); 3] = [
+    ("source_id", 40, source_member("/transaction_source/source_id", "1 to 40 bytes without control characters")),
+    (
+        "institution_id",
+        40,
+        source_member("/transaction_source/institution_id", "1 to 40 bytes without control characters"),
+    ),
+    (
+        "source_details",
+        200,
+        source_member("/transaction_source/source_details", "1 to 200 bytes without control characters"),
+    ),
+];
+
+const fn source_member(pointer: &'static str, expected: &'static str) -> WrongField {
+    WrongField { pointer, expected }
+}
+
+/// The kind.
+pub struct CardActivation;
+
+impl Spec for CardActivation {
+    fn rules(&self) -> &'static Rules {
+        &RULES
+    }
+
+    fn keeps_target(&self) -> KeepsTarget {
+        KeepsTarget::UntilIrreversible
+    }
+
+    fn target(&self, given: Given) -> Result<Option<Target>, WrongField> {
+        let mut target = given.target.ok_or(NO_CARD)?;
+        let number = target.take("card_number").filter(|_number| target.is_empty()).ok_or(NO_CARD)?;
+        if number.len() != NUMBER_DIGITS || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(NO_NUMBER);
+        }
+        let whole = match given.transaction_source {
+            Some(source) => with_source(&number, source)?,
+            None => number,
+        };
+        Target::new(whole).map(Some).ok_or(NO_NUMBER)
+    }
+
+    fn ending(&self, target: &Target) -> Option<TargetEnding> {
+        let number = target.in_clear().split(SEPARATOR).next()?;
+        TargetEnding::of(number)
+    }
+
+    fn listing(&self) -> Listing {
+        Listing::Unknown
+    }
+
+    fn operation(&self, action: Action) -> &'static str {
+        match action {
+            Action::Forward => ACTIVATE.name(),
+            Action::Reverse => DEACTIVATE.name(),
+            Action::Read => CHECK.name(),
+        }
+    }
+
+    fn blamed(&self, error_type: ErrorType) -> Option<WrongField> {
+        BLAMED.iter().find(|(word, _field)| *word == error_type).map(|(_word, field)| *field)
+    }
+
+    fn call<'a>(&'a self, errand: Errand<'a>) -> Call<'a> {
+        Box::pin(call(errand))
+    }
+}
+
+/// The number and the till's words as one text: they are sent together, so they are sealed together.
+fn with_source(number: &str, mut source: SecretTexts) -> Result<Zeroizing<String>, WrongField> {
+    let longest: usize = SOURCE_MEMBERS.iter().map(|(_name, longest, _wrong)| longest.saturating_add(1)).sum();
+    let mut whole = Zeroizing::new(String::with_capacity(number.len().saturating_add(longest)));
+    whole.push_str(number);
+    let mut members = 0_usize;
+    for (name, longest, wrong) in SOURCE_MEMBERS {
+        whole.push(SEPARATOR);
+        let Some(text) = source.take(name) else { continue };
+        if !(1..=longest).contains(&text.len()) || text.chars().any(char::is_control) {
+            return Err(wrong);
+        }
+        whole.push_str(&text);
+        members = members.saturating_add(1);
+    }
+    if members == 0 || !source.is_empty() { Err(NO_SOURCE) } else { Ok(whole) }
+}
+
+async fn call(errand: Errand<'_>) -> Answer {
+    let Errand { client, reward, target: Some(target), action, asked_at } = errand else {
+        return Answer::unsent(NotSent::Sealed, errand.action, errand.asked_at);
+    };
+    let mut parts = target.in_clear().split(SEPARATOR);
+    let card_number = parts.next().unwrap_or_default();
+    let (id, partner_id) = (&reward.creation_request_id, client.partner_id());
+    let (request_id, asked) = (id.as_str(), AskedCard { id: id.as_str(), card_number, value: reward.value });
+    match action {
+        Action::Forward => {
+            let value = RequestValue::of(reward.value);
+            let transaction_source = TransactionSource::of(&mut parts);
+            let request = value.map(|value| Activation {
+                activation_request_id: request_id,
+                partner_id,
+                card_number,
+                value,
+                transaction_source,
+            });
+            let exchange = client.call(ACTIVATE, id, request, |success| asked.read(success)).await;
+            Answer::of(exchange, ACTIVATE.name(), asked_at, event_of_activation)
+        }
+        Action::Reverse => {
+            let request = Deactivation { activation_request_id: request_id, partner_id, card_number };
+            let exchange = client.call(DEACTIVATE, id, Ok(request), |success| asked.read(success)).await;
+            Answer::of(exchange, DEACTIVATE.name(), asked_at, event_of_deactivation)
+        }
+        Action::Read => {
+            let request = StatusCheck { status_check_request_id: request_id, partner_id, card_number };
+            let exchange = client.call(CHECK, id, Ok(request), |success| asked.read(success)).await;
+            let unproven = matches!(reward.order.stage, Stage::Sending(_) | Stage::Unproven(_));
+            Answer::of(exchange, CHECK.name(), asked_at, if unproven { event_of_first_check } else { event_of_check })
+        }
+    }
+}
+
+/// The order of the members is the order of the bytes, and a replay sends the same bytes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Activation<'a> {
+    activation_request_id: &'a str,
+    partner_id: &'a str,
+    card_number: &'a str,
+    value: RequestValue,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_source: Option<TransactionSource<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TransactionSource<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
+    source_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    institution_id: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    source_details: &'a str,
+}
+
+impl<'a> TransactionSource<'a> {
+    fn of(parts: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
+        let (source_id, institution_id, source_details) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { source_id, institution_id, source_details })
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Deactivation<'a> {
+    activation_request_id: &'a str,
+    partner_id: &'a str,
+    card_number: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusCheck<'a> {
+    status_check_request_id: &'a str,
+    partner_id: &'a str,
+    card_number: &'a str,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Success<'a> {
+    #[serde(borrow)]
+    activation_request_id: Field<'a>,
+    #[serde(borrow)]
+    status_check_request_id: Field<'a>,
+    #[serde(borrow)]
+    card_info: Field<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ActivatedCard<'a> {
+    #[serde(borrow)]
+    card_number: Field<'a>,
+    #[serde(borrow)]
+    card_status: Field<'a>,
+    #[serde(borrow)]
+    value: Field<'a>,
+}
+
+/// What a success must be about.
+struct AskedCard<'a> {
+    id: &'a str,
+    card_number: &'a str,
+    value: Money,
+}
+
+impl AskedCard<'_> {
+    /// What a success shows of this activation of this card; `None` when it does not say enough.
+    fn read(&self, success: &RawValue) -> Option<Sight> {
+        let success: Success<'_> = object(success)?;
+        let card: ActivatedCard<'_> = object(success.card_info?)?;
+        let named = text(success.activation_request_id.or(success.status_check_request_id))?;
+        let number = text(card.card_number)?;
+        if named != self.id || number != self.card_number {
+            return Some(Sight::Mismatch);
+        }
+        match &*text(card.card_status)? {
+            "AwaitingActivation" => Some(Sight::Absent),
+            "Activated" => match object::<Amount<'_>>(card.value?)?.compare(self.value) {
+                Comparison::Same => Some(Sight::Live),
+                Comparison::Other => Some(Sight::Mismatch),
+                Comparison::Unreadable => None,
+            },
+            _ => Some(Sight::Odd),
+        }
+    }
+}
+
+fn event_of_activation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+    let event = match outcome {
+        Outcome::Proven(sight) => Event::Seen(sight),
+        Outcome::Refused(refusal) if is_done_elsewhere(refusal) => Event::Refused(RefusalClass::Elsewhere),
+        Outcome::Refused(refusal) if refusal.is_retryable() => Event::Refused(RefusalClass::Curable),
+        Outcome::Refused(_) => Event::Refused(RefusalClass::Final),
+        Outcome::NotSent(_) | Outcome::AuthRejected(_) => Event::NotSent,
+        Outcome::Unknown(_) => Event::Lost,
+    };
+    (event, None)
+}
+
+fn is_done_elsewhere(refusal: Refusal) -> bool {
+    let words = [ErrorType::CardAlreadyActivatedWithDifferentRequestId, ErrorType::CardActivatedWithDifferentRequestId];
+    refusal.family == Family::F200 && words.contains(&refusal.error_type)
+}
+
+/// A check while nothing is proven yet. Amazon documents it for what was activated, so it may refuse it for an id that it never
+/// saw: that is an activation that has not arrived.
+fn event_of_first_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+    let unseen = Refusal { family: Family::F200, error_type: ErrorType::NonExistingActivationRequestId };
+    if let Outcome::Refused(refusal) = outcome
+        && refusal == unseen
+    {
+        return (Event::Seen(Sight::Absent), None);
+    }
+    event_of_check(outcome)
+}
+
+/// A refused check refuses the check and says nothing of the card.
+fn event_of_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+    let event = match outcome {
+        Outcome::Proven(Sight::Live) => Event::Seen(Sight::Unattributed),
+        Outcome::Proven(sight) => Event::Seen(sight),
+        Outcome::NotSent(_) | Outcome::AuthRejected(_) => Event::NotSent,
+        Outcome::Refused(_) | Outcome::Unknown(_) => Event::Lost,
+    };
+    (event, None)
+}
+
+fn event_of_deactivation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+    let event = match outcome {
+        Outcome::Proven(Sight::Absent) => Event::ReversalDone,
+        Outcome::Refused(refusal) => match (refusal.family, refusal.error_type) {
+            (Family::F200, _) | (Family::F300, ErrorType::OperationNotPermitted) => {
+                Event::ReversalRefused(ReversalFailure::NotPermitted)
+            }
+            (Family::F300, _) => Event::ReversalNotSent,
+        },
+        Outcome::NotSent(_) | Outcome::AuthRejected(_) => Event::ReversalNotSent,
+        // A success that shows another card, or this one still active.
+        Outcome::Proven(_) | Outcome::Unknown(_) => Event::ReversalLost,
+    };
+    (event, None)
+}
+
+#[cfg(test)]
+mod tests;
