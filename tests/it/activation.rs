@@ -5,6 +5,7 @@ mod acceptance;
 mod books;
 mod check;
 mod elsewhere;
+mod faults;
 mod till;
 
 use std::time::Duration;

@@ -6,7 +6,7 @@
 //! stop, every reward comes to its end, and the books are Amazon's.
 
 mod cancels;
-mod classes;
+pub(crate) mod classes;
 mod creates;
 mod front;
 mod ground;

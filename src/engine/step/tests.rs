@@ -13,6 +13,7 @@ mod edges;
 mod reads;
 mod sequences;
 mod table;
+mod world;
 
 const FINAL: Event = Event::Refused(RefusalClass::Final);
 const CURABLE: Event = Event::Refused(RefusalClass::Curable);

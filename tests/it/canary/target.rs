@@ -6,17 +6,20 @@ use noshi::{
     sandbox::{Fault, FaultRule, Operation},
     sealing::{Keyring, Place, Sameness, Target},
 };
+use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Scanner, capture::log, files, rows, search};
+use super::{Places, Scanner, capture::log, files, rows, search};
 use crate::{
-    process::noshi,
-    support::{App, Backend, Shape, on_each_backend},
+    process::{Served, noshi},
+    support::{Answer, App, Backend, Shape, on_each_backend, with_json},
 };
 
 const TARGET: &str = "6035-7000-0000-1234-567";
-/// The kind of nothing: no kind of ours acts on something yet.
+/// The kind of nothing: the row is a gift code's.
 const KIND: &str = "test_activation";
+/// A card that the gateway knows.
+const CARD: &str = "1400000005567642136";
 
 pub(super) fn keys(folder: &tempfile::TempDir, names: &[&str]) -> String {
     let key = |name: &&str| {
@@ -104,6 +107,64 @@ on_each_backend! {
         assert_eq!(keyring.compare(&after.fingerprint, &target, place), Sameness::Same);
         let wiped = "SELECT COUNT(*) FROM rewards WHERE target_sealed IS NULL AND target_key IS NULL";
         assert_eq!(app.database.number(wiped).await, 1);
+        assert_eq!(leaks(&app, &scanner).await, [""; 0], "after it was wiped");
+        store.close().await;
+        app.end().await;
+    }
+
+    /// The process dies with the number sealed in its row, and another one ends what it began.
+    async fn a_cards_number_is_nowhere_also_after_a_crash_between_seal_and_wipe(backend: Backend) {
+        log().start();
+        let folder = tempfile::tempdir().unwrap();
+        let shape = Shape::default()
+            .with("NOSHI__SEALING__KEYS", keys(&folder, &["2026-11"]))
+            .with("NOSHI__ACCOUNTS__MAIN__KINDS", "[\"gift_code\", \"card_activation\"]");
+        let mut app = App::shaped(backend, shape).await;
+        assert!(app.control.cards().iter().any(|card| card.card_number == CARD));
+        let scanner = Scanner::new(&[CARD.to_owned()]);
+        assert!(app.stop().await);
+        let mut rule = FaultRule::always(Fault::DropAfterWork);
+        rule.operation = Operation::named("ActivateGiftCard");
+        app.control.script(rule).unwrap();
+        let mut trace = app.environment().to_vec();
+        trace.push(("NOSHI__LOG__FILTER".to_owned(), "trace".to_owned()));
+        let served = Served::start(&trace);
+        let order = json!({
+            "kind": "card_activation", "value": {"amount": "25.00", "currency_code": "USD"}, "target": {"card_number": CARD},
+        });
+        let request = app.http.post(format!("{}/v1/rewards", served.base)).bearer_auth(&app.key);
+        let lost = Answer::of(with_json(request.header("Idempotency-Key", "one"), &order)).await;
+        lost.is_accepted();
+        app.until_received("ActivationStatusCheck", 1).await;
+        let said: String = served.log().iter().map(|line| format!("{line}\n")).collect();
+        served.kill();
+        let id: RewardId = lost.id().parse().unwrap();
+        let store = app.open_store().await;
+        let kept = peek(&mut store.snapshot().await.unwrap(), id).await.unwrap().unwrap();
+        assert!(kept.sealed.is_some(), "the other process must send it again");
+        let answers = Places::from([
+            ("the log of the process that died".to_owned(), said.into_bytes()),
+            ("its answer".to_owned(), lost.text.clone().into_bytes()),
+        ]);
+        assert_eq!(search(&scanner, &answers), [""; 0]);
+
+        app.start().await;
+        assert_eq!(leaks(&app, &scanner).await, [""; 0], "while it is sealed");
+        app.control.clear_faults();
+        app.advance(60);
+        app.until(lost.id(), "issued").await;
+        app.advance(1_201);
+        app.until_number("SELECT COUNT(*) FROM rewards WHERE target_key IS NOT NULL", 0).await;
+        let events = app.get(&format!("/v1/rewards/{}/events", lost.id())).await;
+        let shown = app.read(lost.id()).await;
+        assert_eq!(shown["target_ending"], "2136");
+        let mut other = order.clone();
+        other["target"]["card_number"] = json!("1400000005567585358");
+        let mismatch = app.issue_body("one", other).await;
+        mismatch.is_problem(422, "idempotency-mismatch");
+        let answers = [events.text, shown.to_string(), mismatch.text].map(String::into_bytes);
+        let answers = answers.into_iter().enumerate().map(|(at, text)| (format!("answer {at}"), text)).collect();
+        assert_eq!(search(&scanner, &answers), [""; 0]);
         assert_eq!(leaks(&app, &scanner).await, [""; 0], "after it was wiped");
         store.close().await;
         app.end().await;

@@ -5,7 +5,7 @@ use noshi::sandbox::Fault;
 
 /// How a class is made to happen to one call.
 #[derive(Clone, Copy)]
-pub(super) enum Made {
+pub(crate) enum Made {
     /// The sandbox does it; of several variants each attempt meets another.
     By(&'static [fn() -> Fault]),
     /// Nothing goes wrong.
@@ -23,7 +23,7 @@ pub(super) enum Made {
 
 /// What a class means for a create.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Means {
+pub(crate) enum Means {
     NotSent,
     Unknown,
     Card,
@@ -37,12 +37,12 @@ pub(super) enum Means {
 }
 
 /// A class of outcomes.
-pub(super) struct Class {
-    pub(super) name: &'static str,
-    pub(super) means: Means,
+pub(crate) struct Class {
+    pub(crate) name: &'static str,
+    pub(crate) means: Means,
     /// What the timeline may call it; empty for a proven card.
     pub(super) words: &'static [&'static str],
-    pub(super) create: Made,
+    pub(crate) create: Made,
     pub(super) cancel: Made,
     pub(super) funds: Made,
 }
@@ -77,7 +77,7 @@ use Made::By;
 use Means::{Abandoned, Card, Definite, KeysRejected, NotSent, Odd, Unknown};
 
 /// All of them.
-pub(super) const CLASSES: [Class; 27] = [
+pub(crate) const CLASSES: [Class; 27] = [
     everywhere("U1", NotSent, &["connect"], Made::Refused),
     everywhere("U2", Unknown, &["timeout"], By(&[|| Fault::Hang])),
     everywhere("U3", Unknown, &["timeout"], By(&[|| Fault::HangInBody])),
@@ -233,7 +233,7 @@ impl Stand {
 }
 
 /// U27: the errorCode decides, whatever the errorType says.
-pub(super) fn is_curable(fault: Option<&Fault>) -> bool {
+pub(crate) fn is_curable(fault: Option<&Fault>) -> bool {
     matches!(fault, Some(Fault::FCode { code, .. }) if code == "F300")
 }
 

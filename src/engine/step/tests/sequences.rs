@@ -23,13 +23,17 @@ proptest! {
     fn no_sequence_of_events_breaks_the_promises(
         events in prop::collection::vec((any_event(), 0_i64..60), 40),
         careful in any::<bool>(),
+        by_operation in any::<bool>(),
     ) {
         let mut now = sent();
         let mut stage = stage(State::Issuing);
         let on_unproven = if careful { OnUnproven::Reverse } else { OnUnproven::Keep };
         for (event, wait) in events {
             now += TimeDelta::seconds(wait);
-            let Ok(next) = step_by(on_unproven, stage, event, now) else { continue };
+            let reading = if by_operation { Reading::Operation } else { RULES.reading };
+            let rules = Rules { reading, ..RULES };
+            let taken = Step { on_unproven, rules: &rules, ..awaited_step(event, now) }.apply(stage);
+            let Ok(next) = taken else { continue };
             let (before, after) = (stage.state(), next.stage.state());
             prop_assert!(!next.deliver || after == State::Issued, "a code leaves only as issued");
             if before == State::Canceling || before == State::Canceled {
