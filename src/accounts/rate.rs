@@ -4,7 +4,7 @@
 //! replicas there are. One dispatcher per account and process takes them from the account's row, one after the other, and
 //! hands each to the request whose turn it is ([`Waiting`]). While a cancel or a recovery waits in any replica, the new
 //! rewards of all replicas yield. A request that looks at what is paid for goes before new rewards, too, and then leaves them
-//! the next slot, here and in every replica. Without the database nothing is sent: the limiter fails closed.
+//! the next slot, here and in every replica. New rewards of all replicas yield to one look of each in a while. Without the database nothing is sent: the limiter fails closed.
 //!
 //! A new reward that would have to wait books a place in a line that all replicas share, in the same row. Where its turn would
 //! come too late it is refused at once. The more requests a caller has waiting, the less of the line is open to it, so that a
@@ -44,6 +44,9 @@ const LOOK_WHILE_WAITING: Duration = Duration::from_millis(250);
 /// [`GOOD_FOR`] and be another 50 ms on its way before Amazon has both of them within one second.
 const SPREAD_PERCENT: u32 = 120;
 
+/// After so many slots a replica's next look goes before new rewards: of several replicas that only look, each has one in so
+/// many slots before them.
+const LOOKS_URGE_SLOTS: u32 = 8;
 /// How long nothing is sent after Amazon throttled: its window is a second.
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// How long what a row said of the line is believed, where that refuses somebody without another look.
@@ -91,8 +94,10 @@ struct Taking {
     /// The last slot was stale when it came. A second one in a row is used all the same: one that is late is a stall, and a
     /// database that always is must not stop the account.
     was_stale: bool,
-    /// From then on those who look may have a slot again.
+    /// From then on those who look may have a slot again…
     looks_again: Option<Instant>,
+    /// …and from then on the new rewards of all replicas yield to one of them.
+    looks_urge: Option<Instant>,
 }
 
 /// The end of the line that all replicas share.
@@ -343,6 +348,12 @@ impl Slots {
         if self.until_looks_again().is_some() { Looks::Yield } else { Looks::Go }
     }
 
+    /// Whether new rewards yield to the next one who looks. In the race for slots a replica with few who look would lose
+    /// against the new rewards of all others.
+    fn may_looks_urge(&self) -> bool {
+        self.taking().looks_urge.is_none_or(|at| at <= self.shared.ambient.monotonic())
+    }
+
     /// How long those who look still leave slots to new rewards.
     fn until_looks_again(&self) -> Option<Duration> {
         let left = self.taking().looks_again?.saturating_duration_since(self.shared.ambient.monotonic());
@@ -356,7 +367,7 @@ impl Slots {
         let now = self.shared.now_us().saturating_add(micros(took));
         let spacing = micros(self.spacing.unwrap_or_default());
         let ahead = now.saturating_add(micros(AHEAD));
-        let urgent = purpose.is_urgent();
+        let urgent = purpose.is_urgent() || (purpose == Purpose::Look && self.may_looks_urge());
         let mut ask = SlotRequest { now_us: now, by_us: ahead, spacing_us: spacing, urgent, out_of_turn: true };
         let mut turn = ahead;
         if purpose == Purpose::Look
@@ -446,8 +457,11 @@ impl Slots {
             match give.send(slot) {
                 Ok(()) => {
                     if purpose == Purpose::Look {
-                        let apart = self.spacing.unwrap_or_default().saturating_mul(2);
-                        self.taking().looks_again = now.checked_add(apart.saturating_sub(AHEAD.saturating_add(late)));
+                        let spacing = self.spacing.unwrap_or_default();
+                        let of_slots = |slots| spacing.saturating_mul(slots).saturating_sub(AHEAD.saturating_add(late));
+                        let mut taking = self.taking();
+                        taking.looks_again = now.checked_add(of_slots(2));
+                        taking.looks_urge = now.checked_add(of_slots(LOOKS_URGE_SLOTS));
                     }
                     if purpose == Purpose::Purchase {
                         let mut booked = self.bookings();

@@ -22,7 +22,7 @@ pub(crate) enum Purpose {
 }
 
 impl Purpose {
-    /// Whether the new rewards of all replicas wait for it.
+    /// Whether the new rewards of all replicas wait for it, each time.
     pub(super) const fn is_urgent(self) -> bool {
         matches!(self, Self::Cancel | Self::Recovery)
     }
