@@ -5,10 +5,11 @@
 //! 0008 goes on; `0010_from_0009_less.sql` removes what 0009 no longer uses. The database keeps the name, and the older
 //! program reads it there. A migration without such a name stops every older program.
 
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 use sqlx::{
     Connection, Executor, PgPool,
+    error::DatabaseError,
     migrate::{Migrate, MigrateError, Migrator},
 };
 
@@ -22,6 +23,11 @@ static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| ignoring_later_ones(sqlx:
 const PATIENT: &str = "SET statement_timeout = 0; SET lock_timeout = '60s'";
 /// While we migrate: a statement may take long, but a lock on a table may not be waited for long.
 const BRISK: &str = "SET lock_timeout = '3s'";
+
+/// How often a migration is begun that the writers of a serving release got in the way of.
+const TRIES: u32 = 5;
+/// How long those have for themselves before it is begun again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 statements! {
     APPLIED = Sql::same("migrations.applied", "SELECT version, description FROM _sqlx_migrations WHERE success ORDER BY version");
@@ -79,7 +85,14 @@ async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
     connection.lock().await.map_err(failed_migration)?;
     // A statement that waits for a table's lock blocks every later one, so it must not wait long.
     connection.execute(BRISK).await.map_err(failed)?;
-    POSTGRES.run_direct(None, &mut connection, false).await.map_err(failed_migration)?;
+    let mut tries = 1;
+    while let Err(error) = POSTGRES.run_direct(None, &mut connection, false).await {
+        if tries == TRIES || !met_writers(&error) {
+            return Err(failed_migration(error));
+        }
+        tries += 1;
+        tokio::time::sleep(PAUSE).await;
+    }
     // The lock ends with the session.
     connection.close().await.map_err(failed)
 }
@@ -87,14 +100,25 @@ async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
 /// PostgreSQL's code for a right that the role does not have.
 const NO_RIGHT: &str = "42501";
 
-/// Names the one mistake that an operator makes here: a migration under the role of the service.
-fn failed_migration(error: MigrateError) -> StoreError {
-    let cause = if let MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) = &error {
+/// PostgreSQL's codes for a deadlock, and for a lock that did not come in time.
+const MET_WRITERS: [&str; 2] = ["40P01", "55P03"];
+
+fn cause_of(error: &MigrateError) -> Option<&dyn DatabaseError> {
+    if let MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) = error {
         cause.as_database_error()
     } else {
         None
-    };
-    let no_right = cause.is_some_and(|cause| cause.code().as_deref() == Some(NO_RIGHT));
+    }
+}
+
+/// Whether a migration failed for those who wrote meanwhile. It left nothing behind, and can be begun again.
+fn met_writers(error: &MigrateError) -> bool {
+    cause_of(error).and_then(DatabaseError::code).is_some_and(|code| MET_WRITERS.contains(&code.as_ref()))
+}
+
+/// Names the one mistake that an operator makes here: a migration under the role of the service.
+fn failed_migration(error: MigrateError) -> StoreError {
+    let no_right = cause_of(&error).is_some_and(|cause| cause.code().as_deref() == Some(NO_RIGHT));
     if no_right { StoreError::NotOwner } else { StoreError::Migrate(error) }
 }
 

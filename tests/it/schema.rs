@@ -115,6 +115,30 @@ async fn ready(app: &App) -> (u16, String) {
     (answer.status, answer.text)
 }
 
+/// PostgreSQL only: on SQLite writers wait for each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
+    let app = App::spawn(Backend::Postgres).await;
+    let last = app.database.number("SELECT MAX(version) FROM _sqlx_migrations").await;
+    app.database.execute("ALTER TABLE rewards DROP COLUMN target_ending, DROP COLUMN done").await.unwrap();
+    app.database.execute("ALTER TABLE reconciliation_seen DROP COLUMN activated").await.unwrap();
+    app.database.execute(&format!("DELETE FROM _sqlx_migrations WHERE version = {last}")).await.unwrap();
+    let store = open(&app.database).await;
+    assert_eq!(schema(&store).await.unwrap(), Schema::Older);
+    let mut writer = app.database.postgres().await;
+    writer.execute("BEGIN; LOCK TABLE rewards IN ROW EXCLUSIVE MODE").await.unwrap();
+    // Longer than a migration waits for a table.
+    let ends = async {
+        tokio::time::sleep(std::time::Duration::from_millis(3300)).await;
+        writer.execute("ROLLBACK").await.unwrap();
+    };
+    let (migrated, ()) = tokio::join!(migrate(&store), ends);
+    migrated.unwrap();
+    assert_eq!(schema(&store).await.unwrap(), Schema::Current);
+    store.close().await;
+    app.end().await;
+}
+
 on_each_backend! {
     async fn every_statement_fits_the_schema(backend: Backend) {
         let database = Database::fresh(backend).await;
