@@ -110,6 +110,17 @@ pub enum AuthRejection {
     AccessKey,
 }
 
+impl AuthRejection {
+    /// Whether it is the keys: the same request would be turned away again, and nobody need wait for that.
+    #[must_use]
+    pub const fn is_of_the_keys(self) -> bool {
+        match self {
+            Self::Signature | Self::AccessKey => true,
+            Self::ClockSkew => false,
+        }
+    }
+}
+
 /// Why an outcome is unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]

@@ -313,6 +313,7 @@ fn event_of_activation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
         Outcome::Refused(refusal) if is_done_elsewhere(refusal) => Event::Refused(RefusalClass::Elsewhere),
         Outcome::Refused(refusal) if refusal.is_retryable() => Event::Refused(RefusalClass::Curable),
         Outcome::Refused(_) => Event::Refused(RefusalClass::Final),
+        Outcome::AuthRejected(why) if why.is_of_the_keys() => Event::Refused(RefusalClass::Curable),
         Outcome::NotSent(_) | Outcome::AuthRejected(_) => Event::NotSent,
         Outcome::Unknown(_) => Event::Lost,
     };

@@ -12,7 +12,7 @@ use crate::{
         answer::Answer,
         kind::{Call, Errand, Given, KeepsTarget, Listing, Spec, WrongField},
     },
-    kernel::{AuthRejection, CardProof, ClaimCode},
+    kernel::{CardProof, ClaimCode},
     provider::incentives::{ErrorType, Family, Outcome},
     sealing::Target,
 };
@@ -114,12 +114,9 @@ pub fn event_of_create(outcome: Outcome<CardProof>) -> (Event, Option<ClaimCode>
         Outcome::Proven(CardProof::Mismatch) => (Event::Seen(Sight::Mismatch), None),
         Outcome::Refused(refusal) if refusal.is_retryable() => (Event::Refused(RefusalClass::Curable), None),
         Outcome::Refused(_) => (Event::Refused(RefusalClass::Final), None),
-        // Amazon rejected us before it looked at the operation: this attempt did nothing. With the wrong keys another one would
-        // be rejected like it, and the caller need not wait for that.
-        Outcome::AuthRejected(AuthRejection::Signature | AuthRejection::AccessKey) => {
-            (Event::Refused(RefusalClass::Curable), None)
-        }
-        Outcome::NotSent(_) | Outcome::AuthRejected(AuthRejection::ClockSkew) => (Event::NotSent, None),
+        // Amazon rejected us before it looked at the operation: this attempt did nothing.
+        Outcome::AuthRejected(why) if why.is_of_the_keys() => (Event::Refused(RefusalClass::Curable), None),
+        Outcome::NotSent(_) | Outcome::AuthRejected(_) => (Event::NotSent, None),
         Outcome::Unknown(_) => (Event::Lost, None),
     }
 }

@@ -37,6 +37,7 @@ fn end_of(means: Means, fault: &Fault, met: Met) -> &'static str {
         (Means::Odd(_), Met::Check) if matches!(fault, Fault::WrongAmount | Fault::WrongCurrency) => "issued",
         (Means::Odd(_), _) => "needs_attention",
         (Means::Definite, Met::First) if is_curable(Some(fault)) => "failed and retried",
+        (Means::KeysRejected, Met::First) => "failed and retried",
         (Means::Definite, Met::First) => "failed",
         _ => "issued",
     }
