@@ -118,7 +118,7 @@ on_each_backend! {
         let month = budget(&app, "month").await;
         assert_eq!((&month["used"], &month["reserved"], &month["remaining"]), (&json!("4.00"), &json!("0.00"), &json!("6.00")));
         let back = app.issue_body("back", charged("6.00", "prg_spring")).await;
-        app.issue_body("more", charged("0.01", "prg_spring")).await.is_problem(403, "budget-exceeded");
+        app.issue_body("more", charged("0.15", "prg_spring")).await.is_problem(403, "budget-exceeded");
         assert_eq!(app.cancel(back.id()).await.json["status"], "canceled");
         assert_eq!(budget(&app, "month").await["remaining"], "6.00");
         // The refused one is tried again with its own key: it fits, and is charged.
@@ -265,7 +265,7 @@ on_each_backend! {
         for key in ["a", "b"] {
             assert_eq!(app.issue_body(key, charged("15.00", "prg_spring")).await.status, 201);
         }
-        app.issue_body("c", charged("0.01", "prg_spring")).await.is_problem(403, "budget-exceeded");
+        app.issue_body("c", charged("0.15", "prg_spring")).await.is_problem(403, "budget-exceeded");
         let mut app = app;
         (_, app.key) = app.mint_key("another", noshi::identity::Scopes::new(noshi::server::scopes())).await;
         assert_eq!(app.issue_body("d", charged("20.00", "prg_spring")).await.status, 201, "another key has its own");

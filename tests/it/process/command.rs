@@ -75,8 +75,8 @@ fn check_names_every_mistake_in_one_run_kinds_of_all_accounts_included() {
     assert_eq!(output.status.code(), Some(2), "{err}");
     for mistake in [
         "server.workers: ",
-        "accounts.us.kinds: there is no kind physical_card; there are gift_code\n",
-        "accounts.ca.kinds: there is no kind voucher; there are gift_code\n",
+        "accounts.us.kinds: there is no kind physical_card; there are gift_code card_activation\n",
+        "accounts.ca.kinds: there is no kind voucher; there are gift_code card_activation\n",
     ] {
         assert!(err.contains(mistake), "{mistake} is missing in\n{err}");
     }

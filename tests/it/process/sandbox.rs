@@ -1,8 +1,8 @@
 //! `noshi sandbox` as a process: what it prints, what it refuses, and how it is asked whether it is well.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader, Lines, Read},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use tempfile::TempDir;
@@ -13,6 +13,8 @@ use super::noshi;
 pub(super) struct Gateway {
     child: Child,
     said: Vec<String>,
+    /// Of several partners it goes on to print the others: it must not find its reader gone.
+    _stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Gateway {
@@ -25,12 +27,12 @@ impl Gateway {
 
     fn spawn(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut said: Vec<String> = Vec::new();
         while !said.last().is_some_and(|line| line.starts_with("partner ")) {
-            said.push(lines.next().expect("it ended before it served"));
+            said.push(stdout.next().expect("it ended before it served").unwrap());
         }
-        Self { child, said }
+        Self { child, said, _stdout: stdout }
     }
 
     /// The address behind a word.
