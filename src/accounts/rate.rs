@@ -4,7 +4,8 @@
 //! replicas there are. One dispatcher per account and process takes them from the account's row, one after the other, and
 //! hands each to the request whose turn it is ([`Waiting`]). While a cancel or a recovery waits in any replica, the new
 //! rewards of all replicas yield. A request that looks at what is paid for goes before new rewards, too, and then leaves them
-//! the next slot, here and in every replica. New rewards of all replicas yield to one look of each in a while. Without the database nothing is sent: the limiter fails closed.
+//! the next slot, here and in every replica. New rewards of all replicas yield to one look of each in a while. Without the
+//! database nothing is sent: the limiter fails closed.
 //!
 //! A new reward that would have to wait books a place in a line that all replicas share, in the same row. Where its turn would
 //! come too late it is refused at once. The more requests a caller has waiting, the less of the line is open to it, so that a
