@@ -10,7 +10,7 @@ use noshi::sandbox::{Fault, FaultRule};
 use super::{ACTIVATE, Backend, CHECK, Till, on_each_backend, operation};
 use crate::{
     matrix::classes::{CLASSES, Made, Means, is_curable},
-    support::Shape,
+    support::{Shape, books::states_of},
 };
 
 /// Which call of a reward meets the fault.
@@ -87,12 +87,15 @@ on_each_backend! {
         for _ in 0..8 {
             till.app.pass(90).await;
         }
-        let retried = cells.iter().filter(|cell| cell.ends == "failed and retried");
-        join_all(retried.map(|cell| till.activate(&cell.key, &cell.card))).await;
-        let states: BTreeMap<String, String> = {
-            let ids: Vec<String> = cells.iter().map(|cell| till.app.amazon_id(&cell.key)).collect();
-            crate::support::books::states_of(&till.app, &ids).await
-        };
+        let ids: Vec<String> = cells.iter().map(|cell| till.app.amazon_id(&cell.key)).collect();
+        let refused: BTreeMap<String, String> = states_of(&till.app, &ids).await;
+        let retried: Vec<&Cell> = cells.iter().filter(|cell| cell.ends == "failed and retried").collect();
+        for cell in &retried {
+            let state = refused.get(&till.app.amazon_id(&cell.key)).map(String::as_str);
+            assert_eq!(state, Some("failed"), "{}: nobody but its caller tries it again", cell.name);
+        }
+        join_all(retried.iter().map(|cell| till.activate(&cell.key, &cell.card))).await;
+        let states: BTreeMap<String, String> = states_of(&till.app, &ids).await;
         let mut wrong = Vec::new();
         for cell in &cells {
             let id = till.app.amazon_id(&cell.key);
