@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod answer;
+pub mod asking;
 pub mod attention;
 pub mod cancel;
 pub mod check;

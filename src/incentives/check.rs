@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     answer::Answer,
+    asking::AskError,
     courier::Courier,
     in_flight::{InFlight, Party},
     model::Reward,
@@ -15,9 +16,7 @@ use super::{
 };
 use crate::{
     engine::{self, Action, Drive, Effects, End, Event, Sight, rules::Reading, run::Start},
-    kernel::{NotSent, UnknownReason},
     lifecycle::Lost,
-    provider::incentives::{Outcome, Refusal},
     sealing::{Sameness, Target},
     store::StoreError,
 };
@@ -50,29 +49,21 @@ pub enum CheckError {
     /// The account is another one now.
     #[error("the account of the reward is another one now")]
     Elsewhere,
-    /// Amazon gave no usable answer.
-    #[error("Amazon gave no usable answer")]
-    Unavailable {
-        /// Amazon's rate is used up.
-        throttled: bool,
-    },
-    /// Amazon refused the question.
-    #[error("Amazon refused")]
-    Refused {
-        /// What it was asked.
-        operation: &'static str,
-        /// What it answered.
-        refusal: Refusal,
-    },
-    /// Too much is in flight.
-    #[error("too many requests are in flight")]
-    Busy,
-    /// The store.
+    /// Amazon showed nothing.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The work ended without an answer.
-    #[error(transparent)]
-    Lost(#[from] Lost),
+    Ask(#[from] AskError),
+}
+
+impl From<StoreError> for CheckError {
+    fn from(error: StoreError) -> Self {
+        AskError::from(error).into()
+    }
+}
+
+impl From<Lost> for CheckError {
+    fn from(lost: Lost) -> Self {
+        AskError::from(lost).into()
+    }
 }
 
 /// Asks Amazon how rewards stand. Cheap to clone.
@@ -96,12 +87,12 @@ impl Check {
         let (this, courier) = (self.clone(), &self.courier);
         let work = async move {
             let party = Party { caller: reward.client, account: reward.account.clone() };
-            let _place = this.in_flight.enter(party).ok_or(CheckError::Busy)?;
+            let _place = this.in_flight.enter(party).ok_or(AskError::Busy)?;
             reward.trace_on();
             this.ask(reward, given).await
         };
         let asked = tokio::time::timeout(courier.left(arrived), courier.tasks.run(work)).await;
-        asked.map_err(|_late| CheckError::Unavailable { throttled: false })??
+        asked.map_err(|_late| AskError::Late)??
     }
 
     async fn ask(&self, reward: Reward, given: Option<Target>) -> Result<Checked, CheckError> {
@@ -131,7 +122,7 @@ impl Check {
             (End::Unsendable, _) => Err(CheckError::Elsewhere),
             (End::Unconfirmed, _) => Err(ran.error.unwrap_or(StoreError::Unconfirmed).into()),
             (_, Some(answer)) => shown(&answer, ran.row),
-            (_, None) => Err(CheckError::Unavailable { throttled: false }),
+            (_, None) => Err(AskError::Late.into()),
         }
     }
 }
@@ -140,12 +131,5 @@ fn shown(answer: &Answer, reward: Reward) -> Result<Checked, CheckError> {
     if let Event::Seen(sight) = answer.event.event {
         return Ok(Checked { reward, sight, at: answer.event.asked_at });
     }
-    Err(match answer.outcome {
-        Outcome::Refused(refusal) => {
-            CheckError::Refused { operation: reward.kind.spec().operation(Action::Read), refusal }
-        }
-        Outcome::Unknown(reason) => CheckError::Unavailable { throttled: reason == UnknownReason::Throttled },
-        Outcome::NotSent(why) => CheckError::Unavailable { throttled: why == NotSent::Quota },
-        Outcome::AuthRejected(_) | Outcome::Proven(()) => CheckError::Unavailable { throttled: false },
-    })
+    Err(AskError::of(answer.outcome, reward.kind.spec().operation(Action::Read)).into())
 }

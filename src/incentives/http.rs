@@ -1,5 +1,7 @@
 //! The REST face of rewards. A handler opens the call, calls one use case, wraps the answer.
 
+mod errors;
+
 use std::{sync::Arc, time::Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
@@ -9,22 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Rewards,
-    admission::BudgetError,
-    cancel::CancelError,
-    check::CheckError,
-    dto::{
-        CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued, lapsed,
-        may_be_code, refusal,
-    },
-    issue::{IssueError, check_patience},
+    dto::{CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
+    issue::check_patience,
     kind::Kind,
-    problems,
-    reveal::RevealError,
     scopes,
     sql::RewardFilter,
 };
 use crate::{
-    accounts::{BreakerCause, NoSlot, Paced},
     engine::State,
     events::timeline::TimelineOrder,
     failpoint,
@@ -32,14 +25,10 @@ use crate::{
         Code, Http, Problem, headers,
         paging::{self, List, bad_query, before, cursor, end_of_time, instant, no_query, page, query, size, text},
         prefer,
-        problem::{MoneyMoved, Upstream},
         routing::{read, resource},
     },
     identity::{Principal, Scope},
     kernel::{ClientId, IdempotencyKey, Money, RewardId},
-    ledger::{self, budget::PROGRAM},
-    lifecycle::Lost,
-    provider::incentives::Family,
     store::StoreError,
 };
 
@@ -337,161 +326,4 @@ async fn catalog(
 /// What names no reward is answered like a reward of someone else's.
 fn reward_id(text: &str) -> Result<RewardId, Problem> {
     text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
-}
-
-impl From<Lost> for Problem {
-    fn from(_lost: Lost) -> Self {
-        Self::new(Code::INTERNAL)
-    }
-}
-
-impl From<IssueError> for Problem {
-    fn from(error: IssueError) -> Self {
-        match error {
-            IssueError::Mismatch => Self::new(problems::IDEMPOTENCY_MISMATCH),
-            IssueError::ExternalIdConflict => Self::new(problems::EXTERNAL_ID_CONFLICT),
-            IssueError::Unawaited => Self::new(Code::INVALID_REQUEST)
-                .detail(
-                    "Prefer: respond-async (or wait=0) and on_unresolved: cancel exclude each other: what is not proven \
-                     while you wait is canceled, and you do not wait. Leave one of them out",
-                )
-                .field("/on_unresolved", "conflict", "keep, or a request that waits for its outcome"),
-            IssueError::MayBeCode { pointer } => may_be_code(pointer),
-            IssueError::UnknownAccount => {
-                Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
-            }
-            IssueError::AmbiguousAccount => Self::new(Code::INVALID_REQUEST).field(
-                "/account_id",
-                "required",
-                "several accounts deal in this currency; say which",
-            ),
-            IssueError::KindNotSold { sold } => Self::new(Code::INVALID_REQUEST)
-                .detail(format!("expected, of what the account deals in: {}", sold.join(" or ")))
-                .field("/kind", "unsupported", "the account does not deal in this kind"),
-            IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
-                .detail(format!("no account of this request deals in {currency}")),
-            IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
-                .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
-                .field("/value/amount", "range", "outside the account's limits"),
-            IssueError::Budget(refused) => refused.into(),
-            IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
-            IssueError::NoSlot(NoSlot { retry_after }) => Self::new(problems::UPSTREAM_BUSY).retry_after(retry_after),
-            IssueError::Refused(Paced { cause, retry_after }) => {
-                let code = match cause {
-                    BreakerCause::Funds => problems::INSUFFICIENT_FUNDS,
-                    BreakerCause::Account => problems::ACCOUNT_PROBLEM,
-                };
-                Self::new(code).retry_after(retry_after)
-            }
-            IssueError::NotYet { reward, retry_after } => refusal(&reward, retry_after).retry_after(retry_after),
-            IssueError::Lapsed { reward, why } => lapsed(&reward, &why),
-            // The reward of then may be this one. Only the target's key shows it, and an operator must list that again.
-            IssueError::TargetUnknown => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
-            IssueError::Unsealed(_) => Self::new(Code::DEPENDENCY_UNAVAILABLE),
-            IssueError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
-            // The work may have begun. A retry with the same key shows it.
-            IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
-            IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
-        }
-    }
-}
-
-impl From<BudgetError> for Problem {
-    fn from(error: BudgetError) -> Self {
-        match error {
-            BudgetError::Forbidden => Self::new(ledger::problems::PROGRAM_FORBIDDEN),
-            BudgetError::Suspended => Self::new(ledger::problems::PROGRAM_SUSPENDED),
-            BudgetError::OtherAccount => Self::new(Code::INVALID_REQUEST).field(
-                "/account_id",
-                "conflict",
-                "the program is charged to another account",
-            ),
-            BudgetError::RewardTooLarge(most) => Self::new(problems::LIMIT_EXCEEDED)
-                .detail(format!("a reward may be worth at most {most} {}", most.currency())),
-            BudgetError::Exceeded(exceeded) => {
-                let whose = if exceeded.holder == PROGRAM { "the program's" } else { "the API key's" };
-                let span = exceeded.period.as_str();
-                Self::new(ledger::problems::BUDGET_EXCEEDED)
-                    .detail(format!("{whose} budget ({span})"))
-                    .retry_at(exceeded.resets_at)
-            }
-        }
-    }
-}
-
-impl From<CancelError> for Problem {
-    fn from(error: CancelError) -> Self {
-        match error {
-            CancelError::NotFound => Self::new(Code::NOT_FOUND),
-            CancelError::WindowClosed { until } => {
-                Self::new(problems::CANCEL_WINDOW_CLOSED).cancelable_until(until).money(MoneyMoved::Yes)
-            }
-            CancelError::NotPermitted(id) => Self::new(problems::ALREADY_CLAIMED).reward(id).money(MoneyMoved::Yes),
-            CancelError::InvalidState(state) => {
-                Self::new(Code::INVALID_STATE).detail(format!("the reward is {}", state.as_str()))
-            }
-            CancelError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
-            CancelError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
-        }
-    }
-}
-
-impl From<CheckError> for Problem {
-    fn from(error: CheckError) -> Self {
-        match error {
-            CheckError::NotAsked => Self::new(Code::INVALID_STATE)
-                .detail("Amazon has no operation that asks for a reward of this kind without buying it"),
-            CheckError::NotKept => Self::new(Code::INVALID_STATE)
-                .detail("what the reward acts on is not kept any more: send it again, as in the request that made the reward")
-                .field("/target", "required", "what the reward was made for"),
-            CheckError::OtherTarget => Self::new(Code::INVALID_REQUEST).field(
-                "/target",
-                "mismatch",
-                "not what the reward was made for; a transaction_source belongs to it",
-            ),
-            CheckError::TargetUnknown | CheckError::Elsewhere => Self::new(Code::DEPENDENCY_UNAVAILABLE),
-            CheckError::Unavailable { throttled: true } => Self::new(problems::UPSTREAM_BUSY),
-            CheckError::Unavailable { throttled: false } => Self::new(Code::DEPENDENCY_UNAVAILABLE),
-            CheckError::Refused { operation, refusal } => {
-                let code = match refusal.family {
-                    Family::F200 => problems::UPSTREAM_REJECTED,
-                    Family::F300 => problems::ACCOUNT_PROBLEM,
-                };
-                Self::new(code).upstream(Upstream {
-                    operation,
-                    error_code: refusal.family.as_str().to_owned(),
-                    error_type: Some(refusal.error_type.as_str().to_owned()),
-                })
-            }
-            CheckError::Busy => Self::new(Code::QUOTA_EXCEEDED),
-            CheckError::Store(error) => error.into(),
-            CheckError::Lost(lost) => lost.into(),
-        }
-    }
-}
-
-impl From<RevealError> for Problem {
-    fn from(error: RevealError) -> Self {
-        match error {
-            RevealError::NotFound => Self::new(Code::NOT_FOUND),
-            RevealError::Gone(state) => Self::new(problems::GONE).detail(format!("the reward is {}", state.as_str())),
-            RevealError::InvalidState(state) => {
-                Self::new(Code::INVALID_STATE).detail(format!("the reward is {}", state.as_str()))
-            }
-            RevealError::NoCode => Self::new(Code::INVALID_STATE).detail("a reward of this kind has no code"),
-            RevealError::TooOften => Self::new(problems::LIMIT_EXCEEDED).detail("the code was shown again too often"),
-            RevealError::TooOld => Self::new(Code::INVALID_STATE)
-                .detail("the reward is too old to be shown again: Amazon may have forgotten its id"),
-            RevealError::Unavailable { throttled: true } => Self::new(problems::UPSTREAM_BUSY),
-            RevealError::Unavailable { throttled: false } => Self::new(Code::DEPENDENCY_UNAVAILABLE),
-            RevealError::Refused { operation, refusal } => Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream {
-                operation,
-                error_code: refusal.family.as_str().to_owned(),
-                error_type: Some(refusal.error_type.as_str().to_owned()),
-            }),
-            RevealError::Busy => Self::new(Code::QUOTA_EXCEEDED),
-            RevealError::Store(error) => error.into(),
-            RevealError::Lost(lost) => lost.into(),
-        }
-    }
 }

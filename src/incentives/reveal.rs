@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{
+    asking::AskError,
     courier::Courier,
     in_flight::{InFlight, Party},
     model::Reward,
@@ -10,9 +11,9 @@ use super::{
 };
 use crate::{
     engine::{self, Action, Drive, Effects, End, State, run::Start},
-    kernel::{ClaimCode, ClientId, NotSent, RewardId, UnknownReason},
+    kernel::{ClaimCode, ClientId, RewardId},
     lifecycle::Lost,
-    provider::incentives::{Outcome, Refusal},
+    provider::incentives::Outcome,
     store::StoreError,
 };
 
@@ -40,29 +41,21 @@ pub enum RevealError {
     /// It is too old to be replayed safely.
     #[error("the reward is too old to be shown again")]
     TooOld,
-    /// Amazon did not prove the card now; nothing has changed.
-    #[error("Amazon gave no usable answer")]
-    Unavailable {
-        /// Amazon's rate is used up.
-        throttled: bool,
-    },
-    /// Amazon refuses the account.
-    #[error("Amazon refused")]
-    Refused {
-        /// What it was asked.
-        operation: &'static str,
-        /// What it answered.
-        refusal: Refusal,
-    },
-    /// Too much is in flight.
-    #[error("too many requests are in flight")]
-    Busy,
-    /// The store.
+    /// Amazon showed no card.
     #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The work ended without an answer.
-    #[error(transparent)]
-    Lost(#[from] Lost),
+    Ask(#[from] AskError),
+}
+
+impl From<StoreError> for RevealError {
+    fn from(error: StoreError) -> Self {
+        AskError::from(error).into()
+    }
+}
+
+impl From<Lost> for RevealError {
+    fn from(lost: Lost) -> Self {
+        AskError::from(lost).into()
+    }
 }
 
 /// Why a code is shown again.
@@ -102,7 +95,7 @@ impl Reveal {
         let work = async move {
             let reward = this.courier.find(client, id).await?.ok_or(RevealError::NotFound)?;
             let party = Party { caller: client, account: reward.account.clone() };
-            let _place = this.in_flight.enter(party).ok_or(RevealError::Busy)?;
+            let _place = this.in_flight.enter(party).ok_or(AskError::Busy)?;
             reward.trace_on();
             if !reward.kind.rules().has_receipt {
                 return Err(RevealError::NoCode);
@@ -118,7 +111,7 @@ impl Reveal {
             }
         };
         let shown = tokio::time::timeout(courier.left(arrived), courier.tasks.run(work)).await;
-        shown.map_err(|_late| RevealError::Unavailable { throttled: false })??
+        shown.map_err(|_late| AskError::Late)??
     }
 
     /// Replays the create of an issued reward as a pure read, and hands the code over only after the showing is committed
@@ -150,12 +143,7 @@ impl Reveal {
 
 fn not_proven(outcome: Option<Outcome<()>>, reward: &Reward) -> RevealError {
     match outcome {
-        Some(Outcome::Refused(refusal)) => {
-            RevealError::Refused { operation: reward.kind.spec().operation(Action::Read), refusal }
-        }
-        Some(Outcome::Unknown(reason)) => RevealError::Unavailable { throttled: reason == UnknownReason::Throttled },
-        Some(Outcome::NotSent(NotSent::Quota)) => RevealError::Unavailable { throttled: true },
-        Some(Outcome::AuthRejected(_) | Outcome::NotSent(_)) => RevealError::Unavailable { throttled: false },
         Some(Outcome::Proven(())) | None => RevealError::InvalidState(reward.state()),
+        Some(outcome) => AskError::of(outcome, reward.kind.spec().operation(Action::Read)).into(),
     }
 }

@@ -90,6 +90,8 @@ pub enum CardProof {
 pub enum NotSent {
     /// No connection: refused, DNS, TLS, or the connect time-out.
     Connect,
+    /// No connection, because the certificate that was shown is not trusted, is for another name, or does not hold now.
+    Certificate,
     /// The request could not be built or signed.
     Build,
     /// There was no slot of Amazon's rate in time.

@@ -20,4 +20,4 @@ pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Ti
 pub use endpoint::{Endpoint, NotLoopback};
 pub use refusal::{ErrorType, Family, Outcome, Refusal};
 pub use sign::Credentials;
-pub use wire::{Amount, Comparison, Field, Funds, Operation, RequestValue, Unwritable, object, text};
+pub use wire::{CardInfo, Comparison, Field, Funds, Operation, RequestValue, Unwritable, object, text};

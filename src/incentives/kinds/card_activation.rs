@@ -21,7 +21,7 @@ use crate::{
     },
     kernel::{ClaimCode, Money, NotSent},
     provider::incentives::{
-        Amount, Comparison, ErrorType, Family, Field, Operation, Outcome, Refusal, RequestValue, object, text,
+        CardInfo, Comparison, ErrorType, Family, Field, Operation, Outcome, Refusal, RequestValue, object, text,
     },
     sealing::Target,
 };
@@ -267,17 +267,6 @@ struct Success<'a> {
     card_info: Field<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ActivatedCard<'a> {
-    #[serde(borrow)]
-    card_number: Field<'a>,
-    #[serde(borrow)]
-    card_status: Field<'a>,
-    #[serde(borrow)]
-    value: Field<'a>,
-}
-
 /// What a success must be about.
 struct AskedCard<'a> {
     id: &'a str,
@@ -289,7 +278,7 @@ impl AskedCard<'_> {
     /// What a success shows of this activation of this card; `None` when it does not say enough.
     fn read(&self, success: &RawValue) -> Option<Sight> {
         let success: Success<'_> = object(success)?;
-        let card: ActivatedCard<'_> = object(success.card_info?)?;
+        let card: CardInfo<'_> = object(success.card_info?)?;
         let named = text(success.activation_request_id.or(success.status_check_request_id))?;
         let number = text(card.card_number)?;
         if named != self.id || number != self.card_number {
@@ -297,7 +286,7 @@ impl AskedCard<'_> {
         }
         match &*text(card.card_status)? {
             "AwaitingActivation" => Some(Sight::Absent),
-            "Activated" => match object::<Amount<'_>>(card.value?)?.compare(self.value) {
+            "Activated" => match card.value()?.compare(self.value) {
                 Comparison::Same => Some(Sight::Live),
                 Comparison::Other => Some(Sight::Mismatch),
                 Comparison::Unreadable => None,

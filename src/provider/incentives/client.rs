@@ -3,7 +3,8 @@
 //! One [`Client`] per account. It logs nothing, and what it returns holds no text of Amazon's but the request id.
 
 use std::{
-    fmt,
+    error::Error,
+    fmt, io,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -216,7 +217,7 @@ impl Client {
         if !sized || !partner_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(BuildError::PartnerId);
         }
-        let http = build_http(&settings).map_err(BuildError::Http)?;
+        let http = http_builder(&settings).build().map_err(BuildError::Http)?;
         let base_url = settings.endpoint.base_url();
         let credentials = RwLock::new(settings.credentials.clone());
         Ok(Self(Arc::new(Inner { http, settings, credentials, base_url, skew: Skew::default(), now: Box::new(now) })))
@@ -388,7 +389,7 @@ impl Head {
 /// The library's defaults follow a 307 with the same POST ten times, never time out, and take a proxy from the
 /// environment. Each line switches one of them off.
 #[expect(clippy::disallowed_methods, reason = "this is the one place where an HTTP client is made")]
-fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Error> {
+fn http_builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
     install_tls_provider();
     let loopback = settings.endpoint.is_loopback();
     let builder = reqwest::Client::builder()
@@ -405,20 +406,36 @@ fn build_http(settings: &ClientSettings) -> Result<reqwest::Client, reqwest::Err
         .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(concat!("noshi/", env!("CARGO_PKG_VERSION")));
     // A stand-in speaks plain HTTP: it needs no trust in anyone, and no root certificates on the machine.
-    let builder = if loopback { builder.tls_certs_only([]) } else { builder };
-    builder.build()
+    if loopback { builder.tls_certs_only([]) } else { builder }
 }
 
 /// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`. Only the first proves that nothing
 /// was sent, so it is tested first.
 fn unsent(error: &reqwest::Error) -> NoReply {
     if error.is_connect() {
-        return NoReply::NotSent(NotSent::Connect);
+        return NoReply::NotSent(if distrusts(error) { NotSent::Certificate } else { NotSent::Connect });
     }
     if error.is_builder() {
         return NoReply::NotSent(NotSent::Build);
     }
     NoReply::Unknown(lost(error))
+}
+
+/// Whether the connection was given up because of the certificate that was shown. A time-out or a reset of the handshake is none of
+/// it: only TLS's own verdict is.
+fn distrusts(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An error of the operating system's type that was made from another hides that one: its source is that one's.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
 }
 
 /// Why an answer did not arrive whole. The library's `is_decode` is no help: a time-out inside the body sets it, too.
@@ -443,21 +460,4 @@ async fn read_body(mut response: Response, bytes_max: usize) -> ReceivedBody {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_id_is_taken_only_when_it_looks_like_one() {
-        for good in ["0d9c1b1e-6f5f-4f6e-8f2a-9b6f2c7b9a10", "ABCDEF12"] {
-            assert_eq!(AmznRequestId::parse(good).unwrap().as_str(), good);
-        }
-        for bad in ["", "short-1", "has space inside", "quote\"quote", "ABCD-EFGHJK-LMNP", &"a".repeat(65)] {
-            assert!(AmznRequestId::parse(bad).is_none(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn the_default_time_limits_are_two_and_six_seconds() {
-        assert_eq!(Timeouts::default(), Timeouts { connect: Duration::from_secs(2), total: Duration::from_secs(6) });
-    }
-}
+mod tests;

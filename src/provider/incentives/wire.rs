@@ -192,9 +192,13 @@ pub(super) struct Body<'a> {
 /// `cardInfo`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct CardInfo<'a> {
+pub struct CardInfo<'a> {
+    /// Of a physical card.
     #[serde(borrow)]
-    pub(super) card_status: Field<'a>,
+    pub card_number: Field<'a>,
+    /// How the card stands, in a word of Amazon's.
+    #[serde(borrow)]
+    pub card_status: Field<'a>,
     #[serde(borrow)]
     value: Field<'a>,
 }
@@ -281,7 +285,9 @@ impl Body<'_> {
 }
 
 impl<'a> CardInfo<'a> {
-    pub(super) fn value(&self) -> Option<Amount<'a>> {
+    /// What it is worth.
+    #[must_use]
+    pub fn value(&self) -> Option<Amount<'a>> {
         self.value.and_then(object)
     }
 }
