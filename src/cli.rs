@@ -245,5 +245,13 @@ fn say(line: &str) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prints a line of what goes on serving: whoever reads it may have read enough, as after `noshi sandbox | head -1`.
+fn announce(line: &str) -> Result<(), CommandError> {
+    match say(line) {
+        Err(CommandError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map(drop),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -16,11 +16,10 @@ use std::{
 use clap::Args;
 
 use super::{
-    CommandError, DRAIN_MARGIN, STOP_MARGIN,
+    CommandError, DRAIN_MARGIN, STOP_MARGIN, announce,
     keys::{self, NewKey},
     loopback,
     sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
-    say,
     stop::Stop,
 };
 use crate::{
@@ -75,11 +74,11 @@ pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCod
     let log = telemetry::init(&settings.log)?;
     let key = make_key(&settings, &ambient).await?;
     let service = bootstrap::start_with(&settings, ambient.clone(), log.controls.clone()).await?;
-    say(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
-    say(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
-    say(&format!("  metrics  http://{}/metrics", service.admin_address()))?;
-    say(&format!("  gateway  http://{}   (our Amazon sandbox; no real money)", sandbox.gateway_addr()))?;
-    say(&format!("  its book http://{}/book", sandbox.control_addr()))?;
+    announce(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
+    announce(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
+    announce(&format!("  metrics  http://{}/metrics", service.admin_address()))?;
+    announce(&format!("  gateway  http://{}   (our Amazon sandbox; no real money)", sandbox.gateway_addr()))?;
+    announce(&format!("  its book http://{}/book", sandbox.control_addr()))?;
     let demo = steps::Demo {
         address: service.api_address(),
         key,

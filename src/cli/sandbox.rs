@@ -5,7 +5,7 @@ use std::{fs, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::Args;
 use rust_decimal::Decimal;
 
-use super::{CommandError, STOP_MARGIN, healthcheck, say, stop::Stop};
+use super::{CommandError, STOP_MARGIN, announce, healthcheck, stop::Stop};
 use crate::{
     config::{LogFormat, LogSettings},
     sandbox::{
@@ -96,18 +96,18 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         accounts: accounts(arguments)?,
     })
     .await?;
-    say(&format!("gateway {scheme}://{}", sandbox.gateway_addr()))?;
-    say(&format!(
+    announce(&format!("gateway {scheme}://{}", sandbox.gateway_addr()))?;
+    announce(&format!(
         "control http://{}   (a page for a browser, and the calls of its /openapi.json)",
         sandbox.control_addr()
     ))?;
     if let Some(file) = sandbox.ca_file() {
-        say(&format!("trust   {}   (the CA certificate that clients must know)", file.display()))?;
+        announce(&format!("trust   {}   (the CA certificate that clients must know)", file.display()))?;
     }
     for partner in sandbox.control().partners() {
         let keys: Vec<&str> = partner.keys.iter().filter(|key| key.active).map(|key| key.id.as_str()).collect();
         let secret = if known_secret { format!(" secret {SECRET_ACCESS_KEY}") } else { String::new() };
-        say(&format!("partner {} access key {}{secret}", partner.partner_id, keys.join(", ")))?;
+        announce(&format!("partner {} access key {}{secret}", partner.partner_id, keys.join(", ")))?;
     }
     if !listen.ip().is_loopback() {
         tracing::warn!("the gateway listens on {listen}, where other machines reach it: its cards are worth nothing");

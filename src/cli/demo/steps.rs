@@ -181,7 +181,7 @@ impl Demo {
             // An earlier start of the demo may have read the balance. Timestamps of one form compare as text.
             let fresh = answer.text("/data/0/as_of").is_some_and(|as_of| as_of >= since.as_str());
             if let Some(money) = money.filter(|money| fresh && expected.is_none_or(|expected| expected == *money)) {
-                super::say(&answer.shown)?;
+                super::announce(&answer.shown)?;
                 return Ok(money);
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -197,23 +197,23 @@ impl Demo {
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let bytes = fs::read(&path)?;
             let found = bytes.windows(code.len()).any(|window| window == code.as_bytes());
-            super::say(&format!(
+            super::announce(&format!(
                 "  {name}: {} bytes, the code is {}",
                 bytes.len(),
                 if found { "there" } else { "not there" }
             ))?;
             check(found == name.starts_with("sandbox-book"), "only the sandbox's book holds the code")?;
         }
-        super::say("").map(drop)
+        super::announce("")
     }
 
     fn say_how_to_go_on(&self, id: &str) -> Result<(), CommandError> {
         if self.once {
             // By the time that someone could type a line, no service is there to answer it.
-            return super::say("Every step held. Start `noshi demo` to go on by hand.").map(drop);
+            return super::announce("Every step held. Start `noshi demo` to go on by hand.");
         }
         let (base, key) = (format!("http://{}", self.address), &self.key);
-        super::say(&format!(
+        super::announce(&format!(
             "Every step held. To go on by hand (the key is good for 30 days, for this demo only):\n\n\
              export NOSHI={base} KEY={key}\n\
              curl -s $NOSHI/v1/ping -H \"Authorization: Bearer $KEY\"\n\
@@ -222,17 +222,16 @@ impl Demo {
              curl -s $NOSHI/v1/rewards/{id}/events -H \"Authorization: Bearer $KEY\"\n\
              curl -s $NOSHI/v1/balances -H \"Authorization: Bearer $KEY\"\n"
         ))
-        .map(drop)
     }
 
     async fn ask(&self, request: DemoRequest<'_>) -> Result<DemoAnswer, CommandError> {
         let answer = exchange(self.address, &self.key, request).await?;
-        super::say(&answer.shown)?;
+        super::announce(&answer.shown)?;
         Ok(answer)
     }
 
     fn head(&self, title: &str) -> Result<(), CommandError> {
-        super::say(&format!("\n== {title}\n")).map(drop)
+        super::announce(&format!("\n== {title}\n"))
     }
 
     fn fresh_key(&self) -> Result<String, CommandError> {

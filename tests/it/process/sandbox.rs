@@ -13,8 +13,8 @@ use super::noshi;
 pub(super) struct Gateway {
     child: Child,
     said: Vec<String>,
-    /// Of several partners it goes on to print the others: it must not find its reader gone.
-    _stdout: Lines<BufReader<ChildStdout>>,
+    /// Of several partners it goes on to print the others.
+    stdout: Option<Lines<BufReader<ChildStdout>>>,
 }
 
 impl Gateway {
@@ -32,7 +32,7 @@ impl Gateway {
         while !said.last().is_some_and(|line| line.starts_with("partner ")) {
             said.push(stdout.next().expect("it ended before it served").unwrap());
         }
-        Self { child, said, _stdout: stdout }
+        Self { child, said, stdout: Some(stdout) }
     }
 
     /// The address behind a word.
@@ -47,7 +47,9 @@ impl Gateway {
         assert!(Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap().success());
         assert!(self.child.wait().unwrap().success());
         let mut lines = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut lines).unwrap();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut lines).unwrap();
+        }
         lines
     }
 }
@@ -118,6 +120,32 @@ fn several_partners_come_from_a_file_and_a_wrong_file_is_refused_by_what_is_wron
     }
     let both = start(two).args(["--partner-id", "Awssb"]).output().unwrap();
     assert_eq!(both.status.code(), Some(2));
+}
+
+/// As in `noshi sandbox | head -2`: whoever reads its lines has what they want, and goes before the last one.
+#[test]
+fn a_sandbox_whose_reader_has_gone_goes_on_serving() {
+    // More lines than a pipe holds: it cannot have printed the last one.
+    let partners = (0..2_000).map(|at| {
+        format!(
+            "[[partners]]\npartner_id = \"P{at:04}\"\nkeys = [{{ id = \"AKID{at:04}\", secret = \"of everyone\" }}]\n"
+        )
+    });
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("partners.toml");
+    std::fs::write(&file, partners.collect::<String>()).unwrap();
+    let mut command = noshi();
+    // Said on standard error after the last line of standard output.
+    command.args(["sandbox", "--listen", "0.0.0.0:0", "--control", "127.0.0.1:0", "--partners"]).arg(&file);
+    let mut gateway = Gateway::spawn(command);
+    let control = gateway.address("control");
+    drop(gateway.stdout.take());
+    let mut lines = BufReader::new(gateway.child.stderr.take().unwrap()).lines();
+    let last = lines.find_map(|line| line.ok().filter(|line| line.contains("where other machines reach it")));
+    assert!(last.is_some(), "it ended: {:?}", gateway.child.wait());
+    let well = noshi().args(["sandbox", "--healthcheck", "--control", &control]).output().unwrap();
+    assert_eq!(well.status.code(), Some(0), "{well:?}");
+    gateway.stop();
 }
 
 /// The image's own words, so that what is shown is what it runs.
