@@ -8,7 +8,7 @@
 //! Its cards are worth nothing, and its book, its book file and its control port show claim codes, so it listens on
 //! loopback unless it is told otherwise.
 //!
-//! Where Amazon's behaviour is not known, the code says which choice it makes. The sandbox has no balance-load operations.
+//! Where Amazon's behaviour is not known, the code says which choice it makes.
 //!
 //! ```no_run
 //! # use noshi::sandbox::{AccessKey, PartnerAccount, Sandbox, SandboxOptions};
@@ -40,12 +40,14 @@ mod front;
 pub mod guide;
 mod kinds;
 mod latency;
+mod login;
 mod market;
 mod mock;
 mod money;
 mod operations;
 mod partners;
 mod record;
+mod shoppers;
 mod signature;
 mod throttle;
 mod world;
@@ -70,10 +72,12 @@ pub use self::file::BookFileError;
 pub use self::front::RequestLines;
 pub use self::kinds::{OfKind, PhysicalCard};
 pub use self::latency::{Latency, LatencyProfile};
+pub use self::login::{NewToken, PlantedToken};
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
 };
 pub use self::record::Received;
+pub use self::shoppers::Shopper;
 
 use self::certificate::Secured;
 use self::world::World;
@@ -193,6 +197,8 @@ impl Sandbox {
             journal: activity::Journal::of(&book.cards()),
             book,
             deck: kinds::Deck::default(),
+            shoppers: shoppers::Shoppers::default(),
+            tokens: login::Tokens::default(),
             pace: latency::Pace::of(options.latency).map_err(SandboxStartError::Accounts)?,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),

@@ -130,6 +130,7 @@ impl Journal {
             GatewayAnswer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
             GatewayAnswer::OfKind(_) => (None, fields.text("cardNumber").ok().flatten()),
             GatewayAnswer::Funds { .. }
+            | GatewayAnswer::Login { .. }
             | GatewayAnswer::Page(_)
             | GatewayAnswer::Front { .. }
             | GatewayAnswer::Unread { .. } => return,
@@ -184,14 +185,16 @@ fn real_operations(card: &Card) -> impl Iterator<Item = Activity> {
         }
     };
     let value = Some((card.amount, card.currency.clone()));
-    let (bought, given_back) = match card.product {
-        Product::GiftCode => (ActivityType::GCCreation, ActivityType::GCCancellation),
-        Product::PhysicalCard => (ActivityType::GCActivation, ActivityType::GCDeactivation),
+    let listed = match card.product {
+        Product::GiftCode => Some((ActivityType::GCCreation, ActivityType::GCCancellation)),
+        Product::PhysicalCard => Some((ActivityType::GCActivation, ActivityType::GCDeactivation)),
+        Product::BalanceLoad => None,
     };
-    let created = record(bought, card.created_at, value);
     let canceled_at = card.canceled_at.filter(|_at| card.state == CardState::Refunded);
-    let canceled = canceled_at.map(|at| record(given_back, at, None));
-    [Some(created), canceled].into_iter().flatten()
+    let records = listed.map(|(bought, given_back)| {
+        [Some(record(bought, card.created_at, value)), canceled_at.map(|at| record(given_back, at, None))]
+    });
+    records.into_iter().flatten().flatten()
 }
 
 /// What a call asks for.

@@ -65,6 +65,11 @@ pub(super) enum GatewayAnswer {
     Page(Box<Page>),
     /// The success of an operation that one kind of reward needs, as JSON.
     OfKind(Box<RawValue>),
+    /// What Login with Amazon answers, as JSON.
+    Login {
+        status: StatusCode,
+        json: Box<RawValue>,
+    },
     Refused {
         refusal: AgcodError,
         echo: Box<Echo>,
@@ -109,6 +114,7 @@ impl GatewayAnswer {
             | Self::Funds { .. }
             | Self::Page(_)
             | Self::OfKind(_)
+            | Self::Login { .. }
             | Self::Unread { .. } => (None, None),
         }
     }
@@ -119,7 +125,12 @@ impl GatewayAnswer {
             Self::Refused { refusal, .. } => Some(&refusal.message),
             Self::Front { message, .. } => Some(message),
             Self::Unread { message, .. } => message.as_deref(),
-            Self::Card(_) | Self::Canceled { .. } | Self::Funds { .. } | Self::Page(_) | Self::OfKind(_) => None,
+            Self::Card(_)
+            | Self::Canceled { .. }
+            | Self::Funds { .. }
+            | Self::Page(_)
+            | Self::OfKind(_)
+            | Self::Login { .. } => None,
         }
     }
 
@@ -130,7 +141,7 @@ impl GatewayAnswer {
                 StatusCode::OK
             }
             Self::Refused { .. } => REFUSAL_STATUS,
-            Self::Front { status, .. } | Self::Unread { status, .. } => *status,
+            Self::Login { status, .. } | Self::Front { status, .. } | Self::Unread { status, .. } => *status,
         }
     }
 
@@ -143,6 +154,7 @@ impl GatewayAnswer {
             | Self::Funds { .. }
             | Self::Page(_)
             | Self::OfKind(_)
+            | Self::Login { .. }
             | Self::Refused { .. }
             | Self::Unread { .. } => None,
         };
@@ -173,7 +185,12 @@ impl GatewayAnswer {
             Self::Front { exception, .. } => exception.unwrap_or("Exception").to_owned(),
             Self::Unread { .. } => "SerializationException".to_owned(),
             Self::Funds { .. } => "GetAvailableFunds".to_owned(),
-            Self::Card(_) | Self::Canceled { .. } | Self::Page(_) | Self::OfKind(_) | Self::Refused { .. } => {
+            Self::Card(_)
+            | Self::Canceled { .. }
+            | Self::Page(_)
+            | Self::OfKind(_)
+            | Self::Login { .. }
+            | Self::Refused { .. } => {
                 format!("{}Response", operation.map_or("AGCOD", Operation::name))
             }
         }
@@ -195,7 +212,7 @@ impl GatewayAnswer {
                 timestamp: Some(at.format("%Y%m%dT%H%M%SZ").to_string()),
             }),
             Self::Page(page) => page.body(),
-            Self::OfKind(json) => Ok(json.get().as_bytes().to_vec()),
+            Self::OfKind(json) | Self::Login { json, .. } => Ok(json.get().as_bytes().to_vec()),
             Self::Refused { refusal, echo } => refused(refusal, echo),
             Self::Front { message, .. } => serde_json::to_vec(&serde_json::json!({ "message": message })),
             Self::Unread { message, .. } => serde_json::to_vec(&serde_json::json!({ "Message": message })),
@@ -316,7 +333,7 @@ fn refused(refusal: &AgcodError, echo: &Echo) -> Result<Vec<u8>, serde_json::Err
         Operation::GetAvailableFunds => {
             wrapped(refusal, FundsBody { __type, available_funds: None, status, timestamp: None })
         }
-        Operation::GetGiftCardActivityPage | Operation::OfKind(_) => {
+        Operation::GetGiftCardActivityPage | Operation::OfKind(_) | Operation::TokenInfo | Operation::UserProfile => {
             wrapped(refusal, BareRefusedBody { __type, status })
         }
     }

@@ -41,6 +41,8 @@ pub enum Product {
     GiftCode,
     /// The activation of a card that was printed before.
     PhysicalCard,
+    /// A load of the balance of an Amazon account.
+    BalanceLoad,
 }
 
 impl Product {
@@ -57,7 +59,7 @@ pub struct Card {
     pub partner_id: String,
     /// The request that created it.
     pub creation_request_id: String,
-    /// Amazon's id of the card; of a physical card its number.
+    /// Amazon's id of the card; of a physical card its number, of a load the account as it was named.
     pub gc_id: String,
     /// The code that a customer would type in. It is worth nothing.
     pub claim_code: String,
@@ -241,6 +243,11 @@ impl Book {
     /// The activation of the physical card of this number that holds now.
     pub(super) fn active(&self, number: &str) -> Option<Card> {
         self.lock().active(number).cloned()
+    }
+
+    /// What the partner bought under this request id.
+    pub(super) fn named(&self, partner_id: &str, request_id: &str) -> Option<Card> {
+        self.lock().find(partner_id, request_id).cloned()
     }
 
     /// Every card, in the order of creation.

@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::TlsSettings;
-use super::market::HOSTS;
+use super::{login, market};
 
 /// How long a certificate holds. Some clients refuse one that holds longer than 398 days.
 const VALID_DAYS: i64 = 397;
@@ -75,8 +75,9 @@ struct CertificateNote {
 /// Takes the certificate of the folder, or makes one where there is none that is for these names and holds on.
 pub(super) fn secure(settings: &TlsSettings, now: DateTime<Utc>) -> Result<Secured, CertificateError> {
     let folder = &settings.folder;
-    let names: Vec<String> = HOSTS
+    let names: Vec<String> = market::HOSTS
         .into_iter()
+        .chain(login::HOSTS)
         .chain(["localhost", "127.0.0.1", "::1"])
         .map(str::to_owned)
         .chain(settings.names.clone())

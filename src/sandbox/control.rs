@@ -19,10 +19,12 @@ use super::fault::{FaultRule, ScriptedFault};
 use super::file::BookEntry;
 use super::kinds::PhysicalCard;
 use super::latency::Latency;
+use super::login::{self, NewToken, PlantedToken};
 use super::market;
 use super::money;
 use super::partners::AccountError;
 use super::record::Received;
+use super::shoppers::Shopper;
 use super::world::World;
 
 pub use self::partners::ShownPartner;
@@ -71,7 +73,7 @@ pub enum ControlError {
     /// The latency or the state makes no sense.
     #[error("{0}")]
     Setting(String),
-    /// The fault rule, or the card, makes no sense.
+    /// The fault rule, the card, the account or the token makes no sense.
     #[error("{0}")]
     Rule(String),
     /// The book file could not be written.
@@ -158,6 +160,31 @@ impl Control {
     /// activations are in the book.
     pub fn plant_cards(&self, cards: Vec<PhysicalCard>) -> Result<(), ControlError> {
         self.world.deck.plant(cards).map_err(ControlError::Rule)
+    }
+
+    /// The Amazon accounts that exist.
+    #[must_use]
+    pub fn shoppers(&self) -> Vec<Shopper> {
+        self.world.shoppers.all()
+    }
+
+    /// Adds Amazon accounts. If one of them cannot be one, adds none. They are forgotten when the sandbox stops; their loads are in
+    /// the book.
+    pub fn plant_shoppers(&self, shoppers: Vec<Shopper>) -> Result<(), ControlError> {
+        self.world.shoppers.plant(shoppers).map_err(ControlError::Rule)
+    }
+
+    /// The access tokens of Login with Amazon.
+    #[must_use]
+    pub fn tokens(&self) -> Vec<PlantedToken> {
+        self.world.tokens.all()
+    }
+
+    /// Adds an access token, or replaces the one of that text. Tokens are forgotten when the sandbox stops.
+    pub fn plant_token(&self, token: NewToken) -> Result<PlantedToken, ControlError> {
+        let token = login::planted(&self.world, token);
+        self.world.tokens.plant(token.clone()).map_err(ControlError::Rule)?;
+        Ok(token)
     }
 
     /// The last 100,000 requests that the gateway received, oldest first.

@@ -28,6 +28,10 @@ pub enum Operation {
     GetGiftCardActivityPage,
     /// What only one kind of reward needs.
     OfKind(OfKind),
+    /// Login with Amazon: whose a token is, and for which client it was made.
+    TokenInfo,
+    /// Login with Amazon: who signed in.
+    UserProfile,
 }
 
 impl Operation {
@@ -44,24 +48,49 @@ impl Operation {
             Self::GetAvailableFunds => "GetAvailableFunds",
             Self::GetGiftCardActivityPage => "GetGiftCardActivityPage",
             Self::OfKind(operation) => operation.name(),
+            Self::TokenInfo => "tokeninfo",
+            Self::UserProfile => "profile",
         }
     }
 
     /// The member of its request that has the id.
     pub(super) fn request_id(self) -> &'static str {
         match self {
-            Self::CreateGiftCard | Self::CancelGiftCard | Self::GetAvailableFunds | Self::GetGiftCardActivityPage => {
-                "creationRequestId"
-            }
+            Self::CreateGiftCard
+            | Self::CancelGiftCard
+            | Self::GetAvailableFunds
+            | Self::GetGiftCardActivityPage
+            | Self::TokenInfo
+            | Self::UserProfile => "creationRequestId",
             Self::OfKind(operation) => operation.request_id(),
         }
     }
 
-    /// The operation of that exact name.
+    /// The call of that exact name; one of Login with Amazon as well.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
+        let of_login = || [Self::TokenInfo, Self::UserProfile].into_iter().find(|call| call.name() == name);
+        Self::of_gateway(name).or_else(of_login)
+    }
+
+    /// The operation of the Incentives API of that exact name.
+    pub(super) fn of_gateway(name: &str) -> Option<Self> {
         let of_kinds = OfKind::all().map(Self::OfKind);
         Self::SHARED.into_iter().chain(of_kinds).find(|operation| operation.name() == name)
+    }
+
+    /// The call of Login with Amazon on this path.
+    pub(super) fn of_login(path: &str) -> Option<Self> {
+        match path.to_ascii_lowercase().as_str() {
+            "/auth/o2/tokeninfo" => Some(Self::TokenInfo),
+            "/user/profile" => Some(Self::UserProfile),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a call of Login with Amazon: no partner signs it.
+    pub(super) fn is_login(self) -> bool {
+        matches!(self, Self::TokenInfo | Self::UserProfile)
     }
 }
 
@@ -144,11 +173,11 @@ pub enum Fault {
     WrongRequestId,
     /// The work is done; the answer shows another card's id.
     WrongCardId,
-    /// The work is done; the answer shows the number of another physical card.
+    /// The work is done; the answer shows the number of another physical card, or another account.
     WrongCard,
-    /// The work is done; `SUCCESS`, but the card shows as `RefundedToPurchaser`.
+    /// The work is done; `SUCCESS`, but the card shows as `RefundedToPurchaser`, a load as `Voided`.
     DeadCard,
-    /// The work is done; `SUCCESS`, with a card status of your choice.
+    /// The work is done; `SUCCESS`, with a status of the card or the load of your choice.
     OddCardStatus {
         /// The status to show.
         status: String,

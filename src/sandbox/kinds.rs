@@ -1,5 +1,6 @@
 //! Operations that only one kind of reward needs: one file a kind, with all that the gateway does for them.
 
+mod balance_load;
 mod card_activation;
 
 use std::fmt;
@@ -15,7 +16,7 @@ pub(super) use self::card_activation::Deck;
 pub use self::card_activation::PhysicalCard;
 
 /// What each file declares.
-const KINDS: &[&[OfKind]] = &[card_activation::OPERATIONS];
+const KINDS: &[&[OfKind]] = &[card_activation::OPERATIONS, balance_load::OPERATIONS];
 
 /// A success.
 struct Worked {

@@ -58,13 +58,20 @@ pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
         Operation::GetAvailableFunds => funds(world, call),
         Operation::GetGiftCardActivityPage => activity_page(world, call),
         Operation::OfKind(operation) => operation.perform(world, call),
+        // The front answers them: they are no partner's.
+        Operation::TokenInfo | Operation::UserProfile => {
+            Err(GatewayAnswer::Unread { status: StatusCode::NOT_FOUND, message: None })
+        }
     };
     let done = done.unwrap_or_else(Done::from);
     let listed = match call.operation {
         Operation::CreateGiftCard => Some(ActivityType::GCCreation),
         Operation::CancelGiftCard => Some(ActivityType::GCCancellation),
         Operation::OfKind(operation) => operation.listed(),
-        Operation::GetAvailableFunds | Operation::GetGiftCardActivityPage => None,
+        Operation::GetAvailableFunds
+        | Operation::GetGiftCardActivityPage
+        | Operation::TokenInfo
+        | Operation::UserProfile => None,
     };
     if let Some(listed) = listed {
         let outcome = (&done.answer, done.real_op);

@@ -20,7 +20,7 @@ pub struct Received {
     pub at: DateTime<Utc>,
     /// Counts up from 1 and never restarts while the sandbox runs.
     pub sequence: u64,
-    /// The last part of the path, known or not.
+    /// The last part of the path, known or not. A call of Login with Amazon is `tokeninfo` or `profile`; its token is not kept.
     pub operation: String,
     /// The `Host` header as sent.
     pub host: String,

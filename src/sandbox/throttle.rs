@@ -55,7 +55,11 @@ impl Throttle {
         let Windows { all, funds, activity } = windows.entry(account.partner_id.clone()).or_default();
         let of_all = account.terms.requests_per_second.unwrap_or(REQUESTS_PER_SECOND);
         let of_its_own = match operation {
-            Operation::CreateGiftCard | Operation::CancelGiftCard | Operation::OfKind(_) => None,
+            Operation::CreateGiftCard
+            | Operation::CancelGiftCard
+            | Operation::OfKind(_)
+            | Operation::TokenInfo
+            | Operation::UserProfile => None,
             Operation::GetAvailableFunds => Some((funds, WINDOW, FUNDS_REQUESTS_PER_SECOND)),
             Operation::GetGiftCardActivityPage => Some((activity, MINUTE, ACTIVITY_REQUESTS_PER_MINUTE)),
         };

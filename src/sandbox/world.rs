@@ -11,8 +11,10 @@ use super::fault::FaultBoard;
 use super::front::RequestLines;
 use super::kinds::Deck;
 use super::latency::Pace;
+use super::login::Tokens;
 use super::partners::Partners;
 use super::record::RequestLog;
+use super::shoppers::Shoppers;
 use super::throttle::Throttle;
 
 /// The sandbox's whole state.
@@ -22,6 +24,8 @@ pub(super) struct World {
     pub(super) chance: Chance,
     pub(super) book: Book,
     pub(super) deck: Deck,
+    pub(super) shoppers: Shoppers,
+    pub(super) tokens: Tokens,
     pub(super) journal: Journal,
     pub(super) pace: Pace,
     pub(super) throttle: Throttle,

@@ -2,12 +2,14 @@
 
 mod activation;
 mod activity;
+mod balance_load;
 mod bench;
 mod book;
 mod control;
 mod faults;
 mod formats;
 mod limits;
+mod login;
 mod mocks;
 mod signature;
 pub(crate) mod signer;

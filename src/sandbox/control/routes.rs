@@ -48,6 +48,25 @@ pub(super) const ROUTES: &[Route] = &[
             Ok(ok(&control.cards()))
         },
     ),
+    row("GET", "/shoppers", "every Amazon account that can be loaded or sign in", |control, _body| {
+        Ok(ok(&control.shoppers()))
+    }),
+    row(
+        "POST",
+        "/shoppers",
+        "adds an array of Amazon accounts: [{\"user_id\":\"amzn1.account.…\",\"barcode\":\"…\",\"phone\":\"+…\"}]",
+        |control, body| {
+            control.plant_shoppers(parsed(body)?)?;
+            Ok(ok(&control.shoppers()))
+        },
+    ),
+    row("GET", "/tokens", "the access tokens of Login with Amazon", |control, _body| Ok(ok(&control.tokens()))),
+    row(
+        "POST",
+        "/tokens",
+        "makes an access token: {\"client_id\":\"…\",\"user_id\":\"amzn1.account.…\",\"expires_in_seconds\":3600}",
+        |control, body| Ok(ok(&control.plant_token(parsed(body)?)?)),
+    ),
     row("GET", "/requests", "what the gateway received", |control, _body| Ok(ok(&control.requests()))),
     row("DELETE", "/requests", "forgets what was received", |control, _body| {
         control.clear_requests();

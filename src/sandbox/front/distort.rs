@@ -169,6 +169,7 @@ fn falsified(fault: &Fault, echo: &Echo, answer: GatewayAnswer) -> GatewayAnswer
         }
         GatewayAnswer::Canceled { .. }
         | GatewayAnswer::Funds { .. }
+        | GatewayAnswer::Login { .. }
         | GatewayAnswer::Page(_)
         | GatewayAnswer::Refused { .. }
         | GatewayAnswer::Front { .. }
@@ -180,25 +181,40 @@ fn falsified(fault: &Fault, echo: &Echo, answer: GatewayAnswer) -> GatewayAnswer
 fn falsified_json(fault: &Fault, request_id: &str, answer: &RawValue) -> Option<Box<RawValue>> {
     let text = |old: &RawValue| serde_json::from_str::<String>(old.get()).ok();
     if *fault == Fault::WrongAmount {
-        return changed(answer, &["cardInfo", "value", "amount"], |old| {
-            let amount = money::from_json_number(old.get())?;
-            money::to_json_number(amount.checked_add(rust_decimal::Decimal::ONE)?).ok()
+        return changed_at(answer, [&["cardInfo", "value", "amount"], &["amount", "value"]], |old| {
+            let amount = money::from_json_number(old.get())?.checked_add(rust_decimal::Decimal::ONE)?;
+            // A load's amount is a number of minor units, and stays one.
+            let whole = !old.get().contains('.');
+            if whole { RawValue::from_string(amount.to_string()).ok() } else { money::to_json_number(amount).ok() }
         });
     }
-    let (path, other): (&[&str], fn(&str) -> String) = if *fault == Fault::WrongCurrency {
-        (&["cardInfo", "value", "currencyCode"], other_currency)
+    let (paths, other): (Paths<'_>, fn(&str) -> String) = if *fault == Fault::WrongCurrency {
+        ([&["cardInfo", "value", "currencyCode"], &["amount", "currencyCode"]], other_currency)
     } else if *fault == Fault::WrongRequestId {
-        (&[request_id], other_id)
+        ([&[request_id], &[]], other_id)
     } else if *fault == Fault::WrongCard {
-        (&["cardInfo", "cardNumber"], other_id)
+        ([&["cardInfo", "cardNumber"], &["account", "id"]], other_id)
     } else if *fault == Fault::DeadCard {
-        (&["cardInfo", "cardStatus"], |_status| "RefundedToPurchaser".to_owned())
+        let card = changed(answer, &["cardInfo", "cardStatus"], |_old| to_raw_value("RefundedToPurchaser").ok());
+        return card.or_else(|| changed(answer, &["loadStatus"], |_old| to_raw_value("Voided").ok()));
     } else if let Fault::OddCardStatus { status } = fault {
-        return changed(answer, &["cardInfo", "cardStatus"], |_old| to_raw_value(status).ok());
+        return changed_at(answer, [&["cardInfo", "cardStatus"], &["loadStatus"]], |_old| to_raw_value(status).ok());
     } else {
         return None;
     };
-    changed(answer, path, |old| to_raw_value(&other(&text(old)?)).ok())
+    changed_at(answer, paths, |old| to_raw_value(&other(&text(old)?)).ok())
+}
+
+/// Where a card's answer has a member, and where a load's has it.
+type Paths<'a> = [&'a [&'a str]; 2];
+
+/// The object with the first of these members changed that it has.
+fn changed_at(
+    object: &RawValue,
+    paths: Paths<'_>,
+    change: impl Fn(&RawValue) -> Option<Box<RawValue>>,
+) -> Option<Box<RawValue>> {
+    paths.into_iter().find_map(|path| changed(object, path, &change))
 }
 
 /// The object with the member at this path changed.

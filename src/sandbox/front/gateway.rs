@@ -1,6 +1,7 @@
 //! One exchange of the gateway, from the request to its answer. The order is fixed: route, signature, rate limit,
 //! fault, work, answer. The work runs in a task of its own, so that a client that hangs up cannot stop it half way.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::fault::{Fault, Operation};
 use crate::sandbox::fields::Fields;
+use crate::sandbox::login;
 use crate::sandbox::market::Market;
 use crate::sandbox::operations::{self, GatewayCall};
 use crate::sandbox::record::{BODY_CHARACTERS_MAX, Received};
@@ -87,7 +89,10 @@ impl Arrival {
         let path = route::canonical_path(parts.uri.path());
         let target = header(&parts.headers, "x-amz-target");
         let routed = route::operation(&parts.method, &path, target);
-        let manner = Manner { format: Format::of(&parts.headers, &body), operation: routed.as_ref().ok().copied() };
+        let operation = routed.as_ref().ok().copied();
+        let is_login = operation.is_some_and(Operation::is_login);
+        let format = if is_login { Format::Json } else { Format::of(&parts.headers, &body) };
+        let manner = Manner { format, operation };
         Self {
             method: parts.method,
             path,
@@ -147,6 +152,11 @@ impl Arrival {
 }
 
 async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
+    if let Ok(operation) = arrival.routed
+        && operation.is_login()
+    {
+        return login_exchange(world, arrival, operation).await;
+    }
     let verified =
         arrival.routed.clone().and_then(|operation| arrival.verify(&world).map(|accepted| (operation, accepted)));
     let sequence = world.record.open(arrival.noted(&world, verified.is_ok()));
@@ -171,12 +181,8 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     if let Some(fault) = &fault {
         world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
     }
-    if let Some(Fault::DelayWork { milliseconds }) = &fault {
-        tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(*milliseconds)) => {}
-            // The work has not begun, as if the gateway had been killed while it waited.
-            () = world.stopping.cancelled() => return Say::Nothing(ConnectionEnd::Close),
-        }
+    if wait_before_work(&world, fault.as_ref()).await.is_break() {
+        return Say::Nothing(ConnectionEnd::Close);
     }
     let mut real_op = false;
     let mut work = || {
@@ -196,6 +202,35 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
         None => Say::Answer(work()),
     };
     concluded(&world, sequence, say, real_op)
+}
+
+/// A call of Login with Amazon: no signature, no partner, no rate; a fault strikes it like any other.
+async fn login_exchange(world: Arc<World>, arrival: Arrival, operation: Operation) -> Say {
+    let sequence = world.record.open(arrival.noted(&world, false));
+    let fault = world.faults.strike(operation, "", None);
+    if let Some(fault) = &fault {
+        world.record.amend(sequence, |received| received.fault = Some(fault.clone()));
+    }
+    if wait_before_work(&world, fault.as_ref()).await.is_break() {
+        return Say::Nothing(ConnectionEnd::Close);
+    }
+    let work = || login::answer(&world, operation, &arrival.headers, &arrival.query);
+    let echo = Echo { operation, request_id: None, value: None };
+    let struck = Struck { echo: &echo, manner: arrival.manner, date: "", now: world.clock.signature_now() };
+    let say = match &fault {
+        Some(fault) => distort::strike(fault, &struck, work),
+        None => Say::Answer(work()),
+    };
+    concluded(&world, sequence, say, false)
+}
+
+/// Waits where the fault says so. A break: the work has not begun, as if the gateway had been killed while it waited.
+async fn wait_before_work(world: &World, fault: Option<&Fault>) -> ControlFlow<()> {
+    let Some(Fault::DelayWork { milliseconds }) = fault else { return ControlFlow::Continue(()) };
+    tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(*milliseconds)) => ControlFlow::Continue(()),
+        () = world.stopping.cancelled() => ControlFlow::Break(()),
+    }
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {

@@ -41,9 +41,15 @@ fn push_encoded(canonical: &mut String, byte: u8) {
 /// The operation that the path names, or that the target names where the path is `/`. Some clients send no target, and
 /// some a misspelt one: only the target of another operation is refused.
 pub(super) fn operation(method: &Method, canonical_path: &str, target: &str) -> Result<Operation, GatewayAnswer> {
+    if method == Method::GET
+        && let Some(login) = Operation::of_login(canonical_path)
+    {
+        return Ok(login);
+    }
     let name = canonical_path.trim_matches('/');
-    let targeted = target.rsplit_once(TARGET).and_then(|(_service, name)| Operation::named(name.trim_matches('/')));
-    let named = if name.is_empty() { targeted } else { Operation::named(name) };
+    let targeted =
+        target.rsplit_once(TARGET).and_then(|(_service, name)| Operation::of_gateway(name.trim_matches('/')));
+    let named = if name.is_empty() { targeted } else { Operation::of_gateway(name) };
     let Some(operation) = named else {
         let message = if name.is_empty() {
             "The path / names no operation, and x-amz-target must: com.amazonaws.agcod.AGCODService.{Operation}"
