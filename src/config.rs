@@ -8,6 +8,7 @@
 //! every other room receives the part that concerns it.
 
 mod check;
+mod create;
 mod database;
 mod in_force;
 mod key_files;
@@ -28,6 +29,7 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 pub use self::{
+    create::CreateSettings,
     database::{DatabaseKind, DatabaseUrl},
     key_files::KeyFiles,
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
@@ -202,6 +204,8 @@ pub struct AccountSettings {
     pub kinds: Vec<String>,
     /// The smallest reward, in the marketplace's currency, as the contract says; more than zero.
     pub reward_minimum: Money,
+    /// What a create says besides its value.
+    pub create: CreateSettings,
     /// Decides when its days and months begin.
     pub time_zone: Tz,
     /// The largest reward, as the contract says; at least `reward_minimum`.

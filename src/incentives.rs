@@ -12,6 +12,7 @@ pub mod attention;
 pub mod cancel;
 pub mod check;
 pub mod courier;
+pub mod create_members;
 pub mod dto;
 mod hasten;
 pub mod http;
@@ -34,6 +35,7 @@ pub mod sql;
 mod standing;
 pub(crate) mod statement;
 pub mod target;
+pub mod till;
 pub mod timeline;
 
 pub use metrics::Metrics;

@@ -42,6 +42,7 @@ mod kinds;
 mod latency;
 mod login;
 mod market;
+mod members;
 mod mock;
 mod money;
 mod operations;
@@ -73,6 +74,7 @@ pub use self::front::RequestLines;
 pub use self::kinds::{OfKind, PhysicalCard};
 pub use self::latency::{Latency, LatencyProfile};
 pub use self::login::{NewToken, PlantedToken};
+pub use self::members::{CardMembers, CardSource};
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
 };

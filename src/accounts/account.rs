@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 
 use super::{Breaker, Lately, Metrics, Quota, Rate, Turns};
 use crate::{
+    config::CreateSettings,
     kernel::{Currency, Environment, Marketplace, Money},
     provider::incentives::Client,
     store::StoreError,
@@ -33,6 +34,8 @@ pub struct Terms {
     pub time_zone: Tz,
     /// What it sells: the words of the products' kinds. The catalog shows them.
     pub kinds: Vec<&'static str>,
+    /// What a create says besides its value; the use cases of rewards write it.
+    pub create: CreateSettings,
     /// What may be bought with it; the use cases of rewards check it.
     pub limits: CardLimits,
     /// How it is paid for; treasury warns by it.
@@ -85,6 +88,11 @@ impl Account {
     #[must_use]
     pub(crate) fn kinds(&self) -> &[&'static str] {
         &self.terms.kinds
+    }
+
+    #[must_use]
+    pub(crate) const fn create(&self) -> &CreateSettings {
+        &self.terms.create
     }
 
     #[must_use]

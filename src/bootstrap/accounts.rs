@@ -33,6 +33,7 @@ fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Resul
         environment: settings.environment,
         time_zone: settings.time_zone,
         kinds: kinds_of(id, settings, &ground.settings.sealing)?,
+        create: settings.create.clone(),
         limits: CardLimits { minimum: settings.reward_minimum, maximum: settings.reward_maximum },
         funding: FundingPolicy { low_balance: settings.low_balance, lead_days: settings.funding_lead_days },
     };

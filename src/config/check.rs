@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, KnownKind, LogFormat, LogSettings,
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
+    create::create,
     sealing::sealing,
     source::{RawSettings, Section},
     traces::traces,
@@ -243,6 +244,7 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
     let access_key_created = section.text("access_key_created", date);
     let kinds = kinds(&mut section, kind_rules);
+    let create = create(&mut section);
     let limits = match marketplace {
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
@@ -277,6 +279,7 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         secret_access_key: secret_access_key?,
         access_key_id_file,
         secret_access_key_file,
+        create,
         key_files: key_files.map(|(access_key_id, secret_access_key)| KeyFiles { access_key_id, secret_access_key }),
         access_key_created,
         kinds,

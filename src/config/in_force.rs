@@ -121,6 +121,17 @@ impl SettingsText {
         }
         self.text("time_zone", account.time_zone.name());
         self.plain("kinds", Value::from(account.kinds.clone()));
+        let create = &account.create;
+        if let Some(program) = &create.program_id {
+            self.text("amazon_program_id", program);
+        }
+        let programs = create.programs.iter().map(|(ours, theirs)| {
+            format!("{{ program_id = \"{ours}\", amazon_program_id = {} }}", Value::from(theirs.as_str()))
+        });
+        self.plain("amazon_programs", format!("[{}]", programs.collect::<Vec<_>>().join(", ")));
+        self.plain("product_types", Value::from(create.product_types.clone()));
+        self.plain("external_reference", create.external_reference);
+        self.plain("print_on_receipt", create.print_on_receipt);
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());
         if let Some(low) = account.low_balance {

@@ -10,6 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{
+    create_members::members_of,
     issue::{Issue, IssueError},
     model::{Command, Reward},
 };
@@ -83,6 +84,7 @@ impl Issue {
         let policy = self.policy(command).await?;
         let account = self.choose_account(command, policy.as_ref())?;
         check_value(account, command.value)?;
+        members_of(account, command, command.program.as_ref())?;
         if let Some(policy) = &policy {
             self.look_at_budgets(account, command, policy).await?;
         }
@@ -170,7 +172,9 @@ impl Issue {
 fn check_texts(command: &Command) -> Result<(), IssueError> {
     let metadata = command.metadata.iter().flatten().flat_map(|(name, value)| [name, value]);
     let texts = command.external_id.iter().map(|text| ("/external_id", text));
-    let mut texts = texts.chain(metadata.map(|text| ("/metadata", text)));
+    let till = command.asked.transaction_source.iter().map(|text| ("/transaction_source", text));
+    let product = command.asked.product_type.iter().map(|text| ("/product_type", text));
+    let mut texts = texts.chain(metadata.map(|text| ("/metadata", text))).chain(till).chain(product);
     let found = texts.find(|(_pointer, text)| may_hold_claim_code(text));
     found.map_or(Ok(()), |(pointer, _text)| Err(IssueError::MayBeCode { pointer }))
 }

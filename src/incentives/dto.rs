@@ -28,7 +28,7 @@ use crate::{
         ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::may_hold_claim_code, money::MoneyError,
     },
     ledger,
-    provider::incentives::ErrorType,
+    provider::incentives::{CreateMembers, ErrorType},
     sealing::Target,
 };
 
@@ -55,6 +55,7 @@ pub(crate) struct IssueBody {
     on_unresolved: Option<String>,
     target: Option<SecretTexts>,
     transaction_source: Option<SecretTexts>,
+    product_type: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +102,9 @@ impl IssueBody {
     /// The problem that names the field; `program-forbidden` for a program that the caller's key is not bound to.
     pub(crate) fn into_command(self, key: IdempotencyKey, principal: &Principal) -> Result<Command, Problem> {
         let kind = Kind::from_word(&self.kind).ok_or_else(unknown_kind)?;
-        let given = Given { target: self.target, transaction_source: self.transaction_source };
+        let Self { target, transaction_source, product_type, .. } = self;
+        let mut given = Given { target, transaction_source, product_type };
+        let asked = kind.spec().asked(&mut given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
         let target = kind.spec().target(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
             None => OnUnresolved::Keep,
@@ -117,7 +120,19 @@ impl IssueBody {
             (named, own) => named.or_else(|| own.clone()),
         };
         let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money()?);
-        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved, target })
+        Ok(Command {
+            key,
+            account,
+            kind,
+            value,
+            program,
+            asked_by,
+            external_id,
+            metadata,
+            on_unresolved,
+            target,
+            asked,
+        })
     }
 }
 
@@ -197,7 +212,7 @@ impl CheckBody {
         if target.is_none() && transaction_source.is_none() {
             return Ok(None);
         }
-        let given = Given { target, transaction_source };
+        let given = Given { target, transaction_source, product_type: None };
         kind.spec().target(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))
     }
 }
@@ -260,6 +275,8 @@ pub(crate) struct RewardView<'a> {
     creation_request_id: &'a str,
     on_unresolved: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    product_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     target_ending: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     claim_code: Option<&'a str>,
@@ -305,6 +322,7 @@ impl<'a> RewardView<'a> {
             program_id: reward.budget.as_ref().map(|budget| budget.program.as_str()),
             creation_request_id: reward.creation_request_id.as_str(),
             on_unresolved: OnUnresolved::from(order.on_unproven).as_str(),
+            product_type: reward.members.as_ref().and_then(CreateMembers::product_type),
             target_ending: reward.target_ending.map(|ending| ending.to_string()),
             claim_code: code.map(ClaimCode::expose),
             external_id: reward.external_id.as_deref(),

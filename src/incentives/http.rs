@@ -297,6 +297,8 @@ struct CatalogEntry<'a> {
     marketplace: &'static str,
     environment: &'static str,
     kinds: &'a [&'static str],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    product_types: &'a [String],
     currency_code: &'static str,
     exponent: u32,
     minimum: ValueView,
@@ -315,6 +317,7 @@ async fn catalog(
         marketplace: account.marketplace().code(),
         environment: account.environment().as_str(),
         kinds: account.kinds(),
+        product_types: &account.create().product_types,
         currency_code: account.currency().code(),
         exponent: account.currency().exponent(),
         minimum: account.minimum().into(),

@@ -8,7 +8,9 @@ use super::{
     admission::{Admitted, BudgetError, budget_of},
     cancel::{Cancel, Wish},
     courier::Courier,
+    create_members::members_of,
     in_flight::{InFlight, Party},
+    kind::WrongField,
     metrics::KeyUse,
     model::{Command, OnUnresolved, Reward},
     restore_note::RestoreNote,
@@ -69,6 +71,14 @@ pub enum IssueError {
     KindNotSold {
         /// The words of those that it deals in.
         sold: Vec<&'static str>,
+    },
+    /// The command names what the account's settings do not.
+    #[error("the account does not take this")]
+    NotOfAccount {
+        /// Where, and what is expected there.
+        field: WrongField,
+        /// What the account takes, where that is a list.
+        expected: Vec<String>,
     },
     /// No account deals in the currency.
     #[error("no account deals in the currency")]
@@ -418,6 +428,7 @@ impl Issue {
             events: 0,
             trace: trace::current(),
             card: None,
+            members: members_of(account, command, command.program.as_ref())?,
         })
     }
 

@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin};
 
 use chrono::{DateTime, Utc};
 
-use super::{answer::Answer, kinds, model::Reward};
+use super::{answer::Answer, create_members::AskedMembers, kinds, model::Reward};
 use crate::{
     engine::{Action, Rules},
     http::body::SecretTexts,
@@ -51,6 +51,17 @@ impl Kind {
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
+    }
+
+    /// The kind of a row.
+    #[must_use]
+    pub fn of_row(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.row_words().any(|known| known == word))
+    }
+
+    /// The words that its rows have.
+    pub fn row_words(self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.as_str()).chain(self.spec().extended())
     }
 
     /// The kind's rules.
@@ -104,13 +115,15 @@ pub struct Errand<'a> {
     pub asked_at: DateTime<Utc>,
 }
 
-/// What a request says of what the reward is to act on, and of where it comes from.
+/// What a request says of what the reward is to act on, of where it comes from, and of what else Amazon is to know.
 #[derive(Default)]
 pub struct Given {
     /// `target`.
     pub target: Option<SecretTexts>,
     /// `transaction_source`: the till, where there is one.
     pub transaction_source: Option<SecretTexts>,
+    /// `product_type`: the product of a voucher.
+    pub product_type: Option<String>,
 }
 
 /// A field of a request that is not as it must be. It has no place for what the caller sent.
@@ -166,6 +179,23 @@ pub trait Spec: Sync {
         self.keeps_target() != KeepsTarget::Never
     }
 
+    /// The word in the rows of rewards whose forward call says more than their value ([`create_members`](super::create_members)). A
+    /// program that does not know the members must not send such a reward again, and takes no row of a word that it does not know.
+    fn extended(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Takes what the forward call is to say besides the value out of what the request says.
+    ///
+    /// # Errors
+    /// [`WrongField`] names the place and what is expected there.
+    fn asked(&self, given: &mut Given) -> Result<AskedMembers, WrongField> {
+        match given.product_type.take() {
+            None => Ok(AskedMembers::default()),
+            Some(_) => Err(WrongField { pointer: "/product_type", expected: "only a gift code has one: leave it out" }),
+        }
+    }
+
     /// Reads what the reward is to act on out of what the request says of it. `None` where the kind acts on nothing.
     ///
     /// # Errors
@@ -200,7 +230,9 @@ mod tests {
     fn each_kind_has_a_word_and_the_spec_of_that_word() {
         for kind in Kind::ALL {
             assert_eq!(Kind::from_word(kind.as_str()), Some(*kind));
+            assert!(kind.row_words().all(|word| Kind::of_row(word) == Some(*kind)));
         }
+        assert_eq!((Kind::from_word("gift_code_extended"), Kind::of_row("gift_card")), (None, None));
         assert_eq!(Kind::from_word("gift_card"), None);
     }
 

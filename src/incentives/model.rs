@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::kind::{KeepsTarget, Kind, TargetEnding};
+use super::{
+    create_members::AskedMembers,
+    kind::{KeepsTarget, Kind, TargetEnding},
+};
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
     kernel::{
@@ -13,6 +16,7 @@ use crate::{
         RewardId, TraceContext, word_methods,
     },
     ledger::{LedgerStatus, budget::BudgetRef},
+    provider::incentives::CreateMembers,
     sealing::{Fingerprint, Target},
     telemetry::trace::{self, Attribute},
 };
@@ -69,6 +73,8 @@ pub struct Command {
     pub on_unresolved: OnUnresolved,
     /// What the reward acts on, where its kind acts on something.
     pub target: Option<Target>,
+    /// What else Amazon is to know.
+    pub asked: AskedMembers,
 }
 
 /// The last definite refusal or unknown outcome.
@@ -121,6 +127,8 @@ pub struct Reward {
     pub trace: Option<TraceContext>,
     /// Of Amazon's id of its card, once an answer has shown one and a key is listed that makes fingerprints.
     pub card: Option<Fingerprint>,
+    /// What its create says besides its value, in each attempt.
+    pub members: Option<CreateMembers>,
 }
 
 impl Reward {
@@ -196,6 +204,7 @@ impl Reward {
             && self.external_id == command.external_id
             && self.metadata == command.metadata_json()
             && self.order.on_unproven == command.on_unresolved.into()
+            && AskedMembers::of(self.members.as_ref()) == command.asked
     }
 }
 

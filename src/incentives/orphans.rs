@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     admission::{Admitted, budget_of},
+    create_members::{members_asked, members_of},
     issue::{Accepted, Issue, IssueError},
     kind::Kind,
     metrics::KeyUse,
@@ -148,6 +149,12 @@ impl Issue {
             }
             None => None,
         };
+        let program = command.program.as_ref();
+        let members = match account {
+            Some(account) => members_of(account, command, program)?,
+            None => members_asked(command)?,
+        };
+        let orphan = Reward { members, ..orphan };
         self.take_over(&orphan, client, command, admitted).await
     }
 
@@ -187,6 +194,7 @@ impl Issue {
         let unique = if taken == 1 { Ok(()) } else { Err(IssueError::ExternalIdConflict) };
         tx = tx.or_undo(unique).await?;
         (reward.client, reward.external_id, reward.metadata) = (client, command.external_id.clone(), metadata);
+        reward.members.clone_from(&orphan.members);
         reward.order.on_unproven = command.on_unresolved.into();
         if let Some((account, order)) = replayed {
             // What it was charged to was lost with the row, so it is charged again. Refused, everything stays as it is.
@@ -199,6 +207,7 @@ impl Issue {
         if !sql::save(&mut tx, &mut reward, &[entry], now).await? {
             return Err(StoreError::Unconfirmed.into());
         }
+        sql::keep_members(&mut tx, &reward).await?;
         let committed = tx.commit(reward).await?;
         courier.metrics.key_used(if replayed.is_some() { KeyUse::InProgress } else { KeyUse::Replayed });
         Ok(match replayed {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     admission::{Admitted, budget_again, check_value},
+    create_members::members_of,
     issue::{Accepted, Issue, IssueError},
     model::{Command, Reward},
     sql,
@@ -77,6 +78,8 @@ impl Issue {
         let doubt = self.is_row_lost(account.id()).await?;
         // It was wiped when the reward failed, and the caller has brought it again.
         let target = command.target.as_ref().map(|target| courier.seal(&existing, target)).transpose()?;
+        let program = existing.budget.as_ref().map(|budget| &budget.program);
+        let members = members_of(account, command, program)?;
         let mut tx = courier.store.begin_as("reward.retry").await?;
         let locked = sql::lock(&mut tx, existing.id).await?.unwrap_or(existing);
         let moment = Moment { now, draw: 0, patience: Duration::ZERO, awaited: true };
@@ -87,6 +90,8 @@ impl Issue {
         };
         let mut reward = locked.with(order);
         reward.budget = budget_again(account, &locked, command, now);
+        // Nothing was bought: what a replay will have to repeat begins with this attempt.
+        reward.members = members;
         let reserved = self.reserve(&mut tx, account, &reward, now).await;
         tx = tx.or_undo(reserved).await?;
         let entry = TimelineEntry::with_attempt("attempt.sent", order.attempts);
@@ -95,6 +100,9 @@ impl Issue {
             tx.undo().await;
             let found = sql::peek(&mut courier.store.snapshot().await?, locked.id).await?;
             return Ok(Accepted::Known(found.unwrap_or(locked)));
+        }
+        if reward.members != locked.members {
+            sql::keep_members(&mut tx, &reward).await?;
         }
         if let Some(target) = &target {
             target.keep(&mut tx, &reward).await?;

@@ -1,11 +1,12 @@
 //! Rewards and their timeline in the database.
 //!
 //! What a worker, a caller or an operator decided about a reward is saved by `SAVE`, which names the version that the
-//! decision was made on. Six statements leave the version as it is:
+//! decision was made on. Seven statements leave the version as it is:
 //!
 //! - `PARK` ([`due`]) moves the due time of a row that cannot be read or written.
 //! - `HASTEN` ([`due`]) makes a row due that nobody works on. The claim that follows saves by version.
 //! - `RECALL` ([`recall`]) makes rows due whose due time a clock wrote that was ahead. The claim that follows saves by version.
+//! - `KEEP_MEMBERS` adds to a row what its create is to say, in the transaction that has just saved it.
 //! - `ABANDON_ALL` makes leased rows due. No worker runs yet, and the claim that follows saves by version.
 //! - `RECLAIM` ([`super::orphans`]) runs under the row's lock while nobody owns the row. The same transaction saves by
 //!   version.
@@ -15,6 +16,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
+    create_members::{is_whole, kind_word},
     kind::{Kind, TargetEnding},
     model::{LastError, OnUnresolved, Reward},
     timeline::TimelineEntry,
@@ -31,6 +33,7 @@ use crate::{
         budget::BudgetRef,
         status::{self, Holding},
     },
+    provider::incentives::CreateMembers,
     sealing::Fingerprint,
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -41,7 +44,7 @@ macro_rules! columns {
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context, \
-         retryable, retryable_version, handed_out, attempts_before, card_fingerprint, target_ending, done"
+         retryable, retryable_version, handed_out, attempts_before, card_fingerprint, target_ending, done, create_members"
     };
 }
 
@@ -63,9 +66,9 @@ macro_rules! list {
             columns!(),
             " FROM rewards WHERE client_id = $1 AND id < $2 \
              AND (CAST($3 AS TEXT) IS NULL OR external_id = $3) AND (CAST($4 AS TEXT) IS NULL OR state = $4) \
-             AND (CAST($5 AS TEXT) IS NULL OR kind = $5) AND (CAST($6 AS TEXT) IS NULL OR account = $6) \
+             AND (CAST($6 AS TEXT) IS NULL OR account = $6) \
              AND created_at >= $7 AND created_at < $8 AND (CAST($10 AS TEXT) IS NULL OR program_id = $10)",
-            is_known!($database "$11"),
+            is_known!($database "$5"),
             " ORDER BY id DESC LIMIT $9"
         )
     };
@@ -90,8 +93,8 @@ statements! {
         "INSERT INTO rewards (id, client_id, intent, account, creation_request_id, kind, amount_minor, currency, \
          external_id, metadata, on_unresolved, state, version, ambiguous, cancel_requested, cancel_doubt, attempts, \
          deliveries, events, lease_token, due_at, created_at, updated_at, first_send_at, unproven_since, marketplace, \
-         environment, program_id, budget_key, budget_day, booked, trace_context, handed_out) VALUES ($1, $2, $3, $4, $5, $6, $7, \
-         $8, $9, $10, $11, $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24, $26) \
+         environment, program_id, budget_key, budget_day, booked, trace_context, handed_out, create_members) VALUES ($1, $2, $3, $4, $5, $6, $7, \
+         $8, $9, $10, $11, $12, 1, $25, FALSE, FALSE, 1, 0, $13, $14, $15, $16, $16, $17, $17, $18, $19, $20, $21, $22, $23, $24, $26, $27) \
          ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
@@ -122,6 +125,10 @@ statements! {
          WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
     );
     ATTENTION = Sql::each("rewards.attention", attention!(sqlite), attention!(postgres));
+    KEEP_MEMBERS = Sql::same(
+        "rewards.keep_members",
+        "UPDATE rewards SET kind = $3, create_members = $4 WHERE id = $1 AND version = $2",
+    );
     ABANDON_ALL = Sql::same(
         "rewards.abandon_all",
         "UPDATE rewards SET due_at = $1 WHERE due_at IS NOT NULL AND lease_token IS NOT NULL",
@@ -141,7 +148,7 @@ row! {
         program_id: Option<String>, budget_key: Option<String>, budget_day: Option<String>, booked: String,
         trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
         handed_out: Option<bool>, attempts_before: Option<i64>, card_fingerprint: Option<Vec<u8>>,
-        target_ending: Option<i64>, done: Option<bool>,
+        target_ending: Option<i64>, done: Option<bool>, create_members: Option<String>,
     }
 }
 
@@ -185,6 +192,7 @@ impl TryFrom<RewardRow> for Reward {
     fn try_from(row: RewardRow) -> Result<Self, StoreError> {
         let currency: Currency = row.currency.parse().map_err(|_error| bad("currency"))?;
         let on_unresolved = OnUnresolved::from_word(&row.on_unresolved).ok_or_else(|| bad("on_unresolved"))?;
+        let kind = Kind::of_row(&row.kind).ok_or_else(|| bad("kind"))?;
         let order = Order {
             stage: stage::read(&row)?,
             on_unproven: on_unresolved.into(),
@@ -198,6 +206,12 @@ impl TryFrom<RewardRow> for Reward {
             updated_at: row.updated_at,
             version: row.version,
         };
+        let members =
+            row.create_members.map(|json| CreateMembers::from_stored(json).ok_or_else(|| bad("create_members")));
+        let members = members.transpose()?;
+        if !is_whole(kind, &row.kind, members.as_ref()) {
+            return Err(bad("create_members"));
+        }
         Ok(Self {
             id: RewardId::new(row.id),
             client: ClientId::new(row.client_id),
@@ -206,7 +220,7 @@ impl TryFrom<RewardRow> for Reward {
             marketplace: row.marketplace.parse().map_err(|_error| bad("marketplace"))?,
             environment: Environment::from_word(&row.environment).ok_or_else(|| bad("environment"))?,
             creation_request_id: CreationRequestId::from_stored(row.creation_request_id),
-            kind: Kind::from_word(&row.kind).ok_or_else(|| bad("kind"))?,
+            kind,
             value: Money::from_minor(row.amount_minor, currency),
             target_ending: row.target_ending.and_then(TargetEnding::from_stored),
             external_id: row.external_id,
@@ -225,6 +239,7 @@ impl TryFrom<RewardRow> for Reward {
                 }
                 None => None,
             },
+            members,
         })
     }
 }
@@ -243,7 +258,7 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
         reward.intent.as_bytes().as_slice(),
         reward.account.as_str(),
         reward.creation_request_id.as_str(),
-        reward.kind.as_str(),
+        kind_word(reward),
         reward.value.minor(),
         reward.value.currency().code(),
         reward.external_id.as_deref(),
@@ -263,7 +278,8 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
         reward.booked.as_str(),
         reward.trace.map(|context| context.to_string()),
         flat.ambiguous,
-        flat.handed_out
+        flat.handed_out,
+        reward.members.as_ref().map(CreateMembers::as_json)
     )?;
     if rows == 1 {
         book(tx, reward, LedgerStatus::None, reward.order.created_at).await?;
@@ -287,9 +303,22 @@ pub(super) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, St
     fetch_optional!(RewardRow, tx, LOCK, id.uuid())?.map(Reward::try_from).transpose()
 }
 
-/// The kinds that this program knows, as JSON.
+/// The words in rows of the kinds that this program knows, as JSON.
 fn known_kinds() -> String {
-    serde_json::json!(Kind::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()).to_string()
+    row_words(Kind::ALL)
+}
+
+fn row_words(kinds: &[Kind]) -> String {
+    serde_json::json!(kinds.iter().flat_map(|kind| kind.row_words()).collect::<Vec<_>>()).to_string()
+}
+
+/// Keeps what the reward's create is to say from now on, in the row that this transaction has just written.
+pub(super) async fn keep_members(tx: &mut Tx, reward: &Reward) -> Result<(), StoreError> {
+    let members = reward.members.as_ref().map(CreateMembers::as_json);
+    match execute!(tx, KEEP_MEMBERS, reward.id.uuid(), reward.order.version, kind_word(reward), members)? {
+        1 => Ok(()),
+        _ => Err(bad("version")),
+    }
 }
 
 /// Saves a reward read at `reward.version`, with its entries; `false` when it has changed since. The reward then carries
@@ -421,13 +450,12 @@ pub(super) async fn list(
         filter.before,
         filter.external_id.as_deref(),
         filter.state.map(State::as_str),
-        filter.kind.map(Kind::as_str),
+        filter.kind.map_or_else(known_kinds, |kind| row_words(&[kind])),
         filter.account.as_deref(),
         filter.created_from,
         filter.created_to,
         filter.limit,
-        filter.program.as_deref(),
-        known_kinds()
+        filter.program.as_deref()
     )?
     .into_iter()
     .map(Reward::try_from)

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::{Clock, MOVED_SECONDS_MAX};
 use super::file::{BookEntry, BookFile, BookFileError};
+use super::members::CardMembers;
 use super::money;
 use super::partners::{PartnerAccount, PartnerEntry, Partners};
 
@@ -77,6 +78,9 @@ pub struct Card {
     /// What it is. Books of earlier sandboxes hold gift codes alone, and do not say so.
     #[serde(default, skip_serializing_if = "Product::is_gift_code")]
     pub product: Product,
+    /// What its create said besides.
+    #[serde(default, skip_serializing_if = "CardMembers::is_empty")]
+    pub members: CardMembers,
 }
 
 /// The result of a create.

@@ -70,6 +70,8 @@ pub(super) const AMOUNT_BELOW_MIN_THRESHOLD: AgcodError =
     AgcodError::new("F200", "AmountBelowMinThreshold", "Amount Below Min Threshold");
 /// No refusal of a program or a product was ever recorded: the types are of Amazon's list, the choice is ours.
 pub(super) const INVALID_PROGRAM_ID: AgcodError = AgcodError::new("F300", "InvalidProgramId", "Invalid Program Id");
+pub(super) const PROGRAM_ID_NOT_PRESENT: AgcodError =
+    AgcodError::new("F200", "ProgramIdNotPresent", "Program Id Not Present");
 pub(super) const BAD_INPUT: AgcodError = AgcodError::new("F300", "BadInput", "Bad Input");
 pub(super) const EXTERNAL_REFERENCE_TOO_LONG: AgcodError =
     AgcodError::new("F200", "ExternalReferenceTooLong", "External Reference Too Long");
@@ -124,6 +126,7 @@ const KNOWN: &[AgcodError] = &[
     MAX_AMOUNT_EXCEEDED,
     AMOUNT_BELOW_MIN_THRESHOLD,
     INVALID_PROGRAM_ID,
+    PROGRAM_ID_NOT_PRESENT,
     BAD_INPUT,
     EXTERNAL_REFERENCE_TOO_LONG,
     INVALID_GC_ID_INPUT,

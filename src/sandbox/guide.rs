@@ -5,8 +5,9 @@ use strum::{EnumMessage, IntoEnumIterator};
 
 use super::book::CANCEL_WINDOW_SECONDS;
 use super::fault::Fault;
+use super::members::EXTERNAL_REFERENCE_CHARACTERS_MAX;
 use super::mock::Mock;
-use super::operations::{EXTERNAL_REFERENCE_CHARACTERS_MAX, REQUEST_ID_CHARACTERS_MAX};
+use super::operations::REQUEST_ID_CHARACTERS_MAX;
 use super::signature::SKEW_MINUTES_MAX;
 use super::throttle::{ACTIVITY_REQUESTS_PER_MINUTE, FUNDS_REQUESTS_PER_SECOND, REQUESTS_PER_SECOND};
 

@@ -15,19 +15,12 @@ use super::errors::{self, AgcodError};
 use super::fault::Operation;
 use super::fields::{AmountMember, BadBody, Fields};
 use super::market::{self, Market};
+use super::members::CardMembers;
 use super::mock::{self, Mock};
 use super::world::World;
 
 /// The longest `creationRequestId`.
 pub(super) const REQUEST_ID_CHARACTERS_MAX: usize = 40;
-/// The longest `externalReference`.
-pub(super) const EXTERNAL_REFERENCE_CHARACTERS_MAX: usize = 100;
-
-/// The longest `programId`: letters and digits.
-pub(super) const PROGRAM_ID_CHARACTERS_MAX: usize = 100;
-/// The longest `productType`: letters and digits.
-pub(super) const PRODUCT_TYPE_CHARACTERS_MAX: usize = 50;
-
 /// A call whose signature holds.
 pub(super) struct GatewayCall<'a> {
     pub(super) operation: Operation,
@@ -89,6 +82,7 @@ fn currency_of(account: &PartnerAccount, market: Market) -> &str {
 struct CardOrder {
     request_id: String,
     value: OrderedValue,
+    members: CardMembers,
 }
 
 /// What a card is to be worth.
@@ -120,6 +114,7 @@ fn create(world: &World, call: &GatewayCall<'_>) -> Result<Done, GatewayAnswer> 
         created_at: now,
         canceled_at: None,
         product: Product::GiftCode,
+        members: order.members,
     };
     match world.book.create(wanted).map_err(|error| unbooked(&error, &echo))? {
         Created::New(card) => Ok(Done { answer: GatewayAnswer::Card(Box::new(shown(card))), real_op: true }),
@@ -160,21 +155,8 @@ fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Resul
     }
     let Some(currency) = currency else { return Err(refused(errors::INVALID_CURRENCY_CODE_INPUT, echo)) };
     echo.value = Some((amount, currency.clone()));
-    let reference = fields.text("externalReference").map_err(|bad| unread(bad, echo))?;
-    if reference.is_some_and(|reference| reference.chars().count() > EXTERNAL_REFERENCE_CHARACTERS_MAX) {
-        return Err(refused(errors::EXTERNAL_REFERENCE_TOO_LONG, echo));
-    }
-    let words = [
-        ("programId", PROGRAM_ID_CHARACTERS_MAX, errors::INVALID_PROGRAM_ID),
-        ("productType", PRODUCT_TYPE_CHARACTERS_MAX, errors::BAD_INPUT),
-    ];
-    for (name, most, refusal) in words {
-        let word = fields.text(name).map_err(|bad| unread(bad, echo))?.unwrap_or_default();
-        if word.len() > most || !word.chars().all(|character| character.is_ascii_alphanumeric()) {
-            return Err(refused(refusal, echo));
-        }
-    }
-    Ok(CardOrder { request_id, value: OrderedValue { amount, currency } })
+    let members = CardMembers::read(fields, &call.account.terms, echo)?;
+    Ok(CardOrder { request_id, value: OrderedValue { amount, currency }, members })
 }
 
 pub(super) fn demand_request_id(account: &PartnerAccount, request_id: &str) -> Result<(), AgcodError> {

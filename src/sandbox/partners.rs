@@ -11,12 +11,16 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 
 use super::market;
+use super::members::is_word;
 use super::money;
 
 pub use self::entry::{KeyEntry, PartnerEntry, PartnersFile, PartnersFileError};
 
 /// What an account's funds are in, when it names no currency: those of the three hosts.
 const CURRENCIES_OF_HOSTS: [&str; 3] = ["USD", "EUR", "JPY"];
+
+/// The longest word in a contract: a program's.
+const WORD_CHARACTERS_MAX: usize = 100;
 
 /// A partner's account.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,10 @@ pub struct PartnerTerms {
     pub maximum: Option<Decimal>,
     /// Requests in any second, over all operations.
     pub requests_per_second: Option<usize>,
+    /// Of a reseller, the programs that Amazon has approved: each create names one.
+    pub program_ids: Option<Vec<String>>,
+    /// The products of vouchers that the contract allows; any where it does not say.
+    pub product_types: Option<Vec<String>>,
 }
 
 /// A key pair. Its `Debug` does not show the secret.
@@ -195,6 +203,13 @@ fn check(account: &PartnerAccount, taken: &BTreeSet<&str>) -> Result<(), String>
     }
     if terms.requests_per_second == Some(0) {
         return Err(format!("requests_per_second of partner {partner_id} must be at least 1"));
+    }
+    for words in [&terms.program_ids, &terms.product_types].into_iter().flatten() {
+        if words.is_empty() || !words.iter().all(|word| is_word(word, WORD_CHARACTERS_MAX)) {
+            return Err(format!(
+                "program_ids and product_types of partner {partner_id} list letters and digits: {words:?}"
+            ));
+        }
     }
     let mut ids = BTreeSet::new();
     for key in keys {

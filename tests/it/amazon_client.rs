@@ -179,7 +179,7 @@ fn json(status: &str, body: &str) -> Vec<u8> {
 
 async fn create(act: Act) -> (Exchange<SeenCard>, Server) {
     let server = Server::start(act).await;
-    let exchange = server.client().create_gift_card(&id(), asked()).await;
+    let exchange = server.client().create_gift_card(&id(), asked(), None).await;
     (exchange, server)
 }
 
@@ -278,7 +278,7 @@ async fn a_refused_connection_sent_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let exchange = client(address).create_gift_card(&id(), asked()).await;
+    let exchange = client(address).create_gift_card(&id(), asked(), None).await;
     assert_eq!((exchange.outcome.class(), exchange.outcome.reason()), ("not_sent", "connect"));
     assert_eq!((exchange.http_status, exchange.request_id), (None, None));
 }
@@ -286,7 +286,7 @@ async fn a_refused_connection_sent_nothing() {
 #[tokio::test]
 async fn a_value_in_another_currency_is_not_sent() {
     let mut server = Server::start(Act::Write(json("200", &card()))).await;
-    let exchange = server.client().create_gift_card(&id(), Money::from_minor(2500, Currency::Eur)).await;
+    let exchange = server.client().create_gift_card(&id(), Money::from_minor(2500, Currency::Eur), None).await;
     assert_eq!((exchange.outcome.class(), exchange.outcome.reason()), ("not_sent", "build"));
     assert!(server.seen().is_empty());
 }
@@ -386,7 +386,7 @@ async fn a_connection_that_is_kept_is_used_again() {
     let mut server = Server::start(Act::Keep(json("200", &card()))).await;
     let client = server.client();
     for _call in 0..3 {
-        assert_eq!(client.clone().create_gift_card(&id(), asked()).await.outcome.class(), "proven");
+        assert_eq!(client.clone().create_gift_card(&id(), asked(), None).await.outcome.class(), "proven");
     }
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
     let bodies: Vec<_> =

@@ -5,9 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use noshi::{
     accounts::{self, Account, Accounts, CardLimits, FundingPolicy, Quota, RequestRate, Terms},
+    config::CreateSettings,
     incentives::{
         self, Command, Rewards,
         courier::{CourierLimits, CourierParts},
+        create_members::AskedMembers,
         kind::Kind,
         model::OnUnresolved,
     },
@@ -239,6 +241,7 @@ on_each_backend! {
         let (kind, value) = (Kind::GiftCode, Money::from_minor(2500, Currency::Usd));
         let command = Command {
             key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep, target: None,
+            asked: AskedMembers::default(),
         };
         let issued = production(&app, store.clone()).issue.run(app.client, command, None, app.ambient.monotonic()).await.unwrap();
         assert_eq!(issued.reward.creation_request_id.as_str(), app.amazon_id("F0000"));
@@ -268,6 +271,7 @@ fn production(app: &App, store: Store) -> Rewards {
         environment: Environment::Production,
         time_zone: chrono_tz::Tz::UTC,
         kinds: vec!["gift_code"],
+        create: CreateSettings::default(),
         limits: CardLimits {
             minimum: Money::from_minor(1, Currency::Usd),
             maximum: Money::from_minor(200_000, Currency::Usd),

@@ -25,6 +25,7 @@ mod kill;
 mod ledger;
 mod manners;
 mod matrix;
+mod members;
 mod model;
 mod monitoring;
 mod partition;

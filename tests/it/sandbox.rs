@@ -10,6 +10,7 @@ mod faults;
 mod formats;
 mod limits;
 mod login;
+mod members;
 mod mocks;
 mod signature;
 pub(crate) mod signer;

@@ -120,8 +120,7 @@ async fn ready(app: &App) -> (u16, String) {
 async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
     let app = App::spawn(Backend::Postgres).await;
     let last = app.database.number("SELECT MAX(version) FROM _sqlx_migrations").await;
-    app.database.execute("ALTER TABLE rewards DROP COLUMN target_ending, DROP COLUMN done").await.unwrap();
-    app.database.execute("ALTER TABLE reconciliation_seen DROP COLUMN activated").await.unwrap();
+    app.database.execute("ALTER TABLE rewards DROP COLUMN create_members").await.unwrap();
     app.database.execute(&format!("DELETE FROM _sqlx_migrations WHERE version = {last}")).await.unwrap();
     let store = open(&app.database).await;
     assert_eq!(schema(&store).await.unwrap(), Schema::Older);

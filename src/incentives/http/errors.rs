@@ -54,6 +54,10 @@ impl From<IssueError> for Problem {
             IssueError::KindNotSold { sold } => Self::new(Code::INVALID_REQUEST)
                 .detail(format!("expected, of what the account deals in: {}", sold.join(" or ")))
                 .field("/kind", "unsupported", "the account does not deal in this kind"),
+            IssueError::NotOfAccount { field, expected } => {
+                let problem = Self::new(Code::INVALID_REQUEST).field(field.pointer, "unsupported", field.expected);
+                if expected.is_empty() { problem } else { problem.detail(format!("expected: {}", expected.join(" or "))) }
+            }
             IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
                 .detail(format!("no account of this request deals in {currency}")),
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)

@@ -14,14 +14,15 @@ use crate::{
         Action, Event, RefusalClass, ReversalFailure, Rules, Sight, Stage,
         rules::{AfterRefusal, Reading},
     },
-    http::body::SecretTexts,
     incentives::{
         answer::Answer,
         kind::{Call, Errand, Given, KeepsTarget, Listing, Spec, TargetEnding, WrongField},
+        till::Till,
     },
     kernel::{ClaimCode, Money, NotSent},
     provider::incentives::{
-        CardInfo, Comparison, ErrorType, Family, Field, Operation, Outcome, Refusal, RequestValue, object, text,
+        CardInfo, Comparison, ErrorType, Family, Field, Operation, Outcome, Refusal, RequestValue, TransactionSource,
+        object, text,
     },
     sealing::Target,
 };
@@ -55,11 +56,6 @@ const NO_NUMBER: WrongField = WrongField {
     pointer: "/target/card_number",
     expected: "19 digits: the card's number of 16, and the three of its checksum",
 };
-const NO_SOURCE: WrongField = WrongField {
-    pointer: "/transaction_source",
-    expected: "an object with any of source_id, institution_id and source_details, and nothing else",
-};
-
 const UNKNOWN_CARD: WrongField = WrongField { pointer: "/target/card_number", expected: "a card that Amazon knows" };
 const ACTIVE_CARD: WrongField =
     WrongField { pointer: "/target/card_number", expected: "a card that nobody has activated yet" };
@@ -86,25 +82,6 @@ const BLAMED: [(ErrorType, WrongField); 10] = [
     (ErrorType::RequestedDenominationMismatch, OTHER_VALUE),
 ];
 
-/// What a till says of itself: the member here, the longest, and what is expected there.
-const SOURCE_MEMBERS: [(&str, usize, WrongField); 3] = [
-    ("source_id", 40, source_member("/transaction_source/source_id", "1 to 40 bytes without control characters")),
-    (
-        "institution_id",
-        40,
-        source_member("/transaction_source/institution_id", "1 to 40 bytes without control characters"),
-    ),
-    (
-        "source_details",
-        200,
-        source_member("/transaction_source/source_details", "1 to 200 bytes without control characters"),
-    ),
-];
-
-const fn source_member(pointer: &'static str, expected: &'static str) -> WrongField {
-    WrongField { pointer, expected }
-}
-
 /// The kind.
 pub struct CardActivation;
 
@@ -124,7 +101,7 @@ impl Spec for CardActivation {
             return Err(NO_NUMBER);
         }
         let whole = match given.transaction_source {
-            Some(source) => with_source(&number, source)?,
+            Some(source) => with_till(&number, &Till::read(source)?),
             None => number,
         };
         Target::new(whole).map(Some).ok_or(NO_NUMBER)
@@ -157,21 +134,14 @@ impl Spec for CardActivation {
 }
 
 /// The number and the till's words as one text: they are sent together, so they are sealed together.
-fn with_source(number: &str, mut source: SecretTexts) -> Result<Zeroizing<String>, WrongField> {
-    let longest: usize = SOURCE_MEMBERS.iter().map(|(_name, longest, _wrong)| longest.saturating_add(1)).sum();
-    let mut whole = Zeroizing::new(String::with_capacity(number.len().saturating_add(longest)));
+fn with_till(number: &str, till: &Till) -> Zeroizing<String> {
+    let mut whole = Zeroizing::new(String::with_capacity(number.len().saturating_add(Till::BYTES_MAX)));
     whole.push_str(number);
-    let mut members = 0_usize;
-    for (name, longest, wrong) in SOURCE_MEMBERS {
+    for part in till.parts() {
         whole.push(SEPARATOR);
-        let Some(text) = source.take(name) else { continue };
-        if !(1..=longest).contains(&text.len()) || text.chars().any(char::is_control) {
-            return Err(wrong);
-        }
-        whole.push_str(&text);
-        members = members.saturating_add(1);
+        whole.push_str(part);
     }
-    if members == 0 || !source.is_empty() { Err(NO_SOURCE) } else { Ok(whole) }
+    whole
 }
 
 async fn call(errand: Errand<'_>) -> Answer {
@@ -185,7 +155,7 @@ async fn call(errand: Errand<'_>) -> Answer {
     match action {
         Action::Forward => {
             let value = RequestValue::of(reward.value);
-            let transaction_source = TransactionSource::of(&mut parts);
+            let transaction_source = source_of(&mut parts);
             let request = value.map(|value| Activation {
                 activation_request_id: request_id,
                 partner_id,
@@ -222,22 +192,9 @@ struct Activation<'a> {
     transaction_source: Option<TransactionSource<'a>>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct TransactionSource<'a> {
-    #[serde(skip_serializing_if = "str::is_empty")]
-    source_id: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    institution_id: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    source_details: &'a str,
-}
-
-impl<'a> TransactionSource<'a> {
-    fn of(parts: &mut impl Iterator<Item = &'a str>) -> Option<Self> {
-        let (source_id, institution_id, source_details) = (parts.next()?, parts.next()?, parts.next()?);
-        Some(Self { source_id, institution_id, source_details })
-    }
+fn source_of<'a>(parts: &mut impl Iterator<Item = &'a str>) -> Option<TransactionSource<'a>> {
+    let (source_id, institution_id, source_details) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(TransactionSource { source_id, institution_id, source_details })
 }
 
 #[derive(Serialize)]
@@ -296,7 +253,8 @@ impl AskedCard<'_> {
     }
 }
 
-fn event_of_activation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+/// What the outcome of an activation, or of its replay, is to the engine.
+pub fn event_of_activation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
     let event = match outcome {
         Outcome::Proven(sight) => Event::Seen(sight),
         Outcome::Refused(refusal) if is_done_elsewhere(refusal) => Event::Refused(RefusalClass::Elsewhere),
@@ -316,7 +274,7 @@ fn is_done_elsewhere(refusal: Refusal) -> bool {
 
 /// A check while nothing is proven yet. Amazon documents it for what was activated, so it may refuse it for an id that it never
 /// saw: that is an activation that has not arrived.
-fn event_of_first_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+pub fn event_of_first_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
     let unseen = Refusal { family: Family::F200, error_type: ErrorType::NonExistingActivationRequestId };
     if let Outcome::Refused(refusal) = outcome
         && refusal == unseen
@@ -327,7 +285,7 @@ fn event_of_first_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
 }
 
 /// A refused check refuses the check and says nothing of the card.
-fn event_of_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+pub fn event_of_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
     let event = match outcome {
         Outcome::Proven(Sight::Live) => Event::Seen(Sight::Unattributed),
         Outcome::Proven(sight) => Event::Seen(sight),
@@ -337,7 +295,8 @@ fn event_of_check(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
     (event, None)
 }
 
-fn event_of_deactivation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
+/// What the outcome of a deactivation is to the engine.
+pub fn event_of_deactivation(outcome: Outcome<Sight>) -> (Event, Option<ClaimCode>) {
     let event = match outcome {
         Outcome::Proven(Sight::Absent) => Event::ReversalDone,
         Outcome::Refused(refusal) => match (refusal.family, refusal.error_type) {

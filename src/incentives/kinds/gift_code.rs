@@ -10,7 +10,9 @@ use crate::{
     },
     incentives::{
         answer::Answer,
+        create_members::AskedMembers,
         kind::{Call, Errand, Given, KeepsTarget, Listing, Spec, WrongField},
+        till::Till,
     },
     kernel::{CardProof, ClaimCode},
     provider::incentives::{ErrorType, Family, Outcome},
@@ -51,6 +53,18 @@ pub const RULES: Rules = Rules {
     has_receipt: true,
 };
 
+/// The longest product that Amazon knows.
+const PRODUCT_TYPE_LENGTH_MAX: usize = 50;
+const NO_PRODUCT: WrongField =
+    WrongField { pointer: "/product_type", expected: "1 to 50 ASCII letters and digits, in Amazon's own spelling" };
+const NO_TILL: WrongField = WrongField { pointer: "/transaction_source", expected: "texts that have a JSON form" };
+
+/// The field of the request that a refusal is about.
+const BLAMED: [(ErrorType, WrongField); 1] = [(
+    ErrorType::ExternalReferenceTooLong,
+    WrongField { pointer: "/external_id", expected: "a shorter text: the account sends it to Amazon" },
+)];
+
 /// The kind.
 pub struct GiftCode;
 
@@ -63,15 +77,32 @@ impl Spec for GiftCode {
         KeepsTarget::Never
     }
 
-    fn target(&self, given: Given) -> Result<Option<Target>, WrongField> {
-        let refused = |pointer, expected| Err(WrongField { pointer, expected });
-        match given {
-            Given { target: Some(_), .. } => refused("/target", "a gift code acts on nothing: leave it out"),
-            Given { transaction_source: Some(_), .. } => {
-                refused("/transaction_source", "a gift code is bought without one: leave it out")
-            }
-            Given { target: None, transaction_source: None } => Ok(None),
+    fn extended(&self) -> Option<&'static str> {
+        Some("gift_code_extended")
+    }
+
+    fn asked(&self, given: &mut Given) -> Result<AskedMembers, WrongField> {
+        let product_type = given.product_type.take();
+        let is_word = |word: &String| {
+            (1..=PRODUCT_TYPE_LENGTH_MAX).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        };
+        if product_type.as_ref().is_some_and(|word| !is_word(word)) {
+            return Err(NO_PRODUCT);
         }
+        let till = given.transaction_source.take().map(Till::read).transpose()?;
+        let till = till.map(|till| serde_json::to_string(&till.source()).map_err(|_error| NO_TILL)).transpose()?;
+        Ok(AskedMembers { product_type, transaction_source: till })
+    }
+
+    fn target(&self, given: Given) -> Result<Option<Target>, WrongField> {
+        match given.target {
+            Some(_) => Err(WrongField { pointer: "/target", expected: "a gift code acts on nothing: leave it out" }),
+            None => Ok(None),
+        }
+    }
+
+    fn blamed(&self, error_type: ErrorType) -> Option<WrongField> {
+        BLAMED.iter().find(|(word, _field)| *word == error_type).map(|(_word, field)| *field)
     }
 
     fn listing(&self) -> Listing {
@@ -91,7 +122,7 @@ impl Spec for GiftCode {
         match action {
             Action::Forward | Action::Read => Box::pin(async move {
                 let mut card = None;
-                let exchange = client.create_gift_card(id, reward.value).await.map(|seen| {
+                let exchange = client.create_gift_card(id, reward.value, reward.members.as_ref()).await.map(|seen| {
                     card = seen.id;
                     seen.proof
                 });

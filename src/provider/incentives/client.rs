@@ -28,6 +28,7 @@ use super::{
     activity::{self, ActivityPage, ActivityQuery},
     classify::{self, NoReply, Reply, SeenCard, WholeAnswer},
     endpoint::Endpoint,
+    members::CreateMembers,
     refusal::Outcome,
     sign::{self, CredentialScope, Credentials},
     wire::{self, Funds, Operation, Unwritable},
@@ -243,10 +244,15 @@ impl Client {
 
     /// Buys the card with this id, or, if it exists, reads it: the same id finds the same card.
     ///
-    /// A value in another currency than the marketplace's is not sent.
-    pub async fn create_gift_card(&self, id: &CreationRequestId, value: Money) -> Exchange<SeenCard> {
+    /// A value in another currency than the marketplace's is not sent. A replay brings the `members` that the first attempt had.
+    pub async fn create_gift_card(
+        &self,
+        id: &CreationRequestId,
+        value: Money,
+        members: Option<&CreateMembers>,
+    ) -> Exchange<SeenCard> {
         let body = if value.currency() == self.endpoint().currency() {
-            wire::create_body(&self.0.settings.partner_id, id, value)
+            wire::create_body(&self.0.settings.partner_id, id, value, members)
         } else {
             Err(Unwritable)
         };

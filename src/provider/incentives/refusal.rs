@@ -165,6 +165,14 @@ pub enum ErrorType {
     WrongActivationRequestId,
     /// The id is used for another card.
     ActivationRequestIdAlreadyBeenUsed,
+    /// A reseller's create names no program.
+    ProgramIdNotPresent,
+    /// There is no such program of the partner's.
+    InvalidProgramId,
+    /// Amazon has not approved the program.
+    ProgramIsNotApproved,
+    /// The reference has more than 100 characters.
+    ExternalReferenceTooLong,
     /// The word that says nothing.
     GeneralError,
     /// A word that is not in this list, or none.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::activity::{self, ActivityPage};
+use super::members::CreateMembers;
 use crate::kernel::{CardId, ClaimCode, CreationRequestId, Currency, Money, UnknownReason};
 
 /// Bytes of the longest answer that is read, where the operation says no other; most of Amazon's have a few hundred.
@@ -125,8 +126,18 @@ struct FundsRequest<'a> {
 
 /// The body of CreateGiftCard. The order of the fields is the order of the bytes, and a replay must send the same
 /// bytes: do not reorder.
-pub(super) fn create_body(partner_id: &str, id: &CreationRequestId, value: Money) -> Result<Vec<u8>, Unwritable> {
-    body(&CreateRequest { creation_request_id: id.as_str(), partner_id, value: RequestValue::of(value)? })
+pub(super) fn create_body(
+    partner_id: &str,
+    id: &CreationRequestId,
+    value: Money,
+    members: Option<&CreateMembers>,
+) -> Result<Vec<u8>, Unwritable> {
+    let request = CreateRequest { creation_request_id: id.as_str(), partner_id, value: RequestValue::of(value)? };
+    let mut body = body(&request)?;
+    if let Some(members) = members {
+        members.add_to(&mut body);
+    }
+    Ok(body)
 }
 
 /// The body of CancelGiftCard. `gcId` is optional and not sent: we do not keep it (`PROTOCOL.md`).
@@ -341,6 +352,7 @@ fn timestamp(text: &str) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::provider::incentives::NewMembers;
 
     fn id() -> CreationRequestId {
         CreationRequestId::from_stored("AwssbMZXW6YTBOI".to_owned())
@@ -348,12 +360,12 @@ mod tests {
 
     #[test]
     fn the_bytes_of_each_request_are_pinned_for_ever() {
-        let create = create_body("Awssb", &id(), Money::from_minor(2500, Currency::Usd)).unwrap();
+        let create = create_body("Awssb", &id(), Money::from_minor(2500, Currency::Usd), None).unwrap();
         assert_eq!(
             String::from_utf8(create).unwrap(),
             r#"{"creationRequestId":"AwssbMZXW6YTBOI","partnerId":"Awssb","value":{"currencyCode":"USD","amount":25.00}}"#
         );
-        let yen = create_body("Awssb", &id(), Money::from_minor(500, Currency::Jpy)).unwrap();
+        let yen = create_body("Awssb", &id(), Money::from_minor(500, Currency::Jpy), None).unwrap();
         assert!(String::from_utf8(yen).unwrap().ends_with(r#""value":{"currencyCode":"JPY","amount":500}}"#));
         assert_eq!(
             String::from_utf8(cancel_body("Awssb", &id()).unwrap()).unwrap(),
@@ -363,9 +375,36 @@ mod tests {
     }
 
     #[test]
+    fn the_further_members_of_a_create_are_sent_as_they_were_written() {
+        let value = Money::from_minor(2500, Currency::Usd);
+        let till = RawValue::from_string(r#"{"sourceId":"till-7"}"#.to_owned()).unwrap();
+        let new = NewMembers {
+            program_id: Some("PROG123"),
+            product_type: Some("bookPV"),
+            external_reference: Some("caf\u{e9} \"42\""),
+            transaction_source: Some(&till),
+        };
+        let members = CreateMembers::write(&new).unwrap().unwrap();
+        let stored = CreateMembers::from_stored(members.as_json().to_owned()).unwrap();
+        assert_eq!((stored.product_type().as_deref(), stored.transaction_source()), (Some("bookPV"), Some(till.get())));
+        let body = String::from_utf8(create_body("Awssb", &id(), value, Some(&stored)).unwrap()).unwrap();
+        let plain = String::from_utf8(create_body("Awssb", &id(), value, None).unwrap()).unwrap();
+        let more = r#","programId":"PROG123","productType":"bookPV","externalReference":"caf\u{e9} \"42\"","transactionSource":{"sourceId":"till-7"}}"#;
+        assert_eq!(body, format!("{}{}", plain.strip_suffix('}').unwrap(), more.replace("\\u{e9}", "\u{e9}")));
+        // Also what only a later version writes.
+        let later = CreateMembers::from_stored(r#"{"later":[1, 2]}"#.to_owned()).unwrap();
+        let body = String::from_utf8(create_body("Awssb", &id(), value, Some(&later)).unwrap()).unwrap();
+        assert!(body.ends_with(r#""amount":25.00},"later":[1, 2]}"#), "{body}");
+        assert!(CreateMembers::write(&NewMembers::default()).unwrap().is_none());
+        for other in ["", "{}", "[]", "7", r#"{"a":1"#, r#" {"a":1}"#, r#"{"a":1} "#, r#"{"a":1},{"b":2}"#] {
+            assert!(CreateMembers::from_stored(other.to_owned()).is_none(), "{other}");
+        }
+    }
+
+    #[test]
     fn large_and_small_amounts_are_written_to_the_last_digit() {
         for (minor, number) in [(1, "0.01"), (999_999_999_999_999_999, "9999999999999999.99"), (10, "0.10")] {
-            let body = create_body("Awssb", &id(), Money::from_minor(minor, Currency::Usd)).unwrap();
+            let body = create_body("Awssb", &id(), Money::from_minor(minor, Currency::Usd), None).unwrap();
             assert!(String::from_utf8(body).unwrap().ends_with(&format!("\"amount\":{number}}}}}")));
         }
     }

@@ -19,6 +19,7 @@ fn card(request_id: &str, amount: i64) -> Card {
         created_at: DateTime::UNIX_EPOCH,
         canceled_at: None,
         product: Product::GiftCode,
+        members: CardMembers::default(),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::sandbox::book::{CancelOrder, Canceled, Card, CardState, Created, Prod
 use crate::sandbox::errors::{self, AgcodError};
 use crate::sandbox::fields::{AmountMember, BadBody, Fields};
 use crate::sandbox::market;
+use crate::sandbox::members::CardMembers;
 use crate::sandbox::mock::Mock;
 use crate::sandbox::operations::{
     GatewayCall, OrderedValue, check_value, demand_partner, demand_request_id, mocked_refusal, refused, unbooked,
@@ -128,6 +129,7 @@ fn load(world: &World, call: &GatewayCall<'_>) -> Result<Worked, GatewayAnswer> 
         created_at: world.clock.now(),
         canceled_at: None,
         product: Product::BalanceLoad,
+        members: CardMembers::default(),
     };
     match world.book.create(wanted).map_err(|error| unbooked(&error, &asked.echo))? {
         Created::New(_) => done(&asked, Some(CardState::Live), true),

@@ -25,6 +25,7 @@ use crate::sandbox::answer::{Echo, GatewayAnswer, ValueMember};
 use crate::sandbox::book::{CancelOrder, Canceled, Card, CardState, Created, Product};
 use crate::sandbox::errors::{self, AgcodError};
 use crate::sandbox::fields::{AmountMember, BadBody, Fields};
+use crate::sandbox::members::{CardMembers, CardSource};
 use crate::sandbox::mock::Mock;
 use crate::sandbox::money;
 use crate::sandbox::operations::{
@@ -60,9 +61,6 @@ const NUMBER_DIGITS: usize = 16;
 const CHECKSUM_DIGITS: usize = 3;
 /// The smallest value of a physical card, which Amazon states for the US alone.
 const MINIMUM: (&str, Decimal) = ("USD", Decimal::ONE);
-/// The longest members of `transactionSource`, as client code has them.
-const SOURCE_MEMBERS: [(&str, usize); 3] = [("sourceId", 40), ("institutionId", 40), ("sourceDetails", 200)];
-
 /// A card that was printed, and is worth nothing until it is activated.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -197,7 +195,7 @@ impl CardCall {
 fn activate(world: &World, call: &GatewayCall<'_>) -> Result<Worked, GatewayAnswer> {
     let mut asked = CardCall::read(world, call, ACTIVATION_ID)?;
     let value = value(&mut asked)?;
-    check_source(&asked)?;
+    let transaction_source = CardSource::read(&asked.fields, &asked.echo)?;
     let Some(card) = &asked.card else { return done(ACTIVATION_ID, &asked, Shown::active(&value), false) };
     check_value(call, &value).map_err(|refusal| asked.refuse_as(refusal))?;
     if value.currency == MINIMUM.0 && value.amount < MINIMUM.1 {
@@ -217,6 +215,7 @@ fn activate(world: &World, call: &GatewayCall<'_>) -> Result<Worked, GatewayAnsw
         created_at: world.clock.now(),
         canceled_at: None,
         product: Product::PhysicalCard,
+        members: CardMembers { transaction_source, ..CardMembers::default() },
     };
     match world.book.create(wanted).map_err(|error| unbooked(&error, &asked.echo))? {
         Created::New(_) => done(ACTIVATION_ID, &asked, Shown::active(&value), true),
@@ -276,18 +275,6 @@ fn value(asked: &mut CardCall) -> Result<OrderedValue, GatewayAnswer> {
     let currency = currency.ok_or_else(|| asked.refuse_as(errors::INVALID_CURRENCY_CODE_INPUT))?;
     asked.echo.value = Some((amount, currency.clone()));
     Ok(OrderedValue { amount, currency })
-}
-
-/// What a till says of itself. Nothing hangs on it.
-fn check_source(asked: &CardCall) -> Result<(), GatewayAnswer> {
-    let unread = |bad: BadBody| unread(bad, &asked.echo);
-    let Some(source) = asked.fields.object("transactionSource").map_err(unread)? else { return Ok(()) };
-    for (member, longest) in SOURCE_MEMBERS {
-        if source.text(member).map_err(unread)?.is_some_and(|text| text.chars().count() > longest) {
-            return Err(asked.refuse_as(errors::INVALID_REQUEST_INPUT));
-        }
-    }
-    Ok(())
 }
 
 /// A card as an answer shows it.

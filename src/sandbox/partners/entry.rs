@@ -38,6 +38,12 @@ pub struct PartnerEntry {
     /// Requests in any second, over all operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<usize>,
+    /// Of a reseller, the programs that Amazon has approved: each create names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program_ids: Option<Vec<String>>,
+    /// The products of vouchers that the contract allows; any where it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_types: Option<Vec<String>>,
     /// Its key pairs, at least one.
     pub keys: Vec<KeyEntry>,
 }
@@ -118,7 +124,8 @@ fn placed(error: &toml::de::Error, text: &str) -> String {
 impl PartnerEntry {
     /// The account, or what is wrong with the entry.
     pub fn account(self) -> Result<PartnerAccount, String> {
-        let Self { partner_id, marketplace, currency, funds, minimum, maximum, requests_per_second, keys } = self;
+        let Self { partner_id, marketplace, currency, funds, keys, .. } = self;
+        let Self { minimum, maximum, requests_per_second, program_ids, product_types, .. } = self;
         let of_marketplace = match marketplace.as_deref() {
             Some(code) => Some(market::currency_of_marketplace(code).ok_or_else(|| {
                 format!("marketplace of partner {partner_id} must be one of {}, not {code:?}", market::marketplaces())
@@ -135,7 +142,7 @@ impl PartnerEntry {
             keys: keys.into_iter().map(|KeyEntry { id, secret, active }| AccessKey { id, secret, active }).collect(),
             currency: of_marketplace.map(str::to_owned).or(currency),
             funds: funds.unwrap_or_else(|| FUNDS.into()),
-            terms: PartnerTerms { minimum, maximum, requests_per_second },
+            terms: PartnerTerms { minimum, maximum, requests_per_second, program_ids, product_types },
         })
     }
 
@@ -150,6 +157,8 @@ impl PartnerEntry {
             minimum: terms.minimum,
             maximum: terms.maximum,
             requests_per_second: terms.requests_per_second,
+            program_ids: terms.program_ids,
+            product_types: terms.product_types,
             keys: keys.into_iter().map(|AccessKey { id, secret, active }| KeyEntry { id, secret, active }).collect(),
         }
     }

@@ -145,7 +145,7 @@ impl TryFrom<PairRow> for Pair {
                     issued_at: row.issued_at,
                     canceled_at: row.ours_canceled_at,
                 };
-                let kind = row.kind.as_deref().and_then(Kind::from_word);
+                let kind = row.kind.as_deref().and_then(Kind::of_row);
                 let listing = kind.map_or(Listing::Unknown, |kind| kind.spec().listing());
                 Some(OurReward { id: RewardId::new(id), state, listing, compared })
             }

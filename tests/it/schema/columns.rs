@@ -24,14 +24,19 @@ const HYPHENED: [&str; 7] = [
 /// The shape of a code, and digits alone behind the first group: an order number.
 const ORDER: &str = "1234-567890-1234";
 /// The columns that may hold one.
-const OF_ORDERS: [(&str, &str); 4] =
-    [("rewards", "external_id"), ("rewards", "metadata"), ("facts", "data"), ("ledger_entries", "note")];
+const OF_ORDERS: [(&str, &str); 5] = [
+    ("rewards", "external_id"),
+    ("rewards", "metadata"),
+    ("rewards", "create_members"),
+    ("facts", "data"),
+    ("ledger_entries", "note"),
+];
 /// Codes that lost their hyphens, and the shape of Amazon's mock code.
 const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", "ABCDEFGHJKLMNPQ", "ZYXW-VUTS-RQPO"];
 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
-const FREE: [(&str, &str, &str); 9] = [
+const FREE: [(&str, &str, &str); 10] = [
     ("facts", "data", "JSON of ours with the caller's reason in it"),
     ("ledger_entries", "made_by", "who corrected the funds"),
     ("ledger_entries", "note", "why"),
@@ -41,6 +46,7 @@ const FREE: [(&str, &str, &str); 9] = [
     ("early_reward_events", "detail", "JSON of ours with the caller's reason in it"),
     ("rewards", "external_id", "the caller's own reference"),
     ("rewards", "metadata", "the caller's own words as JSON"),
+    ("rewards", "create_members", "JSON of ours with the caller's reference in it"),
 ];
 
 fn is_free(column: &Column) -> bool {
