@@ -7,7 +7,8 @@
 //! - a reversal is sent only once existence is proven, inside the window that counts from the first send;
 //! - while the window is open a refused reversal is tried again, unless the remote service says that its own is over;
 //! - before the window is over, "not reversed" is a verdict only if no reversal is in doubt;
-//! - what was not reversed and is nobody's needs a person.
+//! - what was not reversed and is nobody's needs a person;
+//! - a read that does not show whose the effect is ends no doubt about a reversal.
 
 use chrono::{DateTime, Utc};
 
@@ -410,7 +411,7 @@ impl Step<'_> {
             // The process died with a reversal perhaps on its way.
             Event::Abandoned => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Now)),
             Event::ReversalNotSent | Event::Refused(_) | Event::Lost | Event::NotSent => Ok(to(stage, Wake::Backoff)),
-            Event::Seen(Sight::Live | Sight::Unattributed) => Ok(self.verdict(stage, reversal)),
+            Event::Seen(sight @ (Sight::Live | Sight::Unattributed)) => Ok(self.verdict(stage, reversal, sight)),
             Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
             Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),
             Event::Begin | Event::ReversalAsked => Ok(to(stage, Wake::Now)),
@@ -418,8 +419,8 @@ impl Step<'_> {
         }
     }
 
-    /// A read shows the effect live: the reversal did not happen, or has not happened yet.
-    fn verdict(&self, stage: Stage, reversal: Reversal) -> Next {
+    /// A read shows an effect that is live. Where it is ours, the reversal did not happen, or has not happened yet.
+    fn verdict(&self, stage: Stage, reversal: Reversal, sight: Sight) -> Next {
         if reversal.is_open(self.rules, self.at) {
             return to(stage, Wake::Backoff);
         }
@@ -428,15 +429,22 @@ impl Step<'_> {
             return to(stage, Wake::At(certain_at));
         }
         let failure = reversal.refused.unwrap_or(ReversalFailure::TooLate);
-        if !reversal.handed_out {
-            return attention(Attention {
-                why: Some(AttentionReason::CancelFailed),
+        let attention = |why, reversal_failure| {
+            attention(Attention {
+                why: Some(why),
                 first_sent_at: Some(reversal.first_sent_at),
                 proven_at: reversal.proven_at,
-                doubt: false,
+                doubt: sight == Sight::Unattributed && reversal.doubt,
                 reversal_wanted: true,
-                reversal_failure: Some(failure),
-            });
+                reversal_failure,
+            })
+        };
+        // It may have been reversed, and somebody else may have done it anew. To ask under our id shows its first use alone.
+        if sight == Sight::Unattributed && reversal.doubt {
+            return attention(AttentionReason::CancelUnproven, reversal.refused);
+        }
+        if !reversal.handed_out {
+            return attention(AttentionReason::CancelFailed, Some(failure));
         }
         let proof = Proof {
             first_sent_at: reversal.first_sent_at,

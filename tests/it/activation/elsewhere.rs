@@ -51,6 +51,24 @@ on_each_backend! {
         till.end_with_books().await;
     }
 
+    /// The card is taken back, nobody hears of it, and another till sells the card again. When the window is over the check shows
+    /// it active, with the right value.
+    async fn a_card_that_is_activated_anew_after_our_lost_deactivation_is_not_taken_for_ours(backend: Backend) {
+        let mut till = Till::open(backend).await;
+        let issued = till.activate("one", CARD).await;
+        till.strike(DEACTIVATE, Fault::DropAfterWork, 1_000);
+        till.app.cancel(issued.id()).await;
+        till.app.until_received(DEACTIVATE, 1).await;
+        assert_eq!(till.activate("two", CARD).await.status, 201);
+        for _ in 0..12 {
+            till.app.pass(120).await;
+        }
+        let found = till.app.until(issued.id(), "needs_attention").await;
+        assert_eq!(found["attention"], "cancel_unproven");
+        assert_eq!(till.app.live_cards().len(), 1, "the other till's");
+        till.end_with_books().await;
+    }
+
     async fn refusals_that_say_nothing_of_others_are_believed_only_before_any_doubt(backend: Backend) {
         let mut till = Till::open(backend).await;
         till.strike(ACTIVATE, Fault::DropAfterWork, 1);

@@ -95,6 +95,18 @@ fn a_read_of_what_is_proven_needs_no_attribution() {
         step.apply(doubtful).unwrap().stage.state()
     };
     assert_eq!(verdict(Sight::Unattributed, 895), State::Canceling, "the deactivation can still land");
-    assert_eq!(verdict(Sight::Unattributed, 960), State::Issued);
     assert_eq!(verdict(Sight::Absent, 895), State::Canceled);
+}
+
+/// The reversal in doubt may have been done, and somebody may have done the effect anew since. The read shows the same.
+#[test]
+fn what_a_read_does_not_attribute_is_no_verdict_on_a_reversal_in_doubt() {
+    let verdict = |doubt, sight| {
+        let (refused, handed_out) = (Some(ReversalFailure::NotPermitted), true);
+        let stage = Stage::Reversing(Reversal { doubt, refused, handed_out, ..reversal() });
+        Step { rules: &READ, ..awaited_step(Event::Seen(sight), at(960)) }.apply(stage).unwrap().stage
+    };
+    assert_eq!(verdict(true, Sight::Unattributed).attention(), Some(AttentionReason::CancelUnproven));
+    assert_eq!(verdict(true, Sight::Live).state(), State::Issued, "ours, and it stands");
+    assert_eq!(verdict(false, Sight::Unattributed).state(), State::Issued, "no reversal was done");
 }
