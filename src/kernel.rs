@@ -7,6 +7,7 @@ pub mod card_id;
 pub mod chain;
 pub mod claim_code;
 pub mod clock;
+pub mod glyphs;
 pub mod held;
 pub mod horizon;
 pub mod idempotency;

@@ -14,8 +14,10 @@ use crate::{
     incentives::{
         Reward,
         attention::{self, Contradiction, SettleError},
+        target,
     },
     kernel::{RewardId, claim_code::may_hold_claim_code},
+    sealing::{Keyring, SealingError},
     store::Store,
     treasury::reconciliation::findings::{self, Finding},
 };
@@ -64,6 +66,10 @@ pub(super) enum ResolutionWord {
 pub(super) enum RewardsError {
     #[error("reason and name have 1 to 150 characters, no control characters, and nothing shaped like a claim code")]
     Text,
+    #[error("the reason repeats what the reward acts on (a card number): it would be stored in the clear")]
+    RepeatsTarget,
+    #[error("the sealing keys cannot be used")]
+    Sealing(#[from] SealingError),
     #[error(transparent)]
     Settle(#[from] SettleError),
 }
@@ -80,6 +86,12 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
                 ResolutionWord::Canceled => Resolution::Canceled,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
+            let keyring = Keyring::new(&settings.sealing).map_err(RewardsError::Sealing)?;
+            if let Some(found) = attention::find(&store, id).await?
+                && target::is_repeated(&store, &keyring, &found, &reason).await?
+            {
+                return Err(RewardsError::RepeatsTarget.into());
+            }
             let reward = settle(&store, id, resolution, reason, ambient.now()).await.map_err(RewardsError::Settle)?;
             format!("{id} is {}", reward.state().as_str())
         }

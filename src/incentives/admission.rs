@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     accounts::{Account, Asking, NoSlot, Purpose, Slot, Wanted},
-    kernel::{ApiKeyId, ClientId, Money, ProgramId, claim_code::may_hold_claim_code},
+    kernel::{ApiKeyId, ClientId, Money, ProgramId, claim_code::may_hold_claim_code, glyphs::repeats},
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
         programs::{self, Policy, ProgramState},
@@ -168,15 +168,22 @@ impl Issue {
     }
 }
 
-/// Refuses to store what can be a claim code.
+/// Refuses to store what can be a claim code, and what the reward acts on.
 fn check_texts(command: &Command) -> Result<(), IssueError> {
+    let secret = command.target.as_ref().and_then(|target| command.kind.spec().secret(target));
     let metadata = command.metadata.iter().flatten().flat_map(|(name, value)| [name, value]);
     let texts = command.external_id.iter().map(|text| ("/external_id", text));
     let till = command.asked.transaction_source.iter().map(|text| ("/transaction_source", text));
     let product = command.asked.product_type.iter().map(|text| ("/product_type", text));
-    let mut texts = texts.chain(metadata.map(|text| ("/metadata", text))).chain(till).chain(product);
-    let found = texts.find(|(_pointer, text)| may_hold_claim_code(text));
-    found.map_or(Ok(()), |(pointer, _text)| Err(IssueError::MayBeCode { pointer }))
+    for (pointer, text) in texts.chain(metadata.map(|text| ("/metadata", text))).chain(till).chain(product) {
+        if may_hold_claim_code(text) {
+            return Err(IssueError::MayBeCode { pointer });
+        }
+        if secret.is_some_and(|secret| repeats(text, secret)) {
+            return Err(IssueError::RepeatsTarget { pointer });
+        }
+    }
+    Ok(())
 }
 
 /// Whether the account may buy a card of this value.

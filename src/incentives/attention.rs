@@ -45,6 +45,14 @@ pub async fn list(store: &Store) -> Result<Vec<Reward>, StoreError> {
     }
 }
 
+/// The reward of this id, whoever's it is.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn find(store: &Store, id: RewardId) -> Result<Option<Reward>, StoreError> {
+    sql::peek(&mut store.snapshot().await?, id).await
+}
+
 /// A reconciliation's finding: Amazon shows a reward in another state than our row.
 #[derive(Debug, Clone, Copy)]
 pub struct Contradiction {

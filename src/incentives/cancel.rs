@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{courier::Courier, model::Reward, timeline::Note};
+use super::{courier::Courier, model::Reward, target, timeline::Note};
 use crate::{
     engine::{self, Drive, Effects, End, Rejected, ReversalFailure, State, Waiter, Wisher, run::Start},
     kernel::{ClientId, RewardId},
@@ -21,6 +21,9 @@ pub enum CancelError {
     /// No such reward of this client's.
     #[error("no such reward")]
     NotFound,
+    /// The reason repeats what the reward acts on.
+    #[error("the reason repeats what the reward acts on")]
+    RepeatsTarget,
     /// The window closed at this instant.
     #[error("the cancel window is closed")]
     WindowClosed {
@@ -76,7 +79,10 @@ impl Cancel {
         let wait = courier.left(arrived);
         let (waiter, listener) = Waiter::new(courier.ambient.monotonic() + wait);
         let (this, wish) = (self.clone(), Wish { client, id, reason, wisher: Wisher::Present });
-        let job = courier.tasks.spawn(async move { this.carry_out(wish, &waiter).await });
+        let job = courier.tasks.spawn(async move {
+            this.check_reason(&wish).await?;
+            this.carry_out(wish, &waiter).await
+        });
         match tokio::time::timeout(wait, job).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panicked)) => Err(Lost.into()),
@@ -90,6 +96,14 @@ impl Cancel {
                 found.ok_or(CancelError::NotFound).and_then(|reward| late_answer(reward, recorded))
             }
         }
+    }
+
+    /// The reason is stored, so it may not repeat what the reward acts on.
+    async fn check_reason(&self, wish: &Wish) -> Result<(), CancelError> {
+        let courier = &self.courier;
+        let found = courier.find(wish.client, wish.id).await?.ok_or(CancelError::NotFound)?;
+        let repeats = target::is_repeated(&courier.store, &courier.keyring, &found, &wish.reason).await?;
+        if repeats { Err(CancelError::RepeatsTarget) } else { Ok(()) }
     }
 
     /// Records the wish, and asks Amazon where it can be asked at once.

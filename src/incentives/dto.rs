@@ -94,6 +94,11 @@ pub(crate) fn may_be_code(pointer: &str) -> Problem {
     invalid(pointer, "looks like a claim code, which must not be stored")
 }
 
+/// A text of the caller's repeats what the reward acts on.
+pub(crate) fn repeats_target(pointer: &str) -> Problem {
+    invalid(pointer, "repeats the target, which must not be stored in the clear")
+}
+
 impl IssueBody {
     /// The command of this caller, checked for shape. The service checks what needs the accounts, and what a key that was used
     /// before is not asked.

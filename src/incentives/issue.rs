@@ -60,6 +60,12 @@ pub enum IssueError {
         /// Where it stands in the request.
         pointer: &'static str,
     },
+    /// A text that would be stored repeats what the reward acts on.
+    #[error("a text of the request repeats its target")]
+    RepeatsTarget {
+        /// Where it stands in the request.
+        pointer: &'static str,
+    },
     /// No account of this id.
     #[error("there is no account of that id")]
     UnknownAccount,

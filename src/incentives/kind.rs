@@ -207,6 +207,9 @@ pub trait Spec: Sync {
         None
     }
 
+    /// What of a target of its own no text that is stored may repeat. `None` where the kind acts on nothing.
+    fn secret<'a>(&self, target: &'a Target) -> Option<&'a str>;
+
     /// The field of the request that Amazon's refusal of a reward is about, where it is about one.
     fn blamed(&self, _error_type: ErrorType) -> Option<WrongField> {
         None

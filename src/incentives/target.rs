@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     config::KeyId,
-    kernel::{Chain, RewardId},
-    sealing::{Fingerprint, Place, Sameness, Sealed, SealingError, Target},
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    kernel::{Chain, RewardId, glyphs::repeats},
+    sealing::{Fingerprint, Keyring, Place, Sameness, Sealed, SealingError, Target},
+    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 /// How often targets are looked for that have outlived their time.
@@ -87,6 +87,20 @@ pub(super) enum NoTarget {
 
 pub(super) fn place_of(reward: &Reward) -> Place {
     Place { row: reward.id.uuid(), kind: reward.kind.as_str() }
+}
+
+/// Whether a text repeats what a reward acts on, as far as its row still keeps that and the keyring opens it.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn is_repeated(store: &Store, keyring: &Keyring, reward: &Reward, text: &str) -> Result<bool, StoreError> {
+    let spec = reward.kind.spec();
+    if !spec.acts() {
+        return Ok(false);
+    }
+    let sealed = peek(&mut store.snapshot().await?, reward.id).await?.and_then(|kept| kept.sealed);
+    let target = sealed.and_then(|sealed| keyring.open(&sealed, place_of(reward)).ok());
+    Ok(target.as_ref().and_then(|target| spec.secret(target)).is_some_and(|secret| repeats(text, secret)))
 }
 
 impl Courier {

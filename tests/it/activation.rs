@@ -6,6 +6,7 @@ mod books;
 mod check;
 mod elsewhere;
 mod faults;
+mod texts;
 mod till;
 
 use std::time::Duration;

@@ -11,7 +11,7 @@ use crate::{
         asking::AskError,
         cancel::CancelError,
         check::CheckError,
-        dto::{lapsed, may_be_code, refusal},
+        dto::{lapsed, may_be_code, refusal, repeats_target},
         issue::IssueError,
         problems,
         reveal::RevealError,
@@ -43,6 +43,7 @@ impl From<IssueError> for Problem {
                 )
                 .field("/on_unresolved", "conflict", "keep, or a request that waits for its outcome"),
             IssueError::MayBeCode { pointer } => may_be_code(pointer),
+            IssueError::RepeatsTarget { pointer } => repeats_target(pointer),
             IssueError::UnknownAccount => {
                 Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }
@@ -113,6 +114,7 @@ impl From<CancelError> for Problem {
     fn from(error: CancelError) -> Self {
         match error {
             CancelError::NotFound => Self::new(Code::NOT_FOUND),
+            CancelError::RepeatsTarget => repeats_target("/reason"),
             CancelError::WindowClosed { until } => {
                 Self::new(problems::CANCEL_WINDOW_CLOSED).cancelable_until(until).money(MoneyMoved::Yes)
             }

@@ -33,6 +33,8 @@ const CHECK: Operation = Operation::named("ActivationStatusCheck");
 
 /// A card's 16 digits, and the three of the checksum.
 const NUMBER_DIGITS: usize = 19;
+/// Without those of the checksum.
+const CARD_DIGITS: usize = 16;
 /// Stands between the parts of a target. No part has it: a part has no control characters.
 const SEPARATOR: char = '\u{1f}';
 
@@ -108,8 +110,14 @@ impl Spec for CardActivation {
     }
 
     fn ending(&self, target: &Target) -> Option<TargetEnding> {
-        let number = target.in_clear().split(SEPARATOR).next()?;
+        let (number, _source) = parts(target);
         TargetEnding::of(number)
+    }
+
+    /// The checksum follows from the others.
+    fn secret<'a>(&self, target: &'a Target) -> Option<&'a str> {
+        let (number, _source) = parts(target);
+        number.get(..CARD_DIGITS)
     }
 
     fn listing(&self) -> Listing {
@@ -144,18 +152,22 @@ fn with_till(number: &str, till: &Till) -> Zeroizing<String> {
     whole
 }
 
+/// The card's number, and what the till says of itself.
+fn parts(target: &Target) -> (&str, Option<TransactionSource<'_>>) {
+    let mut parts = target.in_clear().split(SEPARATOR);
+    (parts.next().unwrap_or_default(), source_of(&mut parts))
+}
+
 async fn call(errand: Errand<'_>) -> Answer {
     let Errand { client, reward, target: Some(target), action, asked_at } = errand else {
         return Answer::unsent(NotSent::Sealed, errand.action, errand.asked_at);
     };
-    let mut parts = target.in_clear().split(SEPARATOR);
-    let card_number = parts.next().unwrap_or_default();
+    let (card_number, transaction_source) = parts(target);
     let (id, partner_id) = (&reward.creation_request_id, client.partner_id());
     let (request_id, asked) = (id.as_str(), AskedCard { id: id.as_str(), card_number, value: reward.value });
     match action {
         Action::Forward => {
             let value = RequestValue::of(reward.value);
-            let transaction_source = source_of(&mut parts);
             let request = value.map(|value| Activation {
                 activation_request_id: request_id,
                 partner_id,

@@ -105,6 +105,10 @@ impl Spec for GiftCode {
         BLAMED.iter().find(|(word, _field)| *word == error_type).map(|(_word, field)| *field)
     }
 
+    fn secret<'a>(&self, _target: &'a Target) -> Option<&'a str> {
+        None
+    }
+
     fn listing(&self) -> Listing {
         Listing::Known
     }

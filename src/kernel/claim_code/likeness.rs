@@ -16,11 +16,7 @@
 //! A code in capitals may be glued to a word of small letters. Letters may be small, full width or of another script that looks
 //! the same, characters that nobody sees may stand between them, and the text may be percent-encoded.
 
-use std::borrow::Cow;
-
-use percent_encoding::percent_decode_str;
-use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
-use unicode_security::skeleton;
+use crate::kernel::glyphs::{self, Glyph};
 
 /// The lengths of a code's groups; the last one may have one character more.
 const GROUPS: [usize; 3] = [4, 6, 4];
@@ -32,41 +28,15 @@ const SHORT_GROUP: usize = 4;
 const SEPARATORS_MAX: usize = 3;
 /// Digits behind letters, or before them, that make a text without groups a number of somebody's.
 const NUMBER_DIGITS: usize = 6;
-/// How often a text may be encoded one over the other.
-const ENCODINGS_MAX: usize = 3;
-
-/// What a character is to a reader of codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Glyph {
-    /// A letter or digit of ASCII, or what looks like it, in its case.
-    Sign(u8),
-    /// Any dash.
-    Dash,
-    /// A blank, a dot, a slash: what a hand puts between groups.
-    Gap,
-    /// Anything else ends a code.
-    Other,
-}
 
 /// Whether free text holds what can be a claim code. Such text is refused, because everything a caller writes is stored.
 #[must_use]
 pub fn may_hold_claim_code(text: &str) -> bool {
-    let mut plain = Cow::Borrowed(text);
-    for _layer in 0..=ENCODINGS_MAX {
-        if holds(&plain) {
-            return true;
-        }
-        let decoded = percent_decode_str(&plain).decode_utf8_lossy().into_owned();
-        if decoded == *plain {
-            return false;
-        }
-        plain = Cow::Owned(decoded);
-    }
-    false
+    glyphs::layers(text).any(|plain| holds(&plain))
 }
 
 fn holds(text: &str) -> bool {
-    let glyphs: Vec<Glyph> = text.nfkd().filter(|c| !is_unseen(*c)).flat_map(read).collect();
+    let glyphs = glyphs::read(text);
     let has_one = |at: usize| {
         let (before, rest) = glyphs.split_at_checked(at).unwrap_or_default();
         let before = before.last().copied().unwrap_or(Glyph::Other);
@@ -78,58 +48,10 @@ fn holds(text: &str) -> bool {
     (0..glyphs.len()).any(has_one) || is_spelled(&glyphs)
 }
 
-impl Glyph {
-    const fn is_sign(self) -> bool {
-        matches!(self, Self::Sign(_))
-    }
-
-    const fn is_separator(self) -> bool {
-        matches!(self, Self::Dash | Self::Gap)
-    }
-
-    fn is_small(self) -> bool {
-        matches!(self, Self::Sign(sign) if sign.is_ascii_lowercase())
-    }
-}
-
 /// Whether one word ends and another one begins between two characters: where one of them belongs to no word, and where small
 /// letters meet what is none.
 fn is_word_end(one: Glyph, next: Glyph) -> bool {
     !one.is_sign() || !next.is_sign() || one.is_small() != next.is_small()
-}
-
-/// Characters that change nothing that a reader sees: accents of a decomposed letter, and all that has no width.
-fn is_unseen(c: char) -> bool {
-    is_combining_mark(c)
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{180e}' | '\u{feff}')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
-        || matches!(c, '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
-        || matches!(c, '\u{e0000}'..='\u{e0fff}')
-}
-
-/// What a character is, or what those are that it looks like.
-fn read(c: char) -> Vec<Glyph> {
-    let own = glyph(c);
-    if own != Glyph::Other || c.is_ascii() {
-        return vec![own];
-    }
-    let in_case = |like: char| if c.is_uppercase() { like.to_ascii_uppercase() } else { like };
-    skeleton(c.encode_utf8(&mut [0; 4])).map(|like| glyph(in_case(like))).collect()
-}
-
-fn glyph(c: char) -> Glyph {
-    match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' => u8::try_from(c).map_or(Glyph::Other, Glyph::Sign),
-        '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2043}' | '\u{58a}' | '\u{5be}' | '\u{1400}' | '\u{1806}' => {
-            Glyph::Dash
-        }
-        '\u{2e3a}' | '\u{2e3b}' | '\u{301c}' | '\u{3030}' | '\u{30a0}' | '\u{30fc}' | '\u{2500}' | '~' => Glyph::Dash,
-        '_' | '.' | ',' | ':' | ';' | '/' | '\\' | '|' | '+' | '*' | '=' | '\u{b7}' | '\u{2022}' | '\u{2800}' => {
-            Glyph::Gap
-        }
-        _ if c.is_whitespace() => Glyph::Gap,
-        _ => Glyph::Other,
-    }
 }
 
 /// Three groups of a code's lengths.
