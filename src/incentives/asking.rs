@@ -1,7 +1,7 @@
 //! Asking Amazon about a reward without changing it: what can go wrong, whether a code is to be shown again or a reward checked.
 
 use crate::{
-    kernel::{NotSent, UnknownReason},
+    kernel::{AuthRejection, NotSent, UnknownReason},
     lifecycle::Lost,
     provider::incentives::{Outcome, Refusal},
     store::StoreError,
@@ -24,6 +24,14 @@ pub enum AskError {
     /// Amazon's rate is used up.
     #[error("Amazon's rate is used up")]
     Throttled,
+    /// Amazon turns the account's keys away.
+    #[error("Amazon turns the account's keys away")]
+    TurnedAway {
+        /// What it was asked.
+        operation: &'static str,
+        /// What it answered.
+        why: AuthRejection,
+    },
     /// Amazon refused the question.
     #[error("Amazon refused")]
     Refused {
@@ -48,6 +56,7 @@ impl AskError {
     pub(super) fn of(outcome: Outcome<()>, operation: &'static str) -> Self {
         match outcome {
             Outcome::Refused(refusal) => Self::Refused { operation, refusal },
+            Outcome::AuthRejected(why) if why.is_of_the_keys() => Self::TurnedAway { operation, why },
             Outcome::Unknown(UnknownReason::Throttled) | Outcome::NotSent(NotSent::Quota) => Self::Throttled,
             Outcome::Unknown(_) | Outcome::NotSent(_) | Outcome::AuthRejected(_) | Outcome::Proven(()) => {
                 Self::Unusable { operation, reason: outcome.reason() }

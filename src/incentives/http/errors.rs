@@ -25,6 +25,10 @@ use crate::{
 /// Nobody who waits will see it end.
 const DISTRUSTED: &str = "the certificate that was shown in Amazon's place is not trusted, is for another name, or does not hold now: an operator must act";
 
+/// The log names the key.
+const SEALED: &str =
+    "what the reward acts on was sealed by a key that is not listed now: an operator must list it again";
+
 impl From<Lost> for Problem {
     fn from(_lost: Lost) -> Self {
         Self::new(Code::INTERNAL)
@@ -77,7 +81,9 @@ impl From<IssueError> for Problem {
             IssueError::NotYet { reward, retry_after } => refusal(&reward, retry_after).retry_after(retry_after),
             IssueError::Lapsed { reward, why } => lapsed(&reward, &why),
             // The reward of then may be this one. Only the target's key shows it, and an operator must list that again.
-            IssueError::TargetUnknown => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
+            IssueError::TargetUnknown => {
+                Self::new(Code::DEPENDENCY_UNAVAILABLE).detail(SEALED).money(MoneyMoved::Unknown)
+            }
             IssueError::Unsealed(_) => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             IssueError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
             // The work may have begun. A retry with the same key shows it.
@@ -141,7 +147,8 @@ impl From<CheckError> for Problem {
                 "mismatch",
                 "not what the reward was made for; a transaction_source belongs to it",
             ),
-            CheckError::TargetUnknown | CheckError::Elsewhere => Self::new(Code::DEPENDENCY_UNAVAILABLE),
+            CheckError::TargetUnknown => Self::new(Code::DEPENDENCY_UNAVAILABLE).detail(SEALED),
+            CheckError::Elsewhere => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             CheckError::Ask(error) => error.into(),
         }
     }
@@ -169,12 +176,19 @@ impl From<AskError> for Problem {
         match error {
             AskError::Unusable { operation, reason } => {
                 let problem = Self::new(Code::DEPENDENCY_UNAVAILABLE);
-                let problem =
-                    if reason == NotSent::Certificate.as_str() { problem.detail(DISTRUSTED) } else { problem };
+                let problem = match reason {
+                    word if word == NotSent::Certificate.as_str() => problem.detail(DISTRUSTED),
+                    word if word == NotSent::Sealed.as_str() => problem.detail(SEALED),
+                    _ => problem,
+                };
                 problem.upstream(Upstream { operation, error_code: reason.to_owned(), error_type: None })
             }
             AskError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             AskError::Throttled => Self::new(problems::UPSTREAM_BUSY),
+            AskError::TurnedAway { operation, why } => {
+                let error_code = why.as_str().to_owned();
+                Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream { operation, error_code, error_type: None })
+            }
             AskError::Refused { operation, refusal } => {
                 let code = match refusal.family {
                     Family::F200 => problems::UPSTREAM_REJECTED,

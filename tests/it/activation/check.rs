@@ -70,6 +70,23 @@ on_each_backend! {
         till.end_with_books().await;
     }
 
+    /// An operator must act, and nothing that the caller does helps.
+    async fn a_read_under_keys_that_amazon_turns_away_is_a_problem_of_the_account(backend: Backend) {
+        let till = Till::open(backend).await;
+        let (card, code) = (till.activate("one", CARD).await, till.app.issue("code", "5.00").await);
+        till.app.control.set_key_active(crate::support::ACCESS_KEY_ID, false).unwrap();
+        for (refused, operation) in
+            [(till.check(card.id(), json!({})).await, CHECK), (till.app.reveal(code.id()).await, "CreateGiftCard")]
+        {
+            refused.is_problem(503, "account-problem");
+            let upstream = json!({"operation": operation, "error_code": "access_key"});
+            assert_eq!(refused.json["upstream"], upstream, "{}", refused.text);
+        }
+        till.app.control.set_key_active(crate::support::ACCESS_KEY_ID, true).unwrap();
+        assert_eq!(till.check(card.id(), json!({})).await.json["shown"], "active");
+        till.end_with_books().await;
+    }
+
     async fn a_check_of_what_is_not_proven_leaves_the_proof_to_its_worker(backend: Backend) {
         let mut till = Till::open(backend).await;
         till.strike(ACTIVATE, Fault::DropAfterWork, 1);
