@@ -78,7 +78,6 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         return healthcheck::ask_for(arguments.control, "/health", "serving").await;
     }
     let _log = telemetry::init(&LogSettings { format: LogFormat::Human, filter: "info".to_owned() })?;
-    let known_secret = arguments.partners.is_none() && arguments.secret_access_key_file.is_none();
     let tls =
         arguments.tls.then(|| TlsSettings { folder: arguments.tls_folder.clone(), names: arguments.tls_name.clone() });
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -105,9 +104,12 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         announce(&format!("trust   {}   (the CA certificate that clients must know)", file.display()))?;
     }
     for partner in sandbox.control().partners() {
-        let keys: Vec<&str> = partner.keys.iter().filter(|key| key.active).map(|key| key.id.as_str()).collect();
-        let secret = if known_secret { format!(" secret {SECRET_ACCESS_KEY}") } else { String::new() };
-        announce(&format!("partner {} access key {}{secret}", partner.partner_id, keys.join(", ")))?;
+        for key in partner.keys.iter().filter(|key| key.active) {
+            // The book may have other keys than the options, and other secrets.
+            let is_public = sandbox.control().signs_with(&key.id, SECRET_ACCESS_KEY);
+            let secret = if is_public { format!(" secret {SECRET_ACCESS_KEY}") } else { String::new() };
+            announce(&format!("partner {} access key {}{secret}", partner.partner_id, key.id))?;
+        }
     }
     if !listen.ip().is_loopback() {
         tracing::warn!("the gateway listens on {listen}, where other machines reach it: its cards are worth nothing");

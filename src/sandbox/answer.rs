@@ -84,6 +84,8 @@ pub(super) enum GatewayAnswer {
     Unread {
         status: StatusCode,
         message: Option<String>,
+        /// The member that could not be read, for the log: as recorded, the answer does not name it.
+        member: Option<String>,
     },
 }
 
@@ -131,6 +133,21 @@ impl GatewayAnswer {
             | Self::Page(_)
             | Self::OfKind(_)
             | Self::Login { .. } => None,
+        }
+    }
+
+    /// The member that could not be read, where the answer does not say what is wrong.
+    pub(super) fn unread_member(&self) -> Option<&str> {
+        match self {
+            Self::Unread { member, .. } => member.as_deref(),
+            Self::Card(_)
+            | Self::Canceled { .. }
+            | Self::Funds { .. }
+            | Self::Page(_)
+            | Self::OfKind(_)
+            | Self::Refused { .. }
+            | Self::Login { .. }
+            | Self::Front { .. } => None,
         }
     }
 

@@ -83,7 +83,8 @@ pub(super) fn secure(settings: &TlsSettings, now: DateTime<Utc>) -> Result<Secur
         .chain(settings.names.clone())
         .collect();
     let good = |note: &CertificateNote| note.names == names && note.not_after > now + TimeDelta::days(LEFT_DAYS_MIN);
-    if !noted(folder).is_some_and(|note| good(&note)) {
+    // Clients must trust a file that is there.
+    if !noted(folder).is_some_and(|note| good(&note)) || !folder.join(CA_FILE).exists() {
         make(folder, names, now)?;
     }
     let foreign =
@@ -121,10 +122,11 @@ fn make(folder: &Path, names: Vec<String>, now: DateTime<Utc>) -> Result<(), Cer
     let gateway = of_gateway.signed_by(&key, &ca)?;
     let failed = |source| CertificateError::File { path: folder.to_owned(), source };
     fs::create_dir_all(folder).map_err(failed)?;
+    // First, and written last: a folder without the note is made anew.
+    remove(&folder.join(NOTE_FILE)).map_err(failed)?;
     write(folder, CA_FILE, 0o644, &ca.pem())?;
     write(folder, CHAIN_FILE, 0o644, &format!("{}{}", gateway.pem(), ca.pem()))?;
     write(folder, KEY_FILE, 0o600, &key.serialize_pem())?;
-    // Last: a folder without the note is made anew.
     let note = serde_json::to_string(&CertificateNote { names, not_after }).map_err(io::Error::from).map_err(failed)?;
     write(folder, NOTE_FILE, 0o644, &note)
 }
@@ -142,10 +144,13 @@ fn dated(mut params: CertificateParams, now: DateTime<Utc>, not_after: DateTime<
 
 fn write(folder: &Path, name: &str, mode: u32, text: &str) -> Result<(), CertificateError> {
     let path = folder.join(name);
-    let absent = |error: io::Error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) };
-    let written = fs::remove_file(&path)
-        .or_else(absent)
+    let written = remove(&path)
         .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(mode).open(&path))
         .and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|source| CertificateError::File { path, source })
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }

@@ -127,6 +127,16 @@ pub struct PartnerFunds {
     pub amount: Decimal,
 }
 
+fn check_funds(currency: &str, amount: Decimal) -> Result<(), ControlError> {
+    if amount < Decimal::ZERO {
+        return Err(ControlError::NegativeFunds(amount));
+    }
+    if amount.normalize().scale() > market::fraction_digits(currency) {
+        return Err(ControlError::TooFine { currency: currency.to_owned(), amount });
+    }
+    Ok(())
+}
+
 /// A handle on a running sandbox. Cheap to clone. After a stop it can read the sandbox and change nothing.
 #[derive(Clone)]
 pub struct Control {
@@ -274,12 +284,7 @@ impl Control {
 
     /// Sets a partner's funds in a currency.
     pub fn set_funds_in(&self, partner_id: &str, currency: &str, amount: Decimal) -> Result<(), ControlError> {
-        if amount < Decimal::ZERO {
-            return Err(ControlError::NegativeFunds(amount));
-        }
-        if amount.normalize().scale() > market::fraction_digits(currency) {
-            return Err(ControlError::TooFine { currency: currency.to_owned(), amount });
-        }
+        check_funds(currency, amount)?;
         Ok(self.world.book.set_funds(partner_id, currency, amount)?)
     }
 
@@ -327,6 +332,18 @@ impl Control {
 
     /// Puts a state in the place of cards, funds and clock. The report begins anew with its cards.
     pub(super) fn load_state(&self, state: Vec<BookEntry>) -> Result<(), ControlError> {
+        for entry in &state {
+            match entry {
+                BookEntry::Card { card, funds } => {
+                    check_funds(&card.currency, card.amount).and_then(|()| check_funds(&card.currency, *funds))?;
+                }
+                BookEntry::Funds { currency: Some(currency), amount, .. } => check_funds(currency, *amount)?,
+                BookEntry::Funds { currency: None, .. }
+                | BookEntry::Reset
+                | BookEntry::Partner { .. }
+                | BookEntry::Clock { .. } => {}
+            }
+        }
         let cards = self.world.book.load(&self.world.clock, state)?;
         self.world.journal.restart(&cards);
         Ok(())

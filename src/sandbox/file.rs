@@ -88,7 +88,7 @@ pub(super) struct BookFile {
 
 impl BookFile {
     /// Opens or creates the file and reads its entries. A torn last line is dropped with a warning: its writer was
-    /// killed before it answered the call.
+    /// killed before it answered the call. A last line that is no entry's beginning is nobody's to drop.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<BookEntry>), BookFileError> {
         let created = !path.exists();
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -97,19 +97,22 @@ impl BookFile {
             Err(TryLockError::WouldBlock) => return Err(BookFileError::InUse),
             Err(TryLockError::Error(error)) => return Err(error.into()),
         }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        let BookLines { entries, length, unended } = read_entries(&bytes)?;
         file.set_permissions(Permissions::from_mode(0o600))?;
         if created {
             sync_directory(path)?;
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        let (entries, length) = read_entries(&bytes)?;
         let mut book_file = Self { file, length, broken: false };
         if usize::try_from(length).is_ok_and(|whole| whole < bytes.len()) {
             tracing::warn!(book.dropped_bytes = bytes.len(), "the last line of the book file was torn; it was dropped");
             book_file.cut_back()?;
         }
         book_file.file.seek(SeekFrom::Start(length))?;
+        if unended {
+            book_file.append_bytes(b"\n")?;
+        }
         Ok((book_file, entries))
     }
 
@@ -123,12 +126,16 @@ impl BookFile {
             serde_json::to_writer(&mut lines, entry)?;
             lines.push(b'\n');
         }
-        let written = self.file.write_all(&lines).and_then(|()| self.file.sync_data());
+        self.append_bytes(&lines)
+    }
+
+    fn append_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             self.broken = self.cut_back().is_err();
             return Err(error);
         }
-        self.length = self.length.saturating_add(u64::try_from(lines.len()).unwrap_or(u64::MAX));
+        self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         Ok(())
     }
 
@@ -145,19 +152,38 @@ impl BookFile {
     }
 }
 
-/// The entries, and how many bytes of the file they take. Only the very last line may be torn.
-fn read_entries(bytes: &[u8]) -> Result<(Vec<BookEntry>, u64), BookFileError> {
-    let (mut entries, mut length) = (Vec::new(), 0_usize);
+/// What a book file holds.
+struct BookLines {
+    entries: Vec<BookEntry>,
+    /// How many bytes of the file they take.
+    length: u64,
+    /// The last of them lacks its line's end.
+    unended: bool,
+}
+
+/// How every entry begins.
+const BEGINNING: &[u8] = br#"{"entry":""#;
+
+/// Reads the entries. Only the very last line may be torn.
+fn read_entries(bytes: &[u8]) -> Result<BookLines, BookFileError> {
+    let (mut entries, mut length, mut unended) = (Vec::new(), 0_usize, false);
     for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        let Some(text) = line.strip_suffix(b"\n") else { break };
-        if !text.is_empty() {
-            let entry = serde_json::from_slice(text)
-                .map_err(|source| BookFileError::Foreign { line: index.saturating_add(1), source })?;
-            entries.push(entry);
+        let whole = line.strip_suffix(b"\n");
+        match serde_json::from_slice(whole.unwrap_or(line)) {
+            Ok(entry) => entries.push(entry),
+            Err(_empty) if whole.is_some_and(<[u8]>::is_empty) => {}
+            Err(_torn) if whole.is_none() && is_torn(line) => break,
+            Err(source) => return Err(BookFileError::Foreign { line: index.saturating_add(1), source }),
         }
+        unended = whole.is_none();
         length = length.saturating_add(line.len());
     }
-    Ok((entries, u64::try_from(length).unwrap_or(u64::MAX)))
+    Ok(BookLines { entries, length: u64::try_from(length).unwrap_or(u64::MAX), unended })
+}
+
+/// Whether a line is the beginning of an entry, or what a file system leaves in the place of one.
+fn is_torn(line: &[u8]) -> bool {
+    line.starts_with(BEGINNING) || BEGINNING.starts_with(line) || line.iter().all(|byte| *byte == 0)
 }
 
 /// A new file's name is durable only once its directory is.

@@ -148,9 +148,10 @@ pub(super) fn answer(world: &World, operation: Operation, headers: &HeaderMap, q
     } else {
         to_raw_value(&ProfileBody { user_id, name: "Sandbox Shopper", email: "shopper@sandbox.example" })
     };
-    shown.map_or(GatewayAnswer::Unread { status: StatusCode::INTERNAL_SERVER_ERROR, message: None }, |json| {
-        GatewayAnswer::Login { status: StatusCode::OK, json }
-    })
+    shown.map_or(
+        GatewayAnswer::Unread { status: StatusCode::INTERNAL_SERVER_ERROR, message: None, member: None },
+        |json| GatewayAnswer::Login { status: StatusCode::OK, json },
+    )
 }
 
 /// The token of a request. A query's is encoded.
@@ -189,6 +190,6 @@ fn refused(world: &World, error: &str, error_description: &str) -> GatewayAnswer
     let status = StatusCode::BAD_REQUEST;
     match body {
         Ok(json) => GatewayAnswer::Login { status, json },
-        Err(_unprinted) => GatewayAnswer::Unread { status, message: None },
+        Err(_unprinted) => GatewayAnswer::Unread { status, message: None, member: None },
     }
 }

@@ -53,7 +53,7 @@ pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
         Operation::OfKind(operation) => operation.perform(world, call),
         // The front answers them: they are no partner's.
         Operation::TokenInfo | Operation::UserProfile => {
-            Err(GatewayAnswer::Unread { status: StatusCode::NOT_FOUND, message: None })
+            Err(GatewayAnswer::Unread { status: StatusCode::NOT_FOUND, message: None, member: None })
         }
     };
     let done = done.unwrap_or_else(Done::from);
@@ -137,7 +137,7 @@ fn read_order(call: &GatewayCall<'_>, fields: &Fields, echo: &mut Echo) -> Resul
     let amount = match amount.map_err(|bad| unread(bad, echo))? {
         AmountMember::Number(amount) => Some(amount),
         AmountMember::Absent => None,
-        AmountMember::Null => return Err(unread(BadBody::MalformedValue, echo)),
+        AmountMember::Null => return Err(unread(BadBody::MalformedValue("amount".to_owned()), echo)),
     };
     let currency = currency.map_err(|bad| unread(bad, echo))?;
     demand_partner(call.account, fields, echo)?;
@@ -300,14 +300,14 @@ pub(super) fn refused(refusal: AgcodError, echo: &Echo) -> GatewayAnswer {
 
 /// The answer to a body that could not be read.
 pub(super) fn unread(bad: BadBody, echo: &Echo) -> GatewayAnswer {
-    let message = match bad {
+    let (message, member) = match bad {
         BadBody::Null => return refused(errors::INVALID_REQUEST_INPUT, echo),
-        BadBody::NotJson => Some("The request body could not be parsed as JSON".to_owned()),
-        BadBody::NotXml => Some("The request body could not be parsed as XML".to_owned()),
-        BadBody::Unexpected(message) => Some(message),
-        BadBody::MalformedValue => None,
+        BadBody::NotJson => (Some("The request body could not be parsed as JSON".to_owned()), None),
+        BadBody::NotXml => (Some("The request body could not be parsed as XML".to_owned()), None),
+        BadBody::Unexpected(message) => (Some(message), None),
+        BadBody::MalformedValue(member) => (None, Some(member)),
     };
-    GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message }
+    GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message, member }
 }
 
 /// The answer when the sandbox itself failed: Amazon's own "internal error". The book is unchanged.

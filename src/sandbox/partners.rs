@@ -16,6 +16,9 @@ use super::money;
 
 pub use self::entry::{KeyEntry, PartnerEntry, PartnersFile, PartnersFileError};
 
+/// Characters of the longest partner id. Amazon's have five.
+const PARTNER_ID_CHARACTERS_MAX: usize = 8;
+
 /// What an account's funds are in, when it names no currency: those of the three hosts.
 const CURRENCIES_OF_HOSTS: [&str; 3] = ["USD", "EUR", "JPY"];
 
@@ -178,9 +181,12 @@ fn check(account: &PartnerAccount, taken: &BTreeSet<&str>) -> Result<(), String>
     let PartnerAccount { partner_id, keys, currency, funds, terms } = account;
     // Amazon's have five characters, the first in upper case; clients in the field have ids with digits as well.
     let capital = partner_id.starts_with(|first: char| first.is_ascii_uppercase());
-    if !capital || !partner_id.chars().all(|character| character.is_ascii_alphanumeric()) {
+    let fits = partner_id.len() <= PARTNER_ID_CHARACTERS_MAX;
+    if !capital || !fits || !partner_id.chars().all(|character| character.is_ascii_alphanumeric()) {
+        let shown: String = partner_id.chars().take(64).collect();
         return Err(format!(
-            "partner_id must be letters and digits and begin with a capital letter, as Amazon's Awssb does: {partner_id:?}"
+            "partner_id must be at most {PARTNER_ID_CHARACTERS_MAX} letters and digits and begin with a capital letter, as \
+             Amazon's Awssb does: {shown:?}"
         ));
     }
     if let Some(currency) = currency.as_deref()
@@ -195,6 +201,9 @@ fn check(account: &PartnerAccount, taken: &BTreeSet<&str>) -> Result<(), String>
         if funds.normalize().scale() > market::fraction_digits(currency) {
             return Err(format!("the funds of partner {partner_id} have a smaller unit than {currency}: {funds}"));
         }
+    }
+    if [terms.minimum, terms.maximum].into_iter().flatten().any(|amount| amount <= Decimal::ZERO) {
+        return Err(format!("minimum and maximum of partner {partner_id} must be above zero"));
     }
     if let (Some(minimum), Some(maximum)) = (terms.minimum, terms.maximum)
         && minimum > maximum
@@ -213,9 +222,18 @@ fn check(account: &PartnerAccount, taken: &BTreeSet<&str>) -> Result<(), String>
     }
     let mut ids = BTreeSet::new();
     for key in keys {
-        let sound = !key.id.is_empty() && !key.id.contains(['/', ',', ' ']) && !key.secret.is_empty();
-        if !sound || taken.contains(key.id.as_str()) || !ids.insert(&key.id) {
-            return Err(format!("each access key needs an id of its own and a secret: {:?}", key.id));
+        let signs = |character: char| character.is_ascii_graphic() && !matches!(character, '/' | ',');
+        if key.id.is_empty() || !key.id.chars().all(signs) || key.secret.is_empty() {
+            return Err(format!(
+                "an access key needs a secret, and an id without blanks, slashes and commas: {:?}",
+                key.id
+            ));
+        }
+        if taken.contains(key.id.as_str()) {
+            return Err(format!("another partner has the access key {:?}", key.id));
+        }
+        if !ids.insert(&key.id) {
+            return Err(format!("partner {partner_id} has the access key {:?} twice", key.id));
         }
     }
     if keys.is_empty() {

@@ -3,6 +3,8 @@
 use hyper::HeaderMap;
 use hyper::header::{ACCEPT, CONTENT_TYPE};
 
+use crate::sandbox::fields::is_xml;
+
 /// JSON or XML.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::sandbox) enum Format {
@@ -26,12 +28,8 @@ impl Format {
     }
 
     fn of_request(content_type: &str, body: &[u8]) -> Self {
-        match body.trim_ascii_start().first() {
-            Some(b'<') => Self::Xml,
-            Some(_) => Self::Json,
-            None if content_type.to_ascii_lowercase().contains("xml") => Self::Xml,
-            None => Self::Json,
-        }
+        let says_xml = content_type.to_ascii_lowercase().contains("xml");
+        if is_xml(body) || (body.trim_ascii_start().is_empty() && says_xml) { Self::Xml } else { Self::Json }
     }
 
     pub(in crate::sandbox) fn content_type(self) -> &'static str {
@@ -62,6 +60,8 @@ mod tests {
             (None, "", json, Format::Json),
             (None, "", xml, Format::Xml),
             (None, "application/xml", nothing, Format::Xml),
+            (None, "", b"\xef\xbb\xbf<a/>", Format::Xml),
+            (None, "application/xml", b"\xff\xfe<\0a\0/\0>\0", Format::Xml),
             (None, "", nothing, Format::Json),
         ] {
             let mut headers = HeaderMap::new();

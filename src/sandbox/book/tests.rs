@@ -47,7 +47,7 @@ fn a_torn_last_line_is_dropped_and_all_before_it_is_kept() {
     book.create(card("AwssbB", 30)).unwrap();
     drop(book);
     let whole = std::fs::read(&path).unwrap();
-    for torn in [whole.len() - 1, whole.len() - 20] {
+    for torn in [whole.len() - 2, whole.len() - 20] {
         std::fs::write(&path, &whole[..torn]).unwrap();
         let book = open(&path);
         assert_eq!(book.cards(), [card("AwssbA", 30)]);
@@ -68,11 +68,38 @@ fn nothing_of_a_torn_line_is_left_behind_a_shorter_entry() {
     let path = directory.path().join("book.jsonl");
     open(&path).create(card("AwssbA", 30)).unwrap();
     let whole = std::fs::read(&path).unwrap();
-    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 2]).unwrap();
     open(&path).move_clock(&Clock::default(), 7).unwrap();
     let (book, offset_seconds) = Book::open(&opening(), Some(&path)).unwrap();
     assert_eq!((book.cards(), offset_seconds), (vec![], 7));
     assert!(std::fs::read(&path).unwrap().ends_with(b"}\n"));
+}
+
+/// As an editor saves it.
+#[test]
+fn a_last_entry_without_its_lines_end_is_an_entry() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("book.jsonl");
+    open(&path).create(card("AwssbA", 30)).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, whole.strip_suffix(b"\n").unwrap()).unwrap();
+    open(&path).create(card("AwssbB", 5)).unwrap();
+    assert_eq!(open(&path).cards(), [card("AwssbA", 30), card("AwssbB", 5)]);
+}
+
+/// Somebody's notes, given by mistake, are neither cut nor closed to others.
+#[test]
+fn a_file_that_is_no_book_is_refused_and_left_as_it_is() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes");
+    for text in ["notes in one line", "{\"entries\":1}", "two\nlines"] {
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(Book::open(&opening(), Some(&path)), Err(BookFileError::Foreign { line: 1, .. })), "{text}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    }
 }
 
 #[test]

@@ -33,6 +33,12 @@ impl Control {
         self.world.partners.all().iter().map(|account| shown(account)).collect()
     }
 
+    /// Whether a key signs with this secret.
+    #[must_use]
+    pub fn signs_with(&self, key_id: &str, secret: &str) -> bool {
+        self.world.partners.secret_of(key_id).is_some_and(|own| own == secret)
+    }
+
     /// Adds a partner, or replaces the one of that id. Its cards stay, and so does what it has left in a currency that it had.
     pub fn put_partner(&self, entry: PartnerEntry) -> Result<(), ControlError> {
         let account = entry.account().map_err(ControlError::Partner)?;

@@ -214,22 +214,24 @@ struct KeyName {
 struct LatencySetting {
     profile: Option<LatencyProfile>,
     milliseconds: Option<u64>,
-    #[serde(default)]
-    jitter_milliseconds: u64,
-    #[serde(default)]
-    slow_percent: u64,
-    #[serde(default)]
-    slow_milliseconds: u64,
+    jitter_milliseconds: Option<u64>,
+    slow_percent: Option<u64>,
+    slow_milliseconds: Option<u64>,
 }
 
 fn latency(wanted: LatencySetting) -> Result<Latency, Refused> {
     let LatencySetting { profile, milliseconds, jitter_milliseconds, slow_percent, slow_milliseconds } = wanted;
     match (profile, milliseconds) {
-        (Some(profile), None) => Ok(profile.into()),
-        (None, Some(milliseconds)) => {
-            Ok(Latency { milliseconds, jitter_milliseconds, slow_percent, slow_milliseconds })
+        (Some(profile), None) if [jitter_milliseconds, slow_percent, slow_milliseconds] == [None; 3] => {
+            Ok(profile.into())
         }
-        (Some(_), Some(_)) | (None, None) => Err(bad("say profile, or milliseconds, and not both".to_owned())),
+        (None, Some(milliseconds)) => Ok(Latency {
+            milliseconds,
+            jitter_milliseconds: jitter_milliseconds.unwrap_or_default(),
+            slow_percent: slow_percent.unwrap_or_default(),
+            slow_milliseconds: slow_milliseconds.unwrap_or_default(),
+        }),
+        (Some(_), _) | (None, None) => Err(bad("say profile alone, or milliseconds with the other figures".to_owned())),
     }
 }
 

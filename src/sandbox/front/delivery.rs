@@ -36,6 +36,14 @@ impl Say {
             Self::Reply(_) | Self::Nothing(_) | Self::Never => None,
         }
     }
+
+    /// The member that could not be read, where the refusal says nothing.
+    pub(super) fn unread_member(&self) -> Option<&str> {
+        match self {
+            Self::Answer(answer) | Self::Late(answer, _) | Self::Half(answer, ..) => answer.unread_member(),
+            Self::Reply(_) | Self::Nothing(_) | Self::Never => None,
+        }
+    }
 }
 
 /// An answer as bytes, and how it is sent.

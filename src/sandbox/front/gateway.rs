@@ -52,13 +52,14 @@ impl Handler for Gateway {
                 Err(error) => {
                     tracing::error!(%error, "an exchange of the sandbox broke down");
                     let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    Say::Answer(GatewayAnswer::Unread { status, message: None })
+                    Say::Answer(GatewayAnswer::Unread { status, message: None, member: None })
                 }
             },
             Err(error) => {
                 tracing::debug!(error = %error, "a request body was not read to its end");
                 let message = format!("The request body must be whole and at most {REQUEST_BODY_BYTES_MAX} bytes long");
-                Say::Answer(GatewayAnswer::Unread { status: StatusCode::PAYLOAD_TOO_LARGE, message: Some(message) })
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                Say::Answer(GatewayAnswer::Unread { status, message: Some(message), member: None })
             }
         };
         if let Some(wait) = world.pace.next(&world.chance) {
@@ -248,7 +249,7 @@ fn misnamed(arrival: &Arrival, operation: Operation) -> Option<GatewayAnswer> {
     }
     let root: String = root.chars().take(64).collect();
     let message = Some(format!("The root of the request is {root}, where {expected}Request was expected"));
-    Some(GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message })
+    Some(GatewayAnswer::Unread { status: StatusCode::BAD_REQUEST, message, member: None })
 }
 
 /// Adds the answer to the log, right before it is sent.

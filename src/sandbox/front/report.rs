@@ -65,6 +65,9 @@ fn line(received: &Received, say: &Say) -> String {
             message.chars().filter(|character| !character.is_control()).collect::<String>()
         ));
     }
+    if let Some(member) = say.unread_member() {
+        line.push_str(&format!(": {} is null, or not what it must be", shown(member)));
+    }
     if let Some(fault) = &received.fault {
         let kind: &'static str = fault.into();
         line.push_str(&format!(" (by the fault {kind})"));

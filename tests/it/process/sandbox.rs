@@ -109,7 +109,7 @@ fn several_partners_come_from_a_file_and_a_wrong_file_is_refused_by_what_is_wron
         (&two.replace("\"JP\"", "\"JAPAN\""), "marketplace of partner Japan must be one of US, CA"),
         (&two.replace("\"5000\"", "\"50.5\""), "the funds of partner Japan have a smaller unit than JPY"),
         (&two.replace("Japan", "japan"), "begin with a capital letter"),
-        (&two.replace("AKIDC", "AKIDA"), "each access key needs an id of its own"),
+        (&two.replace("AKIDC", "AKIDA"), "another partner has the access key \"AKIDA\""),
         (&two.replace("active = false", "activ = false"), "line 9: unknown field `activ`"),
         (&two.replace("funds = \"5000\"", "funds = 5000"), "line 8: "),
     ] {
@@ -145,6 +145,24 @@ fn a_sandbox_whose_reader_has_gone_goes_on_serving() {
     assert!(last.is_some(), "it ended: {:?}", gateway.child.wait());
     let well = noshi().args(["sandbox", "--healthcheck", "--control", &control]).output().unwrap();
     assert_eq!(well.status.code(), Some(0), "{well:?}");
+    gateway.stop();
+}
+
+/// The public secret opens nothing but its own key. What the book has of partners overrides the options.
+#[test]
+fn a_secret_is_printed_for_the_key_that_it_opens_and_for_no_other() {
+    let folder = TempDir::new().unwrap();
+    let book = folder.path().join("book.jsonl");
+    let public = "sandbox-secret-known-to-everyone";
+    let key = |id: &str, secret: &str, active| format!(r#"{{"id":"{id}","secret":"{secret}","active":{active}}}"#);
+    let keys = [key("AKIDSANDBOX", public, false), key("AKIDNEW", "hidden", true), key("AKIDOPEN", public, true)];
+    let partner = format!(r#"{{"entry":"partner","partner":{{"partner_id":"Awssb","keys":[{}]}}}}"#, keys.join(","));
+    std::fs::write(&book, partner + "\n").unwrap();
+    let mut gateway = Gateway::start(&["--book", book.to_str().unwrap()]);
+    gateway.said.push(gateway.stdout.as_mut().unwrap().next().unwrap().unwrap());
+    let partners: Vec<&String> = gateway.said.iter().filter(|line| line.starts_with("partner ")).collect();
+    let open = format!("partner Awssb access key AKIDOPEN secret {public}");
+    assert_eq!(partners, ["partner Awssb access key AKIDNEW", &open]);
     gateway.stop();
 }
 

@@ -3,8 +3,8 @@
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, KEY_ID, PARTNER, create_body};
-use super::signer::Call;
+use super::bench::{Bench, KEY_ID, PARTNER, PATIENCE, create_body};
+use super::signer::{Call, Seen, exchange};
 
 #[tokio::test]
 async fn the_book_and_the_requests_are_shown_and_forgotten() {
@@ -111,6 +111,12 @@ async fn bad_input_is_told_so_and_changes_nothing() {
         ("PUT", "/keys", r#"{"id":"nobodys","active":false}"#),
         ("DELETE", "/keys", r#"{"id":"AKIDOTHER"}"#),
         ("PUT", "/throttle", r#"{"enabled":1}"#),
+        ("PUT", "/terms", r#"{"partner_id":"Awssb","minimum":"-1"}"#),
+        ("PUT", "/partners", r#"{"partner_id":"TooLongAnId","keys":[{"id":"A","secret":"S"}]}"#),
+        ("PUT", "/partners", r#"{"partner_id":"New","keys":[{"id":"A\nB","secret":"S"}]}"#),
+        ("PUT", "/latency", r#"{"profile":"near","jitter_milliseconds":5}"#),
+        ("PUT", "/state", r#"[{"entry":"funds","partner_id":"Awssb","currency":"USD","amount":"-5"}]"#),
+        ("PUT", "/state", r#"[{"entry":"funds","partner_id":"Awssb","currency":"JPY","amount":"0.5"}]"#),
     ] {
         let (status, answer) = bench.ctl(method, path, body).await;
         assert_eq!(status, 400, "{body} {answer}");
@@ -122,6 +128,24 @@ async fn bad_input_is_told_so_and_changes_nothing() {
     assert_eq!((bench.left(), bench.control.throttle()), (Decimal::from(10_000), false));
     assert_eq!(bench.ctl("GET", "/nowhere", "").await.0, 404);
     assert_eq!(bench.ctl("DELETE", "/book", "").await.0, 405);
+}
+
+/// Health checks of several kinds ask by it.
+#[tokio::test]
+async fn head_is_answered_as_get_is() {
+    let bench = Bench::start().await;
+    for path in ["/health", "/book", "/"] {
+        let ask = async |method: &str| {
+            let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            exchange(bench.sandbox.control_addr(), request.as_bytes(), PATIENCE).await
+        };
+        let (head, get) = (ask("HEAD").await, ask("GET").await);
+        let shown = |seen: &Seen| (seen.status, seen.header("content-type").map(str::to_owned));
+        assert_eq!(shown(&head), shown(&get), "{path}");
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+        let nowhere = ask("DELETE").await;
+        assert_eq!(nowhere.status, Some(405), "{path}");
+    }
 }
 
 /// As a key is rotated in Amazon's portal: a second one, the first switched off, then deleted.

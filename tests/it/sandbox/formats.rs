@@ -128,6 +128,23 @@ async fn accept_chooses_the_format_and_otherwise_the_request_does() {
     assert_eq!(bench.control.book().len(), 1);
 }
 
+/// As encoders of several languages write it. A client that reads XML alone gets XML, whatever was wrong.
+#[tokio::test]
+async fn a_mark_of_the_encoding_is_no_part_of_the_body() {
+    let bench = Bench::start().await;
+    let marked = format!("\u{feff}{}", xml_create("AwssbA", "1"));
+    for (body, accept, starts) in [
+        (marked.clone(), XML, "<CreateGiftCardResponse>"),
+        (marked, "", "<CreateGiftCardResponse>"),
+        (format!("\u{feff}{}", create_body("AwssbA", "1", "USD")), "", "{\"cardInfo\""),
+        ("\u{feff}<CreateGiftCardRequest>".to_owned(), "", "<SerializationException>"),
+    ] {
+        let seen = bench.send(&call(&bench, "CreateGiftCard", &body, accept, "")).await;
+        assert!(seen.text().starts_with(starts), "{body}: {seen:?}");
+    }
+    assert_eq!(bench.control.book().len(), 1);
+}
+
 #[tokio::test]
 async fn a_document_of_another_operation_is_refused_by_both_names() {
     let bench = Bench::start().await;

@@ -76,6 +76,14 @@ async fn a_certificate_outlives_a_restart_and_is_made_anew_for_other_names() {
     assert_eq!((read("ca.pem"), read("gateway.key")), (ca.clone(), key));
     Sandbox::start(options(folder.path(), &["amazon.test"])).await.unwrap().stop().await;
     assert_ne!(read("ca.pem"), ca);
+    // The file that clients are to trust is there, whatever became of it.
+    std::fs::remove_file(folder.path().join("ca.pem")).unwrap();
+    let bench = Bench::with(options(folder.path(), &["amazon.test"])).await;
+    let request = bench.call("CreateGiftCard", &create_body("AwssbA", "1", "USD")).bytes();
+    let trusting = client(bench.sandbox.ca_file().unwrap());
+    let answer = exchange(&trusting, bench.sandbox.gateway_addr(), "amazon.test", &request).await.unwrap();
+    assert!(answer.contains("\"SUCCESS\""), "{answer}");
+    bench.sandbox.stop().await;
     let mode = |name: &str| {
         use std::os::unix::fs::PermissionsExt;
         std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode() & 0o777
