@@ -2,7 +2,8 @@
 //! old the report is, and how long the balance lasts.
 
 use std::{
-    sync::Arc,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -111,6 +112,8 @@ pub(super) struct ReportedBalance {
 #[derive(Clone)]
 pub(crate) struct Balances {
     deps: Arc<BalanceDependencies>,
+    /// When a caller's last question about each account came to nothing.
+    in_vain: Arc<Mutex<BTreeMap<String, DateTime<Utc>>>>,
 }
 
 /// What [`Balances`] works with.
@@ -129,7 +132,7 @@ pub(crate) struct BalanceDependencies {
 
 impl Balances {
     pub(crate) fn new(deps: BalanceDependencies) -> Self {
-        Self { deps: Arc::new(deps) }
+        Self { deps: Arc::new(deps), in_vain: Arc::default() }
     }
 
     /// Asks Amazon for every account's balance until the process stops: once in each poll period, and soon after much
@@ -160,15 +163,28 @@ impl Balances {
     }
 
     /// Asks for an account's balance now, unless a replica did so a moment ago. `None` for an account that the settings do
-    /// not name. Where Amazon did not report it, the last known balance is stale, however young it is.
+    /// not name. Where Amazon did not report it, the last known balance is stale, however young it is, until a later report.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
     pub(crate) async fn refresh(&self, account: &str) -> Result<Option<Balance>, StoreError> {
         let Some(asked) = self.deps.accounts.get(account) else { return Ok(None) };
-        let in_vain = self.observe_balance(asked, CHECK_EVERY).await == Observed::InVain;
+        let observed = self.observe_balance(asked, CHECK_EVERY).await;
+        let in_vain = self.asked_in_vain(account, observed);
         let known = self.all().await?.into_iter().find(|balance| balance.account == account);
-        Ok(known.map(|known| Balance { stale: known.stale || in_vain, ..known }))
+        let missed = |known: &Balance| in_vain.is_some_and(|at| known.as_of.is_none_or(|as_of| as_of < at));
+        Ok(known.map(|known| Balance { stale: known.stale || missed(&known), ..known }))
+    }
+
+    /// When the last question about an account came to nothing, after this one. Whoever asks again within two seconds asks
+    /// nobody, and knows no more.
+    fn asked_in_vain(&self, account: &str, observed: Observed) -> Option<DateTime<Utc>> {
+        let mut in_vain = self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        if observed == Observed::InVain {
+            in_vain.insert(account.to_owned(), self.deps.ambient.now());
+        }
+        // One from the future was written while the clock was ahead.
+        in_vain.get(account).copied().filter(|at| *at <= self.deps.ambient.now())
     }
 
     async fn much_was_spent(&self, account: &Account) -> Result<bool, StoreError> {

@@ -78,6 +78,19 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_refresh_that_amazon_does_not_answer_says_so_until_one_is_answered(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        observe(&mut app).await;
+        let refresh = async |app: &App| app.post("/v1/balances/main/refresh", json!({})).await.json["stale"].clone();
+        app.advance(3);
+        app.control.set_key_active(crate::support::ACCESS_KEY_ID, false).unwrap();
+        assert_eq!([refresh(&app).await, refresh(&app).await], [true, true], "the second one asks nobody");
+        app.control.set_key_active(crate::support::ACCESS_KEY_ID, true).unwrap();
+        app.advance(3);
+        assert_eq!([refresh(&app).await, refresh(&app).await], [false, false]);
+        app.end().await;
+    }
+
     async fn the_balance_is_asked_for_once_whoever_wants_it(backend: Backend) {
         let mut app = App::spawn(backend).await;
         observe(&mut app).await;
