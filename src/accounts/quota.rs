@@ -32,6 +32,8 @@ pub struct RequestRate {
     /// The account in whose row the slots lie: the account itself, or one of the same partner. Amazon counts the requests of a
     /// partner, however many accounts our settings make of it.
     pub account: String,
+    /// How many accounts of the settings are that partner.
+    pub accounts: usize,
 }
 
 /// The three of one account, and how long Amazon takes to answer it.
@@ -48,14 +50,15 @@ impl Quota {
     #[must_use]
     pub fn new(account: &str, rate: RequestRate, store: Store, ambient: Ambient, metrics: Arc<Metrics>) -> Self {
         let shared = Shared { account: account.to_owned(), store, ambient };
-        let breaker = Breaker::new(shared.clone());
+        let (breaker, turns) = (Breaker::new(shared.clone()), Turns::new(shared.clone(), &rate));
         let rate = Rate::new(shared.clone(), rate, breaker.clone(), metrics);
-        Self { rate, calls: Lately::default(), breaker, turns: Turns::new(shared.clone()), shared }
+        Self { rate, calls: Lately::default(), breaker, turns, shared }
     }
 
     /// Makes the rows. Nothing else here works without them.
     pub(crate) async fn prepare(&self) -> Result<(), StoreError> {
         self.rate.prepare().await?;
+        self.turns.prepare().await?;
         limiter::ensure(&self.shared.store, &self.shared.account).await
     }
 }

@@ -38,15 +38,17 @@ fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Resul
         funding: FundingPolicy { low_balance: settings.low_balance, lead_days: settings.funding_lead_days },
     };
     let (store, ambient) = (ground.store.clone(), ground.ambient.clone());
-    let rate = RequestRate { per_second: settings.requests_per_second, account: rate_of(settings, ground) };
+    let rate = rate_of(settings, ground);
     let quota = Quota::new(id, rate, store, ambient, Arc::clone(metrics));
     Ok(Account::new(terms, client, quota))
 }
 
-/// The first account of this one's partner: the rate of all of them lies in its row.
-fn rate_of(account: &AccountSettings, ground: &Ground<'_>) -> String {
-    let mut partners = ground.settings.accounts.iter().filter(|(_id, other)| other.is_of_the_same_partner(account));
-    partners.next().map(|(id, _first)| id.clone()).unwrap_or_default()
+/// The rate of all accounts of this one's partner. It lies in the first one's row.
+fn rate_of(account: &AccountSettings, ground: &Ground<'_>) -> RequestRate {
+    let of_partner = ground.settings.accounts.iter().filter(|(_id, other)| other.is_of_the_same_partner(account));
+    let ids: Vec<&String> = of_partner.map(|(id, _account)| id).collect();
+    let first = ids.first().map(|id| (*id).clone()).unwrap_or_default();
+    RequestRate { per_second: account.requests_per_second, account: first, accounts: ids.len() }
 }
 
 fn build_client(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Client, StartError> {

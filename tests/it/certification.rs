@@ -282,7 +282,7 @@ fn production(app: &App, store: Store) -> Rewards {
     let registry = Registry::new().unwrap();
     let accounts_metrics = Arc::new(accounts::Metrics::new(&registry, &[], &[]).unwrap());
     let ledger_metrics = Arc::new(ledger::Metrics::new(&registry).unwrap());
-    let rate = RequestRate { per_second: 0, account: "main".to_owned() };
+    let rate = RequestRate { per_second: 0, account: "main".to_owned(), accounts: 1 };
     let quota = Quota::new("main", rate, store.clone(), app.ambient.clone(), accounts_metrics);
     let parts = CourierParts {
         store,

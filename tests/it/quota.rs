@@ -11,7 +11,7 @@ use crate::{
     seeded,
     support::{
         ACCESS_KEY_ID, Answer, App, Backend, PARTNER, SECRET_ACCESS_KEY, Shape, books::books_match, faults::refusal,
-        on_each_backend, order, rounds::count_of, with_json,
+        on_each_backend, order, rounds::count_of, wait::until, with_json,
     },
 };
 
@@ -22,6 +22,26 @@ const OVERLOAD_SECONDS: usize = 8;
 
 fn limited() -> Shape {
     Shape::default().with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", PER_SECOND)
+}
+
+/// A second account of the partner, of another marketplace.
+fn with_germany(app: &App) -> Shape {
+    let gateway = app.gateway().to_string();
+    let account = [
+        ("PARTNER_ID", PARTNER),
+        ("MARKETPLACE", "DE"),
+        ("ENVIRONMENT", "sandbox"),
+        ("SANDBOX_GATEWAY", &gateway),
+        ("ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+        ("REWARD_MAXIMUM", "100.00"),
+        ("REQUESTS_PER_SECOND", "10"),
+    ];
+    let seldom =
+        limited().with("NOSHI__BALANCES__POLL_SECONDS", 3600).with("NOSHI__BALANCES__STALE_AFTER_SECONDS", 7200);
+    account
+        .into_iter()
+        .fold(seldom, |shape, (name, value)| shape.with(format!("NOSHI__ACCOUNTS__GERMANY__{name}"), value))
 }
 
 /// A tripped account refuses new rewards for half a minute.
@@ -168,15 +188,7 @@ async fn after_a_stall_of_the_database_no_second_holds_more_than_the_rate() {
 on_each_backend! {
     async fn two_accounts_of_one_partner_share_its_rate(backend: Backend) {
         let mut app = App::spawn(backend).await;
-        let shape = limited().with("NOSHI__BALANCES__POLL_SECONDS", 3600).with("NOSHI__BALANCES__STALE_AFTER_SECONDS", 7200);
-        let gateway = app.gateway().to_string();
-        let of_germany = [
-            ("PARTNER_ID", PARTNER), ("MARKETPLACE", "DE"), ("ENVIRONMENT", "sandbox"), ("SANDBOX_GATEWAY", &gateway),
-            ("ACCESS_KEY_ID", ACCESS_KEY_ID), ("SECRET_ACCESS_KEY", SECRET_ACCESS_KEY), ("REWARD_MAXIMUM", "100.00"),
-            ("REQUESTS_PER_SECOND", "10"),
-        ];
-        let named = |shape: Shape, (name, value): (&str, &str)| shape.with(format!("NOSHI__ACCOUNTS__GERMANY__{name}"), value);
-        app.restart_in(of_germany.into_iter().fold(shape, named)).await;
+        app.restart_in(with_germany(&app)).await;
         app.control.clear_requests();
         let ask = async |at: usize| {
             let mut body = order("1.00");
@@ -194,6 +206,27 @@ on_each_backend! {
         let busiest = busiest_second(&arrivals);
         assert_eq!(arrivals.len(), 24);
         assert!(busiest <= PER_SECOND, "{busiest} in one second");
+        app.end().await;
+    }
+
+    /// Amazon answers a partner once a second. The account that always came second would never have learnt its balance.
+    async fn two_accounts_of_one_partner_ask_for_their_balances_in_turn(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        app.control.clear_requests();
+        app.control.set_throttle(true);
+        app.restart_in(with_germany(&app)).await;
+        let refresh = async |account: &str| {
+            let refreshed = app.post(&format!("/v1/balances/{account}/refresh"), json!({})).await;
+            assert_eq!(refreshed.status, 200, "{}", refreshed.text);
+        };
+        until("both were asked for twice", async || {
+            futures_util::future::join(refresh("main"), refresh("germany")).await;
+            app.received("GetAvailableFunds").len() >= 4
+        })
+        .await;
+        let asked = app.received("GetAvailableFunds");
+        let refused: Vec<_> = asked.iter().filter(|request| request.http_status != Some(200)).collect();
+        assert!(refused.is_empty(), "of {}: {refused:?}", asked.len());
         app.end().await;
     }
 
