@@ -26,7 +26,7 @@ use crate::{
     incentives::restore_note,
     kernel::Chain,
     lifecycle::Tasks,
-    provider::incentives,
+    provider::{incentives, login::LoginUnbuilt},
     sealing::SealingError,
     server::{self, AppState, BoundServer},
     store::{
@@ -88,6 +88,9 @@ pub enum StartError {
     /// An account's client cannot be built.
     #[error("account {0}: its client cannot be built")]
     Client(String, #[source] incentives::BuildError),
+    /// Nobody can ask Login with Amazon for an account.
+    #[error("account {0}: its client of Login with Amazon cannot be built")]
+    Login(String, #[source] LoginUnbuilt),
     /// An account's gateway is not on this machine.
     #[error("account {0}: its sandbox gateway is not a loopback address")]
     Gateway(String),

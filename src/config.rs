@@ -35,7 +35,7 @@ pub use self::{
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     traces::{Ratio, TraceSettings},
 };
-use crate::kernel::{Environment, Marketplace, Money};
+use crate::kernel::{Environment, LoginHost, Marketplace, Money};
 
 /// Everything that is set.
 #[derive(Debug, Clone)]
@@ -214,6 +214,12 @@ pub struct AccountSettings {
     pub low_balance: Option<Money>,
     /// How many business days money takes from the bank to Amazon.
     pub funding_lead_days: u32,
+    /// Whether Amazon is asked before each load of a balance whether the account could be loaded.
+    pub validate_loads: bool,
+    /// Our client id at Login with Amazon: the only one whose access tokens are taken.
+    pub login_client_id: Option<String>,
+    /// Where Login with Amazon is asked.
+    pub login_host: LoginHost,
     /// Requests that the account's partner may send in any second, over all replicas; 0 is unlimited, for a sandbox only.
     pub requests_per_second: u32,
 }

@@ -6,6 +6,7 @@
 //! every recovery are the same drive of the engine.
 
 pub mod admission;
+mod aim;
 pub mod answer;
 pub mod asking;
 pub mod attention;

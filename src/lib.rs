@@ -102,6 +102,7 @@
 //! | order | what the engine knows of one remote effect: stage, lease, schedule, version |
 //! | kind | what is bought, and its [rules](engine::Rules): the window for reversals, what a refusal does to the id, how it is read |
 //! | target | what a reward acts on (a card number, an account), where its kind acts on something; its row keeps it sealed |
+//! | aim | what a request names: a target, or the access token of a shopper, whose account becomes the target |
 //! | errand | one call to Amazon for a reward, as its kind is given it |
 //! | driver | the pure function that says what comes next ([`engine::Drive`]) |
 //! | courier | what the engine needs of this product ([`incentives::courier::Courier`]) |

@@ -1,3 +1,5 @@
 //! Clients of Amazon's APIs, each a leaf: wire format, signature, and what an answer proves.
 
 pub mod incentives;
+pub mod login;
+mod transport;

@@ -5,8 +5,9 @@
 //! alone: row, kind and key are part of what is authenticated. A [`Fingerprint`] says whether a request that comes again
 //! names the same target, also after the sealed one was wiped. Nothing here quotes a target or a key.
 //!
-//! From each listed key three are derived: one that seals, one that fingerprints targets, and one that fingerprints the ids of
-//! cards at Amazon, so that another card than the expected one is noticed. A fingerprint carries the mark of its
+//! From each listed key four are derived: one that seals, one that fingerprints targets, one that fingerprints the ids of
+//! cards at Amazon, so that another card than the expected one is noticed, and one that fingerprints the access tokens of shoppers,
+//! so that a token that comes again is recognised. A fingerprint carries the mark of its
 //! key, so it can be compared as long as that key is listed, whichever seals by then.
 
 use std::fmt;
@@ -39,6 +40,7 @@ const TO_SEAL: &[u8] = b"noshi target seal 1";
 const TO_FINGERPRINT: &[u8] = b"noshi target fingerprint 1";
 const TO_MARK: &[u8] = b"noshi target key mark 1";
 const TO_FINGERPRINT_CARDS: &[u8] = b"noshi card fingerprint 1";
+const TO_FINGERPRINT_TOKENS: &[u8] = b"noshi access token fingerprint 1";
 
 /// Why a target was not sealed, or not opened.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +129,7 @@ impl fmt::Debug for Sealed {
     }
 }
 
-/// The keyed hash of a target, or of a card's id, in its place, behind the mark of the key.
+/// The keyed hash of a target, of a card's id or of a token, in its place, behind the mark of the key.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Fingerprint([u8; FINGERPRINT_BYTES]);
 
@@ -168,6 +170,7 @@ struct Key {
     seals: LessSafeKey,
     fingerprints: hmac::Key,
     fingerprints_cards: hmac::Key,
+    fingerprints_tokens: hmac::Key,
     mark: [u8; MARK_BYTES],
 }
 
@@ -256,6 +259,20 @@ impl Keyring {
         self.compare_by(fingerprint, |key| key.fingerprint_card(card, place))
     }
 
+    /// The fingerprint of the access token, by its digest, that a row was made by, by the key that seals.
+    ///
+    /// # Errors
+    /// [`SealingError::NoKey`].
+    pub fn fingerprint_token(&self, digest: &[u8; 32], place: Place) -> Result<Fingerprint, SealingError> {
+        self.first().map(|key| key.fingerprint_token(digest, place))
+    }
+
+    /// Whether an access token is the one that the fingerprint was made of, in constant time.
+    #[must_use]
+    pub fn compare_token(&self, fingerprint: &Fingerprint, digest: &[u8; 32], place: Place) -> Sameness {
+        self.compare_by(fingerprint, |key| key.fingerprint_token(digest, place))
+    }
+
     fn compare_by(&self, fingerprint: &Fingerprint, made: impl Fn(&Key) -> Fingerprint) -> Sameness {
         let marked = |key: &&Key| fingerprint.0.starts_with(&key.mark);
         let Some(key) = self.keys.iter().find(marked) else { return Sameness::Unknown };
@@ -274,12 +291,14 @@ impl Key {
         let fingerprints = hmac::Key::from(fingerprints);
         let fingerprints_cards = root.expand(&[TO_FINGERPRINT_CARDS], hmac::HMAC_SHA256).map_err(refused)?;
         let fingerprints_cards = hmac::Key::from(fingerprints_cards);
+        let fingerprints_tokens = root.expand(&[TO_FINGERPRINT_TOKENS], hmac::HMAC_SHA256).map_err(refused)?;
+        let fingerprints_tokens = hmac::Key::from(fingerprints_tokens);
         let mut mark = [0; MARK_BYTES];
         for (to, from) in mark.iter_mut().zip(hmac::sign(&fingerprints, TO_MARK).as_ref()) {
             *to = *from;
         }
         let seals = LessSafeKey::new(UnboundKey::from(seals));
-        Ok(Self { id: listed.id.clone(), seals, fingerprints, fingerprints_cards, mark })
+        Ok(Self { id: listed.id.clone(), seals, fingerprints, fingerprints_cards, fingerprints_tokens, mark })
     }
 
     fn open(&self, bytes: &[u8], place: Place) -> Option<Target> {
@@ -297,6 +316,10 @@ impl Key {
 
     fn fingerprint_card(&self, card: &CardId, place: Place) -> Fingerprint {
         self.marked(&self.fingerprints_cards, &place.followed_by(card.to_be_hashed().as_bytes()))
+    }
+
+    fn fingerprint_token(&self, digest: &[u8; 32], place: Place) -> Fingerprint {
+        self.marked(&self.fingerprints_tokens, &place.followed_by(digest))
     }
 
     /// Without the key's id: a key that is listed under another name still compares.

@@ -8,7 +8,7 @@ use super::{Breaker, Lately, Metrics, Quota, Rate, Turns};
 use crate::{
     config::CreateSettings,
     kernel::{Currency, Environment, Marketplace, Money},
-    provider::incentives::Client,
+    provider::{incentives::Client, login::LoginClient},
     store::StoreError,
 };
 
@@ -16,6 +16,7 @@ use crate::{
 pub struct Account {
     terms: Terms,
     client: Client,
+    login: Option<LoginClient>,
     quota: Quota,
 }
 
@@ -40,6 +41,8 @@ pub struct Terms {
     pub limits: CardLimits,
     /// How it is paid for; treasury warns by it.
     pub funding: FundingPolicy,
+    /// Whether it is asked for each reward whether that could be bought, where its kind has an operation for it.
+    pub validates: bool,
 }
 
 /// The smallest and the largest card.
@@ -64,7 +67,13 @@ impl Account {
     /// An account over a client that signs for it, and what the replicas share of it.
     #[must_use]
     pub const fn new(terms: Terms, client: Client, quota: Quota) -> Self {
-        Self { terms, client, quota }
+        Self { terms, client, login: None, quota }
+    }
+
+    /// The same, and shoppers may sign in to it.
+    #[must_use]
+    pub fn with_login(self, login: Option<LoginClient>) -> Self {
+        Self { login, ..self }
     }
 
     /// The account's name in the settings and to our callers.
@@ -168,6 +177,18 @@ impl Account {
     #[must_use]
     pub(crate) const fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Who asks Login with Amazon for it, where it has a client id there.
+    #[must_use]
+    pub(crate) const fn login(&self) -> Option<&LoginClient> {
+        self.login.as_ref()
+    }
+
+    /// Whether it is asked first whether a reward could be bought.
+    #[must_use]
+    pub(crate) const fn validates(&self) -> bool {
+        self.terms.validates
     }
 }
 

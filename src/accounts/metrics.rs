@@ -7,6 +7,7 @@ use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 use super::BreakerCause;
 use crate::{
     kernel::{AuthRejection, NotSent, UnknownReason},
+    provider::login::{Heard, LoginCall},
     telemetry::metrics::{Registry, at_zero, seconds, signed_seconds},
 };
 
@@ -15,7 +16,8 @@ const CALL_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 
 /// Seconds; a caller waits up to 10, recovery a little longer.
 const WAIT_BUCKETS: [f64; 12] = [0.005, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 8.0, 10.0, 15.0];
 /// Amazon's operations that are about an account.
-const OPERATIONS: [&str; 2] = ["GetAvailableFunds", "GetGiftCardActivityPage"];
+const OPERATIONS: [&str; 4] =
+    ["GetAvailableFunds", "GetGiftCardActivityPage", LoginCall::TokenInfo.as_str(), LoginCall::Profile.as_str()];
 /// The slot of an account's one key.
 const KEY_SLOT: &str = "primary";
 
@@ -33,7 +35,7 @@ pub struct Metrics {
 
 /// What a call can come to: outcome and error code.
 fn outcomes() -> impl Iterator<Item = [&'static str; 2]> {
-    let known = [["proven", "none"], ["refused", "F200"], ["refused", "F300"]];
+    let known = [["proven", "none"], ["refused", "F200"], ["refused", "F300"], ["refused", "token"]];
     let unknown = UnknownReason::ALL.iter().map(|reason| ["ambiguous", reason.as_str()]);
     let rejected = AuthRejection::ALL.iter().map(|why| ["turned_away", why.as_str()]);
     // A request that found no slot was no call: `quota_refused` counts it. Nor was one without what it acts on.
@@ -121,6 +123,12 @@ impl Metrics {
     pub(crate) fn upstream(&self, account: &str, operation: &str, outcome: &str, code: &str, took: Duration) {
         self.calls.with_label_values(&[account, operation, outcome, code]).inc();
         self.call_duration.with_label_values(&[operation]).observe(took.as_secs_f64());
+    }
+
+    /// One call to Login with Amazon.
+    pub(crate) fn login(&self, account: &str, heard: Heard) {
+        let Heard { call, outcome, took } = heard;
+        self.upstream(account, call.as_str(), outcome.class(), outcome.reason(), took);
     }
 
     /// Amazon's clock minus ours, in milliseconds.

@@ -8,7 +8,10 @@ use super::{StartError, kinds::kinds_of, services::Ground};
 use crate::{
     accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, RequestRate, Terms},
     config::AccountSettings,
-    provider::incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
+    provider::{
+        incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
+        login::{LoginClient, LoginSettings},
+    },
 };
 
 /// Builds every account of the settings.
@@ -36,11 +39,20 @@ fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Resul
         create: settings.create.clone(),
         limits: CardLimits { minimum: settings.reward_minimum, maximum: settings.reward_maximum },
         funding: FundingPolicy { low_balance: settings.low_balance, lead_days: settings.funding_lead_days },
+        validates: settings.validate_loads,
     };
     let (store, ambient) = (ground.store.clone(), ground.ambient.clone());
     let rate = rate_of(settings, ground);
     let quota = Quota::new(id, rate, store, ambient, Arc::clone(metrics));
-    Ok(Account::new(terms, client, quota))
+    Ok(Account::new(terms, client, quota).with_login(build_login(id, settings, ground)?))
+}
+
+/// Who asks Login with Amazon for the account, if it has a client id there.
+fn build_login(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Option<LoginClient>, StartError> {
+    let Some(client_id) = settings.login_client_id.clone() else { return Ok(None) };
+    let login = LoginSettings { client_id, host: settings.login_host, stand_in: settings.sandbox_gateway };
+    let client = LoginClient::new(login, ground.ambient.clone());
+    client.map(Some).map_err(|error| StartError::Login(id.to_owned(), error))
 }
 
 /// The rate of all accounts of this one's partner. It lies in the first one's row.

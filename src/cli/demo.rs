@@ -1,5 +1,6 @@
-//! `noshi demo`: a sandbox gateway, the service and a SQLite file in one process on loopback. Buys a gift code and
-//! activates a physical card through the real path, shows every exchange, checks every step, and keeps serving.
+//! `noshi demo`: a sandbox gateway, the service and a SQLite file in one process on loopback. Buys a gift code,
+//! activates a physical card and loads the balance of an Amazon account through the real path, shows every exchange, checks every
+//! step, and keeps serving.
 
 mod exchange;
 mod steps;
@@ -123,7 +124,7 @@ async fn start_sandbox(folder: &Path) -> Result<Sandbox, CommandError> {
     Ok(Sandbox::start(options).await?)
 }
 
-/// The file of the key that seals card numbers, made at the first start.
+/// The file of the key that seals card numbers and accounts, made at the first start.
 fn sealing_key(folder: &Path, ambient: &Ambient) -> Result<PathBuf, CommandError> {
     let path = folder.join("sealing-key");
     let mut bytes = [0_u8; 32];
@@ -147,7 +148,7 @@ fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Se
         ("NOSHI__LOG__FILTER", "warn".to_owned()),
         ("NOSHI__BALANCES__POLL_SECONDS", "2".to_owned()),
         ("NOSHI__SEALING__KEYS", format!("[{{ id = \"demo\", file = \"{}\" }}]", sealing_key.display())),
-        ("NOSHI__ACCOUNTS__DEMO__KINDS", "[\"gift_code\", \"card_activation\"]".to_owned()),
+        ("NOSHI__ACCOUNTS__DEMO__KINDS", "[\"gift_code\", \"card_activation\", \"balance_load\"]".to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__PARTNER_ID", PARTNER_ID.to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__MARKETPLACE", "US".to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__ENVIRONMENT", "sandbox".to_owned()),

@@ -18,7 +18,9 @@ use super::{
     source::{RawSettings, Section},
     traces::traces,
 };
-use crate::kernel::{Currency, Environment, Marketplace, Money, calendar, claim_code::looks_like_claim_code};
+use crate::kernel::{
+    Currency, Environment, LoginHost, Marketplace, Money, calendar, claim_code::looks_like_claim_code,
+};
 
 /// Amazon's advice for one call, and our promise to the caller.
 const UPSTREAM_SECONDS_MAX: u64 = 6;
@@ -245,6 +247,7 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     let access_key_created = section.text("access_key_created", date);
     let kinds = kinds(&mut section, kind_rules);
     let create = create(&mut section);
+    let login = login(&mut section);
     let limits = match marketplace {
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
@@ -288,12 +291,17 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         reward_maximum,
         low_balance,
         funding_lead_days,
+        validate_loads: login.validate_loads,
+        login_client_id: login.client_id,
+        login_host: login.host.unwrap_or(LoginHost::of(marketplace?)),
         requests_per_second,
     })
 }
 
 /// What every partner may buy; a contract may allow more.
 const KIND: &str = "gift_code";
+/// What a client id at Login with Amazon begins with.
+const LOGIN_CLIENT_PREFIX: &str = "amzn1.application-oa2-client.";
 
 /// What an account's kinds are compared with.
 #[derive(Clone, Copy)]
@@ -330,6 +338,32 @@ fn kinds(section: &mut Section<'_>, rules: Option<KindRules<'_>>) -> Vec<String>
         section.refuse("kinds", &mistake);
     }
     kinds
+}
+
+/// What loads of balances need besides.
+struct LoadSettings {
+    validate_loads: bool,
+    client_id: Option<String>,
+    host: Option<LoginHost>,
+}
+
+fn login(section: &mut Section<'_>) -> LoadSettings {
+    LoadSettings {
+        validate_loads: section.flag("validate_loads").unwrap_or(false),
+        client_id: section.text("login_client_id", login_client_id),
+        host: section.text("login_host", |text| {
+            let known = LoginHost::ALL.map(LoginHost::as_str).join(", ");
+            LoginHost::named(text).ok_or_else(|| format!("must be one of {known}"))
+        }),
+    }
+}
+
+fn login_client_id(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix(LOGIN_CLIENT_PREFIX).unwrap_or_default();
+    let fits = (1..=128).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    fits.then(|| text.to_owned()).ok_or_else(|| {
+        format!("must be {LOGIN_CLIENT_PREFIX} and letters and digits, as the console of Login with Amazon shows it")
+    })
 }
 
 /// The smallest and the largest reward of an account. A partner's contract may say other figures than Amazon publishes.

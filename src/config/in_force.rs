@@ -137,6 +137,11 @@ impl SettingsText {
         if let Some(low) = account.low_balance {
             self.text("low_balance", &low.to_string());
         }
+        self.plain("validate_loads", account.validate_loads);
+        if let Some(client_id) = &account.login_client_id {
+            self.text("login_client_id", client_id);
+        }
+        self.text("login_host", account.login_host.as_str());
         self.plain("funding_lead_days", account.funding_lead_days);
         self.plain("requests_per_second", account.requests_per_second);
     }

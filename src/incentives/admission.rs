@@ -4,14 +4,17 @@
 
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Utc};
 
 use super::{
+    courier::Courier,
     create_members::members_of,
     issue::{Issue, IssueError},
+    kind::Aim,
     model::{Command, Reward},
 };
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
         programs::{self, Policy, ProgramState},
     },
+    sealing::Target,
     store::Tx,
 };
 
@@ -53,11 +57,13 @@ pub(super) struct Admitted<'a> {
     pub(super) account: &'a Account,
     /// Its turn at Amazon's rate.
     pub(super) slot: Slot,
+    /// What it acts on, where it acts on something.
+    pub(super) target: Option<Arc<Target>>,
 }
 
 impl Issue {
-    /// Lets a new reward in: the command may be bought, the account works as far as we know, and there is a slot of Amazon's
-    /// rate while the caller waits.
+    /// Lets a new reward in: the command may be bought, it is known what it acts on, the account works as far as we know, and there
+    /// is a slot of Amazon's rate while the caller waits.
     ///
     /// # Errors
     /// [`IssueError`]; no row is made then.
@@ -68,11 +74,15 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Admitted<'_>, IssueError> {
         let account = self.validate(command).await?;
+        let target = self.courier.target_of_command(account, command, arrived).await?;
+        if let Some(target) = &target {
+            check_repeats(command, target)?;
+        }
         let asking = Asking::New { minor: command.value.minor() };
         let admitted = account.breaker().admit(asking, self.courier.limits.breaker).await;
         admitted.map_err(IssueError::Refused)?;
         let slot = self.take_slot(account, client, Purpose::Purchase, arrived).await?;
-        Ok(Admitted { account, slot })
+        Ok(Admitted { account, slot, target })
     }
 
     /// Checks a command as [`Issue::run`] would, and reserves nothing.
@@ -85,6 +95,7 @@ impl Issue {
         let account = self.choose_account(command, policy.as_ref())?;
         check_value(account, command.value)?;
         members_of(account, command, command.program.as_ref())?;
+        Courier::check_aim(account, command)?;
         if let Some(policy) = &policy {
             self.look_at_budgets(account, command, policy).await?;
         }
@@ -168,22 +179,40 @@ impl Issue {
     }
 }
 
-/// Refuses to store what can be a claim code, and what the reward acts on.
-fn check_texts(command: &Command) -> Result<(), IssueError> {
-    let secret = command.target.as_ref().and_then(|target| command.kind.spec().secret(target));
+/// The texts of a command that are stored as they are, with their places.
+fn texts_of(command: &Command) -> impl Iterator<Item = (&'static str, &String)> {
     let metadata = command.metadata.iter().flatten().flat_map(|(name, value)| [name, value]);
     let texts = command.external_id.iter().map(|text| ("/external_id", text));
     let till = command.asked.transaction_source.iter().map(|text| ("/transaction_source", text));
     let product = command.asked.product_type.iter().map(|text| ("/product_type", text));
-    for (pointer, text) in texts.chain(metadata.map(|text| ("/metadata", text))).chain(till).chain(product) {
-        if may_hold_claim_code(text) {
-            return Err(IssueError::MayBeCode { pointer });
-        }
-        if secret.is_some_and(|secret| repeats(text, secret)) {
-            return Err(IssueError::RepeatsTarget { pointer });
-        }
+    texts.chain(metadata.map(|text| ("/metadata", text))).chain(till).chain(product)
+}
+
+/// Refuses to store what can be a claim code, a token, and what the reward acts on as far as that is in hand.
+fn check_texts(command: &Command) -> Result<(), IssueError> {
+    let coded = |(_pointer, text): &(_, &String)| may_hold_claim_code(text);
+    if let Some((pointer, _text)) = texts_of(command).find(coded) {
+        return Err(IssueError::MayBeCode { pointer });
     }
-    Ok(())
+    if let Some(token) = command.aim.token()
+        && let Some((pointer, _text)) = texts_of(command).find(|(_pointer, text)| token.is_repeated_in(text))
+    {
+        return Err(IssueError::RepeatsTarget { pointer });
+    }
+    match &command.aim {
+        Aim::Target(target) => check_repeats(command, target),
+        Aim::Nothing | Aim::SignedIn(_) => Ok(()),
+    }
+}
+
+/// Refuses to store what the reward acts on.
+fn check_repeats(command: &Command, target: &Target) -> Result<(), IssueError> {
+    let secret = command.kind.spec().secret(target);
+    let repeating = |(_pointer, text): &(_, &String)| secret.is_some_and(|secret| repeats(text, secret));
+    match texts_of(command).find(repeating) {
+        Some((pointer, _text)) => Err(IssueError::RepeatsTarget { pointer }),
+        None => Ok(()),
+    }
 }
 
 /// Whether the account may buy a card of this value.

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::{
     answer::Answer,
-    kind::Errand,
+    kind::{Errand, Validation},
     metrics::Metrics,
     model::Reward,
     sql,
@@ -37,6 +37,7 @@ use crate::{
 };
 
 mod points;
+mod validation;
 
 use points::Failpoints;
 
@@ -172,7 +173,7 @@ impl Courier {
         &self,
         account: &Account,
         reward: &Reward,
-        turn: CallTurn,
+        mut turn: CallTurn,
         action: impl Fn(DateTime<Utc>) -> Action,
     ) -> Answer {
         let spec = reward.kind.spec();
@@ -187,9 +188,29 @@ impl Courier {
             },
             (None, false) => None,
         };
+        let target = target.as_deref();
+        if let Some(ended) = self.validate(account, reward, &mut turn, target).await {
+            return ended;
+        }
+        let leg = Leg { target, validation: None };
+        let (mut answer, action) = self.exchange(account, reward, turn, leg, &action).await;
+        self.recognize(reward, &mut answer);
+        self.learn(account, reward, action, &answer).await;
+        answer
+    }
+
+    /// One exchange with Amazon, and what it was for.
+    async fn exchange(
+        &self,
+        account: &Account,
+        reward: &Reward,
+        turn: CallTurn,
+        leg: Leg<'_>,
+        action: &impl Fn(DateTime<Utc>) -> Action,
+    ) -> (Answer, Action) {
         let Ok(_departure) = self.departure(account, turn).await else {
             let now = self.ambient.now();
-            return Answer::unsent(NotSent::Quota, action(now), now);
+            return (Answer::unsent(NotSent::Quota, action(now), now), action(now));
         };
         // Read right before the call: a process that stood still must not send a cancel that was in time when it was
         // committed.
@@ -197,20 +218,23 @@ impl Courier {
         let action = action(asked_at);
         // While a row is leased it is due when the lease ends: whoever slept over that has lost it, whatever slot came after.
         if reward.order.lease.is_some() && reward.order.due_at.is_some_and(|ends_at| ends_at <= asked_at) {
-            return Answer::unsent(NotSent::Quota, action, asked_at);
+            return (Answer::unsent(NotSent::Quota, action, asked_at), action);
         }
-        let span = span_of(account, reward, spec.operation(action));
+        let (spec, Leg { target, validation }) = (reward.kind.spec(), leg);
+        let operation = validation.map_or_else(|| spec.operation(action), |validation| validation.operation);
+        let span = span_of(account, reward, operation);
         let started = self.ambient.monotonic();
-        let errand = Errand { client: account.client(), reward, target: target.as_deref(), action, asked_at };
-        let mut answer = spec.call(errand).await;
+        let errand = Errand { client: account.client(), reward, target, action, asked_at };
+        let mut answer = match validation {
+            Some(validation) => (validation.ask)(errand).await,
+            None => spec.call(errand).await,
+        };
         let took = started.elapsed();
         if let Some(call) = &mut answer.call {
             call.took = took;
         }
         self.observe(account, &answer, span);
-        self.recognize(reward, &mut answer);
-        self.learn(account, reward, action, &answer).await;
-        answer
+        (answer, action)
     }
 
     /// Compares the card that an answer shows with the one that answers showed before. Another card under the same id is not
@@ -442,6 +466,14 @@ struct CallTurn {
     patience: Duration,
     /// What the reward acts on, where it is in hand already.
     target: Option<Arc<Target>>,
+}
+
+/// What an exchange is about.
+struct Leg<'a> {
+    /// What the reward acts on, in the clear.
+    target: Option<&'a Target>,
+    /// The question before a purchase, where it is that.
+    validation: Option<Validation>,
 }
 
 /// The span of a call to Amazon about a reward.

@@ -110,7 +110,7 @@ impl IssueBody {
         let Self { target, transaction_source, product_type, .. } = self;
         let mut given = Given { target, transaction_source, product_type };
         let asked = kind.spec().asked(&mut given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
-        let target = kind.spec().target(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
+        let aim = kind.spec().aim(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))?;
         let on_unresolved = match self.on_unresolved.as_deref() {
             None => OnUnresolved::Keep,
             Some(word) => OnUnresolved::from_word(word).ok_or_else(|| invalid("/on_unresolved", "keep or cancel"))?,
@@ -125,19 +125,7 @@ impl IssueBody {
             (named, own) => named.or_else(|| own.clone()),
         };
         let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money()?);
-        Ok(Command {
-            key,
-            account,
-            kind,
-            value,
-            program,
-            asked_by,
-            external_id,
-            metadata,
-            on_unresolved,
-            target,
-            asked,
-        })
+        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved, aim, asked })
     }
 }
 

@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     admission::{Admitted, BudgetError, budget_of},
+    aim::Recognized,
     cancel::{Cancel, Wish},
     courier::Courier,
     create_members::members_of,
@@ -26,7 +27,8 @@ use crate::{
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
     ledger::LedgerStatus,
     lifecycle::Lost,
-    sealing::{Sameness, SealingError},
+    provider::login::LoginError,
+    sealing::{SealingError, Target},
     store::{Committed, StoreError},
     telemetry::trace,
 };
@@ -89,6 +91,12 @@ pub enum IssueError {
     /// No account deals in the currency.
     #[error("no account deals in the currency")]
     Currency(Currency),
+    /// The account has no client id at Login with Amazon.
+    #[error("the account has no client id at Login with Amazon")]
+    NoLogin,
+    /// It is not known who signed in.
+    #[error(transparent)]
+    NotSignedIn(LoginError),
     /// Outside the account's limits.
     #[error("the amount is outside the account's limits")]
     AmountOutOfRange {
@@ -321,13 +329,13 @@ impl Issue {
         intent: Intent,
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
-        let Admitted { account, slot } = self.admit(command, client, arrived).await?;
+        let Admitted { account, slot, target } = self.admit(command, client, arrived).await?;
         let courier = &self.courier;
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
         let order = schedule::begin(command.on_unresolved.into(), doubt, courier.lease()?, now);
-        let mut reward = self.draft(client, command, intent, Draft { account, order })?;
-        let target = command.target.as_ref().map(|target| courier.seal(&reward, target)).transpose()?;
+        let mut reward = self.draft(client, command, intent, Draft { account, order, target: target.as_deref() })?;
+        let target = target.map(|target| courier.seal(&reward, &target, command.aim.token())).transpose()?;
         failpoint::pass("issue", "before_t1");
         let mut tx = courier.store.begin_as("reward.accept").await?;
         let received = TimelineEntry::received(reward.target_ending);
@@ -379,25 +387,25 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
-        let same = match existing.is_of(command) {
-            true if existing.kind.spec().acts() => courier.same_target(&existing, command.target.as_ref()).await?,
-            true => Sameness::Same,
-            false => Sameness::Different,
+        let recognized = match existing.is_of(command) {
+            true if existing.kind.spec().acts() => self.recognize(&existing, command, arrived).await?,
+            true => Recognized::Same(None),
+            false => Recognized::Different,
         };
-        match same {
-            Sameness::Same => {}
-            Sameness::Different => {
+        let target = match recognized {
+            Recognized::Same(target) => target,
+            Recognized::Different => {
                 courier.metrics.key_used(KeyUse::Mismatch);
                 return Err(IssueError::Mismatch);
             }
-            Sameness::Unknown => return Err(IssueError::TargetUnknown),
-        }
+            Recognized::Unknown => return Err(IssueError::TargetUnknown),
+        };
         let in_progress = existing.order.due_at.is_some();
         courier.metrics.key_used(if in_progress { KeyUse::InProgress } else { KeyUse::Replayed });
         if existing.order.stage != (Stage::Refused { retryable: true }) {
             return Ok(Accepted::Known(existing));
         }
-        self.try_again(existing, command, arrived).await
+        self.try_again(existing, command, target, arrived).await
     }
 
     /// The reward of a command that is new.
@@ -408,7 +416,7 @@ impl Issue {
         intent: Intent,
         draft: Draft<'_>,
     ) -> Result<Reward, IssueError> {
-        let Draft { account, order } = draft;
+        let Draft { account, order, target } = draft;
         let now = order.created_at;
         let mock = match account.environment() {
             Environment::Sandbox => CreationRequestId::mock(&command.key),
@@ -424,7 +432,7 @@ impl Issue {
             environment: account.environment(),
             kind: command.kind,
             value: command.value,
-            target_ending: command.target.as_ref().and_then(|target| command.kind.spec().ending(target)),
+            target_ending: target.and_then(|target| command.kind.spec().ending(target)),
             external_id: command.external_id.clone(),
             metadata: command.metadata_json(),
             order,
@@ -481,8 +489,9 @@ fn payer(command: &Command) -> String {
     command.account.clone().or_else(program).unwrap_or_else(|| command.value.currency().code().to_owned())
 }
 
-/// Who pays for a new reward, and where it stands at its beginning.
+/// Who pays for a new reward, where it stands at its beginning, and what it acts on.
 struct Draft<'a> {
     account: &'a Account,
     order: Order,
+    target: Option<&'a Target>,
 }

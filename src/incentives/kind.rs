@@ -1,7 +1,7 @@
 //! What kind of thing is bought. The only place that distinguishes kinds: whatever differs between them is a [`Spec`]. The
 //! reconciliation adopts orphan cards as gift codes alone.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,10 @@ use super::{answer::Answer, create_members::AskedMembers, kinds, model::Reward};
 use crate::{
     engine::{Action, Rules},
     http::body::SecretTexts,
-    provider::incentives::{Client, ErrorType},
+    provider::{
+        incentives::{Client, ErrorType},
+        login::{AccessToken, ShopperId},
+    },
     sealing::Target,
 };
 
@@ -44,6 +47,7 @@ macro_rules! kinds {
 kinds! {
     GiftCode = "gift_code" => gift_code::GiftCode;
     CardActivation = "card_activation" => card_activation::CardActivation;
+    BalanceLoad = "balance_load" => balance_load::BalanceLoad;
 }
 
 impl Kind {
@@ -73,7 +77,11 @@ impl Kind {
 
 /// The operations of all kinds, as metrics name them; one that several kinds call is there several times.
 pub fn operations() -> impl Iterator<Item = &'static str> {
-    Kind::ALL.iter().flat_map(|kind| Action::ALL.map(|action| kind.spec().operation(action)))
+    Kind::ALL.iter().flat_map(|kind| {
+        let spec = kind.spec();
+        let validation = spec.validation().map(|validation| validation.operation);
+        Action::ALL.map(|action| spec.operation(action)).into_iter().chain(validation)
+    })
 }
 
 /// How long a reward's row keeps what the reward acts on, its target.
@@ -95,6 +103,8 @@ pub enum Listing {
     Known,
     /// Nobody has seen it. Where a report lists some of the kind, it lists all.
     Unknown,
+    /// Nobody has seen it, and no word of a report is read as one of the kind: what is bought is never missed in it.
+    Unread,
 }
 
 /// A call that is under way.
@@ -113,6 +123,25 @@ pub struct Errand<'a> {
     pub action: Action,
     /// The present: the answer shows nothing of what happens at the provider after it.
     pub asked_at: DateTime<Utc>,
+}
+
+/// What a reward is to act on, as its request names it.
+pub enum Aim {
+    /// Its kind acts on nothing.
+    Nothing,
+    /// This.
+    Target(Arc<Target>),
+    /// The Amazon account of whoever signed in with Login with Amazon and got this token.
+    SignedIn(AccessToken),
+}
+
+/// A question to the provider whether a reward could be bought. It buys nothing.
+#[derive(Clone, Copy)]
+pub struct Validation {
+    /// The operation, as metrics and timelines name it.
+    pub operation: &'static str,
+    /// Asks. Where the answer is proven, it could be.
+    pub ask: for<'a> fn(Errand<'a>) -> Call<'a>,
 }
 
 /// What a request says of what the reward is to act on, of where it comes from, and of what else Amazon is to know.
@@ -201,6 +230,25 @@ pub trait Spec: Sync {
     /// # Errors
     /// [`WrongField`] names the place and what is expected there.
     fn target(&self, given: Given) -> Result<Option<Target>, WrongField>;
+
+    /// The same, where a kind may also be told whom to ask for the target.
+    ///
+    /// # Errors
+    /// As [`Spec::target`].
+    fn aim(&self, given: Given) -> Result<Aim, WrongField> {
+        let target = self.target(given)?;
+        Ok(target.map_or(Aim::Nothing, |target| Aim::Target(Arc::new(target))))
+    }
+
+    /// The account of whoever signed in, as a target of its own; `None` where the kind acts on no account.
+    fn target_of_shopper(&self, _shopper: ShopperId) -> Option<Target> {
+        None
+    }
+
+    /// What is asked before a reward is bought, where an account's settings want that and the kind has it.
+    fn validation(&self) -> Option<Validation> {
+        None
+    }
 
     /// What may be shown of a target of its own. Nothing, unless the kind says so.
     fn ending(&self, _target: &Target) -> Option<TargetEnding> {

@@ -7,7 +7,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     create_members::AskedMembers,
-    kind::{KeepsTarget, Kind, TargetEnding},
+    kind::{Aim, KeepsTarget, Kind, TargetEnding},
 };
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
@@ -17,7 +17,7 @@ use crate::{
     },
     ledger::{LedgerStatus, budget::BudgetRef},
     provider::incentives::CreateMembers,
-    sealing::{Fingerprint, Target},
+    sealing::Fingerprint,
     telemetry::trace::{self, Attribute},
 };
 
@@ -51,7 +51,7 @@ impl From<OnUnproven> for OnUnresolved {
 }
 
 /// What a caller asks for, checked for shape. Two requests under one key must carry equal commands. It can be neither printed
-/// nor copied: a target is in it.
+/// nor copied: a target or a token is in it.
 pub struct Command {
     /// Names the intent together with the client.
     pub key: IdempotencyKey,
@@ -71,8 +71,8 @@ pub struct Command {
     pub metadata: Option<BTreeMap<String, String>>,
     /// What to do when the outcome stays unknown.
     pub on_unresolved: OnUnresolved,
-    /// What the reward acts on, where its kind acts on something.
-    pub target: Option<Target>,
+    /// What the reward is to act on.
+    pub aim: Aim,
     /// What else Amazon is to know.
     pub asked: AskedMembers,
 }

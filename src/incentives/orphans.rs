@@ -145,7 +145,8 @@ impl Issue {
         let admitted = match account {
             Some(account) => {
                 let slot = self.take_slot(account, client, Purpose::Look, arrived).await?;
-                Some(Admitted { account, slot })
+                // Only what acts on nothing is adopted.
+                Some(Admitted { account, slot, target: None })
             }
             None => None,
         };
@@ -167,7 +168,7 @@ impl Issue {
         admitted: Option<Admitted<'_>>,
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
-        let (account, slot) = admitted.map(|Admitted { account, slot }| (account, slot)).unzip();
+        let (account, slot) = admitted.map(|Admitted { account, slot, .. }| (account, slot)).unzip();
         let now = courier.ambient.now();
         let mut tx = courier.store.begin_as("reward.reclaim").await?;
         let Some(mut reward) = sql::lock(&mut tx, orphan.id).await? else {

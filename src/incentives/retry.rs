@@ -1,7 +1,10 @@
 //! Another try of a reward that Amazon refused and whose cause can be cured: whether today's settings still allow it, and the
 //! transaction that begins it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     admission::{Admitted, budget_again, check_value},
@@ -15,6 +18,7 @@ use crate::{
     accounts::{Account, Asking, Purpose},
     engine::schedule::{self, Moment},
     provider::incentives::ErrorType,
+    sealing::Target,
     store::StoreError,
 };
 
@@ -43,6 +47,7 @@ impl Issue {
         &self,
         existing: Reward,
         command: &Command,
+        target: Option<Arc<Target>>,
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
@@ -55,8 +60,13 @@ impl Issue {
         if let Err(paced) = account.breaker().admit(asking, courier.limits.breaker).await {
             return Err(IssueError::NotYet { reward: Box::new(existing), retry_after: paced.retry_after });
         }
+        let target = match target {
+            Some(target) => Some(target),
+            // A token that is recognised does not show whose it is.
+            None => self.found_again(account, &existing, command, arrived).await?,
+        };
         let slot = self.take_slot(account, existing.client, Purpose::Purchase, arrived).await?;
-        self.retry(existing, command, Admitted { account, slot }).await
+        self.retry(existing, command, Admitted { account, slot, target }).await
     }
 
     /// The account that pays for another try of this reward.
@@ -73,11 +83,11 @@ impl Issue {
 
     /// T1 of another try under the same id.
     async fn retry(&self, existing: Reward, command: &Command, admitted: Admitted<'_>) -> Result<Accepted, IssueError> {
-        let (courier, Admitted { account, slot }) = (&self.courier, admitted);
+        let (courier, Admitted { account, slot, target }) = (&self.courier, admitted);
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
         // It was wiped when the reward failed, and the caller has brought it again.
-        let target = command.target.as_ref().map(|target| courier.seal(&existing, target)).transpose()?;
+        let target = target.map(|target| courier.seal(&existing, &target, command.aim.token())).transpose()?;
         let program = existing.budget.as_ref().map(|budget| &budget.program);
         let members = members_of(account, command, program)?;
         let mut tx = courier.store.begin_as("reward.retry").await?;

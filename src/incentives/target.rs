@@ -14,6 +14,7 @@ use super::{
 use crate::{
     config::KeyId,
     kernel::{Chain, RewardId, glyphs::repeats},
+    provider::login::AccessToken,
     sealing::{Fingerprint, Keyring, Place, Sameness, Sealed, SealingError, Target},
     store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -34,11 +35,12 @@ macro_rules! outlived {
 statements! {
     KEEP = Sql::same(
         "rewards.keep_target",
-        "UPDATE rewards SET target_sealed = $3, target_key = $4, target_fingerprint = $5, target_ending = $6 WHERE id = $1 AND version = $2",
+        "UPDATE rewards SET target_sealed = $3, target_key = $4, target_fingerprint = $5, target_ending = $6, \
+         token_fingerprint = $7 WHERE id = $1 AND version = $2",
     );
     KEPT = Sql::same(
         "rewards.kept_target",
-        "SELECT target_sealed, target_key, target_fingerprint FROM rewards WHERE id = $1",
+        "SELECT target_sealed, target_key, target_fingerprint, token_fingerprint FROM rewards WHERE id = $1",
     );
     WIPE = Sql::same(
         "rewards.wipe_targets",
@@ -55,7 +57,10 @@ statements! {
 }
 
 row! {
-    struct TargetRow { target_sealed: Option<Vec<u8>>, target_key: Option<String>, target_fingerprint: Option<Vec<u8>> }
+    struct TargetRow {
+        target_sealed: Option<Vec<u8>>, target_key: Option<String>, target_fingerprint: Option<Vec<u8>>,
+        token_fingerprint: Option<Vec<u8>>,
+    }
 }
 
 row! {
@@ -69,6 +74,8 @@ pub struct Kept {
     pub sealed: Option<Sealed>,
     /// Says whether a request that comes again is the same.
     pub fingerprint: Fingerprint,
+    /// Of the access token that the reward was made by, where it was made by one.
+    pub token: Option<Fingerprint>,
 }
 
 /// Why a reward's target is not in hand.
@@ -104,12 +111,26 @@ pub async fn is_repeated(store: &Store, keyring: &Keyring, reward: &Reward, text
 }
 
 impl Courier {
-    /// What the row of a reward is to keep of its target.
-    pub(super) fn seal(&self, reward: &Reward, target: &Target) -> Result<NewlySealed, SealingError> {
+    /// What the row of a reward is to keep of its target, and of the token that showed it.
+    pub(super) fn seal(
+        &self,
+        reward: &Reward,
+        target: &Target,
+        token: Option<&AccessToken>,
+    ) -> Result<NewlySealed, SealingError> {
         let place = place_of(reward);
         let sealed = self.keyring.seal(target, place, &self.ambient)?;
         let fingerprint = self.keyring.fingerprint(target, place)?;
-        Ok(NewlySealed { kept: Kept { sealed: Some(sealed), fingerprint }, ending: reward.target_ending })
+        let token = token.map(|token| self.keyring.fingerprint_token(&token.digest(), place)).transpose()?;
+        let kept = Kept { sealed: Some(sealed), fingerprint, token };
+        Ok(NewlySealed { kept, ending: reward.target_ending })
+    }
+
+    /// Whether this is the token that the reward was made by. `false` also where the key of then is not listed.
+    pub(super) async fn same_token(&self, reward: &Reward, token: &AccessToken) -> Result<bool, StoreError> {
+        let kept = peek(&mut self.store.snapshot().await?, reward.id).await?.and_then(|kept| kept.token);
+        let compare = |kept| self.keyring.compare_token(&kept, &token.digest(), place_of(reward));
+        Ok(kept.map(compare) == Some(Sameness::Same))
     }
 
     /// Whether this is the target that the reward was made for.
@@ -253,7 +274,8 @@ pub async fn keep(
         kept.sealed.as_ref().map(Sealed::as_bytes),
         kept.sealed.as_ref().map(|sealed| sealed.key().as_str()),
         kept.fingerprint.as_bytes().as_slice(),
-        ending.map(TargetEnding::number)
+        ending.map(TargetEnding::number),
+        kept.token.as_ref().map(|token| token.as_bytes().as_slice())
     )?;
     Ok(rows == 1)
 }
@@ -278,7 +300,12 @@ impl Kept {
     fn read(row: TargetRow) -> Result<Option<Self>, StoreError> {
         let bad = |column| StoreError::Inconsistent { table: "rewards", column };
         let Some(bytes) = row.target_fingerprint else { return Ok(None) };
-        let fingerprint = Fingerprint::from_stored(bytes.try_into().map_err(|_length| bad("target_fingerprint"))?);
+        let read = |bytes: Vec<u8>, column| match bytes.try_into() {
+            Ok(bytes) => Ok(Fingerprint::from_stored(bytes)),
+            Err(_length) => Err(bad(column)),
+        };
+        let fingerprint = read(bytes, "target_fingerprint")?;
+        let token = row.token_fingerprint.map(|bytes| read(bytes, "token_fingerprint")).transpose()?;
         let sealed = match (row.target_key, row.target_sealed) {
             (Some(key), Some(bytes)) => {
                 let key: KeyId = key.parse().map_err(|_malformed| bad("target_key"))?;
@@ -287,6 +314,6 @@ impl Kept {
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => return Err(bad("target_sealed")),
         };
-        Ok(Some(Self { sealed, fingerprint }))
+        Ok(Some(Self { sealed, fingerprint, token }))
     }
 }

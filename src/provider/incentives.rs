@@ -15,11 +15,14 @@ pub mod refusal;
 pub mod sign;
 mod wire;
 
+pub use super::transport::install_tls_provider;
 pub use activity::{ActivityKind, ActivityPage, ActivityQuery, ActivityRecord};
 pub use classify::SeenCard;
-pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Timeouts, install_tls_provider};
+pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Timeouts};
 pub use endpoint::{Endpoint, NotLoopback};
 pub use members::{CreateMembers, NewMembers, TransactionSource};
 pub use refusal::{ErrorType, Family, Outcome, Refusal};
 pub use sign::Credentials;
+#[cfg(test)]
+pub use wire::named_request_id;
 pub use wire::{CardInfo, Comparison, Field, Funds, Operation, RequestValue, Unwritable, object, text};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use secrecy::SecretBox;
+use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::{config::KEY_BYTES, kernel::Chain};
@@ -180,4 +181,22 @@ fn what_an_earlier_build_sealed_opens() {
     let bytes = data_encoding::HEXLOWER.decode(FINGERPRINT_BEFORE.as_bytes()).unwrap();
     let fingerprint = Fingerprint::from_stored(bytes.try_into().unwrap());
     assert_eq!(ring.compare(&fingerprint, &target(CANARY), PLACE), Sameness::Same);
+}
+
+/// Of the digest of `Atza|canary`, by the key of 32 sevens; as above, by another implementation.
+const TOKEN_FINGERPRINT_BEFORE: &str = "3b1642dfc5ede0be6f3c423a7742244c0b85c04407117fdfe4f9e7a93a825786";
+
+#[test]
+fn a_token_is_recognised_in_its_place_alone_and_is_no_target() {
+    let ring = keyring(&[("2026-11", 7)]);
+    let digest: [u8; 32] = Sha256::digest(b"Atza|canary").into();
+    let made = ring.fingerprint_token(&digest, PLACE).unwrap();
+    assert_eq!(data_encoding::HEXLOWER.encode(made.as_bytes()), TOKEN_FINGERPRINT_BEFORE);
+    assert_eq!(ring.compare_token(&made, &digest, PLACE), Sameness::Same);
+    let other: [u8; 32] = Sha256::digest(b"Atza|canarz").into();
+    assert_eq!(ring.compare_token(&made, &other, PLACE), Sameness::Different);
+    let elsewhere = Place { row: Uuid::nil(), ..PLACE };
+    assert_eq!(ring.compare_token(&made, &digest, elsewhere), Sameness::Different);
+    assert_eq!(keyring(&[("2026-12", 8)]).compare_token(&made, &digest, PLACE), Sameness::Unknown);
+    assert!(matches!(keyring(&[]).fingerprint_token(&digest, PLACE), Err(SealingError::NoKey)));
 }

@@ -7,6 +7,7 @@
 mod capture;
 mod card;
 mod drive;
+mod load;
 mod panics;
 mod scan;
 mod target;

@@ -10,7 +10,7 @@ use noshi::{
         self, Command, Rewards,
         courier::{CourierLimits, CourierParts},
         create_members::AskedMembers,
-        kind::Kind,
+        kind::{Aim, Kind},
         model::OnUnresolved,
     },
     kernel::{ApiKeyId, Currency, Environment, IdempotencyKey, Marketplace, Money},
@@ -240,7 +240,7 @@ on_each_backend! {
         let key = IdempotencyKey::parse("F0000").unwrap();
         let (kind, value) = (Kind::GiftCode, Money::from_minor(2500, Currency::Usd));
         let command = Command {
-            key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep, target: None,
+            key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep, aim: Aim::Nothing,
             asked: AskedMembers::default(),
         };
         let issued = production(&app, store.clone()).issue.run(app.client, command, None, app.ambient.monotonic()).await.unwrap();
@@ -277,6 +277,7 @@ fn production(app: &App, store: Store) -> Rewards {
             maximum: Money::from_minor(200_000, Currency::Usd),
         },
         funding: FundingPolicy { low_balance: None, lead_days: 1 },
+        validates: false,
     };
     let client = Client::new(settings, move || clock.now()).unwrap();
     let registry = Registry::new().unwrap();

@@ -23,6 +23,7 @@ mod house;
 mod key_pairs;
 mod kill;
 mod ledger;
+mod loads;
 mod manners;
 mod matrix;
 mod members;

@@ -20,6 +20,7 @@ use crate::{
 const KEPT: &str = "25.00";
 const CANCELED: &str = "10.00";
 const ACTIVATED: &str = "15.00";
+const LOADED: &str = "20.00";
 
 /// The demo in progress.
 pub(super) struct Demo {
@@ -41,9 +42,10 @@ impl Demo {
         self.read_one(&id, &code).await?;
         self.cancel_another().await?;
         self.activate_a_card().await?;
+        self.load_a_balance().await?;
         let kept = Money::parse(KEPT, Currency::Usd).map_err(|_error| DemoError::Step("the demo's own amount"))?;
         let expected = before.checked_sub(kept).ok_or(DemoError::Step("the balance covers the demo"))?;
-        self.show_balance("7. The balance after it: 25.00 less, and what was canceled came back", Some(expected))
+        self.show_balance("8. The balance after it: 25.00 less, and what was canceled came back", Some(expected))
             .await?;
         self.look_for(&code)?;
         self.say_how_to_go_on(&id)
@@ -136,14 +138,30 @@ impl Demo {
             .into_iter()
             .find(|card| card.denomination.is_none() && !active.contains(&card.card_number));
         let number = inactive.ok_or(DemoError::Step("the gateway has an inactive card"))?.card_number;
-        let (key, body) = (
-            self.fresh_key()?,
-            json!({
-                "kind": "card_activation",
-                "value": { "amount": ACTIVATED, "currency_code": "USD" },
-                "target": { "card_number": number },
-            }),
-        );
+        let body = json!({
+            "kind": "card_activation",
+            "value": { "amount": ACTIVATED, "currency_code": "USD" },
+            "target": { "card_number": number },
+        });
+        self.do_twice_and_take_back(body, &number).await
+    }
+
+    async fn load_a_balance(&self) -> Result<(), CommandError> {
+        self.head("7. Load 20.00 USD into the balance of an Amazon account, send the same again, and take it back")?;
+        let barcode =
+            self.control.shoppers().into_iter().find(|shopper| shopper.active).and_then(|shopper| shopper.barcode);
+        let barcode = barcode.ok_or(DemoError::Step("the gateway has an Amazon account with a barcode"))?;
+        let body = json!({
+            "kind": "balance_load",
+            "value": { "amount": LOADED, "currency_code": "USD" },
+            "target": { "barcode": barcode },
+        });
+        self.do_twice_and_take_back(body, &barcode).await
+    }
+
+    /// What acts on something has no code. The same request again does nothing more, and a cancel takes it back.
+    async fn do_twice_and_take_back(&self, body: serde_json::Value, acts_on: &str) -> Result<(), CommandError> {
+        let key = self.fresh_key()?;
         let order = || DemoRequest {
             method: "POST",
             path: "/v1/rewards",
@@ -151,20 +169,17 @@ impl Demo {
             body: Some(body.clone()),
         };
         let answer = self.ask(order()).await?;
-        check(
-            answer.status == 201 && answer.json.get("claim_code").is_none(),
-            "the card is activated, and has no code",
-        )?;
-        check(!answer.json.to_string().contains(&number), "the answer does not show the card's number")?;
+        check(answer.status == 201 && answer.json.get("claim_code").is_none(), "it is done, and there is no code")?;
+        check(!answer.json.to_string().contains(acts_on), "the answer does not show what it acts on")?;
         let again = self.ask(order()).await?;
-        check(again.status == 200 && again.text("/id") == answer.text("/id"), "the same key is the same activation")?;
+        check(again.status == 200 && again.text("/id") == answer.text("/id"), "the same key is the same reward")?;
         let path = format!("/v1/rewards/{}/cancel", text(&answer, "/id")?);
         let body = Some(json!({ "reason": "the customer changed their mind" }));
         let canceled = self.ask(DemoRequest { method: "POST", path: &path, idempotency_key: None, body }).await?;
-        check(canceled.status == 200 && canceled.text("/status") == Some("canceled"), "the card is deactivated")?;
+        check(canceled.status == 200 && canceled.text("/status") == Some("canceled"), "it is taken back")?;
         check(
             self.card(&canceled).is_some_and(|card| card.state == CardState::Refunded),
-            "the gateway's book says that it is inactive",
+            "the gateway's book says that the money is back",
         )
     }
 
@@ -191,7 +206,7 @@ impl Demo {
 
     /// Searches every file of the service for the code, as a thief would.
     fn look_for(&self, code: &str) -> Result<(), CommandError> {
-        self.head("8. Where is the code now? In the gateway's own book, and in no file of the service")?;
+        self.head("9. Where is the code now? In the gateway's own book, and in no file of the service")?;
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

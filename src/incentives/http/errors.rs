@@ -19,7 +19,10 @@ use crate::{
     kernel::NotSent,
     ledger::{self, budget::PROGRAM},
     lifecycle::Lost,
-    provider::incentives::Family,
+    provider::{
+        incentives::Family,
+        login::{BadToken, LoginError},
+    },
 };
 
 /// Nobody who waits will see it end.
@@ -63,6 +66,23 @@ impl From<IssueError> for Problem {
                 let problem = Self::new(Code::INVALID_REQUEST).field(field.pointer, "unsupported", field.expected);
                 if expected.is_empty() { problem } else { problem.detail(format!("expected: {}", expected.join(" or "))) }
             }
+            IssueError::NoLogin => Self::new(Code::INVALID_REQUEST).field(
+                "/target/access_token",
+                "unsupported",
+                "a barcode, phone or account_id: the account has no client id at Login with Amazon",
+            ),
+            IssueError::NotSignedIn(LoginError::Token(bad)) => {
+                let (word, expected) = bad_token(bad);
+                Self::new(problems::UPSTREAM_REJECTED).detail(bad.to_string()).field(
+                    "/target/access_token",
+                    word,
+                    expected,
+                )
+            }
+            // Nothing was recorded, and nothing sent.
+            IssueError::NotSignedIn(LoginError::Away) => {
+                Self::new(Code::DEPENDENCY_UNAVAILABLE).detail("Login with Amazon gives no usable answer")
+            }
             IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
                 .detail(format!("no account of this request deals in {currency}")),
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
@@ -90,6 +110,16 @@ impl From<IssueError> for Problem {
             IssueError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
         }
+    }
+}
+
+/// What is wrong with an access token, and what is expected in its place.
+const fn bad_token(bad: BadToken) -> (&'static str, &'static str) {
+    match bad {
+        BadToken::Malformed => ("malformed", "an access token of Login with Amazon: it begins with Atza|"),
+        BadToken::Refused => ("refused", "an access token that Login with Amazon takes"),
+        BadToken::Expired => ("expired", "an access token that has not expired"),
+        BadToken::Foreign => ("foreign", "an access token that was made for the account's client id"),
     }
 }
 

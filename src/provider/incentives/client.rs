@@ -3,8 +3,7 @@
 //! One [`Client`] per account. It logs nothing, and what it returns holds no text of Amazon's but the request id.
 
 use std::{
-    error::Error,
-    fmt, io,
+    fmt,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicI64, Ordering},
@@ -17,9 +16,7 @@ use hyper::body::Bytes;
 use reqwest::{
     Response,
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName},
-    redirect, retry,
 };
-use rustls::crypto::{CryptoProvider, ring};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -39,15 +36,8 @@ use crate::{
         AuthRejection, CreationRequestId, Money, NotSent, UnknownReason, claim_code::looks_like_claim_code,
         idempotency::PARTNER_ID_LEN_MAX,
     },
+    provider::transport::{self, Cut, Reach},
 };
-
-/// Idle connections kept to an account's host. With none, each call pays a TLS handshake within its six seconds; with
-/// many, more of them go stale.
-const IDLE_CONNECTIONS_MAX: usize = 2;
-/// How long a connection may idle: below the five seconds after which common servers close one. Amazon publishes no
-/// figure. A connection that is closed while we write gives a false `connection_lost`, which a replay heals, so this
-/// need not be perfect, only rare.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 const X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const X_AMZN_ERROR_TYPE: HeaderName = HeaderName::from_static("x-amzn-errortype");
@@ -137,15 +127,6 @@ impl<T> Exchange<T> {
     pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Exchange<U> {
         let Self { outcome, request_id, server_date, signed_at, http_status } = self;
         Exchange { outcome: outcome.map(f), request_id, server_date, signed_at, http_status }
-    }
-}
-
-/// Sees to it that TLS has a cryptography provider in this process: ring, unless one is installed already. Without one,
-/// the HTTP library panics. May be called any number of times.
-pub fn install_tls_provider() {
-    if CryptoProvider::get_default().is_none() {
-        // An error means that another thread was faster: then theirs is the provider.
-        drop(ring::default_provider().install_default());
     }
 }
 
@@ -373,7 +354,10 @@ impl Client {
         let response = sent.map_err(|error| unsent(&error))?;
         *head = Head::read(&response);
         failpoint::pass("head", &operation.path());
-        read_body(response, operation.answer_bytes_max()).await
+        transport::body(response, operation.answer_bytes_max()).await.map_err(|cut| match cut {
+            Cut::TooLong => NoReply::Unknown(UnknownReason::TooLarge),
+            Cut::Broken(error) => NoReply::Unknown(lost(&error)),
+        })
     }
 }
 
@@ -392,34 +376,16 @@ impl Head {
     }
 }
 
-/// The library's defaults follow a 307 with the same POST ten times, never time out, and take a proxy from the
-/// environment. Each line switches one of them off.
-#[expect(clippy::disallowed_methods, reason = "this is the one place where an HTTP client is made")]
 fn http_builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
-    install_tls_provider();
-    let loopback = settings.endpoint.is_loopback();
-    let builder = reqwest::Client::builder()
-        .connect_timeout(settings.timeouts.connect)
-        .timeout(settings.timeouts.total)
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .no_proxy()
-        .http1_only()
-        .https_only(!loopback)
-        .referer(false)
-        .tcp_nodelay(true)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .user_agent(concat!("noshi/", env!("CARGO_PKG_VERSION")));
-    // A stand-in speaks plain HTTP: it needs no trust in anyone, and no root certificates on the machine.
-    if loopback { builder.tls_certs_only([]) } else { builder }
+    let reach = if settings.endpoint.is_loopback() { Reach::Loopback } else { Reach::Amazon };
+    transport::builder(reach, settings.timeouts.connect, settings.timeouts.total)
 }
 
 /// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`. Only the first proves that nothing
 /// was sent, so it is tested first.
 fn unsent(error: &reqwest::Error) -> NoReply {
     if error.is_connect() {
-        return NoReply::NotSent(if distrusts(error) { NotSent::Certificate } else { NotSent::Connect });
+        return NoReply::NotSent(transport::unconnected(error));
     }
     if error.is_builder() {
         return NoReply::NotSent(NotSent::Build);
@@ -427,42 +393,9 @@ fn unsent(error: &reqwest::Error) -> NoReply {
     NoReply::Unknown(lost(error))
 }
 
-/// Whether the connection was given up because of the certificate that was shown. A time-out or a reset of the handshake is none of
-/// it: only TLS's own verdict is.
-fn distrusts(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
-        }
-        // An error of the operating system's type that was made from another hides that one: its source is that one's.
-        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
-}
-
 /// Why an answer did not arrive whole. The library's `is_decode` is no help: a time-out inside the body sets it, too.
 fn lost(error: &reqwest::Error) -> UnknownReason {
     if error.is_timeout() { UnknownReason::Timeout } else { UnknownReason::ConnectionLost }
-}
-
-/// The body, up to the cap. The buffer has its full size from the start, so that it never moves and leaves no copy; the
-/// HTTP library's own buffers are out of our reach.
-async fn read_body(mut response: Response, bytes_max: usize) -> ReceivedBody {
-    let mut body = Zeroizing::new(Vec::with_capacity(bytes_max));
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if chunk.len() > bytes_max.saturating_sub(body.len()) => {
-                return Err(NoReply::Unknown(UnknownReason::TooLarge));
-            }
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-            Ok(None) => return Ok(body),
-            Err(error) => return Err(NoReply::Unknown(lost(&error))),
-        }
-    }
 }
 
 #[cfg(test)]

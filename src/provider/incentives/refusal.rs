@@ -173,6 +173,13 @@ pub enum ErrorType {
     ProgramIsNotApproved,
     /// The reference has more than 100 characters.
     ExternalReferenceTooLong,
+    /// There is no Amazon account of that barcode, phone number or id. This word and the next two are our sandbox's: Amazon's own
+    /// list for loads is not published.
+    AccountNotFound,
+    /// The account, or the barcode, cannot be loaded (any more).
+    AccountNotActive,
+    /// No account is named.
+    InvalidAccountInput,
     /// The word that says nothing.
     GeneralError,
     /// A word that is not in this list, or none.

@@ -173,6 +173,8 @@ pub(super) struct Body<'a> {
     #[serde(borrow)]
     status_check_request_id: Field<'a>,
     #[serde(borrow)]
+    load_balance_request_id: Field<'a>,
+    #[serde(borrow)]
     pub(super) gc_claim_code: Field<'a>,
     #[serde(borrow)]
     gc_id: Field<'a>,
@@ -250,7 +252,8 @@ impl<'a> Body<'a> {
 
     /// The id that the answer names, whatever the operation calls it.
     pub(super) fn request_id(&self) -> Option<Cow<'a, str>> {
-        text(self.creation_request_id.or(self.activation_request_id).or(self.status_check_request_id))
+        let of_cards = self.creation_request_id.or(self.activation_request_id).or(self.status_check_request_id);
+        text(of_cards.or(self.load_balance_request_id))
     }
 
     /// Whether this is a refusal, whatever its status says.
@@ -326,6 +329,12 @@ impl Amount<'_> {
         }
         Comparison::Other
     }
+}
+
+/// The id that a body names, for the tests of those who write one.
+#[cfg(test)]
+pub fn named_request_id(body: &[u8]) -> Option<String> {
+    Body::read(body).ok()?.request_id().map(Cow::into_owned)
 }
 
 /// A field's text; `None` when it is not a string.

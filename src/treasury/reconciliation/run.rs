@@ -292,7 +292,11 @@ impl Run<'_> {
         let expected = |pair: &&Pair| pair.theirs.is_none() && pair.request_id.starts_with(self.account.partner_id());
         let judged = |pair: &'p Pair| {
             let ours = pair.ours.as_ref()?;
-            let tells = ours.listing == Listing::Known || self.lists_activations;
+            let tells = match ours.listing {
+                Listing::Known => true,
+                Listing::Unknown => self.lists_activations,
+                Listing::Unread => false,
+            };
             Some((pair, if tells { frame.unseen(&ours.compared) } else { MatchResult::Unchecked }))
         };
         step.iter().filter(expected).filter_map(judged).collect()

@@ -141,7 +141,6 @@ on_each_backend! {
 
 #[test]
 fn cards_are_not_dealt_in_unless_the_settings_name_them() {
-    let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-    assert_eq!(known, ["gift_code", "card_activation"]);
+    assert_eq!(Kind::from_word("card_activation"), Some(Kind::CardActivation));
     assert!(Kind::CardActivation.spec().acts());
 }

@@ -45,7 +45,7 @@ pub(super) async fn leaks(app: &App, scanner: &Scanner) -> Vec<String> {
 async fn keep_sealed(app: &App, keyring: &Keyring, id: RewardId, target: &Target) {
     let place = Place { row: id.uuid(), kind: KIND };
     let sealed = Some(keyring.seal(target, place, &app.ambient).unwrap());
-    let kept = Kept { sealed, fingerprint: keyring.fingerprint(target, place).unwrap() };
+    let kept = Kept { sealed, fingerprint: keyring.fingerprint(target, place).unwrap(), token: None };
     let store = app.open_store().await;
     // The worker changes the row meanwhile.
     for _ in 0..100 {

@@ -15,8 +15,14 @@ fn text(output: &Output) -> (String, String) {
     (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-const STEPS: [&str; 5] =
-    ["201 Created", "\"claim_code\": \"", "\"status\": \"canceled\"", "\"target_ending\": \"5358\"", "Every step held"];
+const STEPS: [&str; 6] = [
+    "201 Created",
+    "\"claim_code\": \"",
+    "\"status\": \"canceled\"",
+    "\"target_ending\": \"5358\"",
+    "\"kind\": \"balance_load\"",
+    "Every step held",
+];
 
 #[test]
 fn the_demo_holds_every_step_and_a_second_start_goes_on_until_it_is_stopped() {
@@ -75,8 +81,8 @@ fn check_names_every_mistake_in_one_run_kinds_of_all_accounts_included() {
     assert_eq!(output.status.code(), Some(2), "{err}");
     for mistake in [
         "server.workers: ",
-        "accounts.us.kinds: there is no kind physical_card; there are gift_code card_activation\n",
-        "accounts.ca.kinds: there is no kind voucher; there are gift_code card_activation\n",
+        "accounts.us.kinds: there is no kind physical_card; there are gift_code card_activation balance_load\n",
+        "accounts.ca.kinds: there is no kind voucher; there are gift_code card_activation balance_load\n",
     ] {
         assert!(err.contains(mistake), "{mistake} is missing in\n{err}");
     }

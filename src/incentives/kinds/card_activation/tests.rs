@@ -96,7 +96,7 @@ async fn what_is_no_card_is_refused_by_its_place_and_never_quoted() {
                 answers.push(refused);
             }
         }
-        assert!(answers.last().unwrap().text.contains("expected: gift_code or card_activation"));
+        assert!(answers.last().unwrap().text.contains("expected: gift_code or card_activation or balance_load"));
         assert_eq!(around.operations(), [""; 0]);
         // A file that was only opened has no WAL yet.
         assert_eq!(around.issue(api, "one", CARD).await.status, 201);
@@ -276,7 +276,7 @@ async fn a_start_is_refused_where_the_kind_could_not_be_served() {
     let refused = bootstrap::start(&settings, around.ambient.clone()).await.err().unwrap();
     assert_eq!(
         refused.to_string(),
-        "accounts.main.kinds lists a kind that this program does not know; it knows gift_code card_activation"
+        "accounts.main.kinds lists a kind that this program does not know; it knows gift_code card_activation balance_load"
     );
     around.sandbox.stop().await;
 }

@@ -12,7 +12,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::kernel::{Environment, Marketplace};
+use crate::{
+    kernel::{Environment, Marketplace},
+    provider::transport::install_tls_provider,
+};
 
 #[test]
 fn a_request_id_is_taken_only_when_it_looks_like_one() {

@@ -1,0 +1,144 @@
+//! What a reward is to act on, found out before the reward has a row.
+//!
+//! A caller names a target, or hands over the access token of a shopper who signed in with Login with Amazon. Then the target is the
+//! shopper's account: it is what is sealed, what is loaded, and what a request that comes again is compared by. The token is asked
+//! about and dropped. Nothing keeps it, not even sealed: it opens a shopper's profile, and is good for an hour.
+//!
+//! **A key that was used before** must find its reward again, whatever has become of the token: a caller whose answer was lost sends
+//! the same body again, perhaps hours later, when the token has expired and Login with Amazon would refuse it, or while Login with
+//! Amazon is away. So the row keeps a keyed fingerprint of the token that made it (see [`crate::sealing`]; a token has far more randomness
+//! than could be tried, and the fingerprint opens nothing). The same token is the same shopper: that is decided here, and nobody is
+//! asked. Another token may be another shopper's: to answer with the reward unasked would call a shopper paid who was not. So that is
+//! found out at Login with Amazon. While it is away the answer is 503, the reward stays what it is, and can be read by its id.
+//!
+//! Only a refused reward that is tried again needs the account once more, because its row forgot it when it failed.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    courier::Courier,
+    issue::{Issue, IssueError},
+    kind::{Aim, Kind},
+    model::{Command, Reward},
+};
+use crate::{
+    accounts::Account,
+    provider::login::{AccessToken, LoginError},
+    sealing::{Sameness, Target},
+};
+
+/// What is known of the target of a request whose key was used before.
+pub(super) enum Recognized {
+    /// It is the reward's. In hand, unless the token alone showed it.
+    Same(Option<Arc<Target>>),
+    /// It is another's.
+    Different,
+    /// Whether it is, only a sealing key that is not listed would show.
+    Unknown,
+}
+
+impl Aim {
+    /// The token, where it is one.
+    pub(super) const fn token(&self) -> Option<&AccessToken> {
+        match self {
+            Self::SignedIn(token) => Some(token),
+            Self::Nothing | Self::Target(_) => None,
+        }
+    }
+}
+
+impl Courier {
+    /// Refuses a token that the account has no client id for.
+    pub(super) fn check_aim(account: &Account, command: &Command) -> Result<(), IssueError> {
+        match (&command.aim, account.login()) {
+            (Aim::SignedIn(_), None) => Err(IssueError::NoLogin),
+            (Aim::SignedIn(_) | Aim::Nothing | Aim::Target(_), _) => Ok(()),
+        }
+    }
+
+    /// What a command's reward acts on. Login with Amazon is asked where the command has a token.
+    ///
+    /// # Errors
+    /// [`IssueError::NotSignedIn`]; nothing was recorded.
+    pub(super) async fn target_of_command(
+        &self,
+        account: &Account,
+        command: &Command,
+        arrived: Instant,
+    ) -> Result<Option<Arc<Target>>, IssueError> {
+        match &command.aim {
+            Aim::Nothing => Ok(None),
+            Aim::Target(target) => Ok(Some(Arc::clone(target))),
+            Aim::SignedIn(token) => self.shopper(account, command.kind, token, arrived).await.map(Some),
+        }
+    }
+
+    /// The account of whoever signed in, as a target.
+    async fn shopper(
+        &self,
+        account: &Account,
+        kind: Kind,
+        token: &AccessToken,
+        arrived: Instant,
+    ) -> Result<Arc<Target>, IssueError> {
+        let login = account.login().ok_or(IssueError::NoLogin)?;
+        let heard = |heard| account.metrics().login(account.id(), heard);
+        let asked = tokio::time::timeout(self.left(arrived), login.shopper(token, heard)).await;
+        let shopper = asked.unwrap_or(Err(LoginError::Away)).inspect_err(|error| {
+            tracing::warn!(account = account.id(), error = %error, "nobody is known to have signed in");
+        });
+        let shopper = shopper.map_err(IssueError::NotSignedIn)?;
+        let target = kind.spec().target_of_shopper(shopper);
+        target.map(Arc::new).ok_or(IssueError::NotSignedIn(LoginError::Away))
+    }
+}
+
+impl Issue {
+    /// Whether a command is about the target that the reward of its key was made for.
+    pub(super) async fn recognize(
+        &self,
+        existing: &Reward,
+        command: &Command,
+        arrived: Instant,
+    ) -> Result<Recognized, IssueError> {
+        let courier = &self.courier;
+        if let Aim::SignedIn(token) = &command.aim
+            && courier.same_token(existing, token).await?
+        {
+            return Ok(Recognized::Same(None));
+        }
+        let target = match &command.aim {
+            Aim::Nothing => None,
+            Aim::Target(target) => Some(Arc::clone(target)),
+            Aim::SignedIn(token) => {
+                let account = courier.accounts.get(&existing.account).ok_or(IssueError::NoLogin)?;
+                Some(courier.shopper(account, existing.kind, token, arrived).await?)
+            }
+        };
+        Ok(match courier.same_target(existing, target.as_deref()).await? {
+            Sameness::Same => Recognized::Same(target),
+            Sameness::Different => Recognized::Different,
+            Sameness::Unknown => Recognized::Unknown,
+        })
+    }
+
+    /// The target of a reward that has forgotten it, by the token that was recognised. What Login with Amazon says of it now must
+    /// still be what it said then.
+    pub(super) async fn found_again(
+        &self,
+        account: &Account,
+        existing: &Reward,
+        command: &Command,
+        arrived: Instant,
+    ) -> Result<Option<Arc<Target>>, IssueError> {
+        let target = self.courier.target_of_command(account, command, arrived).await?;
+        if !existing.kind.spec().acts() {
+            return Ok(target);
+        }
+        match self.courier.same_target(existing, target.as_deref()).await? {
+            Sameness::Same => Ok(target),
+            Sameness::Different => Err(IssueError::Mismatch),
+            Sameness::Unknown => Err(IssueError::TargetUnknown),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! The HTTP client of every one of Amazon's APIs, and how an answer's body is read.
+
+use std::{error::Error, io, time::Duration};
+
+use reqwest::{Response, redirect, retry};
+use rustls::crypto::{CryptoProvider, ring};
+use zeroize::Zeroizing;
+
+use crate::kernel::NotSent;
+
+/// Idle connections kept to a host. With none, each call pays a TLS handshake within its few seconds; with many, more of them go
+/// stale.
+const IDLE_CONNECTIONS_MAX: usize = 2;
+/// How long a connection may idle: below the five seconds after which common servers close one. Amazon publishes no
+/// figure. A connection that is closed while we write gives a false `connection_lost`, which a replay heals, so this
+/// need not be perfect, only rare.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Who is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// A host of Amazon's, over TLS.
+    Amazon,
+    /// A stand-in on this machine: it speaks plain HTTP, needs no trust in anyone, and no root certificates on the machine.
+    Loopback,
+}
+
+/// Why a body did not arrive whole.
+pub(super) enum Cut {
+    /// It is longer than the cap.
+    TooLong,
+    /// The connection, or the time, ended.
+    Broken(reqwest::Error),
+}
+
+/// Sees to it that TLS has a cryptography provider in this process: ring, unless one is installed already. Without one,
+/// the HTTP library panics. May be called any number of times.
+pub fn install_tls_provider() {
+    if CryptoProvider::get_default().is_none() {
+        // An error means that another thread was faster: then theirs is the provider.
+        drop(ring::default_provider().install_default());
+    }
+}
+
+/// The library's defaults follow a 307 with the same POST ten times, never time out, and take a proxy from the
+/// environment. Each line switches one of them off.
+#[expect(clippy::disallowed_methods, reason = "this is the one place where an HTTP client is made")]
+pub(super) fn builder(reach: Reach, connect: Duration, total: Duration) -> reqwest::ClientBuilder {
+    install_tls_provider();
+    let builder = reqwest::Client::builder()
+        .connect_timeout(connect)
+        .timeout(total)
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .http1_only()
+        .https_only(reach == Reach::Amazon)
+        .referer(false)
+        .tcp_nodelay(true)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .user_agent(concat!("noshi/", env!("CARGO_PKG_VERSION")));
+    if reach == Reach::Loopback { builder.tls_certs_only([]) } else { builder }
+}
+
+/// Why there was no connection: no byte of the request was sent.
+pub(super) fn unconnected(error: &reqwest::Error) -> NotSent {
+    if distrusts(error) { NotSent::Certificate } else { NotSent::Connect }
+}
+
+/// Whether the connection was given up because of the certificate that was shown. A time-out or a reset of the handshake is none of
+/// it: only TLS's own verdict is.
+fn distrusts(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // An error of the operating system's type that was made from another hides that one: its source is that one's.
+        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// The body, up to the cap, wiped when dropped. The buffer has its full size from the start, so that it never moves and leaves no
+/// copy; the HTTP library's own buffers are out of our reach.
+pub(super) async fn body(mut response: Response, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Cut> {
+    let mut body = Zeroizing::new(Vec::with_capacity(bytes_max));
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if chunk.len() > bytes_max.saturating_sub(body.len()) => return Err(Cut::TooLong),
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(None) => return Ok(body),
+            Err(error) => return Err(Cut::Broken(error)),
+        }
+    }
+}
