@@ -1,5 +1,7 @@
 //! What could be wrong, each to be caught. A bug is planted around the driver: in what it is told, or in the world.
 
+use super::world::Sold;
+
 /// A bug, by the number that it has in the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bug {
@@ -19,10 +21,12 @@ pub(super) enum Bug {
     HeldBlind,
     /// A read is taken for a verdict by when it is written.
     VerdictByWriting,
+    /// N15: a status check is taken as proof of who activated.
+    CheckProves,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::TimeoutIsFailure,
         Self::NoLeaseCheck,
         Self::RefusalProves,
@@ -31,5 +35,11 @@ impl Bug {
         Self::AbandonedIsNothing,
         Self::HeldBlind,
         Self::VerdictByWriting,
+        Self::CheckProves,
     ];
+
+    /// What it is about.
+    pub(super) fn sold(self) -> Sold {
+        if self == Self::CheckProves { Sold::Card } else { Sold::Code }
+    }
 }

@@ -9,17 +9,52 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Drive, DriveLimits, Event, Input, Instruction, OnUnproven, Order, State, Wisher,
+        Action, Drive, DriveLimits, Event, Input, Instruction, OnUnproven, Order, Rules, State, Wisher,
         schedule::{self, Lease, Moment},
     },
-    incentives::kinds::gift_code::RULES,
+    incentives::kinds::{card_activation, gift_code},
 };
 use uuid::Uuid;
 
 use super::bugs::Bug;
 
-/// Seconds after the first send: the window is open; ours is closed and Amazon's is not; a verdict may be given; later.
-const INSTANTS: [i64; 4] = [0, 895, 965, 1000];
+/// What is bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Sold {
+    /// A gift code, which is read by its replay.
+    Code,
+    /// The activation of a card, which is read by a status check. That does not say whose it is, and a stranger makes one move: they
+    /// activate the card before us, or take our activation back.
+    Card,
+}
+
+impl Sold {
+    fn rules(self) -> &'static Rules {
+        match self {
+            Self::Code => &gift_code::RULES,
+            Self::Card => &card_activation::RULES,
+        }
+    }
+
+    /// Seconds after the first send: the window is open; ours is closed and Amazon's is not; a verdict may be given; later.
+    const fn instants(self) -> [i64; INSTANTS] {
+        match self {
+            Self::Code => [0, 895, 965, 1000],
+            Self::Card => [0, 895, 1205, 1240],
+        }
+    }
+
+    /// What a run must have come by.
+    pub(super) fn reached(self) -> impl Iterator<Item = &'static str> {
+        let cannot: &[&str] = match self {
+            Self::Code => &["somebody else's"],
+            Self::Card => &["told too late", "nobody's, and not canceled"],
+        };
+        REACHED.into_iter().filter(move |what| !cannot.contains(what))
+    }
+}
+
+const INSTANTS: usize = 4;
 /// The last instant at which a request may land that left before: none is under way for more than a minute.
 const CANCEL_LANDS_BY: u8 = 1;
 const LIMITS: DriveLimits =
@@ -29,8 +64,8 @@ const SOON: TimeDelta = TimeDelta::seconds(60);
 /// How long a caller waits who waits.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// What a run must have come by.
-pub(super) const REACHED: [&str; 9] = [
+/// What can be come by.
+const REACHED: [&str; 10] = [
     "delivered",
     "canceled after a doubt",
     "told too late",
@@ -40,11 +75,8 @@ pub(super) const REACHED: [&str; 9] = [
     "held for the caller",
     "canceled after a refusal",
     "nobody's, and not canceled",
+    "somebody else's",
 ];
-
-fn instant(at: u8) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000 + INSTANTS[usize::from(at)], 0).unwrap()
-}
 
 /// How much may still go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -54,6 +86,8 @@ pub(super) struct Budget {
     pub(super) freezes: u8,
     pub(super) wishes: u8,
     pub(super) retries: u8,
+    /// Moves of a stranger.
+    pub(super) strangers: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,18 +119,23 @@ struct Worker {
     token: u8,
     /// Someone waits for it.
     caller: bool,
+    /// A stranger has taken the card back since Amazon was asked.
+    stale: bool,
 }
 
-const IDLE: Worker = Worker { phase: Phase::Idle, drive: None, token: 0, caller: false };
+const IDLE: Worker = Worker { phase: Phase::Idle, drive: None, token: 0, caller: false, stale: false };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct World {
+    sold: Sold,
     at: u8,
     left: Budget,
     row: Option<Order>,
     workers: [Worker; 2],
     tokens: u8,
     gift: Gift,
+    /// A stranger has activated the card.
+    others: bool,
     /// Requests that nobody waits for any more and that may still land, by when they left.
     stray_create: Option<u8>,
     stray_cancel: Option<u8>,
@@ -113,14 +152,16 @@ fn token_of(token: u8) -> Uuid {
 type Steps = Vec<(String, World)>;
 
 impl World {
-    pub(super) fn beginnings(left: Budget) -> [Self; 2] {
+    pub(super) fn beginnings(sold: Sold, left: Budget) -> [Self; 2] {
         [false, true].map(|careful| Self {
+            sold,
             at: 0,
             left,
             row: None,
             workers: [IDLE, IDLE],
             tokens: 0,
             gift: Gift::None,
+            others: false,
             stray_create: None,
             stray_cancel: None,
             careful,
@@ -141,13 +182,17 @@ impl World {
         self.row.map(|row| row.state().as_str())
     }
 
+    fn instant(&self, at: u8) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + self.sold.instants()[usize::from(at)], 0).unwrap()
+    }
+
     fn mark(&mut self, bit: u8) {
         self.marks |= 1 << bit;
     }
 
     fn moment(&self, caller: bool) -> Moment {
         Moment {
-            now: instant(self.at),
+            now: self.instant(self.at),
             draw: 0,
             patience: if caller { PATIENCE } else { Duration::ZERO },
             awaited: caller,
@@ -171,15 +216,17 @@ impl World {
         let state = row.state();
         let none = matches!(state, State::Canceled | State::Failed);
         let told = state == State::Issued && row.stage.reversal_failure().is_some();
-        let open = row.action(&RULES, instant(self.at)).is_some();
+        let open = row.action(self.sold.rules(), self.instant(self.at)).is_some();
+        // Of a card it is looked at when it is written: a stranger may take it later.
+        let is_code = self.sold == Sold::Code;
         let broken = [
             (none && self.gift == Gift::Live, "I2: a live card of a row that says there is none"),
             (
-                none && self.gift == Gift::None && self.stray_create.is_some(),
+                none && self.gift == Gift::None && !self.others && self.stray_create.is_some(),
                 "K6: a create may still land after the row says that there is no card",
             ),
-            (state == State::Issued && self.gift != Gift::Live, "I3: an issued row without its live card"),
-            (told && !self.delivered, "a card that nobody has was issued quietly after its cancel failed"),
+            (is_code && state == State::Issued && self.gift != Gift::Live, "I3: an issued row without its live card"),
+            (is_code && told && !self.delivered, "a card that nobody has was issued quietly after its cancel failed"),
             (told && cancel_may_land, "a cancel may land after its verdict"),
             (open && row.due_at.is_none(), "I15: nobody will ever take the row up"),
         ];
@@ -192,6 +239,7 @@ impl World {
         self.time(&mut steps);
         self.caller(&mut steps);
         self.strays(&mut steps);
+        self.stranger(&mut steps);
         for at in 0..self.workers.len() {
             let mut own = Vec::new();
             self.work(at, bug, &mut own);
@@ -201,7 +249,7 @@ impl World {
     }
 
     fn time(&self, steps: &mut Steps) {
-        if usize::from(self.at) + 1 < INSTANTS.len() {
+        if usize::from(self.at) + 1 < INSTANTS {
             let mut world = Self { at: self.at + 1, ..*self };
             // What has been under way for so long is gone.
             world.stray_create = self.stray_create.filter(|left| left + 1 >= world.at);
@@ -209,7 +257,7 @@ impl World {
             // Who waits for Amazon has timed out by then, or has an answer.
             let waits = |worker: &Worker| matches!(worker.phase, Phase::Sent(..) | Phase::Done(..));
             if !self.workers.iter().any(waits) {
-                steps.push((format!("tick{}", INSTANTS[usize::from(world.at)]), world));
+                steps.push((format!("tick{}", self.sold.instants()[usize::from(world.at)]), world));
             }
         }
     }
@@ -217,7 +265,7 @@ impl World {
     fn caller(&self, steps: &mut Steps) {
         let Some(row) = self.row else {
             let mut world = *self;
-            let (lease, now) = (world.lease(), instant(self.at));
+            let (lease, now) = (world.lease(), self.instant(self.at));
             let policy = if self.careful { OnUnproven::Reverse } else { OnUnproven::Keep };
             world.row = Some(schedule::begin(policy, false, lease, now));
             world.carry(0, true);
@@ -231,7 +279,7 @@ impl World {
         let mut world = *self;
         if self.left.retries > 0
             && let Some(at) = idle
-            && let Ok(order) = schedule::retry(row, false, world.lease(), &RULES, self.moment(true))
+            && let Ok(order) = schedule::retry(row, false, world.lease(), self.sold.rules(), self.moment(true))
         {
             world.left.retries -= 1;
             world.row = Some(order);
@@ -246,7 +294,7 @@ impl World {
         let mut world = *self;
         world.left.wishes -= 1;
         let lease = world.lease();
-        let mut drive = Drive::reverse(row, lease.token, Wisher::Present, RULES, LIMITS);
+        let mut drive = Drive::reverse(row, lease.token, Wisher::Present, *self.sold.rules(), LIMITS);
         let Instruction::Commit(change) = drive.next(Input::Begin, self.moment(false)) else { return };
         world.commit(change);
         let leased = world.row.is_some_and(|row| row.lease == Some(lease.token));
@@ -261,7 +309,7 @@ impl World {
     fn strays(&self, steps: &mut Steps) {
         if self.stray_create.is_some() {
             let mut world = Self { stray_create: None, ..*self };
-            if world.gift == Gift::None {
+            if world.gift == Gift::None && !world.others {
                 world.gift = Gift::Live;
                 world.mark(5);
             }
@@ -274,5 +322,21 @@ impl World {
             }
             steps.push(("late-cancel".to_owned(), world));
         }
+    }
+
+    /// Somebody else activates the card, or takes our activation back.
+    fn stranger(&self, steps: &mut Steps) {
+        if self.left.strangers == 0 || self.gift == Gift::Refunded {
+            return;
+        }
+        let mut world = *self;
+        world.left.strangers -= 1;
+        if self.gift == Gift::None {
+            world.others = true;
+        } else {
+            world.gift = Gift::Refunded;
+            world.workers.iter_mut().for_each(|worker| worker.stale = worker.phase != Phase::Idle);
+        }
+        steps.push(("stranger".to_owned(), world));
     }
 }

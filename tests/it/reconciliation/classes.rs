@@ -1,23 +1,32 @@
-//! Clean rewards, and among them one difference in twenty, of every class: all are found, each in its class, and nothing
-//! else is.
+//! A month of clean rewards of every kind, and among them one difference in twenty, of every class and kind: all are found, each
+//! in its class, and nothing else is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
-use noshi::sandbox::Activity;
+use noshi::sandbox::{Activity, ActivityType};
 use rust_decimal::Decimal;
 
 use super::{
     DAY, counts, items, nothing_is_left_over,
-    plant::{Planted, instant, list, plant},
+    plant::{EXTENDED, Planted, instant, list, plant},
     reconcile,
 };
-use crate::support::{App, Backend, PARTNER, on_each_backend, rounds::count_of};
+use crate::support::{
+    App, Backend, PARTNER, on_each_backend,
+    rounds::{count_of, print},
+};
 
 /// The clean rewards of an everyday run. The long run has `NOSHI_TEST_RECONCILED` of them.
 const CLEAN: usize = 2_000;
 /// So many clean rewards for each difference of a class.
 const CLEAN_PER_DIFFERENCE: usize = 80;
+
+/// The first day of the month; `DAY` is the last.
+const FIRST: &str = "2026-10-12";
+const MONTH_MILLISECONDS: u64 = 30 * 86_400_000;
+/// What is bought in it, as rows have it.
+const KINDS: [&str; 3] = ["gift_code", "card_activation", EXTENDED];
 
 /// How much there is of everything.
 #[derive(Clone, Copy)]
@@ -34,13 +43,17 @@ impl Size {
     }
 }
 
-/// Rewards spread over the whole day, first and last second included.
-fn day(app: &App) -> (Size, Vec<Planted>) {
+/// Rewards spread over the whole month, first and last second included.
+fn month(app: &App) -> (Size, Vec<Planted>) {
     let size = Size::of_run();
-    let midnight = instant("2026-11-10T00:00:00Z");
+    let midnight = instant("2026-10-12T00:00:00Z");
     let total = u64::try_from(size.clean + 3 * size.each).unwrap();
-    let at = |n: u64| midnight + TimeDelta::milliseconds(i64::try_from(n * 86_397_000 / (total - 1)).unwrap());
-    let planted = |n: u64| Planted::issued(app, n, 100 + i64::try_from(n % 977).unwrap(), at(n));
+    let at = |n: u64| {
+        midnight + TimeDelta::milliseconds(i64::try_from(n * (MONTH_MILLISECONDS - 3_000) / (total - 1)).unwrap())
+    };
+    // Every 27th differs, by nine in turn: each kind has each of them.
+    let kind = |n: u64| KINDS[usize::try_from((n / 243 + n) % 3).unwrap()];
+    let planted = |n: u64| Planted::issued(app, n, 100 + i64::try_from(n % 977).unwrap(), at(n)).of_kind(kind(n));
     (size, (0..total).map(planted).collect())
 }
 
@@ -68,8 +81,8 @@ fn noise(app: &App, clean: &[Planted]) -> (Vec<Planted>, Vec<Activity>) {
         let open = Planted::issued(app, number(100 + n), 500, instant("2026-11-10T11:00:00Z")).in_state("unresolved");
         records.extend((n % 2 == 0).then(|| open.record()));
         rewards.push(open);
-        // Of the day before and of the day after, on one side only or with another amount: not this day's.
-        for (place, time) in [(200, "2026-11-09T23:59:59Z"), (300, "2026-11-11T00:00:00Z")] {
+        // Of the day before and of the day after, on one side only or with another amount: not this month's.
+        for (place, time) in [(200, "2026-10-11T23:59:59Z"), (300, "2026-11-11T00:00:00Z")] {
             let other = Planted::issued(app, number(place + n), 500, instant(time));
             match n % 3 {
                 0 => records.push(Activity { amount: Some(Decimal::new(501, 2)), at: other.sent_at, ..other.record() }),
@@ -90,16 +103,31 @@ fn noise(app: &App, clean: &[Planted]) -> (Vec<Planted>, Vec<Activity>) {
 /// An id that Amazon alone knows: some could only be ours, some are another system's.
 fn stranger(app: &App, n: usize) -> Activity {
     let at = instant("2026-11-10T00:00:01Z") + TimeDelta::minutes(11 * i64::try_from(n).unwrap());
-    let lost = Planted::issued(app, 90_000 + n as u64, 700, at);
+    let lost = Planted::issued(app, 90_000 + n as u64, 700, at).of_kind(KINDS[n / 5 % 3]);
     let request_id = if n.is_multiple_of(5) { format!("{PARTNER}Other{n}") } else { lost.id.clone() };
     Activity { request_id, ..lost.record() }
 }
 
+/// A reward that differs, by its turn: the class, our side, and Amazon's.
+fn differing(turn: usize, reward: &Planted) -> (&'static str, Planted, Vec<Activity>) {
+    match (turn / 3 % 3, turn % 3) {
+        (_, 0) => ("ours_only", reward.clone(), vec![]),
+        (_, 1) => {
+            let amount = Some(Decimal::new(reward.amount + 1, 2));
+            ("amount_differs", reward.clone(), vec![Activity { amount, ..reward.record() }])
+        }
+        (0, _) => ("state_differs", reward.clone(), vec![reward.record(), reward.cancel_record()]),
+        (1, _) => ("state_differs", reward.clone().canceled(), vec![reward.record()]),
+        (_, _) => ("state_differs", reward.clone().in_state("failed"), vec![reward.record()]),
+    }
+}
+
 on_each_backend! {
-    async fn differences_of_every_class_are_found_and_nothing_else_is(backend: Backend) {
+    async fn differences_of_every_class_and_kind_are_found_in_a_month_and_nothing_else_is(backend: Backend) {
         let app = App::spawn(backend).await;
-        let (size, all) = day(&app);
+        let (size, all) = month(&app);
         let mut wanted: BTreeMap<String, &str> = BTreeMap::new();
+        let mut met = BTreeSet::new();
         let (mut rewards, mut records, mut difference) = (Vec::new(), Vec::new(), 0);
         // Every 27th differs, so the first and the last of the day do as well.
         let mut turn = 0;
@@ -113,16 +141,7 @@ on_each_backend! {
                 records.extend(canceled.then(|| reward.cancel_record()));
                 continue;
             }
-            let (class, ours, theirs) = match (turn / 3 % 3, turn % 3) {
-                (_, 0) => ("ours_only", reward.clone(), vec![]),
-                (_, 1) => {
-                    let amount = Some(Decimal::new(reward.amount + 1, 2));
-                    ("amount_differs", reward.clone(), vec![Activity { amount, ..reward.record() }])
-                }
-                (0, _) => ("state_differs", reward.clone(), vec![reward.record(), reward.cancel_record()]),
-                (1, _) => ("state_differs", reward.clone().canceled(), vec![reward.record()]),
-                (_, _) => ("state_differs", reward.clone().in_state("failed"), vec![reward.record()]),
-            };
+            let (class, ours, theirs) = differing(turn, reward);
             let charged = if ours.state == "issued" { ours.amount } else { 0 };
             let listed = match theirs.as_slice() {
                 [create] => i64::try_from((create.amount.unwrap() * Decimal::ONE_HUNDRED).trunc()).unwrap(),
@@ -130,12 +149,18 @@ on_each_backend! {
             };
             difference += listed - charged;
             wanted.insert(reward.id.clone(), class);
+            met.insert((class, reward.kind, if class == "state_differs" { turn / 3 % 3 } else { 0 }));
             rewards.push(ours);
             records.extend(theirs);
             turn += 1;
         }
         assert_eq!((turn, rewards.len()), (3 * size.each, all.len()));
-        for record in (0..size.each).map(|n| stranger(&app, n)) {
+        assert_eq!(met.len(), 5 * KINDS.len(), "{met:?}");
+        let mut adopted = 0;
+        for (n, record) in (0..size.each).map(|n| stranger(&app, n)).enumerate() {
+            // No report has the number of a card, so no row is made for one.
+            let of_card = record.activity_type == ActivityType::GCActivation;
+            adopted += usize::from(!n.is_multiple_of(5) && !of_card);
             difference += 700;
             wanted.insert(record.request_id.clone(), "theirs_only");
             records.push(record);
@@ -147,14 +172,16 @@ on_each_backend! {
         let listed = records.len();
         list(&app, records);
 
-        let run = reconcile(&app, DAY, DAY).await;
+        let run = reconcile(&app, FIRST, DAY).await;
         let each = i64::try_from(size.each).unwrap();
         assert_eq!(counts(&run), [i64::try_from(size.clean).unwrap(), each, each, each, each, 40, 0], "{run}");
         assert_eq!(run["records"], listed, "every record of the day and its margins was read");
         let cents = difference.unsigned_abs();
         let sign = if difference < 0 { "-" } else { "" };
         assert_eq!(run["difference"], format!("{sign}{}.{:02}", cents / 100, cents % 100));
-        assert_eq!(run["adopted"], size.each / 5 * 4, "four of five strangers could only be ours");
+        assert_eq!(run["adopted"], adopted, "four of five strangers could only be ours");
+        let (rewards, kinds) = (all.len(), KINDS.len());
+        print(&format!("a month, {backend:?}: {rewards} rewards of {kinds} kinds, {} differences found, 0 false", wanted.len()));
 
         let found = items(&app, &run).await;
         let (open, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|item| item["class"] == "unproven");
@@ -167,7 +194,7 @@ on_each_backend! {
         assert!(wanted.is_empty(), "not found: {wanted:?}");
 
         // The next run finds the same, and makes no second row for a stranger.
-        let again = reconcile(&app, DAY, DAY).await;
+        let again = reconcile(&app, FIRST, DAY).await;
         assert_eq!((counts(&again), &again["difference"], &again["adopted"]), (counts(&run), &run["difference"], &0.into()));
         nothing_is_left_over(&app).await;
         app.end().await;

@@ -12,6 +12,9 @@ use rust_decimal::Decimal;
 
 use super::super::support::{App, Backend, PARTNER};
 
+/// The kind of gift codes that say more than their value, in their rows.
+pub(super) const EXTENDED: &str = "gift_code_extended";
+
 /// Rows of one statement.
 const ROWS: usize = 500;
 
@@ -22,6 +25,8 @@ pub(super) struct Planted {
     pub(super) intent: Intent,
     pub(super) id: String,
     pub(super) amount: i64,
+    /// The word of its kind in its row.
+    pub(super) kind: &'static str,
     pub(super) state: &'static str,
     pub(super) sent_at: DateTime<Utc>,
     pub(super) canceled_at: Option<DateTime<Utc>>,
@@ -33,7 +38,16 @@ impl Planted {
         let key = IdempotencyKey::parse(&format!("plant-{number}")).unwrap();
         let intent = Intent::derive(app.client, &key);
         let id = CreationRequestId::derive(PARTNER, &intent).to_string();
-        Self { number, intent, id, amount, state: "issued", sent_at, canceled_at: None }
+        Self { number, intent, id, amount, kind: "gift_code", state: "issued", sent_at, canceled_at: None }
+    }
+
+    pub(super) fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub(super) fn is_activation(&self) -> bool {
+        self.kind == "card_activation"
     }
 
     pub(super) fn canceled(mut self) -> Self {
@@ -52,7 +66,7 @@ impl Planted {
         Activity {
             partner_id: PARTNER.to_owned(),
             request_id: self.id.clone(),
-            activity_type: ActivityType::GCCreation,
+            activity_type: if self.is_activation() { ActivityType::GCActivation } else { ActivityType::GCCreation },
             failure_code: None,
             at: self.sent_at + TimeDelta::seconds(1),
             amount: Some(Decimal::new(self.amount, 2)),
@@ -65,7 +79,8 @@ impl Planted {
     /// Amazon's record of a cancel of it.
     pub(super) fn cancel_record(&self) -> Activity {
         let at = self.sent_at + TimeDelta::minutes(2);
-        Activity { activity_type: ActivityType::GCCancellation, at, amount: None, currency: None, ..self.record() }
+        let canceled = if self.is_activation() { ActivityType::GCDeactivation } else { ActivityType::GCCancellation };
+        Activity { activity_type: canceled, at, amount: None, currency: None, ..self.record() }
     }
 
     fn row(&self, app: &App) -> String {
@@ -83,12 +98,14 @@ impl Planted {
         let open = matches!(self.state, "unresolved" | "issuing" | "pending");
         let due_at = if open { time(Ambient::system().now() + TimeDelta::minutes(14)) } else { "NULL".to_owned() };
         let sent = time(self.sent_at);
+        let members = if self.kind == EXTENDED { "'{\"programId\":\"PROG123\"}'" } else { "NULL" };
         format!(
-            "({}, {}, {intent}, 'main', 'US', 'sandbox', '{}', 'gift_code', {}, 'USD', 'keep', '{}', 1, FALSE, FALSE, FALSE, \
-             1, 0, 0, {sent}, {sent}, {sent}, {issued_at}, {canceled_at}, {due_at})",
+            "({}, {}, {intent}, 'main', 'US', 'sandbox', '{}', '{}', {}, 'USD', 'keep', '{}', 1, FALSE, FALSE, FALSE, \
+             1, 0, 0, {sent}, {sent}, {sent}, {issued_at}, {canceled_at}, {due_at}, {members})",
             uuid(&reward),
             uuid(&client.to_string()),
             self.id,
+            self.kind,
             self.amount,
             self.state
         )
@@ -102,7 +119,7 @@ pub(super) async fn plant(app: &App, rewards: &[Planted]) {
             "INSERT INTO rewards (id, client_id, intent, account, marketplace, environment, creation_request_id, \
                         kind, amount_minor, currency, on_unresolved, state, version, ambiguous, cancel_requested, \
                         cancel_doubt, attempts, deliveries, events, created_at, updated_at, first_send_at, issued_at, \
-                        canceled_at, due_at) VALUES "
+                        canceled_at, due_at, create_members) VALUES "
                 .to_owned();
         for (at, reward) in some.iter().enumerate() {
             write!(text, "{}{}", if at == 0 { "" } else { ", " }, reward.row(app)).unwrap();

@@ -2,7 +2,7 @@
 //! work, requests that land after their caller has given up, and an intermediary that sends again what nobody answered.
 
 use noshi::{
-    engine::{Action, Sight},
+    engine::{Action, Sight, State},
     kernel::UnknownReason,
     provider::incentives::{ErrorType, Family, Refusal},
 };
@@ -10,7 +10,7 @@ use noshi::{
 use super::{
     coverage::Class,
     rng::Rng,
-    world::{Ev, KEYS, MILLI, SECOND, World},
+    world::{Ev, KEYS, MILLI, SECOND, Sold, World},
 };
 
 /// How far Amazon's clock is off when it is further off than ours may be from each other.
@@ -25,6 +25,8 @@ pub(super) struct Gift {
     pub(super) refunded: bool,
     pub(super) claimed: bool,
     pub(super) elsewhere: bool,
+    /// When a stranger took it back.
+    pub(super) taken_at: i64,
     /// Until then Amazon refuses to cancel it.
     ready_at: i64,
     /// It has refused.
@@ -35,6 +37,8 @@ pub(super) struct Amazon {
     /// The cards by id: the key's own id, and the others that it must never have.
     pub(super) cards: [Option<Gift>; KEYS],
     pub(super) strange_debits: usize,
+    /// Cards that somebody else has activated.
+    pub(super) others: [bool; KEYS],
     pub(super) debits: i64,
     pub(super) credits: i64,
     /// Checked before the id is looked up, so that even a replay is refused.
@@ -61,6 +65,8 @@ pub(super) struct Call {
     pub(super) again: bool,
     pub(super) lost_after: bool,
     pub(super) ended: bool,
+    /// When it reached Amazon, last.
+    pub(super) arrived: i64,
     pub(super) answer: Option<Answer>,
 }
 
@@ -93,6 +99,7 @@ impl Amazon {
         Self {
             cards: [None; KEYS],
             strange_debits: 0,
+            others: [false; KEYS],
             debits: 0,
             credits: 0,
             limit: None,
@@ -133,10 +140,12 @@ impl World<'_> {
         if gone {
             self.met(if cancel { Class::LateCancel } else { Class::LateCreate });
         }
-        let mut answer = match (before, cancel) {
+        self.calls[at].arrived = self.now;
+        let mut answer = match (before, self.sold) {
             (true, _) => Answer::Unknown(UnknownReason::ServerError),
-            (false, true) => self.do_cancel(&call),
-            (false, false) => self.do_create(&call),
+            (false, Sold::Code) if cancel => self.do_cancel(&call),
+            (false, Sold::Code) => self.do_create(&call),
+            (false, Sold::Card) => self.do_with_card(&call),
         };
         if odd {
             answer = self.odd_answer(answer, cancel);
@@ -179,7 +188,7 @@ impl World<'_> {
         Answer::Unknown(reason)
     }
 
-    fn do_create(&mut self, call: &Call) -> Answer {
+    pub(super) fn do_create(&mut self, call: &Call) -> Answer {
         if let Some(refusal) = self.amazon.limit {
             if self.amazon.cards[call.key].is_some() {
                 self.met(Class::LimitFirst);
@@ -205,6 +214,7 @@ impl World<'_> {
             refunded: false,
             claimed: false,
             elsewhere: false,
+            taken_at: -1,
             ready_at: self.now + late,
             was_refused: false,
         };
@@ -214,7 +224,7 @@ impl World<'_> {
         Answer::Card(Sight::Live, call.value)
     }
 
-    fn do_cancel(&mut self, call: &Call) -> Answer {
+    pub(super) fn do_cancel(&mut self, call: &Call) -> Answer {
         let refuse = |family, error_type| Answer::Refused(Refusal { family, error_type });
         if let Some(refusal) = self.amazon.cancels {
             return Answer::Refused(refusal);
@@ -226,7 +236,8 @@ impl World<'_> {
             self.met(Class::CancelAgain);
             return Answer::Canceled;
         }
-        if self.now + self.amazon.skew >= gift.from + WINDOW {
+        let has_window = self.sold == Sold::Code;
+        if has_window && self.now + self.amazon.skew >= gift.from + WINDOW {
             return refuse(Family::F200, ErrorType::CancelRequestArrivedAfterTimeLimit);
         }
         if gift.claimed {
@@ -253,9 +264,9 @@ impl World<'_> {
     }
 
     pub(super) fn claim(&mut self, key: usize) {
-        if self.oracle.was_delivered(key)
-            && let Some(gift) = &mut self.amazon.cards[key]
-        {
+        let issued = self.rows[key].is_some_and(|row| row.order.state() == State::Issued);
+        let spendable = self.oracle.was_delivered(key) || self.sold == Sold::Card && issued;
+        if spendable && let Some(gift) = &mut self.amazon.cards[key] {
             gift.claimed = !gift.refunded;
             self.met(Class::Claimed);
             self.note("claimed", "", key, 0);
@@ -263,9 +274,13 @@ impl World<'_> {
     }
 
     pub(super) fn elsewhere(&mut self, key: usize) {
+        if self.sold == Sold::Card && self.amazon.cards[key].is_none() {
+            self.amazon.others[key] = true;
+            self.note("activated", "by a stranger", key, 0);
+        }
         let Some(gift) = &mut self.amazon.cards[key] else { return };
         if !gift.refunded && !gift.claimed {
-            gift.elsewhere = true;
+            (gift.elsewhere, gift.taken_at) = (true, self.now);
             self.met(Class::Elsewhere);
             self.refund(key);
         }

@@ -4,7 +4,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use noshi::{
     engine::{
-        Action, Drive, End, Event, Input, Instruction, Order, ReversalFailure, Sight, Stage, State,
+        Action, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight, Stage, State,
         drive::{Change, Milestone},
         order::Reversed,
         schedule::Moment,
@@ -12,6 +12,8 @@ use noshi::{
     kernel::{CardProof, ClaimCode, UnknownReason},
     provider::incentives::{ErrorType, Family, Outcome, Refusal},
 };
+
+use super::world::Sold;
 
 macro_rules! bugs {
     ($($(#[$doc:meta])* $name:ident = $word:literal),* $(,)?) => {
@@ -56,6 +58,18 @@ bugs! {
     RefusalIsVerdict = "N13 a refused cancel is final inside the window",
     NobodysIsIssued = "N14 what nobody has is issued quietly when its cancel fails",
     HeldBlind = "N12 the attempt after a pause does not look at the row",
+    /// Of cards, this one and the next two.
+    CheckProves = "N15 a status check is taken as proof of who activated",
+    ReplayIsPresent = "N16 the answer to a replay is taken for the present",
+    AbsentIsNothing = "N17 a check that shows nothing is taken as not activated",
+}
+
+impl Bug {
+    /// What it is about.
+    pub(super) fn sold(self) -> Sold {
+        let of_cards = matches!(self, Self::CheckProves | Self::ReplayIsPresent | Self::AbsentIsNothing);
+        if of_cards { Sold::Card } else { Sold::Code }
+    }
 }
 
 const NOTHING: Refusal = Refusal { family: Family::F200, error_type: ErrorType::Other };
@@ -131,6 +145,15 @@ impl Planted {
         {
             answer.event = Event::ReversalRefused(ReversalFailure::TooLate);
         }
+        if let Input::Answered(answer) = &mut *input {
+            match (bug, answer.event) {
+                (Some(Bug::CheckProves), Event::Seen(Sight::Unattributed)) => answer.event = Event::Seen(Sight::Live),
+                (Some(Bug::AbsentIsNothing), Event::Seen(Sight::Absent)) => {
+                    answer.event = Event::Refused(RefusalClass::Final);
+                }
+                (_, _) => {}
+            }
+        }
         let bend = |order: &mut Order| match (bug, &mut order.stage) {
             (Some(Bug::RefusalProves), Stage::Sending(sent) | Stage::Unproven(sent))
                 if matches!(heard, Some(Event::Refused(_))) =>
@@ -147,6 +170,11 @@ impl Planted {
             }
             (Some(Bug::EarlyVerdict), Stage::Reversing(reversal)) if heard == Some(Event::Seen(Sight::Live)) => {
                 reversal.doubt = false;
+            }
+            (Some(Bug::AbsentIsNothing), Stage::Sending(sent) | Stage::Unproven(sent))
+                if heard == Some(Event::Seen(Sight::Absent)) =>
+            {
+                sent.doubt = false;
             }
             (Some(Bug::NobodysIsIssued), Stage::Reversing(reversal)) => reversal.handed_out = true,
             (_, _) => {}

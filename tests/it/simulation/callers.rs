@@ -7,7 +7,7 @@ use super::{
     bugs::Bug,
     coverage::Class,
     steps::{Phase, Work},
-    world::{Ev, HOUR, KEYS, MILLI, SECOND, Weather, World},
+    world::{Ev, HOUR, KEYS, MILLI, SECOND, Sold, Weather, World},
 };
 
 /// `rewards.answer_within_seconds`.
@@ -136,8 +136,12 @@ impl World<'_> {
             let when = self.rng.between(SECOND, 300 * SECOND);
             self.push(when, Ev::Claim(key));
         }
-        if self.rng.per_mille(20) {
+        if self.sold == Sold::Code && self.rng.per_mille(20) {
             let when = self.rng.between(SECOND, 300 * SECOND);
+            self.push(when, Ev::Elsewhere(key));
+        }
+        if self.sold == Sold::Card && self.rng.per_mille(200) {
+            let when = self.rng.between(0, 40 * SECOND);
             self.push(when, Ev::Elsewhere(key));
         }
         // When all is well again: the key is asked once more, whatever it was told before.

@@ -1,7 +1,7 @@
 //! The way to Amazon and back: what leaves, what is lost, who gives up, and what an answer is to the machine.
 
 use noshi::{
-    engine::{Action, Event, Sight},
+    engine::{Action, Event, RefusalClass, Sight},
     incentives::kinds::gift_code::{event_of_cancel, event_of_create},
     kernel::{AuthRejection, CardProof, ClaimCode, NotSent, UnknownReason},
     provider::incentives::{ErrorType, Outcome},
@@ -12,7 +12,7 @@ use super::{
     bugs::{self, Bug},
     coverage::Class,
     steps::{Phase, Work},
-    world::{Ev, MILLI, SECOND, World},
+    world::{Ev, MILLI, SECOND, Sold, World},
 };
 
 /// The client's limit for a whole call.
@@ -34,8 +34,20 @@ impl World<'_> {
         self.note("send", if action == Action::Reverse { "cancel" } else { "create" }, key, 0);
         let again = self.rng.per_mille(weather.twice);
         let lost_after = again || self.rng.per_mille(weather.lose_after);
-        let mut sent =
-            Call { job, epoch, key, action, value, stranger, stamp, again, lost_after, ended: false, answer: None };
+        let mut sent = Call {
+            job,
+            epoch,
+            key,
+            action,
+            value,
+            stranger,
+            stamp,
+            again,
+            lost_after,
+            ended: false,
+            arrived: -1,
+            answer: None,
+        };
         self.jobs[job].call = call;
         if self.rng.per_mille(weather.connect) {
             sent.answer = Some(if self.rng.per_mille(500) { Answer::NotSent } else { Answer::AuthRejected });
@@ -88,15 +100,17 @@ impl World<'_> {
         if !self.jobs[job].alive || self.jobs[job].call != at {
             return;
         }
-        let (event, code) = if call.action == Action::Reverse {
-            event_of_cancel(bugs::heard(self.bug, cancel_outcome(answer)))
-        } else {
-            let outcome = create_outcome(self.bug, answer, call.key, call.value);
-            event_of_create(bugs::heard(self.bug, outcome))
+        let (event, code) = match (self.sold, call.action) {
+            (Sold::Card, _) => self.read_card(&call, answer),
+            (Sold::Code, Action::Reverse) => event_of_cancel(bugs::heard(self.bug, cancel_outcome(answer))),
+            (Sold::Code, Action::Forward | Action::Read) => {
+                let outcome = create_outcome(self.bug, answer, call.key, call.value);
+                event_of_create(bugs::heard(self.bug, outcome))
+            }
         };
         self.count(answer, event, job);
         self.note("answer", "", call.key, i64::from(code.is_some()));
-        self.oracle.heard(call.key, event);
+        self.oracle.heard(call.key, event, call.arrived);
         self.jobs[job].code = code;
         self.jobs[job].phase = Phase::Heard(event);
         let wait = self.store_wait();
@@ -112,6 +126,8 @@ impl World<'_> {
             Answer::Card(..) if event == Event::Seen(Sight::Reversed) => Class::Refunded,
             Answer::Card(..) if event == Event::Seen(Sight::Odd) => Class::Odd,
             Answer::Card(..) if event == Event::Seen(Sight::Mismatch) => Class::Mismatch,
+            Answer::Card(..) if event == Event::Seen(Sight::Absent) => Class::CheckedInactive,
+            Answer::Card(..) if event == Event::Seen(Sight::Unattributed) => Class::CheckedActive,
             Answer::Card(..) => Class::Fulfilled,
             Answer::Canceled => Class::CancelDone,
             Answer::Refused(refusal) if cancel => match (refusal.error_type, event) {
@@ -119,6 +135,7 @@ impl World<'_> {
                 (_, Event::ReversalNotSent) => Class::CancelAccount,
                 (_, _) => Class::CancelNotPermitted,
             },
+            Answer::Refused(_) if event == Event::Refused(RefusalClass::Elsewhere) => Class::OthersFirst,
             Answer::Refused(refusal) => {
                 if self.jobs[job].order().stage.is_in_doubt() {
                     self.met(Class::RefusedReplay);

@@ -10,7 +10,7 @@ use noshi::{
 use super::{
     amazon::{Amazon, Gift, code_of},
     coverage::Class,
-    world::{KEYS, RULES, Row, World},
+    world::{KEYS, Row, Sold, World},
 };
 
 /// What the oracle remembers of a key, apart from the rows.
@@ -31,6 +31,8 @@ struct Memory {
     /// A caller with on_unresolved=cancel was sent away without a code.
     sent_away: bool,
     excused: bool,
+    /// When Amazon looked at what the last answer is about.
+    looked_at: i64,
 }
 
 #[derive(Default)]
@@ -88,14 +90,15 @@ impl Oracle {
     }
 
     /// An outcome came home.
-    pub(super) fn heard(&mut self, key: usize, event: Event) {
+    pub(super) fn heard(&mut self, key: usize, event: Event, looked_at: i64) {
         let memory = &mut self.keys[key];
+        memory.looked_at = looked_at;
         memory.unknown |= event == Event::Lost;
         memory.too_late |= event == Event::ReversalRefused(ReversalFailure::TooLate);
     }
 
     /// A row is written: what may follow what, and what the books say at this moment.
-    pub(super) fn committed(&mut self, amazon: &Amazon, key: usize, old: Option<&Row>, new: &Row) {
+    pub(super) fn committed(&mut self, amazon: &Amazon, sold: Sold, key: usize, old: Option<&Row>, new: &Row) {
         let (state, stage) = (new.order.state(), new.order.stage);
         let gift = amazon.cards[key];
         self.must(
@@ -120,11 +123,16 @@ impl Oracle {
         let live = gift.is_some_and(|gift| !gift.refunded);
         let elsewhere = gift.is_some_and(|gift| gift.elsewhere);
         match state {
+            // Whoever looked at it before it was taken back could not know.
+            State::Issued if sold == Sold::Card && old.is_none_or(|old| old.order.state() != State::Issued) => {
+                let unseen = gift.is_some_and(|gift| gift.elsewhere && gift.taken_at >= self.keys[key].looked_at);
+                self.must(live || unseen, "I3: a card was called ours that is not");
+            }
             State::Issued => self.must(live || elsewhere, "I3: a reward was issued without a live card"),
             State::Canceled | State::Failed => self.must(!live, "I2: a live card, and the row says that there is none"),
             State::NeedsAttention | State::Pending | State::Issuing | State::Unresolved | State::Canceling => {}
         }
-        self.wish(key, old, new);
+        self.wish(sold, key, old, new);
         if is_final(state) || state == State::Pending {
             self.keys[key].unknown = false;
         }
@@ -145,14 +153,14 @@ impl Oracle {
     }
 
     /// A wish to cancel ends canceled, or with a cancel that Amazon refused, or with a window that is over.
-    fn wish(&mut self, key: usize, old: Option<&Row>, new: &Row) {
+    fn wish(&mut self, sold: Sold, key: usize, old: Option<&Row>, new: &Row) {
         let wished = new.order.stage.reversal_wanted() || new.order.state() == State::Canceled;
         if wished && !self.keys[key].wished {
             self.keys[key].too_late = false;
         }
         if self.keys[key].wished && !wished {
             let memory = self.keys[key];
-            let over = memory.anchor.is_some_and(|sent| !RULES.may_reverse(sent, new.order.updated_at));
+            let over = memory.anchor.is_some_and(|sent| !sold.rules().may_reverse(sent, new.order.updated_at));
             let settled = is_final(new.order.state()) && new.order.state() != State::Issued;
             self.must(settled || over || memory.too_late, "K3: a wish to cancel is forgotten inside the window");
             let from = old.map(|old| old.order.state());
@@ -222,8 +230,10 @@ impl World<'_> {
                     self.oracle.must(same || elsewhere, "I3: an issued row without its live card");
                     let kept = memory.careful && memory.sent_away && !memory.delivered && !memory.excused;
                     let tried = row.order.stage.reversal_failure().is_some();
+                    // Whoever holds a card has it, whatever we hand out.
+                    let has_code = self.sold == Sold::Code;
                     self.oracle.must(
-                        !tried || memory.delivered || memory.underway,
+                        !tried || memory.delivered || memory.underway || !has_code,
                         "a card that nobody has was issued quietly after its cancel failed",
                     );
                     self.oracle.must(
@@ -233,6 +243,9 @@ impl World<'_> {
                 }
                 State::NeedsAttention => {
                     self.met(Class::Attention);
+                    if row.order.stage.attention() == Some(AttentionReason::DoneElsewhere) {
+                        self.met(Class::OthersUnproven);
+                    }
                     if row.order.stage.attention() == Some(AttentionReason::CancelFailed) {
                         self.met(Class::Nobodys);
                         self.oracle

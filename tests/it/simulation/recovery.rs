@@ -12,7 +12,7 @@ use super::{
     bugs::{self, Bug},
     coverage::Class,
     steps::{Job, Work},
-    world::{Commit, Ev, KEYS, MILLI, REPLAY_AGE, RULES, Row, World, micros},
+    world::{Commit, Ev, KEYS, MILLI, REPLAY_AGE, Row, World, micros},
 };
 
 impl World<'_> {
@@ -47,7 +47,7 @@ impl World<'_> {
         let order = bugs::taken_up(self.bug, row.order, moment);
         self.cover.stepped(state, schedule::resumed_by(&order, REPLAY_AGE, moment.now));
         let lease = self.lease();
-        let Ok((order, wake)) = schedule::take_up(order, lease, REPLAY_AGE, &RULES, moment) else {
+        let Ok((order, wake)) = schedule::take_up(order, lease, REPLAY_AGE, &self.rules(), moment) else {
             return self.oracle.fail("I15: a due row knows no next step");
         };
         if let Some(token) = left {

@@ -17,7 +17,7 @@ use super::{
     bugs::{Bug, Planted},
     callers::{Told, policy},
     coverage::Class,
-    world::{Commit, Ev, MILLI, RULES, Row, World},
+    world::{Commit, Ev, MILLI, Row, Sold, World},
 };
 
 /// `reveal::SHOWINGS_MAX`.
@@ -207,17 +207,21 @@ impl World<'_> {
                 let wisher = if is_gone { Wisher::Gone } else { Wisher::Present };
                 let (token, limits) = (self.lease().token, self.limits());
                 self.jobs[job].token = token;
-                self.drive(job, Drive::reverse(row.order, token, wisher, RULES, limits));
+                self.drive(job, Drive::reverse(row.order, token, wisher, self.rules(), limits));
             }
-            Work::Reveal if row.order.state() == State::Issued => self.show(job, row),
+            Work::Reveal if self.has_code(&row) => self.show(job, row),
             Work::Reveal => self.end(job, Told::Refused),
             Work::Recover => {}
         }
     }
 
+    fn has_code(&self, row: &Row) -> bool {
+        self.sold == Sold::Code && row.order.state() == State::Issued
+    }
+
     fn show(&mut self, job: usize, row: Row) {
         let limits = self.limits();
-        self.drive(job, Drive::show(row.order, SHOWINGS_MAX, RULES, limits));
+        self.drive(job, Drive::show(row.order, SHOWINGS_MAX, self.rules(), limits));
     }
 
     /// T1: the database inserts the row, or finds that it is there.
@@ -231,7 +235,7 @@ impl World<'_> {
         let lease = self.lease();
         let order = schedule::begin(policy(careful), false, lease, self.clock(replica));
         if self.has(Bug::SendBeforeCommit) {
-            let drive = Drive::carry(order, lease.token, RULES, self.limits());
+            let drive = Drive::carry(order, lease.token, self.rules(), self.limits());
             self.jobs[job].drive = Some(Planted::new(drive, self.bug));
             self.leave(job, Action::Forward, false);
         }
@@ -253,7 +257,7 @@ impl World<'_> {
         self.jobs[job].recorded = true;
         let (token, limits) = (order.lease.unwrap(), self.limits());
         (self.jobs[job].token, self.jobs[job].leased_at) = (token, self.now);
-        self.drive(job, Drive::carry(order, token, RULES, limits));
+        self.drive(job, Drive::carry(order, token, self.rules(), limits));
     }
 
     fn drive(&mut self, job: usize, drive: Drive) {
@@ -273,7 +277,7 @@ impl World<'_> {
         if known.order.stage == (Stage::Refused { retryable: true }) {
             let (lease, moment) = (self.lease(), self.moment(job, now));
             self.cover.stepped(State::Failed, Event::Begin);
-            let order = schedule::retry(known.order, false, lease, &RULES, moment).unwrap();
+            let order = schedule::retry(known.order, false, lease, &self.rules(), moment).unwrap();
             self.met(Class::SecondTry);
             return match self.commit(key, Row { order, ..known }) {
                 Commit::Done => self.carry(job),
@@ -281,7 +285,7 @@ impl World<'_> {
             };
         }
         (self.jobs[job].recorded, self.jobs[job].replayed) = (true, true);
-        if known.order.state() == State::Issued { self.show(job, known) } else { self.end(job, Told::State) }
+        if self.has_code(&known) { self.show(job, known) } else { self.end(job, Told::State) }
     }
 
     fn moment(&mut self, job: usize, now: DateTime<Utc>) -> Moment {
@@ -350,7 +354,7 @@ impl World<'_> {
         };
         self.cover.stepped(change.from, event);
         let waits = change.from == State::Canceling && change.order.state() == State::Canceling;
-        if waits && event == Event::Seen(Sight::Live) {
+        if waits && matches!(event, Event::Seen(Sight::Live | Sight::Unattributed)) {
             self.met(Class::VerdictWaits);
         }
     }

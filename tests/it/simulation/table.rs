@@ -12,7 +12,7 @@ use noshi::{
     provider::incentives::{ErrorType, Family, Outcome, Refusal},
 };
 
-use super::world::{RULES, instant};
+use super::world::{Sold, instant};
 
 /// A stage in which an answer can come, or one in which none can.
 fn stage(state: State, doubt: bool) -> Stage {
@@ -80,7 +80,7 @@ fn after_create(outcome: &Outcome<CardProof>, state: State, replay: bool) -> Opt
 
 fn led(state: State, replay: bool, event: Event) -> Option<State> {
     // The window is over: in it a live card is no verdict on a cancel.
-    let (at, rules) = (instant(1_000_000_000), &RULES);
+    let (at, rules) = (instant(1_000_000_000), Sold::Code.rules());
     let step = Step { event, at, now: at, rules, on_unproven: OnUnproven::Keep, awaited: true };
     step.apply(stage(state, replay)).ok().map(|next| next.stage.state())
 }

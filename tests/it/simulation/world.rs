@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use noshi::engine::{DriveLimits, Order, Rules, schedule::Lease};
+use noshi::engine::{DriveLimits, Order, Rules, rules::Reading, schedule::Lease};
 use uuid::Uuid;
 
 use super::{
@@ -35,8 +35,25 @@ pub(super) const REPLAY_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 pub(super) const KEYS: usize = 3;
 /// When every run begins.
 const EPOCH: i64 = 1_800_000_000 * SECOND;
-/// The rules of a gift code.
-pub(super) const RULES: Rules = noshi::incentives::kinds::gift_code::RULES;
+/// What is bought in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sold {
+    /// Gift codes: read by their replay.
+    Code,
+    /// Activations of physical cards: read by a status check, which does not say whose they are.
+    Card,
+}
+
+impl Sold {
+    /// The kind's rules.
+    pub(super) fn rules(self) -> &'static Rules {
+        match self {
+            Self::Code => &noshi::incentives::kinds::gift_code::RULES,
+            Self::Card => &noshi::incentives::kinds::card_activation::RULES,
+        }
+    }
+}
+
 /// The settings' defaults.
 const LEASE: Duration = Duration::from_secs(20);
 /// More happens in no run that comes to rest.
@@ -66,7 +83,7 @@ pub(super) enum Ev {
     Trouble(bool),
     /// A recipient spends the code.
     Claim(usize),
-    /// Someone cancels the card in Amazon's portal.
+    /// Someone cancels the card in Amazon's portal, or activates it before us.
     Elsewhere(usize),
     /// A day begins on which nothing can be proven.
     Outage,
@@ -129,6 +146,7 @@ pub(super) enum Commit {
 }
 
 pub(super) struct World<'a> {
+    pub(super) sold: Sold,
     pub(super) bug: Option<Bug>,
     pub(super) rng: Rng,
     pub(super) cover: &'a mut Coverage,
@@ -156,8 +174,8 @@ pub(super) struct Ended {
 }
 
 /// Runs one seed to its end.
-pub(super) fn run(seed: u64, bug: Option<Bug>, cover: &mut Coverage) -> Ended {
-    let mut world = World::new(seed, bug, cover);
+pub(super) fn run(seed: u64, sold: Sold, bug: Option<Bug>, cover: &mut Coverage) -> Ended {
+    let mut world = World::new(seed, sold, bug, cover);
     world.set_out();
     let mut events = 0;
     while let Some(Reverse(Timed(at, _, event))) = world.queue.pop() {
@@ -177,7 +195,7 @@ pub(super) fn run(seed: u64, bug: Option<Bug>, cover: &mut Coverage) -> Ended {
 }
 
 impl<'a> World<'a> {
-    fn new(seed: u64, bug: Option<Bug>, cover: &'a mut Coverage) -> Self {
+    fn new(seed: u64, sold: Sold, bug: Option<Bug>, cover: &'a mut Coverage) -> Self {
         let mut rng = Rng::new(seed);
         let many = 1 + rng.below(3);
         let skew = if rng.per_mille(500) { 2 * SECOND } else { 0 };
@@ -192,6 +210,7 @@ impl<'a> World<'a> {
         let replicas = (0..many).map(|_| replica(&mut rng)).collect();
         let amazon = Amazon::new(&mut rng, skew);
         Self {
+            sold,
             bug,
             rng,
             cover,
@@ -222,6 +241,12 @@ impl<'a> World<'a> {
 
     pub(super) fn met(&mut self, class: Class) {
         self.cover.met(class);
+    }
+
+    /// The rules of what is bought; of cards, those that the bug makes of them.
+    pub(super) fn rules(&self) -> Rules {
+        let rules = *self.sold.rules();
+        if self.has(Bug::ReplayIsPresent) { Rules { reading: Reading::ReplayForward, ..rules } } else { rules }
     }
 
     pub(super) fn has(&self, bug: Bug) -> bool {
@@ -286,7 +311,7 @@ impl<'a> World<'a> {
     pub(super) fn write(&mut self, key: usize, mut row: Row) {
         row.order.version = self.rows[key].map_or(1, |old| old.order.version + 1);
         self.note("row", row.order.state().as_str(), key, row.order.version);
-        self.oracle.committed(&self.amazon, key, self.rows[key].as_ref(), &row);
+        self.oracle.committed(&self.amazon, self.sold, key, self.rows[key].as_ref(), &row);
         if let Some(due) = row.order.due_at {
             for worker in 0..self.replicas.len() {
                 let at = due.timestamp_micros() - EPOCH - self.replicas[worker].offset;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use noshi::engine::Order;
 use uuid::Uuid;
 
-use super::{SOON, World, instant, token_of};
+use super::{SOON, World, token_of};
 
 impl World {
     /// Its fingerprint. Of attempts and versions only the differences count, of tokens only whether they are the row's, of
@@ -15,11 +15,11 @@ impl World {
     /// Two of a million worlds share a fingerprint of 64 bits by chance once in thirty million runs.
     pub(in super::super) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.at, self.left, self.gift, self.stray_create, self.stray_cancel).hash(&mut hasher);
+        (self.at, self.left, self.gift, self.others, self.stray_create, self.stray_cancel).hash(&mut hasher);
         (self.careful, self.delivered, self.wrong).hash(&mut hasher);
         self.row.map(|row| self.plain(row)).hash(&mut hasher);
         for worker in &self.workers {
-            (worker.phase, worker.caller, self.is_the_rows(token_of(worker.token))).hash(&mut hasher);
+            (worker.phase, worker.caller, worker.stale, self.is_the_rows(token_of(worker.token))).hash(&mut hasher);
             worker.drive.map(|drive| self.plain(drive.order)).hash(&mut hasher);
         }
         hasher.finish()
@@ -39,14 +39,14 @@ impl World {
             lease: order.lease.map(|token| Uuid::from_u128(u128::from(self.is_the_rows(token)))),
             due_at: order.due_at.map(|at| self.due(at)),
             unproven_since: None,
-            created_at: instant(0),
-            updated_at: instant(0),
+            created_at: self.instant(0),
+            updated_at: self.instant(0),
             ..order
         }
     }
 
     fn due(&self, at: DateTime<Utc>) -> DateTime<Utc> {
-        let come = |which: &u8| at <= instant(*which) + SOON;
-        instant((self.at..4).find(come).unwrap_or(3))
+        let come = |which: &u8| at <= self.instant(*which) + SOON;
+        self.instant((self.at..4).find(come).unwrap_or(3))
     }
 }

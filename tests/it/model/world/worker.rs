@@ -1,26 +1,23 @@
 //! What a worker does at one step: it takes a row up, sends, hears, commits. A crash, a freeze or a lost message may come at each.
 
-use noshi::{
-    engine::{
-        Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight,
-        Stage, State, Wake,
-        drive::{Change, DatedEvent, Milestone},
-        schedule,
-    },
-    incentives::kinds::gift_code::RULES,
+use noshi::engine::{
+    Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight, Stage,
+    State, Wake,
+    drive::{Change, DatedEvent, Milestone},
+    schedule,
 };
 
-use super::{CANCEL_LANDS_BY, Gift, IDLE, LIMITS, Phase, SOON, Steps, Worker, World, instant, token_of};
+use super::{CANCEL_LANDS_BY, Gift, IDLE, LIMITS, Phase, SOON, Sold, Steps, Worker, World, token_of};
 use crate::model::bugs::Bug;
 
 impl World {
     /// A worker carries the row, which is leased under the last token.
     pub(super) fn carry(&mut self, at: usize, caller: bool) {
         let order = self.row.unwrap();
-        let mut drive = Drive::carry(order, order.lease.unwrap(), RULES, LIMITS);
+        let mut drive = Drive::carry(order, order.lease.unwrap(), *self.sold.rules(), LIMITS);
         let first = drive.next(Input::Begin, self.moment(caller));
         assert_eq!(first, Instruction::Send, "a carried order is sent first");
-        self.workers[at] = Worker { phase: Phase::Ready, drive: Some(drive), token: self.tokens, caller };
+        self.workers[at] = Worker { phase: Phase::Ready, drive: Some(drive), token: self.tokens, caller, stale: false };
     }
 
     pub(super) fn commit(&mut self, change: Change) {
@@ -65,6 +62,8 @@ impl World {
         if let Phase::Sent(action, asked) = phase {
             match action {
                 Action::Reverse => self.stray_cancel = Some(asked),
+                // A check buys nothing, whenever it lands.
+                Action::Read if self.sold == Sold::Card => {}
                 Action::Forward | Action::Read => self.stray_create = Some(asked),
             }
         }
@@ -72,7 +71,7 @@ impl World {
 
     /// The recovery takes up what is due, or what someone left or stands still on.
     fn take_up(&self, at: usize, bug: Option<Bug>, steps: &mut Steps) {
-        let now = instant(self.at);
+        let now = self.instant(self.at);
         let due = |row: &Order| row.due_at.is_some_and(|due| due <= now + SOON);
         let Some(mut row) = self.row.filter(due) else { return };
         let mut world = *self;
@@ -88,7 +87,8 @@ impl World {
             row.lease = None;
         }
         let lease = world.lease();
-        let Ok((order, wake)) = schedule::take_up(row, lease, LIMITS.replay_age, &RULES, self.moment(false)) else {
+        let Ok((order, wake)) = schedule::take_up(row, lease, LIMITS.replay_age, self.sold.rules(), self.moment(false))
+        else {
             world.wrong = Some("I15: a due row knows no next step");
             steps.push(("take-up".to_owned(), world));
             return;
@@ -105,7 +105,7 @@ impl World {
 
     /// What is due is asked again right before the call.
     fn send(&self, at: usize, bug: Option<Bug>, steps: &mut Steps) {
-        let (now, drive) = (instant(self.at), self.workers[at].drive.unwrap());
+        let (now, drive) = (self.instant(self.at), self.workers[at].drive.unwrap());
         let (order, mut action) = (drive.order, drive.action(now));
         let unproven = matches!(order.stage, Stage::Unproven(sent) if sent.reversal_wanted);
         let reversing = matches!(order.stage, Stage::Reversing(reversal) if reversal.refused.is_none());
@@ -113,7 +113,7 @@ impl World {
             action = Action::Reverse;
         }
         let mut world = *self;
-        let open = order.stage.first_sent_at().is_some_and(|sent| RULES.may_reverse(sent, now));
+        let open = order.stage.first_sent_at().is_some_and(|sent| self.sold.rules().may_reverse(sent, now));
         if action == Action::Reverse && !open {
             world.wrong = Some("I9: a cancel left after 14:50");
         }
@@ -131,7 +131,7 @@ impl World {
     fn under_way(&self, at: usize, action: Action, asked: u8, bug: Option<Bug>, steps: &mut Steps) {
         let mut world = *self;
         let event = world.perform(action);
-        world.workers[at].phase = Phase::Done(action, event, asked);
+        (world.workers[at].phase, world.workers[at].stale) = (Phase::Done(action, event, asked), false);
         steps.push(("arrive".to_owned(), world));
         if self.left.faults == 0 {
             return;
@@ -153,7 +153,7 @@ impl World {
             twice.left.faults -= 1;
             twice.stray_cancel = Some(asked);
             steps.push(("arrive-twice".to_owned(), twice));
-        } else {
+        } else if action == Action::Forward || self.sold == Sold::Code {
             // The limits are looked at before the id.
             fault.workers[at].phase = Phase::Heard(Event::Refused(RefusalClass::Curable), asked);
             steps.push(("refused".to_owned(), fault));
@@ -162,6 +162,9 @@ impl World {
 
     /// What Amazon does, and answers.
     fn perform(&mut self, action: Action) -> Event {
+        if self.sold == Sold::Card {
+            return self.perform_with_card(action);
+        }
         match (action, self.gift) {
             (Action::Forward | Action::Read, Gift::Refunded) => Event::Seen(Sight::Reversed),
             (Action::Forward | Action::Read, _) => {
@@ -177,9 +180,31 @@ impl World {
         }
     }
 
+    fn perform_with_card(&mut self, action: Action) -> Event {
+        match (action, self.gift) {
+            // What came of the first use of our id, whatever has become of the card since.
+            (Action::Forward, Gift::Live | Gift::Refunded) => Event::Seen(Sight::Live),
+            (Action::Forward, Gift::None) if self.others => Event::Refused(RefusalClass::Elsewhere),
+            (Action::Forward, Gift::None) => {
+                self.gift = Gift::Live;
+                Event::Seen(Sight::Live)
+            }
+            (Action::Read, Gift::Live) => Event::Seen(Sight::Unattributed),
+            (Action::Read, _) if self.others => Event::Seen(Sight::Unattributed),
+            (Action::Read, _) => Event::Seen(Sight::Absent),
+            (Action::Reverse, Gift::None) => Event::ReversalRefused(ReversalFailure::NotPermitted),
+            (Action::Reverse, _) => {
+                self.gift = Gift::Refunded;
+                Event::ReversalDone
+            }
+        }
+    }
+
     /// The driver hears the outcome: while its caller waits, and when they have gone.
     fn settle(&self, at: usize, event: Event, asked: u8, bug: Option<Bug>, steps: &mut Steps) {
-        let asked_at = instant(if bug == Some(Bug::VerdictByWriting) { self.at } else { asked });
+        let trusted = bug == Some(Bug::CheckProves) && event == Event::Seen(Sight::Unattributed);
+        let event = if trusted { Event::Seen(Sight::Live) } else { event };
+        let asked_at = self.instant(if bug == Some(Bug::VerdictByWriting) { self.at } else { asked });
         let input = Input::Answered(DatedEvent { event, asked_at });
         let waits = self.workers[at].caller;
         for patient in [true, false].into_iter().filter(|patient| waits || !patient) {
@@ -240,6 +265,10 @@ impl World {
             }
             return Input::Conflict(Some(found));
         }
+        let issues = change.order.stage.state() == State::Issued && row.stage.state() != State::Issued;
+        if self.sold == Sold::Card && issues && self.gift != Gift::Live && !self.workers[at].stale {
+            self.wrong = Some("I3: a card was called ours that is not");
+        }
         self.settled(&row, &change);
         self.commit(change);
         Input::Committed
@@ -259,6 +288,9 @@ impl World {
         }
         if now.attention() == Some(AttentionReason::CancelFailed) {
             self.mark(8);
+        }
+        if now.attention() == Some(AttentionReason::DoneElsewhere) {
+            self.mark(9);
         }
     }
 
