@@ -21,12 +21,12 @@ const WHOLE: Budget = Budget { faults: 1, crashes: 1, freezes: 1, wishes: 1, ret
 /// Every day a worker crashes or freezes. That one does both is for the soak: NOSHI_MODEL_FAULTS=1 is all of [`WHOLE`], and 2 lets
 /// the network fail twice.
 const EVERYDAY: [Budget; 2] = [Budget { freezes: 0, ..WHOLE }, Budget { crashes: 0, ..WHOLE }];
-/// The same for cards, of which a stranger makes one move.
-const WHOLE_OF_CARDS: Budget = Budget { strangers: 1, ..WHOLE };
-const EVERYDAY_OF_CARDS: [Budget; 2] = [
-    Budget { freezes: 0, retries: 0, ..WHOLE_OF_CARDS },
-    Budget { faults: 0, crashes: 0, retries: 0, ..WHOLE_OF_CARDS },
-];
+/// The same for cards, of which a stranger makes one move. A crash and a freeze in one life were not exhausted in five minutes.
+const OF_CARDS: Budget = Budget { strangers: 1, ..WHOLE };
+const WHOLE_OF_CARDS: [Budget; 2] =
+    [Budget { freezes: 0, retries: 0, ..OF_CARDS }, Budget { crashes: 0, wishes: 0, ..OF_CARDS }];
+const EVERYDAY_OF_CARDS: [Budget; 2] =
+    [Budget { freezes: 0, retries: 0, ..OF_CARDS }, Budget { faults: 0, crashes: 0, retries: 0, ..OF_CARDS }];
 /// The programme's figure is 200,000 of both together.
 const STATES_MIN: usize = 100_000;
 const CARD_STATES_MIN: usize = 100_000;
@@ -85,9 +85,9 @@ fn path(came: &[(usize, String)], mut at: usize) -> Vec<String> {
 }
 
 /// Exhausts what can happen to one key; fails where a promise breaks, or where something was never come by.
-fn hold(sold: Sold, whole: Budget, everyday: &[Budget], states_min: usize) {
+fn hold(sold: Sold, whole: &[Budget], everyday: &[Budget], states_min: usize) {
     let budgets = match set_by_hand("NOSHI_MODEL_FAULTS") {
-        Some(faults) => vec![Budget { faults: faults.try_into().unwrap(), ..whole }],
+        Some(faults) => whole.iter().map(|one| Budget { faults: faults.try_into().unwrap(), ..*one }).collect(),
         None => everyday.to_vec(),
     };
     let (mut states, mut ends) = (0, HashMap::<&str, usize>::new());
@@ -118,12 +118,12 @@ fn hold(sold: Sold, whole: Budget, everyday: &[Budget], states_min: usize) {
 
 #[test]
 fn no_way_of_one_key_breaks_a_promise() {
-    hold(Sold::Code, WHOLE, &EVERYDAY, STATES_MIN);
+    hold(Sold::Code, &[WHOLE], &EVERYDAY, STATES_MIN);
 }
 
 #[test]
 fn no_way_of_a_card_breaks_a_promise_with_a_stranger_about() {
-    hold(Sold::Card, WHOLE_OF_CARDS, &EVERYDAY_OF_CARDS, CARD_STATES_MIN);
+    hold(Sold::Card, &WHOLE_OF_CARDS, &EVERYDAY_OF_CARDS, CARD_STATES_MIN);
 }
 
 #[test]

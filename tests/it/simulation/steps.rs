@@ -304,7 +304,10 @@ impl World<'_> {
                 self.jobs[job].decided_at = self.now;
                 self.count_step(&change);
                 let left = change.order.lease.is_none() && change.order.due_at == Some(now);
-                if left && matches!(change.milestone, Milestone::Settled { .. }) {
+                // A card is checked before and after it is activated again, which may be a call more than a drive makes. The
+                // row is due at once then, and recovery goes on.
+                let fits = self.sold == Sold::Code;
+                if fits && left && matches!(change.milestone, Milestone::Settled { .. }) {
                     self.oracle.fail("a drive was longer than a create, a cancel and a read");
                 }
                 // A wish was decided on a row that was read before its transaction began.
