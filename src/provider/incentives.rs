@@ -13,6 +13,7 @@ pub mod endpoint;
 pub mod members;
 pub mod refusal;
 pub mod sign;
+mod skew;
 mod wire;
 
 pub use super::transport::install_tls_provider;
@@ -22,7 +23,7 @@ pub use client::{AmznRequestId, BuildError, Client, ClientSettings, Exchange, Ti
 pub use endpoint::{Endpoint, NotLoopback};
 pub use members::{CreateMembers, NewMembers, TransactionSource};
 pub use refusal::{ErrorType, Family, Outcome, Refusal};
-pub use sign::Credentials;
+pub use sign::{Credentials, PairFingerprint};
 #[cfg(test)]
 pub use wire::named_request_id;
 pub use wire::{CardInfo, Comparison, Field, Funds, Operation, RequestValue, Unwritable, object, text};

@@ -16,6 +16,9 @@ const IDLE_CONNECTIONS_MAX: usize = 2;
 /// need not be perfect, only rare.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// Room for an answer that does not say how long it is. One about a card has a few hundred bytes.
+const BODY_ROOM_BYTES: usize = 2 * 1024;
+
 /// Who is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
@@ -85,16 +88,46 @@ fn distrusts(error: &reqwest::Error) -> bool {
     false
 }
 
-/// The body, up to the cap, wiped when dropped. The buffer has its full size from the start, so that it never moves and leaves no
-/// copy; the HTTP library's own buffers are out of our reach.
+/// The body, up to the cap, wiped when dropped; the HTTP library's own buffers are out of our reach.
 pub(super) async fn body(mut response: Response, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Cut> {
-    let mut body = Zeroizing::new(Vec::with_capacity(bytes_max));
+    let said = response.content_length().and_then(|length| usize::try_from(length).ok());
+    let mut body = Zeroizing::new(Vec::with_capacity(said.unwrap_or(BODY_ROOM_BYTES).min(bytes_max)));
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if chunk.len() > bytes_max.saturating_sub(body.len()) => return Err(Cut::TooLong),
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => append(&mut body, &chunk),
             Ok(None) => return Ok(body),
             Err(error) => return Err(Cut::Broken(error)),
+        }
+    }
+}
+
+/// A buffer that is too small is wiped and gives way to one of twice its size: `Vec` would grow and leave a copy behind. It
+/// does not begin with the cap, because each byte of room is wiped at the end, filled or not.
+fn append(body: &mut Zeroizing<Vec<u8>>, chunk: &[u8]) {
+    let needed = body.len().saturating_add(chunk.len());
+    if needed > body.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(body.capacity().saturating_mul(2))));
+        larger.extend_from_slice(body);
+        *body = larger;
+    }
+    body.extend_from_slice(chunk);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_outgrows_its_room_is_whole_and_its_buffer_never_moves_by_itself() {
+        let (mut body, mut whole) = (Zeroizing::new(Vec::with_capacity(3)), Vec::new());
+        for piece in [b"{\"a\"".as_slice(), b":", b"", &[b'1'; 5000], b"}"] {
+            let before = (body.as_ptr(), body.capacity());
+            let fits = body.capacity() - body.len() >= piece.len();
+            append(&mut body, piece);
+            whole.extend_from_slice(piece);
+            assert_eq!(*body, whole);
+            assert!(!fits || (body.as_ptr(), body.capacity()) == before, "what fits stays where it is");
         }
     }
 }

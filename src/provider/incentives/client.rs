@@ -6,12 +6,12 @@ use std::{
     fmt,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use hyper::body::Bytes;
 use reqwest::{
     Response,
@@ -28,6 +28,7 @@ use super::{
     members::CreateMembers,
     refusal::Outcome,
     sign::{self, CredentialScope, Credentials},
+    skew::Skew,
     wire::{self, Funds, Operation, Unwritable},
 };
 use crate::{
@@ -139,35 +140,15 @@ struct Inner {
     settings: ClientSettings,
     /// What the next call is signed with; at first the settings'.
     credentials: RwLock<Credentials>,
+    /// How many calls Amazon turned away for what they were signed with.
+    rejections: AtomicU64,
     base_url: String,
     skew: Skew,
     now: Box<dyn Fn() -> DateTime<Utc> + Send + Sync>,
 }
 
-/// How far Amazon's clock is from ours, in seconds, as far as it had to be corrected: only where Amazon refused ours. When
-/// ours steps (to the database server's, `store::clock`), this is off by that step until Amazon refuses the next call, and
-/// is then learnt anew from the clock as it is.
-#[derive(Default)]
-struct Skew(AtomicI64);
-
-impl Skew {
-    fn corrected(&self, ours: DateTime<Utc>) -> DateTime<Utc> {
-        let skew = TimeDelta::try_seconds(self.0.load(Ordering::Relaxed)).unwrap_or_default();
-        ours.checked_add_signed(skew).unwrap_or(ours)
-    }
-
-    /// Takes Amazon's clock over, `ours` being the uncorrected one now. Says whether signing again can help: if the call was
-    /// signed by Amazon's clock already, it would be refused again. Calls that find out at once all set the same.
-    fn correct(&self, theirs: DateTime<Utc>, ours: DateTime<Utc>, stamp: DateTime<Utc>) -> bool {
-        let worth = theirs.signed_duration_since(stamp).num_seconds().unsigned_abs() >= SKEW_MIN_SECONDS;
-        if worth {
-            let skew = theirs.signed_duration_since(ours).num_seconds();
-            self.0.store(skew, Ordering::Relaxed);
-            tracing::error!(clock.skew_seconds = skew, "our clock is not Amazon's; signing by Amazon's: check NTP");
-        }
-        worth
-    }
-}
+/// The answer's body, wiped when dropped, or why there is none.
+type ReceivedBody = Result<Zeroizing<Vec<u8>>, NoReply>;
 
 /// What is read from an answer's head.
 #[derive(Default)]
@@ -178,12 +159,6 @@ struct Head {
     request_id: Option<AmznRequestId>,
     server_date: Option<DateTime<Utc>>,
 }
-
-/// A difference below this is no reason to sign again: `Date` has whole seconds, and the call took some.
-const SKEW_MIN_SECONDS: u64 = 30;
-
-/// The answer's body, wiped when dropped, or why there is none.
-type ReceivedBody = Result<Zeroizing<Vec<u8>>, NoReply>;
 
 impl Client {
     /// A client for the account. `now` is the clock that signs; it is read once per call.
@@ -202,7 +177,16 @@ impl Client {
         let http = http_builder(&settings).build().map_err(BuildError::Http)?;
         let base_url = settings.endpoint.base_url();
         let credentials = RwLock::new(settings.credentials.clone());
-        Ok(Self(Arc::new(Inner { http, settings, credentials, base_url, skew: Skew::default(), now: Box::new(now) })))
+        let rejections = AtomicU64::new(0);
+        Ok(Self(Arc::new(Inner {
+            http,
+            settings,
+            credentials,
+            rejections,
+            base_url,
+            skew: Skew::default(),
+            now: Box::new(now),
+        })))
     }
 
     /// What calls are signed with now.
@@ -215,6 +199,12 @@ impl Client {
     /// a replay under the new pair finds what was bought under the old one.
     pub fn sign_with(&self, credentials: Credentials) {
         *self.0.credentials.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+    }
+
+    /// How many calls Amazon has turned away for the key pair that they were signed with; questions about another pair apart.
+    #[must_use]
+    pub fn rejections(&self) -> u64 {
+        self.0.rejections.load(Ordering::Relaxed)
     }
 
     /// The endpoint that the calls go to.
@@ -272,6 +262,13 @@ impl Client {
         self.exchange(Operation::GET_AVAILABLE_FUNDS, body, |reply| classify::funds(reply, currency)).await
     }
 
+    /// The same, signed with a pair that nothing else is signed with: whether Amazon takes it.
+    pub async fn get_available_funds_with(&self, pair: &Credentials) -> Exchange<Funds> {
+        let body = wire::funds_body(&self.0.settings.partner_id);
+        let currency = self.endpoint().currency();
+        self.exchange_with(pair, Operation::GET_AVAILABLE_FUNDS, body, |reply| classify::funds(reply, currency)).await
+    }
+
     /// Reads a page of the activity report. Amazon allows one such call per minute over all replicas.
     pub async fn get_gift_card_activity_page(&self, query: ActivityQuery) -> Exchange<ActivityPage> {
         let body = activity::page_body(&self.0.settings.partner_id, &query);
@@ -279,21 +276,36 @@ impl Client {
         self.exchange(Operation::GET_GIFT_CARD_ACTIVITY_PAGE, body, |reply| classify::activity(reply, currency)).await
     }
 
-    /// One call. The request's bytes are wiped after it; the HTTP library's own buffers are out of our reach. If Amazon
-    /// rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time: the first one did
-    /// nothing, because Amazon rejected it before it looked at the operation.
+    /// One call, signed with the pair in use.
     async fn exchange<T>(
         &self,
         operation: Operation,
         body: Result<Vec<u8>, Unwritable>,
         classify: impl Fn(Reply<'_>) -> Outcome<T>,
     ) -> Exchange<T> {
+        let exchange = self.exchange_with(&self.credentials(), operation, body, classify).await;
+        if matches!(exchange.outcome, Outcome::AuthRejected(why) if why.is_of_the_keys()) {
+            self.0.rejections.fetch_add(1, Ordering::Relaxed);
+        }
+        exchange
+    }
+
+    /// One call. The request's bytes are wiped after it; the HTTP library's own buffers are out of our reach. If Amazon
+    /// rejects it because our clock is wrong, the call is sent once more, signed with Amazon's time: the first one did
+    /// nothing, because Amazon rejected it before it looked at the operation.
+    async fn exchange_with<T>(
+        &self,
+        pair: &Credentials,
+        operation: Operation,
+        body: Result<Vec<u8>, Unwritable>,
+        classify: impl Fn(Reply<'_>) -> Outcome<T>,
+    ) -> Exchange<T> {
         let body = body.map(|body| Bytes::from_owner(Zeroizing::new(body)));
-        let (first, stamp) = self.attempt(operation, body.clone(), &classify).await;
+        let (first, stamp) = self.attempt(pair, operation, body.clone(), &classify).await;
         let refused = matches!(first.outcome, Outcome::AuthRejected(AuthRejection::ClockSkew));
         match first.server_date.filter(|_theirs| refused) {
             Some(theirs) if self.0.skew.correct(theirs, (self.0.now)(), stamp) => {
-                self.attempt(operation, body, &classify).await.0
+                self.attempt(pair, operation, body, &classify).await.0
             }
             Some(_) | None => first,
         }
@@ -302,6 +314,7 @@ impl Client {
     /// One call, and the instant that it was stamped with.
     async fn attempt<T>(
         &self,
+        pair: &Credentials,
         operation: Operation,
         body: Result<Bytes, Unwritable>,
         classify: &impl Fn(Reply<'_>) -> Outcome<T>,
@@ -310,7 +323,7 @@ impl Client {
         let signed_at = (self.0.now)();
         let stamp = self.0.skew.corrected(signed_at);
         let mut head = Head::default();
-        let received = match self.sign(operation, body, stamp) {
+        let received = match self.sign(pair, operation, body, stamp) {
             Ok((headers, body)) => self.send(operation, headers, body, &mut head).await,
             Err(no_reply) => Err(no_reply),
         };
@@ -331,6 +344,7 @@ impl Client {
 
     fn sign(
         &self,
+        pair: &Credentials,
         operation: Operation,
         body: Result<Bytes, Unwritable>,
         at: DateTime<Utc>,
@@ -338,7 +352,7 @@ impl Client {
         let endpoint = &self.0.settings.endpoint;
         let body = body.map_err(|Unwritable| NoReply::NotSent(NotSent::Build))?;
         let scope = CredentialScope { host: endpoint.host(), region: endpoint.region(), operation, at };
-        sign::signed_headers(scope, &body, &self.credentials())
+        sign::signed_headers(scope, &body, pair)
             .map(|headers| (headers, body))
             .map_err(|sign::Unsigned| NoReply::NotSent(NotSent::Build))
     }

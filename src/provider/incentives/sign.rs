@@ -12,14 +12,18 @@ use aws_sigv4::{
     sign::v4,
 };
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
 use tracing::dispatcher::{Dispatch, with_default};
 
 use super::wire::Operation;
 
 /// The service's name in the credential scope, exact case.
 const SERVICE: &str = "AGCODService";
+/// Keeps a fingerprint of a pair apart from every other hash.
+const FINGERPRINT: &[u8] = b"noshi key pair fingerprint 1\0";
 /// What is sent, and what is asked for in return.
 const JSON: &str = "application/json";
 /// The header that names the operation.
@@ -45,6 +49,43 @@ impl Credentials {
     pub fn shares(&self, other: &Self) -> (bool, bool) {
         let same = |one: &SecretString, other: &SecretString| one.expose_secret() == other.expose_secret();
         (same(&self.access_key_id, &other.access_key_id), same(&self.secret_access_key, &other.secret_access_key))
+    }
+}
+
+impl Credentials {
+    /// Names the pair where neither part of it may stand. Of two pairs of one id and different secrets there are two.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "what is hashed has the secret's 40 random characters in it")]
+    pub fn fingerprint(&self) -> PairFingerprint {
+        let (id, secret) = (self.access_key_id.expose_secret(), self.secret_access_key.expose_secret());
+        let hash = Sha256::new().chain_update(FINGERPRINT).chain_update(id).chain_update(b"\0").chain_update(secret);
+        PairFingerprint(hash.finalize().into())
+    }
+}
+
+/// A hash of a key pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PairFingerprint([u8; 32]);
+
+impl PairFingerprint {
+    /// The fingerprint that these bytes are, if they are as many.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(Self)
+    }
+
+    /// Its bytes, as they are stored.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+
+    /// Its first eight hexadecimal digits, for people.
+    #[must_use]
+    pub fn short(self) -> String {
+        let mut whole = HEXLOWER.encode(&self.0);
+        whole.truncate(8);
+        whole
     }
 }
 

@@ -98,6 +98,7 @@ impl Impostor {
         Client(Arc::new(Inner {
             http,
             credentials,
+            rejections: AtomicU64::new(0),
             base_url: format!("https://{}", self.address),
             settings,
             skew: Skew::default(),
