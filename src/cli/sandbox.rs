@@ -95,6 +95,8 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
         accounts: accounts(arguments)?,
     })
     .await?;
+    // Whoever has read the first line may stop it.
+    stop.within(STOP_MARGIN);
     announce(&format!("gateway {scheme}://{}", sandbox.gateway_addr()))?;
     announce(&format!(
         "control http://{}   (a page for a browser, and the calls of its /openapi.json)",
@@ -119,7 +121,6 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
             "the control port listens on {control}, where other machines reach it: whoever does may change everything"
         );
     }
-    stop.within(STOP_MARGIN);
     stop.asked().await;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
