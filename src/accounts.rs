@@ -16,6 +16,7 @@ mod waiting;
 pub use account::{Account, Accounts, CardLimits, FundingPolicy, Terms};
 pub(crate) use breaker::{Asking, Breaker, Verdict};
 pub use breaker::{BreakerCause, Paced};
+pub use key_pairs::{KeyPairSettings, KeyPairs, KeySlot, KeyState, SlotSettings};
 pub use metrics::Metrics;
 pub(crate) use pace::Lately;
 pub use quota::{Quota, RequestRate};

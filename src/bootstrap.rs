@@ -21,7 +21,8 @@ use tokio::{runtime::Handle, task::JoinHandle};
 
 use self::{exporting::Exporting, loops::Loops, metrics::AllMetrics, services::Ground};
 use crate::{
-    ambient::Ambient,
+    accounts::Accounts,
+    ambient::{Ambient, NoRandomness},
     config::{self, DatabaseKind, Settings},
     incentives::restore_note,
     kernel::Chain,
@@ -97,6 +98,9 @@ pub enum StartError {
     /// A metric cannot be registered.
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
+    /// The operating system has no random bytes to give.
+    #[error(transparent)]
+    Randomness(#[from] NoRandomness),
     /// Spans cannot be exported.
     #[cfg(feature = "otlp")]
     #[error("the export of spans cannot be set up")]
@@ -287,13 +291,28 @@ async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
 /// # Errors
 /// [`StartError`].
 pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, Store), StartError> {
+    let (state, store) = assembled(settings).await?;
+    Ok((state.reconciliations, store))
+}
+
+/// The partner accounts of the settings, for a command that asks Amazon: without servers and background loops. The database
+/// must be migrated.
+///
+/// # Errors
+/// [`StartError`].
+pub(crate) async fn partner_accounts(settings: &Settings) -> Result<(Accounts, Store), StartError> {
+    let (state, store) = assembled(settings).await?;
+    Ok((state.rewards.accounts().clone(), store))
+}
+
+async fn assembled(settings: &Settings) -> Result<(AppState, Store), StartError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings, LostLines::default())?);
     let traces = Traces::silent(ambient.clone());
     let ground = Ground { settings, store, ambient, tasks, metrics, traces };
     let state = services::assemble(&ground, LogFilter::fixed(&settings.log.filter)).await?;
     loops::start_slots(&state).await?;
-    Ok((state.reconciliations, ground.store))
+    Ok((state, ground.store))
 }
 
 impl Service {

@@ -1,5 +1,6 @@
 //! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
 
+mod accounts;
 mod backup;
 mod check;
 mod demo;
@@ -66,6 +67,9 @@ enum CliCommand {
     /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and
     /// Compose. Prints one line. Exit codes: 0 ready, 1 not ready.
     Healthcheck(healthcheck::HealthcheckArguments),
+    /// Look at the partner accounts, and exchange Amazon's key pairs.
+    #[command(subcommand)]
+    Accounts(accounts::AccountsCommand),
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -105,6 +109,8 @@ enum CommandError {
     #[error(transparent)]
     Healthcheck(#[from] healthcheck::HealthcheckError),
     #[error(transparent)]
+    Accounts(#[from] accounts::AccountsError),
+    #[error(transparent)]
     Keys(#[from] keys::KeysError),
     #[error(transparent)]
     Rewards(#[from] rewards::RewardsError),
@@ -129,6 +135,7 @@ impl CommandError {
             | Self::Telemetry(_)
             | Self::Sandbox(_)
             | Self::Healthcheck(_)
+            | Self::Accounts(_)
             | Self::Keys(_)
             | Self::Rewards(_)
             | Self::Ledger(_)
@@ -200,6 +207,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Check(arguments) => check::run(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
+        CliCommand::Accounts(command) => accounts::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,

@@ -31,7 +31,7 @@ use secrecy::SecretString;
 pub use self::{
     create::CreateSettings,
     database::{DatabaseKind, DatabaseUrl},
-    key_files::KeyFiles,
+    key_files::{KeyExchange, KeyFiles},
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     traces::{Ratio, TraceSettings},
 };
@@ -200,6 +200,8 @@ pub struct AccountSettings {
     pub key_files: Option<KeyFiles>,
     /// When the key was made, for the alert on its age.
     pub access_key_created: Option<NaiveDate>,
+    /// How the pair is exchanged for another.
+    pub key_exchange: KeyExchange,
     /// The kinds of rewards that it deals in, by their words, each once; none that `incentives` does not know is served.
     pub kinds: Vec<String>,
     /// The smallest reward, in the marketplace's currency, as the contract says; more than zero.

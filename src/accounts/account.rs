@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chrono_tz::Tz;
 
-use super::{Breaker, Lately, Metrics, Quota, Rate, Turns};
+use super::{Breaker, KeyPairs, Lately, Metrics, Quota, Rate, Turns};
 use crate::{
     config::CreateSettings,
     kernel::{Currency, Environment, Marketplace, Money},
+    lifecycle::Tasks,
     provider::{incentives::Client, login::LoginClient},
     store::StoreError,
 };
@@ -18,6 +19,8 @@ pub struct Account {
     client: Client,
     login: Option<LoginClient>,
     quota: Quota,
+    /// `None` where the key pair does not lie in files: then it is the same until a restart.
+    key_pairs: Option<KeyPairs>,
 }
 
 /// What the settings say of an account, its client apart.
@@ -67,13 +70,19 @@ impl Account {
     /// An account over a client that signs for it, and what the replicas share of it.
     #[must_use]
     pub const fn new(terms: Terms, client: Client, quota: Quota) -> Self {
-        Self { terms, client, login: None, quota }
+        Self { terms, client, login: None, quota, key_pairs: None }
     }
 
     /// The same, and shoppers may sign in to it.
     #[must_use]
     pub fn with_login(self, login: Option<LoginClient>) -> Self {
         Self { login, ..self }
+    }
+
+    /// The same, and its key pair is exchanged while the service runs.
+    #[must_use]
+    pub fn with_key_pairs(self, key_pairs: Option<KeyPairs>) -> Self {
+        Self { key_pairs, ..self }
     }
 
     /// The account's name in the settings and to our callers.
@@ -174,6 +183,12 @@ impl Account {
         &self.quota.turns
     }
 
+    /// Its key pairs, where they lie in files.
+    #[must_use]
+    pub(crate) const fn key_pairs(&self) -> Option<&KeyPairs> {
+        self.key_pairs.as_ref()
+    }
+
     #[must_use]
     pub(crate) const fn client(&self) -> &Client {
         &self.client
@@ -211,6 +226,13 @@ impl Accounts {
     pub(crate) fn publish(&self) {
         for account in self.iter() {
             account.metrics().breaker(account.id(), account.breaker().open_now().map(|open| open.cause));
+        }
+    }
+
+    /// Looks after an account's key pairs until the process stops.
+    pub(crate) async fn watch_key_pairs(&self, id: &str, tasks: &Tasks) {
+        if let Some((account, key_pairs)) = self.get(id).and_then(|account| Some((account, account.key_pairs()?))) {
+            key_pairs.watch(account, tasks).await;
         }
     }
 

@@ -207,6 +207,12 @@ impl Breaker {
         closed
     }
 
+    /// Closes the breaker if it is open for the account: Amazon has taken other keys of it. Returns whether it did.
+    pub(crate) async fn keys_changed(&self) -> bool {
+        // As a purchase of nothing would, so what is refused for want of funds stays refused.
+        self.bought(0).await
+    }
+
     /// Closes the breaker if it is open for want of funds and this balance covers the amount that was refused. `changes` were
     /// counted before Amazon was asked: a balance of before a refusal says nothing of it. Returns whether it did.
     pub(crate) async fn funded(&self, available: i64, changes: u64) -> bool {

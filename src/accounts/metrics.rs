@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
-use super::BreakerCause;
+use super::{BreakerCause, key_pairs::gauges::KeyGauges};
 use crate::{
     kernel::{AuthRejection, NotSent, UnknownReason},
     provider::login::{Heard, LoginCall},
@@ -18,8 +18,6 @@ const WAIT_BUCKETS: [f64; 12] = [0.005, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 6.0
 /// Amazon's operations that are about an account.
 const OPERATIONS: [&str; 4] =
     ["GetAvailableFunds", "GetGiftCardActivityPage", LoginCall::TokenInfo.as_str(), LoginCall::Profile.as_str()];
-/// The slot of an account's one key.
-const KEY_SLOT: &str = "primary";
 
 /// Measured in this process, except the breaker, which all replicas share.
 pub struct Metrics {
@@ -30,7 +28,7 @@ pub struct Metrics {
     clock_skew: GaugeVec,
     breaker_open: IntGaugeVec,
     slots_heartbeat: GaugeVec,
-    credential_created: GaugeVec,
+    keys: KeyGauges,
 }
 
 /// What a call can come to: outcome and error code.
@@ -111,11 +109,7 @@ impl Metrics {
                 "When the account's slots of Amazon's rate were last looked after in this process.",
                 &["account"],
             )?,
-            credential_created: registry.gauge_vec(
-                "credential_created_timestamp_seconds",
-                "When the account's AWS key was made, as the settings say, or came while the process ran. Amazon wants a new one every 180 days.",
-                &["account", "slot"],
-            )?,
+            keys: KeyGauges::new(registry)?,
         })
     }
 
@@ -137,9 +131,9 @@ impl Metrics {
         self.clock_skew.with_label_values(&[account]).set(skew);
     }
 
-    /// When the key of an account was made (seconds since 1970).
-    pub(crate) fn credential_created(&self, account: &str, at: i64) {
-        self.credential_created.with_label_values(&[account, KEY_SLOT]).set(seconds(at));
+    /// Of the accounts' key pairs.
+    pub(crate) const fn keys(&self) -> &KeyGauges {
+        &self.keys
     }
 
     /// A wait for a slot of Amazon's rate; `None` when it ended without one, at once or at the end of the patience.

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use chrono::NaiveTime;
+use chrono::{NaiveDate, NaiveTime};
 
 use super::{StartError, kinds::kinds_of, services::Ground};
 use crate::{
-    accounts::{Account, Accounts, CardLimits, FundingPolicy, Quota, RequestRate, Terms},
+    accounts::{
+        Account, Accounts, CardLimits, FundingPolicy, KeyPairSettings, KeyPairs, KeySlot, KeyState, Quota, RequestRate,
+        SlotSettings, Terms,
+    },
     config::AccountSettings,
     provider::{
         incentives::{Client, ClientSettings, Credentials, Endpoint, Timeouts},
         login::{LoginClient, LoginSettings},
     },
+    store::StoreError,
 };
 
 /// Builds every account of the settings.
@@ -25,8 +29,11 @@ pub(super) fn build(ground: &Ground<'_>) -> Result<Accounts, StartError> {
 
 fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Account, StartError> {
     let metrics = &ground.metrics.accounts;
-    if let Some(date) = settings.access_key_created {
-        metrics.credential_created(id, date.and_time(NaiveTime::MIN).and_utc().timestamp());
+    metrics.keys().created(id, KeySlot::Primary, settings.access_key_created.map(seconds));
+    metrics.keys().days_max(id, settings.key_exchange.days_max);
+    // Where it lies in files, `KeyPairs` says it. Our own sandbox asks for no new keys.
+    if settings.sandbox_gateway.is_none() {
+        metrics.keys().state(id, KeySlot::Primary, KeyState::InForce);
     }
     let client = build_client(id, settings, ground)?;
     let terms = Terms {
@@ -44,7 +51,42 @@ fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Resul
     let (store, ambient) = (ground.store.clone(), ground.ambient.clone());
     let rate = rate_of(settings, ground);
     let quota = Quota::new(id, rate, store, ambient, Arc::clone(metrics));
-    Ok(Account::new(terms, client, quota).with_login(build_login(id, settings, ground)?))
+    let key_pairs = build_key_pairs(settings, ground)?;
+    let account = Account::new(terms, client, quota).with_login(build_login(id, settings, ground)?);
+    Ok(account.with_key_pairs(key_pairs))
+}
+
+/// The key pairs of an account whose first pair lies in files.
+fn build_key_pairs(settings: &AccountSettings, ground: &Ground<'_>) -> Result<Option<KeyPairs>, StartError> {
+    let Some(files) = settings.key_files.clone() else { return Ok(None) };
+    let primary = SlotSettings { files, made_at: settings.access_key_created.map(seconds) };
+    let made_at = settings.key_exchange.second_created.map(seconds);
+    let second = settings.key_exchange.second.clone().map(|files| SlotSettings { files, made_at });
+    let slots = KeyPairSettings { primary, second, by_hand: settings.key_exchange.by_hand };
+    let replica = ground.ambient.token()?;
+    Ok(Some(KeyPairs::new(slots, credentials(settings), replica, ground.store.clone(), ground.ambient.clone())))
+}
+
+fn credentials(settings: &AccountSettings) -> Credentials {
+    Credentials::new(settings.access_key_id.clone(), settings.secret_access_key.clone())
+}
+
+/// The beginning of a day, in seconds since 1970.
+fn seconds(day: NaiveDate) -> i64 {
+    day.and_time(NaiveTime::MIN).and_utc().timestamp()
+}
+
+/// Signs with each account's pair in force, as far as it is held here.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(super) async fn adopt_key_pairs(accounts: &Accounts) -> Result<(), StoreError> {
+    for account in accounts.iter() {
+        if let Some(key_pairs) = account.key_pairs() {
+            key_pairs.adopt(account).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Who asks Login with Amazon for the account, if it has a client id there.
@@ -73,7 +115,7 @@ fn build_client(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Re
     let client = ClientSettings {
         endpoint,
         partner_id: settings.partner_id.clone(),
-        credentials: Credentials::new(settings.access_key_id.clone(), settings.secret_access_key.clone()),
+        credentials: credentials(settings),
         timeouts: Timeouts { total: ground.settings.rewards.upstream_timeout, ..Timeouts::default() },
     };
     let clock = ground.ambient.clone();

@@ -6,7 +6,7 @@
 //! | `recovery` | always | takes up rewards that are due | takes no more; what it carries is waited for |
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `balances` | always | asks Amazon for the balances | ends |
-//! | `key_pairs` | for each account with key files | reads the files again, and exchanges the pair | ends |
+//! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
 //! | `database` | always | looks whether the database is still the one that was opened | ends |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
@@ -21,7 +21,6 @@ use tokio::task::JoinHandle;
 
 use super::{clock, watch};
 use crate::{
-    accounts::key_pairs::{self, Watched},
     config::Settings,
     engine::recover::recover,
     server::AppState,
@@ -70,12 +69,9 @@ pub(super) async fn start(
     let (balances, own) = (state.balances.clone(), tasks.clone());
     begin("balances", tasks.spawn(async move { balances.poll_until(own).await }));
 
-    for (account, settings) in &settings.accounts {
-        if let Some(files) = settings.key_files.clone() {
-            let watched = Watched { account: account.clone(), files, dated: settings.access_key_created.is_some() };
-            let (accounts, ambient) = (rewards.accounts().clone(), state.http.ambient.clone());
-            begin("key_pairs", tasks.spawn(key_pairs::run(watched, accounts, ambient, tasks.clone())));
-        }
+    for (id, _key_pairs) in rewards.accounts().iter().filter_map(|account| Some((account.id(), account.key_pairs()?))) {
+        let (id, accounts, tasks_of_it) = (id.to_owned(), rewards.accounts().clone(), tasks.clone());
+        begin("key_pairs", tasks.spawn(async move { accounts.watch_key_pairs(&id, &tasks_of_it).await }));
     }
     begin("database", tasks.spawn(watch::run(state.http.store.clone(), Arc::clone(of_store), tasks.clone())));
     if let Some(clock) = state.clock.clone() {

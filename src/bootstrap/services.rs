@@ -43,6 +43,7 @@ pub(super) struct Ground<'a> {
 pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppState, StartError> {
     let restored = restore_note::last(&mut ground.store.snapshot().await?).await?;
     let accounts = accounts::build(ground)?;
+    accounts::adopt_key_pairs(&accounts).await?;
     Ok(AppState {
         http: ground.http(),
         rewards: ground.rewards(&accounts, restored)?,

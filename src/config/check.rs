@@ -14,6 +14,7 @@ use super::{
     AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, KnownKind, LogFormat, LogSettings,
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
     create::create,
+    key_files::key_exchange,
     sealing::sealing,
     source::{RawSettings, Section},
     traces::traces,
@@ -245,6 +246,8 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     let access_key_id = section.secret("access_key_id", access_key_id);
     let secret_access_key = section.secret("secret_access_key", secret_access_key);
     let access_key_created = section.text("access_key_created", date);
+    let key_files = key_files.map(|(access_key_id, secret_access_key)| KeyFiles { access_key_id, secret_access_key });
+    let key_exchange = key_exchange(&mut section, key_files.as_ref());
     let kinds = kinds(&mut section, kind_rules);
     let create = create(&mut section);
     let login = login(&mut section);
@@ -283,8 +286,9 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         access_key_id_file,
         secret_access_key_file,
         create,
-        key_files: key_files.map(|(access_key_id, secret_access_key)| KeyFiles { access_key_id, secret_access_key }),
+        key_files,
         access_key_created,
+        key_exchange,
         kinds,
         reward_minimum,
         time_zone,
@@ -407,7 +411,7 @@ fn environment(text: &str) -> Result<Environment, String> {
         .ok_or_else(|| "must be sandbox or production".to_owned())
 }
 
-fn date(text: &str) -> Result<NaiveDate, String> {
+pub(super) fn date(text: &str) -> Result<NaiveDate, String> {
     calendar::day(text).ok_or_else(|| "must be a date in quotes, like \"2026-01-31\"".to_owned())
 }
 

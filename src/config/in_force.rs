@@ -119,6 +119,15 @@ impl SettingsText {
         if let Some(date) = account.access_key_created {
             self.text("access_key_created", &date.to_string());
         }
+        if let Some(files) = &account.key_exchange.second {
+            self.text("second_access_key_id_file", &files.access_key_id.display().to_string());
+            self.text("second_secret_access_key_file", &files.secret_access_key.display().to_string());
+        }
+        if let Some(date) = account.key_exchange.second_created {
+            self.text("second_access_key_created", &date.to_string());
+        }
+        self.plain("access_key_days", account.key_exchange.days_max);
+        self.plain("activate_keys_by_hand", account.key_exchange.by_hand);
         self.text("time_zone", account.time_zone.name());
         self.plain("kinds", Value::from(account.kinds.clone()));
         let create = &account.create;

@@ -1,23 +1,32 @@
-//! Amazon's key pair is exchanged while the service runs: by replacing the files that it lies in, as a Secret does.
+//! Amazon's key pair is exchanged while the service runs: by replacing the files that it lies in, as a Secret does, or by a second
+//! pair in files of its own.
 
 use std::{
     fs,
     os::unix::fs::symlink,
     path::Path,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-    time::Duration,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use futures_util::future::join_all;
 use noshi::sandbox::{Fault, FaultRule, Operation};
 use tempfile::TempDir;
 
-use crate::support::{
-    ACCESS_KEY_ID, App, Backend, NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY, SECRET_ACCESS_KEY, Shape,
-    books::books_match, wait::until,
+use crate::{
+    process::{Served, noshi},
+    support::{
+        ACCESS_KEY_ID, Answer, App, Backend, NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY, SECRET_ACCESS_KEY, Shape,
+        books::books_match, on_each_backend, wait::until,
+    },
 };
 
 const MADE: &str = "noshi_credential_created_timestamp_seconds{account=\"main\",slot=\"primary\"}";
+/// Amazon has no such key.
+const UNKNOWN_ACCESS_KEY_ID: &str = "AKIDUNKNOWN000000001";
 /// Longer than the service needs to read the files three times.
 const SOME_READS: Duration = Duration::from_secs(7);
 
@@ -26,8 +35,14 @@ struct Secret(TempDir);
 
 impl Secret {
     fn new(id: &str, secret: &str) -> Self {
-        let this = Self(TempDir::new().unwrap());
+        let this = Self::empty();
         this.replace(id, secret);
+        this
+    }
+
+    /// A Secret that nobody has filled.
+    fn empty() -> Self {
+        let this = Self(TempDir::new().unwrap());
         for name in ["access_key_id", "secret_access_key"] {
             symlink(Path::new("..data").join(name), this.0.path().join(name)).unwrap();
         }
@@ -44,12 +59,43 @@ impl Secret {
     }
 
     fn shape(&self) -> Shape {
-        let file = |name: &str| self.0.path().join(name).display().to_string();
-        Shape::default()
-            .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_ID_FILE", file("access_key_id"))
-            .with("NOSHI__ACCOUNTS__MAIN__SECRET_ACCESS_KEY_FILE", file("secret_access_key"))
-            .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_CREATED", "2026-01-31")
+        self.lie_in(Shape::default(), "").with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_CREATED", "2026-01-31")
     }
+
+    /// Names the files in the settings: those of the first slot, or `SECOND_`.
+    fn lie_in(&self, shape: Shape, slot: &str) -> Shape {
+        let file = |name: &str| self.0.path().join(name).display().to_string();
+        shape
+            .with(format!("NOSHI__ACCOUNTS__MAIN__{slot}ACCESS_KEY_ID_FILE"), file("access_key_id"))
+            .with(format!("NOSHI__ACCOUNTS__MAIN__{slot}SECRET_ACCESS_KEY_FILE"), file("secret_access_key"))
+    }
+}
+
+/// How the pair in a slot stands, as a replica's metrics say.
+async fn state_at(app: &App, admin: &str, slot: &str) -> String {
+    let page = Answer::of(app.http.get(format!("{admin}/metrics"))).await.text;
+    let start = format!("noshi_credential_state{{account=\"main\",slot=\"{slot}\",state=\"");
+    let state = page.lines().filter_map(|line| line.strip_prefix(&start)?.strip_suffix("\"} 1"));
+    state.map(str::to_owned).collect::<Vec<_>>().join(" ")
+}
+
+async fn until_state(app: &App, slot: &str, state: &str) {
+    let what = format!("the pair in the slot {slot} is {state}");
+    until(&what, async || state_at(app, &app.admin, slot).await == state).await;
+}
+
+/// How often these facts of the account were written.
+async fn facts(app: &App, kind: &str) -> i64 {
+    app.database.number(&format!("SELECT COUNT(*) FROM facts WHERE kind = '{kind}'")).await
+}
+
+/// Runs `noshi accounts keys` with the service's settings; answers with its exit code and what it printed.
+fn keys(app: &App, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = noshi();
+    let done =
+        command.args(["accounts", "keys"]).args(arguments).envs(app.environment().iter().cloned()).output().unwrap();
+    let printed = [done.stdout, done.stderr].concat();
+    (done.status.code(), String::from_utf8(printed).unwrap())
 }
 
 async fn made(app: &App) -> String {
@@ -126,5 +172,183 @@ async fn half_a_pair_is_waited_for_and_one_that_cannot_be_read_leaves_the_old_on
     exchanged(&app, &before).await;
     app.control.set_key_active(ACCESS_KEY_ID, false).unwrap();
     assert_eq!(app.issue("whole", "1.00").await.status, 201);
+    app.end().await;
+}
+
+on_each_backend! {
+    async fn a_pair_that_amazon_refuses_is_reported_and_never_taken(backend: Backend) {
+        let secret = Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+        let app = App::shaped(backend, secret.shape()).await;
+        until_state(&app, "primary", "in_force").await;
+        let before = made(&app).await;
+        secret.replace(UNKNOWN_ACCESS_KEY_ID, "unknown-secret");
+        until_state(&app, "primary", "refused").await;
+        for at in 0..3 {
+            assert_eq!(app.issue(&format!("meanwhile-{at}"), "1.00").await.status, 201);
+        }
+        assert!(app.received("CreateGiftCard").iter().all(|call| call.signature_accepted), "signed with a pair that was refused");
+        assert_eq!(made(&app).await, before, "the age is that of the pair in use");
+        assert_eq!((facts(&app, "account.key_refused").await, facts(&app, "account.key_changed").await), (1, 1));
+        secret.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+        exchanged(&app, &before).await;
+        app.control.set_key_active(ACCESS_KEY_ID, false).unwrap();
+        assert_eq!(app.issue("after", "1.00").await.status, 201);
+        books_match(&app).await;
+        app.end().await;
+    }
+
+    async fn a_pair_that_is_made_inactive_too_early_gives_way_to_the_one_of_before(backend: Backend) {
+        let (primary, second) = (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::empty());
+        let app = App::shaped(backend, second.lie_in(primary.shape(), "SECOND_")).await;
+        until_state(&app, "second", "empty").await;
+        second.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+        until_state(&app, "second", "in_force").await;
+        assert_eq!(state_at(&app, &app.admin, "primary").await, "accepted", "the old pair works still");
+        app.control.set_key_active(NEXT_ACCESS_KEY_ID, false).unwrap();
+        app.issue("finds-it-out", "1.00").await.is_problem(503, "account-problem");
+        until_state(&app, "primary", "in_force").await;
+        assert_eq!(app.issue("afterwards", "1.00").await.status, 201, "the breaker is closed as well");
+        assert_eq!(state_at(&app, &app.admin, "second").await, "refused");
+        assert_eq!(facts(&app, "account.key_returned").await, 1);
+        // Once it is repaired it is a new pair again.
+        app.control.set_key_active(NEXT_ACCESS_KEY_ID, true).unwrap();
+        assert_eq!(keys(&app, &["verify", "--account", "main", "--slot", "second"]).0, Some(0));
+        until_state(&app, "second", "in_force").await;
+        app.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_pair_comes_in_force_in_all_replicas_or_in_none() {
+    let (one, other) = (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY));
+    let app = App::shaped(Backend::Postgres, one.shape()).await;
+    let elsewhere = other.lie_in(Shape::default(), "").settings;
+    let environment: Vec<_> = app.environment().iter().cloned().chain(elsewhere).collect();
+    let replica = Served::start(&environment);
+    until("both are in force", async || {
+        state_at(&app, &app.admin, "primary").await == "in_force"
+            && state_at(&app, &replica.admin, "primary").await == "in_force"
+    })
+    .await;
+    one.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+    until_state(&app, "primary", "accepted").await;
+    tokio::time::sleep(SOME_READS).await;
+    assert_eq!(state_at(&app, &app.admin, "primary").await, "accepted", "a replica does not have the pair");
+    let status = keys(&app, &["status"]).1;
+    assert!(status.contains("held by 1 and signed with by 0 of 2 replicas"), "{status}");
+    other.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+    until("both sign with it", async || {
+        state_at(&app, &app.admin, "primary").await == "in_force"
+            && state_at(&app, &replica.admin, "primary").await == "in_force"
+    })
+    .await;
+    app.control.set_key_active(ACCESS_KEY_ID, false).unwrap();
+    assert_eq!(app.issue("here", "1.00").await.status, 201);
+    assert_eq!(app.try_issue_at(&replica.base, "there", "1.00").await.unwrap().status, 201);
+    assert!(replica.terminate().success());
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_is_led_from_the_new_pair_to_the_end_of_the_old_one() {
+    let (primary, second) = (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::empty());
+    let shape = second.lie_in(primary.shape(), "SECOND_").with("NOSHI__ACCOUNTS__MAIN__ACTIVATE_KEYS_BY_HAND", true);
+    let mut app = App::shaped(Backend::Sqlite, shape).await;
+    until_state(&app, "primary", "in_force").await;
+    let second_slot = |app: &App, command: &str| keys(app, &[command, "--account", "main", "--slot", "second"]);
+    let is = |done: (Option<i32>, String), code: i32, text: &str| {
+        assert!(done.0 == Some(code) && done.1.contains(text), "{text:?} {done:?}");
+    };
+    is(second_slot(&app, "verify"), 1, "there is no pair in this slot");
+    second.replace(UNKNOWN_ACCESS_KEY_ID, "unknown-secret");
+    is(second_slot(&app, "verify"), 1, "Amazon refuses this pair");
+    is(second_slot(&app, "activate"), 1, "Amazon has not taken this pair");
+    second.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+    until_state(&app, "second", "accepted").await;
+    is(keys(&app, &["status", "--account", "main"]), 0, "; activate it");
+    is(second_slot(&app, "activate"), 0, "is in force");
+    is(second_slot(&app, "activate"), 1, "is in force already");
+    until_state(&app, "second", "in_force").await;
+    is(keys(&app, &["status"]), 0, "; wait a minute");
+    assert_eq!(app.issue("signed-anew", "1.00").await.status, 201);
+    // By the wall clock of the command, the exchange was long ago.
+    app.database.execute("UPDATE key_pairs SET in_force_us = in_force_us - 120000000 WHERE in_force").await.unwrap();
+    is(keys(&app, &["status"]), 0, "; make it inactive in Amazon's portal");
+    app.control.set_key_active(ACCESS_KEY_ID, false).unwrap();
+    app.advance(900);
+    until_state(&app, "primary", "ended").await;
+    assert_eq!(facts(&app, "account.key_ended").await, 1);
+    is(keys(&app, &["status"]), 0, "; delete it in Amazon's portal");
+    assert_eq!(app.issue("the-old-one-is-gone", "1.00").await.status, 201);
+    app.end().await;
+}
+
+/// What callers of three replicas were answered: when, and with which status.
+type Answered = Mutex<Vec<(Instant, u16)>>;
+
+/// Orders from three replicas until it is done.
+async fn order_from(app: &App, bases: &[String], done: &AtomicBool, answered: &Answered, caller: usize) {
+    for (at, base) in bases.iter().cycle().enumerate() {
+        if done.load(Ordering::Acquire) {
+            return;
+        }
+        let answer = app.try_issue_at(base, &format!("order-{caller}-{at}"), "1.00").await.unwrap();
+        answered.lock().unwrap().push((app.ambient.monotonic(), answer.status));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// How many were answered, how many of them otherwise than by a code, and how long such answers came.
+fn counted(answered: &Answered) -> (usize, usize, Duration) {
+    let answered = std::mem::take(&mut *answered.lock().unwrap());
+    let failed: Vec<Instant> =
+        answered.iter().filter(|(_at, status)| *status != 201).map(|(at, _status)| *at).collect();
+    let lasted = failed.first().zip(failed.last()).map_or(Duration::ZERO, |(first, last)| last.duration_since(*first));
+    (answered.len(), failed.len(), lasted)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_under_load_at_three_replicas_fails_nobody_and_a_mistake_is_over_within_seconds() {
+    let (primary, second) = (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::empty());
+    let app = App::shaped(Backend::Postgres, second.lie_in(primary.shape(), "SECOND_")).await;
+    let replicas = [Served::start(app.environment()), Served::start(app.environment())];
+    let bases: Vec<String> = replicas.iter().map(|replica| replica.base.clone()).chain([app.base.clone()]).collect();
+    let admins: Vec<&String> = replicas.iter().map(|replica| &replica.admin).chain([&app.admin]).collect();
+    let everywhere = async |slot: &str, state: &str| {
+        for admin in &admins {
+            let what = format!("the pair in the slot {slot} is {state}");
+            until(&what, async || state_at(&app, admin, slot).await == state).await;
+        }
+    };
+    everywhere("primary", "in_force").await;
+    let (done, answered) = (AtomicBool::new(false), Answered::default());
+    let exchange = async {
+        second.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+        everywhere("second", "in_force").await;
+        let good = counted(&answered);
+        primary.replace(UNKNOWN_ACCESS_KEY_ID, "unknown-secret");
+        everywhere("primary", "refused").await;
+        let refused = counted(&answered);
+        app.control.set_key_active(NEXT_ACCESS_KEY_ID, false).unwrap();
+        until("the pair of before is back", async || facts(&app, "account.key_returned").await == 1).await;
+        let well = async || {
+            answered.lock().unwrap().iter().rev().take(60).filter(|(_at, status)| *status == 201).count() == 60
+        };
+        until("sixty in a row are issued again", well).await;
+        done.store(true, Ordering::Release);
+        (good, refused, counted(&answered))
+    };
+    let load = join_all((0..6).map(|caller| order_from(&app, &bases, &done, &answered, caller)));
+    let ((good, refused, too_early), _load) = tokio::join!(exchange, load);
+    println!(
+        "(answered, failed, for so long): new pair {good:?}, refused pair {refused:?}, made inactive too early {too_early:?}"
+    );
+    assert_eq!((good.1, refused.1), (0, 0), "an exchange failed a caller");
+    assert!(good.0 > 0 && refused.0 > 0 && too_early.1 > 0, "there was no load");
+    assert!(too_early.2 < Duration::from_secs(30), "{too_early:?}");
+    for replica in replicas {
+        assert!(replica.terminate().success());
+    }
+    books_match(&app).await;
     app.end().await;
 }

@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use std::{
 use futures_util::FutureExt as _;
 use noshi::sandbox::{Fault, FaultRule, Operation};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::{
     files::{DASHBOARDS, dashboard, queries},
@@ -18,7 +20,7 @@ use super::{
 };
 use crate::{
     process::Served,
-    support::{App, Backend, Shape, order, partners::Partner, wait::until},
+    support::{ACCESS_KEY_ID, App, Backend, SECRET_ACCESS_KEY, Shape, order, partners::Partner, wait::until},
 };
 
 /// Alerts that count what happens in minutes: whether they have seen enough of it is a matter of the moment.
@@ -26,11 +28,17 @@ const MAY_STIR: [&str; 3] = ["NoshiBudgetRefusing", "NoshiThrottled", "NoshiUnpr
 /// A partner account of its own for what would refuse the other's rewards.
 const BROKE: &str = "Broke";
 
-async fn stage() -> App {
+async fn stage(key_pair: &TempDir) -> App {
+    let file = |name: &str, content: &str| {
+        fs::write(key_pair.path().join(name), content).unwrap();
+        key_pair.path().join(name).display().to_string()
+    };
     let shape = Shape {
         partners: vec![Partner { id: BROKE.to_owned(), gateway: None }],
         ..Shape::default()
             .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_CREATED", "2026-01-31")
+            .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_ID_FILE", file("access_key_id", ACCESS_KEY_ID))
+            .with("NOSHI__ACCOUNTS__MAIN__SECRET_ACCESS_KEY_FILE", file("secret_access_key", SECRET_ACCESS_KEY))
             .with("NOSHI__REWARDS__BREAKER_SECONDS", 600)
             .with("NOSHI__ACCOUNTS__MAIN__LOW_BALANCE", "10.00")
             .with("NOSHI__RECONCILIATION__PAGE_SPACING_SECONDS", 0)
@@ -193,7 +201,8 @@ async fn alerts_are(prometheus: &Prometheus, expected: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prometheus_reads_all_of_it_dashboards_have_data_and_the_right_alerts_stir() {
-    let app = stage().await;
+    let key_pair = TempDir::new().unwrap();
+    let app = stage(&key_pair).await;
     let other = Served::start(app.environment());
     let prometheus = Prometheus::start(&app.http, &[&app.admin, &other.admin]);
     odd_traffic(&app).await;

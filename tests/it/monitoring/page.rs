@@ -20,6 +20,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_budget_used", "gauge", &["currency", "program", "window"]),
     ("noshi_build_info", "gauge", &["revision", "version"]),
     ("noshi_clock_skew_seconds", "gauge", &["account"]),
+    ("noshi_credential_age_max_seconds", "gauge", &["account"]),
     ("noshi_credential_created_timestamp_seconds", "gauge", &["account", "slot"]),
     ("noshi_database_clock_residual_seconds", "gauge", &[]),
     ("noshi_database_clock_skew_seconds", "gauge", &[]),
@@ -47,9 +48,10 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_upstream_request_duration_seconds", "histogram", &["operation"]),
     ("noshi_upstream_requests_total", "counter", &["account", "error_code", "operation", "outcome"]),
 ];
-/// Metrics whose series come with what they are about: a period that was reconciled, a threshold in the settings, a week
+/// Metrics whose series come with what they are about: a key pair that lies in files, a period that was reconciled, a threshold in the settings, a week
 /// of spending.
 pub(super) const COMING: &[(&str, &str, &[&str])] = &[
+    ("noshi_credential_state", "gauge", &["account", "slot", "state"]),
     ("noshi_funds_low_threshold", "gauge", &["account", "currency"]),
     ("noshi_funds_runway_seconds", "gauge", &["account", "currency", "outlook"]),
     ("noshi_reconciliation_difference", "gauge", &["account", "currency"]),

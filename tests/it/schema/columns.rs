@@ -216,6 +216,12 @@ async fn with_rows(backend: Backend) -> App {
     let window =
         "INSERT INTO balance_windows SELECT account, currency, as_of, as_of, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM balances";
     assert_eq!(app.database.execute(window).await.unwrap(), 1);
+    // A key pair, and a replica that holds it.
+    let pair = format!("INSERT INTO key_pairs (account, fingerprint, met_us) VALUES ('main', {}, 1)", bytes(&[3; 32]));
+    assert_eq!(app.database.execute(&pair).await.unwrap(), 1);
+    let holder = "INSERT INTO key_pair_holders (account, replica, fingerprint, signs, seen_us) \
+                  SELECT 'main', rewards.id, fingerprint, TRUE, 1 FROM key_pairs, rewards";
+    assert_eq!(app.database.execute(holder).await.unwrap(), 1);
     // Entries of timelines from before the outbox.
     let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
     assert!(app.database.execute(early).await.unwrap() > 0);

@@ -1,0 +1,109 @@
+//! What an operator asks of an account's key pairs and does with them.
+
+use super::{
+    ChangeReason, KeyPairs, KeySlot, PairChange,
+    book::{self, KeyProof},
+    proof,
+    status::{KnownPairs, SlotStatus},
+};
+use crate::{accounts::Account, provider::incentives::Credentials, store::StoreError};
+
+/// The key pairs of an account, and who holds them.
+#[derive(Debug)]
+pub(crate) struct KeyPairStatus {
+    /// Of each slot that the settings name, in their order.
+    pub(crate) slots: Vec<SlotStatus>,
+    /// How many replicas live.
+    pub(crate) replicas: usize,
+}
+
+/// Why a pair does not come in force.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotActivated {
+    #[error("there is no pair in this slot: put one into its files")]
+    Empty,
+    #[error("Amazon has not taken this pair: verify it first")]
+    Unproven,
+    #[error("this pair is in force already")]
+    InForce,
+    #[error("another pair came in force meanwhile: look at the status")]
+    Overtaken,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What Amazon said of a slot's pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verified {
+    /// It takes it, or refuses it.
+    Answered(KeyProof),
+    /// Its answer said nothing of the pair, or there was none.
+    Unanswered,
+    /// There is no pair in the slot.
+    Empty,
+}
+
+impl KeyPairs {
+    /// How the pairs stand, those of this process's files.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn status(&self, account: &Account) -> Result<KeyPairStatus, StoreError> {
+        let now_us = self.ambient.now().timestamp_micros();
+        let mut snapshot = self.store.snapshot().await?;
+        let pairs = book::pairs(&mut snapshot, account.id()).await?;
+        let holders = book::holders(&mut snapshot, account.id(), now_us).await?;
+        let known = KnownPairs { pairs: &pairs, holders: &holders, by_hand: self.by_hand, now_us };
+        let slots =
+            self.slots().into_iter().map(|(slot, pair)| known.of(slot, pair.as_ref().map(Credentials::fingerprint)));
+        Ok(KeyPairStatus { slots: slots.collect(), replicas: known.replicas() })
+    }
+
+    /// Asks Amazon whether it takes the pair of a slot, and keeps what it says.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn verify(&self, account: &Account, slot: KeySlot) -> Result<Verified, StoreError> {
+        let Some(pair) = self.pair_of(slot) else { return Ok(Verified::Empty) };
+        let fingerprint = pair.fingerprint();
+        let now_us = self.ambient.now().timestamp_micros();
+        book::meet(&self.store, account.id(), fingerprint, now_us).await?;
+        let pairs = book::pairs(&mut self.store.snapshot().await?, account.id()).await?;
+        let Some(before) = pairs.into_iter().find(|known| known.fingerprint == fingerprint) else {
+            return Ok(Verified::Unanswered);
+        };
+        let Some(verdict) = proof::ask(account, &self.ambient, &pair, before.in_force).await else {
+            return Ok(Verified::Unanswered);
+        };
+        book::answered(&self.store, account.id(), &before, verdict, self.ambient.now()).await?;
+        Ok(Verified::Answered(verdict))
+    }
+
+    /// Puts the pair of a slot in force. Every replica that holds it signs with it at its next look.
+    ///
+    /// # Errors
+    /// [`NotActivated`].
+    pub(crate) async fn activate(&self, account: &Account, slot: KeySlot) -> Result<(), NotActivated> {
+        let to = self.pair_of(slot).ok_or(NotActivated::Empty)?.fingerprint();
+        let pairs = book::pairs(&mut self.store.snapshot().await?, account.id()).await?;
+        let from = pairs.iter().find(|pair| pair.in_force).map(|pair| pair.fingerprint);
+        if from == Some(to) {
+            return Err(NotActivated::InForce);
+        }
+        let accepted = |pair: &book::KnownPair| pair.fingerprint == to && pair.verdict == Some(KeyProof::Accepted);
+        if !pairs.iter().any(accepted) {
+            return Err(NotActivated::Unproven);
+        }
+        let change = PairChange { from, to, why: ChangeReason::Ordered };
+        let changed = book::put_in_force(&self.store, account.id(), change, self.ambient.now()).await?;
+        if changed { Ok(()) } else { Err(NotActivated::Overtaken) }
+    }
+
+    fn pair_of(&self, slot: KeySlot) -> Option<Credentials> {
+        self.slots().into_iter().find(|(of, _pair)| *of == slot)?.1
+    }
+
+    fn slots(&self) -> Vec<(KeySlot, Option<Credentials>)> {
+        self.state().slots.iter().map(|(slot, files)| (*slot, files.settled.clone())).collect()
+    }
+}
