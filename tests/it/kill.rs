@@ -11,6 +11,7 @@ pub(crate) mod crowd;
 mod drain;
 mod freeze;
 mod history;
+mod kinds;
 mod migration;
 mod pairs;
 mod points;

@@ -31,7 +31,7 @@ struct Counter {
 }
 
 /// Settings that name the kind, and the folder of the key that seals.
-fn sealed() -> (tempfile::TempDir, Shape) {
+pub(crate) fn sealed() -> (tempfile::TempDir, Shape) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sealing");
     let bytes: Vec<u8> = (0..32).map(|at: u8| at.wrapping_mul(11) ^ 0x3c).collect();

@@ -36,9 +36,10 @@ use world::{Ended, Sold, run};
 
 use crate::support::rounds::{print, set_by_hand};
 
-/// Every day: of gift codes, and of cards.
-const SEEDS: u64 = 60_000;
+/// Every day: of gift codes, of cards, and of loads.
+const SEEDS: u64 = 50_000;
 const CARD_SEEDS: u64 = 30_000;
+const LOAD_SEEDS: u64 = 20_000;
 /// Each bug is found within so many.
 const BUG_SEEDS: u64 = 50_000;
 
@@ -154,6 +155,26 @@ const OF_CODES: &[Class] = &[
     Class::NotCanceledTooLate,
 ];
 
+/// What a load meets is what a gift code meets, but for what becomes of a code.
+fn reachable_of_loads() -> Vec<(State, &'static [&'static str])> {
+    let of_loads = |(state, events): &(State, &'static [&'static str])| match state {
+        State::Issued => (*state, ["CancelAsked"].as_slice()),
+        _ => (*state, *events),
+    };
+    REACHABLE.iter().map(of_loads).collect()
+}
+
+/// What loads never meet, apart from what only cards do.
+const OF_RECEIPTS: &[Class] = &[
+    Class::Nobodys,
+    Class::Redelivered,
+    Class::Revealed,
+    Class::ShowGone,
+    Class::Delivered,
+    Class::NoteFailed,
+    Class::NoteLost,
+];
+
 /// Runs seeds `from..to` on every core; the first that breaks ends it.
 fn run_all(sold: Sold, from: u64, to: u64) -> (Coverage, Option<(u64, Ended)>) {
     let lanes = u64::try_from(thread::available_parallelism().map_or(1, usize::from)).unwrap();
@@ -233,6 +254,12 @@ fn no_seed_breaks_a_promise() {
 }
 
 #[test]
+fn no_seed_loads_a_balance_twice_or_loses_one() {
+    let cannot_be = [OF_CARDS, OF_RECEIPTS].concat();
+    hold(Sold::Load, LOAD_SEEDS, &reachable_of_loads(), &cannot_be);
+}
+
+#[test]
 fn no_seed_calls_a_card_ours_that_is_not_or_pays_for_one_twice() {
     hold(Sold::Card, CARD_SEEDS, REACHABLE_OF_CARDS, OF_CODES);
 }
@@ -258,7 +285,7 @@ fn what_a_seed_found_stays_mended() {
 fn the_same_seed_is_the_same_run() {
     let hash = |seed, sold| run(seed, sold, None, &mut Coverage::new()).hash;
     for seed in 0..300 {
-        for sold in [Sold::Code, Sold::Card] {
+        for sold in [Sold::Code, Sold::Card, Sold::Load] {
             assert_eq!(hash(seed, sold), hash(seed, sold), "seed {seed}");
         }
     }

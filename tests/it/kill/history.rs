@@ -300,7 +300,7 @@ fn heard(key: &mut Key, asked: Asked, answer: &Answer) -> Told {
         (409, Asked::Cancel | Asked::Reveal, Some("invalid-state")) => Told::NotNow,
         // A reward's own refusal names it; any other of these may have done nothing, or something.
         (_, Asked::Issue, _) if !answer.json["reward_id"].is_null() => Told::Failed,
-        (503 | 429, _, _) => Told::Lost,
+        (503 | 429 | 408, _, _) => Told::Lost,
         _ => panic!("{}, {asked:?}: {} {}", key.name, answer.status, answer.text),
     }
 }

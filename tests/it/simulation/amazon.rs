@@ -143,8 +143,8 @@ impl World<'_> {
         self.calls[at].arrived = self.now;
         let mut answer = match (before, self.sold) {
             (true, _) => Answer::Unknown(UnknownReason::ServerError),
-            (false, Sold::Code) if cancel => self.do_cancel(&call),
-            (false, Sold::Code) => self.do_create(&call),
+            (false, Sold::Code | Sold::Load) if cancel => self.do_cancel(&call),
+            (false, Sold::Code | Sold::Load) => self.do_create(&call),
             (false, Sold::Card) => self.do_with_card(&call),
         };
         if odd {
@@ -236,7 +236,7 @@ impl World<'_> {
             self.met(Class::CancelAgain);
             return Answer::Canceled;
         }
-        let has_window = self.sold == Sold::Code;
+        let has_window = self.sold != Sold::Card;
         if has_window && self.now + self.amazon.skew >= gift.from + WINDOW {
             return refuse(Family::F200, ErrorType::CancelRequestArrivedAfterTimeLimit);
         }
@@ -265,7 +265,7 @@ impl World<'_> {
 
     pub(super) fn claim(&mut self, key: usize) {
         let issued = self.rows[key].is_some_and(|row| row.order.state() == State::Issued);
-        let spendable = self.oracle.was_delivered(key) || self.sold == Sold::Card && issued;
+        let spendable = self.oracle.was_delivered(key) || self.sold != Sold::Code && issued;
         if spendable && let Some(gift) = &mut self.amazon.cards[key] {
             gift.claimed = !gift.refunded;
             self.met(Class::Claimed);

@@ -136,7 +136,7 @@ impl World<'_> {
             let when = self.rng.between(SECOND, 300 * SECOND);
             self.push(when, Ev::Claim(key));
         }
-        if self.sold == Sold::Code && self.rng.per_mille(20) {
+        if self.sold != Sold::Card && self.rng.per_mille(20) {
             let when = self.rng.between(SECOND, 300 * SECOND);
             self.push(when, Ev::Elsewhere(key));
         }

@@ -306,7 +306,7 @@ impl World<'_> {
                 let left = change.order.lease.is_none() && change.order.due_at == Some(now);
                 // A card is checked before and after it is activated again, which may be a call more than a drive makes. The
                 // row is due at once then, and recovery goes on.
-                let fits = self.sold == Sold::Code;
+                let fits = self.sold != Sold::Card;
                 if fits && left && matches!(change.milestone, Milestone::Settled { .. }) {
                     self.oracle.fail("a drive was longer than a create, a cancel and a read");
                 }

@@ -42,6 +42,8 @@ pub(super) enum Sold {
     Code,
     /// Activations of physical cards: read by a status check, which does not say whose they are.
     Card,
+    /// Loads of Amazon accounts: read by their replay, and nobody is handed a code.
+    Load,
 }
 
 impl Sold {
@@ -50,6 +52,7 @@ impl Sold {
         match self {
             Self::Code => &noshi::incentives::kinds::gift_code::RULES,
             Self::Card => &noshi::incentives::kinds::card_activation::RULES,
+            Self::Load => &noshi::incentives::kinds::balance_load::RULES,
         }
     }
 }
