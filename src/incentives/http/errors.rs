@@ -196,6 +196,16 @@ impl From<RevealError> for Problem {
             RevealError::TooOften => Self::new(problems::LIMIT_EXCEEDED).detail("the code was shown again too often"),
             RevealError::TooOld => Self::new(Code::INVALID_STATE)
                 .detail("the reward is too old to be shown again: Amazon may have forgotten its id"),
+            // The code was shown before: what Amazon refuses now, it may show to the next question.
+            RevealError::Ask(AskError::Refused { operation, refusal }) if refusal.family == Family::F200 => {
+                let (error_code, error_type) =
+                    (refusal.family.as_str().to_owned(), refusal.error_type.as_str().to_owned());
+                Self::new(Code::DEPENDENCY_UNAVAILABLE).upstream(Upstream {
+                    operation,
+                    error_code,
+                    error_type: Some(error_type),
+                })
+            }
             RevealError::Ask(error) => error.into(),
         }
     }
