@@ -212,7 +212,12 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
     let store = store.clone();
     match tasks.run(async move { schema(&store).await }).await {
         Ok(Ok(Schema::Current | Schema::Ahead)) => match state.clock.as_ref().and_then(ServerClock::trouble) {
-            None => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
+            None => match state.rewards.accounts().stranded() {
+                None => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"),
+                Some(account) => unready(&format!(
+                    "Amazon refuses the key pair of the account {account} that lies in the files here"
+                )),
+            },
             Some(why) => unready(why),
         },
         Ok(Ok(Schema::Older)) => unready("the database must be migrated"),

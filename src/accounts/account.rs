@@ -183,6 +183,13 @@ impl Account {
         &self.quota.turns
     }
 
+    /// Whether this replica signs with a pair of its own, because it does not hold the one in force: what Amazon says of its
+    /// signatures says nothing of the account.
+    #[must_use]
+    pub(crate) fn signs_alone(&self) -> bool {
+        self.key_pairs.as_ref().is_some_and(KeyPairs::is_out_of_step)
+    }
+
     /// Its key pairs, where they lie in files.
     #[must_use]
     pub(crate) const fn key_pairs(&self) -> Option<&KeyPairs> {
@@ -227,6 +234,12 @@ impl Accounts {
         for account in self.iter() {
             account.metrics().breaker(account.id(), account.breaker().open_now().map(|open| open.cause));
         }
+    }
+
+    /// The account of which Amazon refuses the key pair that this replica signs with, while another is in force.
+    pub(crate) fn stranded(&self) -> Option<&str> {
+        let stranded = |account: &&Account| account.key_pairs().is_some_and(KeyPairs::is_stranded);
+        self.iter().find(stranded).map(Account::id)
     }
 
     /// Looks after an account's key pairs until the process stops.

@@ -13,15 +13,18 @@
 //! Requests under way are not disturbed: each attempt is signed anew, under the same Amazon request id.
 
 pub mod book;
+pub(crate) mod commands;
 mod decide;
 mod files;
 pub(crate) mod gauges;
-pub(crate) mod orders;
 mod proof;
 pub mod status;
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -90,6 +93,10 @@ pub struct KeyPairs {
     by_hand: bool,
     store: Store,
     ambient: Ambient,
+    /// This replica signs with another pair than the one in force.
+    out_of_step: AtomicBool,
+    /// And Amazon refuses that pair.
+    stranded: AtomicBool,
     state: Mutex<PairState>,
 }
 
@@ -123,7 +130,19 @@ impl KeyPairs {
             slots.push((KeySlot::Second, SlotFiles::new(second, true, settled)));
         }
         let state = PairState { slots, memory: Vec::new(), rejections: 0, held: (Vec::new(), 0) };
-        Self { replica, by_hand, store, ambient, state: Mutex::new(state) }
+        let (out_of_step, stranded) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { replica, by_hand, store, ambient, out_of_step, stranded, state: Mutex::new(state) }
+    }
+
+    /// Whether this replica signs with another pair than the one in force, because it does not hold that: what Amazon says of its
+    /// requests' signatures says nothing of the account.
+    pub(crate) fn is_out_of_step(&self) -> bool {
+        self.out_of_step.load(Ordering::Relaxed)
+    }
+
+    /// Whether Amazon refuses the pair that this replica signs with, and takes the one in force.
+    pub(crate) fn is_stranded(&self) -> bool {
+        self.stranded.load(Ordering::Relaxed)
     }
 
     /// Signs with the pair in force if it is held here. To be called before anything else signs.
@@ -137,6 +156,8 @@ impl KeyPairs {
         if let Some(own) = own.into_iter().find(|own| Some(own.credentials.fingerprint()) == in_force) {
             account.client().sign_with(own.credentials);
         }
+        let signs_with = account.client().credentials().fingerprint();
+        self.out_of_step.store(in_force.is_some_and(|pair| pair != signs_with), Ordering::Relaxed);
         Ok(())
     }
 
@@ -181,6 +202,8 @@ impl KeyPairs {
     async fn act(&self, account: &Account) -> Result<(), StoreError> {
         for _step in 0..STEPS_MAX {
             let situation = self.situation(account).await?;
+            self.out_of_step.store(situation.is_out_of_step(), Ordering::Relaxed);
+            self.stranded.store(situation.is_stranded(), Ordering::Relaxed);
             match situation.next() {
                 NextStep::Rest => {
                     self.show(account, &situation);
@@ -204,11 +227,12 @@ impl KeyPairs {
         self.report(account, &own, signs_with, now_us).await?;
         let mut snapshot = self.store.snapshot().await?;
         let pairs = book::pairs(&mut snapshot, account.id()).await?;
-        let mut others: Vec<(Uuid, Vec<PairFingerprint>)> = Vec::new();
+        let mut others: Vec<(Uuid, Vec<HeldPair>)> = Vec::new();
         for holder in book::holders(&mut snapshot, account.id(), now_us).await? {
+            let held = HeldPair { pair: holder.fingerprint, in_files: holder.slot.is_some() };
             match others.last_mut() {
-                Some((replica, pairs)) if *replica == holder.replica => pairs.push(holder.fingerprint),
-                Some(_) | None => others.push((holder.replica, vec![holder.fingerprint])),
+                Some((replica, pairs)) if *replica == holder.replica => pairs.push(held),
+                Some(_) | None => others.push((holder.replica, vec![held])),
             }
         }
         others.retain(|(replica, _pairs)| *replica != self.replica);
@@ -232,7 +256,9 @@ impl KeyPairs {
             let fingerprint = own.credentials.fingerprint();
             PairHolding { fingerprint, slot: own.slot, signs: fingerprint == signs_with }
         });
-        let holdings: Vec<_> = holdings.collect();
+        let mut holdings: Vec<_> = holdings.collect();
+        // In one order in all replicas, so that none waits for another crosswise.
+        holdings.sort_unstable_by_key(|holding| holding.fingerprint);
         let is_news = {
             let (before, at_us) = &self.state().held;
             *before != holdings || !(0..HOLD_EVERY_US).contains(&now_us.saturating_sub(*at_us))
@@ -262,16 +288,20 @@ impl KeyPairs {
         if !book::claim(&self.store, account.id(), pair, situation.now_us, until_us).await? {
             return Ok(());
         }
-        let rejections = account.client().rejections();
-        let Some(verdict) = proof::ask(account, &self.ambient, &own.credentials, before.in_force).await else {
+        let (rejections, asked_at) = (account.client().rejections(), self.ambient.now());
+        let Some(verdict) = proof::ask(account, &self.ambient, &own.credentials, before).await else {
             let until_us = self.ambient.now().timestamp_micros().saturating_add(PAUSE_US);
             return book::pause(&self.store, account.id(), pair, until_us).await;
         };
-        if before.in_force {
+        if pair == situation.replica.signs_with {
             self.state().rejections = rejections;
+            // Calls of before, signed with another pair, may have come back after the exchange.
+            if verdict == KeyProof::Accepted && before.in_force {
+                account.breaker().keys_changed().await;
+            }
         }
         log_verdict(account, own.slot, before, verdict);
-        book::answered(&self.store, account.id(), before, verdict, self.ambient.now()).await
+        book::answered(&self.store, account.id(), before, verdict, asked_at).await
     }
 
     /// The pairs that this replica could sign with: of the slots in their order, then those in memory.
@@ -318,7 +348,10 @@ impl PairState {
         let before = files.settled.clone();
         let wrong = files.read(read);
         let stays = |pair: &Credentials| files.settled.as_ref().is_some_and(|now| now.shares(pair) == (true, true));
-        self.memory.extend(before.filter(|before| !stays(before)));
+        let replaced = before.filter(|before| !stays(before));
+        let is_kept = |pair: &Credentials| self.memory.iter().any(|kept| kept.shares(pair) == (true, true));
+        let new = replaced.filter(|pair| !is_kept(pair));
+        self.memory.extend(new);
         wrong
     }
 

@@ -55,6 +55,7 @@ statements! {
         "UPDATE upstream SET next_funds_us = $2 + 1000000 WHERE account = $1 \
          AND (next_funds_us <= $3 OR next_funds_us > $2 + 11000000)",
     );
+    RETURN_FUNDS = Sql::same("upstream.return_funds", "UPDATE upstream SET next_funds_us = 0 WHERE account = $1");
     TAKE_ACTIVITY = Sql::same(
         "upstream.take_activity",
         "UPDATE upstream SET next_activity_us = $3 WHERE account = $1 \
@@ -203,6 +204,13 @@ pub(crate) async fn take_funds(store: &Store, account: &str, now_us: i64, every_
     let mut tx = store.begin().await?;
     let taken = execute!(tx, TAKE_FUNDS, account, now_us, now_us.saturating_sub(beyond))? == 1;
     tx.commit(taken).await.map(Committed::into_inner)
+}
+
+/// Gives the turn to ask for the balance back.
+pub(crate) async fn return_funds(store: &Store, account: &str) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    execute!(tx, RETURN_FUNDS, account)?;
+    tx.commit(()).await.map(Committed::into_inner)
 }
 
 /// Takes the turn to ask for a page of the activity report, once in `every_us` over all replicas.

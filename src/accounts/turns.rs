@@ -8,9 +8,9 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How far apart the accounts of one partner ask for their balances. Amazon answers a partner once a second, and one of the
-/// questions may be longer on its way.
-const BETWEEN_ACCOUNTS: Duration = Duration::from_millis(1_200);
+/// How far apart questions for a partner's balances lie: of its accounts, and about their key pairs. Amazon answers a partner once a
+/// second, and one of the questions may be longer on its way.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(1_200);
 /// How long an account waits for the others.
 const PATIENCE: Duration = Duration::from_secs(6);
 const PAUSE: Duration = Duration::from_millis(100);
@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The turns of one account.
 pub(crate) struct Turns {
     shared: Shared,
-    /// The row in which all accounts of the partner take turns to ask for a balance; `None` where there is one.
-    balances: Option<String>,
+    /// The row in which all accounts of the partner take turns to ask for a balance.
+    balances: String,
     /// The row in which they take turns to ask for a page of the activity report.
     activity: String,
 }
@@ -27,16 +27,13 @@ pub(crate) struct Turns {
 impl Turns {
     pub(super) fn new(shared: Shared, rate: &RequestRate) -> Self {
         // Longer than any account's name, so it is none.
-        let balances = (rate.accounts > 1).then(|| format!("balances_of_the_partner_of_the_account_{}", rate.account));
+        let balances = format!("balances_of_the_partner_of_the_account_{}", rate.account);
         Self { shared, balances, activity: rate.account.clone() }
     }
 
     /// Makes the row that no account has.
     pub(super) async fn prepare(&self) -> Result<(), StoreError> {
-        match &self.balances {
-            Some(row) => limiter::ensure(&self.shared.store, row).await,
-            None => Ok(()),
-        }
+        limiter::ensure(&self.shared.store, &self.balances).await
     }
 
     /// Takes the turn to ask for the balance: no replica has asked for `every`, nor in the last second, nor has any for another
@@ -44,13 +41,23 @@ impl Turns {
     pub(crate) async fn take_funds(&self, every: Duration) -> bool {
         // A little less than the period, or the poll that comes just in time would be a period late.
         let every = every.saturating_sub(every / 10);
-        self.take_funds_in(&self.shared.account, every).await && self.take_funds_of_partner().await
+        if !self.take_funds_in(&self.shared.account, every).await {
+            return false;
+        }
+        let taken = self.take_question().await;
+        if !taken {
+            // Nobody asks, so the next poll need not wait.
+            let Shared { store, account, .. } = &self.shared;
+            limiter::return_funds(store, account).await.unwrap_or_default();
+        }
+        taken
     }
 
-    async fn take_funds_of_partner(&self) -> bool {
-        let Some(row) = &self.balances else { return true };
+    /// Takes the partner's turn for one question for a balance, whatever is due for the account: a question about a key pair leaves
+    /// its polls alone.
+    pub(crate) async fn take_question(&self) -> bool {
         let began = self.shared.ambient.monotonic();
-        while !self.take_funds_in(row, BETWEEN_ACCOUNTS).await {
+        while !self.take_funds_in(&self.balances, BETWEEN_QUESTIONS).await {
             if began.elapsed() >= PATIENCE {
                 return false;
             }

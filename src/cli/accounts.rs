@@ -12,7 +12,7 @@ use crate::{
         key_pairs::{
             KeyState,
             book::KeyProof,
-            orders::{KeyPairStatus, NotActivated, Verified},
+            commands::{KeyPairStatus, NotActivated, Verified},
             status::{KeyAdvice, SlotStatus},
         },
     },

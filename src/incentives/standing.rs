@@ -49,6 +49,8 @@ impl Courier {
                 let first = action == Action::Forward && reward.order.attempts == 1;
                 Verdict::OrderRefused { order: id, first }
             }
+            // The other replicas sign with the pair in force.
+            Outcome::AuthRejected(_) if account.signs_alone() => return,
             Outcome::AuthRejected(_) => Verdict::KeysRejected,
             Outcome::Refused(Refusal { family: Family::F200, .. }) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
                 return;

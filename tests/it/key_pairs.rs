@@ -310,7 +310,8 @@ fn counted(answered: &Answered) -> (usize, usize, Duration) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_exchange_under_load_at_three_replicas_fails_nobody_and_a_mistake_is_over_within_seconds() {
     let (primary, second) = (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::empty());
-    let app = App::shaped(Backend::Postgres, second.lie_in(primary.shape(), "SECOND_")).await;
+    let shape = second.lie_in(primary.shape(), "SECOND_").with("NOSHI__REWARDS__BREAKER_SECONDS", 30);
+    let app = App::shaped(Backend::Postgres, shape).await;
     let replicas = [Served::start(app.environment()), Served::start(app.environment())];
     let bases: Vec<String> = replicas.iter().map(|replica| replica.base.clone()).chain([app.base.clone()]).collect();
     let admins: Vec<&String> = replicas.iter().map(|replica| &replica.admin).chain([&app.admin]).collect();
@@ -350,5 +351,29 @@ async fn an_exchange_under_load_at_three_replicas_fails_nobody_and_a_mistake_is_
         assert!(replica.terminate().success());
     }
     books_match(&app).await;
+    app.end().await;
+}
+
+/// A Secret was replaced by a bad pair. The running replicas keep the good one in memory; one that begins now has the bad one alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_begins_with_a_bad_pair_is_not_ready_and_closes_no_account_to_the_others() {
+    let secret = Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY);
+    let app = App::shaped(Backend::Postgres, secret.shape().with("NOSHI__REWARDS__BREAKER_SECONDS", 30)).await;
+    until_state(&app, "primary", "in_force").await;
+    secret.replace(UNKNOWN_ACCESS_KEY_ID, "unknown-secret");
+    until_state(&app, "primary", "refused").await;
+    let late = Served::start(app.environment());
+    let refused = app.try_issue_at(&late.base, "at-the-late-one", "1.00").await.unwrap();
+    refused.is_problem(503, "account-problem");
+    for at in 0..3 {
+        assert_eq!(app.issue(&format!("elsewhere-{at}"), "1.00").await.status, 201);
+    }
+    let ready = async || Answer::of(app.http.get(format!("{}/readyz", late.admin))).await;
+    until("the late one is not ready", async || ready().await.status == 503).await;
+    assert!(ready().await.text.contains("refuses the key pair of the account main"));
+    secret.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+    until("the late one is ready", async || ready().await.status == 200).await;
+    assert_eq!(app.try_issue_at(&late.base, "at-the-late-one", "1.00").await.unwrap().status, 201);
+    assert!(late.terminate().success());
     app.end().await;
 }

@@ -113,9 +113,9 @@ pub struct KnownPair {
     pub asked_us: i64,
     /// A replica is asking, until this instant at the latest.
     pub asking_until_us: i64,
-    /// Every replica that holds it signs with it.
+    /// Every replica that holds it signs with it, from its next look on.
     pub in_force: bool,
-    /// When it last came in force; 0 where it never was.
+    /// When it last came in force; 0 where it never was, or where Amazon turned it away then.
     pub in_force_us: i64,
 }
 
@@ -244,7 +244,7 @@ pub(super) async fn pause(
     tx.commit(()).await.map(Committed::into_inner)
 }
 
-/// What Amazon said of a pair, of which the database had `before`. A verdict that is new is a fact.
+/// What Amazon said of a pair, of which the database had `before`, to a question of `asked_at`. A verdict that is new is a fact.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -253,11 +253,11 @@ pub(super) async fn answered(
     account: &str,
     before: &KnownPair,
     verdict: KeyProof,
-    now: DateTime<Utc>,
+    asked_at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     let pair = before.fingerprint;
-    execute!(tx, ANSWERED, account, pair.as_bytes(), verdict.as_str(), now.timestamp_micros())?;
+    execute!(tx, ANSWERED, account, pair.as_bytes(), verdict.as_str(), asked_at.timestamp_micros())?;
     let kind = match verdict {
         _ if before.verdict == Some(verdict) => None,
         KeyProof::Accepted => Some("account.key_accepted"),
@@ -267,7 +267,7 @@ pub(super) async fn answered(
     };
     if let Some(kind) = kind {
         let data = json!({ "key": pair.short(), "in_force": before.in_force });
-        outbox::write(&mut tx, kind, Named::Account(account), Some(&data), now).await?;
+        outbox::write(&mut tx, kind, Named::Account(account), Some(&data), asked_at).await?;
     }
     tx.commit(()).await.map(Committed::into_inner)
 }

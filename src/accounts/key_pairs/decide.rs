@@ -7,6 +7,10 @@ use crate::provider::incentives::PairFingerprint;
 const REFUSED_US: i64 = 60_000_000;
 /// And about one that it took and that is not in force: the portal's owner makes the old one inactive one day.
 const ACCEPTED_US: i64 = 600_000_000;
+/// An answer is believed for so long: until the next one can have come.
+const BELIEVED_US: i64 = ACCEPTED_US + 60_000_000;
+/// No turn to ask lies farther ahead.
+const TURN_US: i64 = 30_000_000;
 /// And about the one in force, if it turns calls away: at most so often.
 const DOUBTED_US: i64 = 3_000_000;
 
@@ -36,7 +40,7 @@ pub(super) struct PairSituation {
     /// What the database says of the account's pairs.
     pub(super) pairs: Vec<KnownPair>,
     /// The pairs of each other replica that lives.
-    pub(super) others: Vec<Vec<PairFingerprint>>,
+    pub(super) others: Vec<Vec<HeldPair>>,
     /// An operator puts pairs in force, not the service.
     pub(super) by_hand: bool,
     pub(super) now_us: i64,
@@ -63,7 +67,7 @@ pub(super) struct PairChange {
     pub(super) why: ChangeReason,
 }
 
-/// ChangeReason another pair comes in force.
+/// Why another pair comes in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ChangeReason {
     /// Amazon has taken the new one.
@@ -81,6 +85,9 @@ impl PairSituation {
         if let Some(pair) = in_force.filter(|pair| self.holds(*pair) && *pair != self.replica.signs_with) {
             return NextStep::Sign(pair);
         }
+        if let Some(pair) = self.instead(in_force) {
+            return NextStep::Sign(pair);
+        }
         if let Some(pair) = self.to_ask(in_force) {
             return NextStep::Ask(pair);
         }
@@ -89,6 +96,26 @@ impl PairSituation {
 
     fn in_force(&self) -> Option<PairFingerprint> {
         self.pairs.iter().find(|pair| pair.in_force).map(|pair| pair.fingerprint)
+    }
+
+    /// Where the pair in force is not here: one that Amazon takes, in place of one that it does not.
+    fn instead(&self, in_force: Option<PairFingerprint>) -> Option<PairFingerprint> {
+        let missing = in_force.is_some_and(|pair| !self.holds(pair));
+        let signs_well = self.accepted(|pair| pair.fingerprint == self.replica.signs_with).next().is_some();
+        if missing && !signs_well { self.accepted(|_pair| true).next() } else { None }
+    }
+
+    /// Whether this replica signs with another pair than the one in force: what Amazon says of that says nothing of the account.
+    pub(super) fn is_out_of_step(&self) -> bool {
+        self.in_force().is_some_and(|pair| pair != self.replica.signs_with)
+    }
+
+    /// Whether Amazon takes the pair in force, and refuses the one that this replica signs with for want of it.
+    pub(super) fn is_stranded(&self) -> bool {
+        let verdict = |pair: PairFingerprint| self.known(pair).and_then(|known| known.verdict);
+        self.is_out_of_step()
+            && self.in_force().and_then(verdict) == Some(KeyProof::Accepted)
+            && verdict(self.replica.signs_with) == Some(KeyProof::Refused)
     }
 
     fn holds(&self, pair: PairFingerprint) -> bool {
@@ -105,11 +132,14 @@ impl PairSituation {
         let due = |known: &KnownPair| {
             let age_us = known.age_us(self.now_us);
             match known.verdict {
-                _ if known.asking_until_us > self.now_us => false,
+                // A turn that lies farther ahead was taken by a clock that has gone back since.
+                _ if (self.now_us..=self.now_us.saturating_add(TURN_US)).contains(&known.asking_until_us) => false,
                 None => true,
                 Some(KeyProof::Refused) => age_us >= REFUSED_US,
                 // Its calls show that it works.
-                Some(KeyProof::Accepted) if known.in_force => self.replica.turned_away && age_us >= DOUBTED_US,
+                Some(KeyProof::Accepted) if known.fingerprint == self.replica.signs_with => {
+                    self.replica.turned_away && age_us >= DOUBTED_US
+                }
                 // What Amazon said before it refused the pair in force may be out of date.
                 Some(KeyProof::Accepted) => age_us >= ACCEPTED_US || refused_at.is_some_and(|at| known.asked_us < at),
             }
@@ -131,24 +161,27 @@ impl PairSituation {
         if self.by_hand {
             return None;
         }
-        // A pair that has gone from the files was taken away on purpose, so one that it replaced may come back. One that only
-        // other replicas hold has not gone.
-        let held = self.replica.held.iter().find(|held| held.pair == current);
-        let elsewhere = self.others.iter().any(|pairs| pairs.contains(&current));
-        let gone = held.map_or(!elsewhere, |held| !held.in_files);
+        // A pair that has gone from the files of every replica was taken away on purpose, so one that it replaced may come back.
+        let in_files = |pairs: &[HeldPair]| pairs.iter().any(|held| held.pair == current && held.in_files);
+        let gone = !in_files(&self.replica.held) && !self.others.iter().any(|pairs| in_files(pairs));
         let is_new = |pair: &KnownPair| pair.fingerprint != current && (gone || pair.in_force_us == 0);
-        let everywhere = |pair: &PairFingerprint| self.others.iter().all(|pairs| pairs.contains(pair));
+        let holds = |pairs: &[HeldPair], pair| pairs.iter().any(|held| held.pair == pair);
+        let everywhere = |pair: &PairFingerprint| self.others.iter().all(|pairs| holds(pairs, *pair));
         let to = self.accepted(is_new).find(everywhere)?;
         Some(PairChange { from: in_force, to, why: ChangeReason::Proven })
     }
 
-    /// The pairs in this replica's files, and those in its memory after them, that Amazon takes.
+    /// The pairs in this replica's files, and those in its memory after them, that Amazon takes: as it said lately.
     fn accepted(&self, also: impl Fn(&KnownPair) -> bool) -> impl Iterator<Item = PairFingerprint> {
         let (mut files, memory): (Vec<&HeldPair>, Vec<&HeldPair>) =
             self.replica.held.iter().partition(|held| held.in_files);
         files.extend(memory);
         let known = files.into_iter().filter_map(|held| self.known(held.pair));
-        known.filter(move |pair| pair.verdict == Some(KeyProof::Accepted) && also(pair)).map(|pair| pair.fingerprint)
+        let lately =
+            |pair: &KnownPair| pair.age_us(self.now_us) < BELIEVED_US || pair.fingerprint == self.replica.signs_with;
+        known
+            .filter(move |pair| pair.verdict == Some(KeyProof::Accepted) && lately(pair) && also(pair))
+            .map(|pair| pair.fingerprint)
     }
 }
 
@@ -160,6 +193,10 @@ mod tests {
 
     fn print(of: u8) -> PairFingerprint {
         PairFingerprint::from_bytes(&[of; 32]).unwrap()
+    }
+
+    fn held(of: u8) -> HeldPair {
+        HeldPair { pair: print(of), in_files: true }
     }
 
     /// A pair that Amazon was asked about a second ago.
@@ -223,9 +260,9 @@ mod tests {
     #[test]
     fn a_new_pair_waits_for_every_replica_and_for_an_operator_who_wants_to_be_asked() {
         let mut new = situation(vec![in_force(pair(1, ACCEPTED)), pair(2, ACCEPTED)]);
-        new.others = vec![vec![print(1), print(2)], vec![print(1)]];
+        new.others = vec![vec![held(1), held(2)], vec![held(1)]];
         assert_eq!(new.next(), NextStep::Rest);
-        new.others = vec![vec![print(1), print(2)], vec![print(2)]];
+        new.others = vec![vec![held(1), held(2)], vec![held(2)]];
         assert_eq!(new.next(), change(Some(1), 2, ChangeReason::Proven));
         new.by_hand = true;
         assert_eq!(new.next(), NextStep::Rest);
@@ -237,7 +274,7 @@ mod tests {
         assert_eq!(situation(pairs.clone()).next(), NextStep::Sign(print(2)));
         let mut without = situation(pairs);
         without.replica.held.truncate(1);
-        without.others = vec![vec![print(1), print(2)]];
+        without.others = vec![vec![held(1), held(2)]];
         assert_eq!(without.next(), NextStep::Rest, "what is not here cannot sign");
         without.others.clear();
         assert_eq!(without.next(), change(Some(2), 1, ChangeReason::Proven), "no replica has it any more");
@@ -261,7 +298,7 @@ mod tests {
         let mut back = situation(vec![refused, fresh]);
         assert_eq!(back.next(), change(Some(1), 2, ChangeReason::Return));
         // Without a pair that works nobody waits for an operator, nor for a replica.
-        (back.by_hand, back.others) = (true, vec![vec![print(1)]]);
+        (back.by_hand, back.others) = (true, vec![vec![held(1)]]);
         assert_eq!(back.next(), change(Some(1), 2, ChangeReason::Return));
     }
 
@@ -271,6 +308,34 @@ mod tests {
         let mut replaced = situation(pairs);
         assert_eq!(replaced.next(), NextStep::Rest);
         replaced.replica.held[0].in_files = false;
+        // The files of the other replicas follow within a minute or two.
+        replaced.others = vec![vec![held(1), HeldPair { in_files: false, ..held(2) }]];
+        assert_eq!(replaced.next(), NextStep::Rest, "it has not gone from every replica's files");
+        replaced.others = vec![vec![HeldPair { in_files: false, ..held(1) }, held(2)]];
         assert_eq!(replaced.next(), change(Some(1), 2, ChangeReason::Proven));
+        // What Amazon said too long ago is no reason: it may have been made inactive since.
+        replaced.pairs[1].asked_us = NOW_US - BELIEVED_US;
+        replaced.pairs[1].asking_until_us = NOW_US + 1;
+        assert_eq!(replaced.next(), NextStep::Rest);
+    }
+    /// It has begun with files that hold a bad pair, while the others have the pair in force in memory.
+    #[test]
+    fn a_replica_without_the_pair_in_force_signs_with_what_amazon_takes_or_is_known_to_be_stranded() {
+        let mut late = situation(vec![pair(3, REFUSED), in_force(pair(1, ACCEPTED)), pair(2, ACCEPTED)]);
+        late.others = vec![vec![held(1)]];
+        late.replica.held.remove(1);
+        assert_eq!(late.next(), NextStep::Sign(print(2)));
+        late.replica.held.pop();
+        assert_eq!(late.next(), NextStep::Rest);
+        assert!(late.is_out_of_step() && late.is_stranded());
+        late.replica.signs_with = print(1);
+        assert!(!late.is_out_of_step() && !late.is_stranded());
+    }
+
+    #[test]
+    fn a_turn_that_a_clock_took_which_has_gone_back_is_over() {
+        let asking = |ahead_us| KnownPair { asking_until_us: NOW_US + ahead_us, ..pair(2, None) };
+        let next = |ahead_us| situation(vec![in_force(pair(1, ACCEPTED)), asking(ahead_us)]).next();
+        assert_eq!((next(TURN_US), next(TURN_US + 1)), (NextStep::Rest, NextStep::Ask(print(2))));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::book::KeyProof;
+use super::book::{KeyProof, KnownPair};
 use crate::{
     accounts::{Account, Purpose, Wanted},
     ambient::Ambient,
@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// How long a question about a pair may wait for a slot of Amazon's rate.
-const SLOT_PATIENCE: Duration = Duration::from_secs(5);
-/// Amazon allows one question a second, over all replicas.
-const NEXT_TURN: Duration = Duration::from_millis(1100);
+const SLOT_PATIENCE: Duration = Duration::from_secs(4);
+/// How long a question may take, all in all: less than a replica's turn to ask and its sign of life hold.
+const QUESTION_MAX: Duration = Duration::from_secs(12);
 /// Nobody asks but the service.
 const LOOK: Wanted = Wanted { purpose: Purpose::Look, caller: None };
 
@@ -21,13 +21,19 @@ pub(super) async fn ask(
     account: &Account,
     ambient: &Ambient,
     credentials: &Credentials,
-    in_force: bool,
+    before: &KnownPair,
 ) -> Option<KeyProof> {
-    if !account.turns().take_funds(Duration::ZERO).await {
-        tokio::time::sleep(NEXT_TURN).await;
-        if !account.turns().take_funds(Duration::ZERO).await {
-            return None;
-        }
+    tokio::time::timeout(QUESTION_MAX, ask_in_turn(account, ambient, credentials, before)).await.ok().flatten()
+}
+
+async fn ask_in_turn(
+    account: &Account,
+    ambient: &Ambient,
+    credentials: &Credentials,
+    before: &KnownPair,
+) -> Option<KeyProof> {
+    if !account.turns().take_question().await {
+        return None;
     }
     let _departure = account.rate().departure(LOOK, SLOT_PATIENCE).await.ok()?;
     let started = ambient.monotonic();
@@ -37,8 +43,10 @@ pub(super) async fn ask(
     match exchange.outcome {
         Outcome::Proven(_funds) => Some(KeyProof::Accepted),
         Outcome::AuthRejected(why) if why.is_of_the_keys() => Some(KeyProof::Refused),
-        // The pair of another partner. Of the pair in force the same answer says that the account has a problem.
-        Outcome::Refused(_) if !in_force => Some(KeyProof::Refused),
+        // The pair of another partner. Of a pair that Amazon has taken the same answer says that the account has a problem.
+        Outcome::Refused(_) if before.verdict != Some(KeyProof::Accepted) && !before.in_force => {
+            Some(KeyProof::Refused)
+        }
         Outcome::Refused(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => None,
     }
 }

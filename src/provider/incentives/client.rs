@@ -283,8 +283,11 @@ impl Client {
         body: Result<Vec<u8>, Unwritable>,
         classify: impl Fn(Reply<'_>) -> Outcome<T>,
     ) -> Exchange<T> {
-        let exchange = self.exchange_with(&self.credentials(), operation, body, classify).await;
-        if matches!(exchange.outcome, Outcome::AuthRejected(why) if why.is_of_the_keys()) {
+        let pair = self.credentials();
+        let exchange = self.exchange_with(&pair, operation, body, classify).await;
+        // A pair that was exchanged meanwhile is of no interest any more.
+        let is_in_use = || self.credentials().shares(&pair) == (true, true);
+        if matches!(exchange.outcome, Outcome::AuthRejected(why) if why.is_of_the_keys()) && is_in_use() {
             self.0.rejections.fetch_add(1, Ordering::Relaxed);
         }
         exchange

@@ -26,6 +26,8 @@ pub(crate) enum NotActivated {
     Unproven,
     #[error("this pair is in force already")]
     InForce,
+    #[error("a replica does not hold this pair yet, or none lives: look at the status, and wait")]
+    NotHeld,
     #[error("another pair came in force meanwhile: look at the status")]
     Overtaken,
     #[error(transparent)]
@@ -72,10 +74,11 @@ impl KeyPairs {
         let Some(before) = pairs.into_iter().find(|known| known.fingerprint == fingerprint) else {
             return Ok(Verified::Unanswered);
         };
-        let Some(verdict) = proof::ask(account, &self.ambient, &pair, before.in_force).await else {
+        let asked_at = self.ambient.now();
+        let Some(verdict) = proof::ask(account, &self.ambient, &pair, &before).await else {
             return Ok(Verified::Unanswered);
         };
-        book::answered(&self.store, account.id(), &before, verdict, self.ambient.now()).await?;
+        book::answered(&self.store, account.id(), &before, verdict, asked_at).await?;
         Ok(Verified::Answered(verdict))
     }
 
@@ -93,6 +96,12 @@ impl KeyPairs {
         let accepted = |pair: &book::KnownPair| pair.fingerprint == to && pair.verdict == Some(KeyProof::Accepted);
         if !pairs.iter().any(accepted) {
             return Err(NotActivated::Unproven);
+        }
+        let now_us = self.ambient.now().timestamp_micros();
+        let holders = book::holders(&mut self.store.snapshot().await?, account.id(), now_us).await?;
+        let mut replicas = holders.chunk_by(|one, next| one.replica == next.replica);
+        if holders.is_empty() || !replicas.all(|pairs| pairs.iter().any(|holder| holder.fingerprint == to)) {
+            return Err(NotActivated::NotHeld);
         }
         let change = PairChange { from, to, why: ChangeReason::Ordered };
         let changed = book::put_in_force(&self.store, account.id(), change, self.ambient.now()).await?;
