@@ -157,9 +157,9 @@ const OF_CODES: &[Class] = &[
 
 /// What a load meets is what a gift code meets, but for what becomes of a code.
 fn reachable_of_loads() -> Vec<(State, &'static [&'static str])> {
-    let of_loads = |(state, events): &(State, &'static [&'static str])| match state {
-        State::Issued => (*state, ["CancelAsked"].as_slice()),
-        _ => (*state, *events),
+    let of_loads = |(state, events): &(State, &'static [&'static str])| {
+        let met: &[&str] = if *state == State::Issued { &["CancelAsked"] } else { events };
+        (*state, met)
     };
     REACHABLE.iter().map(of_loads).collect()
 }
