@@ -9,7 +9,8 @@
 //! Amazon is away. So the row keeps a keyed fingerprint of the token that made it (see [`crate::sealing`]; a token has far more randomness
 //! than could be tried, and the fingerprint opens nothing). The same token is the same shopper: that is decided here, and nobody is
 //! asked. Another token may be another shopper's: to answer with the reward unasked would call a shopper paid who was not. So that is
-//! found out at Login with Amazon. While it is away the answer is 503, the reward stays what it is, and can be read by its id.
+//! found out at Login with Amazon. Where that does not say so, the answer names the reward and leaves open whether money has moved:
+//! the reward may be this shopper's, and the refusal of a new key would invite the caller to load twice.
 //!
 //! Only a refused reward that is tried again needs the account once more, because its row forgot it when it failed.
 
@@ -59,13 +60,13 @@ impl Courier {
     /// What a command's reward acts on. Login with Amazon is asked where the command has a token.
     ///
     /// # Errors
-    /// [`IssueError::NotSignedIn`]; nothing was recorded.
+    /// [`LoginError`].
     pub(super) async fn target_of_command(
         &self,
         account: &Account,
         command: &Command,
         arrived: Instant,
-    ) -> Result<Option<Arc<Target>>, IssueError> {
+    ) -> Result<Option<Arc<Target>>, LoginError> {
         match &command.aim {
             Aim::Nothing => Ok(None),
             Aim::Target(target) => Ok(Some(Arc::clone(target))),
@@ -80,16 +81,17 @@ impl Courier {
         kind: Kind,
         token: &AccessToken,
         arrived: Instant,
-    ) -> Result<Arc<Target>, IssueError> {
-        let login = account.login().ok_or(IssueError::NoLogin)?;
+    ) -> Result<Arc<Target>, LoginError> {
+        let Some(login) = account.login() else {
+            tracing::warn!(account = account.id(), "the account has no client id at Login with Amazon to ask with");
+            return Err(LoginError::Away);
+        };
         let heard = |heard| account.metrics().login(account.id(), heard);
         let asked = tokio::time::timeout(self.left(arrived), login.shopper(token, heard)).await;
         let shopper = asked.unwrap_or(Err(LoginError::Away)).inspect_err(|error| {
             tracing::warn!(account = account.id(), error = %error, "nobody is known to have signed in");
         });
-        let shopper = shopper.map_err(IssueError::NotSignedIn)?;
-        let target = kind.spec().target_of_shopper(shopper);
-        target.map(Arc::new).ok_or(IssueError::NotSignedIn(LoginError::Away))
+        kind.spec().target_of_shopper(shopper?).map(Arc::new).ok_or(LoginError::Away)
     }
 }
 
@@ -111,8 +113,11 @@ impl Issue {
             Aim::Nothing => None,
             Aim::Target(target) => Some(Arc::clone(target)),
             Aim::SignedIn(token) => {
-                let account = courier.accounts.get(&existing.account).ok_or(IssueError::NoLogin)?;
-                Some(courier.shopper(account, existing.kind, token, arrived).await?)
+                let shopper = match courier.accounts.get(&existing.account) {
+                    Some(account) => courier.shopper(account, existing.kind, token, arrived).await,
+                    None => Err(LoginError::Away),
+                };
+                Some(shopper.map_err(|why| IssueError::Unrecognized { reward: existing.id, why })?)
             }
         };
         Ok(match courier.same_target(existing, target.as_deref()).await? {
@@ -131,7 +136,8 @@ impl Issue {
         command: &Command,
         arrived: Instant,
     ) -> Result<Option<Arc<Target>>, IssueError> {
-        let target = self.courier.target_of_command(account, command, arrived).await?;
+        let target = self.courier.target_of_command(account, command, arrived).await;
+        let target = target.map_err(|why| IssueError::Unrecognized { reward: existing.id, why })?;
         if !existing.kind.spec().acts() {
             return Ok(target);
         }

@@ -43,7 +43,7 @@ pub struct Issued {
     pub replayed: bool,
 }
 
-/// Why an issue was refused before anything was sent.
+/// Why an issue was refused before this request sent anything.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
     /// The key was used for another command.
@@ -94,9 +94,18 @@ pub enum IssueError {
     /// The account has no client id at Login with Amazon.
     #[error("the account has no client id at Login with Amazon")]
     NoLogin,
-    /// It is not known who signed in.
+    /// It is not known who signed in; nothing was recorded.
     #[error(transparent)]
     NotSignedIn(LoginError),
+    /// The same where the idempotency key was used before: its reward may be this shopper's.
+    #[error("the target of then cannot be compared with whoever signed in")]
+    Unrecognized {
+        /// What the key named.
+        reward: RewardId,
+        /// Why.
+        #[source]
+        why: LoginError,
+    },
     /// Outside the account's limits.
     #[error("the amount is outside the account's limits")]
     AmountOutOfRange {
@@ -170,7 +179,7 @@ pub struct Issue {
     cancel: Cancel,
     reveal: Reveal,
     in_flight: InFlight,
-    restored: Option<RestoreNote>,
+    pub(super) restored: Option<RestoreNote>,
 }
 
 impl Issue {
@@ -188,7 +197,7 @@ impl Issue {
     /// patience and the settings allow since the request `arrived`; the work goes on after that.
     ///
     /// # Errors
-    /// [`IssueError`]: nothing was sent to Amazon. A refusal of Amazon's is a `failed` reward, not an error.
+    /// [`IssueError`]: this request sent nothing to Amazon. A refusal of Amazon's is a `failed` reward, not an error.
     pub async fn run(
         &self,
         client: ClientId,
@@ -464,13 +473,6 @@ impl Issue {
                 Issued { reward: found.unwrap_or(reward), code: None, replayed: true }
             }
         }
-    }
-
-    /// Whether a key of this account without a row may be one whose row was lost with a restored back-up.
-    pub(super) async fn is_row_lost(&self, account: &str) -> Result<bool, StoreError> {
-        // Nobody restores under a running service.
-        let Some(restored) = &self.restored else { return Ok(false) };
-        restored.is_open(&mut self.courier.store.snapshot().await?, account).await
     }
 }
 

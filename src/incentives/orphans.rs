@@ -124,6 +124,13 @@ pub async fn adopt(tx: &mut Tx, found: &OrphanCard, id: RewardId, now: DateTime<
 }
 
 impl Issue {
+    /// Whether a key of this account without a row may be one whose row was lost with a restored back-up.
+    pub(super) async fn is_row_lost(&self, account: &str) -> Result<bool, StoreError> {
+        // Nobody restores under a running service.
+        let Some(restored) = &self.restored else { return Ok(false) };
+        restored.is_open(&mut self.courier.store.snapshot().await?, account).await
+    }
+
     /// The caller of an orphan has come back: the key proves it. The row becomes theirs, and is replayed unless a person has
     /// settled it meanwhile or Amazon may have forgotten its id.
     pub(super) async fn reclaim(

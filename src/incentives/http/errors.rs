@@ -28,6 +28,10 @@ use crate::{
 /// Nobody who waits will see it end.
 const DISTRUSTED: &str = "the certificate that was shown in Amazon's place is not trusted, is for another name, or does not hold now: an operator must act";
 
+/// The caller has to know that the key did name a reward, and how to find it.
+const UNRECOGNIZED: &str = "the Idempotency-Key was used before, and it is not known whether the token is the shopper's of then: read the \
+                            reward by its id, or send the token of then";
+
 /// The log names the key.
 const SEALED: &str =
     "what the reward acts on was sealed by a key that is not listed now: an operator must list it again";
@@ -83,6 +87,7 @@ impl From<IssueError> for Problem {
             IssueError::NotSignedIn(LoginError::Away) => {
                 Self::new(Code::DEPENDENCY_UNAVAILABLE).detail("Login with Amazon gives no usable answer")
             }
+            IssueError::Unrecognized { reward, why } => unrecognized(why).reward(reward).money(MoneyMoved::Unknown),
             IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
                 .detail(format!("no account of this request deals in {currency}")),
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
@@ -111,6 +116,18 @@ impl From<IssueError> for Problem {
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
         }
     }
+}
+
+/// Never Amazon's refusal: the load of then may stand.
+fn unrecognized(why: LoginError) -> Problem {
+    let problem = match why {
+        LoginError::Token(bad) => {
+            let (word, expected) = bad_token(bad);
+            Problem::new(Code::INVALID_REQUEST).field("/target/access_token", word, expected)
+        }
+        LoginError::Away => Problem::new(Code::DEPENDENCY_UNAVAILABLE),
+    };
+    problem.detail(UNRECOGNIZED)
 }
 
 /// What is wrong with an access token, and what is expected in its place.

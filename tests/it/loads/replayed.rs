@@ -3,7 +3,13 @@
 use noshi::sandbox::Fault;
 use serde_json::{Value, json};
 
-use super::{Backend, CLIENT, Counter, LOAD, PROFILE, TOKENINFO, load, on_each_backend};
+use super::{Answer, Backend, CLIENT, Counter, LOAD, PROFILE, TOKENINFO, load, on_each_backend, sealed};
+
+/// The answer names the key's reward, and does not say that nothing was bought.
+fn is_left_open(answer: &Answer, status: u16, code: &str, reward: &str) {
+    answer.is_problem(status, code);
+    assert_eq!((answer.reward_id(), &answer.json["money_moved"]), (reward, &json!("unknown")), "{}", answer.text);
+}
 
 on_each_backend! {
     async fn the_same_key_is_the_same_load_and_the_account_belongs_to_the_key(backend: Backend) {
@@ -49,8 +55,30 @@ on_each_backend! {
         assert_eq!(counter.operations(), [TOKENINFO, PROFILE, LOAD], "nobody was asked again");
         // Of another token nobody can say whose it is.
         let away = counter.load("one", counter.signed_in(0)).await;
-        away.is_problem(503, "dependency-unavailable");
+        is_left_open(&away, 503, "dependency-unavailable", first.id());
         assert_eq!(counter.app.read(first.id()).await["status"], "issued");
+        counter.end_with_books().await;
+    }
+
+    /// A caller that reads "no money moved" loads again under another key.
+    async fn a_used_key_with_a_token_that_shows_nobody_is_never_answered_that_no_money_moved(backend: Backend) {
+        let mut counter = Counter::open(backend).await;
+        let target = counter.signed_in(0);
+        let first = counter.load("one", target.clone()).await;
+        assert_eq!(first.status, 201, "{}", first.text);
+        for (token, word) in [("Atza|nobody", "refused"), ("no token", "malformed")] {
+            let refused = counter.load("one", json!({"access_token": token})).await;
+            is_left_open(&refused, 400, "invalid-request", first.id());
+            let error = &refused.json["errors"][0];
+            assert_eq!((&error["pointer"], &error["code"]), (&json!("/target/access_token"), &json!(word)), "{error}");
+        }
+        let (_folder, without_login) = sealed();
+        counter.app.restart_in(without_login).await;
+        let refused = counter.load("one", counter.signed_in(0)).await;
+        is_left_open(&refused, 503, "dependency-unavailable", first.id());
+        let again = counter.load("one", target).await;
+        assert_eq!((again.status, again.id()), (200, first.id()), "the token of then needs nobody: {}", again.text);
+        assert_eq!(counter.standing().len(), 1);
         counter.end_with_books().await;
     }
 
