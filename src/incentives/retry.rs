@@ -56,15 +56,16 @@ impl Issue {
             Err(Lapse::AccountChanged) if is_about_the_partner(&existing) => return self.close(existing).await,
             Err(why) => return Err(IssueError::Lapsed { reward: Box::new(existing), why }),
         };
-        let asking = Asking::Retry { minor: existing.value.minor() };
-        if let Err(paced) = account.breaker().admit(asking, courier.limits.breaker).await {
-            return Err(IssueError::NotYet { reward: Box::new(existing), retry_after: paced.retry_after });
-        }
+        // Before the breaker: a token that has expired must not use up the turn of whoever comes next.
         let target = match target {
             Some(target) => Some(target),
             // A token that is recognised does not show whose it is.
             None => self.found_again(account, &existing, command, arrived).await?,
         };
+        let asking = Asking::Retry { minor: existing.value.minor() };
+        if let Err(paced) = account.breaker().admit(asking, courier.limits.breaker).await {
+            return Err(IssueError::NotYet { reward: Box::new(existing), retry_after: paced.retry_after });
+        }
         let slot = self.take_slot(account, existing.client, Purpose::Purchase, arrived).await?;
         self.retry(existing, command, Admitted { account, slot, target }).await
     }

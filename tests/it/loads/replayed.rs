@@ -82,6 +82,22 @@ on_each_backend! {
         counter.end_with_books().await;
     }
 
+    /// The turn of whoever tries the account next is not spent on a token that is no good any more.
+    async fn a_stale_token_uses_up_no_turn_of_the_breaker(backend: Backend) {
+        let mut counter = Counter::open(backend).await;
+        counter.app.set_funds(10);
+        let stale = json!({"access_token": counter.token(CLIENT, 0, 60)});
+        for (key, target) in [("stale", stale.clone()), ("good", counter.barcode(1))] {
+            counter.load(key, target).await.is_problem(402, "insufficient-funds");
+        }
+        counter.app.set_funds(1_000);
+        counter.app.control.advance_clock(61).unwrap();
+        let refused = counter.load("stale", stale).await;
+        refused.is_problem(400, "invalid-request");
+        assert_eq!(counter.load("good", counter.barcode(1)).await.status, 201);
+        counter.end_with_books().await;
+    }
+
     /// A refused reward has forgotten its account, and the token shows it again.
     async fn a_refused_reward_is_tried_again_with_the_account_that_the_token_shows(backend: Backend) {
         let mut counter = Counter::open(backend).await;
