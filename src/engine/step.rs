@@ -26,7 +26,8 @@ pub const REFUSALS_MAX: u8 = 3;
 pub enum Sight {
     /// Live, and all as asked.
     Live,
-    /// The same, but whose it is, is not shown. Only a read by an operation of its own shows this.
+    /// The same, but whose it is, is not shown, or whether it is so still. A read by an operation of its own shows this, and a replay that
+    /// may be answered as the id's first use was.
     Unattributed,
     /// Reversed.
     Reversed,
@@ -439,7 +440,7 @@ impl Step<'_> {
                 reversal_failure,
             })
         };
-        // It may have been reversed, and somebody else may have done it anew. To ask under our id shows its first use alone.
+        // It may have been reversed, and somebody else may have done it anew; or the answer is that of the id's first use.
         if sight == Sight::Unattributed && reversal.doubt {
             return attention(AttentionReason::CancelUnproven, reversal.refused);
         }

@@ -204,6 +204,22 @@ on_each_backend! {
         counter.end_with_books().await;
     }
 
+    /// Amazon may answer an id that comes again as it answered it first.
+    async fn a_load_that_is_shown_as_at_first_after_a_lost_void_is_not_taken_for_one_that_stands(backend: Backend) {
+        let mut counter = Counter::open(backend).await;
+        let issued = counter.load("one", counter.barcode(0)).await;
+        counter.strike(VOID, Fault::DropAfterWork, 1_000);
+        counter.strike(LOAD, Fault::OddCardStatus { status: "Loaded".to_owned() }, 1_000);
+        counter.app.cancel(issued.id()).await;
+        for _ in 0..12 {
+            counter.app.pass(130).await;
+        }
+        let found = counter.app.until(issued.id(), "needs_attention").await;
+        assert_eq!(found["attention"], "cancel_unproven");
+        assert_eq!((counter.operations().last().unwrap().as_str(), counter.standing().len()), (LOAD, 0));
+        counter.end_with_books().await;
+    }
+
     async fn what_is_not_proven_while_the_caller_waits_is_voided_where_they_ask_for_that(backend: Backend) {
         let counter = Counter::open(backend).await;
         counter.strike(LOAD, Fault::DropAfterWork, 1);

@@ -38,7 +38,7 @@ const VOID: Operation = Operation::named("VoidAmazonBalanceLoad");
 /// The rules of a load.
 ///
 /// Amazon states no window for a void. Ours is a gift code's. With none at Amazon, a delayed void lands as long as its signature
-/// holds: five minutes. The last one starts after 890 s, so from 1,200 s on a load that stands proves that none has landed.
+/// holds: five minutes. The last one starts after 890 s, so from 1,200 s on none lands any more.
 pub const RULES: Rules = Rules {
     reverse_within: Some(TimeDelta::seconds(890)),
     verdict_after: TimeDelta::seconds(1_200),
@@ -195,10 +195,11 @@ fn event_of_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
     (event, None)
 }
 
-/// A load that is sent again to see what became of a void. An answer that does not say whether the load still stands may be that of
-/// the id's first use: it proves nothing of the void.
+/// A load that is sent again to see what became of a void. Amazon may answer as it answered the id's first use, so `Loaded` does not show
+/// that a void in doubt was not done, and an answer without a status shows nothing.
 fn event_of_reversing_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
     match outcome {
+        Outcome::Proven(LoadSight::Loaded) => (Event::Seen(Sight::Unattributed), None),
         Outcome::Proven(LoadSight::Unsaid) => (Event::Lost, None),
         Outcome::Proven(_)
         | Outcome::Refused(_)

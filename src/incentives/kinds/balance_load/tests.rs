@@ -207,7 +207,8 @@ fn what_a_load_shows_decides_and_what_is_not_proven_is_lost() {
         Event::Lost,
         "it says nothing of the void"
     );
-    assert_eq!(event_of_reversing_load(Outcome::Proven(LoadSight::Loaded)).0, Event::Seen(Sight::Live));
+    let first_answer = event_of_reversing_load(Outcome::Proven(LoadSight::Loaded)).0;
+    assert_eq!(first_answer, Event::Seen(Sight::Unattributed), "it may be the id's first answer");
     assert_eq!(event_of_reversing_load(Outcome::Proven(LoadSight::Voided)).0, Event::Seen(Sight::Reversed));
 }
 
