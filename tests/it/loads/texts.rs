@@ -21,6 +21,7 @@ on_each_backend! {
         for (target, text) in [
             (json!({"barcode": barcode}), barcode.clone()),
             (json!({"phone": phone}), phone.replace("+1", "+1 (") + ")"),
+            (json!({"phone": phone}), phone.replace("+1", "0")),
             (json!({"account_id": user_id}), format!("for {id_alone}")),
             (signed_in.clone(), token.replace('|', "%7C")),
             (signed_in, user_id.clone()),

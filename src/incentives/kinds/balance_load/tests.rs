@@ -103,6 +103,27 @@ fn a_target_that_names_no_account_is_refused_by_its_field() {
     assert!(matches!(BalanceLoad.aim(token), Ok(Aim::SignedIn(_))));
 }
 
+#[test]
+fn a_phone_number_is_found_in_a_text_also_as_it_is_dialed_at_home() {
+    let repeated = |phone: &str, text: &str| {
+        let target = target(&json!({"phone": phone})).ok().unwrap();
+        crate::kernel::glyphs::repeats(text, BalanceLoad.secret(&target).unwrap())
+    };
+    for (phone, text) in [
+        ("+819012345678", "090-1234-5678"),
+        ("+819012345678", "+81 (0)90 1234 5678"),
+        ("+12065550100", "(206) 555-0100"),
+        ("+4915112345678", "0151 12345678"),
+        ("+6581234567", "8123 4567"),
+        ("+12345678", "12345678"),
+    ] {
+        assert!(repeated(phone, text), "{phone} {text}");
+    }
+    for text in ["", "5678", "2345678", "1234567", "order 2026-11-27", "87654321"] {
+        assert!(!repeated("+819012345678", text), "{text}");
+    }
+}
+
 /// A changed byte would make a replay another request.
 #[test]
 fn the_bytes_of_each_request_are_pinned() {
