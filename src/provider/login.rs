@@ -16,7 +16,7 @@ mod shopper;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
 use super::transport::{self, Cut, Reach};
@@ -146,14 +146,21 @@ struct Inner {
 #[derive(Deserialize)]
 struct TokenInfo {
     aud: String,
-    user_id: String,
+    #[serde(deserialize_with = "wiped")]
+    user_id: Zeroizing<String>,
     /// Seconds that are left.
     exp: i64,
 }
 
 #[derive(Deserialize)]
 struct Profile {
-    user_id: String,
+    #[serde(deserialize_with = "wiped")]
+    user_id: Zeroizing<String>,
+}
+
+/// A text that names a shopper.
+fn wiped<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Zeroizing<String>, D::Error> {
+    String::deserialize(deserializer).map(Zeroizing::new)
 }
 
 #[derive(Deserialize)]
@@ -192,7 +199,7 @@ impl LoginClient {
         if profile.user_id != info.user_id {
             return Err(LoginError::Away);
         }
-        ShopperId::new(Zeroizing::new(profile.user_id)).ok_or(LoginError::Away)
+        ShopperId::new(profile.user_id).ok_or(LoginError::Away)
     }
 
     async fn ask<T: for<'de> Deserialize<'de>>(
