@@ -7,7 +7,7 @@ use noshi::sandbox::{Fault, FaultRule};
 use super::{MEMBERS, SETTINGS, bodies, name, shape, voucher};
 use crate::{
     process::{Build, Served},
-    support::{Answer, App, Backend, on_each_backend, with_json},
+    support::{Answer, App, Backend, on_each_backend, order, with_json},
 };
 
 on_each_backend! {
@@ -16,6 +16,9 @@ on_each_backend! {
         app.control.script(FaultRule::always(Fault::DropAfterWork)).unwrap();
         let extended = app.issue_body("extended", voucher()).await;
         extended.is_accepted();
+        // Its members come from the settings alone, so the release before understands its body.
+        let set = app.issue_body("set", order("25.00")).await;
+        set.is_accepted();
         assert!(app.stop().await);
         app.control.clear_requests();
         app.control.clear_faults();
@@ -38,18 +41,22 @@ on_each_backend! {
         }
         assert_eq!(status, "issued");
         // Nor does a caller who comes to it with the same key move it.
-        let again = app.http.post(format!("{}/v1/rewards", before.base)).bearer_auth(&app.key);
-        let again = Answer::of(with_json(again.header("Idempotency-Key", "extended"), &crate::support::order("25.00"))).await;
-        assert!(again.status >= 400, "{}", again.text);
-        let of_extended = app.amazon_id("extended");
-        assert!(bodies(&app).iter().all(|body| !body.contains(&of_extended)), "{:?}", bodies(&app));
+        for (key, body) in [("extended", voucher()), ("set", order("25.00"))] {
+            let again = app.http.post(format!("{}/v1/rewards", before.base)).bearer_auth(&app.key);
+            let again = Answer::of(with_json(again.header("Idempotency-Key", key), &body)).await;
+            assert!(again.status >= 400, "{key}: {}", again.text);
+            let id = app.amazon_id(key);
+            assert!(bodies(&app).iter().all(|body| !body.contains(&id)), "{key}: {:?}", bodies(&app));
+        }
         assert!(tokio::task::spawn_blocking(move || before.terminate()).await.unwrap().success());
 
         app.start().await;
+        app.until(set.id(), "issued").await;
         app.until(extended.id(), "issued").await;
+        let of_extended = app.amazon_id("extended");
         let replayed: Vec<_> = bodies(&app).into_iter().filter(|body| body.contains(&of_extended)).collect();
         assert!(!replayed.is_empty() && replayed.iter().all(|body| body.contains(MEMBERS)), "{replayed:?}");
-        assert_eq!(app.live_cards().len(), 2);
+        assert_eq!(app.live_cards().len(), 3);
         app.end().await;
     }
 }
