@@ -17,7 +17,7 @@
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
 //! | [`ledger`] | the journal, programs and their budgets |
 //! | [`engine`] | carries a remote effect under an id of ours; knows no Amazon, no HTTP, no SQL text |
-//! | [`accounts`] | partner accounts, the shared rate, the breaker |
+//! | [`accounts`] | partner accounts, their key pairs, the shared rate, the breaker |
 //! | [`events`] | the outbox: one table of facts, the timelines of rewards included |
 //! | [`identity`] | clients, API keys, scopes |
 //! | [`provider`] | Amazon's APIs, a leaf each: wire, signature, classification |
@@ -119,6 +119,8 @@
 //! | window | how long Amazon cancels a purchase, and until when a refused cancel is no verdict (`kernel::window`); in treasury: observations of a balance that differ from the ledger, until they have agreed for some minutes |
 //! | lane | due orders of one account that are carried beside those of others |
 //! | hand | the right to carry one due order of a lane; no caller has all of a lane's |
+//! | key pair | the id and the secret that Amazon gave for signing. It lies in the files of a *key slot*, `primary` or `second` |
+//! | in force | of the key pairs of an account, the one that every replica that holds it signs with |
 //! | breaker | refuses new rewards while Amazon refuses the account |
 //! | orphan card | a card that only Amazon knows, because its row was lost with a restored back-up |
 //! | resolution | what a person found out about a reward that needs attention |

@@ -9,6 +9,8 @@
 //! - One pair is in force, in all replicas or in none: the database says which. A new one comes in force once every replica that
 //!   lives holds it. Each replica then signs with it at its next look.
 //! - If Amazon turns away the pair in force, a pair of before that Amazon still takes comes back.
+//! - A replica that begins without the pair in force signs with what lies in its files until it knows better. If Amazon refuses that while
+//!   other replicas hold the pair in force, it is not ready, and what Amazon says of its signatures closes the account to nobody.
 //!
 //! Requests under way are not disturbed: each attempt is signed anew, under the same Amazon request id.
 
@@ -93,7 +95,7 @@ pub struct KeyPairs {
     by_hand: bool,
     store: Store,
     ambient: Ambient,
-    /// This replica signs with another pair than the one in force.
+    /// This replica signs with another pair than the one in force, which another replica holds.
     out_of_step: AtomicBool,
     /// And Amazon refuses that pair.
     stranded: AtomicBool,
@@ -150,14 +152,18 @@ impl KeyPairs {
     /// # Errors
     /// [`StoreError`] from the database.
     pub(crate) async fn adopt(&self, account: &Account) -> Result<(), StoreError> {
-        let pairs = book::pairs(&mut self.store.snapshot().await?, account.id()).await?;
+        let now_us = self.ambient.now().timestamp_micros();
+        let mut snapshot = self.store.snapshot().await?;
+        let pairs = book::pairs(&mut snapshot, account.id()).await?;
+        let holders = book::holders(&mut snapshot, account.id(), now_us).await?;
         let in_force = pairs.iter().find(|pair| pair.in_force).map(|pair| pair.fingerprint);
         let own = self.own(account);
         if let Some(own) = own.into_iter().find(|own| Some(own.credentials.fingerprint()) == in_force) {
             account.client().sign_with(own.credentials);
         }
         let signs_with = account.client().credentials().fingerprint();
-        self.out_of_step.store(in_force.is_some_and(|pair| pair != signs_with), Ordering::Relaxed);
+        let elsewhere = holders.iter().any(|holder| Some(holder.fingerprint) == in_force);
+        self.out_of_step.store(in_force.is_some_and(|pair| pair != signs_with) && elsewhere, Ordering::Relaxed);
         Ok(())
     }
 
@@ -300,7 +306,7 @@ impl KeyPairs {
                 account.breaker().keys_changed().await;
             }
         }
-        log_verdict(account, own.slot, before, verdict);
+        log_verdict(account, &own, before, verdict);
         book::answered(&self.store, account.id(), before, verdict, asked_at).await
     }
 
@@ -400,21 +406,23 @@ impl KeyState {
     }
 }
 
-fn log_verdict(account: &Account, slot: Option<KeySlot>, before: &book::KnownPair, verdict: KeyProof) {
+fn log_verdict(account: &Account, own: &OwnPair, before: &book::KnownPair, verdict: KeyProof) {
     if before.verdict == Some(verdict) {
         return;
     }
-    let (account, pair, slot) = (account.id(), before.fingerprint.short(), slot.map_or("memory", KeySlot::as_str));
+    let signs = account.client().credentials().shares(&own.credentials) == (true, true);
+    let (account, pair) = (account.id(), before.fingerprint.short());
+    let slot = own.slot.map_or("memory", KeySlot::as_str);
     match verdict {
         KeyProof::Accepted => {
-            tracing::info!(account, pair.slot = slot, pair.fingerprint = pair, "Amazon takes the account's key pair")
+            tracing::info!(account, pair.slot = slot, pair.fingerprint = pair, "Amazon takes the account's key pair");
         }
-        KeyProof::Refused if before.in_force => {
+        KeyProof::Refused if signs => {
             tracing::error!(
                 account,
                 pair.slot = slot,
                 pair.fingerprint = pair,
-                "Amazon turns away the key pair that the account signs with"
+                "Amazon turns away the key pair that this replica signs with"
             );
         }
         KeyProof::Refused if before.verdict.is_some() => {
@@ -422,7 +430,7 @@ fn log_verdict(account: &Account, slot: Option<KeySlot>, before: &book::KnownPai
                 account,
                 pair.slot = slot,
                 pair.fingerprint = pair,
-                "Amazon no longer takes this key pair, which nothing is signed with"
+                "Amazon no longer takes this key pair, which nothing is signed with here"
             );
         }
         KeyProof::Refused => {
@@ -430,8 +438,8 @@ fn log_verdict(account: &Account, slot: Option<KeySlot>, before: &book::KnownPai
                 account,
                 pair.slot = slot,
                 pair.fingerprint = pair,
-                "Amazon refuses the key pair: nothing is signed with it"
-            )
+                "Amazon refuses the key pair: nothing is signed with it here"
+            );
         }
     }
 }

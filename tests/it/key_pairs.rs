@@ -261,7 +261,10 @@ async fn an_operator_is_led_from_the_new_pair_to_the_end_of_the_old_one() {
     };
     is(second_slot(&app, "verify"), 1, "there is no pair in this slot");
     second.replace(UNKNOWN_ACCESS_KEY_ID, "unknown-secret");
+    let turn = "SELECT next_funds_us FROM upstream WHERE account = 'main'";
+    let polled = app.database.number(turn).await;
     is(second_slot(&app, "verify"), 1, "Amazon refuses this pair");
+    assert_eq!(app.database.number(turn).await, polled, "a question about a pair took the turn of the balance polls");
     is(second_slot(&app, "activate"), 1, "Amazon has not taken this pair");
     second.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
     until_state(&app, "second", "accepted").await;

@@ -20,6 +20,9 @@ use crate::{
 
 /// A replica that has not been seen for so long is gone.
 pub(super) const LIVES_US: i64 = 20_000_000;
+/// No question is asked later than another by more than that, but by a clock that has gone back since: a replica that stood still for
+/// longer has no answer any more, because its connection is closed.
+const AHEAD_US: i64 = 3_600_000_000;
 /// Rows of replicas that are gone are kept for so long.
 const KEPT_US: i64 = 600_000_000;
 
@@ -44,9 +47,12 @@ statements! {
         "key_pairs.pause",
         "UPDATE key_pairs SET asking_until_us = $3 WHERE account = $1 AND fingerprint = $2",
     );
+    /// A replica that stood still after it had asked does not overwrite what another has learnt since. What was asked later
+    /// than $5 was asked by a clock that has gone back.
     ANSWERED = Sql::same(
         "key_pairs.answered",
-        "UPDATE key_pairs SET verdict = $3, asked_us = $4, asking_until_us = 0 WHERE account = $1 AND fingerprint = $2",
+        "UPDATE key_pairs SET verdict = $3, asked_us = $4, asking_until_us = 0 WHERE account = $1 AND fingerprint = $2 \
+         AND (asked_us <= $4 OR asked_us > $5)",
     );
     /// A pair that Amazon turned away ($3) is a new one again: once Amazon takes it, it may come back in force.
     LEAVE = Sql::same(
@@ -244,7 +250,8 @@ pub(super) async fn pause(
     tx.commit(()).await.map(Committed::into_inner)
 }
 
-/// What Amazon said of a pair, of which the database had `before`, to a question of `asked_at`. A verdict that is new is a fact.
+/// What Amazon said of a pair, of which the database had `before`, to a question of `asked_at`. A verdict that is new is a fact. One
+/// that is older than what the database has is dropped.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -257,7 +264,10 @@ pub(super) async fn answered(
 ) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     let pair = before.fingerprint;
-    execute!(tx, ANSWERED, account, pair.as_bytes(), verdict.as_str(), asked_at.timestamp_micros())?;
+    let (asked_us, ahead_us) = (asked_at.timestamp_micros(), asked_at.timestamp_micros().saturating_add(AHEAD_US));
+    if execute!(tx, ANSWERED, account, pair.as_bytes(), verdict.as_str(), asked_us, ahead_us)? != 1 {
+        return Ok(());
+    }
     let kind = match verdict {
         _ if before.verdict == Some(verdict) => None,
         KeyProof::Accepted => Some("account.key_accepted"),

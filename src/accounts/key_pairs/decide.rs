@@ -105,12 +105,15 @@ impl PairSituation {
         if missing && !signs_well { self.accepted(|_pair| true).next() } else { None }
     }
 
-    /// Whether this replica signs with another pair than the one in force: what Amazon says of that says nothing of the account.
+    /// Whether this replica signs with another pair than the one in force, which another replica holds: what Amazon says of its
+    /// signatures says nothing of the account.
     pub(super) fn is_out_of_step(&self) -> bool {
-        self.in_force().is_some_and(|pair| pair != self.replica.signs_with)
+        let elsewhere = |pair: PairFingerprint| self.others.iter().flatten().any(|held| held.pair == pair);
+        self.in_force().is_some_and(|pair| pair != self.replica.signs_with && elsewhere(pair))
     }
 
-    /// Whether Amazon takes the pair in force, and refuses the one that this replica signs with for want of it.
+    /// Whether Amazon takes the pair in force, and refuses the one that this replica signs with for want of it. Where no replica
+    /// has it, none is stranded: they would all be, and serve no other account either.
     pub(super) fn is_stranded(&self) -> bool {
         let verdict = |pair: PairFingerprint| self.known(pair).and_then(|known| known.verdict);
         self.is_out_of_step()
@@ -328,6 +331,12 @@ mod tests {
         late.replica.held.pop();
         assert_eq!(late.next(), NextStep::Rest);
         assert!(late.is_out_of_step() && late.is_stranded());
+        late.others[0] = vec![held(3)];
+        assert!(
+            !late.is_out_of_step() && !late.is_stranded(),
+            "no replica has the pair in force: the account is in trouble"
+        );
+        late.others[0] = vec![held(1)];
         late.replica.signs_with = print(1);
         assert!(!late.is_out_of_step() && !late.is_stranded());
     }

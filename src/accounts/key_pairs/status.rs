@@ -1,14 +1,12 @@
 //! What an operator asks of an account's key pairs, and what there is to be done.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
-use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     KeySlot, KeyState,
     book::{KeyProof, KnownPair, PairHolder},
 };
-use crate::{kernel::word_methods, provider::incentives::PairFingerprint};
+use crate::provider::incentives::PairFingerprint;
 
 /// After an exchange, calls of before may be under way for so long at most.
 const UNDER_WAY_US: i64 = 60_000_000;
@@ -35,9 +33,7 @@ pub struct SlotStatus {
 }
 
 /// What is to be done about a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray, Serialize)]
-#[strum(serialize_all = "snake_case")]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyAdvice {
     /// Nothing.
     None,
@@ -56,7 +52,6 @@ pub enum KeyAdvice {
     /// Delete it in Amazon's portal and take it out of the files.
     Delete,
 }
-word_methods!(KeyAdvice);
 
 /// What is known of an account.
 pub struct KnownPairs<'a> {

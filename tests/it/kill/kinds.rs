@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Dice, count_of,
-    points::{LIFE_ALONE_MAX, LIFE_MAX, end_of, is_ours},
+    points::{LIFE_ALONE_MAX, LIFE_MAX, PLACES, end_of, is_ours},
     print, seed, shape, start,
 };
 use crate::{
@@ -15,34 +15,8 @@ use crate::{
     support::{Answer, App, Backend, on_each_backend, with_json},
 };
 
-const PLACES: [&str; 26] = [
-    "issue.before_t1",
-    "issue.in_t1",
-    "issue.after_t1",
-    "issue.before_send",
-    "issue.after_answer",
-    "issue.before_t2",
-    "issue.in_t2",
-    "issue.after_t2",
-    "issue.before_answer",
-    "cancel.before_t1",
-    "cancel.in_t1",
-    "cancel.after_t1",
-    "cancel.before_send",
-    "cancel.after_answer",
-    "cancel.before_t2",
-    "cancel.in_t2",
-    "cancel.after_t2",
-    "cancel.before_answer",
-    "replay.in_t1",
-    "replay.after_t1",
-    "replay.before_send",
-    "replay.after_answer",
-    "replay.before_t2",
-    "replay.in_t2",
-    "store.before_commit",
-    "store.after_commit",
-];
+/// Roads that every kind takes. A code alone is held for a caller and shown again, and `head` names a gift code's operation.
+const ROADS: [&str; 4] = ["issue", "cancel", "replay", "store"];
 /// Places of each kind in an everyday run.
 const EVERYDAY: usize = 4;
 /// Tries that may be spent on a death.
@@ -98,8 +72,10 @@ async fn die_everywhere(backend: Backend, kind: Kind, seed: u64) {
     let mut app = App::shaped(backend, with_kinds.with("NOSHI__ACCOUNTS__MAIN__KINDS", kinds)).await;
     assert!(app.stop().await, "something was still running");
     let mut dice = Dice::new(seed);
-    let count = count_of("NOSHI_TEST_PLACES_OF_KINDS", EVERYDAY).min(PLACES.len());
-    let places: Vec<&str> = PLACES.sample(&mut dice.0, count).copied().collect();
+    let passed = |place: &&&str| ROADS.contains(&road_of(place));
+    let all: Vec<&str> = PLACES.iter().filter(passed).copied().collect();
+    let count = count_of("NOSHI_TEST_PLACES_OF_KINDS", EVERYDAY).min(all.len());
+    let places: Vec<&str> = all.sample(&mut dice.0, count).copied().collect();
     let (mut orders, mut keys) = (0, Vec::new());
     for place in &places {
         let mut died = false;
@@ -141,6 +117,11 @@ async fn die_everywhere(backend: Backend, kind: Kind, seed: u64) {
     app.end().await;
 }
 
+/// What a process is about when it passes a place.
+fn road_of(place: &str) -> &str {
+    place.split('.').next().unwrap()
+}
+
 /// Every process is dead: their leases run out, and waits are over.
 async fn time_passes(app: &App) {
     const PAST: &str = "UPDATE rewards SET due_at = created_at WHERE due_at IS NOT NULL";
@@ -149,7 +130,7 @@ async fn time_passes(app: &App) {
 
 /// Starts a process that is to die at the place, and gives it a reason to go there. Says whether it did.
 async fn one_death(app: &App, kind: Kind, place: &str, key: &str, order: &Value) -> bool {
-    let road = place.split('.').next().unwrap();
+    let road = road_of(place);
     if road == "replay" {
         let lost = FaultRule {
             operation: Some(kind.forward()),

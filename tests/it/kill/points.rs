@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Every place that callers and recovery pass.
-const PLACES: [&str; 38] = [
+pub(super) const PLACES: [&str; 38] = [
     "issue.before_t1",
     "issue.in_t1",
     "issue.after_t1",
