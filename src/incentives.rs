@@ -19,6 +19,7 @@ mod hasten;
 pub mod http;
 mod in_flight;
 pub mod issue;
+pub mod issue_error;
 pub mod kind;
 pub mod kinds;
 pub mod metrics;

@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use super::{
     courier::Courier,
     create_members::members_of,
-    issue::{Issue, IssueError},
+    issue::Issue,
+    issue_error::IssueError,
     kind::Aim,
     model::{Command, Reward},
 };

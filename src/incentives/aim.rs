@@ -18,7 +18,8 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     courier::Courier,
-    issue::{Issue, IssueError},
+    issue::Issue,
+    issue_error::IssueError,
     kind::{Aim, Kind},
     model::{Command, Reward},
 };

@@ -5,7 +5,7 @@
 use serde_json::value::RawValue;
 
 use super::{
-    issue::IssueError,
+    issue_error::IssueError,
     kind::{Kind, WrongField},
     model::{Command, Reward},
 };

@@ -11,24 +11,22 @@ use super::{
     courier::Courier,
     create_members::members_of,
     in_flight::{InFlight, Party},
-    kind::WrongField,
+    issue_error::IssueError,
     metrics::KeyUse,
     model::{Command, OnUnresolved, Reward},
     restore_note::RestoreNote,
-    retry::Lapse,
     reveal::{Reveal, Showing},
     sql,
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, NoSlot, Paced, Slot},
+    accounts::{Account, Slot},
     engine::{self, OnUnproven, Order, Stage, State, Waiter, Wisher, run::Latest, schedule},
     failpoint,
-    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Currency, Environment, Intent, Money, RewardId},
+    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, Intent, RewardId},
     ledger::LedgerStatus,
     lifecycle::Lost,
-    provider::login::LoginError,
-    sealing::{SealingError, Target},
+    sealing::Target,
     store::{Committed, StoreError},
     telemetry::trace,
 };
@@ -41,124 +39,6 @@ pub struct Issued {
     pub code: Option<ClaimCode>,
     /// The key was used before.
     pub replayed: bool,
-}
-
-/// Why an issue was refused before this request sent anything.
-#[derive(Debug, thiserror::Error)]
-pub enum IssueError {
-    /// The key was used for another command.
-    #[error("the idempotency key was used for another request")]
-    Mismatch,
-    /// The external id names another reward.
-    #[error("the external id is taken")]
-    ExternalIdConflict,
-    /// The caller does not wait, and asks that what is not proven while they wait be canceled: bought and canceled for
-    /// nothing.
-    #[error("a caller who does not wait cannot have canceled what is not proven meanwhile")]
-    Unawaited,
-    /// A text that would be stored can be a claim code.
-    #[error("a text of the request can be a claim code")]
-    MayBeCode {
-        /// Where it stands in the request.
-        pointer: &'static str,
-    },
-    /// A text that would be stored repeats what the reward acts on.
-    #[error("a text of the request repeats its target")]
-    RepeatsTarget {
-        /// Where it stands in the request.
-        pointer: &'static str,
-    },
-    /// No account of this id.
-    #[error("there is no account of that id")]
-    UnknownAccount,
-    /// Several accounts could pay.
-    #[error("several accounts deal in this currency")]
-    AmbiguousAccount,
-    /// The account that would pay deals in other kinds.
-    #[error("the account does not deal in this kind")]
-    KindNotSold {
-        /// The words of those that it deals in.
-        sold: Vec<&'static str>,
-    },
-    /// The command names what the account's settings do not.
-    #[error("the account does not take this")]
-    NotOfAccount {
-        /// Where, and what is expected there.
-        field: WrongField,
-        /// What the account takes, where that is a list.
-        expected: Vec<String>,
-    },
-    /// No account deals in the currency.
-    #[error("no account deals in the currency")]
-    Currency(Currency),
-    /// The account has no client id at Login with Amazon.
-    #[error("the account has no client id at Login with Amazon")]
-    NoLogin,
-    /// It is not known who signed in; nothing was recorded.
-    #[error(transparent)]
-    NotSignedIn(LoginError),
-    /// The same where the idempotency key was used before: its reward may be this shopper's.
-    #[error("the target of then cannot be compared with whoever signed in")]
-    Unrecognized {
-        /// What the key named.
-        reward: RewardId,
-        /// Why.
-        #[source]
-        why: LoginError,
-    },
-    /// Outside the account's limits.
-    #[error("the amount is outside the account's limits")]
-    AmountOutOfRange {
-        /// The smallest.
-        minimum: Money,
-        /// The largest.
-        maximum: Money,
-    },
-    /// Too much is in flight.
-    #[error("too many requests are in flight")]
-    Busy,
-    /// The program, or one of its budgets, does not allow it; nothing was recorded.
-    #[error(transparent)]
-    Budget(#[from] BudgetError),
-    /// The account is known not to work; nothing was recorded.
-    #[error("Amazon refuses the account")]
-    Refused(Paced),
-    /// The reward of this key was refused before, and its next try is not allowed yet.
-    #[error("the next try comes too early")]
-    NotYet {
-        /// As it stands.
-        reward: Box<Reward>,
-        /// How much too early.
-        retry_after: Duration,
-    },
-    /// The reward of this key was refused before, and the settings allow no other try now.
-    #[error("the reward cannot be tried again")]
-    Lapsed {
-        /// As it stands.
-        reward: Box<Reward>,
-        /// Why.
-        #[source]
-        why: Lapse,
-    },
-    /// Amazon's rate is used up for longer than the caller waits; nothing was recorded.
-    #[error(transparent)]
-    NoSlot(#[from] NoSlot),
-    /// The idempotency key was used before. Whether it was for the same target is unknown, because the settings do not list
-    /// the sealing key of its fingerprint. A mismatch would invite the caller to buy again under another idempotency key.
-    #[error("the target of then cannot be compared")]
-    TargetUnknown,
-    /// What the reward acts on could not be sealed; nothing was recorded.
-    #[error(transparent)]
-    Unsealed(#[from] SealingError),
-    /// The database took so long that it is not known whether the request was recorded.
-    #[error("the request was not recorded in time")]
-    Late,
-    /// The store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The work ended without an answer; it is durable if it began.
-    #[error(transparent)]
-    Lost(#[from] Lost),
 }
 
 /// How long an answer waits for the wish to cancel to be recorded.
@@ -382,7 +262,11 @@ impl Issue {
     ) -> Result<Accepted, IssueError> {
         existing.trace_on();
         if existing.client == ClientId::ADOPTED {
-            return self.reclaim(existing, client, command, arrived).await;
+            let reclaimed = self.reclaim(existing, client, command, arrived).await;
+            // Whoever hears that no money has moved would order again under another key.
+            return reclaimed.map_err(|why| {
+                if matches!(why, IssueError::Mismatch) { why } else { IssueError::NotReclaimed(Box::new(why)) }
+            });
         }
         self.accept_again(existing, command, arrived).await
     }

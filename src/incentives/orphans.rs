@@ -13,7 +13,8 @@ use chrono::{DateTime, Utc};
 use super::{
     admission::{Admitted, budget_of},
     create_members::{members_asked, members_of},
-    issue::{Accepted, Issue, IssueError},
+    issue::{Accepted, Issue},
+    issue_error::IssueError,
     kind::Kind,
     metrics::KeyUse,
     model::{Command, OnUnresolved, Reward},

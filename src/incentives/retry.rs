@@ -9,7 +9,8 @@ use std::{
 use super::{
     admission::{Admitted, budget_again, check_value},
     create_members::members_of,
-    issue::{Accepted, Issue, IssueError},
+    issue::{Accepted, Issue},
+    issue_error::IssueError,
     model::{Command, Reward},
     sql,
     timeline::TimelineEntry,

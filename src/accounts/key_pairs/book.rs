@@ -318,3 +318,37 @@ async fn enter(tx: &mut Tx, account: &str, change: PairChange, now: DateTime<Utc
     outbox::write(tx, kind, Named::Account(account), Some(&data), now).await?;
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::store::{StoreOptions, migrate::migrate};
+
+    async fn verdict(store: &Store) -> Option<KeyProof> {
+        pairs(&mut store.snapshot().await.unwrap(), "main").await.unwrap()[0].verdict
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_older_than_what_is_known_is_dropped_and_one_of_a_clock_that_was_ahead_gives_way() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("noshi.db").display()).into();
+        let store = Store::open(&StoreOptions { create: true, ..StoreOptions::of_command(url, 1) }).await.unwrap();
+        migrate(&store).await.unwrap();
+        let (pair, now) =
+            (PairFingerprint::from_bytes(&[7; 32]).unwrap(), DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        meet(&store, "main", pair, now.timestamp_micros()).await.unwrap();
+        let before = pairs(&mut store.snapshot().await.unwrap(), "main").await.unwrap()[0];
+        let at = |minutes| now + TimeDelta::minutes(minutes);
+        answered(&store, "main", &before, KeyProof::Accepted, at(5)).await.unwrap();
+        answered(&store, "main", &before, KeyProof::Refused, at(0)).await.unwrap();
+        assert_eq!(
+            verdict(&store).await,
+            Some(KeyProof::Accepted),
+            "a replica stood still between question and answer"
+        );
+        answered(&store, "main", &before, KeyProof::Refused, at(-120)).await.unwrap();
+        assert_eq!(verdict(&store).await, Some(KeyProof::Refused), "the clock has gone back");
+    }
+}

@@ -12,7 +12,7 @@ use crate::{
         cancel::CancelError,
         check::CheckError,
         dto::{lapsed, may_be_code, refusal, repeats_target},
-        issue::IssueError,
+        issue_error::IssueError,
         problems,
         reveal::RevealError,
     },
@@ -88,6 +88,7 @@ impl From<IssueError> for Problem {
                 Self::new(Code::DEPENDENCY_UNAVAILABLE).detail("Login with Amazon gives no usable answer")
             }
             IssueError::Unrecognized { reward, why } => unrecognized(why).reward(reward).money(MoneyMoved::Unknown),
+            IssueError::NotReclaimed(why) => Self::from(*why).money(MoneyMoved::Unknown),
             IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
                 .detail(format!("no account of this request deals in {currency}")),
             IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)

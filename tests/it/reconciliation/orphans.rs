@@ -173,7 +173,9 @@ on_each_backend! {
         body["external_id"] = json!("order-1");
         assert_eq!(app.issue_body("taken", body.clone()).await.status, 201);
         body["value"]["amount"] = json!("5.00");
-        app.issue_body("lost", body.clone()).await.is_problem(409, "external-id-conflict");
+        let refused = app.issue_body("lost", body.clone()).await;
+        refused.is_problem(409, "external-id-conflict");
+        assert_eq!(refused.json["money_moved"], "unknown", "the card of the key stands");
         body["external_id"] = json!("order-2");
         let again = app.issue_body("lost", body).await;
         assert_eq!((again.status, &again.json["external_id"]), (201, &json!("order-2")), "{}", again.text);
