@@ -90,17 +90,41 @@ function call(string $operation, array $members, string $form): string
     return $text;
 }
 
+/** Once for each order, and the same for every retry. It begins with the partner's id. */
+function newId(): string
+{
+    return setting('PARTNER_ID', 'Awssb') . bin2hex(random_bytes(16));
+}
+
 try {
     $form = $argv[1] ?? 'json';
-    // Once for each card, and the same for every retry. It begins with the partner's id.
-    $card = ['creationRequestId' => $partner . bin2hex(random_bytes(16)), 'partnerId' => $partner];
-    $create = $card + ['value' => ['currencyCode' => 'USD', 'amount' => 1]];
-    $first = call('CreateGiftCard', $create, $form);
-    $again = call('CreateGiftCard', $create, $form);
+    $value = ['value' => ['currencyCode' => 'USD', 'amount' => 1]];
+
+    $code = ['creationRequestId' => newId(), 'partnerId' => $partner];
+    $first = call('CreateGiftCard', $code + $value, $form);
+    $again = call('CreateGiftCard', $code + $value, $form);
     if (member($first, 'gcClaimCode', $form) !== member($again, 'gcClaimCode', $form)) {
         throw new RuntimeException('one id, two cards');
     }
-    call('CancelGiftCard', $card, $form);
+    call('CancelGiftCard', $code, $form);
+
+    $card = ['partnerId' => $partner, 'cardNumber' => setting('CARD_NUMBER', '1400000005567585358')];
+    $activation = ['activationRequestId' => newId()] + $card;
+    call('ActivateGiftCard', $activation + $value, $form);
+    // It shows the card as it is, whoever activated it.
+    if (!str_contains(call('ActivationStatusCheck', ['statusCheckRequestId' => newId()] + $card, $form), 'Activated')) {
+        throw new RuntimeException('an activated card is not active');
+    }
+    call('DeactivateGiftCard', $activation, $form);
+
+    // Amazon publishes little of this product: a barcode is type 1, and the value counts minor units.
+    $account = ['account' => ['id' => setting('BARCODE', '851000000000000000000000000000'), 'type' => 1]]
+        + ['amount' => ['currencyCode' => 'USD', 'value' => 100]];
+    $load = ['loadBalanceRequestId' => newId(), 'partnerId' => $partner] + $account;
+    call('ValidateAccountForAmazonBalanceLoad', ['partnerId' => $partner] + $account, $form);
+    call('LoadAmazonBalance', $load, $form);
+    call('VoidAmazonBalanceLoad', $load, $form);
+
     call('GetAvailableFunds', ['partnerId' => $partner], $form);
     $today = gmdate('Y-m-d');
     call('GetGiftCardActivityPage', [

@@ -21,6 +21,8 @@ PARTNER = os.environ.get("AGCOD_PARTNER_ID", "Awssb")
 KEY_ID = os.environ.get("AGCOD_ACCESS_KEY_ID", "AKIDSANDBOX")
 SECRET = os.environ.get("AGCOD_SECRET_ACCESS_KEY", "sandbox-secret-known-to-everyone")
 CA = os.environ.get("AGCOD_CA")
+CARD_NUMBER = os.environ.get("AGCOD_CARD_NUMBER", "1400000005567585358")
+BARCODE = os.environ.get("AGCOD_BARCODE", "851000000000000000000000000000")
 SERVICE = "AGCODService"
 
 
@@ -100,20 +102,50 @@ def call(operation, members, form):
     return text
 
 
-def main():
-    form = sys.argv[1] if len(sys.argv) > 1 else "json"
-    # Once for each card, and the same for every retry. It begins with the partner's id.
-    card = {"creationRequestId": f"{PARTNER}{uuid.uuid4().hex}", "partnerId": PARTNER}
+def new_id():
+    """Once for each order, and the same for every retry. It begins with the partner's id."""
+    return f"{PARTNER}{uuid.uuid4().hex}"
+
+
+def gift_code(form):
+    card = {"creationRequestId": new_id(), "partnerId": PARTNER}
     create = card | {"value": {"currencyCode": "USD", "amount": "1.00"}}
     first, again = call("CreateGiftCard", create, form), call("CreateGiftCard", create, form)
     assert member(first, "gcClaimCode", form) == member(again, "gcClaimCode", form), "one id, one card"
     call("CancelGiftCard", card, form)
+
+
+def physical_card(form):
+    card = {"partnerId": PARTNER, "cardNumber": CARD_NUMBER}
+    activation = {"activationRequestId": new_id()} | card
+    call("ActivateGiftCard", activation | {"value": {"currencyCode": "USD", "amount": "1.00"}}, form)
+    # It shows the card as it is, whoever activated it.
+    assert "Activated" in call("ActivationStatusCheck", {"statusCheckRequestId": new_id()} | card, form), "activated"
+    call("DeactivateGiftCard", activation, form)
+
+
+def balance_load(form):
+    # Amazon publishes little of this product: a barcode is type 1, and the value counts minor units.
+    account = {"account": {"id": BARCODE, "type": 1}, "amount": {"currencyCode": "USD", "value": 100}}
+    load = {"loadBalanceRequestId": new_id(), "partnerId": PARTNER} | account
+    call("ValidateAccountForAmazonBalanceLoad", {"partnerId": PARTNER} | account, form)
+    call("LoadAmazonBalance", load, form)
+    call("VoidAmazonBalanceLoad", load, form)
+
+
+def reports(form):
     call("GetAvailableFunds", {"partnerId": PARTNER}, form)
     today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     call("GetGiftCardActivityPage", {
         "requestId": f"{PARTNER}report", "partnerId": PARTNER, "utcStartDate": f"{today}T00:00:00", "utcEndDate": f"{today}T23:59:59",
         "pageIndex": 0, "pageSize": 10, "showNoOps": "true",
     }, form)
+
+
+def main():
+    form = sys.argv[1] if len(sys.argv) > 1 else "json"
+    for part in (gift_code, physical_card, balance_load, reports):
+        part(form)
 
 
 if __name__ == "__main__":

@@ -30,18 +30,43 @@ call() {
 
 code() { grep -oE '"gcClaimCode":"[^"]+|<gcClaimCode>[^<]+' "$answer"; }
 
-# Once for each card, and the same for every retry. It begins with the partner's id.
-id=$partner$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-card="<creationRequestId>$id</creationRequestId><partnerId>$partner</partnerId>"
-create=("{\"creationRequestId\":\"$id\",\"partnerId\":\"$partner\",\"value\":{\"currencyCode\":\"USD\",\"amount\":1.00}}"
-    "$card<value><currencyCode>USD</currencyCode><amount>1.00</amount></value>")
-call CreateGiftCard "${create[@]}"
+# Once for each order, and the same for every retry. It begins with the partner's id.
+new_id() { printf '%s%s' "$partner" "$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')"; }
+
+owner="\"partnerId\":\"$partner\"" owner_xml="<partnerId>$partner</partnerId>"
+value='"value":{"currencyCode":"USD","amount":1.00}'
+value_xml='<value><currencyCode>USD</currencyCode><amount>1.00</amount></value>'
+
+id=$(new_id)
+code="\"creationRequestId\":\"$id\",$owner" code_xml="<creationRequestId>$id</creationRequestId>$owner_xml"
+call CreateGiftCard "{$code,$value}" "$code_xml$value_xml"
 first=$(code)
-call CreateGiftCard "${create[@]}"
+call CreateGiftCard "{$code,$value}" "$code_xml$value_xml"
 [[ $first == "$(code)" ]] || { echo 'one id, two cards' >&2; exit 1; }
-call CancelGiftCard "{\"creationRequestId\":\"$id\",\"partnerId\":\"$partner\"}" "$card"
-call GetAvailableFunds "{\"partnerId\":\"$partner\"}" "<partnerId>$partner</partnerId>"
+call CancelGiftCard "{$code}" "$code_xml"
+
+number=${AGCOD_CARD_NUMBER:-1400000005567585358} id=$(new_id)
+card="\"activationRequestId\":\"$id\",$owner,\"cardNumber\":\"$number\""
+card_xml="<activationRequestId>$id</activationRequestId>$owner_xml<cardNumber>$number</cardNumber>"
+call ActivateGiftCard "{$card,$value}" "$card_xml$value_xml"
+# It shows the card as it is, whoever activated it.
+call ActivationStatusCheck "{\"statusCheckRequestId\":\"$id\",$owner,\"cardNumber\":\"$number\"}" \
+    "<statusCheckRequestId>$id</statusCheckRequestId>$owner_xml<cardNumber>$number</cardNumber>"
+grep -q Activated "$answer" || { echo 'an activated card is not active' >&2; exit 1; }
+call DeactivateGiftCard "{$card}" "$card_xml"
+
+# Amazon publishes little of this product: a barcode is type 1, and the value counts minor units.
+barcode=${AGCOD_BARCODE:-851000000000000000000000000000} id=$(new_id)
+account="$owner,\"account\":{\"id\":\"$barcode\",\"type\":1},\"amount\":{\"currencyCode\":\"USD\",\"value\":100}"
+account_xml="$owner_xml<account><id>$barcode</id><type>1</type></account>"
+account_xml+='<amount><currencyCode>USD</currencyCode><value>100</value></amount>'
+load="\"loadBalanceRequestId\":\"$id\",$account" load_xml="<loadBalanceRequestId>$id</loadBalanceRequestId>$account_xml"
+call ValidateAccountForAmazonBalanceLoad "{$account}" "$account_xml"
+call LoadAmazonBalance "{$load}" "$load_xml"
+call VoidAmazonBalanceLoad "{$load}" "$load_xml"
+
+call GetAvailableFunds "{$owner}" "$owner_xml"
 from=$(date -u +%FT00:00:00) to=$(date -u +%FT23:59:59)
-call GetGiftCardActivityPage \
-    "{\"requestId\":\"${partner}report\",\"partnerId\":\"$partner\",\"utcStartDate\":\"$from\",\"utcEndDate\":\"$to\",\"pageIndex\":0,\"pageSize\":10,\"showNoOps\":\"true\"}" \
-    "<requestId>${partner}report</requestId><partnerId>$partner</partnerId><utcStartDate>$from</utcStartDate><utcEndDate>$to</utcEndDate><pageIndex>0</pageIndex><pageSize>10</pageSize><showNoOps>true</showNoOps>"
+report="\"requestId\":\"${partner}report\",$owner,\"utcStartDate\":\"$from\",\"utcEndDate\":\"$to\",\"pageIndex\":0,\"pageSize\":10"
+call GetGiftCardActivityPage "{$report,\"showNoOps\":\"true\"}" \
+    "<requestId>${partner}report</requestId>$owner_xml<utcStartDate>$from</utcStartDate><utcEndDate>$to</utcEndDate><pageIndex>0</pageIndex><pageSize>10</pageSize><showNoOps>true</showNoOps>"
