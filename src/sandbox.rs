@@ -84,6 +84,8 @@ pub use self::shoppers::Shopper;
 use self::certificate::Secured;
 use self::world::World;
 
+/// How long a client may take to send the body of a request, where the options say nothing else.
+pub const BODY_TIME: Duration = Duration::from_secs(10);
 /// How long a stop lets exchanges under way come to their end.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
@@ -109,6 +111,8 @@ pub struct SandboxOptions {
     pub beyond_loopback: bool,
     /// With this the gateway speaks TLS. The control port never does.
     pub tls: Option<TlsSettings>,
+    /// How long a client may take to send the body of a request.
+    pub body_time: Duration,
 }
 
 /// Where the gateway's certificate is, and for whom.
@@ -126,8 +130,19 @@ impl SandboxOptions {
     pub fn on_any_port(accounts: Vec<PartnerAccount>) -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (book_file, throttle, beyond_loopback, tls) = (None, true, false, None);
-        let (latency, lines) = (Latency::default(), RequestLines::default());
-        Self { listen: any, control_listen: any, accounts, book_file, throttle, lines, latency, beyond_loopback, tls }
+        let (latency, lines, body_time) = (Latency::default(), RequestLines::default(), BODY_TIME);
+        Self {
+            listen: any,
+            control_listen: any,
+            accounts,
+            book_file,
+            throttle,
+            lines,
+            latency,
+            beyond_loopback,
+            tls,
+            body_time,
+        }
     }
 }
 
@@ -206,6 +221,7 @@ impl Sandbox {
             faults: fault::FaultBoard::default(),
             record: record::RequestLog::default(),
             lines: options.lines,
+            body_time: options.body_time,
             stopping: CancellationToken::new(),
             leaving: CancellationToken::new(),
             tasks: TaskTracker::new(),

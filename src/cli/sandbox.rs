@@ -9,7 +9,8 @@ use super::{CommandError, STOP_MARGIN, announce, healthcheck, stop::Stop};
 use crate::{
     config::{LogFormat, LogSettings},
     sandbox::{
-        AccessKey, LatencyProfile, PartnerAccount, PartnersFile, RequestLines, Sandbox, SandboxOptions, TlsSettings,
+        AccessKey, BODY_TIME, LatencyProfile, PartnerAccount, PartnersFile, RequestLines, Sandbox, SandboxOptions,
+        TlsSettings,
         guide::{self, GuideLine},
     },
     telemetry,
@@ -85,6 +86,7 @@ pub(super) async fn run(arguments: SandboxArguments, stop: &Stop) -> Result<Exit
     let sandbox = Sandbox::start(SandboxOptions {
         listen,
         control_listen: control,
+        body_time: BODY_TIME,
         // Whoever writes such an address means it.
         beyond_loopback: true,
         book_file: arguments.book.clone(),
@@ -167,7 +169,7 @@ fn long_help() -> String {
          \u{20} [[partners]]\n\
          \u{20} partner_id = \"Awssb\"\n\
          \u{20} marketplace = \"US\"            # or currency = \"USD\"; by host when left out\n\
-         \u{20} funds = \"1000.00\"             # minimum, maximum, requests_per_second likewise\n\
+         \u{20} funds = \"1000.00\"             # minimum, maximum, requests_per_second, requests_per_day likewise\n\
          \u{20} keys = [{ id = \"AKIDSANDBOX\", secret = \"sandbox-secret-known-to-everyone\" }]   # active = false"
             .to_owned(),
     ]

@@ -10,5 +10,5 @@ mod socket;
 
 pub(super) use self::gateway::Gateway;
 pub use self::report::RequestLines;
-pub(super) use self::server::{Answered, Handler, accept};
+pub(super) use self::server::{Answered, Handler, accept, whole_body};
 pub(super) use self::socket::Switch;

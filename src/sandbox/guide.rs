@@ -53,6 +53,10 @@ pub fn limits() -> Vec<GuideLine> {
     let minutes = CANCEL_WINDOW_SECONDS / 60;
     [
         ("rate", format!("{REQUESTS_PER_SECOND} requests a second of each partner, unless its terms say otherwise")),
+        (
+            "day",
+            "requests_per_day of a partner's terms, by the sandbox clock's day; Amazon publishes no figure".to_owned(),
+        ),
         ("GetAvailableFunds", format!("{FUNDS_REQUESTS_PER_SECOND} a second, of these")),
         ("GetGiftCardActivityPage", format!("{ACTIVITY_REQUESTS_PER_MINUTE} a minute, of these")),
         ("cancel", format!("within {minutes} minutes of the create, on the sandbox clock")),

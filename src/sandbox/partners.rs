@@ -58,6 +58,8 @@ pub struct PartnerTerms {
     pub maximum: Option<Decimal>,
     /// Requests in any second, over all operations.
     pub requests_per_second: Option<usize>,
+    /// Requests in a day (UTC) of the sandbox clock, over all operations. Amazon publishes no such figure.
+    pub requests_per_day: Option<usize>,
     /// Of a reseller, the programs that Amazon has approved: each create names one.
     pub program_ids: Option<Vec<String>>,
     /// The products of vouchers that the contract allows; any where it does not say.
@@ -210,8 +212,9 @@ fn check(account: &PartnerAccount, taken: &BTreeSet<&str>) -> Result<(), String>
     {
         return Err(format!("the minimum of partner {partner_id} is above its maximum: {minimum} and {maximum}"));
     }
-    if terms.requests_per_second == Some(0) {
-        return Err(format!("requests_per_second of partner {partner_id} must be at least 1"));
+    let quotas = [("requests_per_second", terms.requests_per_second), ("requests_per_day", terms.requests_per_day)];
+    if let Some((name, _zero)) = quotas.iter().find(|(_name, quota)| *quota == Some(0)) {
+        return Err(format!("{name} of partner {partner_id} must be at least 1"));
     }
     for words in [&terms.program_ids, &terms.product_types].into_iter().flatten() {
         if words.is_empty() || !words.iter().all(|word| is_word(word, WORD_CHARACTERS_MAX)) {

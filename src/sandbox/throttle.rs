@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::NaiveDate;
+
 use super::PartnerAccount;
 use super::fault::Operation;
 
@@ -31,6 +33,21 @@ struct Windows {
     all: VecDeque<Instant>,
     funds: VecDeque<Instant>,
     activity: VecDeque<Instant>,
+    of_day: DayCount,
+}
+
+/// The requests of a day.
+#[derive(Default)]
+struct DayCount {
+    day: NaiveDate,
+    count: usize,
+}
+
+/// When a request arrives: the rate is of the true time, the day is the sandbox clock's, which can be moved.
+#[derive(Clone, Copy)]
+pub(super) struct Arrived {
+    pub(super) at: Instant,
+    pub(super) day: NaiveDate,
 }
 
 impl Throttle {
@@ -47,12 +64,19 @@ impl Throttle {
     }
 
     /// Whether a request that arrives now may pass. Counts it if so.
-    pub(super) fn admits(&self, account: &PartnerAccount, operation: Operation, now: Instant) -> bool {
+    pub(super) fn admits(&self, account: &PartnerAccount, operation: Operation, arrived: Arrived) -> bool {
         if !self.enabled() {
             return true;
         }
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { all, funds, activity } = windows.entry(account.partner_id.clone()).or_default();
+        let Arrived { at: now, day } = arrived;
+        let Windows { all, funds, activity, of_day } = windows.entry(account.partner_id.clone()).or_default();
+        if of_day.day != day {
+            *of_day = DayCount { day, count: 0 };
+        }
+        if account.terms.requests_per_day.is_some_and(|most| of_day.count >= most) {
+            return false;
+        }
         let of_all = account.terms.requests_per_second.unwrap_or(REQUESTS_PER_SECOND);
         let of_its_own = match operation {
             Operation::CreateGiftCard
@@ -73,6 +97,7 @@ impl Throttle {
             }
         }
         counted.into_iter().flatten().for_each(|(window, ..)| window.push_back(now));
+        of_day.count = of_day.count.saturating_add(1);
         true
     }
 }
@@ -81,6 +106,10 @@ impl Throttle {
 mod tests {
     use super::*;
     use crate::sandbox::clock::Clock;
+
+    fn arrived(at: Instant) -> Arrived {
+        Arrived { at, day: NaiveDate::default() }
+    }
 
     fn partner(partner_id: &str) -> PartnerAccount {
         PartnerAccount { partner_id: partner_id.to_owned(), ..PartnerAccount::default() }
@@ -91,14 +120,15 @@ mod tests {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
         let mut partner = partner("Awssb");
         partner.terms.requests_per_second = Some(2);
-        let admitted = (0..4).map(|_| throttle.admits(&partner, Operation::CreateGiftCard, start)).collect::<Vec<_>>();
+        let admitted =
+            (0..4).map(|_| throttle.admits(&partner, Operation::CreateGiftCard, arrived(start))).collect::<Vec<_>>();
         assert_eq!(admitted, [true, true, false, false]);
     }
 
     #[test]
     fn the_eleventh_request_in_any_second_is_refused_and_not_counted() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
-        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let at = |milliseconds| arrived(start + Duration::from_millis(milliseconds));
         assert!((0..10).all(|index| throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, at(index * 50))));
         assert!(!throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, at(999)));
         assert!(
@@ -115,18 +145,45 @@ mod tests {
     #[test]
     fn the_balance_may_be_asked_for_once_a_second() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
-        assert!(throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, start));
-        assert!(!throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, start + Duration::from_millis(999)));
-        assert!(throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, start + Duration::from_secs(1)));
+        assert!(throttle.admits(&partner("Awssb"), Operation::GetAvailableFunds, arrived(start)));
+        assert!(!throttle.admits(
+            &partner("Awssb"),
+            Operation::GetAvailableFunds,
+            arrived(start + Duration::from_millis(999))
+        ));
+        assert!(throttle.admits(
+            &partner("Awssb"),
+            Operation::GetAvailableFunds,
+            arrived(start + Duration::from_secs(1))
+        ));
     }
 
     #[test]
     fn a_page_of_the_activity_report_may_be_asked_for_once_a_minute() {
         let (throttle, start) = (Throttle::new(true), Clock::monotonic());
-        let page = |at| throttle.admits(&partner("Awssb"), Operation::GetGiftCardActivityPage, at);
+        let page = |at| throttle.admits(&partner("Awssb"), Operation::GetGiftCardActivityPage, arrived(at));
         assert!(page(start));
         assert!(!page(start + Duration::from_millis(59_999)));
-        assert!(throttle.admits(&partner("Awssb"), Operation::CreateGiftCard, start + Duration::from_secs(30)));
+        assert!(throttle.admits(
+            &partner("Awssb"),
+            Operation::CreateGiftCard,
+            arrived(start + Duration::from_secs(30))
+        ));
         assert!(page(start + Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_partner_has_the_quota_of_its_day_and_on_the_next_day_another() {
+        let (throttle, start) = (Throttle::new(true), Clock::monotonic());
+        let mut partner = partner("Awssb");
+        partner.terms.requests_per_day = Some(3);
+        let day = NaiveDate::default();
+        let ask = |seconds, day| {
+            let arrived = Arrived { at: start + Duration::from_secs(seconds), day };
+            throttle.admits(&partner, Operation::CreateGiftCard, arrived)
+        };
+        assert_eq!([0, 10, 20, 30].map(|seconds| ask(seconds, day)), [true, true, true, false]);
+        let next = day.succ_opt().unwrap();
+        assert_eq!([40, 50, 60, 70].map(|seconds| ask(seconds, next)), [true, true, true, false]);
     }
 }

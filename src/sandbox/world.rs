@@ -1,5 +1,7 @@
 //! The state that the gateway and the control share.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +34,8 @@ pub(super) struct World {
     pub(super) faults: FaultBoard,
     pub(super) record: RequestLog,
     pub(super) lines: RequestLines,
+    /// How long a client may take to send the body of a request.
+    pub(super) body_time: Duration,
     /// Canceled when the sandbox stops: every wait ends.
     pub(super) stopping: CancellationToken,
     /// Canceled a second later: connections that are still open are closed.

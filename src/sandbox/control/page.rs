@@ -104,6 +104,7 @@ fn partners(control: &Control) -> Vec<String> {
             terms.minimum.map(|minimum| format!("from {minimum}")),
             terms.maximum.map(|maximum| format!("up to {maximum}")),
             terms.requests_per_second.map(|rate| format!("{rate} requests a second")),
+            terms.requests_per_day.map(|quota| format!("{quota} requests a day")),
             terms.program_ids.as_ref().map(|programs| format!("programs {}", programs.join(" "))),
             terms.product_types.as_ref().map(|products| format!("products {}", products.join(" "))),
         ]

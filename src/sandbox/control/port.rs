@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::routes::ROUTES;
 use super::{Control, ControlError};
-use crate::sandbox::front::{Answered, Handler, Switch};
+use crate::sandbox::front::{Answered, Handler, Switch, whole_body};
 
 /// The largest request body that is read. A state that is loaded may be long.
 pub(super) const CONTROL_BODY_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -36,11 +36,11 @@ struct Message<'a> {
 impl Handler for ControlPort {
     async fn handle(self, request: Request<Incoming>, _switch: Arc<Switch>) -> Answered {
         let (parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, CONTROL_BODY_BYTES_MAX).collect().await else {
-            let message = format!("the body must be whole and at most {CONTROL_BODY_BYTES_MAX} bytes long");
-            return printed(StatusCode::PAYLOAD_TOO_LARGE, &Message { message: &message });
+        let body = match whole_body(body, CONTROL_BODY_BYTES_MAX, self.control.world.body_time).await {
+            Ok(body) => body,
+            Err((status, message)) => return printed(status, &Message { message: &message }),
         };
-        match self.dispatch(&parts.method, parts.uri.path(), &body.to_bytes()) {
+        match self.dispatch(&parts.method, parts.uri.path(), &body) {
             Ok(answer) => answer,
             Err(Refused(status, message)) => printed(status, &Message { message: &message }),
         }

@@ -176,6 +176,7 @@ struct TermsSetting {
     #[serde(default, with = "money::text_or_none")]
     maximum: Option<rust_decimal::Decimal>,
     requests_per_second: Option<usize>,
+    requests_per_day: Option<usize>,
     program_ids: Option<Vec<String>>,
     product_types: Option<Vec<String>>,
 }
@@ -302,8 +303,16 @@ fn set_funds(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
 }
 
 fn set_terms(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
-    let TermsSetting { partner_id, minimum, maximum, requests_per_second, program_ids, product_types } = parsed(body)?;
-    let terms = PartnerTerms { minimum, maximum, requests_per_second, program_ids, product_types };
+    let TermsSetting {
+        partner_id,
+        minimum,
+        maximum,
+        requests_per_second,
+        requests_per_day,
+        program_ids,
+        product_types,
+    } = parsed(body)?;
+    let terms = PartnerTerms { minimum, maximum, requests_per_second, requests_per_day, program_ids, product_types };
     control.set_terms(&partner_id, terms)?;
     Ok(ok(&control.partners()))
 }

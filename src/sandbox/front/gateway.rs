@@ -5,14 +5,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Collected, Full, Limited};
+use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
-use super::server::{Answered, Handler};
+use super::server::{Answered, Handler, whole_body};
 use super::socket::{ConnectionEnd, Switch};
 use super::{report, route};
 use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
@@ -24,6 +24,7 @@ use crate::sandbox::market::Market;
 use crate::sandbox::operations::{self, GatewayCall};
 use crate::sandbox::record::{BODY_CHARACTERS_MAX, Received};
 use crate::sandbox::signature::{self, Rejection, SignedRequest, ValidSignature};
+use crate::sandbox::throttle::Arrived;
 use crate::sandbox::world::World;
 
 /// The largest request body that is read.
@@ -42,8 +43,8 @@ impl Handler for Gateway {
         }
         let world = self.world;
         let (parts, body) = request.into_parts();
-        let read = Limited::new(body, REQUEST_BODY_BYTES_MAX).collect().await.map(Collected::to_bytes);
-        let arrival = Arrival::of(parts, read.as_ref().map(Bytes::clone).unwrap_or_default());
+        let read = whole_body(body, REQUEST_BODY_BYTES_MAX, world.body_time).await;
+        let arrival = Arrival::of(parts, read.clone().unwrap_or_default());
         let manner = arrival.manner;
         let said = match read {
             // In a task of its own: the work must go on when the client hangs up.
@@ -55,10 +56,8 @@ impl Handler for Gateway {
                     Say::Answer(GatewayAnswer::Unread { status, message: None, member: None })
                 }
             },
-            Err(error) => {
-                tracing::debug!(error = %error, "a request body was not read to its end");
-                let message = format!("The request body must be whole and at most {REQUEST_BODY_BYTES_MAX} bytes long");
-                let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Err((status, message)) => {
+                tracing::info!("refused {} {}: {message}", status.as_u16(), arrival.name());
                 Say::Answer(GatewayAnswer::Unread { status, message: Some(message), member: None })
             }
         };
@@ -168,7 +167,8 @@ async fn exchange(world: Arc<World>, arrival: Arrival) -> Say {
     let Some(account) = world.partners.of_key(&accepted.key_id) else {
         return concluded(&world, sequence, Say::Answer(distort::rejected(&Rejection::UnknownKey)), false);
     };
-    if !world.throttle.admits(&account, operation, Clock::monotonic()) {
+    let arrived = Arrived { at: Clock::monotonic(), day: world.clock.now().date_naive() };
+    if !world.throttle.admits(&account, operation, arrived) {
         return concluded(&world, sequence, Say::Answer(distort::throttled()), false);
     }
     if let Some(answer) = misnamed(&arrival, operation) {

@@ -5,12 +5,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
+use http_body_util::{BodyExt, Collected, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +26,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a client may take for its part of the TLS handshake.
 const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
+/// How long a client may take for the head of a request. So long a connection may also be idle: longer than clients keep theirs.
+const HEAD_MAX: Duration = Duration::from_secs(120);
 
 /// A whole answer in memory.
 pub(in crate::sandbox) type Answered = Response<Full<Bytes>>;
@@ -91,6 +94,32 @@ async fn secured(stream: TcpStream, tls: Option<TlsAcceptor>, world: &World) -> 
     }
 }
 
+/// Header names have Amazon's case, so that a client that compares case fails here and not in production.
+fn builder() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.title_case_headers(true).timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    builder
+}
+
+/// The whole body of a request, within its limits of bytes and time; else how that is refused.
+pub(in crate::sandbox) async fn whole_body(
+    body: Incoming,
+    bytes_max: usize,
+    time: Duration,
+) -> Result<Bytes, (StatusCode, String)> {
+    let read = tokio::time::timeout(time, Limited::new(body, bytes_max).collect()).await;
+    match read.map(|read| read.map(Collected::to_bytes)) {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, format!("The body must be at most {bytes_max} bytes long")))
+        }
+        Ok(Err(_broken)) => Err((StatusCode::BAD_REQUEST, "The body did not come to its end".to_owned())),
+        Err(_elapsed) => {
+            Err((StatusCode::REQUEST_TIMEOUT, format!("The body did not come within {} ms", time.as_millis())))
+        }
+    }
+}
+
 /// Serves one connection to its end.
 async fn converse<H: Handler>(
     stream: TcpStream,
@@ -110,9 +139,7 @@ async fn converse<H: Handler>(
         let answer = handler.clone().handle(request, Arc::clone(&switch));
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    // Header names have Amazon's case, so that a client that compares case fails here and not in production.
-    let mut connection =
-        std::pin::pin!(http1::Builder::new().title_case_headers(true).serve_connection(socket, service));
+    let mut connection = std::pin::pin!(builder().serve_connection(socket, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = world.stopping.cancelled() => {

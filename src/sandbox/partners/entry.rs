@@ -38,6 +38,9 @@ pub struct PartnerEntry {
     /// Requests in any second, over all operations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<usize>,
+    /// Requests in a day (UTC) of the sandbox clock, over all operations. Amazon publishes no such figure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests_per_day: Option<usize>,
     /// Of a reseller, the programs that Amazon has approved: each create names one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub program_ids: Option<Vec<String>>,
@@ -125,7 +128,7 @@ impl PartnerEntry {
     /// The account, or what is wrong with the entry.
     pub fn account(self) -> Result<PartnerAccount, String> {
         let Self { partner_id, marketplace, currency, funds, keys, .. } = self;
-        let Self { minimum, maximum, requests_per_second, program_ids, product_types, .. } = self;
+        let Self { minimum, maximum, requests_per_second, requests_per_day, program_ids, product_types, .. } = self;
         let of_marketplace = match marketplace.as_deref() {
             Some(code) => Some(market::currency_of_marketplace(code).ok_or_else(|| {
                 format!("marketplace of partner {partner_id} must be one of {}, not {code:?}", market::marketplaces())
@@ -142,7 +145,7 @@ impl PartnerEntry {
             keys: keys.into_iter().map(|KeyEntry { id, secret, active }| AccessKey { id, secret, active }).collect(),
             currency: of_marketplace.map(str::to_owned).or(currency),
             funds: funds.unwrap_or_else(|| FUNDS.into()),
-            terms: PartnerTerms { minimum, maximum, requests_per_second, program_ids, product_types },
+            terms: PartnerTerms { minimum, maximum, requests_per_second, requests_per_day, program_ids, product_types },
         })
     }
 
@@ -157,6 +160,7 @@ impl PartnerEntry {
             minimum: terms.minimum,
             maximum: terms.maximum,
             requests_per_second: terms.requests_per_second,
+            requests_per_day: terms.requests_per_day,
             program_ids: terms.program_ids,
             product_types: terms.product_types,
             keys: keys.into_iter().map(|AccessKey { id, secret, active }| KeyEntry { id, secret, active }).collect(),

@@ -96,6 +96,7 @@ async fn bad_input_is_told_so_and_changes_nothing() {
         ("PUT", "/terms", r#"{"partner_id":"Nobody"}"#),
         ("PUT", "/terms", r#"{"partner_id":"Awssb","minimum":"2","maximum":"1"}"#),
         ("PUT", "/terms", r#"{"partner_id":"Awssb","requests_per_second":0}"#),
+        ("PUT", "/terms", r#"{"partner_id":"Awssb","requests_per_day":0}"#),
         ("PUT", "/partners", r#"{"partner_id":"awssb","keys":[{"id":"A","secret":"S"}]}"#),
         ("PUT", "/partners", r#"{"partner_id":"New","keys":[]}"#),
         ("PUT", "/partners", r#"{"partner_id":"New","keys":[{"id":"AKIDOTHER","secret":"S"}]}"#),

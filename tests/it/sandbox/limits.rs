@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use noshi::sandbox::{Sandbox, SandboxOptions, SandboxStartError};
 
-use super::bench::{Bench, KEY_ID, account};
+use super::bench::{Bench, KEY_ID, PATIENCE, account, create_body};
+use super::signer::exchange;
 
 #[tokio::test]
 async fn the_eleventh_request_in_a_second_is_throttled_and_does_nothing() {
@@ -27,6 +28,38 @@ async fn the_balance_is_shown_once_a_second() {
     assert_eq!(bench.funds().await.status, Some(429));
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     assert_eq!(bench.funds().await.status, Some(200));
+}
+
+#[tokio::test]
+async fn a_partner_with_a_quota_of_the_day_has_another_on_the_next_day_and_others_are_left_alone() {
+    let bench = Bench::with(Bench::options()).await;
+    let terms = r#"{"partner_id":"Awssb","requests_per_day":2}"#;
+    assert_eq!(bench.ctl("PUT", "/terms", terms).await.0, 200);
+    for (id, status) in [("AwssbA", 200), ("AwssbB", 200), ("AwssbC", 429)] {
+        assert_eq!(bench.create(id, "1").await.status, Some(status), "{id}");
+    }
+    let mut other = bench.call("GetAvailableFunds", r#"{"partnerId":"Other"}"#);
+    other.key_id = "AKIDOTHER".to_owned();
+    assert_eq!(bench.send(&other).await.status, Some(200));
+    bench.control.advance_clock(86_400).unwrap();
+    assert_eq!(bench.create("AwssbC", "1").await.status, Some(200));
+}
+
+/// On both ports. What came by then is not done.
+#[tokio::test]
+async fn a_client_that_stops_in_the_middle_of_a_body_is_sent_away() {
+    let options = SandboxOptions { body_time: Duration::from_millis(200), throttle: false, ..Bench::options() };
+    let bench = Bench::with(options).await;
+    let whole = bench.call("CreateGiftCard", &create_body("AwssbHalf", "1", "USD")).bytes();
+    let half = &whole[..whole.len() - 10];
+    let seen = bench.send_bytes(half).await;
+    assert_eq!(seen.status, Some(408), "{}", seen.text());
+    assert!(seen.text().contains("did not come within 200 ms"), "{}", seen.text());
+    let control = b"PUT /clock HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{";
+    let seen = exchange(bench.sandbox.control_addr(), control, PATIENCE).await;
+    assert_eq!(seen.status, Some(408), "{}", seen.text());
+    assert_eq!(bench.control.book().len(), 0);
+    assert_eq!(bench.create("AwssbWhole", "1").await.status, Some(200), "and nobody else is");
 }
 
 #[tokio::test]
