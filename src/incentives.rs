@@ -12,6 +12,7 @@ pub mod asking;
 pub mod attention;
 pub mod cancel;
 pub mod check;
+mod check_pace;
 pub mod courier;
 pub mod create_members;
 pub mod dto;

@@ -1,13 +1,17 @@
 //! Asking Amazon how a reward stands now, where its kind has an operation for that. It buys nothing. What is under way is
 //! proven by its own worker; a proven reward that is not there any more needs a person.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     answer::Answer,
     asking::AskError,
+    check_pace::CheckPace,
     courier::Courier,
     in_flight::{InFlight, Party},
     model::Reward,
@@ -46,6 +50,12 @@ pub enum CheckError {
     /// Whether it is the same cannot be found out without the sealing key of then.
     #[error("the target cannot be compared")]
     TargetUnknown,
+    /// Amazon was asked about it too often of late.
+    #[error("the reward was checked too often")]
+    TooOften {
+        /// In how long the next check may come.
+        retry_after: Duration,
+    },
     /// The account is another one now.
     #[error("the account of the reward is another one now")]
     Elsewhere,
@@ -71,11 +81,12 @@ impl From<Lost> for CheckError {
 pub struct Check {
     courier: Courier,
     in_flight: InFlight,
+    pace: CheckPace,
 }
 
 impl Check {
-    pub(super) const fn new(courier: Courier, in_flight: InFlight) -> Self {
-        Self { courier, in_flight }
+    pub(super) fn new(courier: Courier, in_flight: InFlight) -> Self {
+        Self { courier, in_flight, pace: CheckPace::default() }
     }
 
     /// Asks for a reward, about the target that is kept for it or the one that the caller brings. Waits as long as the
@@ -113,6 +124,8 @@ impl Check {
                 }
             }
         }
+        let paced = self.pace.admit(reward.id, courier.ambient.monotonic());
+        paced.map_err(|retry_after| CheckError::TooOften { retry_after })?;
         let drive = Drive::look(reward.order, *reward.kind.rules(), courier.limits());
         let note = Note { target: given.map(Arc::new), ..Note::default() };
         let ran = engine::run(courier, drive, Start::Read(reward), &note, None).await;

@@ -182,7 +182,15 @@ impl Issue {
             Some(existing) => self.accept_known(existing, client, &command, arrived).await,
             None => {
                 check_patience(&command, patience)?;
-                self.record(client, &command, intent, arrived).await
+                match self.record(client, &command, intent, arrived).await {
+                    // Another request of this key may have been recorded while Login with Amazon was asked: then it is not said
+                    // that no money has moved.
+                    Err(IssueError::NotSignedIn(why)) => match self.find_intent(&intent).await? {
+                        Some(existing) => self.accept_known(existing, client, &command, arrived).await,
+                        None => Err(IssueError::NotSignedIn(why)),
+                    },
+                    recorded => recorded,
+                }
             }
         };
         let accepted = accepted.inspect_err(|error| self.count_refusal(&command, error))?;

@@ -263,6 +263,12 @@ pub trait Spec: Sync {
         None
     }
 
+    /// Whether this refusal is about the partner's account. It is not where it is about a field of the request, or may be about whom the
+    /// reward is for: such orders, however many, say nothing of the orders of others.
+    fn is_about_the_account(&self, error_type: ErrorType) -> bool {
+        self.blamed(error_type).is_none()
+    }
+
     /// Whether Amazon's activity report lists what it buys.
     fn listing(&self) -> Listing;
 

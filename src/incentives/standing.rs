@@ -45,6 +45,11 @@ impl Courier {
             Outcome::Refused(Refusal { family: Family::F300, error_type: ErrorType::InsufficientFunds }) => {
                 Verdict::NoFunds { minor }
             }
+            Outcome::Refused(Refusal { family: Family::F300, error_type })
+                if !reward.kind.spec().is_about_the_account(*error_type) =>
+            {
+                return;
+            }
             Outcome::Refused(Refusal { family: Family::F300, .. }) => {
                 let first = action == Action::Forward && reward.order.attempts == 1;
                 Verdict::OrderRefused { order: id, first }

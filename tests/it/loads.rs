@@ -4,7 +4,7 @@
 mod acceptance;
 mod books;
 mod faults;
-mod login;
+pub(crate) mod login;
 mod older;
 mod replayed;
 mod texts;
@@ -55,6 +55,11 @@ fn load(target: Value, amount: &str) -> Value {
 impl Counter {
     async fn open(backend: Backend) -> Self {
         Self::shaped(backend, Shape::default()).await
+    }
+
+    /// Its account is closed for half a minute where Amazon refuses it.
+    async fn breaking(backend: Backend) -> Self {
+        Self::shaped(backend, Shape::default().with("NOSHI__REWARDS__BREAKER_SECONDS", 30)).await
     }
 
     async fn shaped(backend: Backend, mut shape: Shape) -> Self {
@@ -229,6 +234,26 @@ on_each_backend! {
         lost.is_accepted();
         counter.app.until(lost.id(), "canceled").await;
         assert_eq!(counter.standing().len(), 0);
+        counter.end_with_books().await;
+    }
+
+    /// What is a shopper's own fault closes nothing for others, however many shoppers have it; what is the partner's still does.
+    async fn refusals_that_may_be_the_shoppers_close_no_account(backend: Backend) {
+        let counter = Counter::breaking(backend).await;
+        for (at, word) in ["CustomerAccountBlocked", "AccountNotActive", "AccountHasProblems", "AWordOfTomorrow"].iter().enumerate() {
+            counter.strike(LOAD, refusal("F300", word), 1);
+            let refused = counter.load(&format!("refused-{at}"), counter.barcode(at)).await;
+            assert!(refused.status >= 400 && refused.json["money_moved"] == "no", "{word}: {}", refused.text);
+        }
+        assert_eq!(counter.load("good", counter.barcode(5)).await.status, 201);
+        assert_eq!(counter.app.issue("code", "5.00").await.status, 201);
+        for at in 0..2 {
+            counter.strike(LOAD, refusal("F300", "ActiveContractNotFound"), 1);
+            counter.load(&format!("partner-{at}"), counter.barcode(at)).await.is_problem(503, "account-problem");
+        }
+        let asked = counter.calls().len();
+        counter.load("shut", counter.barcode(6)).await.is_problem(503, "account-problem");
+        assert_eq!(counter.calls().len(), asked, "refused before it has a row");
         counter.end_with_books().await;
     }
 }

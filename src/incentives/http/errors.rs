@@ -196,6 +196,9 @@ impl From<CheckError> for Problem {
                 "not what the reward was made for; a transaction_source belongs to it",
             ),
             CheckError::TargetUnknown => Self::new(Code::DEPENDENCY_UNAVAILABLE).detail(SEALED),
+            CheckError::TooOften { retry_after } => Self::new(Code::QUOTA_EXCEEDED)
+                .detail("Amazon was asked about this reward too often in the last minute")
+                .retry_after(retry_after),
             CheckError::Elsewhere => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             CheckError::Ask(error) => error.into(),
         }

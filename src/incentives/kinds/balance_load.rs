@@ -29,7 +29,9 @@ use crate::{
     sealing::Target,
 };
 use account::{ACCOUNT_ID, BARCODE, NamedAccount, PHONE};
-use wire::{AskedLoad, LoadRequest, LoadSight};
+use wire::{AskedLoad, LoadRequest};
+
+pub use wire::LoadSight;
 
 const VALIDATE: Operation = Operation::named("ValidateAccountForAmazonBalanceLoad");
 const LOAD: Operation = Operation::named("LoadAmazonBalance");
@@ -60,6 +62,17 @@ const BLAMED: [(ErrorType, WrongField); 3] = [
     (ErrorType::AccountNotFound, WrongField { pointer: "/target", expected: "an Amazon account that Amazon finds" }),
     (ErrorType::AccountNotActive, WrongField { pointer: "/target", expected: "an Amazon account that can be loaded" }),
     (ErrorType::InvalidAccountInput, WrongField { pointer: "/target", expected: "an Amazon account" }),
+];
+
+/// Refusals of which Amazon does not say whether they are about the partner or about the shopper. No word of this product was published,
+/// and one that we do not know may be a shopper's.
+const PERHAPS_OF_THE_SHOPPER: [ErrorType; 6] = [
+    ErrorType::AccountHasProblems,
+    ErrorType::CustomerAccountBlocked,
+    ErrorType::BlockedCustomer,
+    ErrorType::UnknownCustomer,
+    ErrorType::CustomerSurpassedDailyVelocityLimit,
+    ErrorType::Other,
 ];
 
 /// The kind.
@@ -129,6 +142,10 @@ impl Spec for BalanceLoad {
         BLAMED.iter().find(|(word, _field)| *word == error_type).map(|(_word, field)| *field)
     }
 
+    fn is_about_the_account(&self, error_type: ErrorType) -> bool {
+        self.blamed(error_type).is_none() && !PERHAPS_OF_THE_SHOPPER.contains(&error_type)
+    }
+
     fn call<'a>(&'a self, errand: Errand<'a>) -> Call<'a> {
         Box::pin(call(errand))
     }
@@ -179,7 +196,8 @@ async fn validate(errand: Errand<'_>) -> Answer {
 }
 
 /// A load, or its replay.
-fn event_of_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
+#[must_use]
+pub fn event_of_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
     let event = match outcome {
         // The status of a load is not published; `SUCCESS` that names all of ours is what Amazon documents of a load that is done.
         Outcome::Proven(LoadSight::Loaded | LoadSight::Unsaid) => Event::Seen(Sight::Live),
@@ -197,7 +215,8 @@ fn event_of_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
 
 /// A load that is sent again to see what became of a void. Amazon may answer as it answered the id's first use, so `Loaded` does not show
 /// that a void in doubt was not done, and an answer without a status shows nothing.
-fn event_of_reversing_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
+#[must_use]
+pub fn event_of_reversing_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
     match outcome {
         Outcome::Proven(LoadSight::Loaded) => (Event::Seen(Sight::Unattributed), None),
         Outcome::Proven(LoadSight::Unsaid) => (Event::Lost, None),
@@ -209,7 +228,9 @@ fn event_of_reversing_load(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimC
     }
 }
 
-fn event_of_void(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
+/// A void.
+#[must_use]
+pub fn event_of_void(outcome: Outcome<LoadSight>) -> (Event, Option<ClaimCode>) {
     let event = match outcome {
         Outcome::Proven(LoadSight::Voided | LoadSight::Unsaid) => Event::ReversalDone,
         // A success that shows another load, or ours still standing.

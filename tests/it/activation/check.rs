@@ -99,4 +99,23 @@ on_each_backend! {
         till.app.until(lost.id(), "issued").await;
         till.end_with_books().await;
     }
+
+    /// Whoever may read could otherwise use up Amazon's rate. What was not asked is not counted.
+    async fn a_reward_that_is_checked_too_often_is_not_asked_for_again_before_long(backend: Backend) {
+        let till = Till::open(backend).await;
+        let (one, other) = (till.activate("one", CARD).await, till.activate("other", NEIGHBOR).await);
+        let mut answers = Vec::new();
+        for _ in 0..12 {
+            answers.push(till.check(one.id(), json!({})).await);
+        }
+        assert!(answers[..10].iter().all(|answer| answer.status == 200), "{}", answers[9].text);
+        for refused in &answers[10..] {
+            refused.is_problem(429, "quota-exceeded");
+            let seconds: u64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+            assert!((1..=60).contains(&seconds), "{seconds}");
+        }
+        assert_eq!(till.check(other.id(), json!({})).await.status, 200, "another reward has its own");
+        assert_eq!(till.app.received(CHECK).len(), 11);
+        till.end_with_books().await;
+    }
 }

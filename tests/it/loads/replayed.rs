@@ -84,14 +84,15 @@ on_each_backend! {
 
     /// The turn of whoever tries the account next is not spent on a token that is no good any more.
     async fn a_stale_token_uses_up_no_turn_of_the_breaker(backend: Backend) {
-        let mut counter = Counter::open(backend).await;
+        let mut counter = Counter::breaking(backend).await;
         counter.app.set_funds(10);
         let stale = json!({"access_token": counter.token(CLIENT, 0, 60)});
         for (key, target) in [("stale", stale.clone()), ("good", counter.barcode(1))] {
             counter.load(key, target).await.is_problem(402, "insufficient-funds");
         }
+        assert_eq!(counter.calls().iter().filter(|call| call.operation == LOAD).count(), 1, "the second hears it at once");
         counter.app.set_funds(1_000);
-        counter.app.control.advance_clock(61).unwrap();
+        counter.app.advance(61);
         let refused = counter.load("stale", stale).await;
         refused.is_problem(400, "invalid-request");
         assert_eq!(counter.load("good", counter.barcode(1)).await.status, 201);
@@ -126,6 +127,23 @@ on_each_backend! {
         assert_eq!((one.id(), counter.standing().len()), (two.id(), 1));
         let body: Value = serde_json::from_str(&counter.calls().pop().unwrap().body).unwrap_or_default();
         assert!(body["loadBalanceRequestId"].is_null() || counter.rewards().await == 1);
+        counter.end_with_books().await;
+    }
+
+    /// A caller that reads "no money moved" loads again under another key.
+    async fn a_bad_token_beside_a_good_one_under_one_key_is_never_answered_that_no_money_moved(backend: Backend) {
+        let counter = Counter::open(backend).await;
+        let target = counter.signed_in(0);
+        counter.strike(TOKENINFO, Fault::Delay { milliseconds: 1_500 }, 1);
+        let bad = counter.load("one", json!({"access_token": "Atza|nobody"}));
+        let good = async {
+            counter.app.until_received(TOKENINFO, 1).await;
+            counter.load("one", target).await
+        };
+        let (bad, good) = futures_util::future::join(bad, good).await;
+        assert_eq!(good.status, 201, "{}", good.text);
+        is_left_open(&bad, 400, "invalid-request", good.id());
+        assert_eq!(counter.standing().len(), 1);
         counter.end_with_books().await;
     }
 }

@@ -101,7 +101,7 @@ struct ShownAmount<'a> {
 
 /// What a success shows of this load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LoadSight {
+pub enum LoadSight {
     /// All as asked, and it stands.
     Loaded,
     /// All as asked, and it was voided.
