@@ -16,6 +16,7 @@ mod migration;
 mod pairs;
 mod points;
 mod random;
+pub(crate) mod sold;
 mod torn;
 mod two_versions;
 pub(crate) mod verdict;

@@ -1,11 +1,13 @@
 //! Replicas that are cut off: from the database, from Amazon, in both directions or in one, and from the right time.
 //!
-//! Three replicas, each with wires of its own, serve callers who ask, ask again, cancel and reveal. Wires are cut when
+//! Three replicas, each with wires of its own, serve callers who ask for gift codes, activations of cards and loads of accounts, in
+//! turn, ask again, cancel and reveal. Wires are cut when
 //! calls are in flight, stay cut for longer than a lease, and are made whole. What must hold, and where it is looked at:
 //!
 //! | invariant | where |
 //! |---|---|
 //! | I1, I11: one id a key, one debit an id, one body an id | `kill::verdict`, by the gateway's record |
+//! | what acts on something acted on what its key asked for | `kill::verdict` |
 //! | I2, I3, I13: book, rows and funds agree, to the cent | `kill::verdict` and `support::books` |
 //! | I4, I8: one code a key, the book's, none after a cancel | `kill::crowd` and `kill::verdict` |
 //! | I7: what Amazon receives has a committed row | `World::watch`, while it happens |
@@ -159,12 +161,12 @@ async fn clocks_agree(world: &World) {
 /// Cuts with something in hand, looks around, makes whole, and waits until everything is at its end. Says how long it took.
 async fn story(world: &World, wall: Option<&Wall>) -> String {
     tokio::time::sleep(CALM).await;
-    let before = world.app().received("Create").len();
+    let before = world.sent().len();
     let victim = world.of(true).next().unwrap();
     let in_hand = join_all((0..IN_HAND).map(|_| world.ask(victim, Wish::New)));
     let rest = async {
         // Some of them, or of the others', are at Amazon now.
-        while world.app().received("Create").len() < before + IN_HAND {
+        while world.sent().len() < before + IN_HAND {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         world.set(world.cut.flow);

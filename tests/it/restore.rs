@@ -5,6 +5,7 @@ mod again;
 mod doubt;
 mod file;
 mod kills;
+mod kinds;
 mod portal;
 mod rehearsal;
 mod runbook;

@@ -1,4 +1,4 @@
-//! The harness must be able to fail: B1 to B20, each seeded, and the check that finds it.
+//! The harness must be able to fail: B1 to B21, each seeded, and the check that finds it.
 //!
 //! The bugs of decisions and their order are those of the simulation (`simulation::bugs`). The others are patches of
 //! `src` (`tests/seeded.d`). `tests/seeded` builds one copy of the program and of these tests that has them all, each
@@ -8,7 +8,9 @@
 use std::{collections::BTreeSet, process::Command};
 
 use crate::{
-    canary, matrix,
+    canary,
+    loads::login::wrong_tokens_taken,
+    matrix,
     process::{
         drain::{Leaving, lost_by_hanging_up},
         neighbour::refused_beside_a_writer,
@@ -38,7 +40,7 @@ enum Caught {
 
 use Caught::{Here, Simulation};
 
-const BUGS: [(&str, Caught); 21] = [
+const BUGS: [(&str, Caught); 22] = [
     ("B1", Simulation),
     ("B1", Here("b1_a_create_that_leaves_before_its_row_is_on_the_disk_is_found")),
     ("B2", Simulation),
@@ -60,6 +62,7 @@ const BUGS: [(&str, Caught); 21] = [
     ("B18", Simulation),
     ("B19", Simulation),
     ("B20", Here("b20_a_commit_that_is_not_on_the_disk_is_found")),
+    ("B21", Here("b21_a_token_of_another_client_that_is_taken_is_found")),
 ];
 
 /// The environment of a service that has this bug, or none.
@@ -69,9 +72,9 @@ pub(crate) fn with(bug: Option<&str>, environment: &[(String, String)]) -> Vec<(
 }
 
 #[test]
-fn all_twenty_bugs_are_in_the_table_and_caught_where_it_says() {
+fn every_bug_is_in_the_table_and_caught_where_it_says() {
     let numbers: BTreeSet<String> = BUGS.iter().map(|(number, _caught)| (*number).to_owned()).collect();
-    assert_eq!(numbers, (1..=20).map(|number| format!("B{number}")).collect());
+    assert_eq!(numbers, (1..=21).map(|number| format!("B{number}")).collect());
     let simulated: BTreeSet<&str> =
         BUGS.iter().filter(|(_number, caught)| *caught == Simulation).map(|(number, _caught)| *number).collect();
     assert_eq!(simulated, simulation::seeded_here().collect());
@@ -96,7 +99,7 @@ fn found_in_copy(check: &str) -> String {
     let mut child = Command::new(copy);
     child.args(["--exact", "seeded::the_child_that_has_a_bug", "--nocapture", "--test-threads=1"]).env(CHILD, check);
     // Where the check starts the service as a process, that process alone is wrong.
-    if ["B9", "B10", "B12"].contains(&check) {
+    if ["B9", "B10", "B12", "B21"].contains(&check) {
         child.env(SWITCH, check);
     }
     let child = child.output().unwrap();
@@ -120,12 +123,14 @@ async fn the_child_that_has_a_bug() {
         "B12" => matrix::wrong_creates(Backend::Sqlite).await,
         "B13" => refused_beside_a_writer(bug).await,
         "B17" => wrong_rate_of_three(4, bug).await,
+        "B21" => wrong_tokens_taken(Backend::Sqlite).await,
         "B20 on SQLite" => out_of_order(Backend::Sqlite, Some("B20")).await,
         "B20 on PostgreSQL" => out_of_order(Backend::Postgres, Some("B20")).await,
         WELL => {
             let mut found = lost_by_hanging_up(Backend::Sqlite, Leaving::Reset, bug).await;
             found.extend(refused_beside_a_writer(bug).await);
             found.extend(matrix::wrong_creates(Backend::Sqlite).await);
+            found.extend(wrong_tokens_taken(Backend::Sqlite).await);
             found
         }
         other => panic!("no check of {other}"),
@@ -188,4 +193,10 @@ fn b20_a_commit_that_is_not_on_the_disk_is_found() {
     for check in ["B20 on SQLite", "B20 on PostgreSQL"] {
         assert_ne!(found_in_copy(check), "", "{check}");
     }
+}
+
+#[test]
+fn b21_a_token_of_another_client_that_is_taken_is_found() {
+    let found = found_in_copy("B21");
+    assert!(found.starts_with("foreign: ") && found.lines().count() == 1, "that one, and no other: {found}");
 }

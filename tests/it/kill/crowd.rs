@@ -9,8 +9,8 @@ use std::{
 use noshi::sandbox::{Fault, FaultRule};
 use serde_json::{Value, json};
 
-use super::Dice;
-use crate::support::{Answer, App, order, with_json};
+use super::{Dice, sold::Sold};
+use crate::support::{Answer, App, with_json};
 
 /// Askings by one key, and showings of one code, that stay inside the service's own limits with room for the last look.
 const ASKED_MAX: u32 = 8;
@@ -22,10 +22,15 @@ const RULES_MAX: usize = 900;
 pub(crate) struct Caller {
     pub(crate) key: String,
     pub(crate) amazon_id: String,
+    pub(crate) sold: Sold,
+    /// The card or the account that it acts on.
+    pub(crate) target: Option<String>,
     amount: String,
     asked: u32,
     pub(crate) id: Option<String>,
     pub(crate) codes: BTreeSet<String>,
+    /// An answer said that it is done.
+    pub(crate) issued: bool,
     pub(crate) cancel_asked: bool,
     /// An answer said that it is canceled, or being canceled: no later request may bring a code.
     gone: bool,
@@ -36,8 +41,9 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn amount(&self) -> &str {
-        &self.amount
+    /// The body of the request.
+    pub(crate) fn order(&self) -> Value {
+        self.sold.order(self.target.as_deref(), &self.amount)
     }
 
     pub(crate) const fn is_gone(&self) -> bool {
@@ -85,11 +91,19 @@ pub(crate) struct Crowd {
     pub(crate) dice: Mutex<Dice>,
     /// Of a hundred new keys, so many meet a fault at the gateway.
     faults: usize,
+    /// What they want, in turn.
+    wanted: &'static [Sold],
 }
 
 impl Crowd {
+    /// Callers who want gift codes.
     pub(crate) fn new(app: App, seed: u64, faults: usize) -> Self {
-        Self { app, told: Mutex::default(), dice: Mutex::new(Dice::new(seed)), faults }
+        Self { app, told: Mutex::default(), dice: Mutex::new(Dice::new(seed)), faults, wanted: &[Sold::Code] }
+    }
+
+    /// Callers who want each of these, in turn.
+    pub(crate) fn wanting(self, wanted: &'static [Sold]) -> Self {
+        Self { wanted, ..self }
     }
 
     pub(crate) fn told(&self) -> std::sync::MutexGuard<'_, Told> {
@@ -156,7 +170,10 @@ impl Crowd {
         let key = format!("caller-{at}");
         let amazon_id = self.app.amazon_id(&key);
         let amount = format!("{}.{:02}", cents / 100, cents % 100);
-        told.callers.push(Caller { key, amazon_id: amazon_id.clone(), amount, gives_up, ..Caller::default() });
+        let sold = self.wanted[at % self.wanted.len()];
+        let target = sold.target(&self.app, at / self.wanted.len());
+        let amazon = amazon_id.clone();
+        told.callers.push(Caller { key, amazon_id: amazon, sold, target, amount, gives_up, ..Caller::default() });
         drop(told);
         if unlucky {
             self.plague(&amazon_id, None);
@@ -226,8 +243,10 @@ impl Crowd {
         let reason = json!({"reason": "test"});
         let request = match (wish, caller.id.as_deref()) {
             (Wish::Cancel(_), Some(id)) => with_json(post(&format!("/v1/rewards/{id}/cancel")), &reason),
-            (Wish::Reveal(_), Some(id)) => with_json(post(&format!("/v1/rewards/{id}/reveal")), &reason),
-            _ => with_json(post("/v1/rewards").header("Idempotency-Key", &caller.key), &order(&caller.amount)),
+            (Wish::Reveal(_), Some(id)) if caller.sold == Sold::Code => {
+                with_json(post(&format!("/v1/rewards/{id}/reveal")), &reason)
+            }
+            _ => with_json(post("/v1/rewards").header("Idempotency-Key", &caller.key), &caller.order()),
         };
         match Answer::try_of(request).await {
             Some(answer) => {
@@ -271,5 +290,6 @@ impl Crowd {
             told.shown.push(at);
         }
         caller.gone |= matches!(answer.json["status"].as_str(), Some("canceled"));
+        caller.issued |= matches!(answer.json["status"].as_str(), Some("issued"));
     }
 }

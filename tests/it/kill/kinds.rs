@@ -1,19 +1,18 @@
 //! Death at every named place that a physical card and a load pass. The places are the engine's; a kind has its own operation, a
 //! sealed target that the next process must open, and its own way to find out what was done.
 
-use noshi::sandbox::{CardState, Fault, FaultRule, Operation};
+use noshi::sandbox::{CardState, Fault, FaultRule};
 use rand::seq::IndexedRandom as _;
 use serde_json::{Value, json};
 
 use super::{
     Dice, count_of,
     points::{LIFE_ALONE_MAX, LIFE_MAX, PLACES, end_of, is_ours},
-    print, seed, shape, start,
+    print, seed, shape,
+    sold::{Sold, selling_all},
+    start,
 };
-use crate::{
-    loads::sealed,
-    support::{Answer, App, Backend, on_each_backend, with_json},
-};
+use crate::support::{Answer, App, Backend, on_each_backend, with_json};
 
 /// Roads that every kind takes. A code alone is held for a caller and shown again, and `head` names a gift code's operation.
 const ROADS: [&str; 4] = ["issue", "cancel", "replay", "store"];
@@ -22,54 +21,20 @@ const EVERYDAY: usize = 4;
 /// Tries that may be spent on a death.
 const TRIES: usize = 3;
 
-/// What is acted on.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Card,
-    Load,
-}
-
-impl Kind {
-    fn forward(self) -> Operation {
-        let name = match self {
-            Self::Card => "ActivateGiftCard",
-            Self::Load => "LoadAmazonBalance",
-        };
-        Operation::named(name).unwrap()
-    }
-
-    /// An order of its own: each acts on another card.
-    fn order(self, app: &App, number: usize) -> Value {
-        let value = json!({"amount": "25.00", "currency_code": "USD"});
-        match self {
-            Self::Card => {
-                let cards = app.control.cards();
-                let open: Vec<_> = cards.iter().filter(|card| card.denomination.is_none()).collect();
-                json!({"kind": "card_activation", "value": value, "target": {"card_number": open[number].card_number}})
-            }
-            Self::Load => {
-                let barcode = app.control.shoppers().into_iter().find_map(|shopper| shopper.barcode).unwrap();
-                json!({"kind": "balance_load", "value": value, "target": {"barcode": barcode}})
-            }
-        }
-    }
-}
-
 on_each_backend! {
     async fn death_at_every_place_activates_and_loads_nothing_twice_and_forgets_nothing(backend: Backend) {
         let seed = seed();
         print(&format!("places of cards and loads, {backend:?}: NOSHI_TEST_SEED={seed}"));
-        for kind in [Kind::Card, Kind::Load] {
+        for kind in [Sold::Card, Sold::Load] {
             die_everywhere(backend, kind, seed).await;
         }
     }
 }
 
-async fn die_everywhere(backend: Backend, kind: Kind, seed: u64) {
-    let (_folder, mut with_kinds) = sealed();
+async fn die_everywhere(backend: Backend, kind: Sold, seed: u64) {
+    let (_folder, mut with_kinds) = selling_all();
     with_kinds.settings.extend(shape().settings);
-    let kinds = "[\"gift_code\", \"card_activation\", \"balance_load\"]";
-    let mut app = App::shaped(backend, with_kinds.with("NOSHI__ACCOUNTS__MAIN__KINDS", kinds)).await;
+    let mut app = App::shaped(backend, with_kinds).await;
     assert!(app.stop().await, "something was still running");
     let mut dice = Dice::new(seed);
     let passed = |place: &&&str| ROADS.contains(&road_of(place));
@@ -82,7 +47,7 @@ async fn die_everywhere(backend: Backend, kind: Kind, seed: u64) {
         for _ in 0..TRIES {
             if !died {
                 let key = format!("{kind:?}-{orders}");
-                let order = kind.order(&app, orders);
+                let order = kind.order(kind.target(&app, orders).as_deref(), "25.00");
                 orders += 1;
                 died = one_death(&app, kind, place, &key, &order).await;
                 keys.push(key);
@@ -129,11 +94,11 @@ async fn time_passes(app: &App) {
 }
 
 /// Starts a process that is to die at the place, and gives it a reason to go there. Says whether it did.
-async fn one_death(app: &App, kind: Kind, place: &str, key: &str, order: &Value) -> bool {
+async fn one_death(app: &App, kind: Sold, place: &str, key: &str, order: &Value) -> bool {
     let road = road_of(place);
     if road == "replay" {
         let lost = FaultRule {
-            operation: Some(kind.forward()),
+            operation: Some(kind.operation()),
             creation_request_id: Some(app.amazon_id(key)),
             times: Some(1),
             ..FaultRule::always(Fault::DropAfterWork)

@@ -8,7 +8,10 @@ use std::{
 use futures_util::{StreamExt, stream};
 use noshi::sandbox::CardState;
 
-use super::crowd::{Crowd, Wish};
+use super::{
+    crowd::{Caller, Crowd, Wish},
+    sold::Sold,
+};
 use crate::support::books::{books_match, rows};
 
 /// How long recovery may take once nothing fails any more: a lease, and the longest step of the ladder that a run gets to.
@@ -90,16 +93,17 @@ async fn ask_to_the_end(crowd: &Crowd, base: &str, at: usize) -> Option<String> 
     if crowd.told().callers[at].gives_up {
         return None;
     }
-    let request = |key: &str, amount: &str| {
-        let request = crowd.app.http.post(format!("{base}/v1/rewards")).header("Idempotency-Key", key);
-        crate::support::with_json(request.bearer_auth(&crowd.app.key), &crate::support::order(amount))
+    let request = |caller: &Caller| {
+        let request = crowd.app.http.post(format!("{base}/v1/rewards")).header("Idempotency-Key", &caller.key);
+        crate::support::with_json(request.bearer_auth(&crowd.app.key), &caller.order())
     };
     for _ in 0..100 {
         let caller = crowd.told().callers[at].clone();
-        let answer = crate::support::Answer::of(request(&caller.key, caller.amount())).await;
+        let answer = crate::support::Answer::of(request(&caller)).await;
         crowd.keep(at, Wish::Again(at), caller.is_gone(), &answer);
         match (answer.status, answer.json["status"].as_str()) {
             (201, _) | (200, Some("issued")) if !answer.json["claim_code"].is_null() => return None,
+            (200 | 201, Some("issued")) if caller.sold != Sold::Code => return None,
             (200, Some("canceled")) if caller.cancel_asked => return None,
             _ => tokio::time::sleep(LOOK_EVERY).await,
         }
@@ -119,6 +123,11 @@ fn compare(crowd: &Crowd, rows: &BTreeMap<String, String>, verdict: &mut Verdict
         if !callers.contains_key(id.as_str()) || codes.insert(id.clone(), card.claim_code).is_some() {
             verdict.double.push(format!("a card that no key asked for: {id}"));
         }
+        if let Some(caller) = callers.get(id.as_str())
+            && caller.target.as_ref().is_some_and(|target| *target != card.gc_id)
+        {
+            verdict.double.push(format!("{id} acted on another target than its key asked for"));
+        }
         if (card.state == CardState::Live) != (state == Some("issued")) {
             verdict.lost.push(format!("{id} is {:?} at Amazon and {state:?} here", card.state));
         }
@@ -133,7 +142,7 @@ fn compare(crowd: &Crowd, rows: &BTreeMap<String, String>, verdict: &mut Verdict
         }
     }
     let mut bodies: BTreeMap<String, String> = BTreeMap::new();
-    for received in crowd.app.received("CreateGiftCard") {
+    for received in Sold::ALL.iter().flat_map(|sold| crowd.app.received(sold.forward())) {
         let id = received.creation_request_id.unwrap_or_default();
         if !callers.contains_key(id.as_str()) {
             verdict.double.push(format!("an id that no key has was sent: {id}"));

@@ -23,10 +23,12 @@ pub(super) enum Bug {
     VerdictByWriting,
     /// N15: a status check is taken as proof of who activated.
     CheckProves,
+    /// N18: a replay that says loaded is taken for a void that was not done.
+    LoadedIsPresent,
 }
 
 impl Bug {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::TimeoutIsFailure,
         Self::NoLeaseCheck,
         Self::RefusalProves,
@@ -36,10 +38,22 @@ impl Bug {
         Self::HeldBlind,
         Self::VerdictByWriting,
         Self::CheckProves,
+        Self::LoadedIsPresent,
     ];
 
     /// What it is about.
     pub(super) fn sold(self) -> Sold {
-        if self == Self::CheckProves { Sold::Card } else { Sold::Code }
+        match self {
+            Self::CheckProves => Sold::Card,
+            Self::LoadedIsPresent => Sold::Load,
+            Self::TimeoutIsFailure
+            | Self::NoLeaseCheck
+            | Self::RefusalProves
+            | Self::NoBarrier
+            | Self::NoWindow
+            | Self::AbandonedIsNothing
+            | Self::HeldBlind
+            | Self::VerdictByWriting => Sold::Code,
+        }
     }
 }

@@ -12,7 +12,7 @@ use noshi::{
         Action, Drive, DriveLimits, Event, Input, Instruction, OnUnproven, Order, Rules, State, Wisher,
         schedule::{self, Lease, Moment},
     },
-    incentives::kinds::{card_activation, gift_code},
+    incentives::kinds::{balance_load, card_activation, gift_code},
 };
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub(super) enum Sold {
     /// The activation of a card, which is read by a status check. That does not say whose it is, and a stranger makes one move: they
     /// activate the card before us, or take our activation back.
     Card,
+    /// The load of an account, which is read by its replay. Its answer shows the load as it is, or as it was at the id's first use.
+    Load,
 }
 
 impl Sold {
@@ -33,6 +35,7 @@ impl Sold {
         match self {
             Self::Code => &gift_code::RULES,
             Self::Card => &card_activation::RULES,
+            Self::Load => &balance_load::RULES,
         }
     }
 
@@ -40,7 +43,7 @@ impl Sold {
     const fn instants(self) -> [i64; INSTANTS] {
         match self {
             Self::Code => [0, 895, 965, 1000],
-            Self::Card => [0, 895, 1205, 1240],
+            Self::Card | Self::Load => [0, 895, 1205, 1240],
         }
     }
 
@@ -49,6 +52,7 @@ impl Sold {
         let cannot: &[&str] = match self {
             Self::Code => &["somebody else's"],
             Self::Card => &["told too late", "nobody's, and not canceled"],
+            Self::Load => &["delivered", "nobody's, and not canceled", "somebody else's"],
         };
         REACHED.into_iter().filter(move |what| !cannot.contains(what))
     }
@@ -140,6 +144,8 @@ pub(super) struct World {
     stray_create: Option<u8>,
     stray_cancel: Option<u8>,
     careful: bool,
+    /// What Amazon answers to an id is its first answer.
+    answers_as_at_first: bool,
     delivered: bool,
     marks: u16,
     wrong: Option<&'static str>,
@@ -152,8 +158,10 @@ fn token_of(token: u8) -> Uuid {
 type Steps = Vec<(String, World)>;
 
 impl World {
-    pub(super) fn beginnings(sold: Sold, left: Budget) -> [Self; 2] {
-        [false, true].map(|careful| Self {
+    pub(super) fn beginnings(sold: Sold, left: Budget) -> impl Iterator<Item = Self> {
+        let manners: &[bool] = if sold == Sold::Load { &[false, true] } else { &[false] };
+        let each = manners.iter().flat_map(|manner| [(false, *manner), (true, *manner)]);
+        each.map(move |(careful, answers_as_at_first)| Self {
             sold,
             at: 0,
             left,
@@ -165,6 +173,7 @@ impl World {
             stray_create: None,
             stray_cancel: None,
             careful,
+            answers_as_at_first,
             delivered: false,
             marks: 0,
             wrong: None,
@@ -218,14 +227,14 @@ impl World {
         let told = state == State::Issued && row.stage.reversal_failure().is_some();
         let open = row.action(self.sold.rules(), self.instant(self.at)).is_some();
         // Of a card it is looked at when it is written: a stranger may take it later.
-        let is_code = self.sold == Sold::Code;
+        let (is_code, is_card) = (self.sold == Sold::Code, self.sold == Sold::Card);
         let broken = [
             (none && self.gift == Gift::Live, "I2: a live card of a row that says there is none"),
             (
                 none && self.gift == Gift::None && !self.others && self.stray_create.is_some(),
                 "K6: a create may still land after the row says that there is no card",
             ),
-            (is_code && state == State::Issued && self.gift != Gift::Live, "I3: an issued row without its live card"),
+            (!is_card && state == State::Issued && self.gift != Gift::Live, "I3: an issued row without its live card"),
             (is_code && told && !self.delivered, "a card that nobody has was issued quietly after its cancel failed"),
             (told && cancel_may_land, "a cancel may land after its verdict"),
             (open && row.due_at.is_none(), "I15: nobody will ever take the row up"),

@@ -11,14 +11,18 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use noshi::sandbox::{Fault, FaultRule};
+use noshi::sandbox::{Fault, FaultRule, Received};
+use tempfile::TempDir;
 
 use super::{
     Cut,
     wire::{Flow, Wire},
 };
 use crate::{
-    kill::crowd::{Crowd, Wish},
+    kill::{
+        crowd::{Crowd, Wish},
+        sold::{Sold, selling_all},
+    },
     process::{Served, noshi},
     support::{Answer, App, Backend, Shape, books::states_of},
 };
@@ -43,7 +47,7 @@ pub(super) struct Replica {
     pub(super) served: Served,
     database: Wire,
     gateway: Wire,
-    /// Codes that it has handed to new orders.
+    /// New orders that it has answered as done.
     bought: AtomicUsize,
 }
 
@@ -52,6 +56,8 @@ pub(super) struct World {
     pub(super) crowd: Crowd,
     pub(super) replicas: Vec<Replica>,
     pub(super) cut: &'static Cut,
+    /// Holds the key of what is sealed.
+    _folder: TempDir,
     over: AtomicBool,
     slowest: Mutex<Duration>,
 }
@@ -59,7 +65,8 @@ pub(super) struct World {
 impl World {
     /// Starts the replicas; `first` is the command of the first one, where it is not the usual.
     pub(super) async fn start(cut: &'static Cut, seed: u64, first: Option<Command>) -> Self {
-        let mut shape = Shape { funds: 100_000_000, ..Shape::default() }
+        let (folder, shape) = selling_all();
+        let mut shape = Shape { funds: 100_000_000, ..shape }
             // The shortest lease that the settings allow, so that others take over while the cut lasts.
             .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
             .with("NOSHI__REWARDS__LEASE_SECONDS", 11)
@@ -75,7 +82,8 @@ impl World {
         let mut commands = vec![first];
         commands.resize_with(REPLICAS, || None);
         let replicas = join_all(commands.into_iter().map(|command| Replica::start(&app, command))).await;
-        Self { crowd: Crowd::new(app, seed, 0), replicas, cut, over: AtomicBool::new(false), slowest: Mutex::default() }
+        let crowd = Crowd::new(app, seed, 0).wanting(&Sold::ALL);
+        Self { crowd, replicas, cut, _folder: folder, over: AtomicBool::new(false), slowest: Mutex::default() }
     }
 
     pub(super) fn app(&self) -> &App {
@@ -106,7 +114,7 @@ impl World {
         }
     }
 
-    /// New orders that these replicas have answered with a code so far.
+    /// New orders that these replicas have answered as done so far.
     pub(super) fn bought(&self, are_cut: bool) -> usize {
         self.of(are_cut).map(|replica| replica.bought.load(Ordering::Acquire)).sum()
     }
@@ -122,7 +130,7 @@ impl World {
         if !answered || took > ANSWER_MAX {
             self.wrong(format!("I16: {wish:?} was answered after {took:?}: {answered}"));
         }
-        if matches!(wish, Wish::New) && !self.crowd.told().callers[at].codes.is_empty() {
+        if matches!(wish, Wish::New) && self.crowd.told().callers[at].issued {
             replica.bought.fetch_add(1, Ordering::AcqRel);
         }
         at
@@ -149,11 +157,18 @@ impl World {
         .await;
     }
 
+    /// Everything that was to buy something, in its order.
+    pub(super) fn sent(&self) -> Vec<Received> {
+        let mut calls: Vec<_> = Sold::ALL.iter().flat_map(|sold| self.app().received(sold.forward())).collect();
+        calls.sort_by_key(|call| call.sequence);
+        calls
+    }
+
     /// Whatever arrives at Amazon has a committed row by then (I7), looked at past all our code.
     pub(super) async fn watch(&self) {
         let mut seen = 0;
         while !self.is_over() {
-            let calls = self.app().received("CreateGiftCard");
+            let calls = self.sent();
             let new: Vec<_> = calls.into_iter().filter(|call| call.sequence > seen).collect();
             seen = new.last().map_or(seen, |call| call.sequence);
             let ids: Vec<String> = new.into_iter().filter_map(|call| call.creation_request_id).collect();

@@ -14,6 +14,8 @@ use super::super::support::{App, Backend, PARTNER};
 
 /// The kind of gift codes that say more than their value, in their rows.
 pub(super) const EXTENDED: &str = "gift_code_extended";
+/// The kind of loads, in their rows.
+pub(super) const LOAD: &str = "balance_load";
 
 /// Rows of one statement.
 const ROWS: usize = 500;

@@ -22,7 +22,7 @@ use crate::{
 const DAY_SECONDS: i64 = 24 * 3600;
 
 /// The service stops, what was written last is lost, and the service starts on what came back.
-async fn restored_without(app: &mut App, lost: &[&str]) {
+pub(super) async fn restored_without(app: &mut App, lost: &[&str]) {
     assert!(app.stop().await);
     for key in lost {
         lose(app, key).await;
@@ -53,7 +53,7 @@ const NO_FUNDS: (&str, &str) = ("F300", "InsufficientFunds");
 const INVALID: (&str, &str) = ("F200", "InvalidAmountValue");
 
 /// What a back-up from before the purchase says of a row that it knows.
-async fn rewind(app: &App, key: &str, entries: &str, sets: &str) {
+pub(super) async fn rewind(app: &App, key: &str, entries: &str, sets: &str) {
     let id = app.amazon_id(key);
     forget_entries(
         app,

@@ -49,6 +49,8 @@ pub(super) struct Amazon {
     cancels: Option<Refusal>,
     /// The window counts from the signed stamp, not from the arrival.
     by_stamp: bool,
+    /// The answer to a load's id is that of its first use, whatever has become of the load since.
+    pub(super) answers_as_at_first: bool,
     skew: i64,
 }
 
@@ -106,6 +108,7 @@ impl Amazon {
             funds: None,
             cancels: None,
             by_stamp: rng.per_mille(500),
+            answers_as_at_first: false,
             skew: match (far, ahead) {
                 (true, true) => FAR,
                 (true, false) => -FAR,
@@ -143,9 +146,10 @@ impl World<'_> {
         self.calls[at].arrived = self.now;
         let mut answer = match (before, self.sold) {
             (true, _) => Answer::Unknown(UnknownReason::ServerError),
-            (false, Sold::Code | Sold::Load) if cancel => self.do_cancel(&call),
-            (false, Sold::Code | Sold::Load) => self.do_create(&call),
+            (false, Sold::Code) if cancel => self.do_cancel(&call),
+            (false, Sold::Code) => self.do_create(&call),
             (false, Sold::Card) => self.do_with_card(&call),
+            (false, Sold::Load) => self.do_with_load(&call),
         };
         if odd {
             answer = self.odd_answer(answer, cancel);

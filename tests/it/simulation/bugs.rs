@@ -62,13 +62,21 @@ bugs! {
     CheckProves = "N15 a status check is taken as proof of who activated",
     ReplayIsPresent = "N16 the answer to a replay is taken for the present",
     AbsentIsNothing = "N17 a check that shows nothing is taken as not activated",
+    /// Of loads.
+    LoadedIsPresent = "N18 a replay that says loaded is taken for a void that was not done",
 }
 
 impl Bug {
     /// What it is about.
     pub(super) fn sold(self) -> Sold {
         let of_cards = matches!(self, Self::CheckProves | Self::ReplayIsPresent | Self::AbsentIsNothing);
-        if of_cards { Sold::Card } else { Sold::Code }
+        if of_cards {
+            Sold::Card
+        } else if self == Self::LoadedIsPresent {
+            Sold::Load
+        } else {
+            Sold::Code
+        }
     }
 }
 

@@ -52,6 +52,7 @@ classes! {
     CheckedActive = "a check that shows an active card", CheckedInactive = "a check that shows nothing",
     OthersFirst = "a card that a stranger had activated", OthersUnproven = "somebody else's, or nobody knows whose",
     GoneAfterAll = "an activation that answered, and was taken back",
+    VoidUnshown = "a replay that does not show the void",
     Elsewhere = "canceled elsewhere", Claimed = "a card claimed by its recipient",
     OutageSilent = "a day without answers", OutageUnreachable = "a day without connections", OutageDark = "a day without replicas", AbandonAll = "leases abandoned at a start", Final = "a final row", Attention = "a row that needs a person",
 }

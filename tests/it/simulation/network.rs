@@ -102,13 +102,11 @@ impl World<'_> {
         }
         let (event, code) = match (self.sold, call.action) {
             (Sold::Card, _) => self.read_card(&call, answer),
-            (Sold::Code | Sold::Load, Action::Reverse) => {
-                event_of_cancel(bugs::heard(self.bug, cancel_outcome(answer)))
-            }
-            (Sold::Code | Sold::Load, Action::Forward | Action::Read) => {
+            (Sold::Load, _) => (self.read_load(&call, answer), None),
+            (Sold::Code, Action::Reverse) => event_of_cancel(bugs::heard(self.bug, cancel_outcome(answer))),
+            (Sold::Code, Action::Forward | Action::Read) => {
                 let outcome = create_outcome(self.bug, answer, call.key, call.value);
-                let (event, code) = event_of_create(bugs::heard(self.bug, outcome));
-                (event, code.filter(|_code| self.rules().has_receipt))
+                event_of_create(bugs::heard(self.bug, outcome))
             }
         };
         self.count(answer, event, job);

@@ -211,7 +211,8 @@ impl<'a> World<'a> {
             worker_dead: false,
         };
         let replicas = (0..many).map(|_| replica(&mut rng)).collect();
-        let amazon = Amazon::new(&mut rng, skew);
+        let mut amazon = Amazon::new(&mut rng, skew);
+        amazon.answers_as_at_first = !seed.is_multiple_of(2);
         Self {
             sold,
             bug,

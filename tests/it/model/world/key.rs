@@ -16,7 +16,7 @@ impl World {
     pub(in super::super) fn key(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         (self.at, self.left, self.gift, self.others, self.stray_create, self.stray_cancel).hash(&mut hasher);
-        (self.careful, self.delivered, self.wrong).hash(&mut hasher);
+        (self.careful, self.answers_as_at_first, self.delivered, self.wrong).hash(&mut hasher);
         self.row.map(|row| self.plain(row)).hash(&mut hasher);
         for worker in &self.workers {
             (worker.phase, worker.caller, worker.stale, self.is_the_rows(token_of(worker.token))).hash(&mut hasher);

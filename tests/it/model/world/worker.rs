@@ -1,10 +1,14 @@
 //! What a worker does at one step: it takes a row up, sends, hears, commits. A crash, a freeze or a lost message may come at each.
 
-use noshi::engine::{
-    Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight, Stage,
-    State, Wake,
-    drive::{Change, DatedEvent, Milestone},
-    schedule,
+use noshi::{
+    engine::{
+        Action, AttentionReason, Drive, End, Event, Input, Instruction, Order, RefusalClass, ReversalFailure, Sight,
+        Stage, State, Wake,
+        drive::{Change, DatedEvent, Milestone},
+        schedule,
+    },
+    incentives::kinds::balance_load::{LoadSight, event_of_load, event_of_reversing_load},
+    provider::incentives::Outcome,
 };
 
 use super::{CANCEL_LANDS_BY, Gift, IDLE, LIMITS, Phase, SOON, Sold, Steps, Worker, World, token_of};
@@ -130,7 +134,11 @@ impl World {
 
     fn under_way(&self, at: usize, action: Action, asked: u8, bug: Option<Bug>, steps: &mut Steps) {
         let mut world = *self;
-        let event = world.perform(action);
+        let event = if self.sold == Sold::Load && action != Action::Reverse {
+            world.perform_load(at, bug)
+        } else {
+            world.perform(action)
+        };
         (world.workers[at].phase, world.workers[at].stale) = (Phase::Done(action, event, asked), false);
         steps.push(("arrive".to_owned(), world));
         if self.left.faults == 0 {
@@ -153,7 +161,7 @@ impl World {
             twice.left.faults -= 1;
             twice.stray_cancel = Some(asked);
             steps.push(("arrive-twice".to_owned(), twice));
-        } else if action == Action::Forward || self.sold == Sold::Code {
+        } else if action == Action::Forward || self.sold != Sold::Card {
             // The limits are looked at before the id.
             fault.workers[at].phase = Phase::Heard(Event::Refused(RefusalClass::Curable), asked);
             steps.push(("refused".to_owned(), fault));
@@ -172,12 +180,34 @@ impl World {
                 Event::Seen(Sight::Live)
             }
             (Action::Reverse, Gift::None) => Event::ReversalRefused(ReversalFailure::NotPermitted),
-            (Action::Reverse, _) if self.at > CANCEL_LANDS_BY => Event::ReversalRefused(ReversalFailure::TooLate),
+            (Action::Reverse, _) if self.sold == Sold::Code && self.at > CANCEL_LANDS_BY => {
+                Event::ReversalRefused(ReversalFailure::TooLate)
+            }
             (Action::Reverse, _) => {
                 self.gift = Gift::Refunded;
                 Event::ReversalDone
             }
         }
+    }
+
+    /// A load or its replay, read as the kind reads it.
+    fn perform_load(&mut self, at: usize, bug: Option<Bug>) -> Event {
+        let sight = match self.gift {
+            Gift::Refunded if !self.answers_as_at_first => LoadSight::Voided,
+            Gift::Refunded => LoadSight::Loaded,
+            Gift::None | Gift::Live => {
+                self.gift = Gift::Live;
+                LoadSight::Loaded
+            }
+        };
+        let reversing = matches!(self.workers[at].drive.unwrap().order.stage, Stage::Reversing(_));
+        let cautious = reversing && bug != Some(Bug::LoadedIsPresent);
+        let (event, _code) = if cautious {
+            event_of_reversing_load(Outcome::Proven(sight))
+        } else {
+            event_of_load(Outcome::Proven(sight))
+        };
+        event
     }
 
     fn perform_with_card(&mut self, action: Action) -> Event {
