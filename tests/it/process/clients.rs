@@ -4,8 +4,19 @@ use std::process::Command;
 
 use super::sandbox::Gateway;
 
-const STEPS: [&str; 5] =
-    ["CreateGiftCard", "CreateGiftCard", "CancelGiftCard", "GetAvailableFunds", "GetGiftCardActivityPage"];
+const STEPS: [&str; 11] = [
+    "CreateGiftCard",
+    "CreateGiftCard",
+    "CancelGiftCard",
+    "ActivateGiftCard",
+    "ActivationStatusCheck",
+    "DeactivateGiftCard",
+    "ValidateAccountForAmazonBalanceLoad",
+    "LoadAmazonBalance",
+    "VoidAmazonBalanceLoad",
+    "GetAvailableFunds",
+    "GetGiftCardActivityPage",
+];
 
 /// The program that runs an example, what it is asked to prove that it can, and the word that it answers then.
 const EXAMPLES: [(&str, &[&str], &str); 4] = [
