@@ -51,6 +51,29 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// SEC-06.
+    async fn a_code_comes_again_with_its_key_so_often_and_for_a_day_and_every_showing_is_recorded(backend: Backend) {
+        let shape = Shape::default().with("NOSHI__REWARDS__REDELIVERY_MAX", 3);
+        let mut app = App::shaped(backend, shape).await;
+        let first = app.issue("often", "5.00").await;
+        for _ in 0..3 {
+            let again = app.issue("often", "5.00").await;
+            assert_eq!((again.status, again.code()), (200, first.code()));
+        }
+        let over = app.issue("often", "5.00").await;
+        assert_eq!((over.status, over.id(), &over.json["claim_code"]), (200, first.id(), &json!(null)), "{}", over.text);
+        let late = app.issue("late", "5.00").await;
+        app.advance(24 * 3600 - 60);
+        assert_eq!(app.issue("late", "5.00").await.code(), late.code());
+        app.advance(120);
+        let over = app.issue("late", "5.00").await;
+        assert_eq!((over.status, &over.json["claim_code"]), (200, &json!(null)), "{}", over.text);
+        assert_eq!(app.reveal(late.id()).await.code(), late.code(), "whoever may reveal still can");
+        let shown = |events: Vec<String>| events.iter().filter(|kind| kind.starts_with("claim_code.")).count();
+        assert_eq!((shown(app.events(first.id()).await), shown(app.events(late.id()).await)), (3, 2));
+        app.end().await;
+    }
+
     async fn a_key_with_and_without_quotes_is_one_key(backend: Backend) {
         let app = App::spawn(backend).await;
         let first = app.issue("\"order-2\"", "10.00").await;
