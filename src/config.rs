@@ -10,6 +10,8 @@
 mod check;
 mod create;
 mod database;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod in_force;
 mod key_files;
 mod sealing;
@@ -301,6 +303,10 @@ impl Settings {
             source.add_file(path);
         }
         source.add_environment(environment);
+        Self::checked(source, kinds)
+    }
+
+    fn checked(mut source: source::RawSettings, kinds: Option<&[KnownKind]>) -> Result<Self, ConfigError> {
         let settings = check::settings(&mut source, kinds);
         source.refuse_what_is_left();
         match source.into_mistakes() {

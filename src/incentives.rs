@@ -16,6 +16,8 @@ mod check_pace;
 pub mod courier;
 pub mod create_members;
 pub mod dto;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod hasten;
 pub mod http;
 mod in_flight;

@@ -5,6 +5,8 @@
 pub mod calendar;
 pub mod card_id;
 pub mod chain;
+#[cfg(test)]
+pub(crate) mod changed;
 pub mod claim_code;
 pub mod clock;
 pub mod glyphs;

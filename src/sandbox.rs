@@ -37,6 +37,8 @@ mod fault;
 mod fields;
 mod file;
 mod front;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod guide;
 mod kinds;
 mod latency;

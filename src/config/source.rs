@@ -70,8 +70,13 @@ impl RawSettings {
             Ok(text) => text,
             Err(why) => return self.mistakes.push(format!("{origin}: {why}")),
         };
+        self.add_text(&text, &origin);
+    }
+
+    /// Adds the keys of a TOML text.
+    pub(super) fn add_text(&mut self, text: &str, origin: &str) {
         match text.parse::<Table>() {
-            Ok(table) => self.flatten("", table, &origin),
+            Ok(table) => self.flatten("", table, origin),
             // The parser's own error quotes the line, which may hold a secret.
             Err(error) => {
                 let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();

@@ -85,7 +85,11 @@ async fn read(mut payload: web::Payload) -> Result<Zeroizing<Vec<u8>>, Problem> 
     Ok(bytes)
 }
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+/// Reads JSON strictly.
+///
+/// # Errors
+/// `invalid-request`, which points at the field and quotes nothing.
+pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let (mut json, pointer) = (serde_json::Deserializer::from_slice(bytes), Pointer::default());
     let read = T::deserialize(Strict { inner: &mut json, pointer: &pointer });
     let value = read.map_err(|error| {

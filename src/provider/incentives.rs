@@ -10,6 +10,8 @@ pub mod activity;
 mod classify;
 pub mod client;
 pub mod endpoint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod members;
 pub mod refusal;
 pub mod sign;

@@ -14,6 +14,8 @@ mod daily;
 pub mod days;
 pub(crate) mod fetch;
 pub mod findings;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod gap;
 pub(crate) mod http;
 pub mod join;

@@ -1,0 +1,4 @@
+//! Settings, by file and by environment.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| drop(noshi::config::fuzz::settings(bytes)));
