@@ -7,6 +7,7 @@
 //! `noshi.example.toml` documents each key; tests keep it equal to the code. Only `bootstrap` and the CLI load settings;
 //! every other room receives the part that concerns it.
 
+mod ceilings;
 mod check;
 mod create;
 mod database;
@@ -31,6 +32,7 @@ use chrono_tz::Tz;
 use secrecy::SecretString;
 
 pub use self::{
+    ceilings::Ceilings,
     create::CreateSettings,
     database::{DatabaseKind, DatabaseUrl},
     key_files::{KeyExchange, KeyFiles},
@@ -214,6 +216,8 @@ pub struct AccountSettings {
     pub time_zone: Tz,
     /// The largest reward, as the contract says; at least `reward_minimum`.
     pub reward_maximum: Money,
+    /// What may be bought with it on a day.
+    pub ceilings: Ceilings,
     /// Below this the event `balance.low` is sent; more than zero.
     pub low_balance: Option<Money>,
     /// How many business days money takes from the bank to Amazon.

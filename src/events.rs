@@ -21,6 +21,8 @@ pub enum Named<'a> {
     Account(&'a str),
     /// A program.
     Program(&'a ProgramId),
+    /// A client, by its id.
+    Client(&'a str),
 }
 
 impl<'a> Named<'a> {
@@ -29,6 +31,7 @@ impl<'a> Named<'a> {
             Self::Database => "database",
             Self::Account(_) => "account",
             Self::Program(_) => "program",
+            Self::Client(_) => "client",
         }
     }
 
@@ -37,13 +40,14 @@ impl<'a> Named<'a> {
             Self::Database => "database",
             Self::Account(name) => name,
             Self::Program(id) => id.as_str(),
+            Self::Client(id) => id,
         }
     }
 
     const fn account(self) -> Option<&'a str> {
         match self {
             Self::Account(name) => Some(name),
-            Self::Database | Self::Program(_) => None,
+            Self::Database | Self::Program(_) | Self::Client(_) => None,
         }
     }
 }

@@ -3,9 +3,10 @@
 //!
 //! `journal` holds the entries, `chart` the ledger accounts, `movements` what can move money between them. `sums` is what
 //! the entries add up to, `totals` how far they are added up already. `status` leads a reward's value through all of these.
-//! `programs` and `budget` decide whether a new reward may be bought.
+//! `programs`, `budget` and `ceilings` decide whether a new reward may be bought.
 
 pub mod budget;
+pub mod ceilings;
 pub mod chart;
 pub mod http;
 pub mod journal;

@@ -90,7 +90,8 @@
 //!     compare-and-set on the version that was sent. `ledger/status.rs` (`change()`) follows, and so do budgets and timeline.
 //! 14. `incentives/dto.rs` (`issued()`): the handler writes 201 with the code from memory, and the variable is wiped.
 //!
-//! A reward that a program pays for also enters `ledger/programs.rs` and `ledger/budget.rs`, from steps 7, 8 and 13.
+//! A reward that a program pays for also enters `ledger/programs.rs` and `ledger/budget.rs`, from steps 7, 8 and 13. Each new one is
+//! counted by `ledger/ceilings.rs`, at the end of T1.
 //!
 //! If step 10 ends unknown while the caller waits, the driver holds the lease, pauses, and sends the same bytes again. If the
 //! caller's time is up, the answer is 202, and recovery (`engine/recover.rs`) runs the same driver when the row is due.
@@ -111,6 +112,8 @@
 //! | milestone | what a timeline shows of a change that the driver made |
 //! | fact | a row of the outbox: what happened, written in the transaction that makes it true |
 //! | principal | the client and key behind a request |
+//! | caller | who asks, and whose things the key deals with: its client's, of those one program's, or everybody's |
+//! | ceiling | what may be bought with an account on one of its days, whatever programs allow |
 //! | intent | the fingerprint of client and idempotency key; Amazon's request id derives from it |
 //! | lease | the right to work on a row until an instant, under a random token |
 //! | proven, ambiguous | what Amazon's answer shows, or that it shows nothing |

@@ -155,6 +155,7 @@ pub fn scopes() -> Vec<Scope> {
         events::scopes::SCOPES,
         ledger::scopes::SCOPES,
         treasury::scopes::OF_RECONCILIATIONS,
+        identity::caller::SCOPES,
     ]
     .concat()
 }
@@ -282,11 +283,15 @@ mod tests {
         let scopes = scopes();
         let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
-                        programs:read programs:write reconciliations:write";
+                        programs:read programs:write reconciliations:write clients:all";
         assert_eq!(words.join(" "), promised);
-        let operators: Vec<&str> =
-            scopes.iter().filter(|scope| scope.is_for_operators()).map(|scope| scope.as_str()).collect();
-        assert_eq!(operators, ["programs:write", "reconciliations:write"], "what a new key has not by itself");
+        let given: Vec<&str> =
+            scopes.iter().filter(|scope| scope.is_by_default()).map(|scope| scope.as_str()).collect();
+        assert_eq!(
+            given,
+            ["rewards:write", "rewards:read", "rewards:cancel", "programs:read"],
+            "what a new key has by itself"
+        );
     }
 
     #[test]

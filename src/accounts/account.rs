@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 
 use super::{Breaker, KeyPairs, Lately, Metrics, Quota, Rate, Turns};
 use crate::{
-    config::CreateSettings,
+    config::{Ceilings, CreateSettings},
     kernel::{Currency, Environment, Marketplace, Money},
     lifecycle::Tasks,
     provider::{incentives::Client, login::LoginClient},
@@ -42,6 +42,8 @@ pub struct Terms {
     pub create: CreateSettings,
     /// What may be bought with it; the use cases of rewards check it.
     pub limits: CardLimits,
+    /// What may be bought with it on a day; the ledger counts it.
+    pub ceilings: Ceilings,
     /// How it is paid for; treasury warns by it.
     pub funding: FundingPolicy,
     /// Whether it is asked for each reward whether that could be bought, where its kind has an operation for it.
@@ -149,6 +151,11 @@ impl Account {
     #[must_use]
     pub(crate) const fn maximum(&self) -> Money {
         self.terms.limits.maximum
+    }
+
+    #[must_use]
+    pub(crate) const fn ceilings(&self) -> Ceilings {
+        self.terms.ceilings
     }
 
     /// Makes the row that the replicas share. The account can be used after this.

@@ -45,6 +45,7 @@ fn build_one(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Resul
         kinds: kinds_of(id, settings, &ground.settings.sealing)?,
         create: settings.create.clone(),
         limits: CardLimits { minimum: settings.reward_minimum, maximum: settings.reward_maximum },
+        ceilings: settings.ceilings,
         funding: FundingPolicy { low_balance: settings.low_balance, lead_days: settings.funding_lead_days },
         validates: settings.validate_loads,
     };

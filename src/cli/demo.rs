@@ -18,7 +18,7 @@ use clap::Args;
 
 use super::{
     CommandError, DRAIN_MARGIN, STOP_MARGIN, announce,
-    keys::{self, NewKey},
+    keys::{self, Expiry, NewKey},
     loopback,
     sandbox::{ACCESS_KEY_ID, PARTNER_ID, SECRET_ACCESS_KEY},
     stop::Stop,
@@ -163,9 +163,10 @@ fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Se
 async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, CommandError> {
     let store = open_store(&settings.store, Opening::Migrate).await?;
     migrate(&store).await?;
-    let (scopes, expires_in_days) = (Scopes::new(server::scopes()), Some(30));
-    let new = NewKey { client: "demo", client_id: None, name: "demo", scopes, program: None, expires_in_days };
-    let key = keys::create(&store, ambient, new).await?;
+    let (scopes, expires) = (Scopes::new(server::scopes()), Expiry::Days(30));
+    let new =
+        NewKey { client: "demo", may_be_new: true, client_id: None, name: "demo", scopes, program: None, expires };
+    let made = keys::create(&store, ambient, new).await?;
     store.close().await;
-    Ok(key)
+    Ok(made.text)
 }

@@ -10,8 +10,9 @@ use crate::{
     ambient::Ambient,
     bootstrap::open_with_clock,
     config::Settings,
+    identity::clients,
     kernel::{
-        Money, ProgramId,
+        ClientId, Money, ProgramId,
         claim_code::{looks_like_claim_code, may_hold_claim_code},
     },
     ledger::{
@@ -35,9 +36,26 @@ pub(super) enum ProgramsCommand {
         /// What it is for.
         #[arg(long)]
         name: String,
+        /// Whose it is: no other client may charge it or see it.
+        #[arg(long, value_name = "NAME", required_unless_present = "any_client")]
+        client: Option<String>,
+        /// Let every client charge it and see it.
+        #[arg(long, conflicts_with = "client")]
+        any_client: bool,
     },
-    /// List all programs.
+    /// List all programs, and whose they are. One that release 0.1.0 made is any client's until it is given to one.
     List,
+    /// Give a program to a client: no other may charge it or see it from now on, in all replicas.
+    Own {
+        /// Its id.
+        id: ProgramId,
+        /// Whose it is to be.
+        #[arg(long, value_name = "NAME")]
+        client: String,
+        /// Who decided.
+        #[arg(long)]
+        by: String,
+    },
     /// Refuse new rewards from now on, in all replicas.
     Suspend {
         /// Its id.
@@ -84,10 +102,12 @@ pub(super) enum LedgerError {
     Text,
     #[error("there is a program of that id")]
     Taken,
-    #[error("there is no such program, or it is in that state already")]
+    #[error("there is no such program, or it is so already")]
     Unchanged,
     #[error("there is no account of that id")]
     UnknownAccount,
+    #[error("there is no client of that name: `noshi keys list` shows them")]
+    UnknownClient,
     #[error("not an amount of {0}: {1}")]
     Amount(crate::kernel::Currency, crate::kernel::money::MoneyError),
     #[error("an adjustment moves something")]
@@ -122,13 +142,18 @@ async fn programs_lines(
 ) -> Result<String, LedgerError> {
     let now = ambient.now();
     match command {
-        ProgramsCommand::Create { id, account, name } => {
+        // `any_client` is what remains when no client is named.
+        ProgramsCommand::Create { id, account, name, client, any_client: _ } => {
             if !settings.accounts.contains_key(&account) {
                 return Err(LedgerError::UnknownAccount);
             }
+            let owner = match client {
+                Some(client) => Some(client_of_name(store, &client).await?),
+                None => None,
+            };
             let mut tx = store.begin().await?;
             let by = ChangedBy("command line".to_owned());
-            let new = NewProgram { id: &id, name: checked(&name)?, account: &account };
+            let new = NewProgram { id: &id, name: checked(&name)?, account: &account, owner };
             if !programs::create(&mut tx, new, &by, now).await? {
                 return Err(LedgerError::Taken);
             }
@@ -138,13 +163,27 @@ async fn programs_lines(
         ProgramsCommand::List => {
             let all = programs::list(&mut store.snapshot().await?).await?;
             let line = |program: &programs::Program| {
-                format!("{}  {}  account {}  {}", program.id, program.state.as_str(), program.account, program.name)
+                let owner = program.owner.as_ref().map_or("any client", |owner| owner.name.as_str());
+                let (id, state, account) = (&program.id, program.state.as_str(), &program.account);
+                format!("{id}  {state}  account {account}  {owner}  {}", program.name)
             };
             Ok(all.iter().map(line).collect::<Vec<_>>().join("\n"))
+        }
+        ProgramsCommand::Own { id, client, by } => {
+            let owner = client_of_name(store, &client).await?;
+            let by = ChangedBy(checked(&by)?.to_owned());
+            let mut tx = store.begin().await?;
+            let changed = programs::own(&mut tx, &id, owner, &by, now).await?;
+            tx.commit(()).await?;
+            if changed { Ok(format!("{id} is {client}'s")) } else { Err(LedgerError::Unchanged) }
         }
         ProgramsCommand::Suspend { id, by } => set_state(store, &id, &by, ProgramState::Suspended, now).await,
         ProgramsCommand::Resume { id, by } => set_state(store, &id, &by, ProgramState::Active, now).await,
     }
+}
+
+async fn client_of_name(store: &Store, name: &str) -> Result<ClientId, LedgerError> {
+    clients::find(&mut store.snapshot().await?, name).await?.ok_or(LedgerError::UnknownClient)
 }
 
 async fn set_state(

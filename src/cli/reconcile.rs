@@ -17,6 +17,7 @@ use super::{CommandError, ledger::checked, say, stop::Stop};
 use crate::{
     bootstrap::reconciler,
     config::Settings,
+    identity::OwnedBy,
     kernel::{ReconciliationId, calendar},
     treasury::{
         Reconciliations,
@@ -250,7 +251,7 @@ async fn print(
     }
     let mut after = 0;
     loop {
-        let items: Vec<Item> = service.items(run, after, STEP).await?;
+        let items: Vec<Item> = service.items(run, &OwnedBy::default(), after, STEP).await?;
         let Some(last) = items.last() else { break };
         for item in &items {
             let view = ItemView::new(item, run.currency);

@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 use super::{
     AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, KnownKind, LogFormat, LogSettings,
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
+    ceilings::ceilings,
     create::create,
     key_files::key_exchange,
     sealing::sealing,
@@ -255,7 +256,9 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
         None => {
-            section.skip(&["reward_minimum", "reward_maximum", "low_balance"]);
+            let of_currency =
+                ["reward_minimum", "reward_maximum", "low_balance", "client_day_maximum", "account_day_maximum"];
+            section.skip(&of_currency);
             None
         }
     };
@@ -270,12 +273,9 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     if requests_per_second == 0 && environment == Some(Environment::Production) {
         section.refuse("requests_per_second", "may be 0, unlimited, in environment = \"sandbox\" only");
     }
-    let time_zone = section.text("time_zone", |text| {
-        text.parse::<Tz>()
-            .map_err(|_unknown| "must be a name of the IANA time zone database, like Asia/Tokyo".to_owned())
-    });
-    let time_zone = time_zone.or_else(|| marketplace?.time_zone().parse().ok()).unwrap_or(Tz::UTC);
+    let time_zone = time_zone(&mut section, marketplace);
     let (reward_minimum, reward_maximum) = limits?;
+    let ceilings = ceilings(&mut section, reward_maximum);
     Some(AccountSettings {
         partner_id: partner_id?,
         marketplace: marketplace?,
@@ -293,6 +293,7 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         reward_minimum,
         time_zone,
         reward_maximum,
+        ceilings,
         low_balance,
         funding_lead_days,
         validate_loads: login.validate_loads,
@@ -370,6 +371,14 @@ fn login_client_id(text: &str) -> Result<String, String> {
     })
 }
 
+/// Where the account's days begin: where it buys, unless the settings say otherwise.
+fn time_zone(section: &mut Section<'_>, marketplace: Option<Marketplace>) -> Tz {
+    let named = section.text("time_zone", |text| {
+        text.parse().map_err(|_unknown| "must be a name of the IANA time zone database, like Asia/Tokyo".to_owned())
+    });
+    named.or_else(|| marketplace?.time_zone().parse().ok()).unwrap_or(Tz::UTC)
+}
+
 /// The smallest and the largest reward of an account. A partner's contract may say other figures than Amazon publishes.
 fn reward_limits(section: &mut Section<'_>, marketplace: Marketplace) -> Option<(Money, Money)> {
     let currency = marketplace.currency();
@@ -385,7 +394,7 @@ fn reward_limits(section: &mut Section<'_>, marketplace: Marketplace) -> Option<
     Some((minimum, maximum))
 }
 
-fn amount(text: &str, currency: Currency) -> Result<Money, String> {
+pub(super) fn amount(text: &str, currency: Currency) -> Result<Money, String> {
     match Money::parse(text, currency) {
         Ok(money) if money.minor() > 0 => Ok(money),
         Ok(_nothing) => Err("must be more than nothing".to_owned()),

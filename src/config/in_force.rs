@@ -8,7 +8,7 @@ use std::{path::Path, time::Duration};
 
 use toml::Value;
 
-use super::{AccountSettings, Settings};
+use super::{AccountSettings, Settings, ceilings::written};
 
 const HIDDEN: &str = "[hidden]";
 
@@ -143,6 +143,9 @@ impl SettingsText {
         self.plain("print_on_receipt", create.print_on_receipt);
         self.text("reward_minimum", &account.reward_minimum.to_string());
         self.text("reward_maximum", &account.reward_maximum.to_string());
+        self.text("client_day_maximum", &written(account.ceilings.client_day_maximum));
+        self.text("client_day_rewards", &written(account.ceilings.client_day_rewards));
+        self.text("account_day_maximum", &written(account.ceilings.account_day_maximum));
         if let Some(low) = account.low_balance {
             self.text("low_balance", &low.to_string());
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    outbox::{self, FactRow},
+    outbox::{self, FactFilter, FactRow},
     scopes,
 };
 use crate::http::paging::{List, after, query, size, text};
@@ -51,7 +51,7 @@ impl From<FactRow> for FactView {
 }
 
 async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, scopes::LEDGER_READ).await?;
+    let shown = Principal::of(&http, &request, scopes::LEDGER_READ).await?.caller().shown();
     let query: EventsQuery = query(&request)?;
     let (limit, from) = (size(query.limit)?, after(query.cursor)?);
     let kind = text(query.kind, "type")?;
@@ -59,7 +59,8 @@ async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpRespo
     let rows = http
         .run(async move {
             let mut snapshot = store.snapshot().await?;
-            outbox::page(&mut snapshot, from, kind.as_deref(), limit).await
+            let filter = FactFilter { after: from, kind: kind.as_deref(), limit, shown };
+            outbox::page(&mut snapshot, &filter).await
         })
         .await?;
     // Always one: whoever follows the events goes on from here, also from an empty page.

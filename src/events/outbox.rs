@@ -4,11 +4,22 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::Named;
+use crate::identity::OwnedBy;
+use crate::kernel::ProgramId;
 use crate::store::{
     InstantRow, Read, Sql, StoreError, Tx, execute,
     feed::{SettledRow, settled},
     fetch_all, fetch_optional, row, statements,
 };
+
+/// The client's id is `$5`, as text `$7`; the only program that is asked for is `$6`.
+macro_rules! of_client {
+    () => {
+        "(subject_kind = 'program' AND (CAST($6 AS TEXT) IS NULL OR subject = $6) AND subject IN \
+         (SELECT p.id FROM programs p WHERE p.client_id IS NULL OR p.client_id = $5) \
+         OR subject_kind = 'client' AND subject = $7 AND CAST($6 AS TEXT) IS NULL)"
+    };
+}
 
 statements! {
     INSERT = Sql::same(
@@ -22,6 +33,22 @@ statements! {
          AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
         "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
          AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+    );
+    /// Of the programs of one client, of those that are everybody's, of those perhaps of one program alone; and of the client itself.
+    PAGE_OF_CLIENT = Sql::each(
+        "facts.page_of_client",
+        concat!(
+            "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
+             AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND ",
+            of_client!(),
+            " ORDER BY id LIMIT $3"
+        ),
+        concat!(
+            "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
+             AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND ",
+            of_client!(),
+            " ORDER BY id LIMIT $3"
+        ),
     );
     SETTLED = settled!(
         "facts.settled_named",
@@ -103,9 +130,25 @@ pub async fn held_since(on: &mut impl Read) -> Result<Option<DateTime<Utc>>, Sto
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn page(on: &mut impl Read, after: i64, kind: Option<&str>, limit: i64) -> Result<Vec<FactRow>, StoreError> {
+pub async fn page(on: &mut impl Read, filter: &FactFilter<'_>) -> Result<Vec<FactRow>, StoreError> {
     let settled = settled(on).await?;
-    fetch_all!(FactRow, on, PAGE, after, kind, limit, settled)
+    let FactFilter { after, kind, limit, shown } = filter;
+    let Some(client) = shown.client else { return fetch_all!(FactRow, on, PAGE, after, kind, limit, settled) };
+    let (program, name) = (shown.program.as_ref().map(ProgramId::as_str), client.to_string());
+    fetch_all!(FactRow, on, PAGE_OF_CLIENT, after, kind, limit, settled, client.uuid(), program, name)
+}
+
+/// Which facts a reader asks for.
+#[derive(Debug, Clone)]
+pub struct FactFilter<'a> {
+    /// Those after this one.
+    pub after: i64,
+    /// Those of this kind.
+    pub kind: Option<&'a str>,
+    /// At most this many.
+    pub limit: i64,
+    /// Those about what is shown to the reader.
+    pub shown: OwnedBy,
 }
 
 /// The last fact of a kind.

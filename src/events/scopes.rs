@@ -2,8 +2,8 @@
 
 use crate::identity::Scope;
 
-/// Read the events, the ledger and what reconciliations found: all that finance reads.
-pub(crate) const LEDGER_READ: Scope = Scope::for_callers("ledger:read");
+/// Read the events, the ledger and what reconciliations found, as far as they are the client's own.
+pub(crate) const LEDGER_READ: Scope = Scope::on_request("ledger:read");
 
 /// All of them.
 pub(crate) const SCOPES: &[Scope] = &[LEDGER_READ];

@@ -71,6 +71,24 @@ pub async fn find_or_make(
     check(&made, name, stated)
 }
 
+/// The names of all clients that people made, in their order.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn names(on: &mut impl Read) -> Result<Vec<String>, StoreError> {
+    let all = fetch_all!(ClientRow, on, ALL)?;
+    Ok(all.into_iter().filter(|row| row.id != ClientId::ADOPTED.uuid()).map(|row| row.name).collect())
+}
+
+/// The client that has exactly this name.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn find(on: &mut impl Read, name: &str) -> Result<Option<ClientId>, StoreError> {
+    let all = fetch_all!(ClientRow, on, ALL)?;
+    Ok(all.into_iter().find(|row| row.name == name).map(|row| ClientId::new(row.id)))
+}
+
 /// The client that has this name, nearly this name, or this id.
 async fn known(on: &mut impl Read, name: &str, id: ClientId) -> Result<Option<ClientRow>, StoreError> {
     let (mut nearly, of_name) = (None, ClientId::of_name(name));

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::Scopes;
+use super::{Scopes, caller::CLIENTS_ALL};
 use crate::ambient::{Ambient, NoRandomness};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 use crate::store::{
@@ -27,20 +27,24 @@ const STEP: i64 = 500;
 statements! {
     KEY_INSERT = Sql::same(
         "api_keys.insert",
-        "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id, replaces, \
+         all_clients) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     );
     KEY_BY_ID = Sql::same(
         "api_keys.by_id",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
+         k.revoked_at, k.program_id, k.replaces, k.all_clients FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
     );
     KEY_LIST = Sql::same(
         "api_keys.list",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at, k.program_id FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id > $1 ORDER BY k.id LIMIT $2",
+         k.revoked_at, k.program_id, k.replaces, k.all_clients FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id > $1 ORDER BY k.id LIMIT $2",
     );
     KEY_YOUNGEST = Sql::same("api_keys.youngest", "SELECT MAX(created_at) AS at FROM api_keys");
+    KEY_END = Sql::same(
+        "api_keys.end",
+        "UPDATE api_keys SET expires_at = $2 WHERE id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+    );
     KEY_REVOKE = Sql::same(
         "api_keys.revoke",
         "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL",
@@ -59,6 +63,8 @@ row! {
         expires_at: Option<DateTime<Utc>>,
         revoked_at: Option<DateTime<Utc>>,
         program_id: Option<String>,
+        replaces: Option<Uuid>,
+        all_clients: bool,
     }
 }
 
@@ -145,8 +151,10 @@ pub struct ApiKey {
     pub expires_at: Option<DateTime<Utc>>,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// The only program that it may charge, when it is bound to one.
+    /// The program that it is bound to: it deals with nothing else.
     pub program: Option<ProgramId>,
+    /// The key whose successor it is.
+    pub replaces: Option<ApiKeyId>,
 }
 
 impl TryFrom<KeyRow> for ApiKey {
@@ -154,17 +162,19 @@ impl TryFrom<KeyRow> for ApiKey {
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
         let bad = |column| StoreError::Inconsistent { table: "api_keys", column };
+        let scopes = Scopes::stored(&row.scopes).map_err(|_error| bad("scopes"))?;
         Ok(Self {
             id: ApiKeyId::new(row.id),
             client: ClientId::new(row.client_id),
             client_name: row.client_name,
             name: row.name,
             secret_sha256: row.secret_sha256.try_into().map_err(|_bytes| bad("secret_sha256"))?,
-            scopes: Scopes::stored(&row.scopes).map_err(|_error| bad("scopes"))?,
+            scopes: scopes.with_each(row.all_clients.then_some(CLIENTS_ALL)),
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
             program: row.program_id.map(|id| id.parse().map_err(|_error| bad("program_id"))).transpose()?,
+            replaces: row.replaces.map(ApiKeyId::new),
         })
     }
 }
@@ -189,10 +199,12 @@ pub async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
         key.client.uuid(),
         key.name.as_str(),
         key.secret_sha256.as_slice(),
-        key.scopes.to_string(),
+        key.scopes.without(CLIENTS_ALL).to_string(),
         key.created_at,
         key.expires_at,
-        key.program.as_ref().map(ProgramId::as_str)
+        key.program.as_ref().map(ProgramId::as_str),
+        key.replaces.map(ApiKeyId::uuid),
+        key.scopes.allow(CLIENTS_ALL)
     )
     .map(|_one| ())
 }
@@ -219,6 +231,14 @@ pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
         after = last.id;
         keys.extend(step);
     }
+}
+
+/// Lets a key end at `at`, unless it ends before.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn end_at(tx: &mut Tx, id: ApiKeyId, at: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, KEY_END, id.uuid(), at).map(|_rows| ())
 }
 
 /// Revokes a key; says whether it was active before.

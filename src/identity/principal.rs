@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, http::header};
 
 use super::keys::{self, Presented};
-use super::{Scope, Scopes, problems};
+use super::{Caller, Scope, Scopes, problems};
 use crate::http::{Http, Problem, headers};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 
@@ -26,6 +26,11 @@ pub(crate) struct Principal {
 }
 
 impl Principal {
+    /// Whose things the key deals with.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller::of_key(self.client, self.key, &self.scopes, self.program.clone())
+    }
+
     /// The client behind this request, whose key must have this scope.
     ///
     /// # Errors

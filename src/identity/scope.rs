@@ -6,18 +6,18 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
     word: &'static str,
-    for_operators: bool,
+    by_default: bool,
 }
 
 impl Scope {
-    /// What callers need: a new key has it unless its maker says otherwise.
-    pub(crate) const fn for_callers(word: &'static str) -> Self {
-        Self { word, for_operators: false }
+    /// What each caller needs: a new key has it unless its maker says otherwise.
+    pub(crate) const fn by_default(word: &'static str) -> Self {
+        Self { word, by_default: true }
     }
 
-    /// An operator's work: a key has it only when its maker names it.
-    pub(crate) const fn for_operators(word: &'static str) -> Self {
-        Self { word, for_operators: true }
+    /// What a stolen key should not have, and an operator's work: a key has it only when its maker names it.
+    pub(crate) const fn on_request(word: &'static str) -> Self {
+        Self { word, by_default: false }
     }
 
     /// The word on the wire and in the store.
@@ -26,10 +26,10 @@ impl Scope {
         self.word
     }
 
-    /// Whether a key has it only when its maker names it.
+    /// Whether a key has it although its maker named no scope.
     #[must_use]
-    pub const fn is_for_operators(self) -> bool {
-        self.for_operators
+    pub const fn is_by_default(self) -> bool {
+        self.by_default
     }
 }
 
@@ -82,6 +82,17 @@ impl Scopes {
         sound.then(|| Self(words(text).map(str::to_owned).collect())).ok_or(NotScopes)
     }
 
+    /// These, and those as well.
+    pub(super) fn with_each(mut self, more: impl IntoIterator<Item = Scope>) -> Self {
+        self.0.extend(more.into_iter().map(|scope| scope.word.to_owned()));
+        self
+    }
+
+    /// These, apart from one.
+    pub(super) fn without(&self, scope: Scope) -> Self {
+        Self(self.0.iter().filter(|word| *word != scope.word).cloned().collect())
+    }
+
     /// Whether `scope` is among them.
     #[must_use]
     pub fn allow(&self, scope: Scope) -> bool {
@@ -105,9 +116,9 @@ impl fmt::Display for Scopes {
 mod tests {
     use super::*;
 
-    const WRITE: Scope = Scope::for_callers("rewards:write");
-    const READ: Scope = Scope::for_callers("rewards:read");
-    const CANCEL: Scope = Scope::for_callers("rewards:cancel");
+    const WRITE: Scope = Scope::by_default("rewards:write");
+    const READ: Scope = Scope::by_default("rewards:read");
+    const CANCEL: Scope = Scope::by_default("rewards:cancel");
     const KNOWN: &[Scope] = &[WRITE, READ, CANCEL];
 
     #[test]

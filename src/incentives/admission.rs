@@ -23,6 +23,7 @@ use crate::{
     kernel::{ApiKeyId, ClientId, Money, ProgramId, claim_code::may_hold_claim_code, glyphs::repeats},
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
+        ceilings::{self, Purchase},
         programs::{self, Policy, ProgramState},
     },
     sealing::Target,
@@ -74,7 +75,7 @@ impl Issue {
         client: ClientId,
         arrived: Instant,
     ) -> Result<Admitted<'_>, IssueError> {
-        let account = self.validate(command).await?;
+        let account = self.validate(command, client).await?;
         // Before the breaker: the turn in which one request may try the account is not for a token that is no good.
         let target = self.courier.target_of_command(account, command, arrived).await;
         let target = target.map_err(IssueError::NotSignedIn)?;
@@ -92,15 +93,19 @@ impl Issue {
     ///
     /// # Errors
     /// [`IssueError`] as an issue would answer it.
-    pub async fn validate(&self, command: &Command) -> Result<&Account, IssueError> {
+    pub async fn validate(&self, command: &Command, client: ClientId) -> Result<&Account, IssueError> {
         check_texts(command)?;
-        let policy = self.policy(command).await?;
+        let policy = self.policy(command, client).await?;
         let account = self.choose_account(command, policy.as_ref())?;
         check_value(account, command.value)?;
         members_of(account, command, command.program.as_ref())?;
         Courier::check_aim(account, command)?;
         if let Some(policy) = &policy {
             self.look_at_budgets(account, command, policy).await?;
+        }
+        let purchase = Purchase { account, client, value: command.value, at: self.courier.ambient.now() };
+        if let Some(reached) = ceilings::look(&mut self.courier.store.snapshot().await?, &purchase).await? {
+            return Err(IssueError::Ceiling(reached));
         }
         Ok(account)
     }
@@ -130,9 +135,10 @@ impl Issue {
 
     /// What decides about a reward of the command's program; `None` when the command names none. Read once before T1,
     /// and once more inside it by [`Issue::reserve`].
-    async fn policy(&self, command: &Command) -> Result<Option<Policy>, IssueError> {
+    async fn policy(&self, command: &Command, client: ClientId) -> Result<Option<Policy>, IssueError> {
         let Some(program) = &command.program else { return Ok(None) };
         let policy = programs::policy(&mut self.courier.store.snapshot().await?, program, command.asked_by).await?;
+        let policy = policy.filter(|policy| may_charge(policy, client));
         policy.map(Some).ok_or(BudgetError::Forbidden.into())
     }
 
@@ -158,13 +164,22 @@ impl Issue {
         now: DateTime<Utc>,
     ) -> Result<(), IssueError> {
         let Some(budget) = &reward.budget else { return Ok(()) };
-        let policy = programs::policy_in(tx, &budget.program, budget.key).await?.ok_or(BudgetError::Forbidden)?;
+        let policy = programs::policy_in(tx, &budget.program, budget.key).await?;
+        let policy = policy.filter(|policy| may_charge(policy, reward.client)).ok_or(BudgetError::Forbidden)?;
         check(&policy, account, reward.value)?;
         let draw = Draw { policy: &policy, budget, value: reward.value, zone: account.time_zone() };
         match budget::reserve(tx, &draw, now).await? {
             Reservation::Reserved => Ok(()),
             Reservation::Exceeded(exceeded) => Err(BudgetError::Exceeded(exceeded).into()),
         }
+    }
+
+    /// Counts a new reward under the ceilings of its day. When it is refused, the transaction must not be committed. The last
+    /// thing that a transaction does: every other one of the account waits for its row.
+    pub(super) async fn count(&self, tx: &mut Tx, account: &Account, reward: &Reward) -> Result<(), IssueError> {
+        let at = reward.order.created_at;
+        let purchase = Purchase { account, client: reward.client, value: reward.value, at };
+        ceilings::take(tx, &purchase).await?.map_or(Ok(()), |reached| Err(IssueError::Ceiling(reached)))
     }
 
     /// Waits for a slot of Amazon's rate as long as the caller can still be answered with the outcome after that: their time
@@ -231,6 +246,11 @@ pub(super) fn check_value(account: &Account, value: Money) -> Result<(), IssueEr
 fn not_sold<'a>(accounts: impl IntoIterator<Item = &'a Account>) -> IssueError {
     let sold: BTreeSet<_> = accounts.into_iter().flat_map(Account::kinds).copied().collect();
     IssueError::KindNotSold { sold: sold.into_iter().collect() }
+}
+
+/// A program of another client's is answered like one that is not there.
+fn may_charge(policy: &Policy, client: ClientId) -> bool {
+    policy.owner.is_none_or(|owner| owner == client)
 }
 
 /// What needs no counting.

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use super::{courier::Courier, model::Reward, target, timeline::Note};
 use crate::{
     engine::{self, Drive, Effects, End, Rejected, ReversalFailure, State, Waiter, Wisher, run::Start},
-    kernel::{ClientId, RewardId},
+    identity::Caller,
+    kernel::RewardId,
     lifecycle::Lost,
     store::StoreError,
 };
@@ -18,7 +19,7 @@ const LAST_LOOK: Duration = Duration::from_millis(400);
 /// Why a cancel was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CancelError {
-    /// No such reward of this client's.
+    /// No such reward of this caller's.
     #[error("no such reward")]
     NotFound,
     /// The reason repeats what the reward acts on.
@@ -46,7 +47,7 @@ pub enum CancelError {
 
 /// A wish to cancel.
 pub(super) struct Wish {
-    pub(super) client: ClientId,
+    pub(super) caller: Caller,
     pub(super) id: RewardId,
     pub(super) reason: String,
     pub(super) wisher: Wisher,
@@ -70,7 +71,7 @@ impl Cancel {
     /// [`CancelError`]; the reward is as it was.
     pub async fn run(
         &self,
-        client: ClientId,
+        caller: Caller,
         id: RewardId,
         reason: String,
         arrived: Instant,
@@ -78,7 +79,8 @@ impl Cancel {
         let courier = &self.courier;
         let wait = courier.left(arrived);
         let (waiter, listener) = Waiter::new(courier.ambient.monotonic() + wait);
-        let (this, wish) = (self.clone(), Wish { client, id, reason, wisher: Wisher::Present });
+        let wish = Wish { caller: caller.clone(), id, reason, wisher: Wisher::Present };
+        let this = self.clone();
         let job = courier.tasks.spawn(async move {
             this.check_reason(&wish).await?;
             this.carry_out(wish, &waiter).await
@@ -88,7 +90,7 @@ impl Cancel {
             Ok(Err(_panicked)) => Err(Lost.into()),
             Err(_elapsed) => {
                 let this = courier.clone();
-                let found = courier.tasks.run(async move { this.find(client, id).await });
+                let found = courier.tasks.run(async move { this.find(&caller, id).await });
                 // Without the database there is nothing to answer but that.
                 let found =
                     tokio::time::timeout(LAST_LOOK, found).await.map_err(|_late| StoreError::Unconfirmed)???;
@@ -101,7 +103,7 @@ impl Cancel {
     /// The reason is stored, so it may not repeat what the reward acts on.
     async fn check_reason(&self, wish: &Wish) -> Result<(), CancelError> {
         let courier = &self.courier;
-        let found = courier.find(wish.client, wish.id).await?.ok_or(CancelError::NotFound)?;
+        let found = courier.find(&wish.caller, wish.id).await?.ok_or(CancelError::NotFound)?;
         let repeats = target::is_repeated(&courier.store, &courier.keyring, &found, &wish.reason).await?;
         if repeats { Err(CancelError::RepeatsTarget) } else { Ok(()) }
     }
@@ -109,7 +111,7 @@ impl Cancel {
     /// Records the wish, and asks Amazon where it can be asked at once.
     pub(super) async fn carry_out(&self, wish: Wish, waiter: &Waiter<Reward>) -> Result<Reward, CancelError> {
         let courier = &self.courier;
-        let found = courier.find(wish.client, wish.id).await?.ok_or(CancelError::NotFound)?;
+        let found = courier.find(&wish.caller, wish.id).await?.ok_or(CancelError::NotFound)?;
         found.trace_on();
         let (rules, lease) = (*found.kind.rules(), courier.lease()?);
         let drive = Drive::reverse(found.order, lease.token, wish.wisher, rules, courier.limits());

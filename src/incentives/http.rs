@@ -27,8 +27,8 @@ use crate::{
         prefer,
         routing::{read, resource},
     },
-    identity::{Principal, Scope},
-    kernel::{ClientId, IdempotencyKey, Money, RewardId},
+    identity::{Caller, Principal, Scope},
+    kernel::{IdempotencyKey, Money, RewardId},
     store::StoreError,
 };
 
@@ -100,7 +100,10 @@ async fn validate(
     check_patience(&command, wait)?;
     let value = command.value;
     let account_id =
-        http.run(async move { rewards.issue.validate(&command).await.map(|account| account.id().to_owned()) }).await?;
+        http.run(async move {
+            rewards.issue.validate(&command, principal.client).await.map(|account| account.id().to_owned())
+        })
+        .await?;
     let funds_sufficient = http.run((funds.0)(account_id.clone(), value)).await?;
     Ok(HttpResponse::Ok().json(Validated { valid: true, account_id, value: value.into(), funds_sufficient }))
 }
@@ -124,7 +127,7 @@ async fn get(
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     no_query(&request)?;
     let id = reward_id(&id)?;
-    let found = http.run(async move { rewards.ask_for(principal.client, id).await }).await?;
+    let found = http.run(async move { rewards.ask_for(&principal.caller(), id).await }).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
 }
@@ -155,7 +158,7 @@ async fn events(
     let from = query.cursor.map(|cursor| paging::after(Some(cursor))).transpose()?;
     // One more than is shown: whether there is another page.
     let found = http
-        .run(async move { rewards.events(principal.client, id, order, from, limit.saturating_add(1)).await })
+        .run(async move { rewards.events(&principal.caller(), id, order, from, limit.saturating_add(1)).await })
         .await?;
     let mut entries = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -167,7 +170,7 @@ async fn events(
 
 /// What a caller wants done about a reward, and why: the call of a cancel or a reveal, opened.
 struct ReasonedCall {
-    client: ClientId,
+    caller: Caller,
     reward: RewardId,
     reason: String,
     arrived: Instant,
@@ -184,7 +187,7 @@ impl ReasonedCall {
         let arrived = http.ambient.monotonic();
         let principal = Principal::of(http, request, scope).await?;
         let body: ReasonBody = http.body(request, payload).await?;
-        Ok(Self { client: principal.client, reward: reward_id(id)?, reason: body.into_reason()?, arrived })
+        Ok(Self { caller: principal.caller(), reward: reward_id(id)?, reason: body.into_reason()?, arrived })
     }
 }
 
@@ -195,9 +198,9 @@ async fn cancel(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let ReasonedCall { client, reward, reason, arrived } =
+    let ReasonedCall { caller, reward, reason, arrived } =
         ReasonedCall::open(&http, &request, &id, payload, scopes::REWARDS_CANCEL).await?;
-    let reward = rewards.cancel.run(client, reward, reason, arrived).await?;
+    let reward = rewards.cancel.run(caller, reward, reason, arrived).await?;
     let mut answer = if is_final(reward.state()) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !is_final(reward.state()) {
         answer.insert_header((header::RETRY_AFTER, "1"));
@@ -213,9 +216,9 @@ async fn reveal(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let ReasonedCall { client, reward, reason, arrived } =
+    let ReasonedCall { caller, reward, reason, arrived } =
         ReasonedCall::open(&http, &request, &id, payload, scopes::CLAIM_CODES_REVEAL).await?;
-    let (reward, code) = rewards.reveal.run(client, reward, reason, arrived).await?;
+    let (reward, code) = rewards.reveal.run(caller, reward, reason, arrived).await?;
     failpoint::pass("show", "before_answer");
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }
@@ -231,7 +234,7 @@ async fn check(
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let body: CheckBody = http.body(&request, payload).await?;
     let (service, id) = (rewards.get_ref().clone(), reward_id(&id)?);
-    let found = http.run(async move { service.find(principal.client, id).await }).await?;
+    let found = http.run(async move { service.find(&principal.caller(), id).await }).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     let target = body.into_target(reward.kind)?;
     let checked = rewards.check.run(reward, target, arrived).await?;
@@ -286,7 +289,7 @@ async fn list(
     let asked: RewardsQuery = query(&request)?;
     let filter = asked.into_filter()?;
     let limit = filter.limit;
-    let found = http.run(async move { rewards.list(principal.client, &filter).await }).await?;
+    let found = http.run(async move { rewards.list(&principal.caller(), filter).await }).await?;
     let last = found.last().map(|last| cursor(last.id.uuid()));
     Ok(page(&request, found.iter().map(|reward| RewardView::new(reward, None)).collect(), limit, last))
 }

@@ -23,8 +23,9 @@ use crate::{
     accounts::{Account, Slot},
     engine::{self, OnUnproven, Order, Stage, State, Waiter, Wisher, run::Latest, schedule},
     failpoint,
+    identity::Caller,
     kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, Intent, RewardId},
-    ledger::LedgerStatus,
+    ledger::{LedgerStatus, ceilings},
     lifecycle::Lost,
     sealing::Target,
     store::{Committed, StoreError},
@@ -106,7 +107,7 @@ impl Issue {
         let this = self.clone();
         let mut job = courier.tasks.spawn(async move {
             let _place = place;
-            this.carry_out(client, command, patience, arrived, waiter).await
+            Box::pin(this.carry_out(client, command, patience, arrived, waiter)).await
         });
         if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
             return ended.map_err(|_panicked| Lost)?;
@@ -145,7 +146,7 @@ impl Issue {
                 Ok(false) => Wisher::Gone,
                 Ok(true) | Err(_) => Wisher::GonePerhapsServed,
             };
-            let wish = Wish { client, id, reason, wisher };
+            let wish = Wish { caller: Caller::of_client(client), id, reason, wisher };
             if let Err(error) = cancel.carry_out(wish, &nobody).await {
                 tracing::warn!(reward.id = %id, error = %Chain(&error), "a reward that nobody waits for was not canceled");
             }
@@ -193,7 +194,10 @@ impl Issue {
                 }
             }
         };
-        let accepted = accepted.inspect_err(|error| self.count_refusal(&command, error))?;
+        if let Err(error) = &accepted {
+            self.note_refusal(client, &command, error).await;
+        }
+        let accepted = accepted?;
         match accepted {
             Accepted::Attempt(attempt, slot) => {
                 let ran = engine::carry(&self.courier, attempt, slot, Some(&waiter)).await;
@@ -207,7 +211,16 @@ impl Issue {
         }
     }
 
-    fn count_refusal(&self, command: &Command, error: &IssueError) {
+    async fn note_refusal(&self, client: ClientId, command: &Command, error: &IssueError) {
+        let courier = &self.courier;
+        if let IssueError::Ceiling(reached) = error {
+            courier.metrics.ceiling_refused(&reached.account, reached.ceiling);
+            if !reached.reported
+                && let Err(error) = ceilings::report(&courier.store, client, reached, courier.ambient.now()).await
+            {
+                tracing::error!(error = %Chain(&error), "a ceiling is reached, and the event of it could not be written");
+            }
+        }
         // Only a program that exists has budgets: the label is never the caller's own text.
         if let (IssueError::Budget(BudgetError::Exceeded(_)), Some(program)) = (error, &command.program) {
             self.courier.metrics.budget_refused(program.as_str());
@@ -243,6 +256,10 @@ impl Issue {
         }
         if new && let Some(target) = &target {
             target.keep(&mut tx, &reward).await?;
+        }
+        if new {
+            let counted = self.count(&mut tx, account, &reward).await;
+            tx = tx.or_undo(counted).await?;
         }
         failpoint::pass("issue", "in_t1");
         // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
@@ -361,7 +378,7 @@ impl Issue {
             Ok((reward, code)) => Issued { reward, code: Some(code), replayed: true },
             Err(error) => {
                 tracing::warn!(reward.id = %reward.id, error = %Chain(&error), "a code could not be shown again");
-                let found = courier.find(reward.client, reward.id).await.ok().flatten();
+                let found = courier.find(&Caller::of_client(reward.client), reward.id).await.ok().flatten();
                 Issued { reward: found.unwrap_or(reward), code: None, replayed: true }
             }
         }

@@ -6,6 +6,7 @@ use super::{admission::BudgetError, kind::WrongField, model::Reward, retry::Laps
 use crate::{
     accounts::{NoSlot, Paced},
     kernel::{Currency, Money, RewardId},
+    ledger::ceilings::CeilingReached,
     lifecycle::Lost,
     provider::login::LoginError,
     sealing::SealingError,
@@ -92,6 +93,9 @@ pub enum IssueError {
     /// The program, or one of its budgets, does not allow it; nothing was recorded.
     #[error(transparent)]
     Budget(#[from] BudgetError),
+    /// A ceiling of the day does not allow it; nothing was recorded.
+    #[error("a ceiling of the day is reached")]
+    Ceiling(CeilingReached),
     /// The account is known not to work; nothing was recorded.
     #[error("Amazon refuses the account")]
     Refused(Paced),

@@ -7,7 +7,7 @@ use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaug
 use super::{Rewards, sql};
 use crate::{
     kernel::{Money, horizon},
-    ledger,
+    ledger::{self, ceilings::Ceiling},
     store::StoreError,
     telemetry::metrics::{Registry, at_zero, seconds},
 };
@@ -53,6 +53,7 @@ pub struct Metrics {
     pub(super) lease_lost: IntCounter,
     /// Requests that were refused because the database failed or was late.
     pub(super) unrecorded: IntCounter,
+    ceilings: IntCounterVec,
     recovery_heartbeat: Gauge,
     parked: IntGaugeVec,
     in_state: IntGaugeVec,
@@ -106,6 +107,7 @@ impl Metrics {
                 "requests_unrecorded_total",
                 "Orders that were turned away because the database failed or was late.",
             )?,
+            ceilings: ceilings(registry, accounts)?,
             recovery_heartbeat: registry
                 .gauge("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for.")?,
             parked: at_zero(
@@ -157,6 +159,11 @@ impl Metrics {
         self.ledger.budget_refused(program);
     }
 
+    /// A reward did not fit under a ceiling of its account's day.
+    pub(super) fn ceiling_refused(&self, account: &str, ceiling: Ceiling) {
+        self.ceilings.with_label_values(&[account, ceiling.as_str()]).inc();
+    }
+
     /// The recovery loop is alive at this second.
     pub(super) fn heartbeat(&self, at: i64) {
         self.recovery_heartbeat.set(seconds(at));
@@ -166,6 +173,14 @@ impl Metrics {
     pub(super) fn parked(&self, account: &str, rewards: usize) {
         self.parked.with_label_values(&[account]).set(i64::try_from(rewards).unwrap_or(i64::MAX));
     }
+}
+
+fn ceilings(registry: &Registry, accounts: &[(&str, &str)]) -> Result<IntCounterVec, prometheus::Error> {
+    let help = "Rewards refused because a ceiling of the account's day is reached.";
+    at_zero(
+        registry.counter_vec("ceiling_refusals_total", help, &["account", "ceiling"])?,
+        accounts.iter().flat_map(|(account, _currency)| Ceiling::ALL.iter().map(|of| [*account, of.as_str()])),
+    )
 }
 
 impl Rewards {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
+    identity::Caller,
     kernel::{
         ApiKeyId, ClientId, CreationRequestId, Environment, IdempotencyKey, Intent, Marketplace, Money, ProgramId,
         RewardId, TraceContext, word_methods,
@@ -142,6 +143,12 @@ impl Reward {
     #[must_use]
     pub fn cancelable_until(&self) -> Option<DateTime<Utc>> {
         self.order.stage.first_sent_at().and_then(|sent| self.kind.rules().reversible_until(sent))
+    }
+
+    /// Whether this caller deals with it.
+    #[must_use]
+    pub fn is_of_caller(&self, caller: &Caller) -> bool {
+        caller.owns(self.client, self.budget.as_ref().map(|budget| &budget.program))
     }
 
     /// The same reward with its order changed.

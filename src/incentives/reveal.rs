@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     engine::{self, Action, Drive, Effects, End, State, run::Start},
-    kernel::{ClaimCode, ClientId, RewardId},
+    identity::Caller,
+    kernel::{ClaimCode, RewardId},
     lifecycle::Lost,
     provider::incentives::Outcome,
     store::StoreError,
@@ -23,7 +24,7 @@ const SHOWINGS_MAX: i64 = 100;
 /// Why a code was not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum RevealError {
-    /// No such reward of this client's.
+    /// No such reward of this caller's.
     #[error("no such reward")]
     NotFound,
     /// It was canceled, or is being canceled.
@@ -86,15 +87,15 @@ impl Reveal {
     /// [`RevealError`]; nothing was bought.
     pub async fn run(
         &self,
-        client: ClientId,
+        caller: Caller,
         id: RewardId,
         reason: String,
         arrived: Instant,
     ) -> Result<(Reward, ClaimCode), RevealError> {
         let (this, courier) = (self.clone(), &self.courier);
         let work = async move {
-            let reward = this.courier.find(client, id).await?.ok_or(RevealError::NotFound)?;
-            let party = Party { caller: client, account: reward.account.clone() };
+            let reward = this.courier.find(&caller, id).await?.ok_or(RevealError::NotFound)?;
+            let party = Party { caller: caller.client, account: reward.account.clone() };
             let _place = this.in_flight.enter(party).ok_or(AskError::Busy)?;
             reward.trace_on();
             if !reward.kind.rules().has_receipt {

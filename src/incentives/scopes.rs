@@ -3,13 +3,13 @@
 use crate::identity::Scope;
 
 /// Issue and validate rewards.
-pub(super) const REWARDS_WRITE: Scope = Scope::for_callers("rewards:write");
+pub(super) const REWARDS_WRITE: Scope = Scope::by_default("rewards:write");
 /// Read rewards, their events and the catalogue.
-pub(super) const REWARDS_READ: Scope = Scope::for_callers("rewards:read");
+pub(super) const REWARDS_READ: Scope = Scope::by_default("rewards:read");
 /// Cancel rewards.
-pub(super) const REWARDS_CANCEL: Scope = Scope::for_callers("rewards:cancel");
+pub(super) const REWARDS_CANCEL: Scope = Scope::by_default("rewards:cancel");
 /// Have a claim code shown again.
-pub(super) const CLAIM_CODES_REVEAL: Scope = Scope::for_callers("claim_codes:reveal");
+pub(super) const CLAIM_CODES_REVEAL: Scope = Scope::on_request("claim_codes:reveal");
 
 /// All of them.
 pub(crate) const SCOPES: &[Scope] = &[REWARDS_WRITE, REWARDS_READ, REWARDS_CANCEL, CLAIM_CODES_REVEAL];

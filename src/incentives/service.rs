@@ -22,7 +22,8 @@ use crate::{
         Subject,
         timeline::{self, EntryRow, TimelineOrder},
     },
-    kernel::{ClientId, RewardId},
+    identity::Caller,
+    kernel::RewardId,
     lifecycle::Tasks,
     store::StoreError,
 };
@@ -88,48 +89,54 @@ impl Rewards {
         Arc::clone(&self.courier.wake)
     }
 
-    /// A reward of this client's.
+    /// A reward of this caller's.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn find(&self, client: ClientId, id: RewardId) -> Result<Option<Reward>, StoreError> {
-        self.courier.find(client, id).await
+    pub async fn find(&self, caller: &Caller, id: RewardId) -> Result<Option<Reward>, StoreError> {
+        self.courier.find(caller, id).await
     }
 
     /// The same for somebody who waits for it: the next try of a reward that is not proven is brought about.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn ask_for(&self, client: ClientId, id: RewardId) -> Result<Option<Reward>, StoreError> {
-        let found = self.find(client, id).await?;
+    pub async fn ask_for(&self, caller: &Caller, id: RewardId) -> Result<Option<Reward>, StoreError> {
+        let found = self.find(caller, id).await?;
         if let Some(reward) = &found {
             self.courier.hasten(reward).await;
         }
         Ok(found)
     }
 
-    /// A page of this client's rewards, newest first.
+    /// A page of this caller's rewards, newest first.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
-    pub async fn list(&self, client: ClientId, filter: &RewardFilter) -> Result<Vec<Reward>, StoreError> {
-        sql::list(&mut self.courier.store.snapshot().await?, client, filter).await
+    pub async fn list(&self, caller: &Caller, mut filter: RewardFilter) -> Result<Vec<Reward>, StoreError> {
+        if let Some(own) = caller.bound_to() {
+            if filter.program.as_deref().is_some_and(|asked| asked != own.as_str()) {
+                return Ok(Vec::new());
+            }
+            filter.program = Some(own.as_str().to_owned());
+        }
+        sql::list(&mut self.courier.store.snapshot().await?, caller.client, &filter).await
     }
 
-    /// A page of a reward's timeline, the entries that follow this place in the order; `None` when the reward is not this client's.
+    /// A page of a reward's timeline, the entries that follow this place in the order; `None` when the reward is not this caller's.
     ///
     /// # Errors
     /// [`StoreError`] from the database.
     pub async fn events(
         &self,
-        client: ClientId,
+        caller: &Caller,
         id: RewardId,
         order: TimelineOrder,
         from: Option<i64>,
         limit: i64,
     ) -> Result<Option<Vec<EntryRow>>, StoreError> {
         let mut snapshot = self.courier.store.snapshot().await?;
-        match sql::peek(&mut snapshot, id).await?.filter(|reward| reward.client == client) {
+        match sql::peek(&mut snapshot, id).await?.filter(|reward| reward.is_of_caller(caller)) {
             Some(reward) => {
                 timeline::page(&mut snapshot, Subject::Reward(reward.id), order, from, limit).await.map(Some)
             }
@@ -139,9 +146,9 @@ impl Rewards {
 }
 
 impl Courier {
-    /// A reward of this client's, as it is committed.
-    pub(super) async fn find(&self, client: ClientId, id: RewardId) -> Result<Option<Reward>, StoreError> {
+    /// A reward of this caller's, as it is committed.
+    pub(super) async fn find(&self, caller: &Caller, id: RewardId) -> Result<Option<Reward>, StoreError> {
         let found = sql::peek(&mut self.store.snapshot().await?, id).await?;
-        Ok(found.filter(|reward| reward.client == client))
+        Ok(found.filter(|reward| reward.is_of_caller(caller)))
     }
 }

@@ -53,4 +53,11 @@ macro_rules! is_open {
     };
 }
 
-pub(crate) use {compared_columns, is_open, proven_rewards, reward_of_request, unsure_rewards};
+/// The reward `r` of the item `i`, of the client `$4` and, where `$5` is one, of that program.
+macro_rules! rewards_of_client {
+    () => {
+        "rewards r ON r.id = i.reward_id AND r.client_id = $4 AND (CAST($5 AS TEXT) IS NULL OR r.program_id = $5)"
+    };
+}
+
+pub(crate) use {compared_columns, is_open, proven_rewards, reward_of_request, rewards_of_client, unsure_rewards};

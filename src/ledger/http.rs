@@ -22,6 +22,9 @@ impl From<ProgramError> for Problem {
             ProgramError::UnknownAccount => {
                 Self::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id")
             }
+            ProgramError::UnknownClient => {
+                Self::new(Code::INVALID_REQUEST).field("/client", "unknown", "there is no client of that name")
+            }
             ProgramError::Store(error) => error.into(),
         }
     }

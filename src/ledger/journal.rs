@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::{chart::LedgerAccount, movements::Movement, sums::Sums};
 use crate::{
     events::Subject,
+    identity::OwnedBy,
     kernel::{Currency, Money, ProgramId, RewardId},
     store::{
         InstantRow, Snapshot, Sql, StoreError, Tx, execute,
@@ -37,6 +38,14 @@ statements! {
         "SELECT id, at, account, currency, kind, debit, credit, amount_minor, reward_id, program_id, note, made_by \
          FROM ledger_entries WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR account = $2) AND at >= $3 AND at < $4 \
          AND id <= $6 ORDER BY id LIMIT $5",
+    );
+    /// The entries of one client's rewards, of those perhaps one program's alone.
+    PAGE_OF_CLIENT = Sql::same(
+        "ledger_entries.page_of_client",
+        "SELECT e.id, e.at, e.account, e.currency, e.kind, e.debit, e.credit, e.amount_minor, e.reward_id, e.program_id, \
+         e.note, e.made_by FROM ledger_entries e JOIN rewards r ON r.id = e.reward_id \
+         WHERE e.id > $1 AND (CAST($2 AS TEXT) IS NULL OR e.account = $2) AND e.at >= $3 AND e.at < $4 \
+         AND e.id <= $6 AND r.client_id = $7 AND (CAST($8 AS TEXT) IS NULL OR e.program_id = $8) ORDER BY e.id LIMIT $5",
     );
     SETTLED = settled!("ledger_entries.settled", "ledger_entries", "ledger_entries", "28268");
     NEWEST = Sql::same("ledger_entries.newest", "SELECT COALESCE(MAX(id), 0) AS id FROM ledger_entries");
@@ -184,6 +193,8 @@ pub(crate) struct EntryFilter {
     pub(crate) from: DateTime<Utc>,
     /// Those written before this instant.
     pub(crate) to: DateTime<Utc>,
+    /// Those about what is shown to the reader.
+    pub(crate) shown: OwnedBy,
     /// At most this many.
     pub(crate) limit: i64,
 }
@@ -206,8 +217,28 @@ pub(crate) async fn held_since(snapshot: &mut Snapshot) -> Result<Option<DateTim
 /// A page of entries, in the order of writing. None is shown while one with a smaller id can still be committed.
 pub(crate) async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
     let settled = settled(snapshot).await?;
-    let EntryFilter { after, account, from, to, limit } = filter;
-    let rows = fetch_all!(LedgerEntryRow, snapshot, PAGE, after, account.as_deref(), from, to, limit, settled)?;
+    let EntryFilter { after, account, from, to, shown, limit } = filter;
+    let account = account.as_deref();
+    let rows = match shown.client {
+        None => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, account, from, to, limit, settled)?,
+        Some(client) => {
+            let program = shown.program.as_ref().map(ProgramId::as_str);
+            let client = client.uuid();
+            fetch_all!(
+                LedgerEntryRow,
+                snapshot,
+                PAGE_OF_CLIENT,
+                after,
+                account,
+                from,
+                to,
+                limit,
+                settled,
+                client,
+                program
+            )?
+        }
+    };
     rows.into_iter().map(LedgerEntry::try_from).collect()
 }
 

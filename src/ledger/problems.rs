@@ -6,7 +6,9 @@ pub(crate) const PROGRAM_FORBIDDEN: Code =
     Code::new("program-forbidden", 403, false, "The API key may not charge this program");
 pub(crate) const PROGRAM_SUSPENDED: Code = Code::new("program-suspended", 403, true, "The program is suspended");
 pub(crate) const BUDGET_EXCEEDED: Code = Code::new("budget-exceeded", 403, true, "A budget is used up");
+pub(crate) const CEILING_REACHED: Code = Code::new("ceiling-reached", 403, true, "A ceiling of the day is reached");
 pub(crate) const PROGRAM_CONFLICT: Code = Code::new("program-conflict", 409, false, "There is a program of that id");
 
 /// All of them.
-pub(crate) const CODES: &[Code] = &[PROGRAM_FORBIDDEN, PROGRAM_SUSPENDED, BUDGET_EXCEEDED, PROGRAM_CONFLICT];
+pub(crate) const CODES: &[Code] =
+    &[PROGRAM_FORBIDDEN, PROGRAM_SUSPENDED, BUDGET_EXCEEDED, CEILING_REACHED, PROGRAM_CONFLICT];

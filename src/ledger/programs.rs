@@ -1,13 +1,14 @@
 //! Programs: who pays for rewards, and up to which limits, for the whole program and for single API keys.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, Utc};
 use serde_json::{Value, json};
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use uuid::Uuid;
 
 use super::budget::{Measure, PROGRAM, Period};
 use crate::{
     events::{Named, outbox},
-    kernel::{ApiKeyId, Currency, Money, ProgramId, word_methods},
+    kernel::{ApiKeyId, ClientId, Currency, Money, ProgramId, word_methods},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -17,16 +18,23 @@ const STEP: i64 = 500;
 statements! {
     INSERT = Sql::same(
         "programs.insert",
-        "INSERT INTO programs (id, name, account, state, version, created_at, updated_at) \
-         VALUES ($1, $2, $3, 'active', 1, $4, $4) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO programs (id, name, account, state, version, created_at, updated_at, client_id) \
+         VALUES ($1, $2, $3, 'active', 1, $4, $4, $5) ON CONFLICT (id) DO NOTHING",
     );
     BY_ID = Sql::same(
         "programs.by_id",
-        "SELECT id, name, account, state, created_at, updated_at FROM programs WHERE id = $1",
+        "SELECT p.id, p.name, p.account, p.state, p.created_at, p.updated_at, p.client_id, c.name AS client_name \
+         FROM programs p LEFT JOIN clients c ON c.id = p.client_id WHERE p.id = $1",
     );
     LIST = Sql::same(
         "programs.list",
-        "SELECT id, name, account, state, created_at, updated_at FROM programs WHERE id > $1 ORDER BY id LIMIT $2",
+        "SELECT p.id, p.name, p.account, p.state, p.created_at, p.updated_at, p.client_id, c.name AS client_name \
+         FROM programs p LEFT JOIN clients c ON c.id = p.client_id WHERE p.id > $1 ORDER BY p.id LIMIT $2",
+    );
+    OWN = Sql::same(
+        "programs.own",
+        "UPDATE programs SET client_id = $2, version = version + 1, updated_at = $3 \
+         WHERE id = $1 AND (client_id IS NULL OR client_id <> $2)",
     );
     RENAME = Sql::same(
         "programs.rename",
@@ -45,10 +53,22 @@ statements! {
         "program_limits.insert",
         "INSERT INTO program_limits (program_id, holder, span, unit, hard, soft) VALUES ($1, $2, $3, $4, $5, $6)",
     );
+    /// What a key may spend, its successor may; and it has spent what the key has.
+    SUCCEED = Sql::same(
+        "program_limits.succeed",
+        "INSERT INTO program_limits (program_id, holder, span, unit, hard, soft) \
+         SELECT program_id, $2, span, unit, hard, soft FROM program_limits WHERE holder = $1",
+    );
+    SUCCEED_USAGE = Sql::same(
+        "budget_usage.succeed",
+        "INSERT INTO budget_usage (program_id, holder, span, period, reserved_minor, reserved_count, used_minor, \
+         used_count, limit_minor, limit_count) SELECT program_id, $2, span, period, 0, 0, used_minor + reserved_minor, \
+         used_count + reserved_count, limit_minor, limit_count FROM budget_usage WHERE holder = $1 AND period >= $3",
+    );
     /// One statement for the program, its own limits and those of one key: every reward of a program asks for them.
     POLICY = Sql::same(
         "programs.plan",
-        "SELECT p.account, p.state, l.holder, l.span, l.unit, l.hard, l.soft FROM programs p \
+        "SELECT p.account, p.state, p.client_id, l.holder, l.span, l.unit, l.hard, l.soft FROM programs p \
          LEFT JOIN program_limits l ON l.program_id = p.id AND l.holder IN ('all', $2) WHERE p.id = $1",
     );
 }
@@ -67,7 +87,7 @@ word_methods!(ProgramState);
 row! {
     struct ProgramRow {
         id: String, name: String, account: String, state: String, created_at: DateTime<Utc>,
-        updated_at: DateTime<Utc>,
+        updated_at: DateTime<Utc>, client_id: Option<Uuid>, client_name: Option<String>,
     }
 }
 
@@ -77,7 +97,7 @@ row! {
 
 row! {
     struct PolicyRow {
-        account: String, state: String, holder: Option<String>, span: Option<String>, unit: Option<String>,
+        account: String, state: String, client_id: Option<Uuid>, holder: Option<String>, span: Option<String>, unit: Option<String>,
         hard: Option<i64>, soft: Option<i64>,
     }
 }
@@ -95,6 +115,15 @@ pub(crate) struct Program {
     pub(crate) created_at: DateTime<Utc>,
     /// When an operator last changed it.
     pub(crate) updated_at: DateTime<Utc>,
+    /// Whose it is; `None`: every client may charge it, as with release 0.1.0.
+    pub(crate) owner: Option<Owner>,
+}
+
+/// The client that a program belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) client: ClientId,
+    pub(crate) name: String,
 }
 
 /// A program that is to be made.
@@ -105,6 +134,8 @@ pub(crate) struct NewProgram<'a> {
     pub(crate) name: &'a str,
     /// The account that pays.
     pub(crate) account: &'a str,
+    /// The only client that may charge it; `None`: every client may.
+    pub(crate) owner: Option<ClientId>,
 }
 
 /// One limit, in minor units or in rewards.
@@ -210,6 +241,8 @@ pub(crate) struct Policy {
     pub(crate) account: String,
     /// Whether the program takes new rewards.
     pub(crate) state: ProgramState,
+    /// The only client that may charge it.
+    pub(crate) owner: Option<ClientId>,
     /// The program's own limits.
     pub(crate) program: Limits,
     /// The API key's.
@@ -243,6 +276,7 @@ impl TryFrom<ProgramRow> for Program {
             state: ProgramState::from_word(&row.state).ok_or_else(|| bad("state"))?,
             created_at: row.created_at,
             updated_at: row.updated_at,
+            owner: row.client_id.map(ClientId::new).zip(row.client_name).map(|(client, name)| Owner { client, name }),
         })
     }
 }
@@ -274,14 +308,15 @@ pub(crate) async fn policy_in(tx: &mut Tx, id: &ProgramId, key: ApiKeyId) -> Res
 fn read_policy(rows: Vec<PolicyRow>) -> Result<Option<Policy>, StoreError> {
     let Some(first) = rows.first() else { return Ok(None) };
     let state = ProgramState::from_word(&first.state).ok_or_else(|| bad("state"))?;
-    let (account, mut program, mut own) = (first.account.clone(), Limits::default(), Limits::default());
+    let (account, owner) = (first.account.clone(), first.client_id.map(ClientId::new));
+    let (mut program, mut own) = (Limits::default(), Limits::default());
     for row in rows {
         // A program without limits is one row without a limit.
         let Some((holder, (span, unit))) = row.holder.zip(row.span.zip(row.unit)) else { continue };
         let limits = if holder == PROGRAM { &mut program } else { &mut own };
         limits.set(scope_of(&span)?, measure_of(&unit)?, Limit { hard: row.hard, soft: row.soft });
     }
-    Ok(Some(Policy { account, state, program, key: own }))
+    Ok(Some(Policy { account, state, owner, program, key: own }))
 }
 
 /// Who changes a program: an operator's name, or an API key.
@@ -310,10 +345,18 @@ pub(crate) async fn create(
     by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    let NewProgram { id, name, account } = new;
-    let made = execute!(tx, INSERT, id.as_str(), name, account, now)? == 1;
+    let NewProgram { id, name, account, owner } = new;
+    let made = execute!(tx, INSERT, id.as_str(), name, account, now, owner.map(ClientId::uuid))? == 1;
     if made {
-        report_change(tx, "program.created", id, json!({"account": account}), by, now).await?;
+        report_change(
+            tx,
+            "program.created",
+            id,
+            json!({"account": account, "client_id": owner.map(|owner| owner.to_string())}),
+            by,
+            now,
+        )
+        .await?;
     }
     Ok(made)
 }
@@ -330,6 +373,21 @@ pub(crate) async fn rename(
         report_change(tx, "program.renamed", id, json!({}), by, now).await?;
     }
     Ok(())
+}
+
+/// Gives a program to a client: from the commit on no other may charge it. `false` when it was that client's.
+pub(crate) async fn own(
+    tx: &mut Tx,
+    id: &ProgramId,
+    owner: ClientId,
+    by: &ChangedBy,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let changed = execute!(tx, OWN, id.as_str(), owner.uuid(), now)? == 1;
+    if changed {
+        report_change(tx, "program.owned", id, json!({"client_id": owner.to_string()}), by, now).await?;
+    }
+    Ok(changed)
 }
 
 /// Suspends or resumes a program; `false` when it was in that state. The change holds for every reward that is recorded
@@ -366,6 +424,21 @@ pub(crate) async fn set_limits(
         execute!(tx, LIMIT_INSERT, id.as_str(), holder, scope.as_str(), measure.as_str(), limit.hard, limit.soft)?;
     }
     report_change(tx, "program.limits_set", id, json!({"limits": limits.len()}), by, now).await
+}
+
+/// Gives the successor of a key what programs allow the key, and what it has spent of that. For as long as both are good, each
+/// spends by itself.
+pub(crate) async fn succeed(
+    tx: &mut Tx,
+    key: ApiKeyId,
+    successor: ApiKeyId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let (key, successor) = (key.to_string(), successor.to_string());
+    execute!(tx, SUCCEED, key.as_str(), successor.as_str())?;
+    // An account's day may still be the one before. `ever` sorts behind each of them.
+    let since = now.checked_sub_days(Days::new(1)).unwrap_or(now).format("%Y-%m").to_string();
+    execute!(tx, SUCCEED_USAGE, key, successor, since).map(|_rows| ())
 }
 
 /// The program of this id.

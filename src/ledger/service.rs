@@ -12,7 +12,8 @@ use super::{
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
-    kernel::ProgramId,
+    identity::clients,
+    kernel::{ClientId, ProgramId},
     store::{Store, StoreError},
 };
 
@@ -30,9 +31,12 @@ pub(crate) struct Ledger {
 /// Why a program was not made or changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProgramError {
-    /// There is no such program.
+    /// There is no such program, or it is another client's.
     #[error("there is no such program")]
     NotFound,
+    /// There is no such client.
+    #[error("there is no client of that name")]
+    UnknownClient,
     /// The id is taken.
     #[error("there is a program of that id")]
     Taken,
@@ -49,6 +53,14 @@ pub(crate) enum ProgramError {
 pub(crate) struct ProgramDetails {
     pub(crate) program: Program,
     pub(crate) limits: Vec<ProgramLimit>,
+}
+
+impl ProgramDetails {
+    /// The client that it belongs to.
+    #[must_use]
+    pub(crate) fn owner(&self) -> Option<ClientId> {
+        self.program.owner.as_ref().map(|owner| owner.client)
+    }
 }
 
 /// What a program has spent and reserved.
@@ -98,6 +110,15 @@ impl Ledger {
         }
         tx.commit(()).await?;
         self.details(new.id).await
+    }
+
+    /// The client of this name.
+    ///
+    /// # Errors
+    /// [`ProgramError`], also when there is none.
+    pub(crate) async fn client_of_name(&self, name: &str) -> Result<ClientId, ProgramError> {
+        let found = clients::find(&mut self.store.snapshot().await?, name).await?;
+        found.ok_or(ProgramError::UnknownClient)
     }
 
     /// Changes a program.

@@ -38,6 +38,7 @@ use super::Metrics;
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
+    identity::OwnedBy,
     kernel::{Chain, ReconciliationId, horizon::is_stray},
     lifecycle::Tasks,
     store::{Store, StoreError},
@@ -238,12 +239,20 @@ impl Reconciliations {
         sql::list(&mut self.deps.store.snapshot().await?, before, account, limit).await
     }
 
-    /// The findings of a finished run, after this place. A run under way shows none, because they are not complete.
-    pub(crate) async fn items(&self, run: &Reconciliation, after: i64, limit: i64) -> Result<Vec<Item>, StoreError> {
+    /// The findings of a finished run about what is shown to the reader, after this place. A run under way shows none, because they are
+    /// not complete.
+    pub(crate) async fn items(
+        &self,
+        run: &Reconciliation,
+        shown: &OwnedBy,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Item>, StoreError> {
         if run.state != RunState::Finished {
             return Ok(Vec::new());
         }
-        sql::items(&mut self.deps.store.snapshot().await?, run.id, after, limit).await
+        let mut snapshot = self.deps.store.snapshot().await?;
+        sql::items(&mut snapshot, run.id, shown, after, limit).await
     }
 
     /// Sets the gauges of accounts, which speak for the whole service, from the database.

@@ -2,10 +2,10 @@
 
 use crate::identity::Scope;
 
-/// Read balances.
-pub(super) const BALANCES_READ: Scope = Scope::for_callers("balances:read");
+/// Read balances: they are the accounts', for all clients together.
+pub(super) const BALANCES_READ: Scope = Scope::on_request("balances:read");
 /// Start a reconciliation.
-pub(super) const RECONCILIATIONS_WRITE: Scope = Scope::for_operators("reconciliations:write");
+pub(super) const RECONCILIATIONS_WRITE: Scope = Scope::on_request("reconciliations:write");
 
 /// Every scope of balances.
 pub(crate) const OF_BALANCES: &[Scope] = &[BALANCES_READ];

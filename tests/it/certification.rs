@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use noshi::{
     accounts::{self, Account, Accounts, CardLimits, FundingPolicy, Quota, RequestRate, Terms},
-    config::CreateSettings,
+    config::{Ceilings, CreateSettings},
     incentives::{
         self, Command, Rewards,
         courier::{CourierLimits, CourierParts},
@@ -276,6 +276,7 @@ fn production(app: &App, store: Store) -> Rewards {
             minimum: Money::from_minor(1, Currency::Usd),
             maximum: Money::from_minor(200_000, Currency::Usd),
         },
+        ceilings: Ceilings { client_day_maximum: None, client_day_rewards: None, account_day_maximum: None },
         funding: FundingPolicy { low_balance: None, lead_days: 1 },
         validates: false,
     };

@@ -6,9 +6,11 @@ mod feeds;
 use chrono::{DateTime, Utc};
 use noshi::{
     events::{
-        Named, Subject, outbox,
+        Named, Subject,
+        outbox::{self, FactFilter},
         timeline::{self, Fact, TimelineOrder},
     },
+    identity::OwnedBy,
     kernel::{ClientId, RewardId},
     store::{Store, StoreError, StoreOptions, migrate::migrate},
 };
@@ -170,7 +172,8 @@ impl This {
     }
 
     async fn page(&self, after: i64, kind: Option<&str>) -> Vec<Event> {
-        let rows = outbox::page(&mut self.0.snapshot().await.unwrap(), after, kind, 50).await.unwrap();
+        let filter = FactFilter { after, kind, limit: 50, shown: OwnedBy::default() };
+        let rows = outbox::page(&mut self.0.snapshot().await.unwrap(), &filter).await.unwrap();
         rows.into_iter().map(|row| Event { id: row.id, kind: row.kind, subject: row.subject, data: row.data }).collect()
     }
 }

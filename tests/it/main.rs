@@ -34,6 +34,7 @@ mod patience;
 mod process;
 mod queues;
 mod quota;
+mod reach;
 mod reconciliation;
 mod refusals;
 mod restore;

@@ -38,6 +38,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/sql/due.rs", incentives::sql::due::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
+    ("ledger/ceilings.rs", ledger::ceilings::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
@@ -122,7 +123,9 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
     let app = App::spawn(Backend::Postgres).await;
     // 0020 needs the table, and goes with those after it.
     app.database.execute("ALTER TABLE rewards DROP COLUMN create_members").await.unwrap();
-    app.database.execute("DROP TABLE key_pairs, key_pair_holders").await.unwrap();
+    app.database.execute("DROP TABLE key_pairs, key_pair_holders, day_spending").await.unwrap();
+    app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
+    app.database.execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients").await.unwrap();
     app.database.execute("DELETE FROM _sqlx_migrations WHERE version >= 20").await.unwrap();
     let store = open(&app.database).await;
     assert_eq!(schema(&store).await.unwrap(), Schema::Older);

@@ -4,7 +4,7 @@ use crate::{
     accounts::{BreakerCause, NoSlot, Paced},
     http::{
         Code, Problem,
-        problem::{MoneyMoved, Upstream},
+        problem::{MoneyMoved, Upstream, timestamp},
     },
     incentives::{
         admission::BudgetError,
@@ -17,7 +17,7 @@ use crate::{
         reveal::RevealError,
     },
     kernel::NotSent,
-    ledger::{self, budget::PROGRAM},
+    ledger::{self, budget::PROGRAM, ceilings::CeilingReached},
     lifecycle::Lost,
     provider::{
         incentives::Family,
@@ -95,6 +95,7 @@ impl From<IssueError> for Problem {
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Budget(refused) => refused.into(),
+            IssueError::Ceiling(reached) => ceiling(&reached),
             IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
             IssueError::NoSlot(NoSlot { retry_after }) => Self::new(problems::UPSTREAM_BUSY).retry_after(retry_after),
             IssueError::Refused(Paced { cause, retry_after }) => {
@@ -139,6 +140,14 @@ const fn bad_token(bad: BadToken) -> (&'static str, &'static str) {
         BadToken::Expired => ("expired", "an access token that has not expired"),
         BadToken::Foreign => ("foreign", "an access token that was made for the account's client id"),
     }
+}
+
+fn ceiling(reached: &CeilingReached) -> Problem {
+    let name = reached.ceiling.as_str();
+    let until = reached.ends_at.map_or_else(String::new, |end| format!(", until {}", timestamp(end)));
+    Problem::new(ledger::problems::CEILING_REACHED)
+        .detail(format!("{name} of the account{until}"))
+        .retry_at(reached.ends_at)
 }
 
 impl From<BudgetError> for Problem {

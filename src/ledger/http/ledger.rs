@@ -13,7 +13,7 @@ use crate::{
         problem::timestamp,
         routing::{read, resource},
     },
-    identity::Principal,
+    identity::{OwnedBy, Principal},
     ledger::{
         Ledger,
         journal::{self, EntryFilter, LedgerEntry},
@@ -39,13 +39,14 @@ struct EntriesQuery {
 }
 
 impl EntriesQuery {
-    fn into_filter(self) -> Result<EntryFilter, Problem> {
+    fn into_filter(self, shown: OwnedBy) -> Result<EntryFilter, Problem> {
         let account = text(self.account_id, "account_id")?;
         Ok(EntryFilter {
             after: after(self.cursor)?,
             account,
             from: instant(self.from, DateTime::UNIX_EPOCH, "from")?,
             to: instant(self.to, end_of_time(), "to")?,
+            shown,
             limit: size(self.limit)?,
         })
     }
@@ -168,9 +169,9 @@ async fn entries(
     ledger: web::Data<Ledger>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
+    let principal = Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let asked: EntriesQuery = query(&request)?;
-    let filter = asked.into_filter()?;
+    let filter = asked.into_filter(principal.caller().shown())?;
     let (http, ledger) = (http.get_ref().clone(), ledger.get_ref().clone());
     if let Some(format) = StreamFormat::of(&request) {
         let filter = EntryFilter { limit: STREAM_PAGE, ..filter };

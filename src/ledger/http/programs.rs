@@ -13,7 +13,7 @@ use crate::{
         routing::{read, resource},
     },
     identity::{Principal, Scope},
-    kernel::{ApiKeyId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
+    kernel::{ApiKeyId, ClientId, Currency, Money, ProgramId, claim_code::looks_like_claim_code},
     ledger::{
         Ledger,
         budget::{Measure, PROGRAM, Usage},
@@ -53,6 +53,8 @@ struct ProgramBody {
     id: String,
     name: String,
     account_id: String,
+    /// Whose it is to be; the caller's when it is left out.
+    client: Option<String>,
     limits: Option<Vec<LimitBody>>,
 }
 
@@ -137,6 +139,8 @@ struct ProgramView {
     id: String,
     name: String,
     account_id: String,
+    /// Whose it is; `null`: every client may charge it.
+    client: Option<String>,
     currency_code: Option<&'static str>,
     time_zone: Option<&'static str>,
     status: &'static str,
@@ -167,6 +171,7 @@ impl ProgramView {
             currency_code: currency.map(Currency::code),
             time_zone: account.map(|account| account.time_zone().name()),
             account_id: program.account,
+            client: program.owner.map(|owner| owner.name),
             status: program.state.as_str(),
             limits: limits.into_iter().map(limit).collect(),
             created_at: timestamp(program.created_at),
@@ -175,29 +180,46 @@ impl ProgramView {
     }
 }
 
-/// Who calls, and the program that the path names. What names none, and one that the key may not touch, are answered like
-/// one that is not there.
+/// Who calls, and the program that the path names. What names none, and one that the caller has nothing to do with, are
+/// answered like one that is not there.
 async fn program_of(
     http: &Http,
+    ledger: &Ledger,
     request: &HttpRequest,
     id: &str,
     scope: Scope,
-) -> Result<(Principal, ProgramId), Problem> {
+) -> Result<(Principal, ProgramDetails), Problem> {
     let principal = Principal::of(http, request, scope).await?;
     no_query(request)?;
-    let id = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
-    may_touch(&principal, &id)?;
-    Ok((principal, id))
+    let id: ProgramId = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
+    let service = ledger.clone();
+    let known = http.run(async move { service.details(&id).await }).await?;
+    if principal.caller().deals_with(&known.program.id, known.owner()) {
+        return Ok((principal, known));
+    }
+    Err(Problem::new(Code::NOT_FOUND))
 }
 
 fn by(principal: &Principal) -> ChangedBy {
     ChangedBy(principal.key.to_string())
 }
 
-/// A key that is bound to a program sees and changes no other.
-fn may_touch(principal: &Principal, id: &ProgramId) -> Result<(), Problem> {
-    let own = principal.program.as_ref().is_none_or(|own| own == id);
-    own.then_some(()).ok_or_else(|| Problem::new(Code::NOT_FOUND))
+/// Whose a new program is to be: the caller's, or whose an operator says.
+async fn owner_of(
+    http: &Http,
+    ledger: &Ledger,
+    principal: &Principal,
+    named: Option<String>,
+) -> Result<ClientId, Problem> {
+    let Some(name) = named.filter(|name| *name != principal.client_name) else { return Ok(principal.client) };
+    if !principal.caller().is_operator() {
+        return Err(invalid(
+            "/client",
+            "the name of the caller's own client: a program of another's takes the scope clients:all",
+        ));
+    }
+    let service = ledger.clone();
+    http.run(async move { service.client_of_name(&name).await }).await
 }
 
 async fn create(
@@ -212,7 +234,10 @@ async fn create(
         .id
         .parse()
         .map_err(|_malformed| invalid("/id", "prg_ and 1 to 40 characters of a-z, 0-9 and underscore"))?;
-    may_touch(&principal, &id)?;
+    let owner = owner_of(&http, &ledger, &principal, body.client).await?;
+    if !principal.caller().deals_with(&id, Some(owner)) {
+        return Err(Problem::new(Code::NOT_FOUND));
+    }
     let (name, account) = (name(body.name)?, body.account_id);
     let unknown =
         || Problem::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id");
@@ -221,7 +246,7 @@ async fn create(
     let service = ledger.get_ref().clone();
     let made = http
         .run(async move {
-            let new = NewProgram { id: &id, name: &name, account: &account };
+            let new = NewProgram { id: &id, name: &name, account: &account, owner: Some(owner) };
             service.create(new, &limits, &by(&principal)).await
         })
         .await?;
@@ -234,7 +259,8 @@ async fn list(http: web::Data<Http>, ledger: web::Data<Ledger>, request: HttpReq
     no_query(&request)?;
     let service = ledger.get_ref().clone();
     let all = http.run(async move { service.list().await }).await?;
-    let own = all.into_iter().filter(|one| may_touch(&principal, &one.program.id).is_ok());
+    let caller = principal.caller();
+    let own = all.into_iter().filter(|one| caller.deals_with(&one.program.id, one.owner()));
     let data = own.map(|one| ProgramView::new(one, &ledger)).collect();
     Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
 }
@@ -245,9 +271,7 @@ async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (_principal, id) = program_of(&http, &request, &id, scopes::PROGRAMS_READ).await?;
-    let service = ledger.get_ref().clone();
-    let found = http.run(async move { service.details(&id).await }).await?;
+    let (_principal, found) = program_of(&http, &ledger, &request, &id, scopes::PROGRAMS_READ).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(found, &ledger)))
 }
 
@@ -258,15 +282,13 @@ async fn change(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let (principal, id) = program_of(&http, &request, &id, scopes::PROGRAMS_WRITE).await?;
+    let (principal, known) = program_of(&http, &ledger, &request, &id, scopes::PROGRAMS_WRITE).await?;
     let body: ChangeBody = http.body(&request, payload).await?;
-    let (service, asked) = (ledger.get_ref().clone(), id.clone());
-    let known = http.run(async move { service.details(&asked).await }).await?;
     let gone = || Problem::new(Code::INVALID_STATE).detail("the program's account is not in the settings");
     let currency = ledger.account(&known.program.account).ok_or_else(gone)?.currency();
     let limits = body.limits.map(|bodies| limits(bodies, currency)).transpose()?;
     let change = ProgramChange { name: body.name.map(name).transpose()?, limits };
-    let service = ledger.get_ref().clone();
+    let (service, id) = (ledger.get_ref().clone(), known.program.id);
     let changed = http.run(async move { service.change(&id, &change, &by(&principal)).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
 }
@@ -278,8 +300,8 @@ async fn set_state(
     id: &str,
     state: ProgramState,
 ) -> Result<HttpResponse, Problem> {
-    let (principal, id) = program_of(&http, &request, id, scopes::PROGRAMS_WRITE).await?;
-    let service = ledger.get_ref().clone();
+    let (principal, known) = program_of(&http, &ledger, &request, id, scopes::PROGRAMS_WRITE).await?;
+    let (service, id) = (ledger.get_ref().clone(), known.program.id);
     let changed = http.run(async move { service.set_state(&id, state, &by(&principal)).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
 }
@@ -363,8 +385,8 @@ async fn budget(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let (_principal, id) = program_of(&http, &request, &id, scopes::PROGRAMS_READ).await?;
-    let service = ledger.get_ref().clone();
+    let (_principal, known) = program_of(&http, &ledger, &request, &id, scopes::PROGRAMS_READ).await?;
+    let (service, id) = (ledger.get_ref().clone(), known.program.id);
     let spending = http.run(async move { service.spending(&id).await }).await?;
     Ok(HttpResponse::Ok().json(spending_view(spending, &ledger)))
 }

@@ -25,7 +25,7 @@ use crate::{
         paging::{self, after, after_day, before, no_query, page, query, size, text},
         routing::{read, resource},
     },
-    identity::Principal,
+    identity::{Caller, Principal},
     kernel::{ReconciliationId, calendar},
     lifecycle::Lost,
 };
@@ -81,9 +81,9 @@ async fn start(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, scopes::RECONCILIATIONS_WRITE).await?;
+    let caller = Principal::of(&http, &request, scopes::RECONCILIATIONS_WRITE).await?.caller();
     if is_csv(&request)? {
-        return upload(&http, &reconciliations, &request, payload).await;
+        return upload(&http, &reconciliations, &request, payload).await.map(|run| answer(&run, &caller));
     }
     let body: StartBody = http.body(&request, payload).await?;
     let begun = begin(&http, &reconciliations, body.into_order(false)?).await?;
@@ -91,7 +91,7 @@ async fn start(
     let service = reconciliations.get_ref().clone();
     // The caller asks for the result later; the run itself logs a failure.
     drop(http.tasks.spawn(async move { drop(service.run(begun, None).await) }));
-    Ok(answer(&run))
+    Ok(answer(&run, &caller))
 }
 
 async fn begin(http: &Http, reconciliations: &Reconciliations, order: RunRequest) -> Result<Begun, Problem> {
@@ -115,7 +115,7 @@ async fn upload(
     reconciliations: &Reconciliations,
     request: &HttpRequest,
     mut payload: web::Payload,
-) -> Result<HttpResponse, Problem> {
+) -> Result<Reconciliation, Problem> {
     let query = web::Query::<UploadQuery>::from_query(request.query_string()).map_err(|_error| {
         let expected = "the query must have account_id, from and to, and may have decimal: point or comma";
         Problem::new(Code::INVALID_REQUEST).detail(expected)
@@ -140,19 +140,24 @@ async fn upload(
     }
     drop(parts);
     match tokio::time::timeout(RESULT_PATIENCE, &mut job).await {
-        Ok(ended) => Ok(answer(&ended.map_err(|_panicked| Lost)??)),
-        Err(_elapsed) => Ok(answer(&run)),
+        Ok(ended) => Ok(ended.map_err(|_panicked| Lost)??),
+        Err(_elapsed) => Ok(run),
     }
 }
 
 /// The response with a run: 202 while it is under way.
-fn answer(run: &Reconciliation) -> HttpResponse {
+fn answer(run: &Reconciliation, caller: &Caller) -> HttpResponse {
     let mut answer = if run.state == RunState::Running { HttpResponse::Accepted() } else { HttpResponse::Ok() };
     answer.insert_header((header::LOCATION, format!("/v1/reconciliations/{}", run.id)));
     if run.state == RunState::Running {
         answer.insert_header((header::RETRY_AFTER, "5"));
     }
-    answer.json(View::from(run))
+    answer.json(view(run, caller))
+}
+
+/// What a run counted is of the rewards of all clients.
+fn view(run: &Reconciliation, caller: &Caller) -> View {
+    if caller.is_operator() { View::from(run) } else { View::without_totals(run) }
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,7 +173,8 @@ struct RunsQuery {
 struct Balanced {
     #[serde(flatten)]
     run: View,
-    balance: BalanceCheckView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    balance: Option<BalanceCheckView>,
 }
 
 async fn list(
@@ -176,13 +182,13 @@ async fn list(
     reconciliations: web::Data<Reconciliations>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
+    let caller = Principal::of(&http, &request, events::scopes::LEDGER_READ).await?.caller();
     let RunsQuery { account_id, cursor, limit } = query(&request)?;
     let (account, limit, before) = (text(account_id, "account_id")?, size(limit)?, before(cursor)?);
     let service = reconciliations.get_ref().clone();
     let runs = http.run(async move { service.list(before, account.as_deref(), limit).await }).await?;
     let last = runs.last().map(|run| paging::cursor(run.id.uuid()));
-    Ok(page(&request, runs.iter().map(View::from).collect(), limit, last))
+    Ok(page(&request, runs.iter().map(|run| view(run, &caller)).collect(), limit, last))
 }
 
 async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Result<Reconciliation, Problem> {
@@ -197,12 +203,15 @@ async fn get(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
+    let caller = Principal::of(&http, &request, events::scopes::LEDGER_READ).await?.caller();
     no_query(&request)?;
     let run = find(&http, &reconciliations, &id).await?;
+    if !caller.is_operator() {
+        return Ok(HttpResponse::Ok().json(Balanced { run: view(&run, &caller), balance: None }));
+    }
     let (service, account, currency) = (reconciliations.get_ref().clone(), run.account.clone(), run.currency);
     let check = http.run(async move { service.balance_check(&account, currency).await }).await?;
-    Ok(HttpResponse::Ok().json(Balanced { run: View::from(&run), balance: BalanceCheckView::from(&check) }))
+    Ok(HttpResponse::Ok().json(Balanced { run: View::from(&run), balance: Some(BalanceCheckView::from(&check)) }))
 }
 
 async fn items(
@@ -211,13 +220,13 @@ async fn items(
     request: HttpRequest,
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
+    let shown = Principal::of(&http, &request, events::scopes::LEDGER_READ).await?.caller().shown();
     let RunsQuery { account_id, cursor, limit } = query(&request)?;
     text(account_id, "account_id")?;
     let (limit, after) = (size(limit)?, after(cursor)?);
     let run = find(&http, &reconciliations, &id).await?;
     let (service, of) = (reconciliations.get_ref().clone(), run.clone());
-    let items = http.run(async move { service.items(&of, after, limit).await }).await?;
+    let items = http.run(async move { service.items(&of, &shown, after, limit).await }).await?;
     let last = items.last().map(|item| item.seq.to_string());
     let data = items.iter().map(|item| ItemView::new(item, run.currency)).collect();
     Ok(page(&request, data, limit, last))

@@ -27,8 +27,16 @@ pub(crate) struct View {
     failure: Option<String>,
     started_at: String,
     ended_at: Option<String>,
-    records: i64,
     currency_code: &'static str,
+    /// Not shown to whoever may see the rewards of one client alone.
+    #[serde(flatten)]
+    totals: Option<Totals>,
+}
+
+/// What a run counted, over the rewards of all clients.
+#[derive(Debug, Serialize)]
+struct Totals {
+    records: i64,
     ours: String,
     theirs: String,
     difference: String,
@@ -44,7 +52,14 @@ pub(crate) struct View {
 
 impl From<&Reconciliation> for View {
     fn from(run: &Reconciliation) -> Self {
-        let ((first, last), tally) = (run.period.first_and_last(), &run.tally);
+        Self { totals: Some(run.into()), ..Self::without_totals(run) }
+    }
+}
+
+impl View {
+    /// What a run was about, and no number of it.
+    pub(super) fn without_totals(run: &Reconciliation) -> Self {
+        let (first, last) = run.period.first_and_last();
         Self {
             id: run.id.to_string(),
             account_id: run.account.clone(),
@@ -56,8 +71,17 @@ impl From<&Reconciliation> for View {
             failure: run.failure.clone(),
             started_at: timestamp(run.started_at),
             ended_at: run.ended_at.map(timestamp),
-            records: run.records,
             currency_code: run.currency.code(),
+            totals: None,
+        }
+    }
+}
+
+impl From<&Reconciliation> for Totals {
+    fn from(run: &Reconciliation) -> Self {
+        let tally = &run.tally;
+        Self {
+            records: run.records,
             ours: money(tally.ours_minor, run.currency),
             theirs: money(tally.theirs_minor, run.currency),
             difference: run.difference().to_string(),

@@ -12,7 +12,9 @@ use super::{
 use crate::{
     accounts::Account,
     engine::order,
-    kernel::{CreationRequestId, Money, ReconciliationId, RewardId, horizon::horizon},
+    identity::OwnedBy,
+    incentives::statement::rewards_of_client,
+    kernel::{CreationRequestId, Money, ProgramId, ReconciliationId, RewardId, horizon::horizon},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -99,6 +101,15 @@ statements! {
         "reconciliation_items.list",
         "SELECT seq, class, request_id, reward_id, ours_state, theirs_state, ours_minor, theirs_minor, at \
          FROM reconciliation_items WHERE reconciliation_id = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+    );
+    /// Those about the rewards of one client, of those perhaps of one program alone.
+    ITEMS_OF_CLIENT = Sql::same(
+        "reconciliation_items.list_of_client",
+        concat!(
+            "SELECT i.seq, i.class, i.request_id, i.reward_id, i.ours_state, i.theirs_state, i.ours_minor, i.theirs_minor, i.at \
+             FROM reconciliation_items i JOIN ", rewards_of_client!(),
+            " WHERE i.reconciliation_id = $1 AND i.seq > $2 ORDER BY i.seq LIMIT $3"
+        ),
     );
     /// The finished run with the newest period.
     NEWEST = Sql::same(
@@ -325,10 +336,18 @@ pub(super) async fn list(
 pub(super) async fn items(
     snapshot: &mut Snapshot,
     id: ReconciliationId,
+    shown: &OwnedBy,
     after: i64,
     limit: i64,
 ) -> Result<Vec<Item>, StoreError> {
-    fetch_all!(ItemRow, snapshot, ITEMS, id.uuid(), after, limit)?.into_iter().map(Item::try_from).collect()
+    let rows = match shown.client {
+        None => fetch_all!(ItemRow, snapshot, ITEMS, id.uuid(), after, limit)?,
+        Some(client) => {
+            let program = shown.program.as_ref().map(ProgramId::as_str);
+            fetch_all!(ItemRow, snapshot, ITEMS_OF_CLIENT, id.uuid(), after, limit, client.uuid(), program)?
+        }
+    };
+    rows.into_iter().map(Item::try_from).collect()
 }
 
 /// The account's finished run with the newest period.

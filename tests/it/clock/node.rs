@@ -159,7 +159,7 @@ async fn a_command_on_a_node_a_day_ahead_writes_the_servers_time() {
     let app = stage(Backend::Postgres).await;
     let wall = Wall::off_by(DAY);
     let (mut command, began) = (wall.noshi(), server_now(&app).await);
-    command.args(["keys", "create", "--client", "ahead"]).envs(app.environment().iter().cloned());
+    command.args(["keys", "create", "--client", "ahead", "--new-client"]).envs(app.environment().iter().cloned());
     let made = command.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let newest = "SELECT (EXTRACT(EPOCH FROM MAX(created_at)) * 1000)::bigint FROM clients";

@@ -267,7 +267,7 @@ on_each_backend! {
         }
         app.issue_body("c", charged("0.15", "prg_spring")).await.is_problem(403, "budget-exceeded");
         let mut app = app;
-        (_, app.key) = app.mint_key("another", noshi::identity::Scopes::new(noshi::server::scopes())).await;
+        (_, app.key) = app.mint_key("tests", noshi::identity::Scopes::new(noshi::server::scopes())).await;
         assert_eq!(app.issue_body("d", charged("20.00", "prg_spring")).await.status, 201, "another key has its own");
         app.issue_body("e", charged("20.01", "prg_spring")).await.is_problem(403, "limit-exceeded");
         books_match(&app).await;

@@ -84,10 +84,10 @@ on_each_backend! {
             assert_eq!(program(&app, id, json!([])).await.status, 201);
         }
         let (_client, operator) = (app.client, app.key.clone());
-        (_, app.key) = app.mint_key("callers", Scopes::new(noshi::server::scopes().into_iter().filter(|scope| !scope.is_for_operators()))).await;
+        (_, app.key) = app.mint_key("tests", Scopes::new(noshi::server::scopes().into_iter().filter(|scope| scope.is_by_default()))).await;
         program(&app, "prg_mine", json!([])).await.is_problem(403, "insufficient-scope");
         app.post("/v1/programs/prg_own/suspend", json!({})).await.is_problem(403, "insufficient-scope");
-        let (_client, bound) = app.mint_bound_key("bound", "prg_own").await;
+        let (_client, bound) = app.mint_bound_key("tests", "prg_own").await;
         app.key = bound;
         app.issue_body("elsewhere", charged("1.00", "prg_other")).await.is_problem(403, "program-forbidden");
         assert!(app.received("Create").is_empty());

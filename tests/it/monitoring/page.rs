@@ -19,6 +19,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_budget_reserved", "gauge", &["currency", "program", "window"]),
     ("noshi_budget_used", "gauge", &["currency", "program", "window"]),
     ("noshi_build_info", "gauge", &["revision", "version"]),
+    ("noshi_ceiling_refusals_total", "counter", &["account", "ceiling"]),
     ("noshi_clock_skew_seconds", "gauge", &["account"]),
     ("noshi_credential_age_max_seconds", "gauge", &["account"]),
     ("noshi_credential_created_timestamp_seconds", "gauge", &["account", "slot"]),

@@ -111,7 +111,7 @@ async fn a_key_is_shown_once_works_at_once_and_is_refused_once_revoked() {
         let output = noshi().arg("keys").args(arguments).envs(environment.iter().cloned()).output().unwrap();
         (output.status.code(), text(&output).0.trim().to_owned())
     };
-    let (code, key) = keys(&["create", "--client", "shop", "--scopes", "rewards:read"]);
+    let (code, key) = keys(&["create", "--client", "shop", "--new-client", "--scopes", "rewards:read"]);
     assert_eq!(code, Some(0));
     app.key.clone_from(&key);
     let ping = app.get("/v1/ping").await;

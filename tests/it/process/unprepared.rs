@@ -10,7 +10,7 @@ const COMMANDS: [&[&str]; 10] = [
     &["keys", "create", "--client", "shop"],
     &["keys", "list"],
     &["rewards", "attention", "list"],
-    &["programs", "create", "prg_spring", "--account", "main", "--name", "Spring"],
+    &["programs", "create", "prg_spring", "--account", "main", "--name", "Spring", "--any-client"],
     &["programs", "list"],
     &["ledger", "sums"],
     &["ledger", "adjust", "--account", "main", "--amount", "1.00", "--reason", "found", "--by", "kim"],

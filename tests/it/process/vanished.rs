@@ -79,7 +79,8 @@ async fn no_command_writes_beside_a_service_whose_index_is_gone() {
     let (index, aside) = (beside(&file, "-shm"), beside(&file, ".aside"));
     fs::rename(&index, &aside).unwrap();
     let copy = beside(&file, ".copy");
-    let commands: [&[&str]; 2] = [&["keys", "create", "--client", "shop"], &["backup", "--to", copy.to_str().unwrap()]];
+    let commands: [&[&str]; 2] =
+        [&["keys", "create", "--client", "shop", "--new-client"], &["backup", "--to", copy.to_str().unwrap()]];
     for arguments in commands {
         let refused = noshi().args(arguments).envs(app.environment().iter().cloned()).output().unwrap();
         assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));

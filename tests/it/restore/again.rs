@@ -8,7 +8,7 @@ const OTHER: &str = "cli_0190000000007000800000000000abcd";
 
 /// A key of this client, made as an operator makes one.
 fn make(app: &App, arguments: &[&str]) -> String {
-    let (code, out, error) = noshi(app, &[&["keys", "create", "--client"], arguments].concat());
+    let (code, out, error) = noshi(app, &[&["keys", "create", "--new-client", "--client"], arguments].concat());
     assert_eq!(code, Some(0), "{error}");
     out.trim().to_owned()
 }

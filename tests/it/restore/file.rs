@@ -322,7 +322,7 @@ async fn keys_revoked_and_programs_suspended_since_are_as_in_the_back_up() {
         assert_eq!(code, Some(0), "{arguments:?}: {error}");
         out
     };
-    let revoked = said(&["keys", "create", "--client", "shop"]).trim().to_owned();
+    let revoked = said(&["keys", "create", "--client", "shop", "--new-client"]).trim().to_owned();
     let id = said(&["keys", "list"])
         .lines()
         .find(|line| line.contains("shop"))
@@ -331,11 +331,11 @@ async fn keys_revoked_and_programs_suspended_since_are_as_in_the_back_up() {
         .next()
         .unwrap()
         .to_owned();
-    said(&["programs", "create", "prg_spring", "--account", "main", "--name", "Spring"]);
+    said(&["programs", "create", "prg_spring", "--account", "main", "--name", "Spring", "--client", "tests"]);
     back_up(&app, &copy);
     said(&["keys", "revoke", &id]);
     said(&["programs", "suspend", "prg_spring", "--by", "kim"]);
-    let later = said(&["keys", "create", "--client", "later"]).trim().to_owned();
+    let later = said(&["keys", "create", "--client", "later", "--new-client"]).trim().to_owned();
     assert_eq!(restore(&app, &copy).0, Some(0));
     assert!(run(&app, &["programs", "list"]).1.contains("prg_spring  active"), "open again");
     let served = Served::start(app.environment());

@@ -39,6 +39,7 @@ async fn offend(tx: &mut Tx, ambient: &Ambient) {
         expires_at: None,
         revoked_at: None,
         program: None,
+        replaces: None,
     };
     assert!(keys::insert(tx, &key).await.is_err(), "a key needs its client");
 }

@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use noshi::{
     identity::{
         Scope, Scopes, clients,
-        keys::{self, ApiKey, Presented, mint},
+        keys::{self, Presented, mint},
     },
     kernel::{ClientId, ProgramId},
 };
 
-use super::App;
+use super::{App, Backend};
 
 /// The scope of this word.
 pub(crate) fn scope(word: &str) -> Scope {
@@ -53,21 +53,37 @@ impl App {
         let minted = mint(&self.ambient).unwrap();
         let mut tx = store.begin().await.unwrap();
         let client = clients::find_or_make(&mut tx, client, None, now).await.unwrap();
-        let key = ApiKey {
-            id: minted.id,
-            client,
-            client_name: String::new(),
-            name: "test".to_owned(),
-            secret_sha256: minted.secret_sha256,
-            scopes,
-            created_at: now,
-            expires_at,
-            revoked_at: None,
-            program,
-        };
-        keys::insert(&mut tx, &key).await.unwrap();
         tx.commit(()).await.unwrap();
         store.close().await;
+        // Through the columns of every schema: the release before may have made this database.
+        let (blob, instant) = match self.database.backend {
+            Backend::Sqlite => ("X'", "%Y-%m-%dT%H:%M:%S%.6f+00:00"),
+            Backend::Postgres => ("'\\x", "%Y-%m-%dT%H:%M:%S%.6f+00:00"),
+        };
+        let uuid = |id: uuid::Uuid| match self.database.backend {
+            Backend::Sqlite => format!("X'{}'", id.simple()),
+            Backend::Postgres => format!("'{id}'"),
+        };
+        let time = |at: DateTime<Utc>| format!("'{}'", at.format(instant));
+        let hash = data_encoding::HEXLOWER.encode(&minted.secret_sha256);
+        let (words, all): (Vec<&str>, Vec<&str>) = scopes.iter().partition(|word| *word != "clients:all");
+        let insert = format!(
+            "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
+             VALUES ({}, {}, 'test', {blob}{hash}', '{}', {}, {}, {})",
+            uuid(minted.id.uuid()),
+            uuid(client.uuid()),
+            words.join(" "),
+            time(now),
+            expires_at.map_or_else(|| "NULL".to_owned(), time),
+            program.map_or_else(|| "NULL".to_owned(), |program| format!("'{program}'")),
+        );
+        assert_eq!(self.database.execute(&insert).await.unwrap(), 1);
+        if !all.is_empty() {
+            let operator = format!("UPDATE api_keys SET all_clients = TRUE WHERE id = {}", uuid(minted.id.uuid()));
+            if let Err(early) = self.database.execute(&operator).await {
+                assert!(early.to_string().contains("all_clients"), "{early}");
+            }
+        }
         (client, minted.text.to_string())
     }
 

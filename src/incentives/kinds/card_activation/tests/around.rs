@@ -153,6 +153,7 @@ impl Around {
             expires_at: None,
             revoked_at: None,
             program: None,
+            replaces: None,
         };
         keys::insert(&mut tx, &key).await.unwrap();
         tx.commit(()).await.unwrap();

@@ -1,0 +1,205 @@
+//! Ceilings: what may be bought with an account on one day, by one client and by all together, whatever programs allow. A stolen key
+//! stops there.
+//!
+//! A reward counts once, in the transaction that makes its row, on the account's day of then. It is never taken back: not when Amazon
+//! refuses it and not when it is canceled. So the count is an upper bound of what can have left on that day, and whoever buys and
+//! cancels in turns comes to the same end. Another try of the same reward counts nothing, and what exists is answered whatever is
+//! reached: a ceiling refuses new rewards alone.
+//!
+//! One statement counts, for the client and then for all: every transaction takes the rows in this order, as the last it takes. So two
+//! cannot wait for each other, and the account's row is held for the length of a commit.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use strum::{EnumString, IntoStaticStr, VariantArray};
+
+use super::budget::{Period, resets_at};
+use crate::{
+    accounts::Account,
+    events::{Named, outbox},
+    kernel::{ClientId, Money, word_methods},
+    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, row, statements},
+};
+
+/// The holder of what all clients have bought together. Every other holder is a client.
+const ALL_CLIENTS: &str = "all";
+
+statements! {
+    TAKE = Sql::same(
+        "day_spending.take",
+        "INSERT INTO day_spending (account, holder, day, spent_minor, rewards) VALUES ($1, $2, $3, $4, 1), ($1, 'all', $3, $4, 1) \
+         ON CONFLICT (account, holder, day) DO UPDATE SET \
+         spent_minor = day_spending.spent_minor + excluded.spent_minor, rewards = day_spending.rewards + 1 \
+         WHERE day_spending.holder = 'all' AND day_spending.spent_minor <= $7 - excluded.spent_minor \
+         OR day_spending.holder <> 'all' AND day_spending.spent_minor <= $5 - excluded.spent_minor \
+         AND day_spending.rewards < $6 RETURNING holder",
+    );
+    NOW = Sql::same(
+        "day_spending.now",
+        "SELECT holder, spent_minor, rewards, refused_at FROM day_spending WHERE account = $1 AND day = $3 AND holder IN ($2, 'all')",
+    );
+    REFUSED = Sql::same(
+        "day_spending.refused",
+        "INSERT INTO day_spending (account, holder, day, spent_minor, rewards, refused_at) VALUES ($1, $2, $3, 0, 0, $4) \
+         ON CONFLICT (account, holder, day) DO UPDATE SET refused_at = excluded.refused_at WHERE day_spending.refused_at IS NULL",
+    );
+}
+
+row! {
+    struct TakenRow { holder: String }
+}
+
+row! {
+    struct SpentTodayRow { holder: String, spent_minor: i64, rewards: i64, refused_at: Option<DateTime<Utc>> }
+}
+
+/// Which ceiling. Its word is the setting's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum Ceiling {
+    /// What a client may spend on a day.
+    ClientDayMaximum,
+    /// How many rewards a client may buy on a day.
+    ClientDayRewards,
+    /// What all clients may spend on a day.
+    AccountDayMaximum,
+}
+word_methods!(Ceiling);
+
+impl Ceiling {
+    const fn is_of_client(self) -> bool {
+        match self {
+            Self::ClientDayMaximum | Self::ClientDayRewards => true,
+            Self::AccountDayMaximum => false,
+        }
+    }
+}
+
+/// A ceiling that a reward does not fit under.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CeilingReached {
+    pub(crate) account: String,
+    pub(crate) ceiling: Ceiling,
+    day: NaiveDate,
+    /// When the next day begins.
+    pub(crate) ends_at: Option<DateTime<Utc>>,
+    /// Whether another reward was refused on this day.
+    pub(crate) reported: bool,
+}
+
+/// A reward that is to be bought.
+#[derive(Clone, Copy)]
+pub(crate) struct Purchase<'a> {
+    pub(crate) account: &'a Account,
+    pub(crate) client: ClientId,
+    pub(crate) value: Money,
+    /// When it is recorded.
+    pub(crate) at: DateTime<Utc>,
+}
+
+impl Purchase<'_> {
+    fn day(&self) -> NaiveDate {
+        self.at.with_timezone(&self.account.time_zone()).date_naive()
+    }
+
+    /// The most of each ceiling, in minor units or rewards.
+    fn most(&self, ceiling: Ceiling) -> i64 {
+        let ceilings = self.account.ceilings();
+        let most = match ceiling {
+            Ceiling::ClientDayMaximum => ceilings.client_day_maximum.map(Money::minor),
+            Ceiling::ClientDayRewards => ceilings.client_day_rewards.map(i64::from),
+            Ceiling::AccountDayMaximum => ceilings.account_day_maximum.map(Money::minor),
+        };
+        most.unwrap_or(i64::MAX)
+    }
+
+    const fn more(&self, ceiling: Ceiling) -> i64 {
+        match ceiling {
+            Ceiling::ClientDayMaximum | Ceiling::AccountDayMaximum => self.value.minor(),
+            Ceiling::ClientDayRewards => 1,
+        }
+    }
+
+    fn reached(&self, ceiling: Ceiling) -> CeilingReached {
+        let (day, zone) = (self.day(), self.account.time_zone());
+        let ends_at = resets_at(Period::Day, day, zone);
+        CeilingReached { account: self.account.id().to_owned(), ceiling, day, ends_at, reported: false }
+    }
+
+    /// The first ceiling that the reward does not fit under, by what was read earlier. Only [`take`] decides.
+    fn first_above(&self, spent: &[SpentTodayRow]) -> Option<CeilingReached> {
+        Ceiling::ALL.iter().find_map(|ceiling| {
+            let of_holder = |row: &&SpentTodayRow| (row.holder == ALL_CLIENTS) != ceiling.is_of_client();
+            let row = spent.iter().find(of_holder);
+            let taken = row.map_or(0, |row| match ceiling {
+                Ceiling::ClientDayMaximum | Ceiling::AccountDayMaximum => row.spent_minor,
+                Ceiling::ClientDayRewards => row.rewards,
+            });
+            let above = taken > self.most(*ceiling).saturating_sub(self.more(*ceiling));
+            let reported = row.is_some_and(|row| row.refused_at.is_some());
+            above.then(|| CeilingReached { reported, ..self.reached(*ceiling) })
+        })
+    }
+}
+
+/// The ceiling that a reward would not fit under now. Counts nothing.
+pub(crate) async fn look(
+    snapshot: &mut Snapshot,
+    purchase: &Purchase<'_>,
+) -> Result<Option<CeilingReached>, StoreError> {
+    let (account, client, day) = (purchase.account.id(), purchase.client.to_string(), purchase.day().to_string());
+    let spent = fetch_all!(SpentTodayRow, snapshot, NOW, account, client, day)?;
+    Ok(purchase.first_above(&spent))
+}
+
+/// Counts a reward. Where it does not fit, the transaction must not be committed: one of the rows may count it already.
+pub(crate) async fn take(tx: &mut Tx, purchase: &Purchase<'_>) -> Result<Option<CeilingReached>, StoreError> {
+    // Where there is no row yet, nothing is compared: the settings have no ceiling below the largest reward.
+    let client = purchase.client.to_string();
+    let taken = fetch_all!(
+        TakenRow,
+        tx,
+        TAKE,
+        purchase.account.id(),
+        client.as_str(),
+        purchase.day().to_string(),
+        purchase.value.minor(),
+        purchase.most(Ceiling::ClientDayMaximum),
+        purchase.most(Ceiling::ClientDayRewards),
+        purchase.most(Ceiling::AccountDayMaximum)
+    )?;
+    // A row that its ceiling kept from counting is not returned.
+    let counts = |holder: &str| taken.iter().any(|row| row.holder == holder);
+    if !counts(&client) {
+        let client_day = fetch_all!(SpentTodayRow, tx, NOW, purchase.account.id(), client, purchase.day().to_string())?;
+        return Ok(purchase.first_above(&client_day).or_else(|| Some(purchase.reached(Ceiling::ClientDayMaximum))));
+    }
+    Ok((!counts(ALL_CLIENTS)).then(|| purchase.reached(Ceiling::AccountDayMaximum)))
+}
+
+/// Writes the event of a ceiling that refused a reward: once a day for each client, and for the account.
+pub(crate) async fn report(
+    store: &Store,
+    client: ClientId,
+    reached: &CeilingReached,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let (name, day) = (client.to_string(), reached.day.to_string());
+    let holder = if reached.ceiling.is_of_client() { name.as_str() } else { ALL_CLIENTS };
+    let mut tx = store.begin_as("ceiling.report").await?;
+    let first = execute!(tx, REFUSED, reached.account.as_str(), holder, day.as_str(), now)? == 1;
+    if first {
+        let subject =
+            if reached.ceiling.is_of_client() { Named::Client(&name) } else { Named::Account(&reached.account) };
+        let data = serde_json::json!({
+            "account_id": reached.account, "client_id": name, "ceiling": reached.ceiling.as_str(), "day": day,
+        });
+        outbox::write(&mut tx, "ceiling.reached", subject, Some(&data), now).await?;
+        tracing::warn!(
+            account = reached.account,
+            client.id = name,
+            ceiling.reached = reached.ceiling.as_str(),
+            "a ceiling of the day is reached: new rewards are refused until it is over"
+        );
+    }
+    tx.commit(()).await.map(|_done| ())
+}
