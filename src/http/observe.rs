@@ -29,12 +29,19 @@ use futures_util::Stream;
 
 use super::{Code, Http, Problem, headers};
 use crate::{
-    kernel::{TraceContext, claim_code::may_hold_claim_code},
+    kernel::{ApiKeyId, ClientId, TraceContext, claim_code::may_hold_claim_code},
     telemetry::trace::{self, Attribute},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Whose key a request brought: identity notes it once the key has proved to be one, whatever it may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asker {
+    pub(crate) client: ClientId,
+    pub(crate) key: ApiKeyId,
+}
 
 /// The middleware. All that is done for a request is in the scope of its span, which ends when the answer is ready.
 ///
@@ -86,8 +93,11 @@ async fn observed(
     trace::note(Attribute::Route(route.clone()));
     trace::note(Attribute::Status(status));
     let (millis, running) = (took.as_millis(), http.tasks.running());
+    let asker = answer.request().extensions().get::<Asker>().copied();
+    let peer = answer.request().peer_addr().map(|peer| peer.ip());
     tracing::info!(
-        http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
+        client.id = asker.map(|asker| display(asker.client)), api_key.id = asker.map(|asker| display(asker.key)),
+        network.peer.address = peer.map(display), http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
         duration_ms = %millis, tasks.running = running, "request"
     );
     Ok(with_answer(answer, reader))

@@ -1,10 +1,10 @@
 //! Who calls: one API key in one `Authorization` header, looked up on every request, so that a revocation holds at once.
 
-use actix_web::{HttpRequest, http::header};
+use actix_web::{HttpMessage, HttpRequest, http::header};
 
 use super::keys::{self, Presented};
 use super::{Caller, Scope, Scopes, problems};
-use crate::http::{Http, Problem, headers};
+use crate::http::{Http, Problem, headers, observe::Asker};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 
 /// Compared with when there is no such key, so that a wrong id and a wrong secret take the same way.
@@ -57,6 +57,7 @@ impl Principal {
         let found = http.run(async move { keys::find(&store, id).await }).await?;
         let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
         let key = found.filter(|key| genuine && key.is_active(http.ambient.now())).ok_or_else(refused)?;
+        request.extensions_mut().insert(Asker { client: key.client, key: key.id });
         Ok(Self {
             client: key.client,
             client_name: key.client_name,

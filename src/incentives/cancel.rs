@@ -115,7 +115,7 @@ impl Cancel {
         found.trace_on();
         let (rules, lease) = (*found.kind.rules(), courier.lease()?);
         let drive = Drive::reverse(found.order, lease.token, wish.wisher, rules, courier.limits());
-        let note = Note { reason: Some(wish.reason), ..Note::default() };
+        let note = Note { reason: Some(wish.reason), key: wish.caller.key, ..Note::default() };
         let ran = engine::run(courier, drive, Start::Read(found), &note, Some(waiter)).await;
         match ran.end {
             End::Unchanged => Ok(ran.row),

@@ -24,7 +24,7 @@ use crate::{
     engine::{self, OnUnproven, Order, Stage, State, Waiter, Wisher, run::Latest, schedule},
     failpoint,
     identity::Caller,
-    kernel::{Chain, ClaimCode, ClientId, CreationRequestId, Environment, Intent, RewardId},
+    kernel::{ApiKeyId, Chain, ClaimCode, ClientId, CreationRequestId, Environment, Intent, RewardId},
     ledger::{LedgerStatus, ceilings},
     lifecycle::Lost,
     sealing::Target,
@@ -206,7 +206,7 @@ impl Issue {
             }
             Accepted::Known(reward) => {
                 waiter.publish_known(&reward);
-                Ok(self.replay_response(reward).await)
+                Ok(self.replay_response(reward, command.asked_by).await)
             }
         }
     }
@@ -248,7 +248,7 @@ impl Issue {
         let target = target.map(|target| courier.seal(&reward, &target, command.aim.token())).transpose()?;
         failpoint::pass("issue", "before_t1");
         let mut tx = courier.store.begin_as("reward.accept").await?;
-        let received = TimelineEntry::received(reward.target_ending);
+        let received = TimelineEntry::received(reward.target_ending, command.asked_by);
         let new = sql::insert(&mut tx, &mut reward, &received).await?;
         if new {
             let reserved = self.reserve(&mut tx, account, &reward, now).await;
@@ -365,7 +365,7 @@ impl Issue {
     }
 
     /// The answer to a key that named this reward before: its present state, and its code again while that is allowed.
-    async fn replay_response(&self, reward: Reward) -> Issued {
+    async fn replay_response(&self, reward: Reward, key: ApiKeyId) -> Issued {
         let courier = &self.courier;
         let since = reward.order.stage.proven_at().unwrap_or(reward.order.created_at);
         let age = courier.ambient.now().signed_duration_since(since).to_std().unwrap_or_default();
@@ -374,7 +374,7 @@ impl Issue {
         if !has_code || age >= courier.limits.redelivery {
             return Issued { reward, code: None, replayed: true };
         }
-        match self.reveal.show_again(reward.clone(), Showing::Redelivery).await {
+        match self.reveal.show_again(reward.clone(), Showing::Redelivery, Some(key)).await {
             Ok((reward, code)) => Issued { reward, code: Some(code), replayed: true },
             Err(error) => {
                 tracing::warn!(reward.id = %reward.id, error = %Chain(&error), "a code could not be shown again");

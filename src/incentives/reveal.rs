@@ -12,7 +12,7 @@ use super::{
 use crate::{
     engine::{self, Action, Drive, Effects, End, State, run::Start},
     identity::Caller,
-    kernel::{ClaimCode, RewardId},
+    kernel::{ApiKeyId, ClaimCode, RewardId},
     lifecycle::Lost,
     provider::incentives::Outcome,
     store::StoreError,
@@ -102,7 +102,7 @@ impl Reveal {
                 return Err(RevealError::NoCode);
             }
             match reward.state() {
-                State::Issued => this.show_again(reward, Showing::Reveal(reason)).await,
+                State::Issued => this.show_again(reward, Showing::Reveal(reason), caller.key).await,
                 state @ (State::Canceled | State::Canceling) => Err(RevealError::Gone(state)),
                 state @ (State::Pending
                 | State::Issuing
@@ -121,6 +121,7 @@ impl Reveal {
         &self,
         reward: Reward,
         showing: Showing,
+        key: Option<ApiKeyId>,
     ) -> Result<(Reward, ClaimCode), RevealError> {
         let courier = &self.courier;
         let (showings_max, reason) = match showing {
@@ -128,7 +129,8 @@ impl Reveal {
             Showing::Reveal(reason) => (SHOWINGS_MAX, Some(reason)),
         };
         let drive = Drive::show(reward.order, showings_max, *reward.kind.rules(), courier.limits());
-        let ran = engine::run(courier, drive, Start::Read(reward), &Note { reason, ..Note::default() }, None).await;
+        let note = Note { reason, key, ..Note::default() };
+        let ran = engine::run(courier, drive, Start::Read(reward), &note, None).await;
         let state = ran.row.state();
         match (ran.end, ran.receipt) {
             (End::Settled { deliver: true }, Some(code)) => Ok((ran.row, code)),

@@ -10,6 +10,7 @@ use crate::{
         Event, State,
         drive::{Change, Milestone},
     },
+    kernel::ApiKeyId,
     sealing::Target,
 };
 
@@ -41,6 +42,9 @@ pub(super) struct Detail {
     pub(super) amazon_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) target_ending: Option<String>,
+    /// The API key that asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) api_key_id: Option<String>,
     /// The caller's words, checked at the edge.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
@@ -55,9 +59,10 @@ impl TimelineEntry {
         Self { kind, detail: Detail { reason: Some(reason), ..Detail::default() } }
     }
 
-    pub(super) fn received(target_ending: Option<TargetEnding>) -> Self {
-        let target_ending = target_ending.map(|ending| ending.to_string());
-        Self { kind: "reward.received", detail: Detail { attempt: Some(1), target_ending, ..Detail::default() } }
+    pub(super) fn received(target_ending: Option<TargetEnding>, key: ApiKeyId) -> Self {
+        let (target_ending, api_key_id) = (target_ending.map(|ending| ending.to_string()), Some(key.to_string()));
+        let detail = Detail { attempt: Some(1), target_ending, api_key_id, ..Detail::default() };
+        Self { kind: "reward.received", detail }
     }
 
     pub(super) fn with_attempt(kind: &'static str, attempt: i64) -> Self {
@@ -85,7 +90,7 @@ pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -
         Milestone::Shown { deliver: false } => TimelineEntry::new("reward.needs_attention"),
         Milestone::Shown { deliver: true } => match note.reason {
             Some(_) => TimelineEntry { kind: "claim_code.revealed", detail: note.detail() },
-            None => TimelineEntry::new("claim_code.redelivered"),
+            None => TimelineEntry { kind: "claim_code.redelivered", detail: note.detail() },
         },
     }
 }
@@ -95,13 +100,16 @@ pub(super) fn of_change(change: &Change, answer: Option<&Answer>, note: &Note) -
 pub struct Note {
     /// The caller's reason.
     pub(super) reason: Option<String>,
+    /// The caller's API key.
+    pub(super) key: Option<ApiKeyId>,
     /// What the reward acts on, where its caller brings it again: it is not written.
     pub(super) target: Option<Arc<Target>>,
 }
 
 impl Note {
     fn detail(&self) -> Detail {
-        Detail { reason: self.reason.clone(), ..Detail::default() }
+        let api_key_id = self.key.map(|key| key.to_string());
+        Detail { reason: self.reason.clone(), api_key_id, ..Detail::default() }
     }
 }
 

@@ -5,6 +5,7 @@ mod ceilings;
 mod keys;
 mod owners;
 pub(crate) mod routes;
+mod who;
 
 use std::collections::BTreeSet;
 
