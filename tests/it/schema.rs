@@ -2,6 +2,7 @@
 
 mod columns;
 mod kinds;
+mod roles;
 mod transactions;
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
