@@ -41,6 +41,7 @@ def purchase(runtime: Runtime, image: Image, root: pathlib.Path, expect: Expect)
     expect(service.exec(*image.healthcheck)[0] == 0, "the Dockerfile's HEALTHCHECK does not find the service healthy")
     code, key = service.exec(str(image.binary), "keys", "create", "--client", "shop")
     expect(code == 0, f"noshi keys create: {key}")
+    key = key.split()[0]  # what follows says when it ends
     status, reward = pod.order(key, "order-1")
     codes = [card["claim_code"] for card in pod.book()]
     expect(status == 201 and codes == [reward.get("claim_code")], f"one code for one card: {status}, {reward}, {codes}")
@@ -83,6 +84,7 @@ def trust(runtime: Runtime, image: Image, root: pathlib.Path, expect: Expect) ->
         amazon.refused.clear()
         service = serve(pod, read_only=mounts)
         _, key = service.exec(str(image.binary), "keys", "create", "--client", "shop")
+        key = key.split()[0]
         status, reward = pod.order(key, f"order-{trusted}")
         believed = set(amazon.believed)
         if trusted:
