@@ -1,4 +1,6 @@
 //! Settings, by file and by environment.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| drop(noshi::config::fuzz::settings(bytes)));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    let _taken = noshi::config::fuzz::settings(bytes);
+});

@@ -1,6 +1,7 @@
 //! Any answer at all, as Amazon's: what must hold whatever its bytes are. For the fuzzer, and for property tests.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::classify::{self, WholeAnswer};
 use super::refusal::Outcome;
@@ -35,11 +36,22 @@ struct AsAskedValue {
     currency_code: String,
 }
 
-/// The id that an answer names.
+/// The id that an answer names, by whichever member.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct AnsweredId {
-    creation_request_id: String,
+    creation_request_id: Option<Box<RawValue>>,
+    activation_request_id: Option<Box<RawValue>>,
+    status_check_request_id: Option<Box<RawValue>>,
+    load_balance_request_id: Option<Box<RawValue>>,
+}
+
+impl AnsweredId {
+    fn is_ours(self) -> bool {
+        let of_cards = self.creation_request_id.or(self.activation_request_id).or(self.status_check_request_id);
+        let named = of_cards.or(self.load_balance_request_id);
+        named.is_some_and(|raw| serde_json::from_str::<String>(raw.get()).is_ok_and(|id| id == ID))
+    }
 }
 
 impl AsAsked {
@@ -68,7 +80,7 @@ pub fn answer(bytes: &[u8]) {
         assert!(as_asked, "a card would be delivered that is not as asked");
     }
     if let Outcome::Proven(()) = classify::cancel(reply, &id) {
-        let named = serde_json::from_slice::<AnsweredId>(body).is_ok_and(|named| named.creation_request_id == ID);
+        let named = serde_json::from_slice::<AnsweredId>(body).is_ok_and(AnsweredId::is_ours);
         assert!(named, "an answer about another card proves the cancel of ours");
     }
     let classes = [
@@ -88,6 +100,7 @@ mod tests {
     use crate::kernel::changed::changed;
 
     const CARD: &[u8] = include_bytes!("../../../fuzz/corpus/answer/card");
+    const LOAD: &[u8] = include_bytes!("../../../fuzz/corpus/answer/load");
     const PAGE: &[u8] = include_bytes!("../../../fuzz/corpus/answer/page");
 
     proptest! {
@@ -95,9 +108,9 @@ mod tests {
 
         #[test]
         fn whatever_an_answer_says_only_a_card_that_is_all_as_asked_is_delivered(
-            card in changed(CARD), page in changed(PAGE), any in prop::collection::vec(any::<u8>(), 0..200),
+            card in changed(CARD), load in changed(LOAD), page in changed(PAGE), any in prop::collection::vec(any::<u8>(), 0..200),
         ) {
-            [card, page, any].iter().for_each(|bytes| answer(bytes));
+            [card, load, page, any].iter().for_each(|bytes| answer(bytes));
         }
     }
 }
