@@ -203,7 +203,7 @@ async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
-/// Ready while the database answers, its schema is ours, our clock agrees with its clock, and the process is not stopping.
+/// Ready while the database answers and takes writes, its schema is ours, our clock agrees with its clock, and the process is not stopping.
 /// Amazon is not asked: when it is away, all replicas would be taken out together.
 async fn readyz(state: web::Data<AppState>) -> HttpResponse {
     let Http { store, tasks, .. } = &state.http;
@@ -211,6 +211,9 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
         return unready("draining");
     }
     let store = store.clone();
+    if store.refuses_writes() {
+        return unready("the database takes no writes");
+    }
     match tasks.run(async move { schema(&store).await }).await {
         Ok(Ok(Schema::Current | Schema::Ahead)) => match state.clock.as_ref().and_then(ServerClock::trouble) {
             None => match state.rewards.accounts().stranded() {

@@ -19,6 +19,7 @@ pub(crate) mod postgres;
 pub mod restore;
 pub mod sql;
 mod sqlite;
+mod writes;
 
 use std::{
     sync::{Arc, OnceLock},
@@ -33,6 +34,8 @@ use crate::{
     failpoint,
     telemetry::trace::{self, Attribute, Span},
 };
+
+use writes::Writes;
 
 pub use metrics::Metrics;
 pub use postgres::{Link, session::SessionError};
@@ -153,6 +156,7 @@ pub struct Store {
     inner: OpenStore,
     /// Why the database is taken for lost until the next start, once that was found out.
     lost: Arc<OnceLock<&'static str>>,
+    writes: Arc<Writes>,
 }
 
 #[derive(Clone, Debug)]
@@ -171,6 +175,7 @@ pub struct Tx {
     open: OpenTx,
     /// A statement failed, so the transaction must not be committed.
     failed: bool,
+    writes: Arc<Writes>,
     /// From the call of `begin` to the end of the transaction.
     span: Span,
 }
@@ -263,14 +268,15 @@ impl Store {
     #[expect(clippy::disallowed_methods, reason = "the database's URL is opened where it is used")]
     pub async fn open(options: &StoreOptions) -> Result<Self, StoreError> {
         let url = options.url.expose_secret();
+        let writes = Arc::<Writes>::default();
         let inner = if let Some(path) = url.strip_prefix("sqlite://") {
-            OpenStore::Sqlite(sqlite::SqliteStore::open(path, options).await?)
+            OpenStore::Sqlite(sqlite::SqliteStore::open(path, options, &writes).await?)
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             OpenStore::Postgres(postgres::PostgresStore::open(url, options).await?)
         } else {
             return Err(StoreError::Open("the URL starts with neither sqlite:// nor postgres://".to_owned()));
         };
-        Ok(Self { inner, lost: Arc::default() })
+        Ok(Self { inner, lost: Arc::default(), writes })
     }
 
     /// Which database it is.
@@ -309,17 +315,24 @@ impl Store {
         self.lost.get_or_init(|| why);
     }
 
+    /// Whether the last write that says something of it found that the database takes none.
+    #[must_use]
+    pub(crate) fn refuses_writes(&self) -> bool {
+        self.writes.are_refused()
+    }
+
     fn check_kept(&self) -> Result<(), StoreError> {
         self.lost.get().map_or(Ok(()), |why| Err(StoreError::Lost((*why).to_owned())))
     }
 
     async fn begin_in(&self, span: Span) -> Result<Tx, StoreError> {
         self.check_kept()?;
-        let open = match &self.inner {
-            OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite)?,
-            OpenStore::Postgres(store) => store.begin().await.map(OpenTx::Postgres)?,
+        let begun = match &self.inner {
+            OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite),
+            OpenStore::Postgres(store) => store.begin().await.map(OpenTx::Postgres),
         };
-        Ok(Tx { open, failed: false, span })
+        let open = begun.inspect_err(|error| note(&self.writes, error))?;
+        Ok(Tx { open, failed: false, writes: Arc::clone(&self.writes), span })
     }
 
     /// A connection for reading committed rows.
@@ -347,8 +360,8 @@ impl Store {
 pub trait Read: Send {
     /// The connection that the macros run statements on.
     fn conn(&mut self) -> Conn<'_>;
-    /// Notes that a statement failed.
-    fn fail(&mut self);
+    /// Notes that a statement failed, and how.
+    fn fail(&mut self, error: &sqlx::Error);
 }
 
 impl Read for Tx {
@@ -356,8 +369,8 @@ impl Read for Tx {
         Self::conn(self)
     }
 
-    fn fail(&mut self) {
-        Self::fail(self);
+    fn fail(&mut self, error: &sqlx::Error) {
+        Self::fail(self, error);
     }
 }
 
@@ -366,8 +379,8 @@ impl Read for Snapshot {
         Self::conn(self)
     }
 
-    fn fail(&mut self) {
-        Self::fail(self);
+    fn fail(&mut self, error: &sqlx::Error) {
+        Self::fail(self, error);
     }
 }
 
@@ -382,15 +395,17 @@ impl Tx {
         if self.failed {
             return Err(StoreError::Unconfirmed);
         }
-        let Self { open, span, .. } = self;
-        match open {
-            OpenTx::Sqlite(tx) => tx.commit().await?,
+        let Self { open, span, writes, .. } = self;
+        let committed = match open {
+            OpenTx::Sqlite(tx) => tx.commit().await,
             OpenTx::Postgres(link) => {
                 failpoint::pass("store", "before_commit");
-                link.commit().await?;
+                let committed = link.commit().await;
                 failpoint::pass("store", "after_commit");
+                committed
             }
-        }
+        };
+        committed.inspect_err(|error| note(&writes, error))?;
         span.set(Attribute::Committed);
         Ok(Committed(value))
     }
@@ -424,9 +439,19 @@ impl Tx {
         }
     }
 
-    /// Notes that a statement failed.
-    pub(crate) fn fail(&mut self) {
+    /// Notes that a statement failed, and how.
+    pub(crate) fn fail(&mut self, error: &sqlx::Error) {
         self.failed = true;
+        self.writes.failed(error);
+    }
+
+    /// Commits what wrote for sure: from then on the database takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError`], as [`Tx::commit`].
+    pub(crate) async fn prove_writes(self) -> Result<(), StoreError> {
+        let writes = Arc::clone(&self.writes);
+        self.commit(()).await.map(|_done| writes.succeeded())
     }
 }
 
@@ -439,6 +464,13 @@ impl Snapshot {
         }
     }
 
-    /// A statement failed: a reader has nothing to roll back.
-    pub(crate) fn fail(&mut self) {}
+    /// A statement failed: a reader has nothing to roll back, and says nothing of writes.
+    pub(crate) fn fail(&mut self, _error: &sqlx::Error) {}
+}
+
+/// Notes what a failed step of a transaction says of the database's writes.
+fn note(writes: &Writes, error: &StoreError) {
+    if let StoreError::Database { source, .. } = error {
+        writes.failed(source);
+    }
 }

@@ -249,6 +249,17 @@ impl Accounts {
         self.iter().find(stranded).map(Account::id)
     }
 
+    /// Writes a row durably, as it is: while the database takes no writes this fails.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn prove_writes(&self) -> Result<(), StoreError> {
+        match self.iter().next() {
+            Some(account) => account.rate().prove_writes().await,
+            None => Ok(()),
+        }
+    }
+
     /// Looks after an account's key pairs until the process stops.
     pub(crate) async fn watch_key_pairs(&self, id: &str, tasks: &Tasks) {
         if let Some((account, key_pairs)) = self.get(id).and_then(|account| Some((account, account.key_pairs()?))) {

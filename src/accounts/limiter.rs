@@ -17,6 +17,7 @@ statements! {
         "INSERT INTO upstream (account, next_send_us, urgent_until_us, next_funds_us, breaker_until_us) \
          VALUES ($1, 0, 0, 0, 0) ON CONFLICT (account) DO NOTHING",
     );
+    REWRITE = Sql::same("upstream.rewrite", "UPDATE upstream SET next_funds_us = next_funds_us WHERE account = $1");
     /// Takes the next slot when it is due by $4. New rewards ($5 is false) yield while something else waits. A slot that
     /// is taken out of turn ($6) puts off those who have booked.
     TAKE = Sql::same(
@@ -135,6 +136,13 @@ pub(crate) async fn ensure(store: &Store, account: &str) -> Result<(), StoreErro
     let mut tx = store.begin().await?;
     execute!(tx, ENSURE, account)?;
     tx.commit(()).await.map(|_done| ())
+}
+
+/// Writes the row as it is, durably.
+pub(crate) async fn rewrite(store: &Store, account: &str) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    execute!(tx, REWRITE, account)?;
+    tx.prove_writes().await
 }
 
 /// Takes the next slot if it is due. An urgent request that comes too early makes the ordinary ones yield for two slots.

@@ -37,7 +37,7 @@ fn outcomes() -> impl Iterator<Item = [&'static str; 2]> {
     let unknown = UnknownReason::ALL.iter().map(|reason| ["ambiguous", reason.as_str()]);
     let rejected = AuthRejection::ALL.iter().map(|why| ["turned_away", why.as_str()]);
     // A request that found no slot was no call: `quota_refused` counts it. Nor was one without what it acts on.
-    let called = |why: &&NotSent| !matches!(why, NotSent::Quota | NotSent::Sealed);
+    let called = |why: &&NotSent| !matches!(why, NotSent::Quota | NotSent::Database | NotSent::Sealed);
     let unsent = NotSent::ALL.iter().filter(called).map(|why| ["not_sent", why.as_str()]);
     known.into_iter().chain(unknown).chain(rejected).chain(unsent)
 }

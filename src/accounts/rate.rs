@@ -12,6 +12,8 @@
 //! batch leaves room for others. Each replica asks for slots when it is its turn by what was booked there, or the quickest
 //! replica would take them all. A caller who has nothing waiting need not wait for the end of the line.
 
+mod line;
+
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -20,8 +22,10 @@ use std::{
 use chrono::DateTime;
 use tokio::sync::{Notify, oneshot};
 
+use line::{Booking, LineSeen, QueuePosition, share};
+
 use super::{
-    Breaker, Metrics,
+    Breaker, Metrics, NoSlot,
     limiter::{self, Limiter, STRAY_LINE_US, SlotRequest, TakenSlot},
     pace::PurchasePace,
     quota::{RequestRate, Shared, micros},
@@ -52,14 +56,6 @@ const LOOKS_URGE_SLOTS: u32 = 8;
 const BACK_OFF: Duration = Duration::from_secs(1);
 /// How long what a row said of the line is believed, where that refuses somebody without another look.
 const LINE_KNOWN: Duration = Duration::from_millis(100);
-
-/// There is no slot in time; nothing was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Amazon's request rate is used up")]
-pub struct NoSlot {
-    /// After this long there is room again, if nobody else comes.
-    pub retry_after: Duration,
-}
 
 /// The slots of one account. Cheap to clone.
 #[derive(Clone)]
@@ -95,17 +91,12 @@ struct Taking {
     /// The last slot was stale when it came. A second one in a row is used all the same: one that is late is a stall, and a
     /// database that always is must not stop the account.
     was_stale: bool,
+    /// The database did not answer the last time.
+    failed: bool,
     /// From then on those who look may have a slot again…
     looks_again: Option<Instant>,
     /// …and from then on the new rewards of all replicas yield to one of them.
     looks_urge: Option<Instant>,
-}
-
-/// The end of the line that all replicas share.
-#[derive(Clone, Copy)]
-struct LineSeen {
-    booked_us: i64,
-    at: Instant,
 }
 
 impl Rate {
@@ -136,6 +127,11 @@ impl Rate {
         limiter::ensure(&self.slots.shared.store, &self.slots.row).await
     }
 
+    /// Writes the row as it is, durably: while the database takes no writes this fails.
+    pub(super) async fn prove_writes(&self) -> Result<(), StoreError> {
+        limiter::rewrite(&self.slots.shared.store, &self.slots.row).await
+    }
+
     /// Waits for a slot, at most `patience`. Refuses at once when its turn would come later than that.
     ///
     /// # Errors
@@ -144,11 +140,18 @@ impl Rate {
         let Slots { shared, metrics, .. } = &*self.slots;
         let began = shared.ambient.monotonic();
         let slot = self.wait(wanted, patience).await;
-        metrics.waited_for_slot(&shared.account, slot.is_ok().then(|| began.elapsed()));
+        // What the database does not give says nothing of Amazon's rate.
+        if !matches!(slot, Err(NoSlot::NoDatabase)) {
+            metrics.waited_for_slot(&shared.account, slot.is_ok().then(|| began.elapsed()));
+        }
         slot
     }
 
     async fn wait(&self, wanted: Wanted, patience: Duration) -> Result<Slot, NoSlot> {
+        // Without a record nothing may be sent, whatever the rate.
+        if self.slots.shared.store.refuses_writes() {
+            return Err(NoSlot::NoDatabase);
+        }
         let Some(spacing) = self.slots.spacing else { return Ok(Slot::UNLIMITED) };
         let began = self.slots.shared.ambient.monotonic();
         let (give, mut given) = oneshot::channel();
@@ -160,7 +163,10 @@ impl Rate {
         self.slots.arrived.notify_one();
         match tokio::time::timeout(patience.saturating_sub(began.elapsed()), given).await {
             Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(NoSlot { retry_after: spacing }),
+            // Whoever hands out slots sends those away who wait for a database that takes no writes.
+            Ok(Err(_gone)) => Err(NoSlot::NoDatabase),
+            Err(_elapsed) if self.slots.taking().failed => Err(NoSlot::NoDatabase),
+            Err(_elapsed) => Err(NoSlot::UsedUp { retry_after: spacing }),
         }
     }
 
@@ -211,30 +217,6 @@ impl Rate {
     }
 }
 
-/// A turn in the line of all replicas.
-#[derive(Clone, Copy)]
-struct Booking {
-    at_us: i64,
-    /// It is sooner than the line's end was: that of a caller who had nothing waiting.
-    jumped: bool,
-}
-
-/// Where a request stands in the queue of this process.
-struct QueuePosition {
-    purpose: Purpose,
-    /// So many slots go to others before.
-    ahead: usize,
-    /// So many of them to the same caller.
-    own: usize,
-}
-
-/// How much of the wait that a caller has time for is open to them: all of it for the first of their requests that wait, and a
-/// third of it for many. What is left is for other callers, and for a time in which fewer slots are used than there are.
-fn share(patience: Duration, own: usize) -> Duration {
-    let others = u32::try_from(own).unwrap_or(u32::MAX).saturating_add(1);
-    (patience / 3).saturating_add(patience / 3 * 2 / others)
-}
-
 impl Slots {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -282,7 +264,7 @@ impl Slots {
         let (ahead, own) = (waiting.ahead(wanted), waiting.own(wanted));
         let expected = interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
         if expected > patience {
-            return Err(NoSlot { retry_after: expected.saturating_sub(patience) });
+            return Err(NoSlot::UsedUp { retry_after: expected.saturating_sub(patience) });
         }
         waiting.push(wanted, give);
         Ok(QueuePosition { purpose: wanted.purpose, ahead, own })
@@ -303,7 +285,7 @@ impl Slots {
         }
         let by = now.saturating_add(micros(share(patience, own)));
         if seen.is_some_and(|booked| booked > by) {
-            return Err(NoSlot { retry_after: until(seen.unwrap_or(by), by) });
+            return Err(NoSlot::UsedUp { retry_after: until(seen.unwrap_or(by), by) });
         }
         match limiter::book(&self.shared.store, &self.row, now, micros(spacing), by).await {
             Ok(Some(booked_us)) => {
@@ -317,11 +299,11 @@ impl Slots {
             }
             Ok(None) => {
                 self.look().await;
-                Err(NoSlot { retry_after: self.line_seen().map_or(spacing, |booked| until(booked, by)) })
+                Err(NoSlot::UsedUp { retry_after: self.line_seen().map_or(spacing, |booked| until(booked, by)) })
             }
             Err(error) => {
                 tracing::warn!(account = self.shared.account, error = %Chain(&error), "no slot without the database");
-                Err(NoSlot { retry_after: spacing })
+                Err(NoSlot::NoDatabase)
             }
         }
     }
@@ -390,7 +372,9 @@ impl Slots {
             // Before its turn only a slot that nobody has wanted.
             ask.by_us = if turn <= ahead { ahead } else { now.saturating_sub(early) };
         }
-        match limiter::take(&self.shared.store, &self.row, ask).await {
+        let taken = limiter::take(&self.shared.store, &self.row, ask).await;
+        self.taking().failed = taken.is_err();
+        match taken {
             Ok(Some(TakenSlot { at_us, booked_us })) => {
                 let taken_after = began.elapsed();
                 self.see_line(booked_us);
@@ -416,6 +400,10 @@ impl Slots {
             },
             Err(error) => {
                 tracing::warn!(account = self.shared.account, error = %Chain(&error), "no slot without the database");
+                if self.shared.store.refuses_writes() {
+                    // It may be hours until somebody makes room: their callers are to hear so at once.
+                    self.waiting().send_away();
+                }
                 DATABASE_PAUSE
             }
         }
@@ -484,15 +472,4 @@ impl Slots {
 fn until(instant_us: i64, now_us: i64) -> Duration {
     let at = |micros| DateTime::from_timestamp_micros(micros).unwrap_or_default();
     at(instant_us).signed_duration_since(at(now_us)).to_std().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_more_a_caller_has_waiting_the_less_of_the_line_is_theirs() {
-        let shares: Vec<u128> = [0, 1, 9, 1000].map(|own| share(Duration::from_secs(9), own).as_millis()).into();
-        assert_eq!(shares, [9000, 6000, 3600, 3005]);
-    }
 }

@@ -113,6 +113,12 @@ impl Waiting {
         of_purpose.saturating_add(before).saturating_add(between)
     }
 
+    /// Lets go of all of them: each hears that nobody gives it a slot.
+    pub(super) fn send_away(&mut self) {
+        self.0.clear();
+    }
+
+    /// Adds a request.
     pub(super) fn push(&mut self, wanted: Wanted, give: oneshot::Sender<Slot>) {
         let lines = self.0.entry(wanted.purpose).or_default();
         match lines.iter_mut().find(|line| line.caller == wanted.caller) {

@@ -7,7 +7,7 @@
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
-//! | `database` | always | looks whether the database is still the one that was opened | ends |
+//! | `database` | always | looks whether the database is still the one that was opened, and takes writes | ends |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
 //!
@@ -73,7 +73,15 @@ pub(super) async fn start(
         let (id, accounts, tasks_of_it) = (id.to_owned(), rewards.accounts().clone(), tasks.clone());
         begin("key_pairs", tasks.spawn(async move { accounts.watch_key_pairs(&id, &tasks_of_it).await }));
     }
-    begin("database", tasks.spawn(watch::run(state.http.store.clone(), Arc::clone(of_store), tasks.clone())));
+    begin(
+        "database",
+        tasks.spawn(watch::run(
+            state.http.store.clone(),
+            rewards.accounts().clone(),
+            Arc::clone(of_store),
+            tasks.clone(),
+        )),
+    );
     if let Some(clock) = state.clock.clone() {
         begin("clock", tasks.spawn(clock::run(clock, tasks.clone())));
     }

@@ -1,9 +1,10 @@
-//! Watches that the database stays the one that was opened: the file under its name, or the database under its address, with
-//! all that was read in it before.
+//! Watches that the database stays the one that was opened (the file under its name, or the database under its address, with
+//! all that was read in it before), and that it takes writes.
 
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    accounts::Accounts,
     kernel::Chain,
     ledger::journal,
     lifecycle::Tasks,
@@ -14,9 +15,11 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(2);
 
 /// Looks until the process stops.
-pub(super) async fn run(store: Store, metrics: Arc<store::Metrics>, tasks: Tasks) {
+pub(super) async fn run(store: Store, accounts: Accounts, metrics: Arc<store::Metrics>, tasks: Tasks) {
     let (mut newest, mut was_lost) = (0, false);
+    let mut writes = WriteWatch { accounts, refused: false };
     while !tasks.stopping().is_cancelled() {
+        writes.look(&store, &metrics).await;
         let lost = match look(&store, newest).await {
             Ok(seen) => {
                 newest = seen;
@@ -40,6 +43,34 @@ pub(super) async fn run(store: Store, metrics: Arc<store::Metrics>, tasks: Tasks
         }
         was_lost = lost.is_some();
         rest(&tasks).await;
+    }
+}
+
+/// Whether the database takes writes, as it was found last. Who sells finds out that it takes none; that it takes them again is
+/// found out here.
+struct WriteWatch {
+    accounts: Accounts,
+    refused: bool,
+}
+
+impl WriteWatch {
+    async fn look(&mut self, store: &Store, metrics: &store::Metrics) {
+        if store.refuses_writes()
+            && let Err(error) = self.accounts.prove_writes().await
+        {
+            tracing::debug!(error = %Chain(&error), "the database still takes no writes");
+        }
+        let refused = store.refuses_writes();
+        metrics.database_unwritable(refused);
+        match (self.refused, refused) {
+            (false, true) => tracing::error!(
+                "the database takes no writes: nothing is sold, and no outcome is recorded, until it does. Look for a full disk, \
+                 a server that has become a standby, rights that the role has lost"
+            ),
+            (true, false) => tracing::warn!("the database takes writes again"),
+            (true, true) | (false, false) => {}
+        }
+        self.refused = refused;
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{model::LastError, timeline::Detail};
 use crate::{
+    accounts::NoSlot,
     engine::{Action, Event, drive::DatedEvent},
     kernel::{CardId, ClaimCode, NotSent},
     provider::incentives::{AmznRequestId, Exchange, Outcome},
@@ -113,4 +114,14 @@ const fn without_proof<T>(outcome: &Outcome<T>) -> Outcome<()> {
         Outcome::NotSent(why) => Outcome::NotSent(*why),
         Outcome::Unknown(reason) => Outcome::Unknown(*reason),
     }
+}
+
+/// What became of an action that was given no slot, and the action as of then.
+pub(super) fn without_slot(
+    none: NoSlot,
+    action: &impl Fn(DateTime<Utc>) -> Action,
+    now: DateTime<Utc>,
+) -> (Answer, Action) {
+    let action = action(now);
+    (Answer::unsent(none.into(), action, now), action)
 }

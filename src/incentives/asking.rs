@@ -24,6 +24,9 @@ pub enum AskError {
     /// Amazon's rate is used up.
     #[error("Amazon's rate is used up")]
     Throttled,
+    /// The database gave no slot of Amazon's rate.
+    #[error("the database gave no slot")]
+    NoDatabase,
     /// Amazon turns the account's keys away.
     #[error("Amazon turns the account's keys away")]
     TurnedAway {
@@ -58,6 +61,7 @@ impl AskError {
             Outcome::Refused(refusal) => Self::Refused { operation, refusal },
             Outcome::AuthRejected(why) if why.is_of_the_keys() => Self::TurnedAway { operation, why },
             Outcome::Unknown(UnknownReason::Throttled) | Outcome::NotSent(NotSent::Quota) => Self::Throttled,
+            Outcome::NotSent(NotSent::Database) => Self::NoDatabase,
             Outcome::Unknown(_) | Outcome::NotSent(_) | Outcome::AuthRejected(_) | Outcome::Proven(()) => {
                 Self::Unusable { operation, reason: outcome.reason() }
             }

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use super::{
-    answer::Answer,
+    answer::{Answer, without_slot},
     kind::{Errand, Validation},
     metrics::Metrics,
     model::Reward,
@@ -208,9 +208,9 @@ impl Courier {
         leg: Leg<'_>,
         action: &impl Fn(DateTime<Utc>) -> Action,
     ) -> (Answer, Action) {
-        let Ok(_departure) = self.departure(account, turn).await else {
-            let now = self.ambient.now();
-            return (Answer::unsent(NotSent::Quota, action(now), now), action(now));
+        let _departure = match self.departure(account, turn).await {
+            Ok(departure) => departure,
+            Err(none) => return without_slot(none, action, self.ambient.now()),
         };
         // Read right before the call: a process that stood still must not send a cancel that was in time when it was
         // committed.

@@ -20,7 +20,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, Slot},
+    accounts::{Account, NoSlot, Slot},
     engine::{self, OnUnproven, Order, Stage, State, Waiter, Wisher, run::Latest, schedule},
     failpoint,
     identity::Caller,
@@ -87,7 +87,7 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Issued, IssueError> {
         let ended = self.run_in_time(client, command, patience, arrived).await;
-        if let Err(IssueError::Late | IssueError::Store(_)) = &ended {
+        if let Err(IssueError::Late | IssueError::Store(_) | IssueError::NoSlot(NoSlot::NoDatabase)) = &ended {
             self.courier.metrics.unrecorded.inc();
         }
         ended

@@ -96,6 +96,8 @@ pub enum NotSent {
     Build,
     /// There was no slot of Amazon's rate in time.
     Quota,
+    /// There was no slot, because the database gave none.
+    Database,
     /// What the reward acts on could not be opened.
     Sealed,
 }

@@ -164,7 +164,7 @@ macro_rules! execute {
             }
         }
         .map_err(|error| {
-            $on.fail();
+            $on.fail(&error);
             $crate::store::StoreError::database($sql.name, error)
         })
     }};
@@ -184,7 +184,7 @@ macro_rules! fetch_optional {
             }
         }
         .map_err(|error| {
-            $on.fail();
+            $on.fail(&error);
             $crate::store::StoreError::database($sql.name, error)
         })
     }};
@@ -204,7 +204,7 @@ macro_rules! fetch_all {
             }
         }
         .map_err(|error| {
-            $on.fail();
+            $on.fail(&error);
             $crate::store::StoreError::database($sql.name, error)
         })
     }};

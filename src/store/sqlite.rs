@@ -30,7 +30,7 @@ use tokio::{
 };
 
 use self::place::FilePlace;
-use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, backup::beside, sql};
+use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, backup::beside, sql, writes::Writes};
 use crate::failpoint;
 
 /// Transactions that may wait for the writer; the next one is refused.
@@ -64,6 +64,7 @@ struct Writer {
     torn: bool,
     /// The store is closed, and another process may serve the file: write nothing.
     closed: bool,
+    writes: Arc<Writes>,
 }
 
 /// The transactions since BEGIN that wait for the same COMMIT.
@@ -89,7 +90,7 @@ pub(super) struct SqliteTx {
 }
 
 impl SqliteStore {
-    pub(super) async fn open(path: &str, options: &StoreOptions) -> Result<Self, StoreError> {
+    pub(super) async fn open(path: &str, options: &StoreOptions, writes: &Arc<Writes>) -> Result<Self, StoreError> {
         if path.is_empty() || path.contains(['?', ':']) {
             return Err(StoreError::Open("sqlite:// is followed by the path of a file".to_owned()));
         }
@@ -130,6 +131,7 @@ impl SqliteStore {
                 group: None,
                 torn: false,
                 closed: false,
+                writes: Arc::clone(writes),
             })),
             waiting: Arc::new(AtomicUsize::new(0)),
             readers,
@@ -259,6 +261,7 @@ impl Writer {
                 }
             }
             Err(error) => {
+                self.writes.failed(&error);
                 tracing::error!(error = %crate::kernel::Chain(&error), "a commit failed; its transactions are rolled back");
                 self.roll_back().await;
                 group.fate.send_replace(Fate::Failed)

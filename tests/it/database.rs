@@ -9,6 +9,7 @@ mod proxy;
 mod replicas;
 mod sessions;
 mod stumble;
+mod unwritable;
 
 use std::{collections::BTreeMap, time::Duration};
 

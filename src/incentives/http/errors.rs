@@ -42,6 +42,17 @@ impl From<Lost> for Problem {
     }
 }
 
+impl From<NoSlot> for Problem {
+    fn from(none: NoSlot) -> Self {
+        match none {
+            NoSlot::UsedUp { retry_after } => Self::new(problems::UPSTREAM_BUSY).retry_after(retry_after),
+            // What is read may look healthy.
+            NoSlot::NoDatabase => Self::new(Code::DEPENDENCY_UNAVAILABLE)
+                .detail("the service's database takes no writes now: nothing was sent to Amazon"),
+        }
+    }
+}
+
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         match error {
@@ -97,7 +108,7 @@ impl From<IssueError> for Problem {
             IssueError::Budget(refused) => refused.into(),
             IssueError::Ceiling(reached) => ceiling(&reached),
             IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
-            IssueError::NoSlot(NoSlot { retry_after }) => Self::new(problems::UPSTREAM_BUSY).retry_after(retry_after),
+            IssueError::NoSlot(none) => none.into(),
             IssueError::Refused(Paced { cause, retry_after }) => {
                 let code = match cause {
                     BreakerCause::Funds => problems::INSUFFICIENT_FUNDS,
@@ -255,6 +266,7 @@ impl From<AskError> for Problem {
             }
             AskError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE),
             AskError::Throttled => Self::new(problems::UPSTREAM_BUSY),
+            AskError::NoDatabase => NoSlot::NoDatabase.into(),
             AskError::TurnedAway { operation, why } => {
                 let error_code = why.as_str().to_owned();
                 Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream { operation, error_code, error_type: None })

@@ -12,8 +12,12 @@ async fn try_open(folder: &tempfile::TempDir, exclusive: bool) -> Result<SqliteS
     let path = folder.path().join("noshi.db").display().to_string();
     let url = SecretString::from(format!("sqlite://{path}"));
     let lock_wait = Duration::from_secs(20);
-    SqliteStore::open(&path, &StoreOptions { exclusive, create: true, lock_wait, ..StoreOptions::of_command(url, 2) })
-        .await
+    SqliteStore::open(
+        &path,
+        &StoreOptions { exclusive, create: true, lock_wait, ..StoreOptions::of_command(url, 2) },
+        &Arc::default(),
+    )
+    .await
 }
 
 /// The settings that decide what a crash may cost: journal, synchronous (2 is FULL), foreign keys.

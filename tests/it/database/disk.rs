@@ -13,7 +13,7 @@ use noshi::sandbox::{Fault, FaultRule, Operation};
 use super::Codes;
 use crate::{
     process::Served,
-    support::{App, Backend, Database, Shape, books::books_match},
+    support::{Answer, App, Backend, Database, Shape, books::books_match, wait::until},
 };
 
 /// How the room runs out.
@@ -85,6 +85,7 @@ fn deaf(environment: &[(String, String)]) -> Served {
 /// Refuses while there is no room, loses no outcome, and goes on when there is.
 async fn survives(mut app: App, room: Room, database: &Path) {
     app.base.clone_from(&room.served().base);
+    app.admin.clone_from(&room.served().admin);
     assert_eq!(app.issue("before", "1.00").await.status, 201);
     let slow = FaultRule::once(Fault::DelayWork { milliseconds: 600 });
     app.control.script(FaultRule { operation: Some(Operation::CreateGiftCard), ..slow }).unwrap();
@@ -102,12 +103,17 @@ async fn survives(mut app: App, room: Room, database: &Path) {
     for at in 0..10 {
         let refused = app.issue(&format!("refused-{at}"), "1.00").await;
         refused.is_problem(503, "dependency-unavailable");
-        assert_eq!(refused.json["money_moved"], "unknown");
+        // "no" once the service knows that the database takes no writes; it may find room for a small one at any moment.
+        assert!(["no", "unknown"].contains(&refused.json["money_moved"].as_str().unwrap()), "{}", refused.text);
     }
     assert_eq!(app.received("Create").len(), 2, "something was sent that is not durable");
     assert_eq!(app.read(unwritten.id()).await["status"], "issuing", "reading goes on");
 
     room.give_back(database);
+    until("it is ready by itself", async || {
+        Answer::of(app.http.get(format!("{}/readyz", app.admin))).await.status == 200
+    })
+    .await;
     let keys: Vec<String> = (0..10).map(|at| format!("refused-{at}")).collect();
     let mut codes = Codes::new();
     codes.complete(&app, &keys).await;

@@ -27,6 +27,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_database_clock_skew_seconds", "gauge", &[]),
     ("noshi_database_lost", "gauge", &[]),
     ("noshi_database_snapshot_timestamp_seconds", "gauge", &[]),
+    ("noshi_database_unwritable", "gauge", &[]),
     ("noshi_feed_held_seconds", "gauge", &["feed"]),
     ("noshi_idempotent_requests_total", "counter", &["result"]),
     ("noshi_lease_lost_total", "counter", &[]),
