@@ -47,7 +47,7 @@ struct AnsweredId {
 }
 
 impl AnsweredId {
-    fn is_ours(self) -> bool {
+    fn names_ours(self) -> bool {
         let of_cards = self.creation_request_id.or(self.activation_request_id).or(self.status_check_request_id);
         let named = of_cards.or(self.load_balance_request_id);
         named.is_some_and(|raw| serde_json::from_str::<String>(raw.get()).is_ok_and(|id| id == ID))
@@ -80,7 +80,7 @@ pub fn answer(bytes: &[u8]) {
         assert!(as_asked, "a card would be delivered that is not as asked");
     }
     if let Outcome::Proven(()) = classify::cancel(reply, &id) {
-        let named = serde_json::from_slice::<AnsweredId>(body).is_ok_and(AnsweredId::is_ours);
+        let named = serde_json::from_slice::<AnsweredId>(body).is_ok_and(AnsweredId::names_ours);
         assert!(named, "an answer about another card proves the cancel of ours");
     }
     let classes = [
