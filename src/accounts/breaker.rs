@@ -173,16 +173,22 @@ impl Breaker {
     /// Takes a refusal in; answers how the breaker opened by it, or opened further.
     pub(crate) async fn refused(&self, verdict: Verdict<'_>, pause: Duration) -> Option<OpenBreaker> {
         let until_us = self.shared.now_us().saturating_add(micros(pause));
-        let open = {
+        let (open, changes) = {
             let mut state = self.state();
             let open = state.judge(verdict, until_us, self.shared.now_us())?;
             state.seen = Some(open);
             state.changes = state.changes.wrapping_add(1);
-            open
+            (open, state.changes)
         };
         let Shared { store, account, .. } = &self.shared;
         if let Err(error) = limiter::open_breaker(store, account, open).await {
             tracing::error!(account, error = %Chain(&error), "a breaker could not be kept");
+        }
+        let mut state = self.state();
+        if state.changes == changes {
+            // The row may have been read once more before it was written: what it said then is no news.
+            state.seen = Some(open);
+            state.changes = changes.wrapping_add(1);
         }
         Some(open)
     }
@@ -296,6 +302,10 @@ impl BreakerState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        ambient::Ambient,
+        store::{Store, StoreOptions},
+    };
 
     fn id(text: &str) -> CreationRequestId {
         CreationRequestId::from_stored(text.to_owned())
@@ -353,6 +363,31 @@ mod tests {
         let of_old = OpenBreaker { minor: None, ..seen };
         assert!(!of_old.lets_pass(1), "the release before keeps no amount");
         assert_eq!(of_old.covered(i64::MAX), None);
+    }
+
+    /// A dispatcher reads the row at any moment, also while another task waits for the database to write it.
+    #[tokio::test]
+    async fn a_row_that_was_read_before_the_breaker_was_written_does_not_close_it() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("noshi.db").display());
+        let options = StoreOptions { create: true, ..StoreOptions::of_command(url.into(), 1) };
+        let store = Store::open(&options).await.unwrap();
+        crate::store::migrate::migrate(&store).await.unwrap();
+        limiter::ensure(&store, "main").await.unwrap();
+        let shared = Shared { account: "main".to_owned(), store: store.clone(), ambient: Ambient::movable(1) };
+        let breaker = Breaker::new(shared);
+        let writing = store.begin().await.unwrap();
+        let refused = breaker.refused(Verdict::KeysRejected, Duration::from_secs(30));
+        let read = async {
+            // Not before the refusal is taken in: it waits for the writer then.
+            tokio::task::yield_now().await;
+            breaker.see(limiter::look(&store, "main").await.unwrap().breaker, breaker.changes());
+            drop(writing);
+        };
+        let (opened, ()) = tokio::join!(refused, read);
+        assert_eq!(breaker.open_now(), opened);
+        assert!(opened.is_some());
+        store.close().await;
     }
 
     fn open(cause: BreakerCause) -> Option<OpenBreaker> {
