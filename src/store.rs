@@ -12,6 +12,7 @@
 
 pub mod backup;
 pub mod clock;
+mod embedded;
 pub(crate) mod feed;
 mod metrics;
 pub mod migrate;

@@ -13,11 +13,11 @@ use sqlx::{
     migrate::{Migrate, MigrateError, Migrator},
 };
 
-use super::{OpenStore, Sql, Store, StoreError, fetch_all, row, statements};
+use super::{OpenStore, Sql, Store, StoreError, embedded, fetch_all, row, statements};
 use crate::failpoint;
 
-static SQLITE: LazyLock<Migrator> = LazyLock::new(|| ignoring_later_ones(sqlx::migrate!("migrations/sqlite")));
-static POSTGRES: LazyLock<Migrator> = LazyLock::new(|| ignoring_later_ones(sqlx::migrate!("migrations/postgres")));
+static SQLITE: LazyLock<Migrator> = LazyLock::new(embedded::sqlite);
+static POSTGRES: LazyLock<Migrator> = LazyLock::new(embedded::postgres);
 
 /// While another replica migrates: wait for its lock.
 const PATIENT: &str = "SET statement_timeout = 0; SET lock_timeout = '60s'";
@@ -48,12 +48,6 @@ pub enum Schema {
     Older,
     /// A later program has migrated it, and this program does not work with it.
     Newer,
-}
-
-/// Keeps the driver from refusing migrations that it does not know: [`schema`] decides that.
-fn ignoring_later_ones(mut migrator: Migrator) -> Migrator {
-    migrator.set_ignore_missing(true);
-    migrator
 }
 
 /// Brings the schema up to date. Safe to run from several replicas at once: the driver takes a lock.

@@ -145,8 +145,19 @@ macro_rules! statements {
 macro_rules! row {
     ($(#[$doc:meta])* $vis:vis struct $name:ident { $($(#[$field_doc:meta])* $field_vis:vis $field:ident: $type:ty),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(sqlx::FromRow)]
         $vis struct $name { $($(#[$field_doc])* $field_vis $field: $type),+ }
+
+        // The driver's derive would build the driver once more, for the compiler.
+        impl<'r, R> sqlx::FromRow<'r, R> for $name
+        where
+            R: sqlx::Row,
+            &'static str: sqlx::ColumnIndex<R>,
+            $($type: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,)+
+        {
+            fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+                Ok(Self { $($field: row.try_get(stringify!($field))?),+ })
+            }
+        }
     };
 }
 

@@ -47,7 +47,7 @@ mod before {
          UNION ALL SELECT MAX(at) FROM events UNION ALL SELECT MAX(created_at) FROM api_keys";
 }
 
-#[derive(sqlx::FromRow, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Entry {
     seq: i64,
     at: DateTime<Utc>,
@@ -55,7 +55,7 @@ struct Entry {
     detail: Option<String>,
 }
 
-#[derive(sqlx::FromRow, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 struct Event {
     id: i64,
     kind: String,
@@ -92,7 +92,9 @@ impl Previous {
     }
 
     async fn entries(&mut self, reward: Uuid) -> Vec<Entry> {
-        on_either!(self.0, c => sqlx::query_as(before::ENTRIES_OF).bind(reward).fetch_all(c).await.unwrap())
+        let rows: Vec<(i64, DateTime<Utc>, String, Option<String>)> =
+            on_either!(self.0, c => sqlx::query_as(before::ENTRIES_OF).bind(reward).fetch_all(c).await.unwrap());
+        rows.into_iter().map(|(seq, at, kind, detail)| Entry { seq, at, kind, detail }).collect()
     }
 
     async fn writes(&mut self, kind: &str, subject: &str, data: Option<&Value>) {
@@ -102,8 +104,9 @@ impl Previous {
     }
 
     async fn page(&mut self, after: i64, kind: Option<&str>) -> Vec<Event> {
-        on_either!(self.0, c => sqlx::query_as(before::PAGE).bind(after).bind(kind).bind(50_i64).fetch_all(c).await
-            .unwrap())
+        let rows: Vec<(i64, DateTime<Utc>, String, String, Option<String>)> = on_either!(self.0, c =>
+            sqlx::query_as(before::PAGE).bind(after).bind(kind).bind(50_i64).fetch_all(c).await.unwrap());
+        rows.into_iter().map(|(id, _at, kind, subject, data)| Event { id, kind, subject, data }).collect()
     }
 
     /// The ids of the last restore and of the end of the gap of an account.

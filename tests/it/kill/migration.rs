@@ -8,7 +8,7 @@ use sqlx::{Executor, PgConnection};
 use super::{Dice, count_of, print, seed, stage, start};
 use crate::{
     process::{Served, noshi},
-    support::{Answer, App, Backend, Database, database::SQLITE, on_each_backend, order, wait::until, with_json},
+    support::{Answer, App, Backend, Database, database::migrations, on_each_backend, order, wait::until, with_json},
 };
 
 /// Deaths inside a migration.
@@ -187,7 +187,7 @@ async fn applied(database: &Database) -> usize {
 /// The next start migrates what is missing, and serves.
 async fn comes_up(app: &App, database: &Database, environment: &[(String, String)], old: bool) {
     let served = start(environment.to_vec()).await.unwrap_or_else(|status| panic!("it does not come up: {status}"));
-    assert_eq!(applied(database).await, SQLITE.iter().count());
+    assert_eq!(applied(database).await, migrations(database.backend).await.iter().count());
     serves(app, &served, environment, old).await;
     assert!(tokio::task::spawn_blocking(move || served.terminate()).await.unwrap().success());
 }

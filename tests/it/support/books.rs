@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use super::{App, Backend};
 
 /// What a row says that the book must confirm.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) creation_request_id: String,
     pub(crate) state: String,
@@ -82,10 +82,17 @@ pub(crate) async fn rows(app: &App) -> Vec<Row> {
 #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
 async fn select(app: &App, text: String) -> Vec<Row> {
     let text = sqlx::AssertSqlSafe(text);
-    match app.database.backend {
+    let rows: Vec<(String, String, i64, String)> = match app.database.backend {
         Backend::Sqlite => sqlx::query_as(text).fetch_all(&mut app.database.sqlite().await).await.unwrap(),
         Backend::Postgres => sqlx::query_as(text).fetch_all(&mut app.database.postgres().await).await.unwrap(),
-    }
+    };
+    let row = |(creation_request_id, state, amount_minor, currency)| Row {
+        creation_request_id,
+        state,
+        amount_minor,
+        currency,
+    };
+    rows.into_iter().map(row).collect()
 }
 
 /// The states of the rewards with these ids of Amazon's, of those that exist.

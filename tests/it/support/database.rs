@@ -1,6 +1,9 @@
 //! A database of its own for each test: a new SQLite file, or a new database in the PostgreSQL cluster of `tests/run`.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use noshi::ambient::Ambient;
 use sqlx::{Connection, Executor, PgConnection, SqliteConnection, migrate::Migrator};
@@ -9,9 +12,14 @@ use tempfile::TempDir;
 /// Where `tests/run` says its cluster is.
 const URL_VARIABLE: &str = "NOSHI_TEST_POSTGRES_URL";
 
-/// The migrations by themselves, for a database as an earlier release left it.
-pub(crate) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+/// The migrations by themselves, for a database as an earlier release left it: read from the folder, past the program.
+pub(crate) async fn migrations(backend: Backend) -> Migrator {
+    let folder = match backend {
+        Backend::Sqlite => "migrations/sqlite",
+        Backend::Postgres => "migrations/postgres",
+    };
+    Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).await.unwrap()
+}
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -69,12 +77,13 @@ impl Database {
 
     /// Migrates as far as this schema and no further.
     pub(crate) async fn migrate_to(&self, schema: i64) {
+        let migrations = migrations(self.backend).await;
         match self.backend {
             Backend::Sqlite => {
                 std::fs::File::create(self.url.trim_start_matches("sqlite://")).unwrap();
-                SQLITE.run_to(schema, &mut self.sqlite().await).await.unwrap();
+                migrations.run_to(schema, &mut self.sqlite().await).await.unwrap();
             }
-            Backend::Postgres => POSTGRES.run_to(schema, &mut self.postgres().await).await.unwrap(),
+            Backend::Postgres => migrations.run_to(schema, &mut self.postgres().await).await.unwrap(),
         }
     }
 
@@ -150,7 +159,8 @@ impl Database {
 /// The migrated database of a cluster that others are copied from, by its name. Each test is a process of its own, so the server
 /// says who makes it. It has its name once it is complete.
 async fn template(server: &str) -> String {
-    let checksums = POSTGRES.iter().flat_map(|migration| migration.checksum.iter());
+    let migrations = migrations(Backend::Postgres).await;
+    let checksums = migrations.iter().flat_map(|migration| migration.checksum.iter());
     let version = checksums.fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
     let name = format!("noshi_template_{version:016x}");
     let unfinished = format!("{name}_unfinished");
@@ -163,7 +173,7 @@ async fn template(server: &str) -> String {
             run(format!("CREATE DATABASE {unfinished}")).await;
             let (base, _database) = server.rsplit_once('/').unwrap();
             let mut connection = PgConnection::connect(&format!("{base}/{unfinished}")).await.unwrap();
-            POSTGRES.run(&mut connection).await.unwrap();
+            migrations.run(&mut connection).await.unwrap();
             connection.close().await.unwrap();
             run(format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await;
         }

@@ -1,0 +1,95 @@
+//! The texts of the migrations, which the program carries with it.
+//!
+//! The driver's own macro would find the files by itself. But it builds the driver, with SQLite, once more for the compiler
+//! alone.
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{Migration, MigrationType, Migrator},
+};
+
+/// A migration's file: its name without the ending, and its text.
+type File = (&'static str, &'static str);
+
+/// The files of one database. A new migration adds its name here, once for both databases.
+macro_rules! files {
+    ($database:literal) => {
+        files! {
+            $database:
+            "0001_first",
+            "0002_upstream",
+            "0003_refusals",
+            "0004_books",
+            "0005_reconciliation",
+            "0006_balances",
+            "0007_from_0006_trace_context",
+            "0008_from_0007_kinds",
+            "0009_from_0007_one_outbox",
+            "0010_from_0007_ledger_accounts",
+            "0011_from_0007_targets",
+            "0012_from_0007_feeds",
+            "0013_from_0007_days_and_windows",
+            "0014_from_0007_handed_out",
+            "0015_from_0007_queues",
+            "0016_from_0007_order_numbers",
+            "0017_from_0007_card_fingerprint",
+            "0018_from_0007_card_activation",
+            "0019_from_0007_access_tokens",
+            "0020_from_0007_create_members",
+            "0021_from_0007_key_pairs",
+            "0022_from_0007_reach",
+            "0023_from_0007_append_only",
+        }
+    };
+    ($database:literal: $($name:literal,)+) => {
+        &[$(($name, include_str!(concat!("../../migrations/", $database, "/", $name, ".sql")))),+]
+    };
+}
+
+const SQLITE: &[File] = files!("sqlite");
+const POSTGRES: &[File] = files!("postgres");
+
+pub(super) fn sqlite() -> Migrator {
+    migrator(SQLITE)
+}
+
+pub(super) fn postgres() -> Migrator {
+    migrator(POSTGRES)
+}
+
+/// Reads names as the driver does: `0007_from_0006_trace_context` is version 7, "from 0006 trace context".
+fn migrator(files: &[File]) -> Migrator {
+    let migrations = files.iter().map(|&(name, text)| {
+        let (version, description) = name.split_once('_').expect("a migration's name has a number and a description");
+        Migration::new(
+            version.parse().expect("a migration's name begins with its number"),
+            description.replace('_', " ").into(),
+            MigrationType::Simple,
+            text.into_sql_str(),
+            text.starts_with("-- no-transaction"),
+        )
+    });
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    // What a later program has applied is judged by its name (`super::migrate::schema`).
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_program_carries_each_file_of_the_folder_as_the_driver_reads_it() {
+        for (folder, ours) in [("migrations/sqlite", sqlite()), ("migrations/postgres", postgres())] {
+            let read = Migrator::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).await.unwrap();
+            let facts = |migrator: &Migrator| -> Vec<_> {
+                let all = migrator.iter();
+                all.map(|one| (one.version, one.description.clone(), one.checksum.clone(), one.no_tx)).collect()
+            };
+            assert_eq!(facts(&ours), facts(&read), "{folder}: name a new file in this module");
+        }
+    }
+}
