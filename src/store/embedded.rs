@@ -8,8 +8,25 @@ use sqlx::{
     migrate::{Migration, MigrationType, Migrator},
 };
 
-/// A migration's file: its name without the ending, and its text.
-type File = (&'static str, &'static str);
+/// The digits that a file's name begins with.
+const NUMBER_LEN: usize = 4;
+
+/// A migration's file.
+struct File {
+    version: i64,
+    description: &'static str,
+    text: &'static str,
+}
+
+impl File {
+    /// Reads a name as the driver does: `0007_from_0006_trace_context` is version 7, `from_0006_trace_context`.
+    #[expect(clippy::panic, reason = "evaluated by the compiler: a name without a number fails the build")]
+    const fn named(name: &'static str, text: &'static str) -> Self {
+        let (number, description) = name.split_at(NUMBER_LEN);
+        let Ok(version) = i64::from_str_radix(number, 10) else { panic!("a migration's name begins with its number") };
+        Self { version, description: description.split_at(1).1, text }
+    }
+}
 
 /// The files of one database. A new migration adds its name here, once for both databases.
 macro_rules! files {
@@ -42,7 +59,7 @@ macro_rules! files {
         }
     };
     ($database:literal: $($name:literal,)+) => {
-        &[$(($name, include_str!(concat!("../../migrations/", $database, "/", $name, ".sql")))),+]
+        &[$(File::named($name, include_str!(concat!("../../migrations/", $database, "/", $name, ".sql")))),+]
     };
 }
 
@@ -57,17 +74,11 @@ pub(super) fn postgres() -> Migrator {
     migrator(POSTGRES)
 }
 
-/// Reads names as the driver does: `0007_from_0006_trace_context` is version 7, "from 0006 trace context".
 fn migrator(files: &[File]) -> Migrator {
-    let migrations = files.iter().map(|&(name, text)| {
-        let (version, description) = name.split_once('_').expect("a migration's name has a number and a description");
-        Migration::new(
-            version.parse().expect("a migration's name begins with its number"),
-            description.replace('_', " ").into(),
-            MigrationType::Simple,
-            text.into_sql_str(),
-            text.starts_with("-- no-transaction"),
-        )
+    let migrations = files.iter().map(|file| {
+        let description = file.description.replace('_', " ").into();
+        let alone = file.text.starts_with("-- no-transaction");
+        Migration::new(file.version, description, MigrationType::Simple, file.text.into_sql_str(), alone)
     });
     let mut migrator = Migrator::with_migrations(migrations.collect());
     // What a later program has applied is judged by its name (`super::migrate::schema`).
