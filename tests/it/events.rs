@@ -55,6 +55,8 @@ struct Entry {
     detail: Option<String>,
 }
 
+type EventColumns = (i64, DateTime<Utc>, String, String, Option<String>);
+
 #[derive(Debug, PartialEq)]
 struct Event {
     id: i64,
@@ -104,7 +106,7 @@ impl Previous {
     }
 
     async fn page(&mut self, after: i64, kind: Option<&str>) -> Vec<Event> {
-        let rows: Vec<(i64, DateTime<Utc>, String, String, Option<String>)> = on_either!(self.0, c =>
+        let rows: Vec<EventColumns> = on_either!(self.0, c =>
             sqlx::query_as(before::PAGE).bind(after).bind(kind).bind(50_i64).fetch_all(c).await.unwrap());
         rows.into_iter().map(|(id, _at, kind, subject, data)| Event { id, kind, subject, data }).collect()
     }
