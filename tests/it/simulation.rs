@@ -38,9 +38,9 @@ use world::{Ended, Sold, run};
 use crate::support::rounds::{print, set_by_hand};
 
 /// Every day: of gift codes, of cards, and of loads.
-const SEEDS: u64 = 50_000;
-const CARD_SEEDS: u64 = 30_000;
-const LOAD_SEEDS: u64 = 20_000;
+const SEEDS: u64 = 30_000;
+const CARD_SEEDS: u64 = 20_000;
+const LOAD_SEEDS: u64 = 15_000;
 /// Each bug is found within so many.
 const BUG_SEEDS: u64 = 50_000;
 

@@ -9,7 +9,7 @@ use super::{Dice, count_of, print, seed, stage, start};
 use crate::support::{App, Backend, books, on_each_backend};
 
 /// Stops, requests around each of them, and when they come.
-const ROUNDS: usize = 50;
+const ROUNDS: usize = 25;
 const REQUESTS: usize = 24;
 /// Services side by side: a stop mostly waits.
 const LANES: usize = 5;

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Rewards frozen in the middle of an attempt.
-const FREEZES: usize = 50;
+const FREEZES: usize = 30;
 /// Where the replica stands still: at the place where Amazon's answer about one of them is in hand; or, with none, as soon
 /// as all calls have arrived. Each has a pair of replicas of its own: a freeze mostly waits for the leases to run out.
 const PLACES: [Option<(&str, Stage)>; 6] = [

@@ -34,7 +34,7 @@ use crate::{
     support::{Answer, App, Backend, books, order, with_json},
 };
 
-const OPS: usize = 5_000;
+const OPS: usize = 2_000;
 const CALLERS: usize = 64;
 const REPLICAS: usize = 3;
 /// Keys that are asked about at a time, and how often each is in all.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Deaths inside a migration.
-const DEATHS: usize = 24;
+const DEATHS: usize = 12;
 /// More than SQLite's machine passes the place inside its migrations; how often it does, the run finds out.
 const PASSES_SQLITE: usize = 2_000;
 /// How often it passes it in the first of them that is missing, or less often: every other death is there.

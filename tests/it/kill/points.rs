@@ -57,7 +57,7 @@ pub(super) const PLACES: [&str; 38] = [
     "head./CreateGiftCard",
 ];
 /// Deaths at each of them in an everyday run, and tries that may be spent on each death.
-const DEATHS: usize = 6;
+const DEATHS: usize = 3;
 const TRIES: usize = 3;
 /// Databases side by side: a process's start waits for the disk, and another's runs meanwhile.
 const LANES: usize = 4;

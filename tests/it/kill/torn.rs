@@ -18,7 +18,7 @@ use super::{Dice, count_of, print, seed, stage, start};
 use crate::support::{Answer, App, Backend, wait::found, with_json};
 
 /// Cuts of an everyday run.
-const CUTS: usize = 100;
+const CUTS: usize = 50;
 /// Of these the service itself is started on so many, and its callers ask again.
 const SERVED: usize = 6;
 /// Rewards, and callers at once: fewer pages than SQLite lets the log grow to before it starts it anew.

@@ -101,20 +101,41 @@ fn the_expressions_that_would_be_wrong_are_found() {
 #[test]
 fn the_rules_are_as_promtool_wants_them_and_every_alert_fires_when_it_should_only() {
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("noshi.rules.yaml"), plain_rules()).unwrap();
-    fs::write(folder.path().join("alerts_test.yaml"), monitoring_file("alerts_test.yaml")).unwrap();
-    for arguments in [["check", "rules", "noshi.rules.yaml"], ["test", "rules", "alerts_test.yaml"]] {
-        let done = promtool(folder.path(), &arguments, "");
-        assert!(done.status.success(), "{arguments:?}: {}", said(&done));
-    }
-    // The tool does find what is wrong: the first case, on a rule that it is not about any more.
-    let broken = plain_rules().replacen("> 900", "> 9000", 1);
-    fs::write(folder.path().join("noshi.rules.yaml"), broken).unwrap();
+    let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    let rules = plain_rules();
+    put("noshi.rules.yaml", &rules);
+    let done = promtool(folder.path(), &["check", "rules", "noshi.rules.yaml"], "");
+    assert!(done.status.success(), "{}", said(&done));
+    // Each case asks for its own alert alone. The tool evaluates every rule that it is given, so it is given that one.
     let cases = monitoring_file("alerts_test.yaml");
-    let first = cases.split("  - name: ").take(2).collect::<Vec<_>>().join("  - name: ");
-    fs::write(folder.path().join("first.yaml"), first).unwrap();
-    let done = promtool(folder.path(), &["test", "rules", "first.yaml"], "");
+    let (head, cases) = cases.split_once("  - name: ").unwrap();
+    let files: Vec<String> = cases
+        .split("\n  - name: ")
+        .map(|case| {
+            let name = case.lines().next().unwrap();
+            put(&format!("{name}.rules.yaml"), &rule_of(&rules, name));
+            let file = format!("{name}.yaml");
+            let head = head.replace("noshi.rules.yaml", &format!("{name}.rules.yaml"));
+            put(&file, &format!("{head}  - name: {case}\n"));
+            file
+        })
+        .collect();
+    let test: Vec<&str> = ["test", "rules"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let done = promtool(folder.path(), &test, "");
+    assert!(done.status.success(), "{}", said(&done));
+    // The tool does find what is wrong: the first case, on a rule that it is not about any more.
+    put("NoshiBalanceStale.rules.yaml", &rule_of(&rules, "NoshiBalanceStale").replacen("> 900", "> 9000", 1));
+    let done = promtool(folder.path(), &["test", "rules", "NoshiBalanceStale.yaml"], "");
     assert!(!done.status.success() && said(&done).contains("NoshiBalanceStale"), "{}", said(&done));
+}
+
+/// A rules file with this alert alone.
+fn rule_of(rules: &str, name: &str) -> String {
+    const RULE: &str = "      - alert: ";
+    let (_before, rule) = rules.split_once(&format!("{RULE}{name}\n")).unwrap_or_else(|| panic!("no alert {name}"));
+    let lines = rule.lines().take_while(|line| !line.starts_with(RULE) && !line.starts_with("  - name: "));
+    let rule: String = lines.map(|line| format!("{line}\n")).collect();
+    format!("groups:\n  - name: one\n    rules:\n{RULE}{name}\n{rule}")
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ use crate::{
 };
 
 /// Keys of the life before the back-up, and of each life after it; half of the first come while it is made.
-const KEYS: usize = 160;
+const KEYS: usize = 80;
 /// Callers at once.
 const CALLERS: usize = 8;
 /// Of a hundred new keys, so many meet a fault at the gateway.
