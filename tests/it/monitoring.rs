@@ -2,5 +2,6 @@
 
 mod files;
 mod live;
+mod operator;
 mod page;
 mod prometheus;

@@ -75,14 +75,19 @@ pub(super) struct Prometheus {
 impl Prometheus {
     /// Starts it on any port; `targets` are the admin addresses of replicas.
     pub(super) fn start(http: &reqwest::Client, targets: &[&str]) -> Self {
+        let targets: Vec<&str> = targets.iter().map(|target| target.trim_start_matches("http://")).collect();
+        Self::start_with(http, &serde_json::json!({"job_name": "noshi", "static_configs": [{"targets": targets}]}))
+    }
+
+    /// The same, and this one part of its settings says what is scraped.
+    pub(super) fn start_with(http: &reqwest::Client, scraped: &Value) -> Self {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("noshi.rules.yaml"), plain_rules()).unwrap();
-        let targets: Vec<&str> = targets.iter().map(|target| target.trim_start_matches("http://")).collect();
         // JSON is YAML.
         let config = serde_json::json!({
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": ["noshi.rules.yaml"],
-            "scrape_configs": [{"job_name": "noshi", "static_configs": [{"targets": targets}]}],
+            "scrape_configs": [scraped],
         });
         fs::write(folder.path().join("prometheus.yml"), config.to_string()).unwrap();
         let mut command = Command::new(program("prometheus"));

@@ -150,6 +150,12 @@ ROWS: list[Row] = [
         put("ServiceMonitor/noshi", "spec/selector/matchLabels/app.kubernetes.io~component", "api"),
     ),
     (
+        "the job has another name",
+        WHOLE,
+        "prometheus_finds_the_admin_port",
+        put("ServiceMonitor/noshi", "spec/jobLabel", "app.kubernetes.io/component"),
+    ),
+    (
         "another namespace reads the metrics",
         POSTGRES,
         "only_callers_and_prometheus_come_in",

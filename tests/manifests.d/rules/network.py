@@ -202,5 +202,8 @@ def prometheus_finds_the_admin_port(bundle: Bundle) -> Iterator[str]:
         for endpoint in spec["endpoints"]:
             if (endpoint.get("port"), endpoint.get("path")) != ("admin", "/metrics"):
                 yield f"no metrics at {endpoint}"
+        jobs = [service["metadata"]["labels"].get(spec.get("jobLabel")) for service in found]
+        if jobs != ["noshi"]:
+            yield f"alerts and dashboards ask for the job noshi, and the operator calls it {jobs}"
         if "namespaceSelector" in spec:
             yield "the ServiceMonitor looks beyond its namespace"
