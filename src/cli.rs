@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod check;
 mod demo;
+mod doctor;
 mod healthcheck;
 mod keys;
 mod ledger;
@@ -15,7 +16,7 @@ mod stop;
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     process::ExitCode,
     sync::mpsc,
     thread,
@@ -62,8 +63,12 @@ enum CliCommand {
     /// Note that PostgreSQL's own tools restored the database, before a process serves it again. (`noshi restore`
     /// writes this note itself.) Until every day since the back-up is reconciled, a refusal by Amazon proves nothing.
     Restored(backup::RestoredArguments),
-    /// Check the settings and show what is in force, secrets masked; or show which sealing keys rewards need.
+    /// Check the settings and show what is in force, secrets masked, and warn of what they leave open; or show which sealing
+    /// keys rewards need. Exit codes: 0 well, warnings included, 1 `serve` would not start, 2 usage or settings.
     Check(check::CheckArguments),
+    /// Look for what is wrong: settings, secret files, database, clock, and each account by a signed question to Amazon. Exit
+    /// codes: 0 well, warnings included unless --strict, 1 something is broken, 2 usage or settings.
+    Doctor(doctor::DoctorArguments),
     /// Ask the service of these settings, on its admin port, whether it is ready: for `HEALTHCHECK` of Docker and
     /// Compose. Prints one line. Exit codes: 0 ready, 1 not ready.
     Healthcheck(healthcheck::HealthcheckArguments),
@@ -197,15 +202,28 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
     match cli.command {
         CliCommand::Serve => serve(&load(cli.config.as_deref())?, stop).await,
         CliCommand::Migrate => {
-            let store = bootstrap::open_store(&load(cli.config.as_deref())?.store, bootstrap::Opening::Migrate).await?;
+            let settings = load(cli.config.as_deref())?.store;
+            let made = settings.url.file().filter(|file| !file.exists()).and_then(|file| absolute(file).ok());
+            let store = bootstrap::open_store(&settings, bootstrap::Opening::Migrate).await?;
             migrate(&store).await?;
             store.close().await;
+            if let Some(file) = made {
+                // In the wrong folder, nothing else would show it.
+                writeln!(io::stderr(), "made the database file {}", file.display())?;
+            }
             say("the database is up to date")
         }
         CliCommand::Backup(arguments) => backup::back_up(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Restored(arguments) => backup::restored(arguments, &load(cli.config.as_deref())?).await,
         CliCommand::Restore(arguments) => backup::restore(arguments, &load(cli.config.as_deref())?).await,
-        CliCommand::Check(arguments) => check::run(arguments, &load(cli.config.as_deref())?).await,
+        CliCommand::Check(arguments) => {
+            let file = settings_file(cli.config.as_deref());
+            check::run(arguments, &load(file)?, file).await
+        }
+        CliCommand::Doctor(arguments) => {
+            let file = settings_file(cli.config.as_deref());
+            doctor::run(arguments, &load(file)?, file).await
+        }
         CliCommand::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
         CliCommand::Accounts(command) => accounts::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
@@ -219,9 +237,13 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
 }
 
 fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
+    bootstrap::load_settings(settings_file(path), process_environment()?)
+}
+
+/// The settings' file, if there is one.
+fn settings_file(named: Option<&Path>) -> Option<&Path> {
     let default = Path::new(DEFAULT_CONFIG);
-    let path = path.or_else(|| default.exists().then_some(default));
-    bootstrap::load_settings(path, process_environment()?)
+    named.or_else(|| default.exists().then_some(default))
 }
 
 async fn serve(settings: &Settings, stop: &Stop) -> Result<ExitCode, CommandError> {

@@ -232,6 +232,7 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
                 StoreError::Lost(_) => "the database was removed or replaced".to_owned(),
                 StoreError::Session(why) => why.to_string(),
                 StoreError::Database { .. }
+                | StoreError::Away { .. }
                 | StoreError::Migrate(_)
                 | StoreError::NotOwner
                 | StoreError::Inconsistent { .. }

@@ -13,6 +13,7 @@
 pub mod backup;
 pub mod clock;
 mod embedded;
+mod error;
 pub(crate) mod feed;
 mod metrics;
 pub mod migrate;
@@ -38,6 +39,7 @@ use crate::{
 
 use writes::Writes;
 
+pub use error::StoreError;
 pub use metrics::Metrics;
 pub use postgres::{Link, session::SessionError};
 pub use sql::{Conn, Sql};
@@ -45,102 +47,6 @@ pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
 
 /// How long a request waits for a database connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What went wrong in the store. The texts name the statement, never a value.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database refused a statement or could not be reached.
-    #[error("the database failed at {statement}")]
-    Database {
-        /// The statement's name, or the step.
-        statement: &'static str,
-        /// The driver's error.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// A migration failed.
-    #[error("migrating the database failed")]
-    Migrate(#[source] sqlx::migrate::MigrateError),
-    /// A row holds what this program never writes.
-    #[error("the database is inconsistent: {table}.{column}")]
-    Inconsistent {
-        /// The table.
-        table: &'static str,
-        /// The column.
-        column: &'static str,
-    },
-    /// It is unknown whether the transaction was committed. Read again before acting.
-    #[error("the commit was not confirmed")]
-    Unconfirmed,
-    /// Too many transactions wait for the writer; nothing was written.
-    #[error("too many transactions are waiting")]
-    Busy,
-    /// The database is too old or too new for this program.
-    #[error("the database's schema is not this program's: {0}")]
-    Schema(&'static str),
-    /// A migration failed, because the database's role may not change the schema.
-    #[error("this role may not change the schema: run the command as the role that owns the tables")]
-    NotOwner,
-    /// The database cannot be opened as the settings say.
-    #[error("cannot open the database: {0}")]
-    Open(String),
-    /// The database is not the one that was opened: it was deleted, replaced, or set back to an older copy.
-    #[error("the database was removed or replaced while it was open: {0}")]
-    Lost(String),
-    /// A connection to PostgreSQL cannot be had, or promises cannot rest on it.
-    #[error("the database gives no connection that can be used")]
-    Session(#[from] SessionError),
-    /// The operating system gave no random bytes for an id.
-    #[error(transparent)]
-    Randomness(#[from] crate::ambient::NoRandomness),
-}
-
-impl StoreError {
-    pub(crate) fn database(statement: &'static str, source: sqlx::Error) -> Self {
-        Self::Database { statement, source }
-    }
-
-    /// Whether the database that was opened is there no more.
-    pub(crate) const fn is_loss(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Session(SessionError::AnotherDatabase))
-    }
-
-    /// Whether the database works, and would fail in the same way again: because of what is in a row, or of what was to be
-    /// written there.
-    #[must_use]
-    pub(crate) fn is_about_the_row(&self) -> bool {
-        match self {
-            Self::Database { source: sqlx::Error::Database(error), .. } => {
-                error.code().is_some_and(|code| is_about_data(&code))
-            }
-            Self::Database { source: sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_), .. }
-            | Self::Inconsistent { .. } => true,
-            Self::Database { .. }
-            | Self::Migrate(_)
-            | Self::Unconfirmed
-            | Self::Busy
-            | Self::Schema(_)
-            | Self::NotOwner
-            | Self::Open(_)
-            | Self::Lost(_)
-            | Self::Session(_)
-            | Self::Randomness(_) => false,
-        }
-    }
-}
-
-/// Classes of PostgreSQL's codes: a bad value, a broken constraint, what a trigger raises, a row that is damaged.
-const ABOUT_DATA: [&str; 4] = ["22", "23", "P0", "XX"];
-/// SQLite's codes: too large a value, a broken constraint or what a trigger raises, a value of the wrong type.
-const ABOUT_DATA_SQLITE: [u32; 3] = [18, 19, 20];
-
-/// SQLite's codes have up to four digits, the lowest byte of which is the kind; PostgreSQL's have five characters.
-fn is_about_data(code: &str) -> bool {
-    match code.parse::<u32>() {
-        Ok(number) if code.len() < 5 => ABOUT_DATA_SQLITE.contains(&(number & 0xff)),
-        _ => ABOUT_DATA.iter().any(|class| code.starts_with(class)),
-    }
-}
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -345,6 +251,18 @@ impl Store {
         match &self.inner {
             OpenStore::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
             OpenStore::Postgres(store) => store.take().await.map(Snapshot::Postgres),
+        }
+    }
+
+    /// What the database does not do for a commit to outlive a crash of its machine: settings of a PostgreSQL server. SQLite
+    /// is opened in the one way that loses nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be asked.
+    pub(crate) async fn not_durable(&self) -> Result<Vec<&'static str>, StoreError> {
+        match &self.inner {
+            OpenStore::Sqlite(_) => Ok(Vec::new()),
+            OpenStore::Postgres(store) => store.not_durable().await,
         }
     }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
-use super::{CommandError, say};
+use super::{CommandError, doctor::amazon::WRONG_PAIR, say};
 use crate::{
     accounts::{
         Account, KeyPairs, KeySlot,
@@ -69,7 +69,7 @@ pub(super) enum AccountsError {
     NotInFiles,
     #[error("Amazon did not answer for this pair: try again in a few seconds")]
     Unanswered,
-    #[error("Amazon refuses this pair: compare it with Amazon's portal")]
+    #[error("Amazon refuses this pair: {WRONG_PAIR}")]
     Refused,
     #[error(transparent)]
     NotActivated(#[from] NotActivated),

@@ -14,7 +14,7 @@ use super::{CommandError, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
     bootstrap::{note_restore, open_with_clock},
-    config::{DatabaseKind, Settings},
+    config::Settings,
     http::problem::timestamp,
     incentives::{
         restore_note::{self, RestoreNoteError},
@@ -73,21 +73,25 @@ pub(super) enum BackupError {
     Newer,
     #[error("no back-up was made")]
     Copy(#[from] CopyError),
+    #[error("no back-up was made: run `noshi migrate` first, or correct store.url")]
+    Unprepared(#[source] CopyError),
     #[error("nothing was restored")]
     Restore(#[from] RestoreError),
     #[error("the restore is not noted")]
     Note(#[from] RestoreNoteError),
 }
 
+fn not_copied(error: CopyError) -> BackupError {
+    if matches!(error, CopyError::Absent(_) | CopyError::Foreign) {
+        BackupError::Unprepared(error)
+    } else {
+        BackupError::Copy(error)
+    }
+}
+
 /// The SQLite file of the settings.
 fn file_of(settings: &Settings) -> Result<PathBuf, BackupError> {
-    match settings.store.url.kind() {
-        DatabaseKind::Sqlite => {
-            let url = settings.store.url.to_string();
-            Ok(PathBuf::from(url.strip_prefix("sqlite://").unwrap_or(&url)))
-        }
-        DatabaseKind::Postgres => Err(BackupError::OwnTools),
-    }
+    settings.store.url.file().map(Path::to_owned).ok_or(BackupError::OwnTools)
 }
 
 pub(super) async fn back_up(
@@ -100,7 +104,7 @@ pub(super) async fn back_up(
         if to.exists() {
             return Err(BackupError::from(CopyError::Taken(to)).into());
         }
-        let copied = backup::copy(&database, backup::part_of(&to), COUNTS).await.map_err(BackupError::from)?;
+        let copied = backup::copy(&database, backup::part_of(&to), COUNTS).await.map_err(not_copied)?;
         let contents = copied.contents;
         let seal = copied.keep_as(&to).map_err(BackupError::from)?;
         return say(&line(&to.display().to_string(), contents, &seal));
@@ -111,7 +115,7 @@ pub(super) async fn back_up(
     }
     // The disk of the database can hold a copy; a container's /tmp may be memory.
     let beside = backup::part_of(&database);
-    let copied = backup::copy(&database, beside, COUNTS).await.map_err(BackupError::from)?;
+    let copied = backup::copy(&database, beside, COUNTS).await.map_err(not_copied)?;
     let contents = copied.contents;
     let seal = copied.pour(&mut out).map_err(BackupError::from)?;
     writeln!(io::stderr(), "{}", line(STREAM, contents, &seal))?;

@@ -1,10 +1,14 @@
-//! `noshi check`: what is set, and which sealing keys rewards still need.
+//! `noshi check`: what is set and what it leaves open, and which sealing keys rewards still need.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Args;
 
-use super::{CommandError, say};
+use super::{CommandError, doctor, say};
 use crate::{
     bootstrap,
     config::{KeyId, Settings},
@@ -21,11 +25,28 @@ pub(super) struct CheckArguments {
     /// is not listed.
     #[arg(long)]
     targets: bool,
+    /// Look at the database as well, and ask Amazon for each account's funds, as `noshi doctor` does.
+    #[arg(long, conflicts_with = "targets")]
+    online: bool,
+    /// Fail on warnings, too.
+    #[arg(long, conflicts_with = "targets")]
+    strict: bool,
 }
 
-pub(super) async fn run(arguments: CheckArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
-    if !arguments.targets {
-        return say(settings.in_force().trim_end());
+pub(super) async fn run(
+    arguments: CheckArguments,
+    settings: &Settings,
+    file: Option<&Path>,
+) -> Result<ExitCode, CommandError> {
+    let CheckArguments { targets, online, strict } = arguments;
+    if !targets {
+        say(settings.in_force().trim_end())?;
+        let found = if online { doctor::look_online(settings, file).await } else { doctor::look(settings, file) };
+        for trouble in found.troubles() {
+            // Not among the settings, which somebody may read as TOML.
+            writeln!(io::stderr(), "{trouble}")?;
+        }
+        return Ok(found.exit_code(strict));
     }
     let sealed = bootstrap::sealed_by(settings).await?;
     let (lines, all_listed) = report(settings, &sealed);

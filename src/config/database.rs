@@ -4,7 +4,7 @@
 //! machine needs a verified certificate) and the driver must see the same host. For the same reason the host must be named;
 //! otherwise the driver would take PGHOST from the environment.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, path::Path};
 
 use secrecy::SecretString;
 
@@ -61,6 +61,12 @@ impl DatabaseUrl {
     #[must_use]
     pub const fn kind(&self) -> DatabaseKind {
         self.kind
+    }
+
+    /// The file that it names, where it names one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.shown.strip_prefix(SQLITE).map(Path::new)
     }
 
     /// The whole address, for connecting.

@@ -328,9 +328,11 @@ impl ResponseError for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {
-            StoreError::Database { .. } | StoreError::Unconfirmed | StoreError::Lost(_) | StoreError::Session(_) => {
-                Code::DEPENDENCY_UNAVAILABLE
-            }
+            StoreError::Database { .. }
+            | StoreError::Away { .. }
+            | StoreError::Unconfirmed
+            | StoreError::Lost(_)
+            | StoreError::Session(_) => Code::DEPENDENCY_UNAVAILABLE,
             StoreError::Busy => Code::QUOTA_EXCEEDED,
             StoreError::Migrate(_)
             | StoreError::NotOwner

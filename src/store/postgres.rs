@@ -93,7 +93,7 @@ impl ConnectionRules {
 }
 
 impl PostgresStore {
-    /// Opens the pool.
+    /// Opens the pool. Where no server can be reached, the error says where none was found.
     pub(super) async fn open(url: &str, settings: &StoreOptions) -> Result<Self, StoreError> {
         // The driver's own error may quote the URL, and the password in it.
         let options = PgConnectOptions::from_str(url)
@@ -101,6 +101,13 @@ impl PostgresStore {
             .application_name("noshi")
             // No statement reads a float, and a pooler refuses the parameter.
             .extra_float_digits(None);
+        let address = address(&options);
+        Self::connected(options, settings).await.map_err(|error| {
+            if is_away(&error) { StoreError::Away { address, source: Box::new(error) } } else { error }
+        })
+    }
+
+    async fn connected(options: PgConnectOptions, settings: &StoreOptions) -> Result<Self, StoreError> {
         let rules =
             ConnectionRules { options: Arc::new(options), time_limits: settings.time_limits, identity: Arc::default() };
         if settings.time_limits == TimeLimits::Service {
@@ -130,6 +137,11 @@ impl PostgresStore {
         // The first connection says whether there will be any.
         drop(store.take().await?);
         Ok(store)
+    }
+
+    /// What the server does not do for a commit to outlive a crash of its machine.
+    pub(super) async fn not_durable(&self) -> Result<Vec<&'static str>, StoreError> {
+        session::not_durable(&mut self.take().await?.connection).await
     }
 
     /// Takes a connection out of the pool, or opens one.
@@ -169,6 +181,23 @@ impl PostgresStore {
             tracing::warn!("a connection to the database was not given back; left to the server");
         }
     }
+}
+
+/// Where the server should be, as an operator looks for it. Neither role nor password is part of it.
+fn address(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => format!("{} (port {})", folder.display(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+/// Whether no server was reached, and not one that refuses.
+fn is_away(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Session(SessionError::Refused(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut))
+            | StoreError::Database { source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, .. }
+    )
 }
 
 /// A connection that was taken out of the pool, with or without a transaction.

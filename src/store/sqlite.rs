@@ -11,7 +11,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     sync::{
         Arc, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -106,7 +106,9 @@ impl SqliteStore {
         if options.create {
             create_private(&path).map_err(|error| StoreError::Open(format!("the database file: {}", error.kind())))?;
         } else if !path.exists() || (options.exclusive && is_missing(&path)) {
-            return Err(StoreError::Open("there is no such file: `noshi migrate` makes it".to_owned()));
+            let whole = absolute(&path).unwrap_or(path);
+            let why = format!("there is no such file as {}: `noshi migrate` makes it", whole.display());
+            return Err(StoreError::Open(why));
         }
         let connect = SqliteConnectOptions::new()
             .filename(&path)

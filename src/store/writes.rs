@@ -18,7 +18,7 @@ const REFUSED_SQLITE: [u32; 3] = [8, 10, 13];
 impl Writes {
     /// A statement or a commit of a transaction that may write failed.
     pub(super) fn failed(&self, error: &sqlx::Error) {
-        if error.as_database_error().and_then(|error| error.code()).is_some_and(|code| is_refusal(&code)) {
+        if is_refused(error) {
             self.refused.store(true, Ordering::Release);
         }
     }
@@ -31,6 +31,11 @@ impl Writes {
     pub(super) fn are_refused(&self) -> bool {
         self.refused.load(Ordering::Acquire)
     }
+}
+
+/// Whether the database says that it writes nothing at all, whatever the statement is.
+pub(super) fn is_refused(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| is_refusal(&code))
 }
 
 /// Whether the code says that the database writes nothing at all, whatever the statement is. SQLite's codes have up to four

@@ -3,6 +3,7 @@
 mod clients;
 mod command;
 mod crash;
+mod doctor;
 pub(crate) mod drain;
 mod first;
 mod healthcheck;

@@ -5,19 +5,94 @@ use std::process::Output;
 use super::noshi;
 use crate::support::{App, Backend, Database, Shape};
 
-/// Every command that needs the tables.
-const COMMANDS: [&[&str]; 10] = [
-    &["keys", "create", "--client", "shop"],
-    &["keys", "list"],
-    &["rewards", "attention", "list"],
-    &["programs", "create", "prg_spring", "--account", "main", "--name", "Spring", "--any-client"],
-    &["programs", "list"],
-    &["ledger", "sums"],
-    &["ledger", "adjust", "--account", "main", "--amount", "1.00", "--reason", "found", "--by", "kim"],
-    &["reconcile", "--account", "main", "--from", "2026-11-01", "--to", "2026-11-01"],
-    &["check", "--targets"],
-    &["restored"],
+/// What a command does on a database that is not prepared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unprepared {
+    /// It refuses, with one line that says what to do first.
+    Refuses,
+    /// It has no use for the tables, or it is the one that makes them.
+    Has(&'static str),
+}
+use Unprepared::{Has, Refuses};
+
+/// A command, arguments where it needs some, and what it does.
+struct Row(&'static str, &'static [&'static str], Unprepared);
+
+/// Every command, as `--help` lists them. A command without a row fails.
+const COMMANDS: &[Row] = &[
+    Row("serve", &[], Has("it migrates SQLite itself, and has a test of its own on PostgreSQL")),
+    Row("migrate", &[], Has("it prepares")),
+    Row("backup", &["--to", "-"], Has("it copies a file of SQLite's, and has words of its own: below")),
+    Row("restore", &["--from", "/nowhere"], Has("it brings the tables along")),
+    Row("restored", &[], Refuses),
+    Row("check", &["--targets"], Refuses),
+    Row("doctor", &[], Has("it reports all that is wrong, this too")),
+    Row("healthcheck", &[], Has("it asks a service")),
+    Row("accounts keys status", &[], Refuses),
+    Row("accounts keys verify", &["--account", "main", "--slot", "primary"], Refuses),
+    Row("accounts keys activate", &["--account", "main", "--slot", "primary"], Refuses),
+    Row("keys create", &["--client", "shop"], Refuses),
+    Row("keys list", &[], Refuses),
+    Row("keys rotate", &[KEY], Refuses),
+    Row("keys revoke", &[KEY], Refuses),
+    Row("rewards attention list", &[], Refuses),
+    Row("rewards attention settle", &[REWARD, "--as", "issued", "--reason", "seen", "--by", "kim"], Refuses),
+    Row("programs create", &["prg_spring", "--account", "main", "--name", "Spring", "--any-client"], Refuses),
+    Row("programs list", &[], Refuses),
+    Row("programs own", &["prg_spring", "--client", "shop", "--by", "kim"], Refuses),
+    Row("programs suspend", &["prg_spring", "--by", "kim"], Refuses),
+    Row("programs resume", &["prg_spring", "--by", "kim"], Refuses),
+    Row("ledger sums", &[], Refuses),
+    Row("ledger adjust", &["--account", "main", "--amount", "1.00", "--reason", "found", "--by", "kim"], Refuses),
+    Row("reconcile", &["--account", "main", "--from", "2026-11-01", "--to", "2026-11-01"], Refuses),
+    Row("reconcile days", &["--account", "main"], Refuses),
+    Row(
+        "reconcile accept",
+        &["--account", "main", "--from", "2026-11-01", "--to", "2026-11-01", "--reason", "seen", "--by", "kim"],
+        Refuses,
+    ),
+    Row("sandbox", &[], Has("it has no database")),
+    Row("demo", &[], Has("it makes its own")),
 ];
+const KEY: &str = "key_01907000800070008000000000000001";
+const REWARD: &str = "rwd_01907000800070008000000000000001";
+
+/// The commands that refuse, as their words.
+fn refusing() -> impl Iterator<Item = Vec<&'static str>> {
+    let refusing = COMMANDS.iter().filter(|Row(_name, _arguments, does)| *does == Refuses);
+    refusing.map(|Row(name, arguments, _does)| name.split(' ').chain(arguments.iter().copied()).collect())
+}
+
+/// The commands below one, from what clap prints of itself.
+fn listed(above: &[String]) -> Vec<Vec<String>> {
+    let help = noshi().args(above).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let is_a_command_itself = help
+        .lines()
+        .any(|line| line.starts_with("Usage: ") && (line.contains("[COMMAND]") || !line.contains("COMMAND")));
+    let below = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names = below.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names: Vec<String> = names.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect();
+    let mut all = Vec::new();
+    if is_a_command_itself && !above.is_empty() {
+        all.push(above.to_vec());
+    }
+    for name in names.into_iter().filter(|name| name != "help") {
+        let words: Vec<String> = above.iter().cloned().chain([name]).collect();
+        all.extend(listed(&words));
+    }
+    all
+}
+
+#[test]
+fn every_command_that_there_is_has_a_row() {
+    let mut there: Vec<String> = listed(&[]).iter().map(|words| words.join(" ")).collect();
+    let mut rows: Vec<&str> = COMMANDS.iter().map(|Row(name, _arguments, _does)| *name).collect();
+    there.sort();
+    rows.sort_unstable();
+    assert_eq!(there, rows);
+    assert!(refusing().count() >= 12);
+}
 
 fn run(app: &App, words: &[&str]) -> Output {
     noshi().args(words).envs(app.environment().iter().cloned()).output().unwrap()
@@ -34,12 +109,17 @@ fn refused(output: &Output) -> String {
 async fn without_a_file_a_command_makes_none() {
     let app = App::not_started(Database::fresh(Backend::Sqlite).await, Shape::default()).await;
     let file = app.database.folder.path().join("noshi.db");
-    for words in COMMANDS {
+    let place = format!("there is no such file as {}: `noshi migrate` makes it", file.display());
+    for words in &refusing().collect::<Vec<_>>() {
         let said = refused(&run(&app, words));
-        assert!(said.ends_with("there is no such file: `noshi migrate` makes it"), "{words:?}: {said}");
+        assert!(said.ends_with(&place), "{words:?}: {said}");
         let left: Vec<_> = std::fs::read_dir(app.database.folder.path()).unwrap().collect();
         assert!(left.is_empty(), "{words:?} left {left:?}");
     }
+    let said = refused(&run(&app, &["backup", "--to", "-"]));
+    let (first, place) = ("run `noshi migrate` first", format!("there is no database at {}", file.display()));
+    assert!(said.contains(first) && said.ends_with(&place), "{said}");
+    assert!(!file.exists());
     assert!(run(&app, &["migrate"]).status.success());
     assert!(file.exists(), "a migration makes it");
     assert!(run(&app, &["ledger", "sums"]).status.success());
@@ -51,9 +131,13 @@ async fn every_command_asks_for_the_migration(backend: Backend) {
     if backend == Backend::Sqlite {
         std::fs::write(app.database.folder.path().join("noshi.db"), "").unwrap();
     }
-    for words in COMMANDS {
+    for words in &refusing().collect::<Vec<_>>() {
         let said = refused(&run(&app, words));
         assert_eq!(said, "noshi: the database must be migrated first: run `noshi migrate`", "{words:?}");
+    }
+    if backend == Backend::Sqlite {
+        let said = refused(&run(&app, &["backup", "--to", "-"]));
+        assert!(said.contains("run `noshi migrate` first"), "{said}");
     }
     app.end().await;
 }

@@ -130,7 +130,7 @@ async fn no_start_makes_an_empty_database_where_one_was() {
     kept.arg("serve").envs(environment.iter().cloned()).env("NOSHI__STORE__CREATE_ON_START", "false");
     let refused = kept.output().unwrap();
     assert_eq!(refused.status.code(), Some(1));
-    assert!(said(&refused).contains("there is no such file: `noshi migrate` makes it"), "{}", said(&refused));
+    assert!(said(&refused).contains("noshi.db: `noshi migrate` makes it"), "{}", said(&refused));
     assert!(!file.exists());
     let made = noshi().arg("migrate").envs(environment.iter().cloned()).output().unwrap();
     assert!(made.status.success(), "{}", said(&made));

@@ -1,0 +1,176 @@
+//! What the settings leave open, and who may read or change the files that they name.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use chrono::{NaiveDate, TimeDelta};
+
+use super::{Diagnosis, Trouble};
+use crate::{
+    bootstrap::StartError,
+    config::{AccountSettings, KeyFiles, Settings},
+    kernel::LoginHost,
+};
+
+/// How many days before its end a key is worth a warning, as the alert on it has it.
+const BEFORE_THE_END: i64 = 30;
+
+/// Everything that can be seen without the database and Amazon.
+pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDate) -> Vec<Diagnosis> {
+    let mut findings = Vec::new();
+    if settings.accounts.is_empty() {
+        let trouble = Trouble {
+            what: StartError::NoAccounts.to_string(),
+            why: "`noshi serve` ends with the same words: without an account there is nothing to sell".to_owned(),
+            way_out: "noshi.example.toml shows the section; with Kubernetes, look whether noshi.toml is mounted"
+                .to_owned(),
+        };
+        findings.push(Diagnosis::broken("accounts", trouble));
+    }
+    for (id, account) in &settings.accounts {
+        findings.extend(of_account(id, account, today));
+    }
+    findings.extend(of_files(settings, file));
+    findings
+}
+
+fn of_account(id: &str, account: &AccountSettings, today: NaiveDate) -> Vec<Diagnosis> {
+    let place = format!("accounts.{id}");
+    let (marketplace, environment) = (account.marketplace, account.environment);
+    let mut findings = vec![Diagnosis::well(
+        &place,
+        format!(
+            "partner {} buys {} at {} ({}, {})",
+            account.partner_id,
+            marketplace.currency(),
+            account.sandbox_gateway.map_or_else(|| marketplace.host(environment).to_owned(), |own| own.to_string()),
+            marketplace.region(),
+            environment.as_str(),
+        ),
+    )];
+    let usual = LoginHost::of(marketplace);
+    if account.login_host != usual {
+        let trouble = Trouble {
+            what: format!("is another region's than marketplace {}", marketplace.code()),
+            why: "a shopper's token is known to the host of its own region only, so that every sign-in would fail"
+                .to_owned(),
+            way_out: format!("leave it out, or set {}", usual.as_str()),
+        };
+        findings.push(Diagnosis::warning(&format!("{place}.login_host"), trouble));
+    }
+    // Our own sandbox has no key that ends and no money.
+    if account.sandbox_gateway.is_none() {
+        findings.extend(of_keys(&place, account, today));
+        if account.low_balance.is_none() {
+            let trouble = Trouble {
+                what: "is not set: neither an event nor an alert reports that the funds run low".to_owned(),
+                why: "the account is prepaid: once it is empty, every new reward is refused".to_owned(),
+                way_out: format!(
+                    "set it to what is spent in the {} business days that money takes to arrive, and some days more",
+                    account.funding_lead_days
+                ),
+            };
+            findings.push(Diagnosis::warning(&format!("{place}.low_balance"), trouble));
+        }
+    }
+    findings
+}
+
+fn of_keys(place: &str, account: &AccountSettings, today: NaiveDate) -> Vec<Diagnosis> {
+    let exchange = &account.key_exchange;
+    let days_max = i64::from(exchange.days_max);
+    let why = format!("Amazon asks for a new key at least every {days_max} days");
+    let second = exchange.second.as_ref().filter(|files| files.access_key_id.exists());
+    let mut keys = vec![("access_key_created", account.access_key_created)];
+    if second.is_some() {
+        keys.push(("second_access_key_created", exchange.second_created));
+    }
+    let trouble = |created: Option<NaiveDate>| {
+        let Some(created) = created else {
+            return Some(Trouble {
+                what: "is not set: nobody knows how old the AWS key is".to_owned(),
+                why: format!("{why}, and no alert can report the end of this one"),
+                way_out: "set the day on which Amazon's portal says that it was made, like \"2026-01-31\"".to_owned(),
+            });
+        };
+        let age = today.signed_duration_since(created).num_days();
+        if age < 0 {
+            return Some(Trouble {
+                what: format!("{created} has not come yet"),
+                why: format!("{why}, and the alert on this one would come too late"),
+                way_out: "compare it with Amazon's portal".to_owned(),
+            });
+        }
+        let ends = created.checked_add_signed(TimeDelta::try_days(days_max)?)?;
+        (age > days_max - BEFORE_THE_END).then(|| Trouble {
+            what: format!("the AWS key is {age} days old, and ends on {ends}"),
+            why: why.clone(),
+            way_out: "exchange it: k8s/README.md, \"Exchanging Amazon's key pair\"".to_owned(),
+        })
+    };
+    let finding = |(key, created): (&str, Option<NaiveDate>)| {
+        Some(Diagnosis::warning(&format!("{place}.{key}"), trouble(created)?))
+    };
+    keys.into_iter().filter_map(finding).collect()
+}
+
+/// A file that holds a secret, and the setting that names it.
+struct SecretFile {
+    setting: String,
+    path: PathBuf,
+}
+
+fn secret_files(settings: &Settings) -> Vec<SecretFile> {
+    let mut files = Vec::new();
+    let mut add = |setting: String, path: &Path| files.push(SecretFile { setting, path: path.to_owned() });
+    if let Some(path) = &settings.store.url_file {
+        add("store.url_file".to_owned(), path);
+    }
+    for key in &settings.sealing.keys {
+        add(format!("sealing.keys ({})", key.id), &key.file);
+    }
+    for (id, account) in &settings.accounts {
+        if let Some(path) = &account.secret_access_key_file {
+            add(format!("accounts.{id}.secret_access_key_file"), path);
+        }
+        if let Some(KeyFiles { secret_access_key, .. }) = &account.key_exchange.second {
+            add(format!("accounts.{id}.second_secret_access_key_file"), secret_access_key);
+        }
+    }
+    files
+}
+
+fn of_files(settings: &Settings, file: Option<&Path>) -> Vec<Diagnosis> {
+    let mut files = secret_files(settings);
+    let is_inline =
+        |account: &AccountSettings| account.secret_access_key_file.is_none() && account.sandbox_gateway.is_none();
+    if let Some(path) = file.filter(|_path| settings.accounts.values().any(is_inline)) {
+        files.push(SecretFile { setting: "--config".to_owned(), path: path.to_owned() });
+    }
+    if let Some(path) = settings.store.url.file() {
+        files.push(SecretFile { setting: "store.url".to_owned(), path: path.to_owned() });
+    }
+    files.iter().filter_map(of_file).collect()
+}
+
+/// What others may do with a file. One that is not there, or may not be looked at, is somebody else's finding.
+fn of_file(file: &SecretFile) -> Option<Diagnosis> {
+    let mode = fs::metadata(&file.path).ok()?.permissions().mode() & 0o777;
+    let what = match (mode & 0o004 != 0, mode & 0o022 != 0) {
+        (false, false) => return None,
+        (true, false) => "may be read by everyone on this machine",
+        (false, true) => "may be changed by others than its owner",
+        (true, true) => "may be read by everyone on this machine, and changed by others than its owner",
+    };
+    let path = file.path.display();
+    let trouble = Trouble {
+        what: format!("{path} has the mode {mode:04o}: it {what}"),
+        why: "it holds a secret: who reads it can spend the account, and who changes it can stop the service"
+            .to_owned(),
+        way_out: format!("chmod 600 {path}; with Kubernetes, defaultMode: 0440 on the Secret's volume"),
+    };
+    Some(Diagnosis::warning(&file.setting, trouble))
+}
