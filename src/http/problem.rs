@@ -125,6 +125,8 @@ struct Parts {
     challenge: Option<String>,
     retry_at: Option<DateTime<Utc>>,
     retry_after: Option<Duration>,
+    /// The same request cannot succeed, although others of this code can.
+    in_vain: bool,
 }
 
 #[derive(Serialize)]
@@ -166,6 +168,7 @@ impl Problem {
             challenge: None,
             retry_at: None,
             retry_after: None,
+            in_vain: false,
         }))
     }
 
@@ -221,6 +224,13 @@ impl Problem {
     #[must_use]
     pub(crate) fn challenge(mut self, challenge: impl Into<String>) -> Self {
         self.0.challenge = Some(challenge.into());
+        self
+    }
+
+    /// Says that the same request cannot succeed later, whatever its code says of others.
+    #[must_use]
+    pub(crate) fn in_vain(mut self, whether: bool) -> Self {
+        self.0.in_vain = whether;
         self
     }
 
@@ -287,7 +297,7 @@ impl Problem {
             detail: self.0.detail.as_deref(),
             instance: format!("urn:noshi:request:{request_id}"),
             code: self.0.code.as_str(),
-            retryable: self.0.code.retryable,
+            retryable: self.0.code.retryable && !self.0.in_vain,
             money_moved: self.0.money_moved,
             request_id,
             errors: &self.0.errors,

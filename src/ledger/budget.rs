@@ -186,6 +186,8 @@ pub struct Exceeded {
     pub period: Period,
     /// When it begins anew; `None` for never.
     pub resets_at: Option<DateTime<Utc>>,
+    /// The reward is larger than the whole budget: it will never fit.
+    pub never_fits: bool,
 }
 
 /// What a reservation came to.
@@ -218,7 +220,8 @@ impl Draw<'_> {
     }
 
     fn exceeded(&self, holder: &str, period: Period) -> Exceeded {
-        Exceeded { holder: holder.to_owned(), period, resets_at: resets_at(period, self.budget.day, self.zone) }
+        let resets_at = resets_at(period, self.budget.day, self.zone);
+        Exceeded { holder: holder.to_owned(), period, resets_at, never_fits: false }
     }
 }
 
@@ -286,6 +289,12 @@ pub(crate) fn complete(usage: &mut Vec<Usage>, limits: &[ProgramLimit], day: Nai
 /// Finds the first budget that the reward would exceed, by usage that was read earlier. Only [`reserve`] decides.
 #[must_use]
 pub(crate) fn find_exceeded(draw: &Draw<'_>, usage: &[Usage]) -> Option<Exceeded> {
+    // Whatever is used: a caller who waits for a smaller budget to begin anew would wait in vain.
+    let never = find_full(draw, &[]).map(|full| Exceeded { resets_at: None, never_fits: true, ..full });
+    never.or_else(|| find_full(draw, usage))
+}
+
+fn find_full(draw: &Draw<'_>, usage: &[Usage]) -> Option<Exceeded> {
     let key = draw.budget.key.to_string();
     for (holder, limits) in [(PROGRAM, &draw.policy.program), (key.as_str(), &draw.policy.key)] {
         for period in Period::ALL {

@@ -176,8 +176,10 @@ impl From<BudgetError> for Problem {
             BudgetError::Exceeded(exceeded) => {
                 let whose = if exceeded.holder == PROGRAM { "the program's" } else { "the API key's" };
                 let span = exceeded.period.as_str();
+                let larger = if exceeded.never_fits { "the reward is larger than " } else { "" };
                 Self::new(ledger::problems::BUDGET_EXCEEDED)
-                    .detail(format!("{whose} budget ({span})"))
+                    .detail(format!("{larger}{whose} budget ({span})"))
+                    .in_vain(exceeded.never_fits)
                     .retry_at(exceeded.resets_at)
             }
         }

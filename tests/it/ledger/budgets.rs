@@ -118,7 +118,14 @@ on_each_backend! {
         let month = budget(&app, "month").await;
         assert_eq!((&month["used"], &month["reserved"], &month["remaining"]), (&json!("4.00"), &json!("0.00"), &json!("6.00")));
         let back = app.issue_body("back", charged("6.00", "prg_spring")).await;
-        app.issue_body("more", charged("0.15", "prg_spring")).await.is_problem(403, "budget-exceeded");
+        let more = app.issue_body("more", charged("0.15", "prg_spring")).await;
+        more.is_problem(403, "budget-exceeded");
+        assert!(more.json["retryable"] == true && more.headers.contains_key("retry-after"), "{}", more.text);
+        // Next month as well.
+        let larger = app.issue_body("larger", charged("10.15", "prg_spring")).await;
+        larger.is_problem(403, "budget-exceeded");
+        assert!(larger.json["retryable"] == false && !larger.headers.contains_key("retry-after"), "{}", larger.text);
+        assert_eq!(larger.json["detail"], "the reward is larger than the program's budget (month)");
         assert_eq!(app.cancel(back.id()).await.json["status"], "canceled");
         assert_eq!(budget(&app, "month").await["remaining"], "6.00");
         // The refused one is tried again with its own key: it fits, and is charged.
