@@ -25,6 +25,7 @@ use crate::{
             BeginError, RunRequest,
             amount::DecimalMark,
             balance_check::{BalanceCheck, BalanceCheckView},
+            csv::{COLUMNS, ColumnNames},
             days::Acceptance,
             model::{Item, Reconciliation, Source},
             period::RunPeriod,
@@ -46,6 +47,17 @@ const GIVE_UP: Duration = Duration::from_secs(5);
 const PROGRESS: Duration = Duration::from_secs(2);
 /// Bytes of a file read at once.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// What a file of the portal looks like.
+fn csv_help() -> String {
+    let line = |column: &ColumnNames| format!("\n  {} ({})", column.names.join(" | "), column.note);
+    let columns: String = COLUMNS.iter().map(line).collect();
+    format!(
+        "A file of Amazon's portal instead of the activity report, where Amazon has that switched off. Its first row names \
+         the columns, in any order, whatever the case, blanks and hyphens. Commas, semicolons or tabs separate them; the text \
+         is UTF-8 or UTF-16. Other columns are not looked at. Columns:{columns}"
+    )
+}
 
 fn day_argument(text: &str) -> Result<NaiveDate, &'static str> {
     calendar::day(text).ok_or("expected a day as in 2026-11-01")
@@ -99,8 +111,9 @@ struct RunArguments {
     /// The last day (UTC); it is compared, too.
     #[arg(long, value_name = "DATE")]
     to: NaiveDate,
-    /// A file of Amazon's portal instead of the activity report, where Amazon has that switched off. Times in UTC.
-    #[arg(long, value_name = "FILE")]
+    /// A file of Amazon's portal instead of the activity report, where Amazon has that switched off. Times in UTC. `--help`
+    /// lists the columns that it must have.
+    #[arg(long, value_name = "FILE", long_help = csv_help())]
     csv: Option<PathBuf>,
     /// Which mark stands before decimals in the file, where its amounts do not show it: `1.000` may be one or a thousand.
     #[arg(long, value_enum, requires = "csv")]

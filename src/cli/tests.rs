@@ -103,3 +103,15 @@ fn every_link_inside_the_runbook_leads_somewhere() {
         assert!(anchors.iter().any(|anchor| anchor == link), "{link} leads nowhere");
     }
 }
+
+/// Whoever exports the portal's file reads one of these, and never the source.
+#[test]
+fn help_and_page_name_every_column_of_the_portals_file() {
+    let mut cli = <Cli as clap::CommandFactory>::command();
+    let help = cli.find_subcommand_mut("reconcile").unwrap().render_long_help().to_string();
+    let page = read("k8s/README.md");
+    for name in crate::treasury::reconciliation::csv::COLUMNS.iter().flat_map(|column| column.names) {
+        assert!(help.contains(name), "{name} is missing in\n{help}");
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+}

@@ -9,7 +9,7 @@
 pub(crate) mod amount;
 pub(crate) mod balance_check;
 pub mod compare;
-mod csv;
+pub(crate) mod csv;
 mod daily;
 pub mod days;
 pub(crate) mod fetch;

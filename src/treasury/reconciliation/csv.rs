@@ -4,15 +4,7 @@
 //! blanks and hyphens: the operation's own names, and common ones. It never looks into other columns: one of them may
 //! hold the claim code. An error names the row and the column, never the value.
 //!
-//! | column | needed | names |
-//! |---|---|---|
-//! | request id | yes | request id, creation request id |
-//! | time, UTC | yes | activity time, activity date, transaction time, transaction date, time, date, timestamp |
-//! | type | yes | activity type, transaction type, operation, type: create…, issu… or purchase…; cancel…, refund… or void…; others are skipped |
-//! | amount | yes | amount, card value, value; may be empty for a cancel; see [`amount`] |
-//! | currency | no | currency, currency code; must be the account's |
-//! | status | no | activity status, status: success…, succeed…, complete… or fail… |
-//! | real | no | is real op: true or false; without it every row counts |
+//! [`COLUMNS`] has the names.
 //!
 //! The columns are separated by commas, semicolons or tabs. The text is UTF-8, or UTF-16 as spreadsheets save "Unicode
 //! text". Of other encodings that extend ASCII the columns above can be read, whatever the others hold.
@@ -44,7 +36,7 @@ const OPEN_ROWS_MAX: usize = 10_000;
 /// Why a file is not one of the portal's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CsvError {
-    #[error("the file has no column for the {0}")]
+    #[error("the file has no column for the {0}; its name may be {names}", names = names_of(.0))]
     NoColumn(&'static str),
     #[error("the file has two columns for the {0}")]
     TwoColumns(&'static str),
@@ -77,23 +69,65 @@ struct Columns {
     real: Option<usize>,
 }
 
+/// A column of the file, and the names that it may have.
+pub(crate) struct ColumnNames {
+    pub(crate) what: &'static str,
+    pub(crate) names: &'static [&'static str],
+    /// What stands in it, where its name does not say so.
+    pub(crate) note: &'static str,
+}
+
+const REQUEST_ID: ColumnNames =
+    ColumnNames { what: "request id", names: &["request id", "creation request id"], note: "needed" };
+const TIME: ColumnNames = ColumnNames {
+    what: "time",
+    names: &["activity time", "activity date", "transaction time", "transaction date", "time", "date", "timestamp"],
+    note: "needed; UTC",
+};
+const KIND: ColumnNames = ColumnNames {
+    what: "type",
+    names: &["activity type", "transaction type", "operation", "type"],
+    note: "needed; create…, issu… or purchase…; cancel…, refund… or void…; others are skipped",
+};
+const AMOUNT: ColumnNames = ColumnNames {
+    what: "amount",
+    names: &["amount", "card value", "value"],
+    note: "needed; decimal point or comma; may be empty for a cancel",
+};
+const CURRENCY: ColumnNames =
+    ColumnNames { what: "currency", names: &["currency", "currency code"], note: "must be the account's" };
+const STATUS: ColumnNames = ColumnNames {
+    what: "status",
+    names: &["activity status", "status"],
+    note: "success…, succeed…, complete… or fail…",
+};
+const REAL: ColumnNames =
+    ColumnNames { what: "real operation", names: &["is real op"], note: "true or false; without it every row counts" };
+
+/// The columns that are read, in any order, whatever the case, blanks and hyphens of their names.
+pub(crate) const COLUMNS: [ColumnNames; 7] = [REQUEST_ID, TIME, KIND, AMOUNT, CURRENCY, STATUS, REAL];
+
+fn names_of(what: &str) -> String {
+    COLUMNS.iter().find(|column| column.what == what).map_or_else(String::new, |column| column.names.join(", "))
+}
+
 impl Columns {
     fn of(header: &[String]) -> Result<Self, CsvError> {
-        let find = |what: &'static str, names: &[&str]| {
-            let mut found = header.iter().enumerate().filter(|(_at, name)| names.contains(&name.as_str()));
+        let find = |column: &ColumnNames| {
+            let is_it = |name: &String| column.names.iter().any(|known| plain(known) == *name);
+            let mut found = header.iter().enumerate().filter(|(_at, name)| is_it(name));
             let first = found.next().map(|(at, _name)| at);
-            if found.next().is_some() { Err(CsvError::TwoColumns(what)) } else { Ok(first) }
+            if found.next().is_some() { Err(CsvError::TwoColumns(column.what)) } else { Ok(first) }
         };
-        let need = |what: &'static str, names: &[&str]| find(what, names)?.ok_or(CsvError::NoColumn(what));
-        let times = ["activitytime", "activitydate", "transactiontime", "transactiondate", "time", "date", "timestamp"];
+        let need = |column: &ColumnNames| find(column)?.ok_or(CsvError::NoColumn(column.what));
         Ok(Self {
-            request_id: need("request id", &["requestid", "creationrequestid"])?,
-            time: need("time", &times)?,
-            kind: need("type", &["activitytype", "transactiontype", "operation", "type"])?,
-            amount: need("amount", &["amount", "cardvalue", "value"])?,
-            currency: find("currency", &["currency", "currencycode"])?,
-            status: find("status", &["activitystatus", "status"])?,
-            real: find("real operation", &["isrealop"])?,
+            request_id: need(&REQUEST_ID)?,
+            time: need(&TIME)?,
+            kind: need(&KIND)?,
+            amount: need(&AMOUNT)?,
+            currency: find(&CURRENCY)?,
+            status: find(&STATUS)?,
+            real: find(&REAL)?,
         })
     }
 }
