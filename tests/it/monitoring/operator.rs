@@ -158,3 +158,17 @@ async fn by_the_operators_relabelling_alerts_find_the_replicas_and_report_one_th
     .await;
     app.end().await;
 }
+
+/// Until they are set, alerts fire: an operator finds them where the rest is filled in.
+#[test]
+fn the_overlays_offer_the_settings_that_alerts_wait_for() {
+    for overlay in ["postgres", "sqlite"] {
+        let file = k8s_file(&format!("overlays/{overlay}/noshi.toml"));
+        for key in ["low_balance", "access_key_created"] {
+            assert!(file.lines().any(|line| line.starts_with(&format!("# {key} = \""))), "{overlay}: {key}");
+        }
+        for alert in ["NoshiBalanceUnwatched", "NoshiCredentialUndated"] {
+            assert!(file.contains(alert) && monitoring_file("alerts.yaml").contains(&format!("- alert: {alert}\n")));
+        }
+    }
+}
