@@ -39,7 +39,7 @@ pub use self::{
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     traces::{Ratio, TraceSettings},
 };
-use crate::kernel::{Environment, LoginHost, Marketplace, Money};
+use crate::kernel::{Environment, HttpsProxy, LoginHost, Marketplace, Money};
 
 /// Everything that is set.
 #[derive(Debug, Clone)]
@@ -192,6 +192,8 @@ pub struct AccountSettings {
     pub environment: Environment,
     /// Our own sandbox in place of Amazon's: a loopback address, and only where `environment` is the sandbox.
     pub sandbox_gateway: Option<SocketAddr>,
+    /// Through whom Amazon and Login with Amazon are reached; directly, if it is not set.
+    pub https_proxy: Option<HttpsProxy>,
     /// The AWS access key's id.
     pub access_key_id: SecretString,
     /// The AWS access key's secret.

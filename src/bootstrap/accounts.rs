@@ -93,7 +93,12 @@ pub(super) async fn adopt_key_pairs(accounts: &Accounts) -> Result<(), StoreErro
 /// Who asks Login with Amazon for the account, if it has a client id there.
 fn build_login(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Result<Option<LoginClient>, StartError> {
     let Some(client_id) = settings.login_client_id.clone() else { return Ok(None) };
-    let login = LoginSettings { client_id, host: settings.login_host, stand_in: settings.sandbox_gateway };
+    let login = LoginSettings {
+        client_id,
+        host: settings.login_host,
+        stand_in: settings.sandbox_gateway,
+        https_proxy: settings.https_proxy.clone(),
+    };
     let client = LoginClient::new(login, ground.ambient.clone());
     client.map(Some).map_err(|error| StartError::Login(id.to_owned(), error))
 }
@@ -117,6 +122,7 @@ fn build_client(id: &str, settings: &AccountSettings, ground: &Ground<'_>) -> Re
         endpoint,
         partner_id: settings.partner_id.clone(),
         credentials: credentials(settings),
+        https_proxy: settings.https_proxy.clone(),
         timeouts: Timeouts { total: ground.settings.rewards.upstream_timeout, ..Timeouts::default() },
     };
     let clock = ground.ambient.clone();

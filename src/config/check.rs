@@ -21,7 +21,8 @@ use super::{
     traces::traces,
 };
 use crate::kernel::{
-    Currency, Environment, LoginHost, Marketplace, Money, calendar, claim_code::looks_like_claim_code,
+    Currency, Environment, HttpsProxy, LoginHost, Marketplace, Money, NoHttpsProxy, calendar,
+    claim_code::looks_like_claim_code,
 };
 
 /// Amazon's advice for one call, and our promise to the caller.
@@ -237,10 +238,7 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         Marketplace::from_str(text)
             .map_err(|unknown| format!("{unknown}; there are {}", Marketplace::ALL.map(Marketplace::code).join(" ")))
     });
-    let sandbox_gateway = section.text("sandbox_gateway", loopback);
-    if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
-        section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
-    }
+    let way = way_to_amazon(&mut section, environment);
     let (access_key_id_file, secret_access_key_file) =
         (section.file_of("access_key_id"), section.file_of("secret_access_key"));
     let key_files = access_key_id_file.clone().zip(secret_access_key_file.clone());
@@ -280,7 +278,8 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         partner_id: partner_id?,
         marketplace: marketplace?,
         environment: environment?,
-        sandbox_gateway,
+        sandbox_gateway: way.sandbox_gateway,
+        https_proxy: way.https_proxy,
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
         access_key_id_file,
@@ -301,6 +300,24 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         login_host: login.host.unwrap_or(LoginHost::of(marketplace?)),
         requests_per_second,
     })
+}
+
+/// How an account reaches Amazon, or what stands in for it.
+struct WayToAmazon {
+    sandbox_gateway: Option<SocketAddr>,
+    https_proxy: Option<HttpsProxy>,
+}
+
+fn way_to_amazon(section: &mut Section<'_>, environment: Option<Environment>) -> WayToAmazon {
+    let sandbox_gateway = section.text("sandbox_gateway", loopback);
+    if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
+        section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
+    }
+    let https_proxy = section.text("https_proxy", |text| text.parse().map_err(|no: NoHttpsProxy| no.to_string()));
+    if https_proxy.is_some() && sandbox_gateway.is_some() {
+        section.refuse("https_proxy", "is for Amazon's own hosts: sandbox_gateway is on this machine");
+    }
+    WayToAmazon { sandbox_gateway, https_proxy }
 }
 
 /// What every partner may buy; a contract may allow more.

@@ -114,6 +114,9 @@ impl SettingsText {
         if let Some(gateway) = account.sandbox_gateway {
             self.text("sandbox_gateway", &gateway.to_string());
         }
+        if let Some(proxy) = &account.https_proxy {
+            self.text("https_proxy", &proxy.to_string());
+        }
         self.kept_in("access_key_id", HIDDEN, account.access_key_id_file.as_deref());
         self.kept_in("secret_access_key", HIDDEN, account.secret_access_key_file.as_deref());
         if let Some(date) = account.access_key_created {

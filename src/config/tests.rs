@@ -225,6 +225,12 @@ fn risky_combinations_are_refused() {
         ["accounts.us.sandbox_gateway"]
     );
     assert_eq!(wrong(&format!("{ACCOUNT}\nsandbox_gateway = \"10.0.0.1:1\""), &[]), ["accounts.us.sandbox_gateway"]);
+    let proxied = |more: &str| format!("{ACCOUNT}\nhttps_proxy = \"http://{more}proxy:3128\"");
+    let shown = load(&proxied(""), &[]).unwrap().in_force();
+    assert!(shown.contains("https_proxy = \"http://proxy:3128\""), "{shown}");
+    for bad in [proxied("user:CANARYxCANARY@"), proxied("") + "\nsandbox_gateway = \"127.0.0.1:1\""] {
+        assert_eq!(wrong(&bad, &[]), ["accounts.us.https_proxy"]);
+    }
     for date in ["2026-02-30", "31.01.2026", ""] {
         let created = format!("{ACCOUNT}\naccess_key_created = \"{date}\"");
         assert_eq!(wrong(&created, &[]), ["accounts.us.access_key_created"], "{date:?}");

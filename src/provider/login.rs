@@ -23,7 +23,7 @@ use super::transport::{self, Cut, Reach};
 use crate::{
     ambient::Ambient,
     kernel::{
-        LoginHost, UnknownReason,
+        HttpsProxy, LoginHost, UnknownReason,
         outcome::{self, RefusalCode},
     },
 };
@@ -77,6 +77,8 @@ pub struct LoginSettings {
     pub host: LoginHost,
     /// A stand-in on this machine in its place.
     pub stand_in: Option<SocketAddr>,
+    /// Through whom they go; to a stand-in they go directly.
+    pub https_proxy: Option<HttpsProxy>,
 }
 
 /// What is wrong with a token.
@@ -174,8 +176,9 @@ impl LoginClient {
     /// # Errors
     /// [`LoginUnbuilt`].
     pub fn new(settings: LoginSettings, ambient: Ambient) -> Result<Self, LoginUnbuilt> {
-        let reach = if settings.stand_in.is_some() { Reach::Loopback } else { Reach::Amazon };
-        let http = transport::builder(reach, CONNECT, TOTAL).build()?;
+        let amazon = Reach::Amazon { proxy: settings.https_proxy };
+        let reach = if settings.stand_in.is_some() { Reach::Loopback } else { amazon };
+        let http = transport::builder(&reach, CONNECT, TOTAL)?.build()?;
         let base_url = settings
             .stand_in
             .map_or_else(|| format!("https://{}", settings.host.as_str()), |address| format!("http://{address}"));

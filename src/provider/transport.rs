@@ -2,11 +2,11 @@
 
 use std::{error::Error, io, time::Duration};
 
-use reqwest::{Response, redirect, retry};
+use reqwest::{Proxy, Response, redirect, retry};
 use rustls::crypto::{CryptoProvider, ring};
 use zeroize::Zeroizing;
 
-use crate::kernel::NotSent;
+use crate::kernel::{HttpsProxy, NotSent};
 
 /// Idle connections kept to a host. With none, each call pays a TLS handshake within its few seconds; with many, more of them go
 /// stale.
@@ -20,10 +20,13 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const BODY_ROOM_BYTES: usize = 2 * 1024;
 
 /// Who is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reach {
     /// A host of Amazon's, over TLS.
-    Amazon,
+    Amazon {
+        /// Through whom: it looks the name up, opens the connection and sees nothing but TLS.
+        proxy: Option<HttpsProxy>,
+    },
     /// A stand-in on this machine: it speaks plain HTTP, needs no trust in anyone, and no root certificates on the machine.
     Loopback,
 }
@@ -46,9 +49,13 @@ pub fn install_tls_provider() {
 }
 
 /// The library's defaults follow a 307 with the same POST ten times, never time out, and take a proxy from the
-/// environment. Each line switches one of them off.
+/// environment. Each line switches one of them off. A proxy of the settings is for `https` alone, so that it is only ever asked
+/// to connect; the names of hosts that the environment exempts (`NO_PROXY`) are not read either.
+///
+/// # Errors
+/// When the proxy's address is no URL to the library.
 #[expect(clippy::disallowed_methods, reason = "this is the one place where an HTTP client is made")]
-pub(super) fn builder(reach: Reach, connect: Duration, total: Duration) -> reqwest::ClientBuilder {
+pub(super) fn builder(reach: &Reach, connect: Duration, total: Duration) -> reqwest::Result<reqwest::ClientBuilder> {
     install_tls_provider();
     let builder = reqwest::Client::builder()
         .connect_timeout(connect)
@@ -57,16 +64,20 @@ pub(super) fn builder(reach: Reach, connect: Duration, total: Duration) -> reqwe
         .retry(retry::never())
         .no_proxy()
         .http1_only()
-        .https_only(reach == Reach::Amazon)
+        .https_only(matches!(reach, Reach::Amazon { .. }))
         .referer(false)
         .tcp_nodelay(true)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .user_agent(concat!("noshi/", env!("CARGO_PKG_VERSION")));
-    if reach == Reach::Loopback { builder.tls_certs_only([]) } else { builder }
+    Ok(match reach {
+        Reach::Amazon { proxy: Some(proxy) } => builder.proxy(Proxy::https(proxy.to_string())?),
+        Reach::Amazon { proxy: None } => builder,
+        Reach::Loopback => builder.tls_certs_only([]),
+    })
 }
 
-/// Why there was no connection: no byte of the request was sent.
+/// Why there was no connection: no byte of the request was sent. A proxy that is away or refuses is one way to have none.
 pub(super) fn unconnected(error: &reqwest::Error) -> NotSent {
     if distrusts(error) { NotSent::Certificate } else { NotSent::Connect }
 }

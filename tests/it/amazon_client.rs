@@ -148,6 +148,7 @@ fn client(address: SocketAddr) -> Client {
         partner_id: "Awssb".to_owned(),
         credentials: Credentials::new("AKIDEXAMPLE".into(), "SECRETEXAMPLE".into()),
         timeouts: Timeouts { connect: Duration::from_millis(200), total: TOTAL },
+        https_proxy: None,
     };
     Client::new(settings, signing_time).unwrap()
 }

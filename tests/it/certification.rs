@@ -263,6 +263,7 @@ fn production(app: &App, store: Store) -> Rewards {
         partner_id: PARTNER.to_owned(),
         credentials: Credentials::new(ACCESS_KEY_ID.into(), SECRET_ACCESS_KEY.into()),
         timeouts: Timeouts::default(),
+        https_proxy: None,
     };
     let terms = Terms {
         id: "main".to_owned(),

@@ -14,11 +14,12 @@ use std::{
 use chrono::{DateTime, Utc};
 use hyper::body::Bytes;
 use reqwest::{
-    Response,
+    ClientBuilder, Response,
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::{
@@ -34,8 +35,7 @@ use super::{
 use crate::{
     failpoint,
     kernel::{
-        AuthRejection, CreationRequestId, Money, NotSent, UnknownReason, claim_code::looks_like_claim_code,
-        idempotency::PARTNER_ID_LEN_MAX,
+        AuthRejection, CreationRequestId, HttpsProxy, Money, NotSent, UnknownReason, idempotency::PARTNER_ID_LEN_MAX,
     },
     provider::transport::{self, Cut, Reach},
 };
@@ -69,6 +69,8 @@ pub struct ClientSettings {
     pub credentials: Credentials,
     /// How long a call may take.
     pub timeouts: Timeouts,
+    /// Through whom Amazon is reached; a stand-in on this machine is reached directly.
+    pub https_proxy: Option<HttpsProxy>,
 }
 
 /// Why there is no client.
@@ -82,7 +84,8 @@ pub enum BuildError {
     Http(#[source] reqwest::Error),
 }
 
-/// Amazon's id of a call, for its support: 8 to 64 letters, digits and hyphens, and nothing shaped like a claim code.
+/// Amazon's id of a call, for its support: a UUID with its hyphens. What is none may be anything, a claim code for one, and is
+/// not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AmznRequestId(String);
 
@@ -90,9 +93,9 @@ impl AmznRequestId {
     /// Takes the header's value when it is one.
     #[must_use]
     pub fn parse(value: &str) -> Option<Self> {
-        let sized = (8..=64).contains(&value.len());
-        let charset = value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        (sized && charset && !looks_like_claim_code(value)).then(|| Self(value.to_owned()))
+        let id = Uuid::try_parse(value).ok()?;
+        // The parser also takes other forms.
+        value.eq_ignore_ascii_case(&id.hyphenated().to_string()).then(|| Self(value.to_owned()))
     }
 
     /// The id's text.
@@ -174,7 +177,7 @@ impl Client {
         if !sized || !partner_id.bytes().all(|b| b.is_ascii_alphanumeric()) {
             return Err(BuildError::PartnerId);
         }
-        let http = http_builder(&settings).build().map_err(BuildError::Http)?;
+        let http = http_builder(&settings).and_then(ClientBuilder::build).map_err(BuildError::Http)?;
         let base_url = settings.endpoint.base_url();
         let credentials = RwLock::new(settings.credentials.clone());
         let rejections = AtomicU64::new(0);
@@ -393,9 +396,10 @@ impl Head {
     }
 }
 
-fn http_builder(settings: &ClientSettings) -> reqwest::ClientBuilder {
-    let reach = if settings.endpoint.is_loopback() { Reach::Loopback } else { Reach::Amazon };
-    transport::builder(reach, settings.timeouts.connect, settings.timeouts.total)
+fn http_builder(settings: &ClientSettings) -> reqwest::Result<ClientBuilder> {
+    let amazon = || Reach::Amazon { proxy: settings.https_proxy.clone() };
+    let reach = if settings.endpoint.is_loopback() { Reach::Loopback } else { amazon() };
+    transport::builder(&reach, settings.timeouts.connect, settings.timeouts.total)
 }
 
 /// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`. Only the first proves that nothing

@@ -1,5 +1,7 @@
 //! The client as its own settings make it, and a server that shows a certificate which it must not trust.
 
+mod proxied;
+
 use std::net::SocketAddr;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
@@ -19,10 +21,18 @@ use crate::{
 
 #[test]
 fn a_request_id_is_taken_only_when_it_looks_like_one() {
-    for good in ["0d9c1b1e-6f5f-4f6e-8f2a-9b6f2c7b9a10", "ABCDEF12"] {
+    for good in ["0d9c1b1e-6f5f-4f6e-8f2a-9b6f2c7b9a10", "0D9C1B1E-6F5F-4F6E-8F2A-9B6F2C7B9A10"] {
         assert_eq!(AmznRequestId::parse(good).unwrap().as_str(), good);
     }
-    for bad in ["", "short-1", "has space inside", "quote\"quote", "ABCD-EFGHJK-LMNP", &"a".repeat(65)] {
+    for bad in
+        ["", "short-1", "has space inside", "quote\"quote", "ABCD-EFGHJK-LMNP", "ABCDEFGHJKLMNP", &"a".repeat(65)]
+            .into_iter()
+            .chain([
+                "0d9c1b1e6f5f4f6e8f2a9b6f2c7b9a10",
+                "{0d9c1b1e-6f5f-4f6e-8f2a-9b6f2c7b9a10}",
+                "AQGXPV6SQHTDKS67L4CA",
+            ])
+    {
         assert!(AmznRequestId::parse(bad).is_none(), "{bad}");
     }
 }
@@ -31,6 +41,9 @@ fn a_request_id_is_taken_only_when_it_looks_like_one() {
 fn the_default_time_limits_are_two_and_six_seconds() {
     assert_eq!(Timeouts::default(), Timeouts { connect: Duration::from_secs(2), total: Duration::from_secs(6) });
 }
+
+/// Amazon's host of the account's marketplace.
+const US_SANDBOX: &str = "agcod-v2-gamma.amazon.com";
 
 /// Which certificate a server shows to a client of whom it wants to be taken for Amazon.
 #[derive(Debug)]
@@ -54,8 +67,10 @@ impl Impostor {
         let mut of_ca = CertificateParams::new(Vec::new()).unwrap();
         of_ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca = CertifiedIssuer::self_signed(of_ca, KeyPair::generate().unwrap()).unwrap();
-        let name = if matches!(shown, Shown::ForAnotherName) { "example.com" } else { "127.0.0.1" };
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let names: &[&str] =
+            if matches!(shown, Shown::ForAnotherName) { &["example.com"] } else { &["127.0.0.1", US_SANDBOX] };
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         if matches!(shown, Shown::Expired) {
             params.not_after = date_time_ymd(2020, 1, 1);
         }
@@ -85,13 +100,11 @@ impl Impostor {
 
     /// A client as Amazon's, that has been led here. Whom it trusts is the machine's word, or the CA alone.
     fn client(&self, trusts_ca: bool) -> Client {
-        let settings = ClientSettings {
-            endpoint: Endpoint::amazon(Marketplace::Us, Environment::Sandbox),
-            partner_id: "Awssb".to_owned(),
-            credentials: Credentials::new("AKID".into(), "secret".into()),
-            timeouts: Timeouts::default(),
-        };
-        let builder = http_builder(&settings);
+        self.client_at(format!("https://{}", self.address), settings(), trusts_ca)
+    }
+
+    fn client_at(&self, base_url: String, settings: ClientSettings, trusts_ca: bool) -> Client {
+        let builder = http_builder(&settings).unwrap();
         let builder = if trusts_ca { builder.tls_certs_only([self.ca.clone()]) } else { builder };
         let http = builder.build().unwrap();
         let credentials = RwLock::new(settings.credentials.clone());
@@ -99,11 +112,21 @@ impl Impostor {
             http,
             credentials,
             rejections: AtomicU64::new(0),
-            base_url: format!("https://{}", self.address),
+            base_url,
             settings,
             skew: Skew::default(),
             now: Box::new(|| DateTime::UNIX_EPOCH),
         }))
+    }
+}
+
+fn settings() -> ClientSettings {
+    ClientSettings {
+        endpoint: Endpoint::amazon(Marketplace::Us, Environment::Sandbox),
+        partner_id: "Awssb".to_owned(),
+        credentials: Credentials::new("AKID".into(), "secret".into()),
+        timeouts: Timeouts::default(),
+        https_proxy: None,
     }
 }
 
