@@ -3,6 +3,7 @@
 mod accounts;
 mod backup;
 mod check;
+mod core_dump;
 mod demo;
 mod doctor;
 mod healthcheck;
@@ -30,7 +31,7 @@ use self::stop::Stop;
 use crate::{
     ambient::Ambient,
     bootstrap,
-    config::{ConfigError, Settings, process_environment},
+    config::{ConfigError, Settings, process_environment, trust_variables},
     kernel::Chain,
     store::{StoreError, migrate::migrate},
     telemetry,
@@ -163,7 +164,8 @@ const DRAIN_MARGIN: Duration = Duration::from_secs(10);
 /// Runs the program on the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let ran = Builder::new_multi_thread().enable_all().build().map_err(CommandError::from).and_then(|runtime| {
+    let runtime = core_dump::forbid().and_then(|()| Builder::new_multi_thread().enable_all().build());
+    let ran = runtime.map_err(CommandError::from).and_then(|runtime| {
         // Before anything else: a signal that comes earlier is lost on process 1 of a container.
         let stop = Stop::listen(runtime.handle())?;
         let ran = runtime.block_on(run(Cli::parse(), &stop));
@@ -249,6 +251,7 @@ fn settings_file(named: Option<&Path>) -> Option<&Path> {
 async fn serve(settings: &Settings, stop: &Stop) -> Result<ExitCode, CommandError> {
     stop.within(STOP_MARGIN);
     let log = telemetry::init(&settings.log)?;
+    say_whom_the_environment_trusts();
     arm_failpoint();
     let starting = bootstrap::start_with(settings, Ambient::system(), log.controls.clone());
     let Some(service) = stop.or(starting).await else {
@@ -259,6 +262,17 @@ async fn serve(settings: &Settings, stop: &Stop) -> Result<ExitCode, CommandErro
     stop.within(settings.server.drain_delay + settings.server.drain_timeout + DRAIN_MARGIN);
     let ended = service.run_until(stop.asked()).await;
     Ok(if ended { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whoever sets these variables decides which certificates are taken for Amazon's and for the database's.
+fn say_whom_the_environment_trusts() {
+    for (variable, path) in trust_variables() {
+        tracing::warn!(
+            tls.roots.variable = variable,
+            tls.roots.path = %path.display(),
+            "a variable of the environment says whose certificates are trusted, in place of this machine's list"
+        );
+    }
 }
 
 /// Arms the failpoint that a test names. A release build has no failpoints.

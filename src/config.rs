@@ -352,6 +352,14 @@ pub fn process_environment() -> Result<Vec<(String, String)>, ConfigError> {
     if mistakes.is_empty() { Ok(ours) } else { Err(ConfigError { mistakes }) }
 }
 
+/// The variables that name other root certificates than this machine's to the libraries of TLS, as far as they are set.
+#[must_use]
+pub fn trust_variables() -> Vec<(&'static str, PathBuf)> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of reading the environment")]
+    let set = |name: &'static str| std::env::var_os(name).map(|path| (name, PathBuf::from(path)));
+    ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter_map(set).collect()
+}
+
 /// The failpoint at which a debug build dies, for the tests of crashes. Not a setting: a release build does not read it.
 #[cfg(debug_assertions)]
 pub(crate) fn failpoint() -> Option<String> {

@@ -6,6 +6,7 @@ mod crash;
 mod doctor;
 pub(crate) mod drain;
 mod first;
+mod guarded;
 mod healthcheck;
 pub(crate) mod neighbour;
 mod sandbox;
