@@ -21,6 +21,7 @@ pub(crate) mod postgres;
 pub mod restore;
 pub mod sql;
 mod sqlite;
+mod trusted_file;
 mod writes;
 
 use std::{

@@ -16,6 +16,7 @@ use crate::{
     bootstrap::{note_restore, open_with_clock},
     config::Settings,
     http::problem::timestamp,
+    identity::keys,
     incentives::{
         restore_note::{self, RestoreNoteError},
         statement,
@@ -23,6 +24,7 @@ use crate::{
     kernel::calendar::is_storable,
     ledger::journal,
     store::{
+        Store, StoreError,
         backup::{self, Contents, CopyError, Counts, Seal},
         migrate::{Schema, migrate, schema},
         restore::{self, RestoreError},
@@ -44,9 +46,12 @@ pub(super) struct BackupArguments {
 
 #[derive(Args)]
 pub(super) struct RestoreArguments {
-    /// A back-up that `noshi backup` wrote; `-` for standard input.
+    /// A back-up that `noshi backup` wrote; `-` for standard input. A link, or a file that anybody may write, is refused.
     #[arg(long, value_name = "FILE")]
     from: PathBuf,
+    /// The SHA-256 that `noshi backup` printed: another file is refused.
+    #[arg(long, value_name = "HEX", value_parser = sha256_argument)]
+    sha256: Option<String>,
 }
 
 #[derive(Args)]
@@ -55,6 +60,11 @@ pub(super) struct RestoredArguments {
     /// youngest instant in the database.
     #[arg(long, value_parser = instant_argument, value_name = "TIME")]
     lost_from: Option<DateTime<Utc>>,
+}
+
+fn sha256_argument(text: &str) -> Result<String, &'static str> {
+    let is_one = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_one { Ok(text.to_owned()) } else { Err("expected 64 hexadecimal digits") }
 }
 
 fn instant_argument(text: &str) -> Result<DateTime<Utc>, &'static str> {
@@ -123,16 +133,16 @@ pub(super) async fn back_up(
 }
 
 pub(super) async fn restore(
-    RestoreArguments { from }: RestoreArguments,
+    RestoreArguments { from, sha256 }: RestoreArguments,
     settings: &Settings,
 ) -> Result<ExitCode, CommandError> {
     arm_failpoint();
     let database = file_of(settings)?;
     let staged = if from == Path::new(STREAM) {
-        restore::stage(&database, &mut io::stdin(), COUNTS).await
+        restore::stage(&database, &mut io::stdin(), sha256.as_deref(), COUNTS).await
     } else {
         match restore::open_backup(&from, &database) {
-            Ok(mut file) => restore::stage(&database, &mut file, COUNTS).await,
+            Ok(mut file) => restore::stage(&database, &mut file, sha256.as_deref(), COUNTS).await,
             Err(error) => Err(error),
         }
     };
@@ -145,11 +155,22 @@ pub(super) async fn restore(
     }
     migrate(&store).await?;
     let gap = note_restore(&store, &ambient, None).await.map_err(BackupError::from)?;
+    let keys = good_keys(&store, ambient.now()).await?;
     store.close().await;
     drop(store);
     let aside = staged.take_place(ambient.now()).await.map_err(BackupError::from)?;
     let old = aside.map_or_else(String::new, |aside| format!("\nwhat was there before is {}", aside.display()));
-    say(&format!("restored {}{old}\n{}", line(&from.display().to_string(), contents, &seal), next(&gap)))
+    let restored = line(&from.display().to_string(), contents, &seal);
+    say(&format!("restored {restored}{old}\n{}\n{keys}", next(&gap)))
+}
+
+/// The keys that open the restored database: one that was revoked since the back-up does so again, and a stranger's back-up brings
+/// the stranger's.
+async fn good_keys(store: &Store, now: DateTime<Utc>) -> Result<String, StoreError> {
+    let keys = keys::list(store).await?;
+    let good: Vec<_> = keys.iter().filter(|key| key.is_active(now)).map(super::keys::line).collect();
+    let heading = format!("{} API keys are good; revoke those that should not be: `noshi keys revoke`", good.len());
+    Ok(std::iter::once(heading).chain(good).collect::<Vec<_>>().join("\n"))
 }
 
 pub(super) async fn restored(

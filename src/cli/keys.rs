@@ -255,7 +255,8 @@ fn second(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-fn line(key: &ApiKey) -> String {
+/// A key as it is listed.
+pub(super) fn line(key: &ApiKey) -> String {
     let state = match (key.revoked_at, key.expires_at) {
         (Some(at), _) => format!("revoked {}", second(at)),
         (None, Some(at)) => format!("until {}", second(at)),

@@ -5,9 +5,8 @@
 //! synced to the disk. Until then it has another name, so that a crash leaves nothing that looks like a back-up.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io::{self, Read, Seek, Write},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -15,7 +14,10 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 
-use super::{StoreError, row, sql, sqlite};
+use super::{
+    StoreError, row, sql, sqlite,
+    trusted_file::{self, FileError},
+};
 use crate::failpoint;
 
 /// Bytes copied at once.
@@ -45,6 +47,9 @@ pub(crate) enum CopyError {
     /// A file operation failed.
     #[error("{0}")]
     Io(&'static str, #[source] io::Error),
+    /// A file that somebody else may have made, or may change.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// SQLite.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -122,8 +127,7 @@ pub(crate) async fn copy(database: &Path, part: PathBuf, counts: Counts) -> Resu
 fn begin(part: &Path) -> Result<File, CopyError> {
     let failed = |error| CopyError::Io("the copy cannot be created", error);
     // Truncated only after the lock: another process may be writing it.
-    let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(part);
-    let file = file.map_err(failed)?;
+    let file = trusted_file::to_write(part)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(CopyError::UnderWay(part.to_owned())),
@@ -221,10 +225,10 @@ impl Copied {
     /// [`CopyError::Taken`] where something has that name; [`CopyError::Io`]. The copy is gone then.
     pub(crate) fn keep_as(mut self, name: &Path) -> Result<Seal, CopyError> {
         let kept = self.seal(&mut io::sink()).and_then(|seal| {
-            if name.exists() {
+            let renamed = trusted_file::rename_to_new(&self.part, name);
+            if !renamed.map_err(|error| CopyError::Io("the copy cannot be renamed", error))? {
                 return Err(CopyError::Taken(name.to_owned()));
             }
-            fs::rename(&self.part, name).map_err(|error| CopyError::Io("the copy cannot be renamed", error))?;
             failpoint::pass("backup", "renamed");
             sync_folder_of(name)?;
             Ok(seal)

@@ -6,9 +6,8 @@
 //! 4. One rename gives the back-up the database's name.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -27,6 +26,7 @@ use super::{
         sync_folder_of, transfer,
     },
     row, sql, sqlite,
+    trusted_file::{self, FileError},
 };
 use crate::failpoint;
 
@@ -51,6 +51,12 @@ pub(crate) enum RestoreError {
     /// The back-up cannot be read.
     #[error("the back-up cannot be read")]
     Unread(#[source] io::Error),
+    /// The back-up is a file that somebody else may lead elsewhere, or change.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The back-up is another one than the operator wants.
+    #[error("the back-up's SHA-256 is {0}, and not the one that was named")]
+    AnotherSeal(String),
     /// The copy failed, or the back-up is not whole.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -75,17 +81,26 @@ row! {
     struct JournalRow { journal_mode: String }
 }
 
-/// Copies a back-up beside the database, and checks it.
+/// Copies a back-up beside the database, and checks it: first that it is the one whose SHA-256 is named, if one is.
 ///
 /// # Errors
 /// [`RestoreError`].
-pub(crate) async fn stage(database: &Path, from: &mut dyn Read, counts: Counts) -> Result<Staged, RestoreError> {
+pub(crate) async fn stage(
+    database: &Path,
+    from: &mut dyn Read,
+    sha256: Option<&str>,
+    counts: Counts,
+) -> Result<Staged, RestoreError> {
     let serving = sqlite::take_lock(database)?;
     let staged = beside(database, ".restoring");
     for ending in SIDE_FILES {
         remove(&beside(&staged, ending))?;
     }
     let seal = copy_in(&staged, from)?;
+    if sha256.is_some_and(|named| !named.eq_ignore_ascii_case(&seal.sha256)) {
+        remove(&staged)?;
+        return Err(RestoreError::AnotherSeal(seal.sha256));
+    }
     failpoint::pass("restore", "copied");
     let contents = inspect(&staged, counts).await.inspect_err(|_error| drop(fs::remove_file(&staged)))?;
     failpoint::pass("restore", "inspected");
@@ -97,7 +112,12 @@ pub(crate) async fn stage(database: &Path, from: &mut dyn Read, counts: Counts) 
 /// # Errors
 /// [`RestoreError`] if the file is the database itself, or only a part of a database.
 pub(crate) fn open_backup(file: &Path, database: &Path) -> Result<File, RestoreError> {
-    let opened = File::open(file).map_err(RestoreError::Unread)?;
+    let opened = trusted_file::to_read(file).map_err(|error| match error {
+        FileError::Io(_path, error) => RestoreError::Unread(error),
+        FileError::Link(_) | FileError::NotPlain(_) | FileError::AnybodyWrites(_) | FileError::NotOurs(_) => {
+            error.into()
+        }
+    })?;
     let same = fs::canonicalize(file).ok().is_some_and(|real| fs::canonicalize(database).is_ok_and(|it| it == real));
     if same {
         return Err(RestoreError::Itself);
@@ -119,8 +139,9 @@ fn remove(file: &Path) -> Result<(), RestoreError> {
 }
 
 fn copy_in(staged: &Path, from: &mut dyn Read) -> Result<Seal, RestoreError> {
-    let created = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(staged);
-    let mut file = created.map_err(|error| CopyError::Io("the copy cannot be created", error))?;
+    // What an earlier restore left, or somebody else laid there, is not written into.
+    remove(staged)?;
+    let mut file = trusted_file::to_write(staged).map_err(CopyError::from)?;
     transfer(from, &mut file).map_err(RestoreError::Unread)
 }
 

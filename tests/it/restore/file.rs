@@ -259,6 +259,71 @@ async fn what_is_no_back_up_of_ours_is_refused_and_nothing_is_touched() {
     app.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_else_may_have_laid_there_is_neither_read_nor_written() {
+    let app = killed_with(1).await;
+    let (folder, database) = (tempfile::TempDir::new().unwrap(), path_of(&app.database));
+    let at = |name: &str| folder.path().join(name);
+    back_up(&app, &at("copy.db"));
+    let before = snapshot(&database);
+    std::os::unix::fs::symlink(at("copy.db"), at("link.db")).unwrap();
+    fs::copy(at("copy.db"), at("open.db")).unwrap();
+    fs::set_permissions(at("open.db"), fs::Permissions::from_mode(0o646)).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe.db")).status().unwrap().success());
+    for (name, why) in [
+        ("link.db", "is a link"),
+        ("open.db", "can be written by anybody"),
+        ("pipe.db", "is no plain file"),
+        (".", "is no plain file"),
+    ] {
+        let (code, out, error) = restore(&app, &at(name));
+        assert!(code == Some(1) && error.contains(why), "{name}: {code:?} {out}{error}");
+        assert_eq!(snapshot(&database), before, "{name} has changed something");
+    }
+    // A link where the copy is written would lead it elsewhere; a second name would let another read it.
+    let (elsewhere, other) = (at("elsewhere"), at("other"));
+    std::os::unix::fs::symlink(&elsewhere, at("led.db.part")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, at("named.db")).unwrap();
+    fs::write(&other, "another's").unwrap();
+    fs::hard_link(&other, at("linked.db.part")).unwrap();
+    for (name, why) in
+        [("led.db", "is a link"), ("linked.db", "is not this user's alone"), ("named.db", "is there already")]
+    {
+        let (code, _out, error) = run(&app, &["backup", "--to", at(name).to_str().unwrap()]);
+        assert!(code == Some(1) && error.contains(why), "{name}: {code:?} {error}");
+    }
+    assert!(!elsewhere.exists() && fs::read(&other).unwrap() == b"another's");
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_takes_the_back_up_that_is_named_by_its_sha256_and_lists_the_keys_that_open_it() {
+    let app = killed_with(1).await;
+    let (folder, database) = (tempfile::TempDir::new().unwrap(), path_of(&app.database));
+    let copy = folder.path().join("copy.db");
+    let said = |arguments: &[&str]| {
+        let (code, out, error) = run(&app, arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {error}");
+        out
+    };
+    said(&["keys", "create", "--client", "shop", "--new-client"]);
+    let listed = said(&["keys", "list"]);
+    let shop = listed.lines().find(|line| line.contains("  shop  ")).unwrap();
+    back_up(&app, &copy);
+    said(&["keys", "revoke", shop.split_whitespace().next().unwrap()]);
+    let before = snapshot(&database);
+    let sha256 = HEXLOWER.encode(&Sha256::digest(fs::read(&copy).unwrap()));
+    let of = |sha256: &str| run(&app, &["restore", "--from", copy.to_str().unwrap(), "--sha256", sha256]);
+    let (code, _out, error) = of(&sha256.replace(|digit| digit != '0', "0"));
+    assert!(code == Some(1) && error.contains(&sha256), "{error}");
+    assert_eq!(snapshot(&database), before);
+    assert_eq!(of("abc").0, Some(2));
+    let (code, out, error) = of(&sha256.to_ascii_uppercase());
+    assert_eq!(code, Some(0), "{error}");
+    assert!(out.contains("API keys are good") && out.lines().any(|line| line == shop), "{out}");
+    app.end().await;
+}
+
 /// Every file beside the database, whole, but for what a refused restore leaves to be written over.
 fn snapshot(database: &Path) -> Vec<(String, Vec<u8>)> {
     let folder = database.parent().unwrap();
