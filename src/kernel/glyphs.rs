@@ -68,6 +68,14 @@ pub fn repeats(text: &str, secret: &str) -> bool {
     !secret.is_empty() && layers(text).any(|plain| holds(&plain))
 }
 
+/// Whether a spreadsheet may take a text for a formula: what is blank or unseen before it is no hindrance, and its first sign may be
+/// full width.
+#[must_use]
+pub fn begins_formula(text: &str) -> bool {
+    let shown = |c: &char| !c.is_whitespace() && !c.is_control() && !is_unseen(*c);
+    text.nfkd().find(shown).is_some_and(|first| matches!(first, '=' | '+' | '-' | '@' | '|' | '%' | '\u{2212}'))
+}
+
 /// Characters that change nothing that a reader sees: accents of a decomposed letter, and all that has no width.
 fn is_unseen(c: char) -> bool {
     is_combining_mark(c)
@@ -105,6 +113,30 @@ fn glyph(c: char) -> Glyph {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_takes_for_a_formula_is_recognised_in_any_clothes() {
+        for text in
+            ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\t=1", "\r\n@x", "\u{a0}+1", "\u{3000}\u{ff1d}1", "\u{200b}=1"]
+                .into_iter()
+                .chain([
+                    "\u{ff1d}1",
+                    "\u{ff0b}1",
+                    "\u{ff0d}1",
+                    "\u{ff20}x",
+                    "\u{fe66}1",
+                    "\u{feff}=1",
+                    "\u{2212}1",
+                    "|cmd",
+                    "%0",
+                ])
+        {
+            assert!(begins_formula(text), "{text:?}");
+        }
+        for text in ["", " ", "one=1", "1-1", "\u{ff11}\u{ff1d}1", "a@b", "'=1"] {
+            assert!(!begins_formula(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_text_that_repeats_a_number_is_recognised_in_any_clothes() {

@@ -14,6 +14,7 @@ use crate::{
         routing::{read, resource},
     },
     identity::{OwnedBy, Principal},
+    kernel::glyphs,
     ledger::{
         Ledger,
         journal::{self, EntryFilter, LedgerEntry},
@@ -90,7 +91,7 @@ impl From<LedgerEntry> for LedgerEntryView {
 
 /// Text that a spreadsheet would take for a formula is put behind an apostrophe.
 fn tame(text: Option<String>) -> Option<String> {
-    text.map(|text| if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text })
+    text.map(|text| if glyphs::begins_formula(&text) { format!("'{text}") } else { text })
 }
 
 #[derive(Clone, Copy)]
