@@ -7,6 +7,7 @@
 mod accounts;
 mod clock;
 mod exporting;
+mod filter;
 mod kinds;
 mod loops;
 mod metrics;

@@ -71,6 +71,10 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// Where metrics, probes and the admin API are served; never the port of the API.
     pub admin_listen: SocketAddr,
+    /// Whoever has it may change the process by the admin port; without one nobody may.
+    pub admin_token: Option<SecretString>,
+    /// The file that holds it, if a file does.
+    pub admin_token_file: Option<PathBuf>,
     /// Threads that parse requests and write responses.
     pub workers: usize,
     /// Connections open at once, over all workers.
@@ -79,8 +83,10 @@ pub struct ServerSettings {
     pub head_timeout: Duration,
     /// How long its body may take.
     pub body_timeout: Duration,
-    /// How long a connection may idle, or stay open after its request was refused unread.
+    /// How long a connection may idle on which somebody has shown a key, or stay open after its request was refused unread.
     pub idle_timeout: Duration,
+    /// How long an answer may wait until its caller reads it.
+    pub unread_timeout: Duration,
     /// How long a stopping service is not ready, but still accepts connections.
     pub drain_delay: Duration,
     /// How long a stop waits for running work; at least twice the longest call to Amazon.

@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub mod body;
+pub(crate) mod connection;
 pub(crate) mod framing;
 pub(crate) mod headers;
 mod metrics;

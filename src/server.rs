@@ -1,23 +1,27 @@
 //! The two servers: the API for callers, and the admin port for probes, Prometheus and the log's filter, which is never
 //! public.
 
+mod door;
 mod listen;
 mod log_filter;
 mod metrics;
+mod port;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use actix_web::{
-    App, HttpResponse, HttpServer,
-    dev::{Server, ServerHandle},
+    App, HttpResponse,
     http::{StatusCode, header},
     middleware::{DefaultHeaders, from_fn},
     web,
 };
 use serde::Serialize;
 
-pub(crate) use metrics::Metrics;
-
+use self::{
+    door::{Door, attend, attend_admin},
+    port::{PortSettings, bind},
+};
+pub(crate) use self::{metrics::Metrics, port::BoundServer};
 use crate::{
     config, events,
     http::{
@@ -27,7 +31,7 @@ use crate::{
         problem::timestamp,
         routing::{not_found, read, resource},
     },
-    identity::{self, Principal, Scope},
+    identity::{self, AdminToken, Principal, Scope},
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Ledger},
@@ -51,22 +55,15 @@ pub(crate) struct AppState {
     pub(crate) clock: Option<ServerClock>,
     pub(crate) reconciliations: Reconciliations,
     pub(crate) log: LogFilter,
+    pub(crate) admin_token: AdminToken,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// A server that listens on its port and is not served yet.
-pub(crate) struct BoundServer {
-    /// Resolves when it has stopped.
-    pub(crate) server: Server,
-    pub(crate) handle: ServerHandle,
-    pub(crate) address: SocketAddr,
-}
-
-impl BoundServer {
-    fn new(server: Server, address: SocketAddr) -> Self {
-        Self { handle: server.handle(), server, address }
-    }
-}
+/// The admin port: few ask there, and not for long.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+const ADMIN_DRAIN: Duration = Duration::from_secs(1);
+const ADMIN_HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Binds the API.
 ///
@@ -81,7 +78,17 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
     );
     let ledger = web::Data::new(state.ledger.clone());
     let funds = web::Data::new(funds_check(&state.balances));
-    let server = HttpServer::new(move || {
+    let port = PortSettings {
+        listen: settings.listen,
+        workers: settings.workers,
+        connections_max: settings.connections_max,
+        head_timeout: settings.head_timeout,
+        idle_timeout: settings.idle_timeout,
+        unread_timeout: settings.unread_timeout,
+        drain_timeout: settings.drain_timeout,
+    };
+    let door = Door::new(port.connections_max, port.unread_timeout, state.metrics.door.of_port("api"));
+    bind(&port, &door, move || {
         App::new()
             .app_data(http.clone())
             .app_data(rewards.clone())
@@ -91,6 +98,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
             .app_data(reconciliations.clone())
             .wrap(from_fn(observe))
             .wrap(from_fn(framing::frame))
+            .wrap(from_fn(attend))
             .configure(treasury::http::routes)
             .configure(treasury::reconciliation::http::routes)
             .configure(incentives::http::routes)
@@ -99,16 +107,6 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
             .default_service(web::to(not_found))
     })
-    .workers(settings.workers)
-    .max_connections(per_worker(settings))
-    .client_request_timeout(settings.head_timeout)
-    .client_disconnect_timeout(Duration::from_secs(1))
-    .keep_alive(settings.idle_timeout)
-    .shutdown_timeout(settings.drain_timeout.as_secs())
-    .disable_signals()
-    .listen(listen::listen(settings.listen)?)?;
-    let address = first(server.addrs())?;
-    Ok(BoundServer::new(server.run(), address))
 }
 
 /// Binds the admin port.
@@ -116,25 +114,29 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
 /// # Errors
 /// When the address cannot be had.
 pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
+    let port = PortSettings {
+        listen: settings.admin_listen,
+        workers: 1,
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        head_timeout: ADMIN_HEAD_TIMEOUT,
+        idle_timeout: ADMIN_IDLE_TIMEOUT,
+        unread_timeout: settings.unread_timeout,
+        drain_timeout: ADMIN_DRAIN,
+    };
+    let door = Door::new(port.connections_max, port.unread_timeout, state.metrics.door.of_port("admin"));
     let state = web::Data::new(state.clone());
-    let server = HttpServer::new(move || {
+    bind(&port, &door, move || {
         App::new()
             .app_data(state.clone())
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
             .wrap(from_fn(framing::frame))
+            .wrap(from_fn(attend_admin))
             .service(resource("/livez", "GET, HEAD", [read().to(livez)]))
             .service(resource("/readyz", "GET, HEAD", [read().to(readyz)]))
             .service(resource("/metrics", "GET, HEAD", [read().to(metrics_page)]))
             .configure(log_filter::routes)
             .default_service(web::to(not_found))
     })
-    .workers(1)
-    .max_connections(64)
-    .shutdown_timeout(1)
-    .disable_signals()
-    .listen(listen::listen(settings.admin_listen)?)?;
-    let address = first(server.addrs())?;
-    Ok(BoundServer::new(server.run(), address))
 }
 
 /// Lets the slice of rewards look at balances, which lie above it.
@@ -165,15 +167,6 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
     let slices =
         [identity::problems::CODES, ledger::problems::CODES, incentives::problems::CODES, treasury::problems::CODES];
     Code::OF_HTTP.iter().chain(slices.into_iter().flatten()).copied()
-}
-
-/// The share of a worker: actix counts each worker's connections by themselves.
-fn per_worker(settings: &config::ServerSettings) -> usize {
-    settings.connections_max.checked_div(settings.workers).unwrap_or(0).max(1)
-}
-
-fn first(addresses: Vec<SocketAddr>) -> io::Result<SocketAddr> {
-    addresses.into_iter().next().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }
 
 #[derive(Serialize)]

@@ -22,7 +22,7 @@ use std::{
 
 use tracing::{Dispatch, Metadata, Subscriber, dispatcher, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
+    Layer, Registry,
     filter::{FilterExt, ParseError, filter_fn},
     fmt::{self, MakeWriter},
     layer::SubscriberExt,
@@ -128,7 +128,7 @@ fn build<W>(log: &LogSettings, writer: W, at_terminal: bool) -> Result<(Dispatch
 where
     W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
 {
-    let wanted = EnvFilter::builder().parse(&log.filter).map_err(TelemetryError::Filter)?;
+    let wanted = filter::parse(&log.filter).map_err(TelemetryError::Filter)?;
     let (wanted, handle) = reload::Layer::new(wanted);
     // A line must pass both filters, so that even a specific directive cannot override the limits.
     let filter = filter_fn(may_log).and(wanted);

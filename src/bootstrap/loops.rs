@@ -7,6 +7,7 @@
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
+//! | `log_filter` | always | brings the log's filter of the settings back a quarter of an hour after it was changed | ends |
 //! | `database` | always | looks whether the database is still the one that was opened, and takes writes | ends |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
 
-use super::{clock, watch};
+use super::{clock, filter, watch};
 use crate::{
     config::Settings,
     engine::recover::recover,
@@ -73,6 +74,7 @@ pub(super) async fn start(
         let (id, accounts, tasks_of_it) = (id.to_owned(), rewards.accounts().clone(), tasks.clone());
         begin("key_pairs", tasks.spawn(async move { accounts.watch_key_pairs(&id, &tasks_of_it).await }));
     }
+    begin("log_filter", tasks.spawn(filter::run(state.log.clone(), state.http.ambient.clone(), tasks.clone())));
     begin(
         "database",
         tasks.spawn(watch::run(

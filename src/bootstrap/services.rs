@@ -11,6 +11,7 @@ use crate::{
     ambient::Ambient,
     config::Settings,
     http::Http,
+    identity::AdminToken,
     incentives::{
         Rewards,
         courier::{CourierLimits, CourierParts},
@@ -52,6 +53,7 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
         reconciliations: ground.reconciliations(&accounts),
         clock: ServerClock::of(&ground.store, &ground.ambient, &ground.metrics.store),
         log,
+        admin_token: AdminToken::new(ground.settings.server.admin_token.as_ref()),
         metrics: Arc::clone(&ground.metrics.server),
     })
 }

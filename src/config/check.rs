@@ -43,6 +43,8 @@ const PAGE_SPACING_SECONDS: u64 = 60;
 
 const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
+/// Characters of the admin port's token: enough that nobody guesses it.
+const ADMIN_TOKEN_LENGTH: RangeInclusive<usize> = 24..=256;
 const CREDENTIAL_LENGTH_MAX: usize = 256;
 /// Characters of the longest word that is quoted. An AWS secret key has 40.
 const KIND_LENGTH_MAX: usize = 32;
@@ -84,17 +86,30 @@ fn server(mut section: Section<'_>) -> ServerSettings {
     if listen.port() == admin_listen.port() && listen.port() != 0 {
         section.refuse("admin_listen", "must be another port than server.listen");
     }
+    let admin_token_file = section.file_of("admin_token");
     ServerSettings {
+        admin_token: section.secret("admin_token", admin_token),
+        admin_token_file,
         listen,
         admin_listen,
         workers: section.number("workers", 2, 1..=64),
-        connections_max: section.number("connections_max", 1024, 1..=65_536),
+        connections_max: section.number("connections_max", 512, 1..=65_536),
         head_timeout: section.seconds("head_timeout_seconds", 5, 1..=60),
         body_timeout: section.seconds("body_timeout_seconds", 5, 1..=60),
         idle_timeout: section.seconds("idle_timeout_seconds", 15, 1..=3600),
+        unread_timeout: section.seconds("unread_timeout_seconds", 10, 1..=60),
         drain_delay: section.seconds("drain_delay_seconds", 0, 0..=60),
         drain_timeout: section.seconds("drain_timeout_seconds", 20, DRAIN_SECONDS),
     }
+}
+
+/// What changes the process by the admin port. It is compared as it is, so that a blank in it is most likely a mistake.
+fn admin_token(text: &str) -> Result<SecretString, String> {
+    if ADMIN_TOKEN_LENGTH.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(SecretString::from(text));
+    }
+    let (least, most) = (ADMIN_TOKEN_LENGTH.start(), ADMIN_TOKEN_LENGTH.end());
+    Err(format!("must be {least} to {most} printable ASCII characters without blanks"))
 }
 
 /// The process before this one drains under the same settings, and closes its database after that.
@@ -126,7 +141,7 @@ fn log(mut section: Section<'_>) -> LogSettings {
         "human" => Ok(LogFormat::Human),
         _other => Err("must be json or human".to_owned()),
     });
-    let filter = section.text("filter", |text| match EnvFilter::builder().parse(text) {
+    let filter = section.text("filter", |text| match EnvFilter::builder().with_regex(false).parse(text) {
         Ok(_filter) => Ok(text.to_owned()),
         Err(_error) => Err("must be a level, or directives like info,noshi=debug".to_owned()),
     });

@@ -18,11 +18,15 @@ pub(super) fn render(settings: &Settings) -> String {
     page.section("server");
     page.text("listen", &server.listen.to_string());
     page.text("admin_listen", &server.admin_listen.to_string());
+    if server.admin_token.is_some() {
+        page.kept_in("admin_token", HIDDEN, server.admin_token_file.as_deref());
+    }
     page.plain("workers", server.workers);
     page.plain("connections_max", server.connections_max);
     page.seconds("head_timeout_seconds", server.head_timeout);
     page.seconds("body_timeout_seconds", server.body_timeout);
     page.seconds("idle_timeout_seconds", server.idle_timeout);
+    page.seconds("unread_timeout_seconds", server.unread_timeout);
     page.seconds("drain_delay_seconds", server.drain_delay);
     page.seconds("drain_timeout_seconds", server.drain_timeout);
     page.section("store");

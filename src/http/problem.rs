@@ -27,6 +27,7 @@ impl Code {
         Self::new("idempotency-key-missing", 400, false, "The Idempotency-Key header is missing");
     pub(crate) const IDEMPOTENCY_KEY_INVALID: Self =
         Self::new("idempotency-key-invalid", 400, false, "The Idempotency-Key header is malformed");
+    pub(crate) const FORBIDDEN: Self = Self::new("forbidden", 403, false, "This is not allowed here");
     pub(crate) const NOT_FOUND: Self = Self::new("not-found", 404, false, "Not found");
     pub(crate) const METHOD_NOT_ALLOWED: Self =
         Self::new("method-not-allowed", 405, false, "The method is not allowed here");
@@ -48,6 +49,7 @@ impl Code {
         Self::INVALID_REQUEST,
         Self::IDEMPOTENCY_KEY_MISSING,
         Self::IDEMPOTENCY_KEY_INVALID,
+        Self::FORBIDDEN,
         Self::NOT_FOUND,
         Self::METHOD_NOT_ALLOWED,
         Self::REQUEST_TIMEOUT,

@@ -4,7 +4,7 @@ use actix_web::{HttpMessage, HttpRequest, http::header};
 
 use super::keys::{self, Presented};
 use super::{Caller, Scope, Scopes, problems};
-use crate::http::{Http, Problem, headers, observe::Asker};
+use crate::http::{Http, Problem, connection::Connection, headers, observe::Asker};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 
 /// Compared with when there is no such key, so that a wrong id and a wrong secret take the same way.
@@ -58,6 +58,7 @@ impl Principal {
         let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
         let key = found.filter(|key| genuine && key.is_active(http.ambient.now())).ok_or_else(refused)?;
         request.extensions_mut().insert(Asker { client: key.client, key: key.id });
+        Connection::of(request).know();
         Ok(Self {
             client: key.client,
             client_name: key.client_name,
@@ -70,7 +71,7 @@ impl Principal {
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750, 2.1; the scheme in any case, RFC 9110, 11.1).
-fn bearer(value: &str) -> Option<&str> {
+pub(super) fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim_matches(' '))
 }

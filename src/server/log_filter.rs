@@ -1,5 +1,5 @@
-//! The log filter on the admin port: `GET` shows it, `PUT` replaces it until the process ends, `DELETE` restores the one of
-//! the settings. The admin port knows no keys, so a change is logged with the address that it came from.
+//! The log filter on the admin port: `GET` shows it, `PUT` replaces it for a quarter of an hour, `DELETE` restores the one of
+//! the settings. A change needs the admin token, and is logged with the address that it came from.
 
 use std::net::SocketAddr;
 
@@ -25,12 +25,32 @@ async fn show(state: web::Data<AppState>) -> HttpResponse {
 }
 
 async fn put(state: web::Data<AppState>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    check_token(&state, &request)?;
     let wanted = state.http.line(&request, payload).await?;
-    change(&state, &request, &wanted, |state| state.log.set(&wanted))
+    let now = state.http.ambient.now();
+    change(&state, &request, &wanted, |state| state.log.set(&wanted, now))
 }
 
 async fn reset(state: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    check_token(&state, &request)?;
     change(&state, &request, state.log.of_settings(), |state| state.log.reset())
+}
+
+fn check_token(state: &AppState, request: &HttpRequest) -> Result<(), Problem> {
+    let checked = state.admin_token.check(request);
+    if checked.is_err() {
+        tracing::warn!(
+            client.address = peer(request),
+            "a change of the log's filter without the admin token was refused"
+        );
+    }
+    checked
+}
+
+/// Where a request came from. By IPv4 a socket of both protocols sees ::ffff:10.0.0.1.
+fn peer(request: &HttpRequest) -> String {
+    let canonical = |peer: SocketAddr| SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    request.peer_addr().map(|peer| canonical(peer).to_string()).unwrap_or_default()
 }
 
 /// Logs before and after the change, because one of the two filters may silence everything.
@@ -40,9 +60,7 @@ fn change(
     wanted: &str,
     change: impl FnOnce(&AppState) -> Result<String, FilterError>,
 ) -> Result<HttpResponse, Problem> {
-    // By IPv4 a socket of both protocols sees ::ffff:10.0.0.1.
-    let canonical = |peer: SocketAddr| SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let peer = request.peer_addr().map(|peer| canonical(peer).to_string()).unwrap_or_default();
+    let peer = peer(request);
     let before = state.log.in_force();
     // The new filter is not logged before it was checked: it is the operator's text.
     tracing::warn!(client.address = peer, log.filter = before, "the log's filter is to be changed");

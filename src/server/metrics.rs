@@ -2,6 +2,7 @@
 
 use prometheus::{Gauge, IntCounter};
 
+use super::door::DoorMetrics;
 use crate::telemetry::{
     LostLines,
     metrics::{Registry, seconds},
@@ -9,6 +10,7 @@ use crate::telemetry::{
 
 /// What the page is made from.
 pub(crate) struct Metrics {
+    pub(super) door: DoorMetrics,
     registry: Registry,
     snapshot: Gauge,
     lost: LostLines,
@@ -18,6 +20,7 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new(registry: Registry, lost: LostLines) -> Result<Self, prometheus::Error> {
         Ok(Self {
+            door: DoorMetrics::new(&registry)?,
             snapshot: registry.gauge(
                 "database_snapshot_timestamp_seconds",
                 "When the gauges of the whole service were last read from the database.",

@@ -41,7 +41,10 @@ const KERNEL: &str = "kernel";
 /// Stands alone: imports nothing of ours, and only these import it.
 const SANDBOX: (&str, [&str; 1]) = ("sandbox", ["cli"]);
 /// Crates with one home each (more for hyper's server and client), tests apart.
-const HOMES: [(&str, &[&str]); 11] = [
+const HOMES: [(&str, &[&str]); 14] = [
+    ("actix_http", &["server"]),
+    ("actix_server", &["server"]),
+    ("actix_service", &["server"]),
     ("sqlx", &["store"]),
     ("ring", &["provider", "sandbox", "sealing", "telemetry"]),
     ("libsqlite3_sys", &["store"]),
@@ -61,9 +64,14 @@ const CLAIM_CODE_SITES: [(&str, usize); 1] = [("incentives/dto.rs", 1)];
 const TARGET_SITES: [(&str, usize); 2] =
     [("incentives/kinds/balance_load/account.rs", 1), ("incentives/kinds/card_activation.rs", 1)];
 /// Where a secret is opened, tests apart: the two halves of the key pair are signed with, and two pairs are compared; the
-/// keys that seal are derived; the database's URL is opened; a shopper's access token is presented, hashed, and compared.
-const SECRET_SITES: [(&str, usize); 4] =
-    [("provider/incentives/sign.rs", 6), ("provider/login/shopper.rs", 3), ("sealing.rs", 1), ("store.rs", 1)];
+/// keys that seal are derived; the database's URL is opened; the admin port's token is hashed; a shopper's access token is presented, hashed, and compared.
+const SECRET_SITES: [(&str, usize); 5] = [
+    ("identity/admin_token.rs", 1),
+    ("provider/incentives/sign.rs", 6),
+    ("provider/login/shopper.rs", 3),
+    ("sealing.rs", 1),
+    ("store.rs", 1),
+];
 const LINES_MAX: usize = 500;
 /// Fields of log lines that have no room in their name: what every reader of logs knows, and where a process listens.
 const PLAIN_FIELDS: [&str; 7] = ["account", "admin", "api", "duration_ms", "error", "failpoint", "program"];

@@ -18,6 +18,7 @@ mod cancel;
 mod certification;
 mod clock;
 mod database;
+mod door;
 mod events;
 mod house;
 mod key_pairs;

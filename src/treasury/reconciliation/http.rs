@@ -21,6 +21,7 @@ use crate::{
     events,
     http::{
         Code, Http, Problem,
+        connection::Connection,
         headers::{self, NotOne},
         paging::{self, after, after_day, before, no_query, page, query, size, text},
         routing::{read, resource},
@@ -32,6 +33,8 @@ use crate::{
 
 /// Parts of a file between its sender and the run.
 const CHUNKS_MAX: usize = 4;
+/// How long the whole of a file may take on its way: 512 MiB at a megabyte a second.
+const UPLOAD_MAX: Duration = Duration::from_secs(600);
 /// How long the response to an upload waits for the result of the run.
 const RESULT_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -109,7 +112,7 @@ fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
 }
 
 /// Takes the portal's file as the body, with account and days in the query. The body passes through in parts, so a long file
-/// needs no more memory, and each part has the time that the whole body of another request has.
+/// needs no more memory. Each part has the time that the whole body of another request has, and all of them have [`UPLOAD_MAX`].
 async fn upload(
     http: &Http,
     reconciliations: &Reconciliations,
@@ -126,19 +129,23 @@ async fn upload(
     let (parts, chunks) = mpsc::channel(CHUNKS_MAX);
     let file = PortalFile { chunks, decimal };
     let mut job = http.tasks.spawn(async move { service.run(begun, Some(file)).await });
-    loop {
-        let part = match tokio::time::timeout(http.body_timeout, payload.next()).await {
-            Ok(Some(Ok(bytes))) => Chunk::Bytes(bytes.to_vec()),
-            Ok(None) => Chunk::End,
-            // Too slow, or cut off: the channel closes without an end, and the run fails.
-            Ok(Some(Err(_))) | Err(_) => break,
-        };
-        let end = matches!(part, Chunk::End);
-        if parts.send(part).await.is_err() || end {
-            break;
+    Connection::of(request).expect_more(usize::MAX);
+    let passing = async move {
+        loop {
+            let part = match tokio::time::timeout(http.body_timeout, payload.next()).await {
+                Ok(Some(Ok(bytes))) => Chunk::Bytes(bytes.to_vec()),
+                Ok(None) => Chunk::End,
+                // Too slow, or cut off: the channel closes without an end, and the run fails.
+                Ok(Some(Err(_))) | Err(_) => break,
+            };
+            let end = matches!(part, Chunk::End);
+            if parts.send(part).await.is_err() || end {
+                break;
+            }
         }
-    }
-    drop(parts);
+    };
+    // One that takes too long as a whole is like one that is cut off.
+    drop(tokio::time::timeout(UPLOAD_MAX, passing).await);
     match tokio::time::timeout(RESULT_PATIENCE, &mut job).await {
         Ok(ended) => Ok(ended.map_err(|_panicked| Lost)??),
         Err(_elapsed) => Ok(run),

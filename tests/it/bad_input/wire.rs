@@ -91,7 +91,7 @@ impl Draft {
 }
 
 /// Puts the key where it belongs.
-pub(super) fn with_key(bytes: &[u8], key: &str) -> Vec<u8> {
+pub(crate) fn with_key(bytes: &[u8], key: &str) -> Vec<u8> {
     let Some(at) = bytes.windows(KEY.len()).position(|window| window == KEY.as_bytes()) else { return bytes.to_vec() };
     let rest = with_key(&bytes[at + KEY.len()..], key);
     [&bytes[..at], key.as_bytes(), &rest].concat()

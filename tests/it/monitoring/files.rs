@@ -13,9 +13,10 @@ use super::{
 use crate::support::http_client;
 
 /// Gauges that each replica has of its own; every other gauge is the same at all of them.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "noshi_build_info",
     "noshi_clock_skew_seconds",
+    "noshi_connected_strangers",
     "noshi_credential_created_timestamp_seconds",
     "noshi_credential_state",
     "noshi_database_clock_residual_seconds",

@@ -21,6 +21,8 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_build_info", "gauge", &["revision", "version"]),
     ("noshi_ceiling_refusals_total", "counter", &["account", "ceiling"]),
     ("noshi_clock_skew_seconds", "gauge", &["account"]),
+    ("noshi_connected_strangers", "gauge", &["port"]),
+    ("noshi_connections_ended_total", "counter", &["port", "reason"]),
     ("noshi_credential_age_max_seconds", "gauge", &["account"]),
     ("noshi_credential_created_timestamp_seconds", "gauge", &["account", "slot"]),
     ("noshi_database_clock_residual_seconds", "gauge", &[]),

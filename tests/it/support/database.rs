@@ -147,6 +147,14 @@ impl Database {
         }
     }
 
+    /// Keeps everyone else from reading what says whether the database is migrated, and from the rewards: readiness waits.
+    pub(crate) async fn hold_everything(&self) -> Hold {
+        let mut connection = self.postgres().await;
+        connection.execute("BEGIN").await.unwrap();
+        connection.execute("LOCK TABLE _sqlx_migrations, rewards IN ACCESS EXCLUSIVE MODE").await.unwrap();
+        Hold::Postgres(connection)
+    }
+
     pub(crate) async fn remove(self) {
         if self.backend == Backend::Postgres {
             let text = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);

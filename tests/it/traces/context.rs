@@ -13,7 +13,12 @@ const OTHER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 /// A service of its own process, whose log is kept; the app is its gateway and its database.
 pub(super) async fn served(backend: Backend) -> (App, Served) {
-    let mut app = App::shaped(backend, Shape::default()).await;
+    served_in(backend, Shape::default()).await
+}
+
+/// The same in another shape.
+pub(super) async fn served_in(backend: Backend, shape: Shape) -> (App, Served) {
+    let mut app = App::shaped(backend, shape).await;
     assert!(app.stop().await);
     let environment = app.environment().to_vec();
     let served = tokio::task::spawn_blocking(move || Served::start(&environment)).await.unwrap();
