@@ -24,12 +24,13 @@ use self::{exporting::Exporting, loops::Loops, metrics::AllMetrics, services::Gr
 use crate::{
     accounts::Accounts,
     ambient::{Ambient, NoRandomness},
+    audit::{AuditActor, Scribe},
     config::{self, DatabaseKind, Settings},
     incentives::restore_note,
     kernel::Chain,
     lifecycle::Tasks,
     provider::{incentives, login::LoginUnbuilt},
-    sealing::SealingError,
+    sealing::{Keyring, SealingError},
     server::{self, AppState, BoundServer},
     store::{
         self, Store, StoreError, TimeLimits,
@@ -197,6 +198,14 @@ pub async fn open_with_clock(settings: &config::StoreSettings) -> Result<(Store,
     Ok((store, ambient))
 }
 
+/// Writes into the audit in the name of this actor.
+///
+/// # Errors
+/// [`StartError::Sealing`] when a key of the settings cannot be used.
+pub fn scribe(settings: &Settings, actor: AuditActor) -> Result<Scribe, StartError> {
+    Ok(Scribe::new(Keyring::new(&settings.sealing)?.audit_keys(), actor))
+}
+
 async fn check_schema(store: &Store) -> Result<(), StartError> {
     match schema(store).await? {
         Schema::Current => Ok(()),
@@ -254,7 +263,8 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
     let tasks = Tasks::on(Handle::current());
     let metrics = AllMetrics::new(settings, log.lost)?;
     let (traces, exporting) = exporting::begin(settings, &ambient, metrics.spans.clone(), &tasks)?;
-    let ground = Ground { settings, store, ambient, tasks, metrics, traces };
+    let scribe = scribe(settings, AuditActor::service())?;
+    let ground = Ground { settings, store, ambient, tasks, metrics, traces, scribe };
     let state = services::assemble(&ground, log.filter).await?;
     if let Some(clock) = &state.clock {
         clock.align().await?;
@@ -262,6 +272,10 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
     check_age(&state, settings).await?;
     if settings.store.url.kind() == DatabaseKind::Sqlite {
         take_leases_over(&state).await?;
+    }
+    // What cannot be written down stops no sale.
+    if let Err(error) = state.audit.started(&settings.by_name()).await {
+        tracing::error!(error = %Chain(&error), "the start is not recorded in the audit");
     }
     let Ground { store, tasks, metrics, .. } = ground;
     let listen = |setting, address| move |source| StartError::Listen { setting, address, source };
@@ -310,7 +324,8 @@ async fn assembled(settings: &Settings) -> Result<(AppState, Store), StartError>
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings, LostLines::default())?);
     let traces = Traces::silent(ambient.clone());
-    let ground = Ground { settings, store, ambient, tasks, metrics, traces };
+    let scribe = scribe(settings, AuditActor::command())?;
+    let ground = Ground { settings, store, ambient, tasks, metrics, traces, scribe };
     let state = services::assemble(&ground, LogFilter::fixed(&settings.log.filter)).await?;
     loops::start_slots(&state).await?;
     Ok((state, ground.store))
@@ -360,6 +375,9 @@ impl Service {
             tracing::warn!(tasks.running = tasks.running(), "not everything ended in time; the next start takes it up");
         }
         loops.end();
+        if let Err(error) = state.audit.print_head().await {
+            tracing::warn!(error = %Chain(&error), "the audit's head could not be read");
+        }
         drop(state);
         store.close().await;
         if let Some(exporting) = exporting {

@@ -1,6 +1,7 @@
 //! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
 
 mod accounts;
+mod audit;
 mod backup;
 mod check;
 mod core_dump;
@@ -85,6 +86,9 @@ enum CliCommand {
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
     Programs(ledger::ProgramsCommand),
+    /// Look at who changed what, and whether that record is whole.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Look at the ledger, and correct it.
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
@@ -117,6 +121,8 @@ enum CommandError {
     #[error(transparent)]
     Accounts(#[from] accounts::AccountsError),
     #[error(transparent)]
+    Audit(#[from] audit::AuditError),
+    #[error(transparent)]
     Keys(#[from] keys::KeysError),
     #[error(transparent)]
     Rewards(#[from] rewards::RewardsError),
@@ -142,6 +148,7 @@ impl CommandError {
             | Self::Sandbox(_)
             | Self::Healthcheck(_)
             | Self::Accounts(_)
+            | Self::Audit(_)
             | Self::Keys(_)
             | Self::Rewards(_)
             | Self::Ledger(_)
@@ -231,6 +238,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Audit(command) => audit::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?, stop).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,

@@ -333,6 +333,12 @@ impl Settings {
     pub fn in_force(&self) -> String {
         in_force::render(self)
     }
+
+    /// Each setting in force by its name, as `server.workers`; secrets hidden in the same way.
+    #[must_use]
+    pub fn by_name(&self) -> BTreeMap<String, String> {
+        in_force::by_name(self)
+    }
 }
 
 /// Our variables of the process's environment, and the OpenTelemetry variables that we know, for [`Settings::load`]. No other

@@ -22,6 +22,7 @@
 //! | [`identity`] | clients, API keys, scopes |
 //! | [`provider`] | Amazon's APIs, a leaf each: wire, signature, classification |
 //! | [`http`] | bodies, paging, the problem frame, observation |
+//! | [`audit`] | who changed what: records, each with the hash of the one before |
 //! | [`store`] | two databases, one SQL text; the only room that names sqlx |
 //! | [`sealing`] | what must be kept to act on it, and must not be read |
 //! | [`lifecycle`] [`telemetry`] [`config`] [`ambient`] [`kernel`] | tasks and the stop; logs, metrics, traces; settings; time and randomness; money, ids, outcomes |
@@ -128,6 +129,8 @@
 //! | orphan card | a card that only Amazon knows, because its row was lost with a restored back-up |
 //! | resolution | what a person found out about a reward that needs attention |
 //! | runway | how long a balance lasts at the present spending |
+//! | deed, actor, scribe | what was done by hand, who did it, and who writes it into the audit in that name |
+//! | head | the newest record of the audit; kept elsewhere, it finds a cut tail |
 //! | canary | a value that must be found nowhere; the tests look everywhere for it |
 
 pub mod cli;
@@ -150,6 +153,9 @@ pub mod identity;
 
 pub mod http;
 pub mod provider;
+
+pub mod audit;
+
 pub mod store;
 
 pub mod sealing;

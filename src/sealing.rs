@@ -5,10 +5,12 @@
 //! alone: row, kind and key are part of what is authenticated. A [`Fingerprint`] says whether a request that comes again
 //! names the same target, also after the sealed one was wiped. Nothing here quotes a target or a key.
 //!
-//! From each listed key four are derived: one that seals, one that fingerprints targets, one that fingerprints the ids of
-//! cards at Amazon, so that another card than the expected one is noticed, and one that fingerprints the access tokens of shoppers,
-//! so that a token that comes again is recognised. A fingerprint carries the mark of its
-//! key, so it can be compared as long as that key is listed, whichever seals by then.
+//! From each listed key five are derived: one that seals, one that fingerprints targets, one that fingerprints the ids of
+//! cards at Amazon, so that another card than the expected one is noticed, one that fingerprints the access tokens of shoppers,
+//! so that a token that comes again is recognised, and one that chains the records of the audit. A fingerprint carries the mark
+//! of its key, so it can be compared as long as that key is listed, whichever seals by then.
+
+mod audit_keys;
 
 use std::fmt;
 
@@ -27,6 +29,8 @@ use crate::{
     kernel::CardId,
 };
 
+pub use audit_keys::AuditKeys;
+
 /// The first byte of everything sealed: which way it was sealed. No text begins with it.
 const FORMAT: u8 = 1;
 /// Characters of the longest target.
@@ -41,6 +45,7 @@ const TO_FINGERPRINT: &[u8] = b"noshi target fingerprint 1";
 const TO_MARK: &[u8] = b"noshi target key mark 1";
 const TO_FINGERPRINT_CARDS: &[u8] = b"noshi card fingerprint 1";
 const TO_FINGERPRINT_TOKENS: &[u8] = b"noshi access token fingerprint 1";
+const TO_CHAIN_AUDIT: &[u8] = b"noshi audit chain 1";
 
 /// Why a target was not sealed, or not opened.
 #[derive(Debug, thiserror::Error)]
@@ -171,6 +176,7 @@ struct Key {
     fingerprints: hmac::Key,
     fingerprints_cards: hmac::Key,
     fingerprints_tokens: hmac::Key,
+    chains_audit: hmac::Key,
     mark: [u8; MARK_BYTES],
 }
 
@@ -186,6 +192,12 @@ impl Keyring {
     /// [`SealingError::Unsealed`] when the library refuses a key.
     pub fn new(settings: &Sealing) -> Result<Self, SealingError> {
         settings.keys.iter().map(Key::derive).collect::<Result<_, _>>().map(|keys| Self { keys })
+    }
+
+    /// The keys that chain the audit's records, in the same order.
+    #[must_use]
+    pub fn audit_keys(&self) -> AuditKeys {
+        AuditKeys::new(self.keys.iter().map(|key| (key.id.clone(), key.chains_audit.clone())).collect())
     }
 
     /// Whether anything can be sealed.
@@ -293,12 +305,14 @@ impl Key {
         let fingerprints_cards = hmac::Key::from(fingerprints_cards);
         let fingerprints_tokens = root.expand(&[TO_FINGERPRINT_TOKENS], hmac::HMAC_SHA256).map_err(refused)?;
         let fingerprints_tokens = hmac::Key::from(fingerprints_tokens);
+        let chains_audit = hmac::Key::from(root.expand(&[TO_CHAIN_AUDIT], hmac::HMAC_SHA256).map_err(refused)?);
         let mut mark = [0; MARK_BYTES];
         for (to, from) in mark.iter_mut().zip(hmac::sign(&fingerprints, TO_MARK).as_ref()) {
             *to = *from;
         }
         let seals = LessSafeKey::new(UnboundKey::from(seals));
-        Ok(Self { id: listed.id.clone(), seals, fingerprints, fingerprints_cards, fingerprints_tokens, mark })
+        let id = listed.id.clone();
+        Ok(Self { id, seals, fingerprints, fingerprints_cards, fingerprints_tokens, chains_audit, mark })
     }
 
     fn open(&self, bytes: &[u8], place: Place) -> Option<Target> {

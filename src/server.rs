@@ -23,6 +23,7 @@ use self::{
 };
 pub(crate) use self::{metrics::Metrics, port::BoundServer};
 use crate::{
+    audit::AuditWatch,
     config, events,
     http::{
         Code, Http, Problem, framing,
@@ -54,6 +55,7 @@ pub(crate) struct AppState {
     /// The database server's clock, where there is one to go by.
     pub(crate) clock: Option<ServerClock>,
     pub(crate) reconciliations: Reconciliations,
+    pub(crate) audit: AuditWatch,
     pub(crate) log: LogFilter,
     pub(crate) admin_token: AdminToken,
     pub(crate) metrics: Arc<Metrics>,
@@ -233,6 +235,7 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
                 | StoreError::Busy
                 | StoreError::Schema(_)
                 | StoreError::Open(_)
+                | StoreError::Unaudited
                 | StoreError::Randomness(_) => "the database does not answer".to_owned(),
             })
         }

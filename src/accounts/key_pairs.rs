@@ -41,6 +41,7 @@ use self::{
 use super::Account;
 use crate::{
     ambient::Ambient,
+    audit::Scribe,
     config::KeyFiles,
     kernel::{Chain, word_methods},
     lifecycle::Tasks,
@@ -95,6 +96,8 @@ pub struct KeyPairs {
     by_hand: bool,
     store: Store,
     ambient: Ambient,
+    /// Writes down which pair comes in force, in the name of this process.
+    scribe: Scribe,
     /// This replica signs with another pair than the one in force, which another replica holds.
     out_of_step: AtomicBool,
     /// And Amazon refuses that pair.
@@ -122,7 +125,14 @@ struct OwnPair {
 impl KeyPairs {
     /// The pairs of an account whose first slot holds `primary` at the start. Reads the files of the second slot.
     #[must_use]
-    pub fn new(settings: KeyPairSettings, primary: Credentials, replica: Uuid, store: Store, ambient: Ambient) -> Self {
+    pub fn new(
+        settings: KeyPairSettings,
+        primary: Credentials,
+        replica: Uuid,
+        store: Store,
+        ambient: Ambient,
+        scribe: Scribe,
+    ) -> Self {
         let KeyPairSettings { primary: first, second, by_hand } = settings;
         let mut slots = vec![(KeySlot::Primary, SlotFiles::new(first, false, Some(primary)))];
         if let Some(second) = second {
@@ -133,7 +143,7 @@ impl KeyPairs {
         }
         let state = PairState { slots, memory: Vec::new(), rejections: 0, held: (Vec::new(), 0) };
         let (out_of_step, stranded) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { replica, by_hand, store, ambient, out_of_step, stranded, state: Mutex::new(state) }
+        Self { replica, by_hand, store, ambient, scribe, out_of_step, stranded, state: Mutex::new(state) }
     }
 
     /// Whether this replica signs with another pair than the one in force, because it does not hold that: what Amazon says of its
@@ -218,7 +228,8 @@ impl KeyPairs {
                 NextStep::Sign(pair) => self.sign(account, pair).await,
                 NextStep::Ask(pair) => self.ask(account, &situation, pair).await?,
                 NextStep::PutInForce(change) => {
-                    let changed = book::put_in_force(&self.store, account.id(), change, self.ambient.now()).await?;
+                    let changed =
+                        book::put_in_force(&self.store, account.id(), change, &self.scribe, self.ambient.now()).await?;
                     log_change(account, changed.then_some(change));
                 }
             }

@@ -65,7 +65,8 @@ fn build_key_pairs(settings: &AccountSettings, ground: &Ground<'_>) -> Result<Op
     let second = settings.key_exchange.second.clone().map(|files| SlotSettings { files, made_at });
     let slots = KeyPairSettings { primary, second, by_hand: settings.key_exchange.by_hand };
     let replica = ground.ambient.token()?;
-    Ok(Some(KeyPairs::new(slots, credentials(settings), replica, ground.store.clone(), ground.ambient.clone())))
+    let (store, ambient, scribe) = (ground.store.clone(), ground.ambient.clone(), ground.scribe.clone());
+    Ok(Some(KeyPairs::new(slots, credentials(settings), replica, store, ambient, scribe)))
 }
 
 fn credentials(settings: &AccountSettings) -> Credentials {

@@ -9,6 +9,7 @@
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
 //! | `log_filter` | always | brings the log's filter of the settings back a quarter of an hour after it was changed | ends |
 //! | `database` | always | looks whether the database is still the one that was opened, and takes writes | ends |
+//! | `audit` | always | prints the audit's head each hour, and verifies it each day | ends; the stop prints the head |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
 //!
@@ -87,6 +88,8 @@ pub(super) async fn start(
     if let Some(clock) = state.clock.clone() {
         begin("clock", tasks.spawn(clock::run(clock, tasks.clone())));
     }
+    let (audit, own) = (state.audit.clone(), tasks.clone());
+    begin("audit", tasks.spawn(async move { audit.watch_until(own).await }));
     if settings.reconciliation.daily {
         let reconciliations = state.reconciliations.clone();
         begin("reconciliation", tasks.spawn(async move { reconciliations.daily_until_stopped().await }));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    accounts,
+    accounts, audit,
     config::Settings,
     http, incentives, ledger, server, store,
     telemetry::{LostLines, metrics::Registry, trace::Counters},
@@ -13,6 +13,7 @@ use crate::{
 /// The metrics of each slice, by the slice's name.
 pub(super) struct AllMetrics {
     pub(super) accounts: Arc<accounts::Metrics>,
+    pub(super) audit: Arc<audit::Metrics>,
     pub(super) http: Arc<http::Metrics>,
     pub(super) incentives: Arc<incentives::Metrics>,
     pub(super) ledger: Arc<ledger::Metrics>,
@@ -35,6 +36,7 @@ impl AllMetrics {
         let ledger = Arc::new(ledger::Metrics::new(&registry)?);
         Ok(Self {
             accounts: Arc::new(accounts::Metrics::new(&registry, &accounts, &operations)?),
+            audit: Arc::new(audit::Metrics::new(&registry)?),
             http: Arc::new(http::Metrics::new(&registry)?),
             incentives: Arc::new(incentives::Metrics::new(&registry, &accounts, Arc::clone(&ledger))?),
             ledger,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     ambient::Ambient,
+    audit::Scribe,
     events::outbox,
     identity::keys,
     incentives::restore_note::{self, LostFrom, RestoreNote, RestoreNoteError},
@@ -20,12 +21,13 @@ pub async fn note_restore(
     store: &Store,
     ambient: &Ambient,
     stated: Option<DateTime<Utc>>,
+    scribe: &Scribe,
 ) -> Result<RestoreNote, RestoreNoteError> {
     let lost_from = match stated {
         Some(at) => LostFrom::Stated(at),
         None => LostFrom::Youngest(youngest(store).await?),
     };
-    restore_note::write(store, ambient, lost_from).await
+    restore_note::write(store, ambient, lost_from, scribe).await
 }
 
 async fn youngest(store: &Store) -> Result<Option<DateTime<Utc>>, StoreError> {

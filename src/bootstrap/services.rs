@@ -9,6 +9,7 @@ use super::{StartError, accounts, metrics::AllMetrics};
 use crate::{
     accounts::Accounts,
     ambient::Ambient,
+    audit::{AuditWatch, Scribe},
     config::Settings,
     http::Http,
     identity::AdminToken,
@@ -34,6 +35,8 @@ pub(super) struct Ground<'a> {
     pub(super) tasks: Tasks,
     pub(super) metrics: AllMetrics,
     pub(super) traces: Traces,
+    /// Writes in the name of this process.
+    pub(super) scribe: Scribe,
 }
 
 /// Builds what the servers and the loops share. Nothing runs yet.
@@ -51,6 +54,7 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
         balances: ground.balances(&accounts),
         ledger: ground.ledger(&accounts),
         reconciliations: ground.reconciliations(&accounts),
+        audit: ground.audit(),
         clock: ServerClock::of(&ground.store, &ground.ambient, &ground.metrics.store),
         log,
         admin_token: AdminToken::new(ground.settings.server.admin_token.as_ref()),
@@ -101,6 +105,17 @@ impl Ground<'_> {
             ambient: self.ambient.clone(),
             accounts: accounts.clone(),
             metrics: Arc::clone(&self.metrics.ledger),
+            scribe: self.scribe.clone(),
+        }
+    }
+
+    fn audit(&self) -> AuditWatch {
+        AuditWatch {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            scribe: self.scribe.clone(),
+            metrics: Arc::clone(&self.metrics.audit),
+            hour: self.settings.reconciliation.hour,
         }
     }
 

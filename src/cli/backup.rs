@@ -13,7 +13,8 @@ use clap::Args;
 use super::{CommandError, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
-    bootstrap::{note_restore, open_with_clock},
+    audit::AuditActor,
+    bootstrap::{note_restore, open_with_clock, scribe},
     config::Settings,
     http::problem::timestamp,
     identity::keys,
@@ -138,6 +139,7 @@ pub(super) async fn restore(
 ) -> Result<ExitCode, CommandError> {
     arm_failpoint();
     let database = file_of(settings)?;
+    let scribe = scribe(settings, AuditActor::command())?;
     let staged = if from == Path::new(STREAM) {
         restore::stage(&database, &mut io::stdin(), sha256.as_deref(), COUNTS).await
     } else {
@@ -154,7 +156,7 @@ pub(super) async fn restore(
         return Err(BackupError::Newer.into());
     }
     migrate(&store).await?;
-    let gap = note_restore(&store, &ambient, None).await.map_err(BackupError::from)?;
+    let gap = note_restore(&store, &ambient, None, &scribe).await.map_err(BackupError::from)?;
     let keys = good_keys(&store, ambient.now()).await?;
     store.close().await;
     drop(store);
@@ -178,7 +180,7 @@ pub(super) async fn restored(
     settings: &Settings,
 ) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let gap = note_restore(&store, &ambient, lost_from).await;
+    let gap = note_restore(&store, &ambient, lost_from, &scribe(settings, AuditActor::command())?).await;
     store.close().await;
     say(&next(&gap.map_err(BackupError::from)?))
 }

@@ -9,11 +9,13 @@ use std::{
 
 use chrono::{DateTime, Days, SecondsFormat, Utc};
 use clap::Subcommand;
+use serde_json::{Value, json};
 
-use super::{CommandError, say};
+use super::{CommandError, arm_failpoint, say};
 use crate::{
     ambient::{Ambient, NoRandomness},
-    bootstrap::open_with_clock,
+    audit::{AuditAction, AuditActor, Deed, Scribe},
+    bootstrap::{open_with_clock, scribe},
     config::Settings,
     identity::{
         Scopes,
@@ -145,24 +147,26 @@ pub(super) enum KeysError {
 }
 
 pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
+    arm_failpoint();
     let (store, ambient) = open_with_clock(&settings.store).await?;
+    let scribe = scribe(settings, AuditActor::command())?;
     let lines = match command {
         KeysCommand::Create { client, new_client, id, name, scopes, expires, program } => {
             let default = || Scopes::new(server::scopes().into_iter().filter(|scope| scope.is_by_default()));
             let may_be_new = new_client || id.is_some();
             let scopes = scopes.unwrap_or_else(default);
             let new = NewKey { client: &client, may_be_new, client_id: id, name: &name, scopes, program, expires };
-            let made = create(&store, &ambient, new).await?;
+            let made = create(&store, &ambient, new, &scribe).await?;
             writeln!(io::stderr(), "{}", made.line())?;
             vec![made.text]
         }
         KeysCommand::List => keys::list(&store).await?.iter().map(line).collect(),
         KeysCommand::Rotate { id, overlap, expires } => {
-            let rotated = rotate::rotate(&store, &ambient, rotate::Rotation { id, overlap, expires }).await?;
+            let rotated = rotate::rotate(&store, &ambient, rotate::Rotation { id, overlap, expires }, &scribe).await?;
             writeln!(io::stderr(), "{}\n{}", rotated.old_line(), rotated.made.line())?;
             vec![rotated.made.text]
         }
-        KeysCommand::Revoke { id } => vec![revoke(&store, &ambient, id).await?],
+        KeysCommand::Revoke { id } => vec![revoke(&store, &ambient, id, &scribe).await?],
     };
     store.close().await;
     say(&lines.join("\n"))
@@ -200,7 +204,12 @@ impl MadeKey {
 }
 
 /// Makes a key. A client that is new is made with it.
-pub(super) async fn create(store: &Store, ambient: &Ambient, new: NewKey<'_>) -> Result<MadeKey, KeysError> {
+pub(super) async fn create(
+    store: &Store,
+    ambient: &Ambient,
+    new: NewKey<'_>,
+    scribe: &Scribe,
+) -> Result<MadeKey, KeysError> {
     let NewKey { client, may_be_new, client_id, name, scopes, program, expires } = new;
     for text in [client, name] {
         let good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
@@ -240,13 +249,30 @@ pub(super) async fn create(store: &Store, ambient: &Ambient, new: NewKey<'_>) ->
         }
     }
     keys::insert(&mut tx, &key).await?;
+    let deed = Deed { action: AuditAction::KeyCreated, subject: &key.id.to_string(), details: details(&key) };
+    scribe.write(&mut tx, deed, now).await?;
     tx.commit(()).await?;
     Ok(MadeKey { text: minted.text.to_string(), id: key.id, end: key.expires_at })
 }
 
-async fn revoke(store: &Store, ambient: &Ambient, id: ApiKeyId) -> Result<String, KeysError> {
-    let mut tx = store.begin().await?;
-    let revoked = keys::revoke(&mut tx, id, ambient.now()).await?;
+/// What the audit holds of a key, beside its id.
+fn details(key: &ApiKey) -> Value {
+    json!({
+        "client_id": key.client.to_string(),
+        "name": key.name,
+        "scopes": key.scopes.to_string(),
+        "program_id": key.program.as_ref().map(ToString::to_string),
+        "expires_at": key.expires_at.map(second),
+    })
+}
+
+async fn revoke(store: &Store, ambient: &Ambient, id: ApiKeyId, scribe: &Scribe) -> Result<String, KeysError> {
+    let (mut tx, now) = (store.begin().await?, ambient.now());
+    let revoked = keys::revoke(&mut tx, id, now).await?;
+    if revoked {
+        let deed = Deed { action: AuditAction::KeyRevoked, subject: &id.to_string(), details: json!({}) };
+        scribe.write(&mut tx, deed, now).await?;
+    }
     tx.commit(()).await?;
     if revoked { Ok(format!("{id} is revoked")) } else { Err(KeysError::Unknown) }
 }

@@ -2,13 +2,14 @@
 
 use std::process::ExitCode;
 
-use chrono::{DateTime, Utc};
 use clap::Subcommand;
+use serde_json::json;
 
 use super::{CommandError, say};
 use crate::{
     ambient::Ambient,
-    bootstrap::open_with_clock,
+    audit::{AuditAction, AuditActor, Deed, Scribe},
+    bootstrap::{open_with_clock, scribe},
     config::Settings,
     identity::clients,
     kernel::{
@@ -127,9 +128,17 @@ fn checked_reason(text: &str) -> Result<&str, LedgerError> {
     if good && !may_hold_claim_code(text) { Ok(text) } else { Err(LedgerError::Text) }
 }
 
+/// Where a command writes, by which clock, and who writes it down.
+struct CommandWriter<'a> {
+    store: &'a Store,
+    ambient: &'a Ambient,
+    scribe: &'a Scribe,
+}
+
 pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let lines = programs_lines(command, settings, &store, &ambient).await?;
+    let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe(settings, AuditActor::command())? };
+    let lines = programs_lines(command, settings, &writer).await?;
     store.close().await;
     say(&lines)
 }
@@ -137,9 +146,9 @@ pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result
 async fn programs_lines(
     command: ProgramsCommand,
     settings: &Settings,
-    store: &Store,
-    ambient: &Ambient,
+    writer: &CommandWriter<'_>,
 ) -> Result<String, LedgerError> {
+    let CommandWriter { store, ambient, scribe } = *writer;
     let now = ambient.now();
     match command {
         // `any_client` is what remains when no client is named.
@@ -152,7 +161,7 @@ async fn programs_lines(
                 None => None,
             };
             let mut tx = store.begin().await?;
-            let by = ChangedBy("command line".to_owned());
+            let by = ChangedBy { name: "command line".to_owned(), scribe: scribe.clone() };
             let new = NewProgram { id: &id, name: checked(&name)?, account: &account, owner };
             if !programs::create(&mut tx, new, &by, now).await? {
                 return Err(LedgerError::Taken);
@@ -171,14 +180,14 @@ async fn programs_lines(
         }
         ProgramsCommand::Own { id, client, by } => {
             let owner = client_of_name(store, &client).await?;
-            let by = ChangedBy(checked(&by)?.to_owned());
+            let by = ChangedBy { name: checked(&by)?.to_owned(), scribe: scribe.clone() };
             let mut tx = store.begin().await?;
             let changed = programs::own(&mut tx, &id, owner, &by, now).await?;
             tx.commit(()).await?;
             if changed { Ok(format!("{id} is {client}'s")) } else { Err(LedgerError::Unchanged) }
         }
-        ProgramsCommand::Suspend { id, by } => set_state(store, &id, &by, ProgramState::Suspended, now).await,
-        ProgramsCommand::Resume { id, by } => set_state(store, &id, &by, ProgramState::Active, now).await,
+        ProgramsCommand::Suspend { id, by } => set_state(writer, &id, &by, ProgramState::Suspended).await,
+        ProgramsCommand::Resume { id, by } => set_state(writer, &id, &by, ProgramState::Active).await,
     }
 }
 
@@ -187,22 +196,23 @@ async fn client_of_name(store: &Store, name: &str) -> Result<ClientId, LedgerErr
 }
 
 async fn set_state(
-    store: &Store,
+    writer: &CommandWriter<'_>,
     id: &ProgramId,
     by: &str,
     state: ProgramState,
-    now: DateTime<Utc>,
 ) -> Result<String, LedgerError> {
-    let by = ChangedBy(checked(by)?.to_owned());
+    let CommandWriter { store, ambient, scribe } = *writer;
+    let by = ChangedBy { name: checked(by)?.to_owned(), scribe: scribe.clone() };
     let mut tx = store.begin().await?;
-    let changed = programs::set_state(&mut tx, id, state, &by, now).await?;
+    let changed = programs::set_state(&mut tx, id, state, &by, ambient.now()).await?;
     tx.commit(()).await?;
     if changed { Ok(format!("{id} is {}", state.as_str())) } else { Err(LedgerError::Unchanged) }
 }
 
 pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let lines = ledger_lines(command, settings, &store, &ambient).await?;
+    let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe(settings, AuditActor::command())? };
+    let lines = ledger_lines(command, settings, &writer).await?;
     store.close().await;
     say(&lines)
 }
@@ -210,9 +220,9 @@ pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> R
 async fn ledger_lines(
     command: LedgerCommand,
     settings: &Settings,
-    store: &Store,
-    ambient: &Ambient,
+    writer: &CommandWriter<'_>,
 ) -> Result<String, LedgerError> {
+    let CommandWriter { store, ambient, scribe } = *writer;
     match command {
         LedgerCommand::Sums => {
             let sums = journal::sums(&mut store.snapshot().await?).await?;
@@ -232,8 +242,12 @@ async fn ledger_lines(
                 made_by: Some(checked(&by)?),
                 ..Posting::new(&ADJUSTMENT, &account, value)
             };
-            let mut tx = store.begin().await?;
-            journal::write(&mut tx, &posting, ambient.now()).await?;
+            let (mut tx, now) = (store.begin().await?, ambient.now());
+            journal::write(&mut tx, &posting, now).await?;
+            // The reason stands in the ledger.
+            let details = json!({"amount": value.to_string(), "currency": currency.code(), "by": checked(&by)?});
+            let deed = Deed { action: AuditAction::LedgerAdjusted, subject: &account, details };
+            scribe.write(&mut tx, deed, now).await?;
             tx.commit(()).await?;
             Ok(format!("adjusted by {amount} {currency}"))
         }

@@ -7,13 +7,14 @@ use clap::{Subcommand, ValueEnum};
 
 use super::{CommandError, say};
 use crate::{
-    bootstrap::open_with_clock,
+    audit::{AuditActor, Scribe},
+    bootstrap::{open_with_clock, scribe},
     config::Settings,
     engine::schedule::Resolution,
     http::problem::timestamp,
     incentives::{
         Reward,
-        attention::{self, Contradiction, SettleError},
+        attention::{self, Contradiction, SettleDecision, SettleError},
         target,
     },
     kernel::{RewardId, claim_code::may_hold_claim_code},
@@ -92,7 +93,10 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
             {
                 return Err(RewardsError::RepeatsTarget.into());
             }
-            let reward = settle(&store, id, resolution, reason, ambient.now()).await.map_err(RewardsError::Settle)?;
+            let scribe = scribe(settings, AuditActor::command())?;
+            let reward = settle(&store, id, SettleDecision { resolution, reason }, &scribe, ambient.now())
+                .await
+                .map_err(RewardsError::Settle)?;
             format!("{id} is {}", reward.state().as_str())
         }
     };
@@ -105,15 +109,15 @@ pub(super) async fn run(command: RewardsCommand, settings: &Settings) -> Result<
 async fn settle(
     store: &Store,
     id: RewardId,
-    resolution: Resolution,
-    reason: String,
+    decision: SettleDecision,
+    scribe: &Scribe,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    match attention::settle(store, id, resolution, reason.clone(), now).await {
+    match attention::settle(store, id, decision.clone(), scribe, now).await {
         Err(SettleError::InvalidState(state)) => {
             let found = findings::of_reward(&mut store.snapshot().await?, id).await?;
             let Finding { at, found_at } = found.ok_or(SettleError::InvalidState(state))?;
-            attention::overrule(store, id, Contradiction { at, found_at }, resolution, reason, now).await
+            attention::overrule(store, id, Contradiction { at, found_at }, decision, scribe, now).await
         }
         settled => settled,
     }

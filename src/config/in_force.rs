@@ -4,7 +4,7 @@
 //! Written by hand: a serde view would name each key twice, and a new secret would be shown until someone skips it. Here a
 //! key is shown only after someone wrote its line.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use toml::Value;
 
@@ -70,6 +70,19 @@ pub(super) fn render(settings: &Settings) -> String {
         page.account(account);
     }
     page.text
+}
+
+/// The same, each setting under its section's name and its own.
+pub(super) fn by_name(settings: &Settings) -> BTreeMap<String, String> {
+    let (mut all, mut section) = (BTreeMap::new(), String::new());
+    for line in render(settings).lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            name.clone_into(&mut section);
+        } else if let Some((name, value)) = line.split_once(" = ") {
+            all.insert(format!("{section}.{name}"), value.to_owned());
+        }
+    }
+    all
 }
 
 /// A path as TOML writes it.

@@ -351,6 +351,7 @@ impl From<StoreError> for Problem {
             | StoreError::Inconsistent { .. }
             | StoreError::Schema(_)
             | StoreError::Open(_)
+            | StoreError::Unaudited
             | StoreError::Randomness(_) => Code::INTERNAL,
         };
         tracing::error!(error = %crate::kernel::Chain(&error), "the store failed a request");

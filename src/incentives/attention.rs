@@ -1,10 +1,12 @@
 //! Rewards that need a person: what they are, and what the person decided. Nothing here calls Amazon.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{model::Reward, sql, timeline::TimelineEntry};
 use crate::{
+    audit::{AuditAction, Deed, Scribe},
     engine::schedule::{self, Resolution},
     kernel::RewardId,
     store::{Store, StoreError},
@@ -62,6 +64,15 @@ pub struct Contradiction {
     pub found_at: DateTime<Utc>,
 }
 
+/// What a person found out about a reward.
+#[derive(Debug, Clone)]
+pub struct SettleDecision {
+    /// What became of it.
+    pub resolution: Resolution,
+    /// Who it was, and why.
+    pub reason: String,
+}
+
 /// Writes down what a person found out about a reward, and why, and who it was. It is final afterwards.
 ///
 /// # Errors
@@ -69,11 +80,11 @@ pub struct Contradiction {
 pub async fn settle(
     store: &Store,
     id: RewardId,
-    resolution: Resolution,
-    reason: String,
+    decision: SettleDecision,
+    scribe: &Scribe,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, id, None, resolution, reason, now).await
+    write(store, id, None, decision, scribe, now).await
 }
 
 /// The same of a reward that had come to its end, on the ground of a reconciliation's finding.
@@ -84,21 +95,22 @@ pub async fn overrule(
     store: &Store,
     id: RewardId,
     contradiction: Contradiction,
-    resolution: Resolution,
-    reason: String,
+    decision: SettleDecision,
+    scribe: &Scribe,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
-    write(store, id, Some(contradiction), resolution, reason, now).await
+    write(store, id, Some(contradiction), decision, scribe, now).await
 }
 
 async fn write(
     store: &Store,
     id: RewardId,
     contradiction: Option<Contradiction>,
-    resolution: Resolution,
-    reason: String,
+    decision: SettleDecision,
+    scribe: &Scribe,
     now: DateTime<Utc>,
 ) -> Result<Reward, SettleError> {
+    let SettleDecision { resolution, reason } = decision;
     let mut tx = store.begin().await?;
     let mut reward = sql::lock(&mut tx, id).await?.ok_or(SettleError::NotFound)?;
     let (state, changed_at) = (reward.state(), reward.order.updated_at);
@@ -115,5 +127,9 @@ async fn write(
     if !sql::save(&mut tx, &mut reward, &[TimelineEntry::with_reason("operator.settled", reason)], now).await? {
         return Err(StoreError::Unconfirmed.into());
     }
+    // The reason stands in the timeline.
+    let details = json!({"from": state.as_str(), "to": reward.state().as_str()});
+    let deed = Deed { action: AuditAction::RewardSettled, subject: &id.to_string(), details };
+    scribe.write(&mut tx, deed, now).await?;
     Ok(tx.commit(reward).await?.into_inner())
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{sql, timeline::TimelineEntry};
 use crate::{
     ambient::Ambient,
+    audit::{AuditAction, Deed, Scribe},
     engine::schedule,
     events::{
         Named,
@@ -105,7 +106,12 @@ pub async fn youngest(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, 
 ///
 /// # Errors
 /// [`RestoreNoteError`]; nothing is noted then.
-pub async fn write(store: &Store, ambient: &Ambient, lost_from: LostFrom) -> Result<RestoreNote, RestoreNoteError> {
+pub async fn write(
+    store: &Store,
+    ambient: &Ambient,
+    lost_from: LostFrom,
+    scribe: &Scribe,
+) -> Result<RestoreNote, RestoreNoteError> {
     let now = ambient.now();
     let known = match lost_from {
         LostFrom::Stated(at) => Some(at),
@@ -115,6 +121,8 @@ pub async fn write(store: &Store, ambient: &Ambient, lost_from: LostFrom) -> Res
     let mut tx = store.begin().await?;
     doubt_what_is_under_way(&mut tx, lost_from, now).await?;
     outbox::write(&mut tx, RESTORED, Named::Database, Some(&json!({"lost_from": lost_from})), now).await?;
+    let details = json!({"lost_from": lost_from});
+    scribe.write(&mut tx, Deed { action: AuditAction::DatabaseRestored, subject: "database", details }, now).await?;
     tx.commit(()).await?;
     let noted = last(&mut store.snapshot().await?).await?;
     Ok(noted.ok_or(StoreError::Unconfirmed)?)

@@ -1,5 +1,7 @@
 //! Programs: who pays for rewards, and up to which limits, for the whole program and for single API keys.
 
+mod change;
+
 use chrono::{DateTime, Days, Utc};
 use serde_json::{Value, json};
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -7,10 +9,14 @@ use uuid::Uuid;
 
 use super::budget::{Measure, PROGRAM, Period};
 use crate::{
-    events::{Named, outbox},
+    audit::AuditAction,
     kernel::{ApiKeyId, ClientId, Currency, Money, ProgramId, word_methods},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
+
+use change::{ProgramDeed, report_change};
+
+pub(crate) use change::ChangedBy;
 
 /// Programs read at once.
 const STEP: i64 = 500;
@@ -319,26 +325,9 @@ fn read_policy(rows: Vec<PolicyRow>) -> Result<Option<Policy>, StoreError> {
     Ok(Some(Policy { account, state, owner, program, key: own }))
 }
 
-/// Who changes a program: an operator's name, or an API key.
-#[derive(Debug, Clone)]
-pub(crate) struct ChangedBy(pub(crate) String);
-
-async fn report_change(
-    tx: &mut Tx,
-    event: &'static str,
-    id: &ProgramId,
-    mut data: Value,
-    by: &ChangedBy,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    if let Some(members) = data.as_object_mut() {
-        members.insert("by".to_owned(), json!(by.0));
-    }
-    tracing::info!(program = %id, program.changed_by = by.0, "{event}");
-    outbox::write(tx, event, Named::Program(id), Some(&data), now).await
-}
-
 /// Makes a program; `false` when its id is taken.
+///
+/// Who changes a program takes the turn in the audit before the row: two of them never wait for each other.
 pub(crate) async fn create(
     tx: &mut Tx,
     new: NewProgram<'_>,
@@ -346,17 +335,12 @@ pub(crate) async fn create(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let NewProgram { id, name, account, owner } = new;
+    by.scribe.wait_turn(tx).await?;
     let made = execute!(tx, INSERT, id.as_str(), name, account, now, owner.map(ClientId::uuid))? == 1;
     if made {
-        report_change(
-            tx,
-            "program.created",
-            id,
-            json!({"account": account, "client_id": owner.map(|owner| owner.to_string())}),
-            by,
-            now,
-        )
-        .await?;
+        let data = json!({"account": account, "client_id": owner.map(|owner| owner.to_string())});
+        let details = json!({"name": name});
+        report_change(tx, ProgramDeed { action: AuditAction::ProgramCreated, id, data, details }, by, now).await?;
     }
     Ok(made)
 }
@@ -369,8 +353,10 @@ pub(crate) async fn rename(
     by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    by.scribe.wait_turn(tx).await?;
     if execute!(tx, RENAME, id.as_str(), name, now)? == 1 {
-        report_change(tx, "program.renamed", id, json!({}), by, now).await?;
+        let (data, details) = (json!({}), json!({"name": name}));
+        report_change(tx, ProgramDeed { action: AuditAction::ProgramRenamed, id, data, details }, by, now).await?;
     }
     Ok(())
 }
@@ -383,9 +369,11 @@ pub(crate) async fn own(
     by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
+    by.scribe.wait_turn(tx).await?;
     let changed = execute!(tx, OWN, id.as_str(), owner.uuid(), now)? == 1;
     if changed {
-        report_change(tx, "program.owned", id, json!({"client_id": owner.to_string()}), by, now).await?;
+        let (data, details) = (json!({"client_id": owner.to_string()}), json!({}));
+        report_change(tx, ProgramDeed { action: AuditAction::ProgramOwned, id, data, details }, by, now).await?;
     }
     Ok(changed)
 }
@@ -399,13 +387,14 @@ pub(crate) async fn set_state(
     by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
+    by.scribe.wait_turn(tx).await?;
     let changed = execute!(tx, SET_STATE, id.as_str(), state.as_str(), now)? == 1;
     if changed {
-        let event = match state {
-            ProgramState::Active => "program.resumed",
-            ProgramState::Suspended => "program.suspended",
+        let action = match state {
+            ProgramState::Active => AuditAction::ProgramResumed,
+            ProgramState::Suspended => AuditAction::ProgramSuspended,
         };
-        report_change(tx, event, id, json!({}), by, now).await?;
+        report_change(tx, ProgramDeed { action, id, data: json!({}), details: json!({}) }, by, now).await?;
     }
     Ok(changed)
 }
@@ -418,12 +407,21 @@ pub(crate) async fn set_limits(
     by: &ChangedBy,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    by.scribe.wait_turn(tx).await?;
     execute!(tx, LIMITS_CLEAR, id.as_str())?;
-    for ProgramLimit { key, scope, measure, limit } in limits {
-        let holder = key.map_or_else(|| PROGRAM.to_owned(), |key| key.to_string());
-        execute!(tx, LIMIT_INSERT, id.as_str(), holder, scope.as_str(), measure.as_str(), limit.hard, limit.soft)?;
+    for limit in limits {
+        let ProgramLimit { scope, measure, limit: Limit { hard, soft }, .. } = limit;
+        execute!(tx, LIMIT_INSERT, id.as_str(), limit.holder(), scope.as_str(), measure.as_str(), hard, soft)?;
     }
-    report_change(tx, "program.limits_set", id, json!({"limits": limits.len()}), by, now).await
+    let each: Vec<Value> = limits
+        .iter()
+        .map(|limit| {
+            let (holder, Limit { hard, soft }) = (limit.holder(), limit.limit);
+            json!({"holder": holder, "span": limit.scope.as_str(), "unit": limit.measure.as_str(), "hard": hard, "soft": soft})
+        })
+        .collect();
+    let (data, details) = (json!({"limits": limits.len()}), json!({"each": each}));
+    report_change(tx, ProgramDeed { action: AuditAction::ProgramLimitsSet, id, data, details }, by, now).await
 }
 
 /// Gives the successor of a key what programs allow the key, and what it has spent of that. For as long as both are good, each

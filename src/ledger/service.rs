@@ -12,6 +12,7 @@ use super::{
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
+    audit::Scribe,
     identity::clients,
     kernel::{ClientId, ProgramId},
     store::{Store, StoreError},
@@ -26,6 +27,8 @@ pub(crate) struct Ledger {
     pub(crate) accounts: Accounts,
     /// Where the budgets' gauges are set.
     pub(crate) metrics: Arc<Metrics>,
+    /// Writes down who changes a program.
+    pub(crate) scribe: Scribe,
 }
 
 /// Why a program was not made or changed.

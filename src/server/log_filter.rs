@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::AppState;
 use crate::{
+    audit::FilterChange,
     http::{
         Code, Problem,
         routing::{read, resource},
@@ -28,12 +29,12 @@ async fn put(state: web::Data<AppState>, request: HttpRequest, payload: web::Pay
     check_token(&state, &request)?;
     let wanted = state.http.line(&request, payload).await?;
     let now = state.http.ambient.now();
-    change(&state, &request, &wanted, |state| state.log.set(&wanted, now))
+    change(&state, &request, &wanted, |state| state.log.set(&wanted, now)).await
 }
 
 async fn reset(state: web::Data<AppState>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     check_token(&state, &request)?;
-    change(&state, &request, state.log.of_settings(), |state| state.log.reset())
+    change(&state, &request, state.log.of_settings(), |state| state.log.reset()).await
 }
 
 fn check_token(state: &AppState, request: &HttpRequest) -> Result<(), Problem> {
@@ -54,7 +55,7 @@ fn peer(request: &HttpRequest) -> String {
 }
 
 /// Logs before and after the change, because one of the two filters may silence everything.
-fn change(
+async fn change(
     state: &AppState,
     request: &HttpRequest,
     wanted: &str,
@@ -71,7 +72,17 @@ fn change(
         log.filter_before = before,
         "the log's filter was changed"
     );
+    record(state, request, FilterChange { filter: wanted.to_owned(), before }).await;
     Ok(in_force(state))
+}
+
+/// The filter is in force already: what the database does not take is reported in the log.
+async fn record(state: &AppState, request: &HttpRequest, filter: FilterChange) {
+    let (audit, address) = (state.audit.clone(), request.peer_addr().map(|peer| peer.ip()));
+    let recorded = state.http.tasks.run(async move { audit.filter_changed(address, filter).await }).await;
+    if !matches!(recorded, Ok(Ok(()))) {
+        tracing::error!("the change of the log's filter is not recorded in the audit");
+    }
 }
 
 fn in_force(state: &AppState) -> HttpResponse {

@@ -56,6 +56,7 @@ macro_rules! files {
             "0021_from_0007_key_pairs",
             "0022_from_0007_reach",
             "0023_from_0007_append_only",
+            "0024_from_0007_audit",
         }
     };
     ($database:literal: $($name:literal,)+) => {

@@ -55,6 +55,11 @@ pub enum StoreError {
     /// A connection to PostgreSQL cannot be had, or promises cannot rest on it.
     #[error("the database gives no connection that can be used")]
     Session(#[from] SessionError),
+    /// The audit is chained by keys, and the settings list none: a record without one could be anybody's.
+    #[error(
+        "the audit is chained by keys, and the settings list none: list a key in sealing.keys, as the service has one"
+    )]
+    Unaudited,
     /// The operating system gave no random bytes for an id.
     #[error(transparent)]
     Randomness(#[from] crate::ambient::NoRandomness),
@@ -95,6 +100,7 @@ impl StoreError {
             | Self::Lost(_)
             | Self::Away { .. }
             | Self::Session(_)
+            | Self::Unaudited
             | Self::Randomness(_) => false,
         }
     }

@@ -29,6 +29,7 @@ const RANKS: &[&[&str]] = &[
     &["identity"],
     &["provider"],
     &["http"],
+    &["audit"],
     &["store"],
     &["sealing"],
     &["lifecycle"],

@@ -12,6 +12,7 @@
 mod activation;
 mod amazon_client;
 mod answers;
+mod audit;
 mod bad_input;
 mod canary;
 mod cancel;

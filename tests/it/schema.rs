@@ -8,7 +8,7 @@ mod transactions;
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use noshi::{
-    accounts,
+    accounts, audit,
     bootstrap::{self, StartError},
     events, identity, incentives, ledger,
     sandbox::{Fault, FaultRule, Operation},
@@ -28,6 +28,7 @@ use crate::support::{Answer, App, Backend, Database, Shape, books::books_match, 
 const LISTS: &[(&str, &[Sql])] = &[
     ("accounts/key_pairs/book.rs", accounts::key_pairs::book::STATEMENTS),
     ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
+    ("audit/sql.rs", audit::sql::STATEMENTS),
     ("events/outbox.rs", events::outbox::STATEMENTS),
     ("events/timeline.rs", events::timeline::STATEMENTS),
     ("identity/clients.rs", identity::clients::STATEMENTS),
@@ -124,7 +125,7 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
     let app = App::spawn(Backend::Postgres).await;
     // 0020 needs the table, and goes with those after it.
     app.database.execute("ALTER TABLE rewards DROP COLUMN create_members").await.unwrap();
-    app.database.execute("DROP TABLE key_pairs, key_pair_holders, day_spending").await.unwrap();
+    app.database.execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records").await.unwrap();
     app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
     app.database.execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients").await.unwrap();
     app.database.execute("DELETE FROM _sqlx_migrations WHERE version >= 20").await.unwrap();

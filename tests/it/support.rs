@@ -16,6 +16,7 @@ use std::{net::SocketAddr, time::Duration};
 use chrono::TimeDelta;
 use noshi::{
     ambient::Ambient,
+    audit::{AuditActor, Scribe},
     bootstrap::{self, Service},
     config::{LogFormat, LogSettings, Settings},
     kernel::ClientId,
@@ -190,6 +191,11 @@ impl App {
     /// The service's database, through our code.
     pub(crate) async fn open_store(&self) -> Store {
         bootstrap::open_store(&self.settings.store, bootstrap::Opening::Use).await.unwrap()
+    }
+
+    /// Writes down what a test does by hand.
+    pub(crate) fn scribe(&self) -> Scribe {
+        bootstrap::scribe(&self.settings, AuditActor::command()).unwrap()
     }
 
     /// Where the sandbox listens.

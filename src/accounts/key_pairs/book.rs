@@ -12,6 +12,7 @@ use super::{
     decide::{ChangeReason, PairChange},
 };
 use crate::{
+    audit::{AuditAction, Deed, Scribe},
     events::{Named, outbox},
     kernel::{horizon::STRAY_US, word_methods},
     provider::incentives::PairFingerprint,
@@ -290,6 +291,7 @@ pub(super) async fn put_in_force(
     store: &Store,
     account: &str,
     change: PairChange,
+    scribe: &Scribe,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
@@ -297,6 +299,14 @@ pub(super) async fn put_in_force(
     if !entered {
         return Ok(false);
     }
+    let why = match change.why {
+        ChangeReason::Proven => "proven",
+        ChangeReason::Ordered => "ordered",
+        ChangeReason::Return => "returned",
+    };
+    let before = change.from.map(PairFingerprint::short);
+    let details = json!({"fingerprint": change.to.short(), "before": before, "why": why});
+    scribe.write(&mut tx, Deed { action: AuditAction::KeyPairActivated, subject: account, details }, now).await?;
     tx.commit(true).await.map(Committed::into_inner)
 }
 

@@ -104,7 +104,7 @@ impl KeyPairs {
             return Err(NotActivated::NotHeld);
         }
         let change = PairChange { from, to, why: ChangeReason::Ordered };
-        let changed = book::put_in_force(&self.store, account.id(), change, self.ambient.now()).await?;
+        let changed = book::put_in_force(&self.store, account.id(), change, &self.scribe, self.ambient.now()).await?;
         if changed { Ok(()) } else { Err(NotActivated::Overtaken) }
     }
 

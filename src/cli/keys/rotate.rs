@@ -1,10 +1,12 @@
 //! Exchanging a key for its successor: both are good for some days, so that no call of the caller's fails meanwhile.
 
 use chrono::{DateTime, Days, Utc};
+use serde_json::json;
 
 use super::{Expiry, KeysError, MadeKey, second};
 use crate::{
     ambient::Ambient,
+    audit::{AuditAction, Deed, Scribe},
     identity::keys::{self, ApiKey, mint},
     kernel::ApiKeyId,
     ledger::programs,
@@ -34,7 +36,12 @@ impl Rotated {
 }
 
 /// Makes the successor of an active key that has none, and gives the old one its end.
-pub(super) async fn rotate(store: &Store, ambient: &Ambient, rotation: Rotation) -> Result<Rotated, KeysError> {
+pub(super) async fn rotate(
+    store: &Store,
+    ambient: &Ambient,
+    rotation: Rotation,
+    scribe: &Scribe,
+) -> Result<Rotated, KeysError> {
     let Rotation { id, overlap, expires } = rotation;
     let now = ambient.now();
     let all = keys::list(store).await?;
@@ -58,6 +65,10 @@ pub(super) async fn rotate(store: &Store, ambient: &Ambient, rotation: Rotation)
     keys::insert(&mut tx, &new).await?;
     keys::end_at(&mut tx, id, old_end).await?;
     programs::succeed(&mut tx, id, new.id, now).await?;
+    let (successor, end) = (new.id.to_string(), new.expires_at.map(second));
+    let details = json!({"successor": successor, "ends_at": second(old_end), "successor_expires_at": end});
+    let deed = Deed { action: AuditAction::KeyRotated, subject: &id.to_string(), details };
+    scribe.write(&mut tx, deed, now).await?;
     tx.commit(()).await?;
     Ok(Rotated { made: MadeKey { text: minted.text.to_string(), id: new.id, end: new.expires_at }, old: id, old_end })
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::http::paging::{List, no_query};
 use crate::{
+    audit::AuditActor,
     http::{
         Code, Http, Problem,
         problem::timestamp,
@@ -200,8 +201,10 @@ async fn program_of(
     Err(Problem::new(Code::NOT_FOUND))
 }
 
-fn by(principal: &Principal) -> ChangedBy {
-    ChangedBy(principal.key.to_string())
+fn by(principal: &Principal, ledger: &Ledger, request: &HttpRequest) -> ChangedBy {
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
+    ChangedBy { name: principal.key.to_string(), scribe: ledger.scribe.of(actor) }
 }
 
 /// Whose a new program is to be: the caller's, or whose an operator says.
@@ -243,11 +246,11 @@ async fn create(
         || Problem::new(Code::INVALID_REQUEST).field("/account_id", "unknown", "there is no account of that id");
     let currency = ledger.account(&account).ok_or_else(unknown)?.currency();
     let limits = limits(body.limits.unwrap_or_default(), currency)?;
-    let service = ledger.get_ref().clone();
+    let (service, by) = (ledger.get_ref().clone(), by(&principal, &ledger, &request));
     let made = http
         .run(async move {
             let new = NewProgram { id: &id, name: &name, account: &account, owner: Some(owner) };
-            service.create(new, &limits, &by(&principal)).await
+            service.create(new, &limits, &by).await
         })
         .await?;
     let location = format!("/v1/programs/{}", made.program.id);
@@ -288,8 +291,8 @@ async fn change(
     let currency = ledger.account(&known.program.account).ok_or_else(gone)?.currency();
     let limits = body.limits.map(|bodies| limits(bodies, currency)).transpose()?;
     let change = ProgramChange { name: body.name.map(name).transpose()?, limits };
-    let (service, id) = (ledger.get_ref().clone(), known.program.id);
-    let changed = http.run(async move { service.change(&id, &change, &by(&principal)).await }).await?;
+    let (service, id, by) = (ledger.get_ref().clone(), known.program.id, by(&principal, &ledger, &request));
+    let changed = http.run(async move { service.change(&id, &change, &by).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
 }
 
@@ -301,8 +304,8 @@ async fn set_state(
     state: ProgramState,
 ) -> Result<HttpResponse, Problem> {
     let (principal, known) = program_of(&http, &ledger, &request, id, scopes::PROGRAMS_WRITE).await?;
-    let (service, id) = (ledger.get_ref().clone(), known.program.id);
-    let changed = http.run(async move { service.set_state(&id, state, &by(&principal)).await }).await?;
+    let (service, id, by) = (ledger.get_ref().clone(), known.program.id, by(&principal, &ledger, &request));
+    let changed = http.run(async move { service.set_state(&id, state, &by).await }).await?;
     Ok(HttpResponse::Ok().json(ProgramView::new(changed, &ledger)))
 }
 

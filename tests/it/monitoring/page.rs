@@ -9,6 +9,8 @@ use crate::support::{Answer, App, Backend, Shape, on_each_backend, order, wait::
 /// Every metric of ours, as dashboards and alerts know them: name, type, labels.
 pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("http_server_request_duration_seconds", "histogram", &["method", "route", "status"]),
+    ("noshi_audit_broken", "gauge", &[]),
+    ("noshi_audit_records", "gauge", &["action"]),
     ("noshi_available_funds", "gauge", &["account", "currency"]),
     ("noshi_available_funds_reported_timestamp_seconds", "gauge", &["account"]),
     ("noshi_available_funds_updated_timestamp_seconds", "gauge", &["account"]),

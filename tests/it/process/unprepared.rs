@@ -42,6 +42,8 @@ const COMMANDS: &[Row] = &[
     Row("programs own", &["prg_spring", "--client", "shop", "--by", "kim"], Refuses),
     Row("programs suspend", &["prg_spring", "--by", "kim"], Refuses),
     Row("programs resume", &["prg_spring", "--by", "kim"], Refuses),
+    Row("audit verify", &[], Refuses),
+    Row("audit list", &[], Refuses),
     Row("ledger sums", &[], Refuses),
     Row("ledger adjust", &["--account", "main", "--amount", "1.00", "--reason", "found", "--by", "kim"], Refuses),
     Row("reconcile", &["--account", "main", "--from", "2026-11-01", "--to", "2026-11-01"], Refuses),

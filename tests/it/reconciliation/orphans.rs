@@ -2,7 +2,12 @@
 //! back and gets the same card, once.
 
 use futures_util::future::join_all;
-use noshi::{engine::schedule::Resolution, identity::Scopes, incentives::attention, kernel::RewardId};
+use noshi::{
+    engine::schedule::Resolution,
+    identity::Scopes,
+    incentives::attention::{self, SettleDecision},
+    kernel::RewardId,
+};
 use serde_json::{Value, json};
 
 use super::{counts, items, reconcile};
@@ -104,7 +109,7 @@ on_each_backend! {
         app.cancel(&id.to_string()).await.is_problem(404, "not-found");
         app.issue("lost", "6.00").await.is_problem(422, "idempotency-mismatch");
         let store = app.open_store().await;
-        attention::settle(&store, id, Resolution::Issued, "seen in the portal".to_owned(), app.ambient.now()).await.unwrap();
+        attention::settle(&store, id, SettleDecision { resolution: Resolution::Issued, reason: "seen in the portal".to_owned() }, &app.scribe(), app.ambient.now()).await.unwrap();
         store.close().await;
         app.restart_with("NOSHI__REWARDS__BREAKER_SECONDS", "0").await;
         app.reveal(&id.to_string()).await.is_problem(404, "not-found");
@@ -140,12 +145,12 @@ on_each_backend! {
         let (issued, run) = lost_and_found(&mut app, "lost").await;
         let id = adopted(&app, &run).await;
         let store = app.open_store().await;
-        attention::settle(&store, id, Resolution::Issued, "seen in the portal".to_owned(), app.ambient.now()).await.unwrap();
+        attention::settle(&store, id, SettleDecision { resolution: Resolution::Issued, reason: "seen in the portal".to_owned() }, &app.scribe(), app.ambient.now()).await.unwrap();
         assert_eq!(app.issue("lost", "5.00").await.code(), issued.code(), "theirs, and shown again");
 
         let (_issued, run) = lost_and_found(&mut app, "second").await;
         let id = adopted(&app, &run).await;
-        attention::settle(&store, id, Resolution::Canceled, "given back".to_owned(), app.ambient.now()).await.unwrap();
+        attention::settle(&store, id, SettleDecision { resolution: Resolution::Canceled, reason: "given back".to_owned() }, &app.scribe(), app.ambient.now()).await.unwrap();
         let before = creates(&app);
         let canceled = app.issue("second", "5.00").await;
         assert_eq!((canceled.status, &canceled.json["status"]), (200, &json!("canceled")), "{}", canceled.text);

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use noshi::{
+    audit::{AuditActor, Scribe},
     bootstrap::{self, StartError, note_restore},
     incentives::restore_note,
     sandbox::{Fault, FaultRule, Operation},
+    sealing::AuditKeys,
 };
 
 use super::runbook::{Shell, commands};
@@ -33,7 +35,7 @@ pub(super) async fn restored_without(app: &mut App, lost: &[&str]) {
 
 async fn note(app: &App, lost_from: Option<DateTime<Utc>>) {
     let store = app.open_store().await;
-    note_restore(&store, &app.ambient, lost_from).await.unwrap();
+    note_restore(&store, &app.ambient, lost_from, &app.scribe()).await.unwrap();
     store.close().await;
 }
 
@@ -217,7 +219,7 @@ on_each_backend! {
         let store = noshi::store::Store::open(&options).await.unwrap();
         noshi::store::migrate::migrate(&store).await.unwrap();
         let ambient = noshi::ambient::Ambient::system();
-        assert!(matches!(note_restore(&store, &ambient, None).await, Err(restore_note::RestoreNoteError::Empty)));
+        assert!(matches!(note_restore(&store, &ambient, None, &Scribe::new(AuditKeys::default(), AuditActor::command())).await, Err(restore_note::RestoreNoteError::Empty)));
         assert!(restore_note::last(&mut store.snapshot().await.unwrap()).await.unwrap().is_none());
         store.close().await;
         database.remove().await;

@@ -36,7 +36,9 @@ const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", 
 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
-const FREE: [(&str, &str, &str); 10] = [
+const FREE: [(&str, &str, &str); 12] = [
+    ("audit_records", "actor", "JSON of ours with the names of a user and a machine in it"),
+    ("audit_records", "details", "JSON of ours with the operator's words in it"),
     ("facts", "data", "JSON of ours with the caller's reason in it"),
     ("ledger_entries", "made_by", "who corrected the funds"),
     ("ledger_entries", "note", "why"),
@@ -101,6 +103,10 @@ fn guards(table: &str, backend: Backend) -> Vec<String> {
         ("ledger_entries", Backend::Sqlite) => vec!["DROP TRIGGER ledger_entries_no_update".to_owned()],
         ("ledger_entries", Backend::Postgres) => {
             vec!["DROP TRIGGER ledger_entries_no_change ON ledger_entries".to_owned()]
+        }
+        ("audit_records", Backend::Sqlite) => vec!["DROP TRIGGER audit_records_no_update".to_owned()],
+        ("audit_records", Backend::Postgres) => {
+            vec!["DROP TRIGGER audit_records_no_change ON audit_records".to_owned()]
         }
         ("facts", Backend::Sqlite) => vec!["DROP TRIGGER facts_no_update".to_owned()],
         ("facts", Backend::Postgres) => vec!["DROP TRIGGER facts_no_change ON facts".to_owned()],
@@ -225,6 +231,10 @@ async fn with_rows(backend: Backend) -> App {
     let holder = "INSERT INTO key_pair_holders (account, replica, fingerprint, signs, seen_us) \
                   SELECT 'main', rewards.id, fingerprint, TRUE, 1 FROM key_pairs, rewards";
     assert_eq!(app.database.execute(holder).await.unwrap(), 1);
+    // A hash's key, which these settings lack. A record takes no change: this is another one.
+    let keyed = "INSERT INTO audit_records SELECT sequence + 1000, at_us, actor, action, subject, details, '2026-11', previous_hash, hash \
+                 FROM audit_records WHERE sequence = 1";
+    assert_eq!(app.database.execute(keyed).await.unwrap(), 1);
     // Entries of timelines from before the outbox.
     let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
     assert!(app.database.execute(early).await.unwrap() > 0);

@@ -39,6 +39,10 @@ async fn the_role_that_serves_buys_and_can_neither_change_nor_delete_the_ledger(
         "DELETE FROM ledger_entries",
         "TRUNCATE ledger_entries",
         "ALTER TABLE ledger_entries DISABLE TRIGGER ALL",
+        "UPDATE audit_records SET details = '{}'",
+        "DELETE FROM audit_records",
+        "TRUNCATE audit_records",
+        "ALTER TABLE audit_records DISABLE TRIGGER ALL",
     ] {
         let error = connection.execute(refused).await.unwrap_err().to_string();
         assert!(error.contains("permission denied") || error.contains("must be owner"), "{refused}: {error}");
@@ -46,6 +50,7 @@ async fn the_role_that_serves_buys_and_can_neither_change_nor_delete_the_ledger(
     drop(connection);
     let whole = "SELECT COUNT(*) FROM ledger_entries WHERE note IS NULL";
     assert!(app.database.number(whole).await >= 3);
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records").await, 1, "the role writes them");
     assert!(app.stop().await);
     for text in [format!("DROP OWNED BY {role}"), format!("DROP ROLE {role}")] {
         app.database.execute(&text).await.unwrap();

@@ -74,7 +74,7 @@ on_each_backend! {
         let day = |number: i64| (lost_from + TimeDelta::days(number)).date_naive().to_string();
         app.ambient.advance(a_day() * 9);
         let store = app.open_store().await;
-        restore_note::write(&store, &app.ambient, LostFrom::Stated(lost_from)).await.unwrap();
+        restore_note::write(&store, &app.ambient, LostFrom::Stated(lost_from), &app.scribe()).await.unwrap();
         store.close().await;
         app.ambient.advance(-a_day() * 9);
         app.advance(2 * 86_400);
