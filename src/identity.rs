@@ -3,6 +3,7 @@
 pub(crate) mod admin_token;
 pub mod caller;
 pub mod clients;
+pub mod endings;
 pub mod keys;
 pub mod principal;
 pub(crate) mod problems;

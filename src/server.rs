@@ -32,7 +32,7 @@ use crate::{
         problem::timestamp,
         routing::{not_found, read, resource},
     },
-    identity::{self, AdminToken, Principal, Scope},
+    identity::{self, AdminToken, Principal, Scope, endings::KeyEndings},
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Ledger},
@@ -52,6 +52,7 @@ pub(crate) struct AppState {
     pub(crate) rewards: Rewards,
     pub(crate) balances: Balances,
     pub(crate) ledger: Ledger,
+    pub(crate) keys: KeyEndings,
     /// The database server's clock, where there is one to go by.
     pub(crate) clock: Option<ServerClock>,
     pub(crate) reconciliations: Reconciliations,
@@ -254,12 +255,14 @@ async fn metrics_page(state: web::Data<AppState>) -> Result<HttpResponse, Proble
     let (balances, ledger, reconciliations) =
         (state.balances.clone(), state.ledger.clone(), state.reconciliations.clone());
     let as_of = ambient.now().timestamp();
+    let keys = state.keys.clone();
     let rewards = state.rewards.clone();
     let published = async move {
         rewards.publish().await?;
         rewards.accounts().publish();
         balances.publish().await?;
         ledger.publish().await?;
+        keys.publish().await?;
         reconciliations.publish().await
     };
     // When the database is away, the process's own metrics are still worth having.

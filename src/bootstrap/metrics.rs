@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::{
     accounts, audit,
     config::Settings,
-    http, incentives, ledger, server, store,
+    http,
+    identity::endings,
+    incentives, ledger, server, store,
     telemetry::{LostLines, metrics::Registry, trace::Counters},
     treasury,
 };
@@ -15,6 +17,7 @@ pub(super) struct AllMetrics {
     pub(super) accounts: Arc<accounts::Metrics>,
     pub(super) audit: Arc<audit::Metrics>,
     pub(super) http: Arc<http::Metrics>,
+    pub(super) identity: Arc<endings::Metrics>,
     pub(super) incentives: Arc<incentives::Metrics>,
     pub(super) ledger: Arc<ledger::Metrics>,
     pub(super) server: Arc<server::Metrics>,
@@ -38,6 +41,7 @@ impl AllMetrics {
             accounts: Arc::new(accounts::Metrics::new(&registry, &accounts, &operations)?),
             audit: Arc::new(audit::Metrics::new(&registry)?),
             http: Arc::new(http::Metrics::new(&registry)?),
+            identity: Arc::new(endings::Metrics::new(&registry)?),
             incentives: Arc::new(incentives::Metrics::new(&registry, &accounts, Arc::clone(&ledger))?),
             ledger,
             spans: Counters::new(&registry)?,

@@ -12,7 +12,7 @@ use crate::{
     audit::{AuditWatch, Scribe},
     config::Settings,
     http::Http,
-    identity::AdminToken,
+    identity::{AdminToken, endings::KeyEndings},
     incentives::{
         Rewards,
         courier::{CourierLimits, CourierParts},
@@ -53,6 +53,11 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
         rewards: ground.rewards(&accounts, restored)?,
         balances: ground.balances(&accounts),
         ledger: ground.ledger(&accounts),
+        keys: KeyEndings {
+            store: ground.store.clone(),
+            ambient: ground.ambient.clone(),
+            metrics: Arc::clone(&ground.metrics.identity),
+        },
         reconciliations: ground.reconciliations(&accounts),
         audit: ground.audit(),
         clock: ServerClock::of(&ground.store, &ground.ambient, &ground.metrics.store),

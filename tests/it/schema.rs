@@ -32,6 +32,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("events/outbox.rs", events::outbox::STATEMENTS),
     ("events/timeline.rs", events::timeline::STATEMENTS),
     ("identity/clients.rs", identity::clients::STATEMENTS),
+    ("identity/endings.rs", identity::endings::STATEMENTS),
     ("identity/keys.rs", identity::keys::STATEMENTS),
     ("incentives/orphans.rs", incentives::orphans::STATEMENTS),
     ("incentives/restore_note.rs", incentives::restore_note::STATEMENTS),

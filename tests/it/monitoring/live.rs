@@ -104,6 +104,13 @@ async fn history(app: &App) {
         hour - 2
     );
     app.database.execute(&spent).await.unwrap();
+    // A caller's key ends in ten days.
+    let ends = (app.ambient.now() + chrono::TimeDelta::days(10)).to_rfc3339();
+    let key = format!(
+        "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at) \
+         SELECT gen_random_uuid(), client_id, 'ends', sha256('ends'), scopes, created_at, '{ends}' FROM api_keys LIMIT 1"
+    );
+    app.database.execute(&key).await.unwrap();
     let past = app.ambient.now() - chrono::TimeDelta::days(3);
     // The days since then are due, at whatever hour this runs.
     let seen = format!(

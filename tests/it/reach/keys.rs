@@ -19,7 +19,33 @@ fn refused(app: &App, arguments: &[&str]) -> String {
     error
 }
 
+/// The keys that the metrics page shows to end, with their ends.
+async fn ending(app: &App) -> Vec<String> {
+    let page = app.metrics().await;
+    let ours = page.lines().filter(|line| line.starts_with("noshi_api_key_expires_timestamp_seconds{"));
+    ours.map(str::to_owned).collect()
+}
+
 on_each_backend! {
+    async fn a_key_that_ends_soon_is_shown_until_it_has_a_successor_or_is_revoked(backend: Backend) {
+        let app = App::spawn(backend).await;
+        made(&app, &["--client", "shop", "--new-client", "--expires", "31"]);
+        assert_eq!(ending(&app).await, Vec::<String>::new(), "a month is time enough");
+        let id_of = |told: &str| told.split_whitespace().next().unwrap().to_owned();
+        let rotated = id_of(&made(&app, &["--client", "shop", "--expires", "20"]).1);
+        let revoked = id_of(&made(&app, &["--client", "shop", "--expires", "29"]).1);
+        let shown = ending(&app).await;
+        let end = (app.ambient.now() + chrono::TimeDelta::days(20)).timestamp();
+        let (first, number) = shown.iter().find(|line| line.contains(&rotated)).unwrap().rsplit_once(' ').unwrap();
+        assert_eq!(first, format!("noshi_api_key_expires_timestamp_seconds{{client=\"shop\",key=\"{rotated}\"}}"));
+        assert!((end - number.parse::<i64>().unwrap()).abs() < 120, "{number} is not {end}");
+        assert!(shown.len() == 2 && shown.iter().any(|line| line.contains(&revoked)), "{shown:?}");
+        assert_eq!(command(&app, &["keys", "rotate", &rotated, "--overlap", "3"]).0, Some(0));
+        assert_eq!(command(&app, &["keys", "revoke", &revoked]).0, Some(0));
+        assert_eq!(ending(&app).await, Vec::<String>::new(), "what has a successor or is revoked ends as it should");
+        app.end().await;
+    }
+
     async fn a_new_key_buys_and_reads_its_own_and_ends_within_a_year(backend: Backend) {
         let app = App::spawn(backend).await;
         let (key, told) = made(&app, &["--client", "shop", "--new-client"]);
