@@ -47,6 +47,7 @@ fn words_of(command: &str) -> Vec<String> {
         .replace("CLIENT_ID", &ClientId::of_name("shop").to_string())
         .replace("$ID", &RewardId::new(AN_ID).to_string())
         .replace("$FOUND", "issued")
+        .replace("$SHA256", &"0".repeat(64))
         .replace("$FIRST_DAY", "2026-11-01")
         .replace("$LAST_DAY", "2026-11-02");
     let mut words = Vec::new();

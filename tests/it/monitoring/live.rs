@@ -239,8 +239,9 @@ async fn prometheus_reads_all_of_it_dashboards_have_data_and_the_right_alerts_st
     looked.unwrap();
     // By the day in the settings both ages of the key are passed. The days after the one that was reconciled are due. The
     // other account's funds went without a reason, which is believed after some minutes.
-    // That account has no low_balance either.
+    // That account has no low_balance either. A caller's key ends in ten days.
     let mut stirred = vec![
+        "NoshiApiKeyEnding",
         "NoshiBalanceUnwatched",
         "NoshiReconciliationDaysOpen",
         "NoshiBreakerOpen",

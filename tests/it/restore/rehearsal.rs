@@ -57,7 +57,7 @@ on_each_backend! {
         let backed_up = back_up_under_load(&crowd, &served.base, &shell).await;
         let mut served = Some(served);
         for round in 1..=2 {
-            served = Some(one_round(&crowd, &shell, served.take().unwrap(), (round, backed_up)).await);
+            served = Some(one_round(&crowd, &shell, served.take().unwrap(), (round, &backed_up)).await);
         }
         assert!(tokio::task::spawn_blocking(move || served.unwrap().terminate()).await.unwrap().success());
         drop_old_databases(&crowd.app, &shell).await;
@@ -104,21 +104,30 @@ fn back_up_command(backend: Backend) -> String {
     }
 }
 
-/// Says how many keys there were when the back-up began.
-async fn back_up_under_load(crowd: &Crowd, base: &str, shell: &Shell) -> usize {
+/// A back-up that was made.
+struct BackedUp {
+    /// How many keys there were when it began.
+    keys: usize,
+    /// As the command printed it; PostgreSQL's prints none.
+    sha256: String,
+}
+
+async fn back_up_under_load(crowd: &Crowd, base: &str, shell: &Shell) -> BackedUp {
     live(crowd, base, KEYS / 2).await;
     let keys = crowd.told().callers.len();
     let backend = crowd.app.database.backend;
     let copying = async {
         let said = shell.run_well(&back_up_command(backend), &[]).await;
         print(&format!("rehearsal, {backend:?}: back-up under load: {}", said.trim()));
+        said.trim().rsplit_once("SHA-256 ").map_or_else(String::new, |(_before, sha256)| sha256.to_owned())
     };
-    tokio::join!(live(crowd, base, KEYS), copying);
-    keys
+    let ((), sha256) = tokio::join!(live(crowd, base, KEYS), copying);
+    BackedUp { keys, sha256 }
 }
 
 /// Life, death, restore, return, reconciliation, settlement, and the verdict.
-async fn one_round(crowd: &Crowd, shell: &Shell, served: Served, (round, backed_up): (usize, usize)) -> Served {
+async fn one_round(crowd: &Crowd, shell: &Shell, served: Served, (round, backed_up): (usize, &BackedUp)) -> Served {
+    let &BackedUp { keys: backed_up, ref sha256 } = backed_up;
     let backend = crowd.app.database.backend;
     let base = served.base.clone();
     let keys = crowd.told().callers.len();
@@ -128,7 +137,7 @@ async fn one_round(crowd: &Crowd, shell: &Shell, served: Served, (round, backed_
     let before = shown_at_amazon(crowd);
 
     let restore = if backend == Backend::Sqlite { "Restore SQLite" } else { "Restore PostgreSQL" };
-    shell.run_well(&commands(restore), &[]).await;
+    shell.run_well(&commands(restore), &[("SHA256", sha256)]).await;
     let known: BTreeSet<String> = rows(&crowd.app).await.into_iter().map(|row| row.creation_request_id).collect();
     let lost = before.iter().filter(|id| !known.contains(*id)).count();
     assert!(lost > KEYS / 3, "the back-up was not old: {lost} rows are lost");
