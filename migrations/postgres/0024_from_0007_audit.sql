@@ -10,7 +10,7 @@ CREATE TABLE audit_records (
     actor TEXT NOT NULL CHECK (length(actor) <= 1024 AND actor !~ '[0-9A-Za-z]{4}-[0-9A-Za-z]{6}-[0-9A-Za-z]{4}'),
     action TEXT NOT NULL CHECK (action !~ '[^a-z_.]'),
     subject TEXT NOT NULL CHECK (length(subject) <= 100 AND subject !~ '[^a-z0-9_.:-]' AND subject !~ '[0-9A-Za-z]{4}-[0-9A-Za-z]{6}-[0-9A-Za-z]{4}'),
-    details TEXT NOT NULL CHECK (length(details) <= 1048576 AND details !~ '[0-9A-Za-z]{4}-[0-9A-Za-z]{6}-[0-9A-Za-z]{4}'),
+    details TEXT NOT NULL CHECK (length(details) <= 65536 AND details !~ '[0-9A-Za-z]{4}-[0-9A-Za-z]{6}-[0-9A-Za-z]{4}'),
     hash_key TEXT CHECK (hash_key ~ '^[a-z0-9][a-z0-9-]{0,9}$'),
     previous_hash BYTEA NOT NULL CHECK (length(previous_hash) = 32),
     hash BYTEA NOT NULL CHECK (length(hash) = 32)

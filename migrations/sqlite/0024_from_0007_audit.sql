@@ -10,7 +10,7 @@ CREATE TABLE audit_records (
     actor TEXT NOT NULL CHECK (length(actor) <= 1024 AND actor NOT GLOB '*[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]*'),
     action TEXT NOT NULL CHECK (action NOT GLOB '*[^a-z_.]*'),
     subject TEXT NOT NULL CHECK (length(subject) <= 100 AND subject NOT GLOB '*[^a-z0-9_.:-]*' AND subject NOT GLOB '*[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]*'),
-    details TEXT NOT NULL CHECK (length(details) <= 1048576 AND details NOT GLOB '*[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]*'),
+    details TEXT NOT NULL CHECK (length(details) <= 65536 AND details NOT GLOB '*[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]-[0-9A-Za-z][0-9A-Za-z][0-9A-Za-z][0-9A-Za-z]*'),
     hash_key TEXT CHECK (length(hash_key) BETWEEN 1 AND 10 AND hash_key NOT GLOB '*[^a-z0-9-]*' AND hash_key NOT GLOB '-*'),
     previous_hash BLOB NOT NULL CHECK (length(previous_hash) = 32),
     hash BLOB NOT NULL CHECK (length(hash) = 32)

@@ -59,6 +59,27 @@ impl Scribe {
         sql::lock(tx).await
     }
 
+    /// Writes the record of a deed that has to be done in any case, because money or safety hangs on it: where the audit is keyed,
+    /// and no key is listed, the log says that there is no record. Returns whether there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn write_or_log(&self, tx: &mut Tx, deed: Deed<'_>, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let (action, subject) = (deed.action.as_str(), deed.subject.to_owned());
+        match self.write(tx, deed, now).await {
+            Err(StoreError::Unaudited) => {
+                tracing::error!(
+                    audit.action = action,
+                    audit.subject = subject,
+                    error = %StoreError::Unaudited,
+                    "not recorded in the audit"
+                );
+                Ok(false)
+            }
+            written => written.map(|()| true),
+        }
+    }
+
     /// Writes the record of a deed, in the deed's own transaction.
     ///
     /// # Errors

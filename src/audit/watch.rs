@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{AuditAction, AuditActor, Deed, Metrics, Scribe, sql, verify::verify};
+use super::{AuditAction, AuditActor, AuditHead, Deed, Metrics, Scribe, sql, verify::verify};
 use crate::{
     ambient::Ambient,
     kernel::Chain,
@@ -50,6 +50,8 @@ pub(crate) struct FilterChange {
 #[derive(Default)]
 struct WatchDone {
     head: Option<DateTime<Utc>>,
+    /// The head that was printed last: whatever becomes of the database, it was there.
+    kept: Option<AuditHead>,
     verified: Option<DateTime<Utc>>,
 }
 
@@ -98,8 +100,13 @@ impl AuditWatch {
     pub(crate) async fn watch_until(&self, tasks: Tasks) {
         let mut done = WatchDone::default();
         while !tasks.stopping().is_cancelled() {
-            if let Err(error) = self.look(&mut done).await {
-                tracing::warn!(error = %Chain(&error), "the audit could not be read");
+            let looked = tokio::select! {
+                looked = self.look(&mut done) => looked,
+                // A verification reads all there is; a stop does not wait for it.
+                () = tasks.stopping().cancelled() => Ok(()),
+            };
+            if let Err(error) = looked {
+                tracing::warn!(error = %Chain(&error), "the audit could not be verified");
             }
             tokio::select! {
                 () = tasks.stopping().cancelled() => {}
@@ -111,29 +118,40 @@ impl AuditWatch {
     async fn look(&self, done: &mut WatchDone) -> Result<(), StoreError> {
         let now = self.ambient.now();
         if done.head.is_none_or(|at| now - at >= HEAD) {
-            self.print_head().await?;
-            done.head = Some(now);
+            // A head that cannot be read keeps no verification from being tried.
+            match self.print_head().await {
+                Ok(head) => {
+                    done.head = Some(now);
+                    // An older one is kept until a verification has missed it.
+                    done.kept = done.kept.or(Some(head));
+                }
+                Err(error) => tracing::warn!(error = %Chain(&error), "the audit's head could not be read"),
+            }
         }
         // The first look of the process, and then the first one of each day behind the hour.
         let today = now.date_naive().and_hms_opt(self.hour, 0, 0).map(|due| due.and_utc());
         let due = today.map(|due| if due > now { due - TimeDelta::days(1) } else { due });
         if done.verified.is_none_or(|at| due.is_some_and(|due| at < due)) {
-            self.verify().await?;
+            self.verify(done.kept).await?;
             done.verified = Some(now);
+            done.kept = None;
         }
         Ok(())
     }
 
     /// Prints the head, so that a store of logs elsewhere keeps what the database held.
-    pub(crate) async fn print_head(&self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn print_head(&self) -> Result<AuditHead, StoreError> {
         let head = sql::head(&self.store).await?;
-        self.metrics.counted(&sql::counts(&mut self.store.snapshot().await?).await?);
         tracing::info!(audit.sequence = head.sequence, audit.hash = %head.hash, "the audit's head");
-        Ok(())
+        Ok(head)
     }
 
-    async fn verify(&self) -> Result<(), StoreError> {
-        let verified = verify(&self.store, self.scribe.keys(), None).await?;
+    async fn verify(&self, kept: Option<AuditHead>) -> Result<(), StoreError> {
+        self.metrics.counted(&sql::counts(&mut self.store.snapshot().await?).await?);
+        let verified = verify(&self.store, self.scribe.keys(), kept).await?;
         self.metrics.verified(verified.is_err());
         match verified {
             Ok(whole) => {

@@ -25,6 +25,7 @@ struct Inner {
     is_served: AtomicBool,
     is_closing: AtomicBool,
     begun: AtomicU64,
+    ended: AtomicU64,
     more: AtomicUsize,
     /// The task that reads and writes it.
     task: AtomicWaker,
@@ -59,6 +60,7 @@ impl Connection {
     /// Its answer has been made, to the last byte.
     pub(crate) fn end(&self) {
         self.0.is_served.store(false, Ordering::Release);
+        self.0.ended.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn is_served(&self) -> bool {
@@ -68,6 +70,11 @@ impl Connection {
     /// How many requests have begun on it.
     pub(crate) fn begun(&self) -> u64 {
         self.0.begun.load(Ordering::Acquire)
+    }
+
+    /// How many answers have been made on it.
+    pub(crate) fn ended(&self) -> u64 {
+        self.0.ended.load(Ordering::Acquire)
     }
 
     /// It ends behind the answer. What is left of the request may come meanwhile, so that the answer is not lost in a reset.

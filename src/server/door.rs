@@ -96,7 +96,12 @@ impl Door {
         let mut strangers = self.0.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         let number = strangers.next;
         strangers.next = number.wrapping_add(1);
-        let is_full = strangers.inside.len() >= self.0.strangers_max;
+        let mut is_full = strangers.inside.len() >= self.0.strangers_max;
+        if is_full {
+            // Whoever has shown a key and waits for an answer is no stranger any more.
+            strangers.inside.retain(|_number, visit| !visit.connection.is_known());
+            is_full = strangers.inside.len() >= self.0.strangers_max;
+        }
         let first = if is_full { strangers.take_first() } else { None };
         strangers.inside.insert(number, Arc::clone(&visit));
         self.0.metrics.strangers(strangers.inside.len());

@@ -75,6 +75,34 @@ async fn strangers_who_hold_every_place_they_may_keep_no_caller_out() {
     app.end().await;
 }
 
+/// One connection may ask for long answers as often as it likes: what it sends is counted for each request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_reads_long_answers_for_ever_on_one_connection() {
+    const PAGES: usize = 40;
+    let app = App::shaped(Backend::Sqlite, Shape::default().with("NOSHI__SERVER__BODY_TIMEOUT_SECONDS", 2)).await;
+    for number in 0..30 {
+        assert_eq!(app.issue(&format!("key-{number}"), "1.00").await.status, 201);
+    }
+    let padding = "x".repeat(1_000);
+    let ask = format!(
+        "GET /v1/rewards?limit=200 HTTP/1.1\r\nHost: noshi\r\nAuthorization: Bearer @KEY@\r\nX-Pad: {padding}\r\n\r\n"
+    );
+    let ask = with_key(ask.as_bytes(), &app.key);
+    let mut stream = connect(&app).await;
+    for page in 0..PAGES {
+        stream.write_all(&ask).await.unwrap();
+        let (mut answer, mut buffer) = (Vec::new(), vec![0; 65_536]);
+        while !answer.ends_with(b"}") {
+            let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut buffer)).await.unwrap().unwrap();
+            assert!(read > 0, "page {page}: the connection ended: {}", String::from_utf8_lossy(&answer));
+            answer.extend_from_slice(&buffer[..read]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200 ") && answer.len() > 10_000, "page {page}: {} bytes", answer.len());
+    }
+    assert_eq!(ended(&app, "head_too_large").await, 0);
+    app.end().await;
+}
+
 /// Whoever shows no key has one answer for each connection, whatever they ask.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_callers_keep_their_connections() {

@@ -306,7 +306,12 @@ pub(super) async fn put_in_force(
     };
     let before = change.from.map(PairFingerprint::short);
     let details = json!({"fingerprint": change.to.short(), "before": before, "why": why});
-    scribe.write(&mut tx, Deed { action: AuditAction::KeyPairActivated, subject: account, details }, now).await?;
+    let deed = Deed { action: AuditAction::KeyPairActivated, subject: account, details };
+    match change.why {
+        ChangeReason::Ordered => scribe.write(&mut tx, deed, now).await.map(|()| true)?,
+        // The account sells nothing if the pair in force is refused and no other comes in force.
+        ChangeReason::Proven | ChangeReason::Return => scribe.write_or_log(&mut tx, deed, now).await?,
+    };
     tx.commit(true).await.map(Committed::into_inner)
 }
 

@@ -34,6 +34,8 @@ pub(in crate::server) struct Guarded<S> {
     guest: Guest,
     /// Bytes that may still be read before an answer.
     allowance: usize,
+    /// How many answers had been made when the allowance was given.
+    answered: u64,
     /// How many requests had begun when the allowance was used up.
     used_up_at: Option<u64>,
     refusal: Option<HeadRefusal>,
@@ -49,12 +51,26 @@ struct HeadRefusal {
 
 impl<S> Guarded<S> {
     pub(in crate::server) fn new(io: S, guest: Guest) -> Self {
-        Self { io, guest, allowance: REQUEST_BYTES_MAX, used_up_at: None, refusal: None, unread: None }
+        Self { io, guest, allowance: REQUEST_BYTES_MAX, answered: 0, used_up_at: None, refusal: None, unread: None }
     }
 
     /// The connection's guest.
     pub(in crate::server) const fn guest(&self) -> &Guest {
         &self.guest
+    }
+
+    /// An answer has been made, and is on its way: the next request may be read.
+    fn renew(&mut self, cx: &Context<'_>) {
+        let connection = self.guest.connection();
+        let answered = connection.ended();
+        if answered == self.answered || connection.is_served() || connection.is_closing() {
+            return;
+        }
+        self.answered = answered;
+        self.allowance = REQUEST_BYTES_MAX;
+        if self.used_up_at.take().is_some() {
+            cx.waker().wake_by_ref();
+        }
     }
 
     fn check(&mut self, cx: &Context<'_>) -> io::Result<()> {
@@ -152,20 +168,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         this.check(cx)?;
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
         let written = ready!(this.in_time(written, cx));
-        // The answer is made, and on its way: the next request may be read.
-        if !this.guest.connection().is_served() && !this.guest.connection().is_closing() {
-            this.allowance = REQUEST_BYTES_MAX;
-            if this.used_up_at.take().is_some() {
-                cx.waker().wake_by_ref();
-            }
-        }
+        this.renew(cx);
         Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.in_time(flushed, cx)
+        let flushed = ready!(this.in_time(flushed, cx));
+        // A long answer is written before it ends; nothing is left to be written then.
+        this.renew(cx);
+        Poll::Ready(flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

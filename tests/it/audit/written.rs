@@ -110,19 +110,23 @@ on_each_backend! {
         let mut app = App::spawn(backend).await;
         let folder = tempfile::tempdir().unwrap();
         let (old, new) = (sealing(folder.path(), "2026-05"), sealing(folder.path(), "2026-11b"));
+        let made = done(&app, &["keys", "create", "--client", "shop", "--new-client"]);
+        let made = format!("key_{}", made.split('_').nth(1).unwrap());
         app.restart_with("NOSHI__SEALING__KEYS", &format!("[{old}]")).await;
         app.restart_with("NOSHI__SEALING__KEYS", &format!("[{new}, {old}]")).await;
         let keys: Vec<_> = records(&app, &[]).iter().map(|record| record["hash_key"].clone()).collect();
-        assert_eq!(keys, [json!(null), json!("2026-05"), json!("2026-11b")]);
+        assert_eq!(keys, [json!(null), json!(null), json!("2026-05"), json!("2026-11b")]);
         let whole = done(&app, &["audit", "verify"]);
-        assert!(whole.contains("1 of them have no key"), "{whole}");
+        assert!(whole.contains("2 of them have no key"), "{whole}");
         app.restart_with("NOSHI__SEALING__KEYS", &format!("[{new}]")).await;
         let (code, _out, error) = command(&app, &["audit", "verify"]);
-        assert!(code == Some(1) && error.contains("record 2 is hashed by a key that the settings do not list"), "{error}");
+        assert!(code == Some(1) && error.contains("record 3 is hashed by a key that the settings do not list"), "{error}");
         app.restart_with("NOSHI__SEALING__KEYS", "[]").await;
-        let (code, _out, error) = command(&app, &["keys", "create", "--client", "shop", "--new-client"]);
+        let (code, _out, error) = command(&app, &["keys", "create", "--client", "shop"]);
         assert!(code == Some(1) && error.contains("list a key in sealing.keys"), "{error}");
-        assert_eq!(app.database.number("SELECT COUNT(*) FROM api_keys").await, 1, "the act is not done either");
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM api_keys").await, 2, "the act is not done either");
+        let (code, out, error) = command(&app, &["keys", "revoke", &made]);
+        assert!(code == Some(0) && out.contains("not recorded in the audit"), "a thief's key is revoked: {out} {error}");
         assert_eq!(app.issue("one", "5.00").await.status, 201, "sales go on");
         app.end().await;
     }
@@ -217,6 +221,24 @@ async fn a_back_up_that_is_restored_goes_on_with_the_chain_and_the_restore_is_a_
     let (hash, at) = (lost.hash.to_string(), lost.sequence.to_string());
     let (code, _out, error) = command(&app, &["audit", "verify", "--head", &hash, "--at", &at]);
     assert!(code == Some(1) && error.contains("is not the one of the head"), "what was lost is seen: {error}");
+    app.start().await;
+    done(&app, &["audit", "verify"]);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_back_up_of_a_keyed_audit_is_restored_where_no_key_is_listed() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    app.restart_with("NOSHI__SEALING__KEYS", &format!("[{}]", sealing(folder.path(), "2026-05"))).await;
+    let copy = app.database.folder.path().join("copy.db").display().to_string();
+    done(&app, &["backup", "--to", &copy]);
+    assert!(app.stop().await);
+    let restore =
+        noshi().args(["restore", "--from", &copy]).env("NOSHI__STORE__URL", app.database.url()).output().unwrap();
+    let error = String::from_utf8(restore.stderr).unwrap();
+    assert!(restore.status.success(), "{error}");
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM events WHERE kind = 'database.restored'").await, 1);
     app.start().await;
     done(&app, &["audit", "verify"]);
     app.end().await;

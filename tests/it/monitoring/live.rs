@@ -108,7 +108,7 @@ async fn history(app: &App) {
     let ends = (app.ambient.now() + chrono::TimeDelta::days(10)).to_rfc3339();
     let key = format!(
         "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at) \
-         SELECT gen_random_uuid(), client_id, 'ends', sha256('ends'), scopes, created_at, '{ends}' FROM api_keys LIMIT 1"
+         SELECT gen_random_uuid(), client_id, 'ends', sha256('ends'), scopes, created_at - INTERVAL '90 days', '{ends}' FROM api_keys LIMIT 1"
     );
     app.database.execute(&key).await.unwrap();
     let past = app.ambient.now() - chrono::TimeDelta::days(3);

@@ -11,6 +11,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("http_server_request_duration_seconds", "histogram", &["method", "route", "status"]),
     ("noshi_audit_broken", "gauge", &[]),
     ("noshi_audit_records", "gauge", &["action"]),
+    ("noshi_api_keys_ending", "gauge", &["state"]),
     ("noshi_available_funds", "gauge", &["account", "currency"]),
     ("noshi_available_funds_reported_timestamp_seconds", "gauge", &["account"]),
     ("noshi_available_funds_updated_timestamp_seconds", "gauge", &["account"]),
@@ -54,10 +55,9 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_upstream_request_duration_seconds", "histogram", &["operation"]),
     ("noshi_upstream_requests_total", "counter", &["account", "error_code", "operation", "outcome"]),
 ];
-/// Metrics whose series come with what they are about: a key that ends soon, a key pair that lies in files, a period that was reconciled, a threshold in the settings, a week
+/// Metrics whose series come with what they are about: a key pair that lies in files, a period that was reconciled, a threshold in the settings, a week
 /// of spending.
 pub(super) const COMING: &[(&str, &str, &[&str])] = &[
-    ("noshi_api_key_expires_timestamp_seconds", "gauge", &["client", "key"]),
     ("noshi_credential_state", "gauge", &["account", "slot", "state"]),
     ("noshi_funds_low_threshold", "gauge", &["account", "currency"]),
     ("noshi_funds_runway_seconds", "gauge", &["account", "currency", "outlook"]),

@@ -19,30 +19,44 @@ fn refused(app: &App, arguments: &[&str]) -> String {
     error
 }
 
-/// The keys that the metrics page shows to end, with their ends.
-async fn ending(app: &App) -> Vec<String> {
+/// How many keys end soon, and ended lately, as the metrics page says.
+async fn ending(app: &App) -> [String; 2] {
     let page = app.metrics().await;
-    let ours = page.lines().filter(|line| line.starts_with("noshi_api_key_expires_timestamp_seconds{"));
-    ours.map(str::to_owned).collect()
+    ["ending", "ended"].map(|state| {
+        let series = format!("noshi_api_keys_ending{{state=\"{state}\"}} ");
+        page.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or("none").to_owned()
+    })
+}
+
+/// Every key was made a hundred days earlier, and ends a hundred days earlier.
+async fn hundred_days_pass(app: &App) {
+    let column = |name: &str| match app.database.backend {
+        // The time of day as it was written: instants are compared as texts.
+        Backend::Sqlite => format!("{name} = date(substr({name}, 1, 10), '-100 days') || substr({name}, 11)"),
+        Backend::Postgres => format!("{name} = {name} - INTERVAL '100 days'"),
+    };
+    let sets = ["created_at", "expires_at"].map(column).join(", ");
+    app.database.execute(&format!("UPDATE api_keys SET {sets} WHERE expires_at IS NOT NULL")).await.unwrap();
 }
 
 on_each_backend! {
-    async fn a_key_that_ends_soon_is_shown_until_it_has_a_successor_or_is_revoked(backend: Backend) {
+    async fn a_key_that_ends_soon_is_counted_until_it_has_a_successor_or_is_revoked(backend: Backend) {
         let app = App::spawn(backend).await;
-        made(&app, &["--client", "shop", "--new-client", "--expires", "31"]);
-        assert_eq!(ending(&app).await, Vec::<String>::new(), "a month is time enough");
+        let counts = |ending: u32, ended: u32| [ending.to_string(), ended.to_string()];
         let id_of = |told: &str| told.split_whitespace().next().unwrap().to_owned();
-        let rotated = id_of(&made(&app, &["--client", "shop", "--expires", "20"]).1);
-        let revoked = id_of(&made(&app, &["--client", "shop", "--expires", "29"]).1);
-        let shown = ending(&app).await;
-        let end = (app.ambient.now() + chrono::TimeDelta::days(20)).timestamp();
-        let (first, number) = shown.iter().find(|line| line.contains(&rotated)).unwrap().rsplit_once(' ').unwrap();
-        assert_eq!(first, format!("noshi_api_key_expires_timestamp_seconds{{client=\"shop\",key=\"{rotated}\"}}"));
-        assert!((end - number.parse::<i64>().unwrap()).abs() < 120, "{number} is not {end}");
-        assert!(shown.len() == 2 && shown.iter().any(|line| line.contains(&revoked)), "{shown:?}");
+        made(&app, &["--client", "shop", "--new-client", "--expires", "116"]);
+        let rotated = id_of(&made(&app, &["--client", "shop", "--expires", "112"]).1);
+        let revoked = id_of(&made(&app, &["--client", "shop", "--expires", "103"]).1);
+        let ended = id_of(&made(&app, &["--client", "shop", "--expires", "95"]).1);
+        made(&app, &["--client", "shop", "--expires", "92"]);
+        assert_eq!(ending(&app).await, counts(0, 0), "three months are time enough");
+        hundred_days_pass(&app).await;
+        made(&app, &["--client", "shop", "--expires", "10"]);
+        assert_eq!(ending(&app).await, counts(2, 1), "neither what ended long ago, nor what was made for some days");
         assert_eq!(command(&app, &["keys", "rotate", &rotated, "--overlap", "3"]).0, Some(0));
         assert_eq!(command(&app, &["keys", "revoke", &revoked]).0, Some(0));
-        assert_eq!(ending(&app).await, Vec::<String>::new(), "what has a successor or is revoked ends as it should");
+        assert_eq!(command(&app, &["keys", "revoke", &ended]).0, Some(0));
+        assert_eq!(ending(&app).await, counts(0, 0));
         app.end().await;
     }
 

@@ -31,7 +31,7 @@ use crate::{
         Answer, App, Backend, Shape,
         books::rows,
         on_each_backend,
-        rounds::{print, seed},
+        rounds::{count_of, print, seed},
         wait::until,
         with_json,
     },
@@ -39,6 +39,10 @@ use crate::{
 
 /// Keys of the life before the back-up, and of each life after it; half of the first come while it is made.
 const KEYS: usize = 80;
+
+fn keys_wanted() -> usize {
+    count_of("NOSHI_TEST_REHEARSAL_KEYS", KEYS)
+}
 /// Callers at once.
 const CALLERS: usize = 8;
 /// Of a hundred new keys, so many meet a fault at the gateway.
@@ -113,7 +117,7 @@ struct BackedUp {
 }
 
 async fn back_up_under_load(crowd: &Crowd, base: &str, shell: &Shell) -> BackedUp {
-    live(crowd, base, KEYS / 2).await;
+    live(crowd, base, keys_wanted() / 2).await;
     let keys = crowd.told().callers.len();
     let backend = crowd.app.database.backend;
     let copying = async {
@@ -121,7 +125,7 @@ async fn back_up_under_load(crowd: &Crowd, base: &str, shell: &Shell) -> BackedU
         print(&format!("rehearsal, {backend:?}: back-up under load: {}", said.trim()));
         said.trim().rsplit_once("SHA-256 ").map_or_else(String::new, |(_before, sha256)| sha256.to_owned())
     };
-    let ((), sha256) = tokio::join!(live(crowd, base, KEYS), copying);
+    let ((), sha256) = tokio::join!(live(crowd, base, keys_wanted()), copying);
     BackedUp { keys, sha256 }
 }
 
@@ -131,7 +135,7 @@ async fn one_round(crowd: &Crowd, shell: &Shell, served: Served, (round, backed_
     let backend = crowd.app.database.backend;
     let base = served.base.clone();
     let keys = crowd.told().callers.len();
-    live(crowd, &base, keys + KEYS).await;
+    live(crowd, &base, keys + keys_wanted()).await;
     cancel_some(crowd, &base, backed_up).await;
     kill_in_flight(crowd, served).await;
     let before = shown_at_amazon(crowd);
@@ -140,7 +144,7 @@ async fn one_round(crowd: &Crowd, shell: &Shell, served: Served, (round, backed_
     shell.run_well(&commands(restore), &[("SHA256", sha256)]).await;
     let known: BTreeSet<String> = rows(&crowd.app).await.into_iter().map(|row| row.creation_request_id).collect();
     let lost = before.iter().filter(|id| !known.contains(*id)).count();
-    assert!(lost > KEYS / 3, "the back-up was not old: {lost} rows are lost");
+    assert!(lost > keys_wanted() / 3, "the back-up was not old: {lost} rows are lost");
     crowd
         .told()
         .callers
