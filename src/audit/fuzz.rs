@@ -1,6 +1,9 @@
 //! Any records at all, for the verifier. For the fuzzer, and for property tests.
 
-use super::{AuditHash, AuditRecord, verify::Verifier};
+use super::{
+    AuditHash, AuditRecord,
+    verify::{KeptHeads, Verifier},
+};
 use crate::sealing::AuditKeys;
 
 /// Verifies records: a line each, of eight fields divided by tabs, as [`line()`] writes them. Returns how many fit.
@@ -10,7 +13,7 @@ use crate::sealing::AuditKeys;
 pub fn records(bytes: &[u8]) -> usize {
     let keys = AuditKeys::default();
     let Ok(text) = str::from_utf8(bytes) else { return 0 };
-    let mut verifier = Verifier::new(&keys, None);
+    let mut verifier = Verifier::new(&keys, KeptHeads::new());
     let mut fitting = 0;
     for record in text.lines().map_while(read) {
         let changed = [

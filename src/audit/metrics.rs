@@ -1,5 +1,6 @@
 //! Metrics of the audit.
 
+use chrono::{DateTime, Utc};
 use prometheus::Gauge;
 
 use super::AuditAction;
@@ -9,6 +10,7 @@ use crate::telemetry::metrics::{DynamicGauge, Registry, seconds};
 pub struct Metrics {
     records: DynamicGauge<1>,
     broken: Gauge,
+    verified: Gauge,
 }
 
 impl Metrics {
@@ -22,6 +24,10 @@ impl Metrics {
             records: DynamicGauge::new(records),
             broken: registry
                 .gauge("audit_broken", "1 while the audit's last verification found a record that does not fit.")?,
+            verified: registry.gauge(
+                "audit_verified_timestamp_seconds",
+                "When the audit was last read from its beginning and verified; 0 before the first time.",
+            )?,
         };
         metrics.counted(&[]);
         Ok(metrics)
@@ -38,8 +44,14 @@ impl Metrics {
         self.records.show(AuditAction::ALL.iter().map(of));
     }
 
-    /// Whether a record does not fit.
-    pub(super) fn verified(&self, broken: bool) {
+    /// The whole audit was read. `broken`: a record does not fit.
+    pub(super) fn verified(&self, broken: bool, at: DateTime<Utc>) {
+        self.verified.set(seconds(at.timestamp()));
         self.broken.set(f64::from(u8::from(broken)));
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get() > 0.0
     }
 }

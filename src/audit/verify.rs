@@ -1,6 +1,6 @@
 //! Whether every record follows the one before, and is as it was written.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use super::{AuditHash, AuditHead, AuditRecord, sql};
 use crate::{
@@ -43,12 +43,12 @@ pub enum Misfit {
 impl Misfit {
     const fn words(self) -> &'static str {
         match self {
-            Self::Number => "has not the number that follows",
+            Self::Number => "has a number that is out of order",
             Self::Previous => "does not follow the record before it",
             Self::Hash => "was changed",
-            Self::Unkeyed => "has no key, as the records before it have",
+            Self::Unkeyed => "is not keyed, and those before it are",
             Self::UnknownKey => "is hashed by a key that the settings do not list",
-            Self::Head => "is not the one of the head",
+            Self::Head => "is another one than the head that was kept",
             Self::Cut => "is the last one: those behind it are cut off",
         }
     }
@@ -61,11 +61,14 @@ impl fmt::Display for AuditFault {
     }
 }
 
+/// Hashes of records that were the newest once, by their number, kept where the database's owner cannot write.
+pub type KeptHeads = BTreeMap<i64, AuditHash>;
+
 /// Looks at one record after the other, and remembers the last.
 #[derive(Debug)]
 pub struct Verifier<'a> {
     keys: &'a AuditKeys,
-    kept: Option<AuditHead>,
+    kept: KeptHeads,
     last: AuditHead,
     keyed: bool,
     /// Records whose hash has no key.
@@ -82,9 +85,9 @@ pub struct WholeAudit {
 }
 
 impl<'a> Verifier<'a> {
-    /// Begins before the first record. `kept`: a head that was kept elsewhere, which the chain must have.
+    /// Begins before the first record. `kept`: heads that the chain must have.
     #[must_use]
-    pub const fn new(keys: &'a AuditKeys, kept: Option<AuditHead>) -> Self {
+    pub const fn new(keys: &'a AuditKeys, kept: KeptHeads) -> Self {
         let last = AuditHead { sequence: 0, hash: AuditHash::NONE };
         Self { keys, kept, last, keyed: false, unkeyed: 0 }
     }
@@ -118,11 +121,8 @@ impl<'a> Verifier<'a> {
         if record.hash != expected {
             return fault(Misfit::Hash, expected.to_string(), record.hash.to_string());
         }
-        if let Some(kept) = self.kept
-            && kept.sequence == record.sequence
-            && kept.hash != record.hash
-        {
-            return fault(Misfit::Head, kept.hash.to_string(), record.hash.to_string());
+        if let Some(kept) = self.kept.get(&record.sequence).filter(|kept| **kept != record.hash) {
+            return fault(Misfit::Head, kept.to_string(), record.hash.to_string());
         }
         self.last = AuditHead { sequence: record.sequence, hash: record.hash };
         Ok(())
@@ -131,11 +131,11 @@ impl<'a> Verifier<'a> {
     /// The end of the records.
     ///
     /// # Errors
-    /// [`AuditFault`] where the head that was kept lies behind it.
+    /// [`AuditFault`] where a head that was kept lies behind it.
     pub fn end(self) -> Result<WholeAudit, AuditFault> {
         let Self { kept, last, unkeyed, .. } = self;
-        if let Some(kept) = kept.filter(|kept| kept.sequence > last.sequence) {
-            let (expected, found) = (format!("record {}", kept.sequence), "none".to_owned());
+        if let Some((newest, _hash)) = kept.last_key_value().filter(|(kept, _hash)| **kept > last.sequence) {
+            let (expected, found) = (format!("record {newest}"), "none".to_owned());
             return Err(AuditFault { sequence: last.sequence, misfit: Misfit::Cut, expected, found });
         }
         Ok(WholeAudit { head: last, unkeyed })
@@ -149,7 +149,7 @@ impl<'a> Verifier<'a> {
 pub async fn verify(
     store: &Store,
     keys: &AuditKeys,
-    kept: Option<AuditHead>,
+    kept: KeptHeads,
 ) -> Result<Result<WholeAudit, AuditFault>, StoreError> {
     let mut verifier = Verifier::new(keys, kept);
     loop {

@@ -11,7 +11,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{AuditAction, AuditActor, AuditHead, Deed, Metrics, Scribe, sql, verify::verify};
+use super::{
+    AuditAction, AuditActor, AuditHead, Deed, Metrics, Scribe, sql,
+    verify::{KeptHeads, WholeAudit, verify},
+};
 use crate::{
     ambient::Ambient,
     kernel::Chain,
@@ -50,8 +53,9 @@ pub(crate) struct FilterChange {
 #[derive(Default)]
 struct WatchDone {
     head: Option<DateTime<Utc>>,
-    /// The head that was printed last: whatever becomes of the database, it was there.
-    kept: Option<AuditHead>,
+    /// What this process saw since its last verification: whatever becomes of the database, these records were there. Somebody who
+    /// changes records between two verifications, and hashes all behind them anew, meets them.
+    kept: KeptHeads,
     verified: Option<DateTime<Utc>>,
 }
 
@@ -122,8 +126,7 @@ impl AuditWatch {
             match self.print_head().await {
                 Ok(head) => {
                     done.head = Some(now);
-                    // An older one is kept until a verification has missed it.
-                    done.kept = done.kept.or(Some(head));
+                    done.saw(head);
                 }
                 Err(error) => tracing::warn!(error = %Chain(&error), "the audit's head could not be read"),
             }
@@ -132,9 +135,12 @@ impl AuditWatch {
         let today = now.date_naive().and_hms_opt(self.hour, 0, 0).map(|due| due.and_utc());
         let due = today.map(|due| if due > now { due - TimeDelta::days(1) } else { due });
         if done.verified.is_none_or(|at| due.is_some_and(|due| at < due)) {
-            self.verify(done.kept).await?;
+            let whole = self.verify(done.kept.clone()).await?;
             done.verified = Some(now);
-            done.kept = None;
+            if let Some(WholeAudit { head, .. }) = whole {
+                done.kept.clear();
+                done.saw(head);
+            }
         }
         Ok(())
     }
@@ -149,11 +155,11 @@ impl AuditWatch {
         Ok(head)
     }
 
-    async fn verify(&self, kept: Option<AuditHead>) -> Result<(), StoreError> {
+    async fn verify(&self, kept: KeptHeads) -> Result<Option<WholeAudit>, StoreError> {
         self.metrics.counted(&sql::counts(&mut self.store.snapshot().await?).await?);
         let verified = verify(&self.store, self.scribe.keys(), kept).await?;
-        self.metrics.verified(verified.is_err());
-        match verified {
+        self.metrics.verified(verified.is_err(), self.ambient.now());
+        match &verified {
             Ok(whole) => {
                 tracing::info!(
                     audit.sequence = whole.head.sequence,
@@ -163,7 +169,16 @@ impl AuditWatch {
             }
             Err(fault) => tracing::error!(audit.fault = %fault, "the audit is not whole: see `noshi audit verify`"),
         }
-        Ok(())
+        Ok(verified.ok())
+    }
+}
+
+impl WatchDone {
+    /// The first hash that was seen for a number stays.
+    fn saw(&mut self, AuditHead { sequence, hash }: AuditHead) {
+        if sequence > 0 {
+            self.kept.entry(sequence).or_insert(hash);
+        }
     }
 }
 
@@ -185,3 +200,6 @@ fn changed(before: &Value, now: &BTreeMap<&str, String>) -> Vec<String> {
     let names: BTreeSet<&str> = before.keys().map(String::as_str).chain(now.keys().copied()).collect();
     names.into_iter().filter(differs).map(str::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;

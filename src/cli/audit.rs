@@ -13,7 +13,7 @@ use super::{CommandError, say};
 use crate::{
     audit::{
         AuditAction, AuditActor, AuditHash, AuditHead, AuditRecord, sql,
-        verify::{AuditFault, WholeAudit, verify},
+        verify::{AuditFault, KeptHeads, WholeAudit, verify},
     },
     bootstrap::{open_with_clock, scribe},
     config::Settings,
@@ -88,7 +88,7 @@ pub(super) async fn run(command: AuditCommand, settings: &Settings) -> Result<Ex
     let (store, _ambient) = open_with_clock(&settings.store).await?;
     match command {
         AuditCommand::Verify(VerifyArguments { head, at }) => {
-            let kept = head.zip(at).map(|(hash, sequence)| AuditHead { sequence, hash });
+            let kept: KeptHeads = at.zip(head).into_iter().collect();
             let scribe = scribe(settings, AuditActor::command())?;
             let whole = verify(&store, scribe.keys(), kept).await?.map_err(AuditError::Broken)?;
             store.close().await;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use noshi::{
     audit::{
-        AuditHash, AuditHead, AuditRecord,
-        verify::{Misfit, Verifier},
+        AuditHash, AuditRecord,
+        verify::{KeptHeads, Misfit, Verifier},
     },
     config::{Sealing, SealingKey},
     sealing::{AuditKeys, Keyring},
@@ -80,8 +80,8 @@ fn flip(record: &mut AuditRecord, random: &mut StdRng) {
 }
 
 /// Whether what a forger without the key made of the chain is found.
-fn is_found(records: &[AuditRecord], keys: &AuditKeys, kept: AuditHead) -> bool {
-    let mut verifier = Verifier::new(keys, Some(kept));
+fn is_found(records: &[AuditRecord], keys: &AuditKeys, kept: &KeptHeads) -> bool {
+    let mut verifier = Verifier::new(keys, kept.clone());
     records.iter().any(|record| verifier.take(record).is_err()) || verifier.end().is_err()
 }
 
@@ -92,8 +92,8 @@ fn whatever_becomes_of_a_record_is_found() {
     let (keys, mut random) = (keys(), StdRng::seed_from_u64(seed));
     let whole = chain(&keys);
     let last = whole.last().unwrap();
-    let kept = AuditHead { sequence: last.sequence, hash: last.hash };
-    assert!(!is_found(&whole, &keys, kept), "the chain that nobody touched");
+    let kept = KeptHeads::from([(last.sequence, last.hash)]);
+    assert!(!is_found(&whole, &keys, &kept), "the chain that nobody touched");
     let (mut records, mut counts) = (whole.clone(), [0; 6]);
     for _ in 0..tries {
         let kind = random.random_range(0..counts.len());
@@ -114,7 +114,7 @@ fn whatever_becomes_of_a_record_is_found() {
                 }
             }
         }
-        assert!(is_found(&records, &keys, kept), "kind {kind} at {at}: seed {seed}");
+        assert!(is_found(&records, &keys, &kept), "kind {kind} at {at}: seed {seed}");
         counts[kind] += 1;
         records.clone_from(&whole);
     }
@@ -128,10 +128,10 @@ fn the_first_record_that_does_not_fit_is_named_with_what_was_expected() {
     let keys = keys();
     let mut records = chain(&keys);
     records.remove(6);
-    let mut verifier = Verifier::new(&keys, None);
+    let mut verifier = Verifier::new(&keys, KeptHeads::new());
     let fault = records.iter().find_map(|record| verifier.take(record).err()).unwrap();
     assert_eq!((fault.sequence, fault.misfit), (8, Misfit::Number));
-    assert_eq!(fault.to_string(), "record 8 has not the number that follows: expected 7, found 8");
+    assert_eq!(fault.to_string(), "record 8 has a number that is out of order: expected 7, found 8");
 }
 
 on_each_backend! {

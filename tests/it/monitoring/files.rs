@@ -13,8 +13,9 @@ use super::{
 use crate::support::http_client;
 
 /// Gauges that each replica has of its own; every other gauge is the same at all of them.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "noshi_audit_broken",
+    "noshi_audit_verified_timestamp_seconds",
     "noshi_build_info",
     "noshi_clock_skew_seconds",
     "noshi_connected_strangers",

@@ -11,6 +11,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("http_server_request_duration_seconds", "histogram", &["method", "route", "status"]),
     ("noshi_audit_broken", "gauge", &[]),
     ("noshi_audit_records", "gauge", &["action"]),
+    ("noshi_audit_verified_timestamp_seconds", "gauge", &[]),
     ("noshi_api_keys_ending", "gauge", &["state"]),
     ("noshi_available_funds", "gauge", &["account", "currency"]),
     ("noshi_available_funds_reported_timestamp_seconds", "gauge", &["account"]),

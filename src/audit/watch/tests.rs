@@ -1,0 +1,86 @@
+//! What a process notices of the audit between two verifications.
+
+use secrecy::SecretString;
+
+use super::*;
+use crate::{
+    store::{self, StoreOptions},
+    telemetry::metrics::Registry,
+};
+
+/// An audit with these records, in a database of its own.
+async fn audit(folder: &tempfile::TempDir, subjects: &[&str]) -> Store {
+    let path = folder.path().join(format!("{}.db", subjects.join("-")));
+    let url = SecretString::from(format!("sqlite://{}", path.display()));
+    let store = Store::open(&StoreOptions { create: true, ..StoreOptions::of_command(url, 2) }).await.unwrap();
+    store::migrate::migrate(&store).await.unwrap();
+    for subject in subjects {
+        record(&store, subject).await;
+    }
+    store
+}
+
+async fn record(store: &Store, subject: &str) {
+    let mut tx = store.begin().await.unwrap();
+    let deed = Deed { action: AuditAction::KeyCreated, subject, details: json!({}) };
+    scribe().write(&mut tx, deed, DateTime::UNIX_EPOCH).await.unwrap();
+    tx.commit(()).await.unwrap().into_inner();
+}
+
+/// No key: whoever can write the database can hash its records anew.
+fn scribe() -> Scribe {
+    Scribe::new(crate::sealing::AuditKeys::default(), AuditActor::service())
+}
+
+/// The watch of an audit that has two records and was found whole.
+async fn watching(folder: &tempfile::TempDir) -> (AuditWatch, WatchDone) {
+    let watch = AuditWatch {
+        store: audit(folder, &["a", "b"]).await,
+        ambient: Ambient::movable(1),
+        scribe: scribe(),
+        metrics: Arc::new(Metrics::new(&Registry::new().unwrap()).unwrap()),
+        hour: 1,
+    };
+    let mut done = WatchDone::default();
+    watch.look(&mut done).await.unwrap();
+    assert!(!watch.metrics.is_broken());
+    (watch, done)
+}
+
+#[tokio::test]
+async fn records_that_were_changed_and_hashed_anew_since_the_last_verification_are_found() {
+    let folder = tempfile::tempdir().unwrap();
+    for changed in [vec!["a", "x"], vec!["x", "b"], vec!["a"], vec!["a", "x", "c"]] {
+        let (mut watch, mut done) = watching(&folder).await;
+        watch.store = audit(&folder, &changed).await;
+        watch.ambient.advance(TimeDelta::days(1));
+        watch.look(&mut done).await.unwrap();
+        assert!(watch.metrics.is_broken(), "{changed:?}");
+        std::fs::remove_file(folder.path().join("a-b.db")).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_was_printed_as_the_head_and_changed_after_it_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut watch, mut done) = watching(&folder).await;
+    record(&watch.store, "c").await;
+    watch.ambient.advance(TimeDelta::hours(2));
+    watch.look(&mut done).await.unwrap();
+    watch.store = audit(&folder, &["a", "b", "x", "d"]).await;
+    watch.ambient.advance(TimeDelta::days(1));
+    watch.look(&mut done).await.unwrap();
+    assert!(watch.metrics.is_broken());
+}
+
+#[tokio::test]
+async fn records_that_are_added_are_no_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let (watch, mut done) = watching(&folder).await;
+    for subject in ["c", "d", "e"] {
+        record(&watch.store, subject).await;
+        watch.ambient.advance(TimeDelta::days(1));
+        watch.look(&mut done).await.unwrap();
+        assert!(!watch.metrics.is_broken());
+    }
+}
