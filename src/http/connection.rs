@@ -24,6 +24,7 @@ struct Inner {
     is_known: AtomicBool,
     is_served: AtomicBool,
     is_closing: AtomicBool,
+    leaves_a_body: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
     more: AtomicUsize,
@@ -81,6 +82,15 @@ impl Connection {
     pub(crate) fn close_behind_answer(&self) {
         self.0.is_closing.store(true, Ordering::Release);
         self.expect_more(REST_MAX);
+    }
+
+    /// The request was answered before its body was read, and the rest of it may still be coming.
+    pub(crate) fn leave_a_body(&self) {
+        self.0.leaves_a_body.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn leaves_a_body(&self) -> bool {
+        self.0.leaves_a_body.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_closing(&self) -> bool {

@@ -27,7 +27,10 @@ use actix_web::{
     Error, HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{ConnectionType, StatusCode},
+    http::{
+        ConnectionType, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, TRANSFER_ENCODING},
+    },
     middleware::Next,
     web::Bytes,
 };
@@ -40,7 +43,7 @@ pub(super) use self::{
 };
 use crate::http::connection::Connection;
 
-/// Refusals behind which the rest of a body may still be coming.
+/// Refusals behind which the rest of any body may still be coming.
 const LEAVE_A_BODY: [StatusCode; 3] =
     [StatusCode::REQUEST_TIMEOUT, StatusCode::PAYLOAD_TOO_LARGE, StatusCode::UNSUPPORTED_MEDIA_TYPE];
 
@@ -63,8 +66,8 @@ struct Strangers {
 }
 
 impl Strangers {
-    /// Who has to leave for another: of those who have had their answer the one who came first, or else of those who are not
-    /// being answered, or else of all.
+    /// Who has to leave for another: the first whose connection ends behind an answer that is made, or else the first who is not
+    /// being answered, or else the first of all.
     fn take_first(&mut self) -> Option<Arc<Visit>> {
         let first = |may: fn(&Connection) -> bool| {
             self.inside.iter().find(|(_number, visit)| may(&visit.connection)).map(|(number, _visit)| *number)
@@ -174,15 +177,30 @@ pub(super) async fn attend(
         let unread = request.into_response(HttpResponse::ServiceUnavailable().force_close().finish());
         return Ok(unread.map_body(|_head, body| BoxBody::new(ServedBody { body, _served: served })));
     }
+    let is_long = has_long_body(request.headers());
     let mut answer = next.call(request).await?.map_into_boxed_body();
     if answer.status() == StatusCode::UNAUTHORIZED {
         connection.forget();
     }
-    if !connection.is_known() || LEAVE_A_BODY.contains(&answer.status()) {
+    // Whoever is refused before a long body was read goes on sending it: nothing that comes is a request.
+    let leaves_a_body = LEAVE_A_BODY.contains(&answer.status()) || is_long && !answer.status().is_success();
+    if !connection.is_known() || leaves_a_body {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         connection.close_behind_answer();
     }
+    if leaves_a_body {
+        connection.leave_a_body();
+    }
     Ok(answer.map_body(|_head, body| BoxBody::new(ServedBody { body, _served: served })))
+}
+
+/// Whether more may come than is read of a request before its answer. A body in chunks gives no length; only JSON is known to be
+/// short.
+fn has_long_body(headers: &HeaderMap) -> bool {
+    let is_json = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    (headers.contains_key(TRANSFER_ENCODING) && !is_json)
+        || length.is_some_and(|length: usize| length > guarded::REQUEST_BYTES_MAX)
 }
 
 /// The same for the admin port, which knows no keys.

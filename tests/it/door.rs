@@ -230,3 +230,27 @@ async fn the_probe_of_life_waits_for_nobody() {
     hold.release().await;
     app.end().await;
 }
+
+/// The framework would go on reading the file for requests that were never made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_refused_before_a_file_was_read_gets_one_answer_whole() {
+    let app = App::spawn(Backend::Sqlite).await;
+    let file = "x".repeat(4 * 1024 * 1024);
+    for (key, status) in [(app.key.as_str(), "400"), ("noshi_nobody", "401")] {
+        let head = format!(
+            "POST /v1/reconciliations?account_id=unknown&from=2026-11-01&to=2026-11-01 HTTP/1.1\r\nHost: noshi\r\n\
+             Authorization: Bearer {key}\r\nContent-Type: text/csv\r\nContent-Length: {}\r\n\r\n",
+            file.len()
+        );
+        let (mut from, mut to) = connect(&app).await.into_split();
+        let sent = async { drop(to.write_all(format!("{head}{file}").as_bytes()).await) };
+        let mut answer = String::new();
+        let (read, ()) = tokio::join!(from.read_to_string(&mut answer), sent);
+        read.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    assert_eq!(ended(&app, "head_too_large").await, 0);
+    app.end().await;
+}

@@ -22,7 +22,7 @@ use super::Guest;
 /// Bytes of a request that are read before it is answered. A body has 4 KiB at most.
 pub(super) const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// Whoever sent too long a head may go on sending for so long, so that the refusal is not lost in a reset.
+/// Whoever was refused unread may go on sending for so long, so that the refusal is not lost in a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
 const TOO_LARGE: &[u8] =
@@ -41,6 +41,8 @@ pub(in crate::server) struct Guarded<S> {
     refusal: Option<HeadRefusal>,
     /// Runs while an answer waits for its reader.
     unread: Option<Pin<Box<Sleep>>>,
+    /// Runs while what is left of a refused request is dropped.
+    linger: Option<Pin<Box<Sleep>>>,
 }
 
 /// The answer to a head that is too long, on its way.
@@ -51,7 +53,16 @@ struct HeadRefusal {
 
 impl<S> Guarded<S> {
     pub(in crate::server) fn new(io: S, guest: Guest) -> Self {
-        Self { io, guest, allowance: REQUEST_BYTES_MAX, answered: 0, used_up_at: None, refusal: None, unread: None }
+        Self {
+            io,
+            guest,
+            allowance: REQUEST_BYTES_MAX,
+            answered: 0,
+            used_up_at: None,
+            refusal: None,
+            unread: None,
+            linger: None,
+        }
     }
 
     /// The connection's guest.
@@ -97,6 +108,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         if self.refusal.is_some() {
             return self.refuse(cx);
         }
+        if self.guest.connection().is_closing() {
+            // The answer is made, and the connection ends behind it; `poll_shutdown` drops what still comes.
+            return Poll::Pending;
+        }
         let begun = self.guest.connection().begun();
         match self.used_up_at {
             // What was read now has yet to be looked at: the task is to come here again.
@@ -133,12 +148,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
             // That it cannot be shut down is an end as well.
             drop(ready!(Pin::new(&mut self.io).poll_shutdown(cx)));
         }
+        self.drop_what_comes(cx).map(|()| Err(ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// Reads until the other side has ended.
+    fn drop_what_comes(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 4096];
         loop {
             let mut dropped = ReadBuf::new(&mut scratch);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut dropped)) {
                 Ok(()) if !dropped.filled().is_empty() => {}
-                Ok(()) | Err(_) => return over(),
+                Ok(()) | Err(_) => return Poll::Ready(()),
             }
         }
     }
@@ -182,6 +202,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        let this = self.get_mut();
+        if this.linger.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            if this.allowance > 0 && !this.guest.connection().leaves_a_body() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        this.check(cx)?;
+        let end = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if end.as_mut().poll(cx).is_pending() {
+            ready!(this.drop_what_comes(cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }

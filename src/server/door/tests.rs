@@ -128,6 +128,19 @@ async fn what_is_left_of_a_refused_request_is_read_behind_the_answer() {
 }
 
 #[tokio::test]
+async fn whoever_still_sends_a_refused_body_is_listened_to_so_that_the_answer_is_not_lost_in_a_reset() {
+    let (ours, mut theirs) = duplex(1024);
+    let mut guarded = Guarded::new(ours, door(2).enter());
+    guarded.guest().connection().leave_a_body();
+    let sending = async {
+        theirs.write_all(&[b'x'; 100_000]).await.unwrap();
+        drop(theirs);
+    };
+    let both = async { tokio::join!(guarded.shutdown(), sending) };
+    tokio::time::timeout(Duration::from_secs(5), both).await.unwrap().0.unwrap();
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_reads_ends_the_connection() {
     let (ours, _theirs) = duplex(1024);
     let mut guarded = Guarded::new(ours, door(2).enter());
