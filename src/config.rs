@@ -83,9 +83,9 @@ pub struct ServerSettings {
     pub head_timeout: Duration,
     /// How long its body may take.
     pub body_timeout: Duration,
-    /// How long a connection may idle on which somebody has shown a key, or stay open after its request was refused unread.
+    /// How long a connection may idle on which somebody has shown a key.
     pub idle_timeout: Duration,
-    /// How long an answer may wait until its caller reads it.
+    /// For how long a caller may take nothing of an answer.
     pub unread_timeout: Duration,
     /// How long a stopping service is not ready, but still accepts connections.
     pub drain_delay: Duration,

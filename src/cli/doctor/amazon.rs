@@ -189,7 +189,8 @@ fn of_not_sent(why: NotSent, account: &Account) -> Trouble {
     let (what, way_out) = match why {
         NotSent::Connect => (
             format!("no connection to {host} comes about"),
-            "look at DNS, at the firewall or the NetworkPolicy (port 443 out), and at the route",
+            "look at https_proxy if the account has one, at DNS, at the firewall or the NetworkPolicy (port 443 out, or the \
+             proxy's), and at the route",
         ),
         NotSent::Certificate => (
             format!("the certificate that {host} shows is not trusted, is for another name, or does not hold now"),

@@ -129,6 +129,9 @@ fn secret_files(settings: &Settings) -> Vec<SecretFile> {
     if let Some(path) = &settings.store.url_file {
         add("store.url_file".to_owned(), path);
     }
+    if let Some(path) = &settings.server.admin_token_file {
+        add("server.admin_token_file".to_owned(), path);
+    }
     for key in &settings.sealing.keys {
         add(format!("sealing.keys ({})", key.id), &key.file);
     }
@@ -145,15 +148,26 @@ fn secret_files(settings: &Settings) -> Vec<SecretFile> {
 
 fn of_files(settings: &Settings, file: Option<&Path>) -> Vec<Diagnosis> {
     let mut files = secret_files(settings);
-    let is_inline =
-        |account: &AccountSettings| account.secret_access_key_file.is_none() && account.sandbox_gateway.is_none();
-    if let Some(path) = file.filter(|_path| settings.accounts.values().any(is_inline)) {
+    if let Some(path) = file.filter(|path| holds_a_secret(path)) {
         files.push(SecretFile { setting: "--config".to_owned(), path: path.to_owned() });
     }
     if let Some(path) = settings.store.url.file() {
         files.push(SecretFile { setting: "store.url".to_owned(), path: path.to_owned() });
     }
     files.iter().filter_map(of_file).collect()
+}
+
+/// Whether a file of settings has a secret of its own. What comes from the environment is not in it, and a sandbox's secrets are
+/// known to everyone.
+fn holds_a_secret(file: &Path) -> bool {
+    let read = || fs::read_to_string(file).ok()?.parse::<toml::Table>().ok();
+    let Some(file) = read() else { return false };
+    let of = |section: &str| file.get(section).and_then(toml::Value::as_table);
+    let is_secret = |(_id, account): (&String, &toml::Value)| {
+        account.get("secret_access_key").is_some() && account.get("sandbox_gateway").is_none()
+    };
+    of("server").is_some_and(|server| server.contains_key("admin_token"))
+        || of("accounts").is_some_and(|accounts| accounts.iter().any(is_secret))
 }
 
 /// What others may do with a file. One that is not there, or may not be looked at, is somebody else's finding.

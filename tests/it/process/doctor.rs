@@ -225,6 +225,27 @@ fn check_warns_of_what_the_settings_leave_open_and_a_pipeline_may_stop_at_it() {
 }
 
 #[test]
+fn the_mode_of_the_settings_file_matters_where_it_holds_a_secret() {
+    let folder = TempDir::new().unwrap();
+    let account = format!(
+        "[accounts.us]\npartner_id = \"{PARTNER}\"\nmarketplace = \"US\"\nenvironment = \"production\"\n\
+         access_key_id = \"{ACCESS_KEY_ID}\"\n"
+    );
+    let check = |text: &str, environment: &[(&str, &str)]| {
+        let file = written(folder.path(), "noshi.toml", text, 0o644);
+        let command = noshi().args(["check", "--config", &file]).envs(environment.iter().copied()).output().unwrap();
+        String::from_utf8(command.stderr).unwrap()
+    };
+    let inline = format!("{account}secret_access_key = \"{SECRET_ACCESS_KEY}\"\n");
+    assert!(check(&inline, &[]).contains("--config: "), "{}", check(&inline, &[]));
+    let from_outside = check(&account, &[("NOSHI__ACCOUNTS__US__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY)]);
+    assert!(from_outside.contains("low_balance") && !from_outside.contains("--config: "), "{from_outside}");
+    let token = written(folder.path(), "token", "a-token-of-the-admin-port-0123456789", 0o644);
+    let with_token = check(&format!("[server]\nadmin_token_file = \"{token}\"\n{inline}"), &[]);
+    assert!(with_token.contains("warning  server.admin_token_file: "), "{with_token}");
+}
+
+#[test]
 fn check_without_an_account_ends_as_serve_would() {
     let folder = TempDir::new().unwrap();
     let run = |words: &[&str]| noshi().args(words).current_dir(folder.path()).output().unwrap();
