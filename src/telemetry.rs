@@ -31,6 +31,7 @@ use tracing_subscriber::{
 };
 
 pub use filter::LogFilter;
+pub(crate) use text_fields::visible;
 pub use writer::{LogWriter, LostLines};
 
 use crate::config::{LogFormat, LogSettings};

@@ -115,7 +115,7 @@ impl<'a> Verifier<'a> {
             Some(_key) => self.keyed = true,
         }
         let Some(expected) = record.expected_hash(self.keys) else {
-            let found = record.hash_key.clone().unwrap_or_default();
+            let found = record.hash_key.as_deref().unwrap_or_default().escape_debug().to_string();
             return fault(Misfit::UnknownKey, "a key of sealing.keys".to_owned(), found);
         };
         if record.hash != expected {

@@ -26,6 +26,18 @@ pub(super) fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync 
     .delimited(" ")
 }
 
+/// The text as a terminal and a person can read it: a character that is not plain is escaped as in a Rust literal.
+pub(crate) fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut plain, c| {
+        if is_hidden(c) {
+            plain.extend(c.escape_default())
+        } else {
+            plain.push(c)
+        }
+        plain
+    })
+}
+
 /// Passes text on. A character that is not plain is escaped as in a Rust literal.
 struct Visible<'writer, 'out> {
     writer: &'writer mut Writer<'out>,
