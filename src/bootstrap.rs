@@ -31,7 +31,7 @@ use crate::{
     lifecycle::Tasks,
     provider::{incentives, login::LoginUnbuilt},
     sealing::{Keyring, SealingError},
-    server::{self, AppState, BoundServer},
+    server::{self, ApiTls, AppState, BoundServer, TlsError},
     store::{
         self, Store, StoreError, TimeLimits,
         clock::{ClockError, align},
@@ -69,6 +69,9 @@ pub enum StartError {
     /// and which leases have run out.
     #[error("the clock cannot be aligned with the database's")]
     Clock(#[from] ClockError),
+    /// The API's port cannot speak TLS.
+    #[error("the TLS files of the API's port cannot be used")]
+    Tls(#[from] TlsError),
     /// An account deals in a kind that there is not.
     #[error("accounts.{account}.kinds lists a kind that this program does not know; it knows {known}")]
     UnknownKind {
@@ -278,12 +281,13 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
         tracing::error!(error = %Chain(&error), "the start is not recorded in the audit");
     }
     let Ground { store, tasks, metrics, .. } = ground;
+    let tls = settings.server.tls.as_ref().map(|files| ApiTls::load(files, &state.metrics)).transpose()?;
     let listen = |setting, address| move |source| StartError::Listen { setting, address, source };
-    let api = server::api(&state, &settings.server).map_err(listen("listen", settings.server.listen))?;
+    let api = server::api(&state, &settings.server, tls.clone()).map_err(listen("listen", settings.server.listen))?;
     let admin =
         server::admin(&state, &settings.server).map_err(listen("admin_listen", settings.server.admin_listen))?;
     let (api, admin) = (Running::start(api, &tasks), Running::start(admin, &tasks));
-    let loops = loops::start(&state, settings, &metrics.store).await?;
+    let loops = loops::start(&state, settings, &metrics.store, tls).await?;
     tracing::info!(api = %api.address, admin = %admin.address, "noshi is serving");
     Ok(Service { state, api, admin, tasks, loops, exporting, store, settings: settings.server.clone() })
 }

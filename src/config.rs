@@ -17,6 +17,7 @@ mod in_force;
 mod key_files;
 mod sealing;
 mod source;
+mod tls;
 mod traces;
 
 use std::{
@@ -37,6 +38,7 @@ pub use self::{
     database::{DatabaseKind, DatabaseUrl},
     key_files::{KeyExchange, KeyFiles},
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
+    tls::TlsFiles,
     traces::{Ratio, TraceSettings},
 };
 use crate::kernel::{Environment, HttpsProxy, LoginHost, Marketplace, Money};
@@ -75,6 +77,8 @@ pub struct ServerSettings {
     pub admin_token: Option<SecretString>,
     /// The file that holds it, if a file does.
     pub admin_token_file: Option<PathBuf>,
+    /// How the API's port speaks TLS; without it, it speaks plain HTTP.
+    pub tls: Option<TlsFiles>,
     /// Threads that parse requests and write responses.
     pub workers: usize,
     /// Connections open at once, over all workers.

@@ -6,6 +6,7 @@ mod listen;
 mod log_filter;
 mod metrics;
 mod port;
+mod tls;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -17,11 +18,16 @@ use actix_web::{
 };
 use serde::Serialize;
 
+pub use self::tls::TlsError;
 use self::{
     door::{Door, attend, attend_admin},
     port::{PortSettings, bind},
 };
-pub(crate) use self::{metrics::Metrics, port::BoundServer};
+pub(crate) use self::{
+    metrics::Metrics,
+    port::BoundServer,
+    tls::{ApiTls, certificate_ends},
+};
 use crate::{
     audit::AuditWatch,
     config, events,
@@ -72,7 +78,7 @@ const ADMIN_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When the address cannot be had.
-pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Result<BoundServer> {
+pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Option<ApiTls>) -> io::Result<BoundServer> {
     let (http, rewards, balances, reconciliations) = (
         web::Data::new(state.http.clone()),
         web::Data::new(state.rewards.clone()),
@@ -89,6 +95,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings) -> io::Re
         idle_timeout: settings.idle_timeout,
         unread_timeout: settings.unread_timeout,
         drain_timeout: settings.drain_timeout,
+        tls,
     };
     let door = Door::new(port.connections_max, port.unread_timeout, state.metrics.door.of_port("api"));
     bind(&port, &door, move || {
@@ -125,6 +132,7 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
         idle_timeout: ADMIN_IDLE_TIMEOUT,
         unread_timeout: settings.unread_timeout,
         drain_timeout: ADMIN_DRAIN,
+        tls: None,
     };
     let door = Door::new(port.connections_max, port.unread_timeout, state.metrics.door.of_port("admin"));
     let state = web::Data::new(state.clone());

@@ -10,6 +10,7 @@
 //! | `log_filter` | always | brings the log's filter of the settings back a quarter of an hour after it was changed | ends |
 //! | `database` | always | looks whether the database is still the one that was opened, and takes writes | ends |
 //! | `audit` | always | prints the audit's head each hour, and verifies it each day | ends; the stop prints the head |
+//! | `tls` | if the API's port speaks TLS | reads its files again, and takes another certificate | ends |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |
 //! | `reconciliation` | if `reconciliation.daily` is set | compares each day with Amazon's report | ends; the next start runs it again |
 //!
@@ -25,7 +26,7 @@ use super::{clock, filter, watch};
 use crate::{
     config::Settings,
     engine::recover::recover,
-    server::AppState,
+    server::{ApiTls, AppState},
     store::{self, StoreError},
 };
 
@@ -57,6 +58,7 @@ pub(super) async fn start(
     state: &AppState,
     settings: &Settings,
     of_store: &Arc<store::Metrics>,
+    tls: Option<ApiTls>,
 ) -> Result<Loops, StoreError> {
     let Loops(mut loops) = start_slots(state).await?;
     let tasks = &state.http.tasks;
@@ -90,6 +92,9 @@ pub(super) async fn start(
     }
     let (audit, own) = (state.audit.clone(), tasks.clone());
     begin("audit", tasks.spawn(async move { audit.watch_until(own).await }));
+    if let Some(tls) = tls {
+        begin("tls", tasks.spawn(tls.read_until(tasks.clone())));
+    }
     if settings.reconciliation.daily {
         let reconciliations = state.reconciliations.clone();
         begin("reconciliation", tasks.spawn(async move { reconciliations.daily_until_stopped().await }));

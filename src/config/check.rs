@@ -18,6 +18,7 @@ use super::{
     key_files::key_exchange,
     sealing::sealing,
     source::{RawSettings, Section},
+    tls::tls_files,
     traces::traces,
 };
 use crate::kernel::{
@@ -87,13 +88,17 @@ fn server(mut section: Section<'_>) -> ServerSettings {
         section.refuse("admin_listen", "must be another port than server.listen");
     }
     let admin_token_file = section.file_of("admin_token");
+    let tls = tls_files(&mut section);
+    // TLS holds more for each connection (`server::door::memory`).
+    let connections_max = if tls.is_some() { 256 } else { 512 };
     ServerSettings {
         admin_token: section.secret("admin_token", admin_token),
         admin_token_file,
         listen,
         admin_listen,
+        tls,
         workers: section.number("workers", 2, 1..=64),
-        connections_max: section.number("connections_max", 512, 1..=65_536),
+        connections_max: section.number("connections_max", connections_max, 1..=65_536),
         head_timeout: section.seconds("head_timeout_seconds", 5, 1..=60),
         body_timeout: section.seconds("body_timeout_seconds", 5, 1..=60),
         idle_timeout: section.seconds("idle_timeout_seconds", 15, 1..=3600),

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use toml::Value;
 
-use super::{AccountSettings, Settings, ceilings::written};
+use super::{AccountSettings, Settings, TlsFiles, ceilings::written};
 
 const HIDDEN: &str = "[hidden]";
 
@@ -20,6 +20,13 @@ pub(super) fn render(settings: &Settings) -> String {
     page.text("admin_listen", &server.admin_listen.to_string());
     if server.admin_token.is_some() {
         page.kept_in("admin_token", HIDDEN, server.admin_token_file.as_deref());
+    }
+    if let Some(TlsFiles { certificate, private_key, client_ca }) = &server.tls {
+        page.text("tls_certificate_file", &certificate.display().to_string());
+        page.text("tls_private_key_file", &private_key.display().to_string());
+        if let Some(path) = client_ca {
+            page.text("tls_client_ca_file", &path.display().to_string());
+        }
     }
     page.plain("workers", server.workers);
     page.plain("connections_max", server.connections_max);

@@ -14,6 +14,7 @@ mod metrics;
 
 use std::{
     collections::BTreeMap,
+    future::poll_fn,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -135,6 +136,16 @@ impl Guest {
     /// What handlers know of it.
     pub(super) fn connection(&self) -> &Connection {
         &self.visit.connection
+    }
+
+    /// Resolves when it has to leave.
+    pub(super) async fn has_to_leave(&mut self) {
+        poll_fn(|cx| if self.must_leave(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
+    }
+
+    /// No connection of TLS came about.
+    pub(super) fn shook_no_hands(&self) {
+        self.door.0.metrics.no_handshake();
     }
 
     /// Whether it has to leave; if not yet, the task is woken when it has to. Who has shown a key meanwhile stays.

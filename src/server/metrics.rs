@@ -1,5 +1,6 @@
 //! The metrics page: the registry of the process, and how fresh its gauges of the whole service are.
 
+use chrono::{DateTime, Utc};
 use prometheus::{Gauge, IntCounter};
 
 use super::door::DoorMetrics;
@@ -11,6 +12,7 @@ use crate::telemetry::{
 /// What the page is made from.
 pub(crate) struct Metrics {
     pub(super) door: DoorMetrics,
+    pub(super) tls: TlsMetrics,
     registry: Registry,
     snapshot: Gauge,
     lost: LostLines,
@@ -21,6 +23,7 @@ impl Metrics {
     pub(crate) fn new(registry: Registry, lost: LostLines) -> Result<Self, prometheus::Error> {
         Ok(Self {
             door: DoorMetrics::new(&registry)?,
+            tls: TlsMetrics::new(&registry)?,
             snapshot: registry.gauge(
                 "database_snapshot_timestamp_seconds",
                 "When the gauges of the whole service were last read from the database.",
@@ -43,5 +46,33 @@ impl Metrics {
     pub(super) fn page(&self) -> Result<Vec<u8>, prometheus::Error> {
         self.lines_lost.inc_by(self.lost.count().saturating_sub(self.lines_lost.get()));
         self.registry.encode()
+    }
+}
+
+/// Of the API port's TLS.
+pub(super) struct TlsMetrics {
+    ends: Gauge,
+    unusable: Gauge,
+}
+
+impl TlsMetrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            ends: registry.gauge(
+                "tls_certificate_ends_timestamp_seconds",
+                "When the certificate that the API's port shows ends; 0 without TLS.",
+            )?,
+            unusable: registry
+                .gauge("tls_files_unusable", "1 while the TLS files cannot be used, and those before stay in force.")?,
+        })
+    }
+
+    /// The certificate that is shown from now on ends at this instant.
+    pub(super) fn in_force(&self, ends: DateTime<Utc>) {
+        self.ends.set(seconds(ends.timestamp()));
+    }
+
+    pub(super) fn unusable(&self, unusable: bool) {
+        self.unusable.set(f64::from(u8::from(unusable)));
     }
 }

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use super::{
     door::{ANSWER_BUFFER_BYTES, Door, Guarded},
     listen,
+    tls::{ApiTls, PortStream},
 };
 
 /// How long a connection that we close may take to say that it is closed.
@@ -30,6 +31,7 @@ pub(super) struct PortSettings {
     pub(super) idle_timeout: Duration,
     pub(super) unread_timeout: Duration,
     pub(super) drain_timeout: Duration,
+    pub(super) tls: Option<ApiTls>,
 }
 
 impl PortSettings {
@@ -71,14 +73,15 @@ where
         .shutdown_timeout(settings.drain_timeout.as_secs())
         .disable_signals();
     let stop = builder.graceful_shutdown_signal();
-    let (head_timeout, idle_timeout, door) = (settings.head_timeout, settings.idle_timeout, door.clone());
+    let (head_timeout, idle_timeout) = (settings.head_timeout, settings.idle_timeout);
+    let (door, tls) = (door.clone(), settings.tls.clone());
     let server = builder.listen("port", listener, move || {
-        let (door, stop) = (door.clone(), stop.clone());
+        let (door, tls, stop) = (door.clone(), tls.clone(), stop.clone());
         let application = applications().into_factory().map_err(|error| {
             let error: Error = error.into();
             Response::<BoxBody>::from(error.error_response())
         });
-        let http = HttpServiceBuilder::<Guarded<TcpStream>, _, ExpectHandler, UpgradeHandler>::default()
+        let http = HttpServiceBuilder::<Guarded<PortStream>, _, ExpectHandler, UpgradeHandler>::default()
             .graceful_shutdown_signal(move || {
                 let stop = stop.clone();
                 async move { stop.notified().await }
@@ -88,15 +91,19 @@ where
             .client_disconnect_timeout(GOODBYE_MAX)
             .h1_write_buffer_size(ANSWER_BUFFER_BYTES)
             .local_addr(address)
-            .on_connect_ext(|guarded: &Guarded<TcpStream>, data| {
+            .on_connect_ext(|guarded: &Guarded<PortStream>, data| {
                 data.insert(guarded.guest().connection().clone());
             })
             .h1(map_config(application, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
-            let guest = door.enter();
+            let (mut guest, tls) = (door.enter(), tls.clone());
             async move {
                 let peer = io.peer_addr().ok();
-                Ok::<_, DispatchError>((Guarded::new(io, guest), peer))
+                let stream = match tls {
+                    None => PortStream::Plain(io),
+                    Some(tls) => tls.shake_hands(io, &mut guest, head_timeout).await?,
+                };
+                Ok::<_, DispatchError>((Guarded::new(stream, guest), peer))
             }
         })
         .and_then(http)

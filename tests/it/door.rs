@@ -1,6 +1,7 @@
 //! The front door of the API: what strangers get, who has to leave when places run out, and what nobody reads.
 
 mod strangers;
+mod tls;
 
 use std::time::Duration;
 

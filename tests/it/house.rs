@@ -47,7 +47,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("actix_server", &["server"]),
     ("actix_service", &["server"]),
     ("sqlx", &["store"]),
-    ("ring", &["provider", "sandbox", "sealing", "telemetry"]),
+    ("ring", &["provider", "sandbox", "sealing", "server", "telemetry"]),
     ("libsqlite3_sys", &["store"]),
     ("reqwest", &["provider"]),
     ("aws_sigv4", &["provider"]),

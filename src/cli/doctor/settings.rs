@@ -11,12 +11,15 @@ use chrono::{NaiveDate, TimeDelta};
 use super::{Diagnosis, Trouble};
 use crate::{
     bootstrap::StartError,
-    config::{AccountSettings, KeyFiles, Settings},
-    kernel::LoginHost,
+    config::{AccountSettings, KeyFiles, Settings, TlsFiles},
+    kernel::{Chain, LoginHost},
+    server::certificate_ends,
 };
 
 /// How many days before its end a key is worth a warning, as the alert on it has it.
 const BEFORE_THE_END: i64 = 30;
+/// The same of a certificate, as the alert on it has it.
+const CERTIFICATE_DAYS_MIN: i64 = 14;
 
 /// Everything that can be seen without the database and Amazon.
 pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDate) -> Vec<Diagnosis> {
@@ -33,8 +36,38 @@ pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDat
     for (id, account) in &settings.accounts {
         findings.extend(of_account(id, account, today));
     }
+    findings.extend(settings.server.tls.as_ref().map(|files| of_tls(files, today)));
     findings.extend(of_files(settings, file));
     findings
+}
+
+/// The certificate that callers are shown.
+fn of_tls(files: &TlsFiles, today: NaiveDate) -> Diagnosis {
+    let place = "server.tls_certificate_file";
+    let ends = match certificate_ends(files) {
+        Ok(ends) => ends.date_naive(),
+        Err(error) => {
+            let trouble = Trouble {
+                what: Chain(&error).to_string(),
+                why: "`noshi serve` ends with the same words, and one that runs keeps the certificate before"
+                    .to_owned(),
+                way_out: "compare the files with what issued them; with cert-manager, look at the Certificate's events"
+                    .to_owned(),
+            };
+            return Diagnosis::broken(place, trouble);
+        }
+    };
+    let left = ends.signed_duration_since(today).num_days();
+    if left >= CERTIFICATE_DAYS_MIN {
+        return Diagnosis::well(place, format!("callers are shown a certificate that ends on {ends}"));
+    }
+    let what = if left < 0 { format!("ended on {ends}") } else { format!("ends on {ends}, in {left} days") };
+    let trouble = Trouble {
+        what,
+        why: "after that day no caller connects".to_owned(),
+        way_out: "put a new certificate and its key into the files: they are read again without a restart".to_owned(),
+    };
+    Diagnosis::warning(place, trouble)
 }
 
 fn of_account(id: &str, account: &AccountSettings, today: NaiveDate) -> Vec<Diagnosis> {
@@ -128,6 +161,9 @@ fn secret_files(settings: &Settings) -> Vec<SecretFile> {
     let mut add = |setting: String, path: &Path| files.push(SecretFile { setting, path: path.to_owned() });
     if let Some(path) = &settings.store.url_file {
         add("store.url_file".to_owned(), path);
+    }
+    if let Some(TlsFiles { private_key, .. }) = &settings.server.tls {
+        add("server.tls_private_key_file".to_owned(), private_key);
     }
     if let Some(path) = &settings.server.admin_token_file {
         add("server.admin_token_file".to_owned(), path);

@@ -15,6 +15,9 @@ mod tests {
     /// The most that one connection holds. A buffer that grows has up to twice the room that it needs.
     const CONNECTION_BYTES: usize =
         2 * REQUEST_BYTES_MAX + 2 * ANSWER_BUFFER_BYTES + 2 * 2 * SOCKET_BUFFER_BYTES + TASK_BYTES;
+    /// With TLS, more: a record as it came (18 KiB) and opened (16 KiB), two buffers of an answer sealed, and the keys. A handshake holds
+    /// up to 64 KiB of a message, but no request and no answer yet.
+    const TLS_BYTES: usize = 64 * 1024;
     const MIB: usize = 1024 * 1024;
     /// What the process holds without connections, while it buys: 11 MiB were measured (`tests/it/door/strangers.rs`, SQLite), and the
     /// rest is in hand.
@@ -49,5 +52,11 @@ mod tests {
             let all = (connections + ADMIN_CONNECTIONS_MAX) * CONNECTION_BYTES + REST_BYTES + TMP_BYTES;
             assert!(all < limit, "{name}: {connections} connections hold {all} bytes, and the pod has {limit}");
         }
+        let files =
+            ["CERTIFICATE", "PRIVATE_KEY"].map(|of| (format!("NOSHI__SERVER__TLS_{of}_FILE"), "/tls".to_owned()));
+        let by_tls = Settings::load(None, files).unwrap().server.connections_max;
+        assert!(by_tls < of_default, "one of TLS costs more");
+        let all = (by_tls + ADMIN_CONNECTIONS_MAX) * CONNECTION_BYTES + by_tls * TLS_BYTES + REST_BYTES + TMP_BYTES;
+        assert!(all < limit, "{by_tls} connections by TLS hold {all} bytes, and the pod has {limit}");
     }
 }

@@ -7,10 +7,11 @@ use crate::telemetry::metrics::{Registry, at_zero};
 /// The ports, as label values.
 const PORTS: [&str; 2] = ["api", "admin"];
 /// Why connections were ended.
-const REASONS: [&str; 3] = [CROWDED, UNREAD, HEAD_TOO_LARGE];
+const REASONS: [&str; 4] = [CROWDED, UNREAD, HEAD_TOO_LARGE, HANDSHAKE];
 const CROWDED: &str = "crowded";
 const UNREAD: &str = "unread";
 const HEAD_TOO_LARGE: &str = "head_too_large";
+const HANDSHAKE: &str = "handshake";
 
 /// Measured in this process.
 pub(crate) struct DoorMetrics {
@@ -68,6 +69,11 @@ impl PortMetrics {
 
     pub(super) fn head_too_large(&self) {
         self.ended(HEAD_TOO_LARGE);
+    }
+
+    /// No connection of TLS came about: no certificate, a wrong one, no TLS, or too late.
+    pub(super) fn no_handshake(&self) {
+        self.ended(HANDSHAKE);
     }
 
     fn ended(&self, reason: &str) {

@@ -49,6 +49,8 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_rewards_parked", "gauge", &["account"]),
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_slots_heartbeat_timestamp_seconds", "gauge", &["account"]),
+    ("noshi_tls_certificate_ends_timestamp_seconds", "gauge", &[]),
+    ("noshi_tls_files_unusable", "gauge", &[]),
     ("noshi_trace_spans_dropped_total", "counter", &["reason"]),
     ("noshi_trace_spans_exported_total", "counter", &[]),
     ("noshi_upstream_quota_refused_total", "counter", &["account"]),

@@ -245,6 +245,58 @@ fn the_mode_of_the_settings_file_matters_where_it_holds_a_secret() {
     assert!(with_token.contains("warning  server.admin_token_file: "), "{with_token}");
 }
 
+/// A certificate that ends on this day, and its key.
+fn issued(year: i32, month: u8, day: u8) -> (String, String) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(year, month, day);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
+#[test]
+fn check_names_each_tls_file_that_cannot_be_used_and_a_certificate_that_ends() {
+    let folder = TempDir::new().unwrap();
+    let text = format!(
+        "[server]\ntls_certificate_file = \"{0}/tls.crt\"\ntls_private_key_file = \"{0}/tls.key\"\n[accounts.us]\n\
+         partner_id = \"{PARTNER}\"\nmarketplace = \"US\"\nenvironment = \"sandbox\"\nsandbox_gateway = \"127.0.0.1:8081\"\n\
+         access_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n",
+        folder.path().display()
+    );
+    let settings = written(folder.path(), "noshi.toml", &text, 0o600);
+    let check = |certificate: &str, key: &str| {
+        written(folder.path(), "tls.crt", certificate, 0o600);
+        written(folder.path(), "tls.key", key, 0o600);
+        let checked = noshi().args(["check", "--config", &settings]).output().unwrap();
+        (checked.status.code(), String::from_utf8(checked.stderr).unwrap())
+    };
+    let (certificate, key) = issued(2040, 1, 1);
+    let (_other, other_key) = issued(2040, 1, 1);
+    assert_eq!(check(&certificate, &key), (Some(0), String::new()));
+    for (certificate, key, found) in [
+        ("", key.as_str(), "tls.crt holds no certificate in PEM"),
+        (&key, &key, "tls.crt holds no certificate in PEM"),
+        (&certificate, "", "tls.key holds no private key in PEM"),
+        (&certificate, &certificate, "tls.key holds no private key in PEM"),
+        (&certificate, &other_key, "tls.key is not the private key of the certificate in "),
+    ] {
+        let (code, err) = check(certificate, key);
+        assert!(
+            code == Some(1) && err.contains("server.tls_certificate_file: ") && err.contains(found),
+            "{found}: {err}"
+        );
+    }
+    let (code, err) = check(&issued(2021, 5, 31).0, &key);
+    assert!(code == Some(1) && err.contains("is not the private key"), "{err}");
+    let (ended, its_key) = issued(2021, 5, 31);
+    let (code, err) = check(&ended, &its_key);
+    assert!(code == Some(0) && err.contains("server.tls_certificate_file: ended on 2021-05-31"), "{err}");
+    fs::remove_file(folder.path().join("tls.key")).unwrap();
+    let gone = noshi().args(["check", "--config", &settings]).output().unwrap();
+    let err = String::from_utf8(gone.stderr).unwrap();
+    assert!(gone.status.code() == Some(1) && err.contains("tls.key: No such file"), "{err}");
+}
+
 #[test]
 fn check_without_an_account_ends_as_serve_would() {
     let folder = TempDir::new().unwrap();

@@ -1,0 +1,310 @@
+//! TLS on the API's port. The files are read again while the service runs, and a certificate in them that can be used is shown to
+//! whoever connects from then on. One that cannot be used is reported, and the one before stays.
+
+use std::{
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, PoisonError, RwLock},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
+    server::{VerifierBuilderError, WebPkiClientVerifier},
+};
+use sha2::{Digest, Sha256};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use zeroize::Zeroizing;
+
+use super::{
+    Metrics,
+    door::{ANSWER_BUFFER_BYTES, Guest},
+};
+use crate::{config::TlsFiles, kernel::Chain, lifecycle::Tasks};
+
+/// How often the files are read.
+const READ: Duration = Duration::from_secs(5);
+/// The last second that a certificate can name, and one more: by then each has ended.
+const AFTER_ALL: Duration = Duration::from_secs(253_402_300_800);
+
+/// To whoever speaks HTTP where HTTPS is spoken.
+const PLAIN: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 30\r\n\r\n\
+    This port is spoken to by TLS\n";
+
+/// Why the API's port cannot speak TLS.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The operating system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// A file holds something else than it should.
+    #[error("{} holds no {wanted} in PEM", path.display())]
+    Content {
+        /// Its path.
+        path: PathBuf,
+        /// What it should hold.
+        wanted: &'static str,
+        /// Where it is wrong.
+        #[source]
+        source: pem::Error,
+    },
+    /// The certificate is none that this library can read.
+    #[error("{} holds a certificate that cannot be read", path.display())]
+    Certificate {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: webpki::Error,
+    },
+    /// The certificate and the key do not fit.
+    #[error("{} is not the private key of the certificate in {}", key.display(), certificate.display())]
+    Pair {
+        /// The key's path.
+        key: PathBuf,
+        /// The certificate's path.
+        certificate: PathBuf,
+        /// What does not fit.
+        #[source]
+        source: rustls::Error,
+    },
+    /// The authorities of callers' certificates cannot be used.
+    #[error("{} holds no authority that callers' certificates can be verified by", path.display())]
+    Authorities {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with them.
+        #[source]
+        source: VerifierBuilderError,
+    },
+}
+
+/// What the files held when they were read.
+struct LoadedTls {
+    config: Arc<ServerConfig>,
+    ends: DateTime<Utc>,
+    /// Of all files: whether they have changed.
+    digest: [u8; 32],
+}
+
+/// How the API's port speaks TLS. All clones are the same.
+#[derive(Clone)]
+pub(crate) struct ApiTls(Arc<TlsInner>);
+
+struct TlsInner {
+    files: TlsFiles,
+    in_force: RwLock<LoadedTls>,
+    metrics: Arc<Metrics>,
+}
+
+impl ApiTls {
+    /// Reads the files.
+    ///
+    /// # Errors
+    /// [`TlsError`] where TLS cannot be spoken by them.
+    pub(crate) fn load(files: &TlsFiles, metrics: &Arc<Metrics>) -> Result<Self, TlsError> {
+        let loaded = load(files)?;
+        metrics.tls.in_force(loaded.ends);
+        let (files, metrics) = (files.clone(), Arc::clone(metrics));
+        Ok(Self(Arc::new(TlsInner { files, in_force: RwLock::new(loaded), metrics })))
+    }
+
+    /// Reads the files again and again, and takes what is new and can be used, until the process stops.
+    pub(crate) async fn read_until(self, tasks: Tasks) {
+        let mut said = String::new();
+        while !tasks.stopping().is_cancelled() {
+            tokio::select! {
+                () = tasks.stopping().cancelled() => {}
+                () = tokio::time::sleep(READ) => {
+                    let files = self.0.files.clone();
+                    // A file system may keep its reader waiting.
+                    let loaded = tokio::task::spawn_blocking(move || load(&files)).await;
+                    if let Ok(loaded) = loaded {
+                        self.take(loaded, &mut said);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `said`: what was reported last, so that each trouble is reported once.
+    fn take(&self, loaded: Result<LoadedTls, TlsError>, said: &mut String) {
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.0.metrics.tls.unusable(true);
+                let text = Chain(&error).to_string();
+                if *said != text {
+                    tracing::warn!(error = %text, "the new TLS files cannot be used; the certificate before stays in force");
+                    *said = text;
+                }
+                return;
+            }
+        };
+        self.0.metrics.tls.unusable(false);
+        said.clear();
+        let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        if in_force.digest != loaded.digest {
+            tracing::info!(tls.ends = %loaded.ends, "another TLS certificate is in force");
+            self.0.metrics.tls.in_force(loaded.ends);
+            *in_force = loaded;
+        }
+    }
+
+    /// Makes a connection one of TLS. Whoever must leave the door, or takes longer, is cut off.
+    pub(super) async fn shake_hands(
+        &self,
+        io: TcpStream,
+        guest: &mut Guest,
+        within: Duration,
+    ) -> io::Result<PortStream> {
+        let config = Arc::clone(&self.0.in_force.read().unwrap_or_else(PoisonError::into_inner).config);
+        let shaken = tokio::select! {
+            () = guest.has_to_leave() => return Err(ErrorKind::ConnectionAborted.into()),
+            shaken = timeout(within, handshake(io, config)) => shaken,
+        };
+        let stream = shaken.unwrap_or_else(|_late| Err(ErrorKind::TimedOut.into()));
+        stream.map(|stream| PortStream::Secured(Box::new(stream))).inspect_err(|_error| guest.shook_no_hands())
+    }
+}
+
+async fn handshake(mut io: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
+    let mut first = [0];
+    // No record of TLS begins with a letter, and each request of HTTP does.
+    if io.peek(&mut first).await? == 1 && first.iter().all(u8::is_ascii_alphabetic) {
+        io.write_all(PLAIN).await?;
+        io.shutdown().await?;
+        return Err(ErrorKind::InvalidData.into());
+    }
+    let bounded =
+        |connection: &mut rustls::ServerConnection| connection.set_buffer_limit(Some(2 * ANSWER_BUFFER_BYTES));
+    TlsAcceptor::from(config).accept_with(io, bounded).await
+}
+
+/// When the certificate of these files ends.
+///
+/// # Errors
+/// [`TlsError`] where TLS cannot be spoken by them.
+pub(crate) fn certificate_ends(files: &TlsFiles) -> Result<DateTime<Utc>, TlsError> {
+    load(files).map(|loaded| loaded.ends)
+}
+
+/// Reads the files. Blocks on the file system.
+fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
+    let TlsFiles { certificate, private_key, client_ca } = files;
+    let (chain, key) = (read(certificate)?, read(private_key)?);
+    let authorities = client_ca.as_deref().map(|path| read(path).map(|text| (path, text))).transpose()?;
+    let mut digest = Sha256::new();
+    for text in [Some(&chain), Some(&key), authorities.as_ref().map(|(_path, text)| text)].into_iter().flatten() {
+        digest.update(Sha256::digest(text.as_slice()));
+    }
+    let chain = certificates(certificate, &chain)?;
+    let content = |source| TlsError::Content { path: private_key.clone(), wanted: "private key", source };
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(content)?;
+    let unreadable = |source| TlsError::Certificate { path: certificate.clone(), source };
+    let ends = ends(chain.first()).map_err(unreadable)?;
+    let pair = |source| TlsError::Pair { key: private_key.clone(), certificate: certificate.clone(), source };
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(pair)?;
+    let builder = match authorities {
+        None => builder.with_no_client_auth(),
+        Some((path, text)) => builder.with_client_cert_verifier(verifier(path, &text, provider)?),
+    };
+    let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(LoadedTls { config: Arc::new(config), ends, digest: digest.finalize().into() })
+}
+
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    std::fs::read(path).map(Zeroizing::new).map_err(|source| TlsError::File { path: path.to_owned(), source })
+}
+
+fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let content = |source| TlsError::Content { path: path.to_owned(), wanted: "certificate", source };
+    let chain = CertificateDer::pem_slice_iter(text).collect::<Result<Vec<_>, _>>().map_err(content)?;
+    if chain.is_empty() { Err(content(pem::Error::NoItemsFound)) } else { Ok(chain) }
+}
+
+/// Verifies that a caller's certificate is one of these authorities'. Whoever shows none is refused.
+fn verifier(
+    path: &Path,
+    text: &[u8],
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates(path, text)?);
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(|source| TlsError::Authorities { path: path.to_owned(), source })
+}
+
+/// Asks whether the certificate holds after all others have ended: the refusal says until when it does.
+fn ends(certificate: Option<&CertificateDer<'_>>) -> Result<DateTime<Utc>, webpki::Error> {
+    let certificate = webpki::EndEntityCert::try_from(certificate.ok_or(webpki::Error::BadDer)?)?;
+    let at = UnixTime::since_unix_epoch(AFTER_ALL);
+    match certificate.verify_for_usage(&[], &[], &[], at, webpki::KeyUsage::server_auth(), None, None) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => {
+            let seconds = i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX);
+            Ok(DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC))
+        }
+        Err(other) => Err(other),
+        Ok(_path) => Ok(DateTime::<Utc>::MAX_UTC),
+    }
+}
+
+/// A connection of a port, plain or by TLS.
+pub(super) enum PortStream {
+    Plain(TcpStream),
+    Secured(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for PortStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Secured(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for PortStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Secured(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Secured(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Secured(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! TLS on the API's port: who is let in, and how the certificate is exchanged while the service runs.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Response};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{connect, ended};
+use crate::support::{App, Backend, Shape, wait::until};
+
+/// Issues certificates.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A certificate that ends with the year, and its key.
+    fn issue(&self, of: ExtendedKeyUsagePurpose, year: i32) -> (String, String) {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![of];
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(year, 12, 31);
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// Trusts this authority alone.
+    #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
+    fn client(&self) -> ClientBuilder {
+        Client::builder().no_proxy().tls_certs_only([Certificate::from_pem(self.0.pem().as_bytes()).unwrap()])
+    }
+}
+
+/// The files of the service's TLS.
+struct Files(TempDir);
+
+impl Files {
+    fn new(authority: &Authority, year: i32) -> Self {
+        let files = Self(TempDir::new().unwrap());
+        files.put(&authority.issue(ExtendedKeyUsagePurpose::ServerAuth, year));
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, (certificate, key): &(String, String)) {
+        fs::write(self.path("tls.crt"), certificate).unwrap();
+        fs::write(self.path("tls.key"), key).unwrap();
+    }
+
+    fn shape(&self) -> Shape {
+        Shape::default()
+            .with("NOSHI__SERVER__TLS_CERTIFICATE_FILE", self.path("tls.crt").display())
+            .with("NOSHI__SERVER__TLS_PRIVATE_KEY_FILE", self.path("tls.key").display())
+    }
+}
+
+/// Asks who the caller is; the answer, or `None` where there is no connection.
+#[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
+async fn ask(app: &App, client: &Client, base: &str) -> Option<Response> {
+    client.get(format!("{base}/v1/ping")).bearer_auth(&app.key).send().await.ok()
+}
+
+/// The same by TLS, on a connection of its own; the status.
+async fn ping(app: &App, client: ClientBuilder) -> Option<u16> {
+    let base = app.base.replace("http://", "https://");
+    ask(app, &client.build().unwrap(), &base).await.map(|answer| answer.status().as_u16())
+}
+
+async fn gauge(app: &App, name: &str) -> f64 {
+    app.metrics().await.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_by_tls_is_served_and_one_without_is_sent_to_it() {
+    let authority = Authority::new();
+    let files = Files::new(&authority, 2030);
+    let app = App::shaped(Backend::Sqlite, files.shape()).await;
+    assert_eq!(ping(&app, authority.client()).await, Some(200));
+    assert_eq!(ping(&app, Authority::new().client()).await, None, "another authority's certificate was trusted");
+    let plain = ask(&app, &app.http, &app.base).await.unwrap();
+    assert_eq!(plain.status(), 400);
+    assert_eq!(plain.text().await.unwrap(), "This port is spoken to by TLS\n");
+    assert_eq!(gauge(&app, "noshi_tls_certificate_ends_timestamp_seconds").await, 1_924_905_600.0);
+    // One who trusts another authority, and one who speaks HTTP.
+    until("both are counted", async || ended(&app, "handshake").await == 2).await;
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_certificate_is_shown_without_a_restart_and_one_that_cannot_be_used_is_not() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let files = Files::new(&old, 2030);
+    let app = App::shaped(Backend::Sqlite, files.shape()).await;
+    let (base, kept) = (app.base.replace("http://", "https://"), old.client().build().unwrap());
+    assert_eq!(ask(&app, &kept, &base).await.unwrap().status(), 200);
+
+    // The key has not come yet.
+    let issued = new.issue(ExtendedKeyUsagePurpose::ServerAuth, 2031);
+    fs::write(files.path("tls.crt"), &issued.0).unwrap();
+    until("the half is reported", async || gauge(&app, "noshi_tls_files_unusable").await > 0.0).await;
+    assert_eq!(ping(&app, old.client()).await, Some(200), "the certificate before was dropped");
+
+    files.put(&issued);
+    until("the new one is shown", async || ping(&app, new.client()).await == Some(200)).await;
+    assert_eq!(ping(&app, old.client()).await, None, "the old one is shown as well");
+    assert_eq!(gauge(&app, "noshi_tls_files_unusable").await, 0.0);
+    assert_eq!(gauge(&app, "noshi_tls_certificate_ends_timestamp_seconds").await, 1_956_441_600.0);
+    assert_eq!(ask(&app, &kept, &base).await.unwrap().status(), 200, "a connection that was open was cut");
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_callers_need_a_certificate_only_one_of_the_named_authority_is_let_in() {
+    let (ours, callers) = (Authority::new(), Authority::new());
+    let files = Files::new(&ours, 2030);
+    fs::write(files.path("ca.crt"), callers.0.pem()).unwrap();
+    let shape = files.shape().with("NOSHI__SERVER__TLS_CLIENT_CA_FILE", files.path("ca.crt").display());
+    let app = App::shaped(Backend::Sqlite, shape).await;
+    let by = |authority: &Authority, year| {
+        let (certificate, key) = authority.issue(ExtendedKeyUsagePurpose::ClientAuth, year);
+        ours.client().identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap())
+    };
+    assert_eq!(ping(&app, by(&callers, 2030)).await, Some(200));
+    assert_eq!(ping(&app, ours.client()).await, None, "nobody asked for a certificate");
+    assert_eq!(ping(&app, by(&Authority::new(), 2030)).await, None, "another authority's caller was let in");
+    assert_eq!(ping(&app, by(&callers, 2025)).await, None, "a certificate that has ended was taken");
+    until("all are counted", async || ended(&app, "handshake").await == 3).await;
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_never_ends_the_handshake_is_cut_off_and_keeps_no_caller_out() {
+    let authority = Authority::new();
+    let files = Files::new(&authority, 2030);
+    let shape = files.shape().with("NOSHI__SERVER__CONNECTIONS_MAX", 8).with("NOSHI__SERVER__HEAD_TIMEOUT_SECONDS", 2);
+    let app = App::shaped(Backend::Sqlite, shape).await;
+    let mut held = Vec::new();
+    for hello in [&b""[..], b"\x16", b"\x16\x03\x01\x02\x00\x01"].into_iter().cycle().take(12) {
+        let mut stream = connect(&app).await;
+        stream.write_all(hello).await.unwrap();
+        held.push(stream);
+    }
+    assert_eq!(ping(&app, authority.client()).await, Some(200), "they keep a caller out");
+    for mut stream in held {
+        let end = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut Vec::new())).await;
+        end.expect("it was not cut off").ok();
+    }
+    app.end().await;
+}
