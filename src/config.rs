@@ -155,6 +155,8 @@ pub struct RewardSettings {
     pub redelivery: Duration,
     /// How often a claim code may be shown again.
     pub redelivery_max: u32,
+    /// How many codes an API key may have shown again in an hour.
+    pub reveals_per_hour: u32,
     /// How long a replica owns a reward that it works on; longer than any call to Amazon within that time.
     pub lease: Duration,
     /// When the caller gets an answer, even if the outcome is unknown; longer than one call to Amazon.

@@ -34,6 +34,7 @@ pub(crate) mod recovery;
 pub mod restore_note;
 pub mod retry;
 pub mod reveal;
+pub mod reveal_count;
 pub(crate) mod scopes;
 pub mod service;
 pub mod sql;

@@ -101,7 +101,7 @@ impl Ground<'_> {
             traces: self.traces.clone(),
             keyring: Keyring::new(&self.settings.sealing)?,
         };
-        Ok(Rewards::new(parts, limits.in_flight_max, restored))
+        Ok(Rewards::new(parts, limits.in_flight_max, limits.reveals_per_hour, restored))
     }
 
     fn ledger(&self, accounts: &Accounts) -> Ledger {

@@ -161,6 +161,7 @@ fn rewards(mut section: Section<'_>) -> RewardSettings {
         // A code that is shown for longer, or more often, is a larger leak when an API key leaks: both have an upper limit.
         redelivery: hours(section.number("redelivery_hours", 24, 1..=24)),
         redelivery_max: section.number("redelivery_max", 20, 0..=20),
+        reveals_per_hour: section.number("reveals_per_hour", 500, 1..=1_000_000),
         lease: section.seconds("lease_seconds", 20, 1..=300),
         answer_within: section.seconds("answer_within_seconds", ANSWER_SECONDS_MAX, 1..=ANSWER_SECONDS_MAX),
         replay_while_waited: section.flag("replay_while_waited").unwrap_or(true),

@@ -55,6 +55,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("replay_age_limit_days", hours(rewards.replay_age_limit) / 24);
     page.plain("redelivery_hours", hours(rewards.redelivery));
     page.plain("redelivery_max", rewards.redelivery_max);
+    page.plain("reveals_per_hour", rewards.reveals_per_hour);
     page.seconds("lease_seconds", rewards.lease);
     page.seconds("answer_within_seconds", rewards.answer_within);
     page.plain("replay_while_waited", rewards.replay_while_waited);

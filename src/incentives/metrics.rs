@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
-use super::{Rewards, sql};
+use super::{Rewards, reveal_count::RevealLevel, sql};
 use crate::{
     kernel::{Money, horizon},
     ledger::{self, ceilings::Ceiling},
@@ -54,6 +54,7 @@ pub struct Metrics {
     /// Requests that were refused because the database failed or was late.
     pub(super) unrecorded: IntCounter,
     ceilings: IntCounterVec,
+    reveal_levels: IntCounterVec,
     recovery_heartbeat: Gauge,
     parked: IntGaugeVec,
     in_state: IntGaugeVec,
@@ -108,6 +109,14 @@ impl Metrics {
                 "Orders that were turned away because the database failed or was late.",
             )?,
             ceilings: ceilings(registry, accounts)?,
+            reveal_levels: at_zero(
+                registry.counter_vec(
+                    "reveal_levels_total",
+                    "How often an API key came to the half, or to all, of the codes that it may reveal in an hour.",
+                    &["level"],
+                )?,
+                RevealLevel::ALL.iter().map(|level| [level.as_str()]),
+            )?,
             recovery_heartbeat: registry
                 .gauge("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for.")?,
             parked: at_zero(
@@ -162,6 +171,11 @@ impl Metrics {
     /// A reward did not fit under a ceiling of its account's day.
     pub(super) fn ceiling_refused(&self, account: &str, ceiling: Ceiling) {
         self.ceilings.with_label_values(&[account, ceiling.as_str()]).inc();
+    }
+
+    /// A key came to this level of what it may reveal in an hour.
+    pub(super) fn many_reveals(&self, level: RevealLevel) {
+        self.reveal_levels.with_label_values(&[level.as_str()]).inc();
     }
 
     /// The recovery loop is alive at this second.

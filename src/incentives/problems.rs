@@ -23,6 +23,8 @@ pub(super) const CURRENCY_NOT_SUPPORTED: Code =
 pub(super) const UPSTREAM_REJECTED: Code = Code::new("upstream-rejected", 422, false, "Amazon refused the request");
 pub(super) const LAPSED: Code =
     Code::new("lapsed", 422, false, "Amazon refused the reward, and it cannot be tried again");
+pub(super) const REVEAL_LIMIT_REACHED: Code =
+    Code::new("reveal-limit-reached", 429, true, "The API key has revealed as many codes in this hour as it may");
 pub(super) const UPSTREAM_BUSY: Code = Code::new("upstream-busy", 429, true, "Amazon's request rate is used up");
 pub(super) const ACCOUNT_PROBLEM: Code =
     Code::new("account-problem", 503, true, "Amazon refuses the account; an operator must act");
@@ -41,6 +43,7 @@ pub(crate) const CODES: &[Code] = &[
     CURRENCY_NOT_SUPPORTED,
     UPSTREAM_REJECTED,
     LAPSED,
+    REVEAL_LIMIT_REACHED,
     UPSTREAM_BUSY,
     ACCOUNT_PROBLEM,
 ];

@@ -1,12 +1,13 @@
 //! Showing a code again: the create is replayed as a pure read, bounded and noted.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     asking::AskError,
     courier::Courier,
     in_flight::{InFlight, Party},
     model::Reward,
+    reveal_count,
     timeline::Note,
 };
 use crate::{
@@ -39,6 +40,9 @@ pub enum RevealError {
     /// It was shown too often.
     #[error("the code was shown too often")]
     TooOften,
+    /// The key has had as many codes shown in this hour as it may. After this time it may again.
+    #[error("the API key has revealed as many codes in this hour as it may")]
+    HourUsedUp(Duration),
     /// It is too old to be replayed safely.
     #[error("the reward is too old to be shown again")]
     TooOld,
@@ -73,11 +77,13 @@ pub(super) enum Showing {
 pub struct Reveal {
     courier: Courier,
     in_flight: InFlight,
+    /// How many codes a key may have shown in an hour.
+    per_hour: u32,
 }
 
 impl Reveal {
-    pub(super) const fn new(courier: Courier, in_flight: InFlight) -> Self {
-        Self { courier, in_flight }
+    pub(super) const fn new(courier: Courier, in_flight: InFlight, per_hour: u32) -> Self {
+        Self { courier, in_flight, per_hour }
     }
 
     /// Shows an issued reward's code again, by asking Amazon. Waits as long as the settings allow since the request
@@ -102,7 +108,10 @@ impl Reveal {
                 return Err(RevealError::NoCode);
             }
             match reward.state() {
-                State::Issued => this.show_again(reward, Showing::Reveal(reason), caller.key).await,
+                State::Issued => {
+                    reveal_count::take(&this.courier, &caller, this.per_hour).await?;
+                    this.show_again(reward, Showing::Reveal(reason), caller.key).await
+                }
                 state @ (State::Canceled | State::Canceling) => Err(RevealError::Gone(state)),
                 state @ (State::Pending
                 | State::Issuing

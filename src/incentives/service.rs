@@ -46,14 +46,19 @@ pub struct Rewards {
 }
 
 impl Rewards {
-    /// The use cases over one courier. `in_flight_max` requests may be under way at once; one more is refused. `restored` is
-    /// the last restore of the database, if there was one.
+    /// The use cases over one courier. `in_flight_max` requests may be under way at once; one more is refused. A key may
+    /// have `reveals_per_hour` codes shown in an hour. `restored` is the last restore of the database, if there was one.
     #[must_use]
-    pub fn new(parts: CourierParts, in_flight_max: usize, restored: Option<RestoreNote>) -> Self {
+    pub fn new(
+        parts: CourierParts,
+        in_flight_max: usize,
+        reveals_per_hour: u32,
+        restored: Option<RestoreNote>,
+    ) -> Self {
         let courier = Courier::new(parts);
         let in_flight = InFlight::new(in_flight_max);
         let cancel = Cancel::new(courier.clone());
-        let reveal = Reveal::new(courier.clone(), in_flight.clone());
+        let reveal = Reveal::new(courier.clone(), in_flight.clone(), reveals_per_hour);
         let check = Check::new(courier.clone(), in_flight.clone());
         let issue = Issue::new(courier.clone(), cancel.clone(), reveal.clone(), in_flight, restored);
         Self { courier, issue, cancel, check, reveal }

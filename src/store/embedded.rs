@@ -57,6 +57,7 @@ macro_rules! files {
             "0022_from_0007_reach",
             "0023_from_0007_append_only",
             "0024_from_0007_audit",
+            "0025_from_0007_reveals",
         }
     };
     ($database:literal: $($name:literal,)+) => {

@@ -307,5 +307,5 @@ fn production(app: &App, store: Store) -> Rewards {
         traces: Traces::silent(app.ambient.clone()),
         keyring: Keyring::new(&app.settings.sealing).unwrap(),
     };
-    Rewards::new(parts, 1, None)
+    Rewards::new(parts, 1, 1000, None)
 }

@@ -4,6 +4,7 @@
 mod ceilings;
 mod keys;
 mod owners;
+mod reveals;
 pub(crate) mod routes;
 mod who;
 

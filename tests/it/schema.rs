@@ -36,6 +36,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("identity/keys.rs", identity::keys::STATEMENTS),
     ("incentives/orphans.rs", incentives::orphans::STATEMENTS),
     ("incentives/restore_note.rs", incentives::restore_note::STATEMENTS),
+    ("incentives/reveal_count.rs", incentives::reveal_count::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),
     ("incentives/sql/due.rs", incentives::sql::due::STATEMENTS),
@@ -126,7 +127,10 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
     let app = App::spawn(Backend::Postgres).await;
     // 0020 needs the table, and goes with those after it.
     app.database.execute("ALTER TABLE rewards DROP COLUMN create_members").await.unwrap();
-    app.database.execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records").await.unwrap();
+    app.database
+        .execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records, reveal_counts")
+        .await
+        .unwrap();
     app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
     app.database.execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients").await.unwrap();
     app.database.execute("DELETE FROM _sqlx_migrations WHERE version >= 20").await.unwrap();

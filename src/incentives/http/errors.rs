@@ -237,6 +237,7 @@ impl From<RevealError> for Problem {
             }
             RevealError::NoCode => Self::new(Code::INVALID_STATE).detail("a reward of this kind has no code"),
             RevealError::TooOften => Self::new(problems::LIMIT_EXCEEDED).detail("the code was shown again too often"),
+            RevealError::HourUsedUp(left) => Self::new(problems::REVEAL_LIMIT_REACHED).retry_after(left),
             RevealError::TooOld => Self::new(Code::INVALID_STATE)
                 .detail("the reward is too old to be shown again: Amazon may have forgotten its id"),
             // The code was shown before: what Amazon refuses now, it may show to the next question.

@@ -47,6 +47,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_reward_value_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_rewards_in_state", "gauge", &["account", "state"]),
     ("noshi_rewards_parked", "gauge", &["account"]),
+    ("noshi_reveal_levels_total", "counter", &["level"]),
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_slots_heartbeat_timestamp_seconds", "gauge", &["account"]),
     ("noshi_tls_certificate_ends_timestamp_seconds", "gauge", &[]),

@@ -174,7 +174,7 @@ on_each_backend! {
         part_of(&later, "reward.settle", whole, INTERNAL);
         let reveal = served(&later, "POST /v1/rewards/{id}/reveal");
         let shown: Vec<&Span> = later.iter().filter(|span| span.parent == reveal.id).collect();
-        assert_eq!(shown.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["CreateGiftCard", "reward.show"]);
+        assert_eq!(shown.iter().map(|span| span.name.as_str()).collect::<Vec<_>>(), ["reveal.count", "CreateGiftCard", "reward.show"]);
         app.end().await;
     }
 

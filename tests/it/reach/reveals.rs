@@ -1,0 +1,84 @@
+//! What a stolen key that may reveal can see: so many codes in an hour, and somebody notices at the half of it.
+
+use serde_json::json;
+
+use super::every_scope_but;
+use crate::support::{App, Backend, Shape, on_each_backend};
+
+async fn levels(app: &App) -> Vec<(String, String)> {
+    let told = app.get("/v1/events").await.json["data"].as_array().unwrap().clone();
+    let text = |event: &serde_json::Value, pointer: &str| event.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+    let of_reveals = told.iter().filter(|event| event["type"].as_str().unwrap().starts_with("reveals."));
+    of_reveals.map(|event| (text(event, "/type"), text(event, "/data/api_key_id"))).collect()
+}
+
+on_each_backend! {
+    async fn a_key_reveals_so_many_codes_in_an_hour_and_half_of_it_is_reported(backend: Backend) {
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 4)).await;
+        // So that no hour ends on the way.
+        app.advance(3600 - app.ambient.now().timestamp() % 3600);
+        let issued = app.issue("first", "5.00").await;
+        assert_eq!(app.reveal(issued.id()).await.status, 200);
+        assert!(levels(&app).await.is_empty());
+        for _ in 0..3 {
+            let shown = app.reveal(issued.id()).await;
+            assert_eq!((shown.status, shown.code()), (200, issued.code()));
+        }
+        let asked = app.received("Create").len();
+        for _ in 0..3 {
+            let refused = app.reveal(issued.id()).await;
+            refused.is_problem(429, "reveal-limit-reached");
+            assert_eq!(refused.json["retryable"], json!(true));
+            let left: i64 = refused.header("retry-after").parse().unwrap();
+            assert_eq!((app.ambient.now().timestamp() + left) % 3600, 0, "{left}");
+        }
+        assert_eq!(app.received("Create").len(), asked, "a refusal asks Amazon for nothing");
+        // Each level once, with the key that came to it.
+        let told = levels(&app).await;
+        let key = app.key.split('_').nth(1).unwrap().to_owned();
+        let of_this_key = |(_kind, named): &(String, String)| named.ends_with(&key);
+        assert_eq!(told.iter().map(|(kind, _key)| kind.as_str()).collect::<Vec<_>>(), ["reveals.many", "reveals.limit_reached"]);
+        assert!(told.iter().all(of_this_key), "{told:?}");
+        let metrics = app.metrics().await;
+        for line in ["reveal_levels_total{level=\"half\"} 1", "reveal_levels_total{level=\"limit\"} 1"] {
+            assert!(metrics.contains(&format!("noshi_{line}\n")), "{line}");
+        }
+        // Everything else goes on: orders, the answer to the same key, another key.
+        assert_eq!(app.issue("second", "5.00").await.status, 201);
+        assert_eq!(app.issue("first", "5.00").await.code(), issued.code());
+        let (_client, other) = app.mint_key("tests", every_scope_but("clients:all")).await;
+        let own = std::mem::replace(&mut app.key, other);
+        assert_eq!(app.reveal(issued.id()).await.status, 200, "another key of the client's");
+        app.key = own;
+        // A restart forgets nothing, and the next hour has all of it.
+        assert!(app.stop().await);
+        app.start().await;
+        app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
+        app.advance(3600);
+        assert_eq!(app.reveal(issued.id()).await.status, 200);
+        app.end().await;
+    }
+
+    async fn a_key_that_asks_for_many_codes_at_once_sees_no_more_than_it_may(backend: Backend) {
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 5)).await;
+        app.advance(3600 - app.ambient.now().timestamp() % 3600);
+        let issued = app.issue("first", "5.00").await;
+        let asked = futures_util::future::join_all((0..16).map(|_| app.reveal(issued.id()))).await;
+        let count = |status| asked.iter().filter(|answer| answer.status == status).count();
+        assert_eq!((count(200), count(429)), (5, 11), "{:?}", asked.iter().map(|answer| answer.status).collect::<Vec<_>>());
+        assert_eq!(levels(&app).await.len(), 2);
+        app.end().await;
+    }
+}
+
+/// A clock that stood a year ahead once must not keep a key out for a year.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hour_that_lies_ahead_counts_no_longer() {
+    let app = App::shaped(Backend::Sqlite, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 1)).await;
+    let issued = app.issue("first", "5.00").await;
+    assert_eq!(app.reveal(issued.id()).await.status, 200);
+    app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
+    app.database.execute("UPDATE reveal_counts SET hour = hour + 8766").await.unwrap();
+    assert_eq!(app.reveal(issued.id()).await.status, 200);
+    app.end().await;
+}
