@@ -7,6 +7,7 @@ pub mod endings;
 pub mod keys;
 pub mod principal;
 pub(crate) mod problems;
+pub(crate) mod refusals;
 pub mod scope;
 
 pub(crate) use admin_token::AdminToken;

@@ -38,7 +38,7 @@ use crate::{
         problem::timestamp,
         routing::{not_found, read, resource},
     },
-    identity::{self, AdminToken, Principal, Scope, endings::KeyEndings},
+    identity::{self, AdminToken, Principal, Scope, endings::KeyEndings, refusals::KeyRefusals},
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Ledger},
@@ -59,6 +59,7 @@ pub(crate) struct AppState {
     pub(crate) balances: Balances,
     pub(crate) ledger: Ledger,
     pub(crate) keys: KeyEndings,
+    pub(crate) refusals: KeyRefusals,
     /// The database server's clock, where there is one to go by.
     pub(crate) clock: Option<ServerClock>,
     pub(crate) reconciliations: Reconciliations,
@@ -87,6 +88,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
     );
     let ledger = web::Data::new(state.ledger.clone());
     let funds = web::Data::new(funds_check(&state.balances));
+    let refusals = web::Data::new(state.refusals.clone());
     let port = PortSettings {
         listen: settings.listen,
         workers: settings.workers,
@@ -103,6 +105,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(http.clone())
             .app_data(rewards.clone())
             .app_data(funds.clone())
+            .app_data(refusals.clone())
             .app_data(balances.clone())
             .app_data(ledger.clone())
             .app_data(reconciliations.clone())

@@ -58,6 +58,7 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
             ambient: ground.ambient.clone(),
             metrics: Arc::clone(&ground.metrics.identity),
         },
+        refusals: ground.metrics.refusals.clone(),
         reconciliations: ground.reconciliations(&accounts),
         audit: ground.audit(),
         clock: ServerClock::of(&ground.store, &ground.ambient, &ground.metrics.store),

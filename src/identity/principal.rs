@@ -1,8 +1,10 @@
 //! Who calls: one API key in one `Authorization` header, looked up on every request, so that a revocation holds at once.
 
-use actix_web::{HttpMessage, HttpRequest, http::header};
+use actix_web::{HttpMessage, HttpRequest, http::header, web};
+use chrono::{DateTime, Utc};
 
-use super::keys::{self, Presented};
+use super::keys::{self, ApiKey, Presented};
+use super::refusals::{KeyRefusal, KeyRefusals, TurnedAway};
 use super::{Caller, Scope, Scopes, problems};
 use crate::http::{Http, Problem, connection::Connection, headers, observe::Asker};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
@@ -50,13 +52,24 @@ impl Principal {
     /// # Errors
     /// `unauthorized`, as [`Principal::of`].
     pub(crate) async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
-        let refused = || Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN);
-        let value = headers::only(request, header::AUTHORIZATION).map_err(|_several| refused())?.ok_or_else(refused)?;
-        let presented = bearer(value).and_then(Presented::parse).ok_or_else(refused)?;
+        let refused = |reason, key| {
+            if let Some(refusals) = request.app_data::<web::Data<KeyRefusals>>() {
+                let peer = request.peer_addr().map(|peer| peer.ip());
+                refusals.note(TurnedAway { reason, key, peer }, http.ambient.monotonic());
+            }
+            Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN)
+        };
+        let value = headers::only(request, header::AUTHORIZATION)
+            .map_err(|_several| refused(KeyRefusal::Malformed, None))?
+            .ok_or_else(|| refused(KeyRefusal::Absent, None))?;
+        let presented = bearer(value).and_then(Presented::parse).ok_or_else(|| refused(KeyRefusal::Malformed, None))?;
         let (store, id) = (http.store.clone(), presented.id);
         let found = http.run(async move { keys::find(&store, id).await }).await?;
         let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
-        let key = found.filter(|key| genuine && key.is_active(http.ambient.now())).ok_or_else(refused)?;
+        let key = found.ok_or_else(|| refused(KeyRefusal::Unknown, None))?;
+        if let Some(reason) = not_good(&key, genuine, http.ambient.now()) {
+            return Err(refused(reason, Some(key.id)));
+        }
         request.extensions_mut().insert(Asker { client: key.client, key: key.id });
         Connection::of(request).know();
         Ok(Self {
@@ -68,6 +81,17 @@ impl Principal {
             program: key.program,
         })
     }
+}
+
+/// Why a key that is there opens nothing.
+fn not_good(key: &ApiKey, genuine: bool, now: DateTime<Utc>) -> Option<KeyRefusal> {
+    if !genuine {
+        return Some(KeyRefusal::WrongSecret);
+    }
+    if key.is_active(now) {
+        return None;
+    }
+    Some(if key.revoked_at.is_some() { KeyRefusal::Revoked } else { KeyRefusal::Expired })
 }
 
 /// The token of `Bearer TOKEN` (RFC 6750, 2.1; the scheme in any case, RFC 9110, 11.1).

@@ -109,14 +109,7 @@ impl Metrics {
                 "Orders that were turned away because the database failed or was late.",
             )?,
             ceilings: ceilings(registry, accounts)?,
-            reveal_levels: at_zero(
-                registry.counter_vec(
-                    "reveal_levels_total",
-                    "How often an API key came to the half, or to all, of the codes that it may reveal in an hour.",
-                    &["level"],
-                )?,
-                RevealLevel::ALL.iter().map(|level| [level.as_str()]),
-            )?,
+            reveal_levels: reveal_levels(registry)?,
             recovery_heartbeat: registry
                 .gauge("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for.")?,
             parked: at_zero(
@@ -187,6 +180,12 @@ impl Metrics {
     pub(super) fn parked(&self, account: &str, rewards: usize) {
         self.parked.with_label_values(&[account]).set(i64::try_from(rewards).unwrap_or(i64::MAX));
     }
+}
+
+fn reveal_levels(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let help = "How often an API key came to the half, or to all, of the codes that it may reveal in an hour.";
+    let levels = RevealLevel::ALL.iter().map(|level| [level.as_str()]);
+    at_zero(registry.counter_vec("reveal_levels_total", help, &["level"])?, levels)
 }
 
 fn ceilings(registry: &Registry, accounts: &[(&str, &str)]) -> Result<IntCounterVec, prometheus::Error> {

@@ -6,6 +6,7 @@ mod keys;
 mod owners;
 mod reveals;
 pub(crate) mod routes;
+mod turned_away;
 mod who;
 
 use std::collections::BTreeSet;
