@@ -94,7 +94,7 @@ mod tests {
     #[tokio::test]
     async fn spawned_work_is_a_part_of_the_trace_that_spawned_it() {
         let tasks = Tasks::on(Handle::current());
-        let span = Traces::silent(Ambient::movable(1)).request(None);
+        let span = Traces::silent(Ambient::movable(1)).request();
         let spawned = span.scope(async { tasks.spawn(async { trace::current() }).await.unwrap() }).await;
         assert_eq!(spawned, span.context());
         assert_eq!(tasks.run(async { trace::current() }).await, Ok(None), "nor is anything else");

@@ -14,7 +14,7 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, HttpRequest,
     body::{BodySize, BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     error::PayloadError,
@@ -52,14 +52,18 @@ pub(crate) async fn observe(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let span = http.traces.request(caller_trace(&request));
+    let span = http.traces.request();
     span.scope(observed(http, request, next)).await
 }
 
-/// The trace of the caller's, when the header names one, once and as the standard wants it; else it is a new trace, and
-/// never a refusal (W3C Trace Context, 4.3). Its `tracestate` is dropped: nothing is passed on, and it is the caller's text.
-fn caller_trace(request: &ServiceRequest) -> Option<TraceContext> {
-    headers::only(request.request(), TRACEPARENT).ok()??.parse().ok()
+/// Continues the caller's trace, when the header names one, once and as the standard wants it; else the trace is a new one, and
+/// nothing is refused (W3C Trace Context, 4.3). Its `tracestate` is dropped: nothing is passed on, and it is the caller's text.
+/// Identity does this once the key has proved to be one: a stranger could make every request recorded, or put lines of the log
+/// into another's trace.
+pub(crate) fn continue_trace(request: &HttpRequest) {
+    let theirs: Option<TraceContext> =
+        headers::only(request, TRACEPARENT).ok().flatten().and_then(|text| text.parse().ok());
+    theirs.into_iter().for_each(trace::continue_from);
 }
 
 async fn observed(

@@ -6,7 +6,12 @@ use chrono::{DateTime, Utc};
 use super::keys::{self, ApiKey, Presented};
 use super::refusals::{KeyRefusal, KeyRefusals, TurnedAway};
 use super::{Caller, Scope, Scopes, problems};
-use crate::http::{Http, Problem, connection::Connection, headers, observe::Asker};
+use crate::http::{
+    Http, Problem,
+    connection::Connection,
+    headers,
+    observe::{Asker, continue_trace},
+};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 
 /// Compared with when there is no such key, so that a wrong id and a wrong secret take the same way.
@@ -72,6 +77,7 @@ impl Principal {
         }
         request.extensions_mut().insert(Asker { client: key.client, key: key.id });
         Connection::of(request).know();
+        continue_trace(request);
         Ok(Self {
             client: key.client,
             client_name: key.client_name,

@@ -173,7 +173,7 @@ fn a_human_line_has_message_fields_and_span() {
 #[test]
 fn a_line_within_a_trace_names_it_and_its_span() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let span = Traces::silent(Ambient::movable(3)).request(None);
+    let span = Traces::silent(Ambient::movable(3)).request();
     let (trace, own) = span.context().map(|context| (context.trace(), context.span())).unwrap();
     let events = || {
         info!(reward.id = "rwd_1", "before }}");

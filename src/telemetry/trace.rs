@@ -15,8 +15,9 @@ pub mod export;
 mod otlp;
 mod record;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use futures_util::future::Either;
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
@@ -96,9 +97,14 @@ pub struct Span(Option<Arc<Active>>);
 
 struct Active {
     traces: Traces,
+    state: Mutex<SpanState>,
+}
+
+struct SpanState {
     context: TraceContext,
+    began: DateTime<Utc>,
     /// `None` when the span is not recorded, or has ended.
-    record: Mutex<Option<SpanRecord>>,
+    record: Option<SpanRecord>,
 }
 
 impl Traces {
@@ -108,19 +114,18 @@ impl Traces {
         Self(Arc::new(Inner { ambient, millionths: 0, sink: None }))
     }
 
-    /// Traces with an export: a caller's trace if the caller records it, and `millionths` of a million of our own.
+    /// Traces with an export: a known caller's trace if the caller records it, and `millionths` of a million of our own.
     #[must_use]
     pub fn recorded(ambient: Ambient, millionths: u32, sink: Sink) -> Self {
         Self(Arc::new(Inner { ambient, millionths, sink: Some(sink) }))
     }
 
-    /// The span of a request that we serve. It continues the caller's trace, if the request names one.
-    pub fn request(&self, theirs: Option<TraceContext>) -> Span {
-        let trace = theirs.map(TraceContext::trace).or_else(|| self.new_trace());
-        let Some((trace, span)) = trace.zip(self.new_span()) else { return Span(None) };
-        let sampled = theirs.map_or_else(|| trace.is_among(self.0.millionths), TraceContext::is_sampled);
-        let context = TraceContext::new(trace, span, sampled);
-        self.open(context, theirs.map(TraceContext::span), "request", SpanKind::Server)
+    /// The span of a request that we serve, in a trace of its own: what a stranger's request names decides nothing. A caller's trace
+    /// is continued once its key is known ([`continue_from`]).
+    pub fn request(&self) -> Span {
+        let Some((trace, span)) = self.new_trace().zip(self.new_span()) else { return Span(None) };
+        let context = TraceContext::new(trace, span, trace.is_among(self.0.millionths));
+        self.open(context, None, "request", SpanKind::Server)
     }
 
     /// A new trace for work that no request waits for, such as a recovery. It is linked to the trace that caused the
@@ -136,22 +141,10 @@ impl Traces {
     }
 
     fn open(&self, context: TraceContext, parent: Option<SpanId>, name: &'static str, kind: SpanKind) -> Span {
-        let recorded = context.is_sampled() && self.0.sink.is_some();
-        let record = recorded.then(|| {
-            let now = self.0.ambient.now();
-            SpanRecord {
-                context,
-                parent,
-                parent_is_remote: kind == SpanKind::Server && parent.is_some(),
-                name: name.to_owned(),
-                kind,
-                began: now,
-                ended: now,
-                attributes: Vec::new(),
-                links: Vec::new(),
-            }
-        });
-        Span(Some(Arc::new(Active { traces: self.clone(), context, record: Mutex::new(record) })))
+        let began = self.0.ambient.now();
+        let is_recorded = context.is_sampled() && self.0.sink.is_some();
+        let record = is_recorded.then(|| begun(context, parent, name, kind, began));
+        Span(Some(Arc::new(Active { traces: self.clone(), state: Mutex::new(SpanState { context, began, record }) })))
     }
 
     fn new_trace(&self) -> Option<TraceId> {
@@ -167,11 +160,53 @@ impl Traces {
     }
 }
 
+fn begun(
+    context: TraceContext,
+    parent: Option<SpanId>,
+    name: &'static str,
+    kind: SpanKind,
+    began: DateTime<Utc>,
+) -> SpanRecord {
+    SpanRecord {
+        context,
+        parent,
+        parent_is_remote: false,
+        name: name.to_owned(),
+        kind,
+        began,
+        ended: began,
+        attributes: Vec::new(),
+        links: Vec::new(),
+    }
+}
+
 impl Active {
+    fn state(&self) -> MutexGuard<'_, SpanState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn context(&self) -> TraceContext {
+        self.state().context
+    }
+
     fn change(&self, change: impl FnOnce(&mut SpanRecord)) {
-        if let Some(record) = self.record.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(record) = self.state().record.as_mut() {
             change(record);
         }
+    }
+
+    /// Makes the span a part of the caller's trace, which says whether it is recorded.
+    fn continue_from(&self, theirs: TraceContext) {
+        let mut state = self.state();
+        let context = TraceContext::new(theirs.trace(), state.context.span(), theirs.is_sampled());
+        let (began, parent) = (state.began, Some(theirs.span()));
+        let is_recorded = theirs.is_sampled() && self.traces.0.sink.is_some();
+        let record = is_recorded.then(|| {
+            let record =
+                state.record.take().unwrap_or_else(|| begun(context, None, "request", SpanKind::Server, began));
+            SpanRecord { context, parent, parent_is_remote: true, ..record }
+        });
+        *state = SpanState { context, began, record };
     }
 
     fn set(&self, attribute: Attribute) {
@@ -193,16 +228,16 @@ impl Active {
 
     fn child(&self, name: &'static str, kind: SpanKind) -> Span {
         let traces = &self.traces;
-        if !self.context.is_sampled() || traces.0.sink.is_none() {
+        let parent = self.context();
+        if !parent.is_sampled() || traces.0.sink.is_none() {
             return Span(None);
         }
         let Some(span) = traces.new_span() else { return Span(None) };
-        let context = TraceContext::new(self.context.trace(), span, true);
-        traces.open(context, Some(self.context.span()), name, kind)
+        traces.open(TraceContext::new(parent.trace(), span, true), Some(parent.span()), name, kind)
     }
 
     fn end(&self) {
-        let ended = self.record.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = self.state().record.take();
         let Some((mut record, sink)) = ended.zip(self.traces.0.sink.as_ref()) else { return };
         record.ended = self.traces.0.ambient.now();
         if sink.queue.try_send(record).is_err() {
@@ -220,7 +255,7 @@ impl Span {
     /// The span's trace and its own id.
     #[must_use]
     pub fn context(&self) -> Option<TraceContext> {
-        self.0.as_ref().map(|active| active.context)
+        self.0.as_ref().map(|active| active.context())
     }
 
     /// Runs `work` in this span's scope. The span lasts longer than `work`: until it is dropped.
@@ -257,7 +292,7 @@ impl Drop for Span {
 /// The span in whose scope this runs.
 #[must_use]
 pub fn current() -> Option<TraceContext> {
-    HERE.try_with(|active| active.context).ok()
+    HERE.try_with(|active| active.context()).ok()
 }
 
 /// A child of the current span; empty where that is not recorded.
@@ -273,6 +308,11 @@ pub fn call(name: &'static str) -> Span {
 /// Sets an attribute of the current span.
 pub fn note(attribute: Attribute) {
     HERE.try_with(|active| active.set(attribute)).unwrap_or_default();
+}
+
+/// Makes the current span a part of the trace that its caller's request names. For a request whose caller is known.
+pub fn continue_from(theirs: TraceContext) {
+    HERE.try_with(|active| active.continue_from(theirs)).unwrap_or_default();
 }
 
 /// Names the current span, where the name is known only after it began.

@@ -22,6 +22,13 @@ fn kept(millionths: u32, room: usize) -> Kept {
     Kept { traces: Traces::recorded(ambient.clone(), millionths, sink), ambient, queue: kept, lost }
 }
 
+/// The span of a request whose caller is known.
+async fn of_caller(traces: &Traces, theirs: Option<TraceContext>) -> Span {
+    let span = traces.request();
+    span.scope(async { theirs.into_iter().for_each(continue_from) }).await;
+    span
+}
+
 fn theirs(flags: &str) -> Option<TraceContext> {
     Some(format!("00-12345678901234567890123456789012-1234567890123456-{flags}").parse().unwrap())
 }
@@ -29,7 +36,7 @@ fn theirs(flags: &str) -> Option<TraceContext> {
 #[tokio::test]
 async fn a_request_and_its_parts_are_one_trace() {
     let mut kept = kept(0, 8);
-    let server = kept.traces.request(theirs("01"));
+    let server = of_caller(&kept.traces, theirs("01")).await;
     let of_server = server.context().unwrap();
     let inner = server.scope(async {
         assert_eq!(current(), Some(of_server));
@@ -65,7 +72,7 @@ async fn a_request_and_its_parts_are_one_trace() {
 #[tokio::test]
 async fn a_span_ends_when_it_is_dropped_whoever_still_works_in_its_scope() {
     let mut kept = kept(1_000_000, 8);
-    let server = kept.traces.request(None);
+    let server = kept.traces.request();
     let (go, wait) = tokio::sync::oneshot::channel::<()>();
     let mut late = None;
     let spawn = async { late = Some(Handle::current().spawn(carry(async { drop((wait.await, child("late"))) }))) };
@@ -85,7 +92,7 @@ async fn a_span_ends_when_it_is_dropped_whoever_still_works_in_its_scope() {
 async fn what_the_caller_does_not_sample_we_do_not_either() {
     let mut kept = kept(1_000_000, 8);
     for (parent, recorded) in [(theirs("00"), false), (theirs("01"), true), (None, true)] {
-        let server = kept.traces.request(parent);
+        let server = of_caller(&kept.traces, parent).await;
         assert_eq!(server.context().unwrap().is_sampled(), recorded);
         server.scope(async { assert_eq!(child("part").context().is_some(), recorded) }).await;
         drop(server);
@@ -103,24 +110,45 @@ async fn what_the_caller_does_not_sample_we_do_not_either() {
 }
 
 #[tokio::test]
+async fn a_trace_that_is_continued_is_recorded_from_the_requests_begin_whatever_we_record_ourselves() {
+    for millionths in [0, 1_000_000] {
+        let mut kept = kept(millionths, 8);
+        let began = kept.ambient.now();
+        let server = kept.traces.request();
+        let own = server.context().unwrap();
+        kept.ambient.advance(TimeDelta::seconds(60));
+        server.scope(async { continue_from(theirs("01").unwrap()) }).await;
+        assert_eq!(server.context().unwrap().span(), own.span());
+        drop(server);
+        let record = kept.queue.try_recv().unwrap();
+        assert!(record.began - began < TimeDelta::seconds(30), "{:?}", record.began - began);
+        assert_eq!(
+            (record.context.trace(), record.parent),
+            (theirs("01").unwrap().trace(), Some(theirs("01").unwrap().span()))
+        );
+        assert!(kept.queue.try_recv().is_err(), "it was recorded twice");
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_loses_spans_and_counts_them() {
     let mut kept = kept(1_000_000, 2);
     for _ in 0..5 {
-        drop(kept.traces.request(None));
+        drop(kept.traces.request());
     }
     assert_eq!(kept.lost.get(), 3);
     assert!(kept.queue.try_recv().is_ok() && kept.queue.try_recv().is_ok());
-    drop(kept.traces.request(None));
+    drop(kept.traces.request());
     assert_eq!(kept.lost.get(), 3, "there is room again");
     kept.queue.close();
-    drop(kept.traces.request(None));
+    drop(kept.traces.request());
     assert_eq!(kept.lost.get(), 4, "nobody exports any more");
 }
 
 #[tokio::test]
 async fn without_an_export_there_are_ids_and_nothing_else() {
     let traces = Traces::silent(Ambient::movable(1));
-    let server = traces.request(theirs("01"));
+    let server = of_caller(&traces, theirs("01")).await;
     let context = server.context().unwrap();
     assert_eq!(context.trace(), theirs("01").unwrap().trace());
     assert_ne!(context.span(), theirs("01").unwrap().span());
@@ -131,14 +159,14 @@ async fn without_an_export_there_are_ids_and_nothing_else() {
             note(Attribute::Attempt(1));
         })
         .await;
-    assert_ne!(traces.request(None).context(), traces.request(None).context());
+    assert_ne!(traces.request().context(), traces.request().context());
     tokio::time::timeout(Duration::from_secs(5), carry(async { assert_eq!(current(), None) })).await.unwrap();
 }
 
 #[test]
 fn what_is_said_again_holds_and_links_have_an_end() {
     let mut kept = kept(1_000_000, 2);
-    let span = kept.traces.request(None);
+    let span = kept.traces.request();
     for number in 0..100 {
         span.set(Attribute::Attempt(number));
         let trace = TraceId::new([1; 16]).unwrap();

@@ -194,6 +194,23 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// Whoever has no key could make every request recorded, or write into another's trace.
+    async fn a_strangers_traceparent_decides_nothing(backend: Backend) {
+        let receiver = Receiver::start().await;
+        let shape = Shape::default().with("NOSHI__TRACES__ENDPOINT", receiver.endpoint()).with("NOSHI__TRACES__SAMPLE_RATIO", "0");
+        let app = App::shaped(backend, shape).await;
+        for key in ["nsk_nobodys", ""] {
+            let asked = app.http.get(format!("{}/v1/rewards", app.base)).bearer_auth(key);
+            let asked = Answer::of(asked.header("traceparent", format!("00-{TRACE}-{PARENT}-01"))).await;
+            assert_eq!(asked.status, 401);
+        }
+        assert_eq!(issue(&app, "one").await.status, 201);
+        let spans = receiver.until("the caller's request", |spans| has(spans, "POST /v1/rewards")).await;
+        assert!(!has(&spans, "GET /v1/rewards"), "{spans:#?}");
+        assert_eq!(served(&spans, "POST /v1/rewards").trace, TRACE, "the caller's own is continued");
+        app.end().await;
+    }
+
     async fn a_transaction_that_is_not_committed_does_not_say_so(backend: Backend) {
         let (app, receiver) = traced(backend).await;
         app.database.execute("ALTER TABLE ledger_entries RENAME TO elsewhere").await.unwrap();
