@@ -2,7 +2,7 @@
 //!
 //! It shares no code with a signer: it builds the canonical form from the request as it arrived. It demands everything
 //! that Amazon states, and leaves free what real clients vary: which optional headers they sign, blanks after commas,
-//! and the case of header names.
+//! the case of header names, and the port of the host, which Amazon's own hosts do without.
 
 mod authorization;
 mod canonical;
@@ -111,7 +111,7 @@ pub(super) fn verify(
         ));
     };
     let dated = parse_date(date)?;
-    demand_signed_headers(presented.headers, &authorization)?;
+    demand_signed_headers(presented, &authorization)?;
     let secret = secret_of(authorization.key_id).ok_or(Rejection::UnknownKey)?;
     // No partner has a session token, so a token belongs to another service.
     if presented.headers.contains_key("x-amz-security-token") {
@@ -125,14 +125,25 @@ pub(super) fn verify(
     if age < TimeDelta::minutes(-SKEW_MINUTES_MAX) {
         return Err(Rejection::not_yet_current(date, now));
     }
-    let canonical = canonical::request(presented, &authorization.signed_headers);
-    let to_sign = to_sign(&authorization, date, &canonical.text);
-    let expected = signature(&secret, &authorization, &to_sign);
-    if canonical.whole && bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes())) {
+    let of_host = |host: &str| {
+        let canonical = canonical::request(presented, &authorization.signed_headers, host);
+        let to_sign = to_sign(&authorization, date, &canonical.text);
+        let expected = signature(&secret, &authorization, &to_sign);
+        let holds = canonical.whole && bool::from(expected.as_bytes().ct_eq(authorization.signature.as_bytes()));
+        (holds, canonical, to_sign)
+    };
+    let (holds, canonical, to_sign) = of_host(host);
+    if holds || without_port(host).is_some_and(|name| of_host(name).0) {
         Ok(ValidSignature { key_id: authorization.key_id.to_owned(), region: authorization.region.to_owned() })
     } else {
         Err(Rejection::Mismatch { canonical: String::from_utf8_lossy(&canonical.text).into_owned(), to_sign })
     }
+}
+
+/// The host's name where a port stands behind it. Some signers leave the port out: Amazon's own hosts have none.
+fn without_port(host: &str) -> Option<&str> {
+    let (name, port) = host.rsplit_once(':')?;
+    (!port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(name)
 }
 
 /// The text of a header that must not come twice: a proxy and a server might believe different ones.
@@ -159,15 +170,30 @@ fn stamp(instant: DateTime<Utc>) -> String {
     instant.format(DATE_FORMAT).to_string()
 }
 
-fn demand_signed_headers(headers: &HeaderMap, authorization: &Authorization<'_>) -> Result<(), Rejection> {
+fn demand_signed_headers(presented: &SignedRequest<'_>, authorization: &Authorization<'_>) -> Result<(), Rejection> {
     let signed = |name: &str| authorization.signed_headers.contains(&name);
-    let amazon = headers.keys().map(hyper::header::HeaderName::as_str).filter(|name| name.starts_with("x-amz-"));
+    let names = presented.headers.keys().map(hyper::header::HeaderName::as_str);
+    let amazon = names.filter(|name| name.starts_with("x-amz-") && !decides_nothing(presented, name));
     for name in ["host", "x-amz-date"].into_iter().chain(amazon) {
         if !signed(name) {
             return Err(Rejection::Incomplete(format!("'{name}' must be a 'SignedHeader' in the AWS Authorization.")));
         }
     }
     Ok(())
+}
+
+/// Whether a header repeats what the signature covers elsewhere: the target of an operation that the path names, and the
+/// hash of the body. Several signers in wide use sign the host and the date alone, and send these two beside them.
+fn decides_nothing(presented: &SignedRequest<'_>, name: &str) -> bool {
+    match name {
+        // A target that names another operation than the path has been refused before.
+        "x-amz-target" => presented.path != "/",
+        "x-amz-content-sha256" => {
+            let hash = HEXLOWER.encode(&Sha256::digest(presented.body));
+            presented.headers.get_all(name).iter().all(|value| value.as_bytes() == hash.as_bytes())
+        }
+        _ => false,
+    }
 }
 
 fn demand_scope(authorization: &Authorization<'_>, host: &str, date: &str) -> Result<(), Rejection> {

@@ -12,8 +12,8 @@ pub(super) struct Canonical {
     pub(super) whole: bool,
 }
 
-/// Builds the canonical request from what arrived.
-pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) -> Canonical {
+/// Builds the canonical request from what arrived, for this spelling of the host.
+pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str], host: &str) -> Canonical {
     let mut whole = true;
     let mut canonical = Vec::with_capacity(512);
     for line in [presented.method, presented.path, query(presented.query).as_str()] {
@@ -26,7 +26,7 @@ pub(super) fn request(presented: &SignedRequest<'_>, signed_headers: &[&str]) ->
         let mut values = presented.headers.get_all(*name).iter().peekable();
         whole &= values.peek().is_some();
         while let Some(value) = values.next() {
-            fold_blanks(value.as_bytes(), &mut canonical);
+            fold_blanks(if *name == "host" { host.as_bytes() } else { value.as_bytes() }, &mut canonical);
             if values.peek().is_some() {
                 canonical.push(b',');
             }

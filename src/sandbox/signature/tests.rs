@@ -186,7 +186,22 @@ fn the_date_may_be_five_minutes_off_and_no_more() {
 fn an_amazon_header_that_is_not_signed_is_refused() {
     let vector = VECTOR_6;
     let mut headers = vector.headers();
-    headers.insert("x-amz-content-sha256", HeaderValue::from_static("UNSIGNED-PAYLOAD"));
+    for (name, value) in [("x-amz-content-sha256", "UNSIGNED-PAYLOAD"), ("x-amz-security-token", "x")] {
+        headers.insert(name, HeaderValue::from_static(value));
+        assert!(matches!(vector.verify(&headers, vector.body), Err(Rejection::Incomplete(_))), "{name}");
+        headers.remove(name);
+    }
+}
+
+#[test]
+fn an_unsigned_hash_of_the_body_is_taken_if_it_is_right() {
+    let vector = VECTOR_6;
+    let mut headers = vector.headers();
+    let hash = HEXLOWER.encode(&Sha256::digest(vector.body));
+    headers.insert("x-amz-content-sha256", HeaderValue::from_str(&hash).unwrap());
+    assert!(vector.verify(&headers, vector.body).is_ok());
+    let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    headers.append("x-amz-content-sha256", HeaderValue::from_static(of_nothing));
     assert!(matches!(vector.verify(&headers, vector.body), Err(Rejection::Incomplete(_))));
 }
 

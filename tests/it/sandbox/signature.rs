@@ -158,6 +158,52 @@ async fn an_amazon_header_that_is_not_signed_is_refused() {
     assert_eq!(seen.header("x-amzn-errortype"), Some("IncompleteSignatureException"));
 }
 
+/// `requests-aws-sign`, `httpx-auth-awssigv4` and `aws-requests-auth` sign so.
+#[tokio::test]
+async fn a_signer_of_host_and_date_alone_may_send_the_target_of_its_path() {
+    let bench = Bench::start().await;
+    let target = |name: &str| header("x-amz-target", &format!("com.amazonaws.agcod.AGCODService.{name}"), false);
+    let json = header("content-type", "application/json", false);
+    let call = Call { headers: vec![target("CreateGiftCard"), json], ..a_create(&bench) };
+    assert_eq!(bench.send(&call).await.status, Some(200));
+    let of_another = Call { headers: vec![target("CancelGiftCard")], ..call.clone() };
+    let seen = bench.send(&of_another).await;
+    assert_eq!((seen.status, seen.header("x-amzn-errortype")), (Some(400), Some("InvalidActionException")));
+    let deciding = Call { path: "/".to_owned(), signed_path: "/".to_owned(), ..call.clone() };
+    let seen = bench.send(&deciding).await;
+    assert_eq!((seen.status, seen.header("x-amzn-errortype")), (Some(403), Some("IncompleteSignatureException")));
+    assert_eq!(bench.control.book().len(), 1);
+}
+
+/// Amazon's hosts have no port. At the sandbox's own address several signers leave it out, `httpx-auth-awssigv4` among them.
+#[tokio::test]
+async fn a_host_may_be_signed_without_its_port_and_not_with_another() {
+    let bench = Bench::start().await;
+    let at = |host: &str| Call { host: host.to_owned(), ..a_create(&bench) };
+    let sent_to = |call: &Call, host: &str| {
+        let whole = String::from_utf8(call.bytes()).unwrap();
+        whole.replace(&format!("Host: {}\r\n", call.host), &format!("Host: {host}\r\n"))
+    };
+    for (signed, sent, status) in [
+        ("127.0.0.1:8081", "127.0.0.1:8081", 200),
+        ("127.0.0.1", "127.0.0.1:8081", 200),
+        ("[::1]", "[::1]:8081", 200),
+        ("agcod-v2-gamma.amazon.com", "agcod-v2-gamma.amazon.com:443", 200),
+        ("127.0.0.1:8082", "127.0.0.1:8081", 403),
+        ("127.0.0.1:8081", "127.0.0.1", 403),
+        ("[:", "[::1]", 403),
+        ("localhost", "127.0.0.1:8081", 403),
+    ] {
+        let seen = bench.send_bytes(sent_to(&at(signed), sent).as_bytes()).await;
+        assert_eq!(seen.status, Some(status), "{signed} {sent} {seen:?}");
+        let canonical = format!("\nhost:{sent}\n");
+        assert!(
+            status == 200 || seen.json()["message"].as_str().unwrap().contains(&canonical),
+            "{signed} {sent} {seen:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn no_authorization_and_twice_the_deciding_headers_are_refused() {
     let bench = Bench::start().await;
