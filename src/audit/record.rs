@@ -47,6 +47,9 @@ pub enum AuditAction {
     /// A person corrected an account's funds.
     #[strum(serialize = "ledger.adjusted")]
     LedgerAdjusted,
+    /// A person accepted that days stay without a reconciliation.
+    #[strum(serialize = "reconciliation.days_accepted")]
+    ReconciliationDaysAccepted,
     /// Another key pair of Amazon's is in force.
     #[strum(serialize = "key_pair.activated")]
     KeyPairActivated,

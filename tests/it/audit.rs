@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::{process::noshi, support::App};
 
 /// A command on the service's database: its exit code, and what it wrote.
-fn command(app: &App, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn command(app: &App, arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = noshi().args(arguments).envs(app.environment().iter().cloned()).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().trim().to_owned();
     (output.status.code(), text(output.stdout), text(output.stderr))

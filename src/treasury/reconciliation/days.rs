@@ -14,6 +14,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use super::{BeginError, Reconciliations, period::RunPeriod, run::RunError};
 use crate::{
     accounts::Account,
+    audit::{AuditAction, Deed},
     events::{Named, outbox},
     kernel::{horizon::is_stray, rest::DoublingRest, word_methods},
     store::{InstantRow, Snapshot, Sql, StoreError, execute, fetch_all, fetch_optional, row, statements},
@@ -245,6 +246,10 @@ impl Reconciliations {
             "from": first.to_string(), "to": last.to_string(), "reason": order.reason, "by": order.by,
         });
         outbox::write(&mut tx, "reconciliation.days_accepted", Named::Account(account.id()), Some(&data), now).await?;
+        // The reason stands in the event.
+        let details = json!({"from": first.to_string(), "to": last.to_string(), "by": order.by});
+        let deed = Deed { action: AuditAction::ReconciliationDaysAccepted, subject: account.id(), details };
+        self.deps.scribe.write(&mut tx, deed, now).await?;
         tx.commit(()).await?;
         Ok(accepted)
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::reconcile;
 use crate::{
+    audit::command,
     process::noshi,
     support::{App, Backend, Shape, faults::of, look::Look, on_each_backend, wait::until},
 };
@@ -179,6 +180,9 @@ on_each_backend! {
             (&told["subject"], &told["data"]["from"], &told["data"]["reason"], &told["data"]["by"]),
             (&json!("main"), &json!(from), &json!("before go-live"), &json!("finance"))
         );
+        let (_code, recorded, _error) = command(&app, &["audit", "list", "--json", "--action", "reconciliation.days_accepted"]);
+        let recorded: serde_json::Value = serde_json::from_str(recorded.lines().next().unwrap()).unwrap();
+        assert_eq!((&recorded["subject"], &recorded["details"]["from"], &recorded["details"]["by"]), (&json!("main"), &json!(from), &json!("finance")));
         assert_eq!(run(&["days", "--account", "other"]).0, Some(1));
         app.end().await;
     }
