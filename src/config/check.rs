@@ -474,17 +474,19 @@ pub(super) fn access_key_id(text: &str) -> Result<SecretString, String> {
     if text.starts_with("ASIA") {
         return Err("is a temporary key, which needs a session token; Amazon Incentives takes lasting keys".to_owned());
     }
-    credential(text, |byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    credential(text, "ASCII letters, digits, _ and -", |byte| {
+        byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+    })
 }
 
 pub(super) fn secret_access_key(text: &str) -> Result<SecretString, String> {
-    credential(text, |byte| byte.is_ascii_graphic())
+    credential(text, "printable ASCII characters without blanks", |byte| byte.is_ascii_graphic())
 }
 
 /// White space means that a credential was pasted wrongly. It would sign, and Amazon would refuse it much later.
-fn credential(text: &str, allowed: impl Fn(u8) -> bool) -> Result<SecretString, String> {
+fn credential(text: &str, expected: &str, allowed: impl Fn(u8) -> bool) -> Result<SecretString, String> {
     if (1..=CREDENTIAL_LENGTH_MAX).contains(&text.len()) && text.bytes().all(allowed) {
         return Ok(SecretString::from(text));
     }
-    Err("is empty, too long, or holds a character that no such credential has".to_owned())
+    Err(format!("must be 1 to {CREDENTIAL_LENGTH_MAX} {expected}"))
 }

@@ -25,6 +25,9 @@ const SEPARATOR: &str = "__";
 /// What a secret's key ends with where its value is the path of a file.
 const FILE_SUFFIX: &str = "_file";
 
+/// Letters that are wrong, missing, too many or swapped in a name that is still taken for another.
+const MISSPELT_STEPS_MAX: usize = 3;
+
 /// OpenTelemetry's own variables that stand in where a setting is not set (its specification, SDK environment variables).
 pub(super) const STANDARD: [&str; 6] = [
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -59,6 +62,8 @@ pub(super) struct RawSettings {
     entries: BTreeMap<String, SetValue>,
     standard: BTreeMap<String, String>,
     empty_tables: BTreeSet<String>,
+    /// Every key that was asked for, set or not: what a misspelt name may have meant.
+    known: BTreeSet<String>,
     mistakes: Vec<String>,
 }
 
@@ -162,10 +167,12 @@ impl RawSettings {
     pub(super) fn refuse_what_is_left(&mut self) {
         self.empty_tables.remove("accounts");
         for (key, entry) in std::mem::take(&mut self.entries) {
-            self.mistakes.push(format!("{key}: no such setting ({})", entry.origin));
+            let meant = meant(&key, &self.known);
+            self.mistakes.push(format!("{key}: no such setting{meant} ({})", entry.origin));
         }
         for key in std::mem::take(&mut self.empty_tables) {
-            self.mistakes.push(format!("{key}: no such section"));
+            let sections = self.known.iter().filter_map(|known| Some(known.rsplit_once('.')?.0));
+            self.mistakes.push(format!("{key}: no such section{}", nearest(&key, sections)));
         }
     }
 
@@ -177,6 +184,24 @@ impl RawSettings {
     pub(super) fn into_mistakes(self) -> Vec<String> {
         self.mistakes
     }
+}
+
+/// What a key that nobody asked for may have meant, as the end of a sentence: a key, or else its section.
+fn meant(key: &str, known: &BTreeSet<String>) -> String {
+    let meant = nearest(key, known.iter().map(String::as_str));
+    let section = key.split('.').next().unwrap_or_default();
+    // The tables of accounts have the operator's names, so that nothing in it is known before one is set.
+    let sections = known.iter().filter_map(|known| known.split('.').next()).chain(["accounts"]);
+    if meant.is_empty() && sections.clone().all(|known| known != section) { nearest(section, sections) } else { meant }
+}
+
+/// The known name that a misspelt one is most like, as the end of a sentence; nothing when none is like it.
+fn nearest<'k>(misspelt: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let steps = known.map(|known| (strsim::damerau_levenshtein(misspelt, known), known));
+    // Of a short name one letter in three may be wrong: any two of them are a few steps apart.
+    let most = MISSPELT_STEPS_MAX.min(misspelt.len().div_ceil(3));
+    let meant = steps.min().filter(|(steps, _known)| *steps <= most);
+    meant.map_or_else(String::new, |(_steps, known)| format!("; did you mean {known}?"))
 }
 
 const fn is_name_byte(byte: u8) -> bool {
@@ -191,7 +216,10 @@ pub(super) struct Section<'source> {
 
 impl Section<'_> {
     fn take(&mut self, key: &str) -> Option<SetValue> {
-        self.source.entries.remove(&format!("{}{key}", self.prefix))
+        let key = format!("{}{key}", self.prefix);
+        let entry = self.source.entries.remove(&key);
+        self.source.known.insert(key);
+        entry
     }
 
     fn refuse_entry(&mut self, key: &str, why: &str, origin: &str) {

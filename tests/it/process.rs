@@ -10,6 +10,7 @@ mod guarded;
 mod healthcheck;
 pub(crate) mod neighbour;
 mod sandbox;
+mod settings;
 mod unprepared;
 mod unread;
 mod vanished;
