@@ -96,7 +96,8 @@ pub(crate) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let refused = Problem::new(Code::INVALID_REQUEST);
         match error.classify() {
             Category::Data => {
-                refused.field(pointer.into_string(), "invalid", "missing, unknown, twice, or not of the expected type")
+                let (pointer, why) = pointer.into_parts();
+                refused.field(pointer, "invalid", why)
             }
             Category::Syntax | Category::Eof | Category::Io => {
                 let (line, column) = (error.line(), error.column());
@@ -199,14 +200,15 @@ mod tests {
             ("7", ""),
             ("[null,null,null]", ""),
             (r#"{"brand_old":7}"#, ""),
-            (r#"{"texts":null,"texts":null}"#, ""),
+            (r#"{"texts":null,"texts":null}"#, "/texts"),
             (r#"{"brand_new":7}"#, "/brand_new"),
             (r#"{"brand_new":[7]}"#, "/brand_new"),
-            (r#"{"brand_new":{}}"#, "/brand_new"),
+            (r#"{"brand_new":{}}"#, "/brand_new/unit"),
             (r#"{"brand_new":{"nuit":7}}"#, "/brand_new"),
             (r#"{"brand_new":{"unit":"7"}}"#, "/brand_new/unit"),
             (r#"{"brand_new":{"unit":256}}"#, "/brand_new/unit"),
-            (r#"{"each":[{"unit":7},{"unit":"7"}]}"#, "/each"),
+            (r#"{"each":[{"unit":7},{"unit":"7"}]}"#, "/each/1/unit"),
+            (r#"{"each":[{}]}"#, "/each/0/unit"),
             (r#"{"texts":{"unit":7}}"#, "/texts"),
             (r#"{"texts":{"a":"b","a":"b"}}"#, "/texts"),
             (r#"{"secret":"6035"}"#, "/secret"),
@@ -220,6 +222,26 @@ mod tests {
         }
         assert!(parse::<Outer>(br#"{"brand_new":{"unit":7},"each":[{"unit":7}],"texts":{"a":"b"}}"#).is_ok());
         assert!(parse::<Outer>(br#"{"brand_new":null}"#).is_ok());
+    }
+
+    #[test]
+    fn a_refusal_says_in_our_words_what_was_expected() {
+        for (body, why) in [
+            ("7", "must be an object of brand_new, each, texts, secret"),
+            (r#"{"6035":7}"#, "has a field that is not known; it may have brand_new, each, texts, secret"),
+            (r#"{"texts":null,"texts":null}"#, "texts comes twice; it must be there once"),
+            (r#"{"brand_new":{}}"#, "unit is missing; it must be there once"),
+            (r#"{"brand_new":{"6035":7}}"#, "has a field that is not known; it may have unit"),
+            (r#"{"brand_new":{"unit":"6035"}}"#, "must be a whole number (u8)"),
+            (r#"{"brand_new":{"unit":6035}}"#, "must be a whole number (u8)"),
+            (r#"{"each":6035}"#, "must be an array"),
+            (r#"{"each":[{}]}"#, "unit is missing; it must be there once"),
+            (r#"{"texts":"6035"}"#, "must be an object of texts"),
+            (r#"{"texts":{"a":6035}}"#, "must be a text, in quotes"),
+            (r#"{"secret":{"missing field `unit`":6035}}"#, "must be a text, in quotes"),
+        ] {
+            assert_eq!(refused(body)[0]["detail"], why, "{body}");
+        }
     }
 
     #[test]

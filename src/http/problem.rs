@@ -1,6 +1,6 @@
 //! Problem documents (RFC 9457): one code per cause, stable, listed in `API.md`.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -97,7 +97,7 @@ pub(crate) struct FieldError {
     /// A stable word.
     pub(crate) code: &'static str,
     /// In plain words; never the value itself.
-    pub(crate) detail: &'static str,
+    pub(crate) detail: Cow<'static, str>,
 }
 
 /// What Amazon said.
@@ -183,8 +183,13 @@ impl Problem {
 
     /// One part of the body is wrong.
     #[must_use]
-    pub(crate) fn field(mut self, pointer: impl Into<String>, code: &'static str, detail: &'static str) -> Self {
-        self.0.errors.push(FieldError { pointer: pointer.into(), code, detail });
+    pub(crate) fn field(
+        mut self,
+        pointer: impl Into<String>,
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.0.errors.push(FieldError { pointer: pointer.into(), code, detail: detail.into() });
         self
     }
 

@@ -2,6 +2,7 @@
 //! caller wrote comes back, nothing is recorded, nothing is sent to Amazon, and the next honest request is answered.
 
 pub(crate) mod access;
+mod bodies;
 mod framing;
 mod headers;
 mod json;
