@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     pin::Pin,
     process::ExitCode,
     time::Duration,
@@ -25,7 +25,7 @@ use crate::{
             BeginError, RunRequest,
             amount::DecimalMark,
             balance_check::{BalanceCheck, BalanceCheckView},
-            csv::{COLUMNS, ColumnNames},
+            csv::{COLUMNS, ColumnNames, CsvError, preview::Preview},
             days::Acceptance,
             model::{Item, Reconciliation, Source},
             period::RunPeriod,
@@ -118,6 +118,10 @@ struct RunArguments {
     /// Which mark stands before decimals in the file, where its amounts do not show it: `1.000` may be one or a thousand.
     #[arg(long, value_enum, requires = "csv")]
     decimal: Option<DecimalMark>,
+    /// Read the file and report what is in it: rows, types, times, other columns, and the first rows that cannot be read. No
+    /// run is begun and nothing is stored. Exit code 3 if a row cannot be read.
+    #[arg(long, requires = "csv")]
+    dry_run: bool,
     /// How to print what was found.
     #[arg(long, value_enum, default_value = "text")]
     format: ReportFormat,
@@ -140,6 +144,8 @@ pub(super) enum ReconcileError {
     Begin(#[from] BeginError),
     #[error(transparent)]
     Run(#[from] RunError),
+    #[error(transparent)]
+    File(#[from] CsvError),
 }
 
 pub(super) async fn run(
@@ -147,6 +153,9 @@ pub(super) async fn run(
     settings: &Settings,
     stop: &Stop,
 ) -> Result<ExitCode, CommandError> {
+    if let ReconcileArguments { days: None, run: Some(arguments @ RunArguments { dry_run: true, .. }) } = &arguments {
+        return preview(settings, arguments).await;
+    }
     let (service, store) = reconciler(settings).await?;
     let ended = match arguments {
         ReconcileArguments { days: Some(command), .. } => days(&service, command).await,
@@ -156,6 +165,27 @@ pub(super) async fn run(
     };
     store.close().await;
     ended
+}
+
+/// Looks at a file of the portal. It asks for no database and for nothing of Amazon.
+async fn preview(settings: &Settings, arguments: &RunArguments) -> Result<ExitCode, CommandError> {
+    let account = settings.accounts.get(&arguments.account).ok_or(ReconcileError::Begin(BeginError::UnknownAccount))?;
+    RunPeriod::days(arguments.from, arguments.to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
+    let path = arguments.csv.as_deref().unwrap_or_else(|| Path::new(""));
+    let mut file = File::open(path).await?;
+    let currency = account.marketplace.currency();
+    let mut preview = Preview::new(currency, arguments.decimal, (arguments.from, arguments.to));
+    let mut bytes = vec![0; CHUNK_BYTES];
+    loop {
+        let read = file.read(&mut bytes).await?;
+        if read == 0 {
+            break;
+        }
+        preview.take(bytes.get(..read).unwrap_or_default()).map_err(ReconcileError::File)?;
+    }
+    let report = preview.finish().map_err(ReconcileError::File)?;
+    say(&report.to_string())?;
+    Ok(if report.is_readable() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
 async fn days(service: &Reconciliations, command: DaysCommand) -> Result<ExitCode, CommandError> {
@@ -179,7 +209,7 @@ async fn days(service: &Reconciliations, command: DaysCommand) -> Result<ExitCod
 }
 
 async fn reconcile(service: &Reconciliations, arguments: RunArguments, stop: &Stop) -> Result<ExitCode, CommandError> {
-    let RunArguments { account, from, to, csv, decimal, format } = arguments;
+    let RunArguments { account, from, to, csv, decimal, dry_run: _, format } = arguments;
     let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
     // Opened before the run begins: a mistyped file name must leave no run behind.
     let file = match &csv {

@@ -12,7 +12,10 @@
 //! The caller pushes chunks, so that a file of any length needs a few kilobytes of memory, and a megabyte or two while
 //! amounts wait for one that shows how they are written.
 
+pub(crate) mod preview;
 mod text;
+
+use std::mem;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
@@ -20,7 +23,7 @@ use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use self::text::PortalText;
 use super::amount::{self, AmountReading, DecimalMark, OpenAmount};
 use crate::{
-    kernel::{Currency, Money, calendar::is_storable},
+    kernel::{Currency, Money, calendar::is_storable, claim_code::looks_like_claim_code},
     provider::incentives::{ActivityKind, ActivityRecord, activity},
 };
 
@@ -32,6 +35,11 @@ const ROW_BYTES_MAX: usize = 8 * 1024;
 const COLUMNS_MAX: usize = 64;
 /// Rows whose amounts wait at most for one that shows how they are written.
 const OPEN_ROWS_MAX: usize = 10_000;
+
+/// Rows that cannot be read and are listed; the others are counted.
+const UNREAD_LISTED: usize = 10;
+/// Characters of the longest column's name that is shown.
+const NAME_LENGTH_MAX: usize = 40;
 
 /// Why a file is not one of the portal's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +115,13 @@ const REAL: ColumnNames =
 /// The columns that are read, in any order, whatever the case, blanks and hyphens of their names.
 pub(crate) const COLUMNS: [ColumnNames; 7] = [REQUEST_ID, TIME, KIND, AMOUNT, CURRENCY, STATUS, REAL];
 
+/// Rows that cannot be read.
+#[derive(Debug, Default)]
+struct UnreadRows {
+    count: u64,
+    first: Vec<CsvError>,
+}
+
 fn names_of(what: &str) -> String {
     COLUMNS.iter().find(|column| column.what == what).map_or_else(String::new, |column| column.names.join(", "))
 }
@@ -155,6 +170,10 @@ pub(crate) struct PortalCsvReader {
     rows: u64,
     bytes: u64,
     columns: Option<Columns>,
+    /// Names of the columns that are not looked at.
+    others: Vec<String>,
+    /// Where rows that cannot be read are listed; without it the first one ends the reading.
+    unread: Option<UnreadRows>,
 }
 
 impl PortalCsvReader {
@@ -174,6 +193,8 @@ impl PortalCsvReader {
             rows: 0,
             bytes: 0,
             columns: None,
+            others: Vec::new(),
+            unread: None,
         }
     }
 
@@ -201,6 +222,10 @@ impl PortalCsvReader {
 
     /// Takes the end of the file.
     pub(crate) fn finish(mut self, each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
+        self.end(each)
+    }
+
+    fn end(&mut self, each: &mut impl FnMut(ActivityRecord)) -> Result<(), CsvError> {
         let rest = self.text.take(&[], true);
         self.take_text(&rest, each)?;
         if let Some(head) = self.head.take() {
@@ -211,7 +236,19 @@ impl PortalCsvReader {
         if self.columns.is_none() {
             return Err(CsvError::NoColumn("request id"));
         }
-        self.open.first().map_or(Ok(()), |(row, _record, amount)| Err(undecided(*row, *amount)))
+        mem::take(&mut self.open)
+            .iter()
+            .try_for_each(|(row, _record, amount)| self.unless_listed(undecided(*row, *amount)))
+    }
+
+    /// Lists an error of a row, or ends the reading with it.
+    fn unless_listed(&mut self, error: CsvError) -> Result<(), CsvError> {
+        let Some(unread) = &mut self.unread else { return Err(error) };
+        unread.count = unread.count.saturating_add(1);
+        if unread.first.len() < UNREAD_LISTED {
+            unread.first.push(error);
+        }
+        Ok(())
     }
 
     /// Finds the delimiter in the header line.
@@ -251,14 +288,30 @@ impl PortalCsvReader {
                 let header: Vec<String> =
                     (0..self.fields).map(|at| plain(self.field(at).unwrap_or_default())).collect();
                 self.columns = Some(Columns::of(&header)?);
+                self.others = self.names_of_others(&header);
             }
             Some(columns) => {
-                if let Some((record, amount)) = self.record(&columns)? {
-                    self.settle(record, amount, each)?;
-                }
+                let settled = match self.record(&columns) {
+                    Ok(Some((record, amount))) => self.settle(record, amount, each),
+                    Ok(None) => Ok(()),
+                    Err(error) => Err(error),
+                };
+                settled.or_else(|error| self.unless_listed(error))?;
             }
         }
         Ok(())
+    }
+
+    /// How the columns are called that are not looked at; what can be a claim code is not repeated.
+    fn names_of_others(&self, header: &[String]) -> Vec<String> {
+        let is_known =
+            |name: &String| COLUMNS.iter().any(|column| column.names.iter().any(|known| plain(known) == *name));
+        let others = header.iter().enumerate().filter(|(_at, name)| !is_known(name) && !name.is_empty());
+        let shown = others.map(|(at, name)| {
+            let hidden = name.len() > NAME_LENGTH_MAX || self.field(at).is_none_or(looks_like_claim_code);
+            if hidden { format!("column {} (its name is hidden)", at.saturating_add(1)) } else { name.clone() }
+        });
+        shown.collect()
     }
 
     /// Hands a record on once its amount is known.
@@ -283,9 +336,11 @@ impl PortalCsvReader {
             }
         }
         let Some(mark) = self.mark else { return Ok(()) };
-        for (row, record, amount) in self.open.drain(..) {
-            let value = amount.by(mark).ok_or(CsvError::Value { row, column: "amount" })?;
-            each(ActivityRecord { value: Some(value), ..record });
+        for (row, record, amount) in mem::take(&mut self.open) {
+            match amount.by(mark) {
+                Some(value) => each(ActivityRecord { value: Some(value), ..record }),
+                None => self.unless_listed(CsvError::Value { row, column: "amount" })?,
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -16,6 +17,28 @@ use crate::{
     process::noshi,
     support::{App, Backend, faults::of, on_each_backend},
 };
+
+type Ran = (Option<i32>, String, String);
+
+/// Looks at a file with a row that cannot be read.
+async fn a_dry_run_stores_nothing(app: &App, file: &Path, run: &impl Fn(&[&str]) -> Ran) {
+    let runs = || async { app.database.number("SELECT COUNT(*) FROM reconciliations").await };
+    let before = runs().await;
+    let good = "time;type;request id;amount;shop\n2026-11-10 12:00:01;Create;A;1.005,00;x\n";
+    let dry = |text: &str| {
+        fs::write(file, text).unwrap();
+        run(&["--csv", file.to_str().unwrap(), "--dry-run"])
+    };
+    let (code, text, error) = dry(good);
+    assert!(code == Some(0) && text.starts_with("rows           1\n  bought: 1\n"), "{text}{error}");
+    assert!(text.contains("not looked at  shop\nunreadable     0\nNothing was stored."), "{text}");
+    let (code, text, error) = dry(&format!("{good}today;Create;B;5,00;x\n"));
+    assert!(code == Some(3) && text.contains("unreadable     1\n  row 3: the time cannot be read\n"), "{text}{error}");
+    let (code, _text, error) = dry("time;type;amount\n");
+    assert!(code == Some(1) && error.contains("no column for the request id; its name may be request id"), "{error}");
+    assert_eq!(run(&["--dry-run"]).0, Some(2), "there is no file to look at");
+    assert_eq!(runs().await, before, "a dry run began a run");
+}
 
 on_each_backend! {
     async fn the_command_prints_text_json_and_csv_and_tells_a_difference_by_its_exit_code(backend: Backend) {
@@ -63,6 +86,7 @@ on_each_backend! {
         assert_eq!(code, Some(0), "{text}{error}");
         assert_eq!(run(&["--csv", file.to_str().unwrap(), "--decimal", "comma"]).0, Some(3));
         assert_eq!(run(&["--decimal", "comma"]).0, Some(2), "there is no file to read");
+        a_dry_run_stores_nothing(&app, &file, &run).await;
 
         app.control.script(FaultRule::once(Fault::Delay { milliseconds: 2500 })).unwrap();
         let (code, text, error) = run(&[]);

@@ -1,0 +1,168 @@
+//! Reads a file of the portal and keeps nothing of it but counts: whether it can be read is known before a run is begun.
+
+use std::{collections::BTreeMap, fmt};
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::{CsvError, PortalCsvReader, UnreadRows};
+use crate::{
+    kernel::Currency,
+    provider::incentives::{ActivityKind, ActivityRecord},
+    treasury::reconciliation::amount::DecimalMark,
+};
+
+/// What the rows that can be read say.
+#[derive(Debug, Default)]
+struct RowCounts {
+    kinds: BTreeMap<&'static str, u64>,
+    /// Failed, or no real operation.
+    without_effect: u64,
+    outside: u64,
+    span: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+/// A file that is being looked at.
+pub(crate) struct Preview {
+    reader: PortalCsvReader,
+    days: (NaiveDate, NaiveDate),
+    counts: RowCounts,
+}
+
+/// What a file holds.
+pub(crate) struct PreviewReport {
+    currency: Currency,
+    counts: RowCounts,
+    unread: UnreadRows,
+    others: Vec<String>,
+}
+
+impl Preview {
+    /// Of a file for these days, both included.
+    pub(crate) fn new(currency: Currency, mark: Option<DecimalMark>, days: (NaiveDate, NaiveDate)) -> Self {
+        let mut reader = PortalCsvReader::new(currency, mark);
+        reader.unread = Some(UnreadRows::default());
+        Self { reader, days, counts: RowCounts::default() }
+    }
+
+    /// Takes the next chunk.
+    pub(crate) fn take(&mut self, chunk: &[u8]) -> Result<(), CsvError> {
+        let Self { reader, days, counts } = self;
+        reader.take(chunk, &mut |record| counts.add(&record, *days))
+    }
+
+    /// Takes the end of the file.
+    pub(crate) fn finish(mut self) -> Result<PreviewReport, CsvError> {
+        let Self { reader, days, counts } = &mut self;
+        reader.end(&mut |record| counts.add(&record, *days))?;
+        Ok(PreviewReport {
+            currency: self.reader.currency,
+            counts: self.counts,
+            unread: self.reader.unread.unwrap_or_default(),
+            others: self.reader.others,
+        })
+    }
+}
+
+impl RowCounts {
+    fn add(&mut self, record: &ActivityRecord, days: (NaiveDate, NaiveDate)) {
+        let kind = match record.kind {
+            ActivityKind::Creation => "bought",
+            ActivityKind::Cancellation => "given back",
+            ActivityKind::Activation => "activated",
+            ActivityKind::Deactivation => "deactivated",
+            ActivityKind::Other => "of another type (skipped)",
+        };
+        let count = self.kinds.entry(kind).or_default();
+        *count = count.saturating_add(1);
+        self.without_effect = self.without_effect.saturating_add(u64::from(!record.is_real));
+        let day = record.at.date_naive();
+        self.outside = self.outside.saturating_add(u64::from(day < days.0 || day > days.1));
+        let (first, last) = self.span.unwrap_or((record.at, record.at));
+        self.span = Some((first.min(record.at), last.max(record.at)));
+    }
+}
+
+impl PreviewReport {
+    /// Whether a run could read every row.
+    pub(crate) const fn is_readable(&self) -> bool {
+        self.unread.count == 0
+    }
+}
+
+impl fmt::Display for PreviewReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { currency, counts, unread, others } = self;
+        let rows = counts.kinds.values().fold(unread.count, |sum, count| sum.saturating_add(*count));
+        writeln!(f, "rows           {rows}")?;
+        for (kind, count) in &counts.kinds {
+            writeln!(f, "  {kind}: {count}")?;
+        }
+        writeln!(f, "  failed, or no real operation: {}", counts.without_effect)?;
+        if let Some((first, last)) = counts.span {
+            let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S UTC");
+            writeln!(f, "times          {} to {}", time(first), time(last))?;
+        }
+        writeln!(f, "other days     {} rows lie outside --from and --to", counts.outside)?;
+        writeln!(f, "currency       {currency}")?;
+        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        writeln!(f, "not looked at  {others}")?;
+        writeln!(f, "unreadable     {}", unread.count)?;
+        for error in &unread.first {
+            writeln!(f, "  {error}")?;
+        }
+        f.write_str("Nothing was stored.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(bytes: &[u8], chunk: usize) -> Result<String, CsvError> {
+        let day = |day| NaiveDate::from_ymd_opt(2026, 11, day).unwrap();
+        let mut preview = Preview::new(Currency::Eur, None, (day(1), day(2)));
+        for chunk in bytes.chunks(chunk) {
+            preview.take(chunk)?;
+        }
+        preview.finish().map(|report| report.to_string())
+    }
+
+    const GERMAN: &str = "Date;Type;Request ID;Claim Code;Amount;Currency;Status;K\u{e4}ufer\r\n\
+        2026-11-01 10:00:00;Create;AwssbA;ABCD-EFGHJK-LMNP;1.025,50;EUR;Success;J\u{fc}rgen\r\n\
+        2026-11-02 10:00:00;Cancel;AwssbA;ABCD-EFGHJK-LMNP;;EUR;Success;\r\n\
+        yesterday;Create;AwssbB;ABCD-EFGHJK-LMNP;5,00;EUR;Success;\r\n\
+        2026-11-03 10:00:00;Create;AwssbC;ABCD-EFGHJK-LMNP;5,00;USD;Success;\r\n\
+        2026-11-03 11:00:00;Create;AwssbD;ABCD-EFGHJK-LMNP;5,00;EUR;Failed;\r\n;;;;;;;\r\n";
+    const SAYS: &str = "rows           5\n  bought: 2\n  given back: 1\n  failed, or no real operation: 1\n\
+        times          2026-11-01 10:00:00 UTC to 2026-11-03 11:00:00 UTC\n\
+        other days     1 rows lie outside --from and --to\ncurrency       EUR\n\
+        not looked at  claimcode, kufer\nunreadable     2\n  row 4: the time cannot be read\n  \
+        row 5: the currency cannot be read\nNothing was stored.";
+
+    #[test]
+    fn a_german_spreadsheet_is_counted_in_every_encoding_and_bad_rows_are_listed() {
+        let marked = format!("\u{feff}{GERMAN}");
+        let utf16 = |to_bytes: fn(u16) -> [u8; 2]| marked.encode_utf16().flat_map(to_bytes).collect::<Vec<u8>>();
+        let files = [GERMAN.into(), marked.clone().into_bytes(), utf16(u16::to_le_bytes), utf16(u16::to_be_bytes)];
+        for (at, file) in files.iter().enumerate() {
+            for chunk in [1, 7, 4096] {
+                assert_eq!(look(file, chunk).as_deref(), Ok(SAYS), "{at}, {chunk}");
+            }
+        }
+    }
+
+    #[test]
+    fn amounts_that_nothing_decides_are_listed_and_the_first_ten_suffice() {
+        let row = "2026-11-01 10:00:00;Create;A;1.000\n";
+        let said = look(format!("date;type;request id;amount\n{}", row.repeat(12)).as_bytes(), 9).unwrap();
+        assert!(said.contains("\nunreadable     12\n  row 2: the amount can be 1.00 or 1000.00"), "{said}");
+        assert_eq!(said.matches("  row ").count(), 10, "{said}");
+    }
+
+    #[test]
+    fn a_file_without_its_columns_is_refused_and_a_name_shaped_like_a_code_is_not_shown() {
+        assert_eq!(look(b"date;type;amount\n", 5), Err(CsvError::NoColumn("request id")));
+        let said = look(b"date;type;request id;amount;ABCD-EFGHJK-LMNP\n", 5).unwrap();
+        assert!(said.contains("not looked at  column 5 (its name is hidden)\n"), "{said}");
+    }
+}
