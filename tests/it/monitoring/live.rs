@@ -256,3 +256,26 @@ async fn prometheus_reads_all_of_it_dashboards_have_data_and_the_right_alerts_st
     alerts_are(&prometheus, &stirred).await;
     app.end().await;
 }
+
+/// Prometheus makes nothing of a series that begins: by `increase` alone the first reward of a program would be 0.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_money_dashboard_shows_the_first_reward() {
+    let app = App::spawn(Backend::Sqlite).await;
+    let prometheus = Prometheus::start(&app.http, &[&app.admin]);
+    prometheus.until_data("noshi_build_info").await;
+    let program = json!({"id": "prg_first", "name": "First", "account_id": "main", "limits": []});
+    assert_eq!(app.post("/v1/programs", program).await.status, 201);
+    assert_eq!(charge(&app, "first", "15.00", Some("prg_first"), "main").await.0, 201);
+    let money = queries(&dashboard("finance"));
+    for (title, labels) in [
+        ("Issued in an hour", json!({"account": "main", "currency": "USD"})),
+        ("Issued in a day, by program", json!({"program": "prg_first", "currency": "USD"})),
+    ] {
+        let (_title, expression) = money.iter().find(|(shown, _expression)| shown == title).unwrap();
+        until(&format!("{title} shows 15.00"), async || {
+            prometheus.query(&filled_in(expression)).await.contains(&(labels.clone(), 15.0))
+        })
+        .await;
+    }
+    app.end().await;
+}
