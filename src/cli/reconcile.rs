@@ -86,10 +86,10 @@ enum DaysCommand {
         #[arg(long)]
         account: String,
         /// The first day (UTC), as in 2026-11-01.
-        #[arg(long, value_parser = day_argument, value_parser = day_argument, value_parser = day_argument, value_parser = day_argument, value_name = "DATE")]
+        #[arg(long, value_parser = day_argument, value_name = "DATE")]
         from: NaiveDate,
         /// The last day (UTC); it is accepted, too.
-        #[arg(long, value_name = "DATE")]
+        #[arg(long, value_parser = day_argument, value_name = "DATE")]
         to: NaiveDate,
         /// Why.
         #[arg(long)]
@@ -106,10 +106,10 @@ struct RunArguments {
     #[arg(long)]
     account: String,
     /// The first day (UTC), as in 2026-11-01.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_parser = day_argument, value_name = "DATE")]
     from: NaiveDate,
     /// The last day (UTC); it is compared, too.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_parser = day_argument, value_name = "DATE")]
     to: NaiveDate,
     /// A file of Amazon's portal instead of the activity report, where Amazon has that switched off. Times in UTC. `--help`
     /// lists the columns that it must have.
