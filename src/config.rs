@@ -95,6 +95,14 @@ pub struct ServerSettings {
     pub drain_delay: Duration,
     /// How long a stop waits for running work; at least twice the longest call to Amazon.
     pub drain_timeout: Duration,
+    /// Requests of one API key in a minute at this replica: those that change nothing.
+    pub key_reads_per_minute: u32,
+    /// Those that change something.
+    pub key_writes_per_minute: u32,
+    /// Those that have a code shown again.
+    pub key_reveals_per_minute: u32,
+    /// How many of one key are answered at once.
+    pub key_requests_at_once: u32,
 }
 
 /// The database.

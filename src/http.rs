@@ -8,15 +8,18 @@ pub mod body;
 pub(crate) mod connection;
 pub(crate) mod framing;
 pub(crate) mod headers;
+pub mod key_limits;
 mod metrics;
 pub(crate) mod observe;
 pub(crate) mod paging;
 pub(crate) mod prefer;
 pub(crate) mod problem;
+mod retry_after;
 pub(crate) mod routing;
 
 use std::{sync::Arc, time::Duration};
 
+use key_limits::KeyLimits;
 pub(crate) use metrics::Metrics;
 pub use problem::Code;
 pub(crate) use problem::Problem;
@@ -33,6 +36,8 @@ pub(crate) struct Http {
     pub(crate) metrics: Arc<Metrics>,
     /// Begins the trace of each request, or continues the caller's.
     pub(crate) traces: Traces,
+    /// What one API key may ask of this replica.
+    pub(crate) limits: KeyLimits,
     /// How long a body may take.
     pub(crate) body_timeout: Duration,
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     accounts, audit,
-    config::Settings,
-    http,
+    config::{ServerSettings, Settings},
+    http::{
+        self,
+        key_limits::{KeyLimits, KeyQuotas},
+    },
     identity::{endings, refusals::KeyRefusals},
     incentives, ledger, server, store,
     telemetry::{LostLines, metrics::Registry, trace::Counters},
@@ -17,6 +20,8 @@ pub(super) struct AllMetrics {
     pub(super) accounts: Arc<accounts::Metrics>,
     pub(super) audit: Arc<audit::Metrics>,
     pub(super) http: Arc<http::Metrics>,
+    /// The limits themselves: they count their refusals.
+    pub(super) key_limits: KeyLimits,
     pub(super) identity: Arc<endings::Metrics>,
     pub(super) incentives: Arc<incentives::Metrics>,
     pub(super) refusals: KeyRefusals,
@@ -42,6 +47,7 @@ impl AllMetrics {
             accounts: Arc::new(accounts::Metrics::new(&registry, &accounts, &operations)?),
             audit: Arc::new(audit::Metrics::new(&registry)?),
             http: Arc::new(http::Metrics::new(&registry)?),
+            key_limits: KeyLimits::new(quotas(&settings.server), &registry)?,
             identity: Arc::new(endings::Metrics::new(&registry)?),
             incentives: Arc::new(incentives::Metrics::new(&registry, &accounts, Arc::clone(&ledger))?),
             ledger,
@@ -51,5 +57,14 @@ impl AllMetrics {
             treasury: Arc::new(treasury::Metrics::new(&registry, &accounts)?),
             server: Arc::new(server::Metrics::new(registry, lost)?),
         })
+    }
+}
+
+const fn quotas(server: &ServerSettings) -> KeyQuotas {
+    KeyQuotas {
+        reads_per_minute: server.key_reads_per_minute,
+        writes_per_minute: server.key_writes_per_minute,
+        reveals_per_minute: server.key_reveals_per_minute,
+        at_once: server.key_requests_at_once,
     }
 }

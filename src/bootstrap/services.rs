@@ -76,6 +76,7 @@ impl Ground<'_> {
             tasks: self.tasks.clone(),
             metrics: Arc::clone(&self.metrics.http),
             traces: self.traces.clone(),
+            limits: self.metrics.key_limits.clone(),
             body_timeout: self.settings.server.body_timeout,
         }
     }

@@ -46,6 +46,8 @@ const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
 /// Characters of the admin port's token: enough that nobody guesses it.
 const ADMIN_TOKEN_LENGTH: RangeInclusive<usize> = 24..=256;
+/// Requests of one API key in a minute.
+const KEY_RATE: RangeInclusive<u32> = 1..=1_000_000;
 const CREDENTIAL_LENGTH_MAX: usize = 256;
 /// Characters of the longest word that is quoted. An AWS secret key has 40.
 const KIND_LENGTH_MAX: usize = 32;
@@ -105,6 +107,11 @@ fn server(mut section: Section<'_>) -> ServerSettings {
         unread_timeout: section.seconds("unread_timeout_seconds", 10, 1..=60),
         drain_delay: section.seconds("drain_delay_seconds", 0, 0..=60),
         drain_timeout: section.seconds("drain_timeout_seconds", 20, DRAIN_SECONDS),
+        key_reads_per_minute: section.number("key_reads_per_minute", 12_000, KEY_RATE),
+        key_writes_per_minute: section.number("key_writes_per_minute", 6_000, KEY_RATE),
+        key_reveals_per_minute: section.number("key_reveals_per_minute", 600, KEY_RATE),
+        // As many as one caller may have of rewards.in_flight_max.
+        key_requests_at_once: section.number("key_requests_at_once", 192, 1..=65_536),
     }
 }
 

@@ -36,6 +36,10 @@ pub(super) fn render(settings: &Settings) -> String {
     page.seconds("unread_timeout_seconds", server.unread_timeout);
     page.seconds("drain_delay_seconds", server.drain_delay);
     page.seconds("drain_timeout_seconds", server.drain_timeout);
+    page.plain("key_reads_per_minute", server.key_reads_per_minute);
+    page.plain("key_writes_per_minute", server.key_writes_per_minute);
+    page.plain("key_reveals_per_minute", server.key_reveals_per_minute);
+    page.plain("key_requests_at_once", server.key_requests_at_once);
     page.section("store");
     page.kept_in("url", &store.url.to_string(), store.url_file.as_deref());
     page.plain("connections_max", store.connections_max);

@@ -20,14 +20,14 @@ use actix_web::{
     error::PayloadError,
     http::{
         ConnectionType,
-        header::{self, HeaderName, HeaderValue},
+        header::{self, HeaderMap, HeaderName, HeaderValue},
     },
     middleware::Next,
     web::{self, Bytes},
 };
 use futures_util::Stream;
 
-use super::{Code, Http, Problem, headers};
+use super::{Code, Http, Problem, headers, key_limits::KeyStanding, retry_after};
 use crate::{
     kernel::{ApiKeyId, ClientId, TraceContext, claim_code::may_hold_claim_code},
     telemetry::trace::{self, Attribute},
@@ -77,12 +77,17 @@ async fn observed(
     let reader = keep_reader(&mut request);
     // The request must not be cloned here: the router needs it to itself, or it panics.
     let mut answer = render(next.call(request).await?.map_into_boxed_body(), &id);
+    let standing = answer.request().extensions().get::<KeyStanding>().copied();
     let head = answer.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         head.insert(REQUEST_ID, value);
     }
     // Nothing here is for a cache: a reward changes, and a code must not lie around.
     head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(standing) = standing {
+        standing.show(head);
+    }
+    spread_callers(&http, head);
     // The server stops soon, and a request on a connection that closes gets no answer: clients drop this connection now.
     if http.tasks.stopping().is_cancelled() {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -105,6 +110,15 @@ async fn observed(
         duration_ms = %millis, tasks.running = running, "request"
     );
     Ok(with_answer(answer, reader))
+}
+
+/// Whoever is asked to come back later comes at a time of their own.
+fn spread_callers(http: &Http, head: &mut HeaderMap) {
+    let Some(needed) = head.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()) else { return };
+    let spread = retry_after::spread(needed, http.ambient.draw().unwrap_or_default());
+    if let Some(value) = spread.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        head.insert(header::RETRY_AFTER, value);
+    }
 }
 
 /// Renders a handler's problem with the request's id.

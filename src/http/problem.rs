@@ -40,6 +40,8 @@ impl Code {
     pub(crate) const UNSUPPORTED_MEDIA_TYPE: Self =
         Self::new("unsupported-media-type", 415, false, "The request's body must be plain application/json");
     pub(crate) const QUOTA_EXCEEDED: Self = Self::new("quota-exceeded", 429, true, "Too many requests are in flight");
+    pub(crate) const RATE_LIMITED: Self =
+        Self::new("rate-limited", 429, true, "The API key asks more of the service than it may");
     pub(crate) const INTERNAL: Self = Self::new("internal", 500, true, "Something went wrong here");
     pub(crate) const DEPENDENCY_UNAVAILABLE: Self =
         Self::new("dependency-unavailable", 503, true, "A service that is needed does not answer");
@@ -57,6 +59,7 @@ impl Code {
         Self::PAYLOAD_TOO_LARGE,
         Self::UNSUPPORTED_MEDIA_TYPE,
         Self::QUOTA_EXCEEDED,
+        Self::RATE_LIMITED,
         Self::INTERNAL,
         Self::DEPENDENCY_UNAVAILABLE,
     ];
@@ -129,6 +132,7 @@ struct Parts {
     retry_after: Option<Duration>,
     /// The same request cannot succeed, although others of this code can.
     in_vain: bool,
+    violated: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -152,6 +156,8 @@ struct Document<'a> {
     reward_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cancelable_until: Option<String>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated: Option<[&'static str; 1]>,
 }
 
 impl Problem {
@@ -171,6 +177,7 @@ impl Problem {
             retry_at: None,
             retry_after: None,
             in_vain: false,
+            violated: None,
         }))
     }
 
@@ -241,6 +248,13 @@ impl Problem {
         self
     }
 
+    /// Which of the policies in `RateLimit-Policy` it violates.
+    #[must_use]
+    pub(super) fn violates(mut self, policy: &'static str) -> Self {
+        self.0.violated = Some(policy);
+        self
+    }
+
     /// When the same request can succeed.
     #[must_use]
     pub(crate) fn retry_at(mut self, at: Option<DateTime<Utc>>) -> Self {
@@ -248,7 +262,8 @@ impl Problem {
         self
     }
 
-    /// How long the caller waits before the same request can succeed. 429 and 503 say a second if nothing else is known.
+    /// How long the caller waits at least before the same request can succeed. 429 and 503 say a second if nothing else is
+    /// known. [`retry_after`](super::retry_after) spreads callers on top of it.
     #[must_use]
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
@@ -268,7 +283,7 @@ impl Problem {
 
     /// The type's URI: the registered one where there is one, else ours.
     fn kind(&self) -> String {
-        if self.0.code == Code::QUOTA_EXCEEDED {
+        if [Code::QUOTA_EXCEEDED, Code::RATE_LIMITED].contains(&self.0.code) {
             return "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned();
         }
         format!("urn:noshi:problem:{}", self.0.code.as_str())
@@ -311,6 +326,7 @@ impl Problem {
             upstream: self.0.upstream.as_ref(),
             reward_id: self.0.reward_id.map(|id| id.to_string()),
             cancelable_until: self.0.cancelable_until.map(timestamp),
+            violated: self.0.violated.map(|policy| [policy]),
         })
     }
 }

@@ -42,7 +42,7 @@ impl Principal {
     ///
     /// # Errors
     /// `unauthorized` for no key, several, a malformed, unknown, expired or revoked one, all alike;
-    /// `insufficient-scope`; `dependency-unavailable` when keys cannot be looked up.
+    /// `rate-limited`, whatever the request is; `insufficient-scope`; `dependency-unavailable` when keys cannot be looked up.
     pub(crate) async fn of(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Self, Problem> {
         let principal = Self::of_any_scope(http, request).await?;
         if !principal.scopes.allow(scope) {
@@ -55,7 +55,7 @@ impl Principal {
     /// The client behind this request, whatever its key may do.
     ///
     /// # Errors
-    /// `unauthorized`, as [`Principal::of`].
+    /// `unauthorized` and `dependency-unavailable`, as [`Principal::of`]; `rate-limited`.
     pub(crate) async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
         let refused = |reason, key| {
             if let Some(refusals) = request.app_data::<web::Data<KeyRefusals>>() {
@@ -78,6 +78,7 @@ impl Principal {
         request.extensions_mut().insert(Asker { client: key.client, key: key.id });
         Connection::of(request).know();
         continue_trace(request);
+        http.limits.enter(request, key.id, &http.ambient)?;
         Ok(Self {
             client: key.client,
             client_name: key.client_name,

@@ -22,6 +22,7 @@ mod database;
 mod door;
 mod events;
 mod house;
+mod key_limits;
 mod key_pairs;
 mod kill;
 mod ledger;

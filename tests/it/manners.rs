@@ -32,7 +32,7 @@ impl Raw {
 
     /// The headers that two answers to the same question share.
     fn lasting(mut self) -> (String, BTreeMap<String, String>) {
-        for name in ["date", "x-request-id"] {
+        for name in ["date", "ratelimit", "retry-after", "x-request-id"] {
             self.headers.remove(name);
         }
         (self.status, self.headers)

@@ -36,6 +36,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_database_unwritable", "gauge", &[]),
     ("noshi_feed_held_seconds", "gauge", &["feed"]),
     ("noshi_idempotent_requests_total", "counter", &["result"]),
+    ("noshi_key_limit_refusals_total", "counter", &["policy"]),
     ("noshi_keys_refused_total", "counter", &["reason"]),
     ("noshi_lease_lost_total", "counter", &[]),
     ("noshi_log_lines_lost_total", "counter", &[]),

@@ -32,9 +32,10 @@ on_each_backend! {
         for key in ["third", "third", "fourth"] {
             let answer = app.issue(key, "0.15").await;
             refused(&answer, "client_day_maximum");
-            // The next midnight in New York, which is 04:00 or 05:00 UTC.
+            // The next midnight in New York, which is 04:00 or 05:00 UTC, or up to a minute later.
             let end = chrono::DateTime::parse_from_rfc2822(answer.header("retry-after")).unwrap();
-            assert!(end > app.ambient.now() && ["04:00:00", "05:00:00"].contains(&end.format("%T").to_string().as_str()));
+            let minute = end.format("%H:%M").to_string();
+            assert!(end > app.ambient.now() && ["04:00", "04:01", "05:00", "05:01"].contains(&minute.as_str()), "{end}");
         }
         refused(&app.post("/v1/rewards/validate", order("0.15")).await, "client_day_maximum");
         assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, rows, "a refusal makes no row");
