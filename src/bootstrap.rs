@@ -281,7 +281,12 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
         tracing::error!(error = %Chain(&error), "the start is not recorded in the audit");
     }
     let Ground { store, tasks, metrics, .. } = ground;
-    let tls = settings.server.tls.as_ref().map(|files| ApiTls::load(files, &state.metrics)).transpose()?;
+    let tls = settings
+        .server
+        .tls
+        .as_ref()
+        .map(|files| ApiTls::load(files, &state.http.ambient, &state.metrics))
+        .transpose()?;
     let listen = |setting, address| move |source| StartError::Listen { setting, address, source };
     let api = server::api(&state, &settings.server, tls.clone()).map_err(listen("listen", settings.server.listen))?;
     let admin =

@@ -48,7 +48,7 @@ impl Misfit {
             Self::Hash => "was changed",
             Self::Unkeyed => "is not keyed, and those before it are",
             Self::UnknownKey => "is hashed by a key that the settings do not list",
-            Self::Head => "is another one than the head that was kept",
+            Self::Head => "differs from the head that was kept",
             Self::Cut => "is the last one: those behind it are cut off",
         }
     }

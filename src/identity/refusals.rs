@@ -68,7 +68,11 @@ impl KeyRefusals {
     /// When the registry has a metric of such a name.
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let refused = at_zero(
-            registry.counter_vec("keys_refused_total", "Requests that were answered 401, by reason.", &["reason"])?,
+            registry.counter_vec(
+                "keys_refused_total",
+                "Requests of the API that were answered 401, by reason.",
+                &["reason"],
+            )?,
             KeyRefusal::ALL.iter().map(|reason| [reason.as_str()]),
         )?;
         Ok(Self(Arc::new(Inner { refused, sampled: Mutex::default() })))

@@ -15,8 +15,8 @@ use super::door::SOCKET_BUFFER_BYTES;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
-/// When a connection that says nothing is asked whether its other side is still there, and how often. How many times is decided by
-/// the time that an answer may wait (`set_tcp_user_timeout`), where the kernel knows it.
+/// When a connection that says nothing is asked whether its other side is still there, and how often. Where the kernel has
+/// TCP_USER_TIMEOUT, that decides how many times; else it is three.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(10)).with_retries(3);
 

@@ -15,11 +15,11 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
 };
 use sha2::{Digest, Sha256};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     time::timeout,
 };
@@ -30,10 +30,12 @@ use super::{
     Metrics,
     door::{ANSWER_BUFFER_BYTES, Guest},
 };
-use crate::{config::TlsFiles, kernel::Chain, lifecycle::Tasks};
+use crate::{ambient::Ambient, config::TlsFiles, kernel::Chain, lifecycle::Tasks};
 
 /// How often the files are read.
 const READ: Duration = Duration::from_secs(5);
+/// How long that may take.
+const READ_MAX: Duration = Duration::from_secs(30);
 /// The last second that a certificate can name, and one more: by then each has ended.
 const AFTER_ALL: Duration = Duration::from_secs(253_402_300_800);
 
@@ -74,6 +76,20 @@ pub enum TlsError {
         #[source]
         source: webpki::Error,
     },
+    /// The certificate does not hold now.
+    #[error("{} holds a certificate that has ended or does not hold yet", path.display())]
+    NotNow {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// Some of the authorities of callers' certificates cannot be read: their callers would be locked out.
+    #[error("{} holds {count} authorities that cannot be read", path.display())]
+    UnreadAuthorities {
+        /// Its path.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
     /// The certificate and the key do not fit.
     #[error("{} is not the private key of the certificate in {}", key.display(), certificate.display())]
     Pair {
@@ -100,6 +116,7 @@ pub enum TlsError {
 struct LoadedTls {
     config: Arc<ServerConfig>,
     ends: DateTime<Utc>,
+    holds_now: bool,
     /// Of all files: whether they have changed.
     digest: [u8; 32],
 }
@@ -111,19 +128,24 @@ pub(crate) struct ApiTls(Arc<TlsInner>);
 struct TlsInner {
     files: TlsFiles,
     in_force: RwLock<LoadedTls>,
+    ambient: Ambient,
     metrics: Arc<Metrics>,
 }
 
 impl ApiTls {
-    /// Reads the files.
+    /// Reads the files. A certificate that does not hold now is taken: there is no better one, and recovery must not wait for it.
     ///
     /// # Errors
     /// [`TlsError`] where TLS cannot be spoken by them.
-    pub(crate) fn load(files: &TlsFiles, metrics: &Arc<Metrics>) -> Result<Self, TlsError> {
-        let loaded = load(files)?;
+    pub(crate) fn load(files: &TlsFiles, ambient: &Ambient, metrics: &Arc<Metrics>) -> Result<Self, TlsError> {
+        let loaded = load(files, ambient.now())?;
+        if !loaded.holds_now {
+            let error = TlsError::NotNow { path: files.certificate.clone() };
+            tracing::error!(error = %error, "no caller will trust the API's certificate");
+        }
         metrics.tls.in_force(loaded.ends);
-        let (files, metrics) = (files.clone(), Arc::clone(metrics));
-        Ok(Self(Arc::new(TlsInner { files, in_force: RwLock::new(loaded), metrics })))
+        let (files, ambient, metrics) = (files.clone(), ambient.clone(), Arc::clone(metrics));
+        Ok(Self(Arc::new(TlsInner { files, in_force: RwLock::new(loaded), ambient, metrics })))
     }
 
     /// Reads the files again and again, and takes what is new and can be used, until the process stops.
@@ -132,16 +154,20 @@ impl ApiTls {
         while !tasks.stopping().is_cancelled() {
             tokio::select! {
                 () = tasks.stopping().cancelled() => {}
-                () = tokio::time::sleep(READ) => {
-                    let files = self.0.files.clone();
-                    // A file system may keep its reader waiting.
-                    let loaded = tokio::task::spawn_blocking(move || load(&files)).await;
-                    if let Ok(loaded) = loaded {
-                        self.take(loaded, &mut said);
-                    }
-                }
+                loaded = self.read_later() => self.take(loaded, &mut said),
             }
         }
+    }
+
+    async fn read_later(&self) -> Result<LoadedTls, TlsError> {
+        tokio::time::sleep(READ).await;
+        let (files, now) = (self.0.files.clone(), self.0.ambient.now());
+        let path = files.certificate.clone();
+        // A file system may keep its reader waiting.
+        let read = timeout(READ_MAX, tokio::task::spawn_blocking(move || load(&files, now))).await;
+        let late = || TlsError::File { path: path.clone(), source: ErrorKind::TimedOut.into() };
+        let loaded = read.map_err(|_late| late())?.map_err(|_ended| late())??;
+        if loaded.holds_now { Ok(loaded) } else { Err(TlsError::NotNow { path }) }
     }
 
     /// `said`: what was reported last, so that each trouble is reported once.
@@ -160,11 +186,19 @@ impl ApiTls {
         };
         self.0.metrics.tls.unusable(false);
         said.clear();
-        let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
-        if in_force.digest != loaded.digest {
-            tracing::info!(tls.ends = %loaded.ends, "another TLS certificate is in force");
-            self.0.metrics.tls.in_force(loaded.ends);
-            *in_force = loaded;
+        let ends = loaded.ends;
+        let is_another = {
+            // Whoever connects waits for this lock.
+            let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
+            let is_another = in_force.digest != loaded.digest;
+            if is_another {
+                *in_force = loaded;
+            }
+            is_another
+        };
+        if is_another {
+            self.0.metrics.tls.in_force(ends);
+            tracing::info!(tls.ends = %ends, "another TLS certificate is in force");
         }
     }
 
@@ -181,16 +215,27 @@ impl ApiTls {
             shaken = timeout(within, handshake(io, config)) => shaken,
         };
         let stream = shaken.unwrap_or_else(|_late| Err(ErrorKind::TimedOut.into()));
-        stream.map(|stream| PortStream::Secured(Box::new(stream))).inspect_err(|_error| guest.shook_no_hands())
+        stream.map(|stream| PortStream::Secured(Box::new(stream))).inspect_err(|error| {
+            // Whoever only looks whether the port is open says nothing.
+            if error.kind() != ErrorKind::NotConnected {
+                guest.shook_no_hands();
+            }
+        })
     }
 }
 
 async fn handshake(mut io: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream<TcpStream>> {
     let mut first = [0];
     // No record of TLS begins with a letter, and each request of HTTP does.
-    if io.peek(&mut first).await? == 1 && first.iter().all(u8::is_ascii_alphabetic) {
+    if io.peek(&mut first).await? == 0 {
+        return Err(ErrorKind::NotConnected.into());
+    }
+    if first.iter().all(u8::is_ascii_alphabetic) {
         io.write_all(PLAIN).await?;
         io.shutdown().await?;
+        // Closed at once, the sender of what was not read would get a reset, and lose the answer.
+        let mut scratch = [0; 4096];
+        while io.read(&mut scratch).await? > 0 {}
         return Err(ErrorKind::InvalidData.into());
     }
     let bounded =
@@ -198,16 +243,16 @@ async fn handshake(mut io: TcpStream, config: Arc<ServerConfig>) -> io::Result<T
     TlsAcceptor::from(config).accept_with(io, bounded).await
 }
 
-/// When the certificate of these files ends.
+/// When the certificate of these files ends, and whether it holds now.
 ///
 /// # Errors
 /// [`TlsError`] where TLS cannot be spoken by them.
-pub(crate) fn certificate_ends(files: &TlsFiles) -> Result<DateTime<Utc>, TlsError> {
-    load(files).map(|loaded| loaded.ends)
+pub(crate) fn certificate_ends(files: &TlsFiles, now: DateTime<Utc>) -> Result<(DateTime<Utc>, bool), TlsError> {
+    load(files, now).map(|loaded| (loaded.ends, loaded.holds_now))
 }
 
 /// Reads the files. Blocks on the file system.
-fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
+fn load(files: &TlsFiles, now: DateTime<Utc>) -> Result<LoadedTls, TlsError> {
     let TlsFiles { certificate, private_key, client_ca } = files;
     let (chain, key) = (read(certificate)?, read(private_key)?);
     let authorities = client_ca.as_deref().map(|path| read(path).map(|text| (path, text))).transpose()?;
@@ -219,7 +264,7 @@ fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
     let content = |source| TlsError::Content { path: private_key.clone(), wanted: "private key", source };
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(content)?;
     let unreadable = |source| TlsError::Certificate { path: certificate.clone(), source };
-    let ends = ends(chain.first()).map_err(unreadable)?;
+    let (ends, holds_now) = ends(chain.first(), now).map_err(unreadable)?;
     let pair = |source| TlsError::Pair { key: private_key.clone(), certificate: certificate.clone(), source };
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -231,7 +276,12 @@ fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
     };
     let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(LoadedTls { config: Arc::new(config), ends, digest: digest.finalize().into() })
+    if client_ca.is_some() {
+        // Whoever resumes a session does not show its certificate again.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+    }
+    Ok(LoadedTls { config: Arc::new(config), ends, holds_now, digest: digest.finalize().into() })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
@@ -251,23 +301,34 @@ fn verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates(path, text)?);
+    let (_added, count) = roots.add_parsable_certificates(certificates(path, text)?);
+    if count > 0 {
+        return Err(TlsError::UnreadAuthorities { path: path.to_owned(), count });
+    }
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(|source| TlsError::Authorities { path: path.to_owned(), source })
 }
 
-/// Asks whether the certificate holds after all others have ended: the refusal says until when it does.
-fn ends(certificate: Option<&CertificateDer<'_>>) -> Result<DateTime<Utc>, webpki::Error> {
+/// When the certificate ends, and whether it holds now. The verifier is asked whether it holds after all others have ended: the
+/// refusal says until when it does.
+fn ends(certificate: Option<&CertificateDer<'_>>, now: DateTime<Utc>) -> Result<(DateTime<Utc>, bool), webpki::Error> {
     let certificate = webpki::EndEntityCert::try_from(certificate.ok_or(webpki::Error::BadDer)?)?;
-    let at = UnixTime::since_unix_epoch(AFTER_ALL);
-    match certificate.verify_for_usage(&[], &[], &[], at, webpki::KeyUsage::server_auth(), None, None) {
+    let verified = |since_epoch| {
+        let (at, usage) = (UnixTime::since_unix_epoch(since_epoch), webpki::KeyUsage::server_auth());
+        certificate.verify_for_usage(&[], &[], &[], at, usage, None, None).map(|_path| ())
+    };
+    let now = Duration::from_secs(u64::try_from(now.timestamp()).unwrap_or(0));
+    // Whoever issued it is not asked: the times are looked at first.
+    let holds_now =
+        !matches!(verified(now), Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }));
+    match verified(AFTER_ALL) {
         Err(webpki::Error::CertExpired { not_after, .. }) => {
             let seconds = i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX);
-            Ok(DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC))
+            Ok((DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC), holds_now))
         }
         Err(other) => Err(other),
-        Ok(_path) => Ok(DateTime::<Utc>::MAX_UTC),
+        Ok(()) => Ok((DateTime::<Utc>::MAX_UTC, holds_now)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 
 use super::{Diagnosis, Trouble};
 use crate::{
@@ -44,8 +44,9 @@ pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDat
 /// The certificate that callers are shown.
 fn of_tls(files: &TlsFiles, today: NaiveDate) -> Diagnosis {
     let place = "server.tls_certificate_file";
-    let ends = match certificate_ends(files) {
-        Ok(ends) => ends.date_naive(),
+    let now = today.and_time(NaiveTime::MIN).and_utc();
+    let (ends, holds_now) = match certificate_ends(files, now) {
+        Ok((ends, holds_now)) => (ends.date_naive(), holds_now),
         Err(error) => {
             let trouble = Trouble {
                 what: Chain(&error).to_string(),
@@ -58,13 +59,17 @@ fn of_tls(files: &TlsFiles, today: NaiveDate) -> Diagnosis {
         }
     };
     let left = ends.signed_duration_since(today).num_days();
-    if left >= CERTIFICATE_DAYS_MIN {
+    if left >= CERTIFICATE_DAYS_MIN && holds_now {
         return Diagnosis::well(place, format!("callers are shown a certificate that ends on {ends}"));
     }
-    let what = if left < 0 { format!("ended on {ends}") } else { format!("ends on {ends}, in {left} days") };
+    let what = match (left < 0, holds_now) {
+        (true, _) => format!("ended on {ends}"),
+        (false, true) => format!("ends on {ends}, in {left} days"),
+        (false, false) => "does not hold yet".to_owned(),
+    };
     let trouble = Trouble {
         what,
-        why: "after that day no caller connects".to_owned(),
+        why: "no caller connects while it does not hold".to_owned(),
         way_out: "put a new certificate and its key into the files: they are read again without a restart".to_owned(),
     };
     Diagnosis::warning(place, trouble)

@@ -22,7 +22,7 @@ use super::Guest;
 /// Bytes of a request that are read before it is answered. A body has 4 KiB at most.
 pub(super) const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
-/// Whoever was refused unread may go on sending for so long, so that the refusal is not lost in a reset.
+/// Whoever was refused unread may send nothing for so long before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
 const TOO_LARGE: &[u8] =
@@ -41,8 +41,17 @@ pub(in crate::server) struct Guarded<S> {
     refusal: Option<HeadRefusal>,
     /// Runs while an answer waits for its reader.
     unread: Option<Pin<Box<Sleep>>>,
-    /// Runs while what is left of a refused request is dropped.
-    linger: Option<Pin<Box<Sleep>>>,
+    /// While the connection ends.
+    goodbye: Option<Goodbye>,
+}
+
+/// The end of a connection: we have sent our last byte, and what is left of a refused request is dropped.
+struct Goodbye {
+    has_shut_down: bool,
+    /// Runs while nothing comes.
+    quiet: Pin<Box<Sleep>>,
+    /// Ends it, whatever comes.
+    end: Pin<Box<Sleep>>,
 }
 
 /// The answer to a head that is too long, on its way.
@@ -61,7 +70,7 @@ impl<S> Guarded<S> {
             used_up_at: None,
             refusal: None,
             unread: None,
-            linger: None,
+            goodbye: None,
         }
     }
 
@@ -109,8 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
             return self.refuse(cx);
         }
         if self.guest.connection().is_closing() {
-            // The answer is made, and the connection ends behind it; `poll_shutdown` drops what still comes.
-            return Poll::Pending;
+            // The answer is made, and the connection ends behind it. What still comes is no request.
+            return self.drop_what_comes(cx).map(Ok);
         }
         let begun = self.guest.connection().begun();
         match self.used_up_at {
@@ -157,9 +166,42 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guarded<S> {
         loop {
             let mut dropped = ReadBuf::new(&mut scratch);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut dropped)) {
-                Ok(()) if !dropped.filled().is_empty() => {}
+                Ok(()) if !dropped.filled().is_empty() => {
+                    if let Some(goodbye) = &mut self.goodbye {
+                        goodbye.quiet.as_mut().set(sleep(LINGER));
+                    }
+                }
                 Ok(()) | Err(_) => return Poll::Ready(()),
             }
+        }
+    }
+
+    /// Says that nothing more comes from us, and drops what still comes of a request that was refused unread. Closed at once, its
+    /// sender would get a reset, and lose the answer.
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
+        let unread_max = self.guest.door.0.unread_max;
+        let goodbye = self.goodbye.get_or_insert_with(|| Goodbye {
+            has_shut_down: false,
+            quiet: Box::pin(sleep(LINGER)),
+            end: Box::pin(sleep(unread_max)),
+        });
+        if goodbye.end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if !goodbye.has_shut_down {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            goodbye.has_shut_down = true;
+        }
+        if self.allowance > 0 && !self.guest.connection().leaves_a_body() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.drop_what_comes(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        match &mut self.goodbye {
+            Some(goodbye) => goodbye.quiet.as_mut().poll(cx).map(Ok),
+            None => Poll::Ready(Ok(())),
         }
     }
 }
@@ -202,18 +244,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.linger.is_none() {
-            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-            if this.allowance > 0 && !this.guest.connection().leaves_a_body() {
-                return Poll::Ready(Ok(()));
-            }
-        }
-        this.check(cx)?;
-        let end = this.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        if end.as_mut().poll(cx).is_pending() {
-            ready!(this.drop_what_comes(cx));
-        }
-        Poll::Ready(Ok(()))
+        self.get_mut().say_goodbye(cx)
     }
 }

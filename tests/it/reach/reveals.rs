@@ -71,14 +71,35 @@ on_each_backend! {
     }
 }
 
-/// A clock that stood a year ahead once must not keep a key out for a year.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_hour_that_lies_ahead_counts_no_longer() {
-    let app = App::shaped(Backend::Sqlite, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 1)).await;
-    let issued = app.issue("first", "5.00").await;
-    assert_eq!(app.reveal(issued.id()).await.status, 200);
-    app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
-    app.database.execute("UPDATE reveal_counts SET hour = hour + 8766").await.unwrap();
-    assert_eq!(app.reveal(issued.id()).await.status, 200);
-    app.end().await;
+on_each_backend! {
+    /// A clock that stood a year ahead once must not keep a key out for a year.
+    async fn an_hour_that_lies_ahead_counts_no_longer(backend: Backend) {
+        let app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 1)).await;
+        let issued = app.issue("first", "5.00").await;
+        assert_eq!(app.reveal(issued.id()).await.status, 200);
+        app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
+        app.database.execute("UPDATE reveal_counts SET hour = hour + 8766").await.unwrap();
+        assert_eq!(app.reveal(issued.id()).await.status, 200);
+        // Another replica's clock is a moment ahead, and has begun the next hour.
+        app.database.execute("UPDATE reveal_counts SET hour = hour + 1").await.unwrap();
+        app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
+        app.end().await;
+    }
+
+    async fn a_limit_that_is_lowered_within_the_hour_is_reported_when_it_refuses(backend: Backend) {
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 100)).await;
+        app.advance(3600 - app.ambient.now().timestamp() % 3600);
+        let issued = app.issue("first", "5.00").await;
+        for _ in 0..3 {
+            assert_eq!(app.reveal(issued.id()).await.status, 200);
+        }
+        assert!(levels(&app).await.is_empty());
+        app.restart_with("NOSHI__REWARDS__REVEALS_PER_HOUR", "2").await;
+        for _ in 0..2 {
+            app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
+        }
+        let told = levels(&app).await;
+        assert_eq!(told.iter().map(|(kind, _key)| kind.as_str()).collect::<Vec<_>>(), ["reveals.limit_reached"]);
+        app.end().await;
+    }
 }
