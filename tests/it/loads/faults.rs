@@ -84,7 +84,7 @@ on_each_backend! {
     async fn every_class_at_a_load_its_replay_and_its_void_leads_where_it_must(backend: Backend) {
         let shape = Shape::default()
             .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2)
-            .with("NOSHI__REWARDS__IN_FLIGHT_MAX", 400);
+            .with("NOSHI__REWARDS__IN_FLIGHT_MAX", 400).with("NOSHI__SERVER__KEY_REQUESTS_AT_ONCE", 400);
         let mut counter = Counter::shaped(backend, shape).await;
         let cells = cells(&counter);
         assert!(cells.len() > 100, "{} cells", cells.len());

@@ -49,7 +49,7 @@ impl Ground {
         let partners = fronts.iter().enumerate().map(through).collect();
         let shape = Shape { partners, ..shape }.with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 2);
         // One caller sends all cells at once, and has three quarters of the room.
-        let shape = shape.with("NOSHI__REWARDS__IN_FLIGHT_MAX", 400);
+        let shape = shape.with("NOSHI__REWARDS__IN_FLIGHT_MAX", 400).with("NOSHI__SERVER__KEY_REQUESTS_AT_ONCE", 400);
         let app = App::shaped(backend, shape).await;
         fronts.iter().for_each(|front| front.lead_to(app.gateway()));
         watch::begin(&app).await;
