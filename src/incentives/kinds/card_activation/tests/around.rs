@@ -254,5 +254,10 @@ pub(super) fn log() -> String {
 
 fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-    entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
+    // SQLite removes its log when the last connection is closed, which may be between the list and the read.
+    let read = |path: &Path| match fs::read(path) {
+        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => None,
+        read => Some(read.unwrap()),
+    };
+    entries.filter_map(|entry| Some((entry.file_name().into_string().unwrap(), read(&entry.path())?))).collect()
 }
