@@ -12,6 +12,7 @@ use actix_server::{Server, ServerHandle};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::{Error, dev::AppConfig};
 use tokio::net::TcpStream;
+use tokio_util::either::Either;
 
 use super::{
     door::{ANSWER_BUFFER_BYTES, Door, Guarded},
@@ -100,7 +101,7 @@ where
             async move {
                 let peer = io.peer_addr().ok();
                 let stream = match tls {
-                    None => PortStream::Plain(io),
+                    None => Either::Left(io),
                     Some(tls) => tls.shake_hands(io, &mut guest, head_timeout).await?,
                 };
                 Ok::<_, DispatchError>((Guarded::new(stream, guest), peer))

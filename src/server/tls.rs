@@ -4,9 +4,7 @@
 use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    pin::Pin,
     sync::{Arc, PoisonError, RwLock},
-    task::{Context, Poll},
     time::Duration,
 };
 
@@ -19,11 +17,12 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     time::timeout,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::either::Either;
 use zeroize::Zeroizing;
 
 use super::{
@@ -215,7 +214,7 @@ impl ApiTls {
             shaken = timeout(within, handshake(io, config)) => shaken,
         };
         let stream = shaken.unwrap_or_else(|_late| Err(ErrorKind::TimedOut.into()));
-        stream.map(|stream| PortStream::Secured(Box::new(stream))).inspect_err(|error| {
+        stream.map(|stream| Either::Right(Box::new(stream))).inspect_err(|error| {
             // Whoever only looks whether the port is open says nothing.
             if error.kind() != ErrorKind::NotConnected {
                 guest.shook_no_hands();
@@ -333,39 +332,4 @@ fn ends(certificate: Option<&CertificateDer<'_>>, now: DateTime<Utc>) -> Result<
 }
 
 /// A connection of a port, plain or by TLS.
-pub(super) enum PortStream {
-    Plain(TcpStream),
-    Secured(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for PortStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Secured(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for PortStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Secured(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Secured(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Secured(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
+pub(super) type PortStream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
