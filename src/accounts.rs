@@ -3,6 +3,7 @@
 
 pub mod account;
 pub mod breaker;
+pub(crate) mod http;
 pub mod key_pairs;
 pub mod limiter;
 mod metrics;
@@ -10,6 +11,7 @@ mod no_slot;
 mod pace;
 pub mod quota;
 pub mod rate;
+pub(crate) mod scopes;
 pub mod slot;
 pub mod turns;
 mod waiting;

@@ -29,6 +29,7 @@ pub(crate) use self::{
     tls::{ApiTls, certificate_ends},
 };
 use crate::{
+    accounts,
     audit::AuditWatch,
     config, events,
     http::{
@@ -87,6 +88,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
         web::Data::new(state.reconciliations.clone()),
     );
     let ledger = web::Data::new(state.ledger.clone());
+    let accounts = web::Data::new(state.rewards.accounts().clone());
     let funds = web::Data::new(funds_check(&state.balances));
     let refusals = web::Data::new(state.refusals.clone());
     let port = PortSettings {
@@ -108,6 +110,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(refusals.clone())
             .app_data(balances.clone())
             .app_data(ledger.clone())
+            .app_data(accounts.clone())
             .app_data(reconciliations.clone())
             .wrap(from_fn(observe))
             .wrap(from_fn(framing::frame))
@@ -117,6 +120,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(incentives::http::routes)
             .configure(ledger::http::routes)
             .configure(events::http::routes)
+            .configure(accounts::http::routes)
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
             .default_service(web::to(not_found))
     })
@@ -171,6 +175,7 @@ pub fn scopes() -> Vec<Scope> {
         events::scopes::SCOPES,
         ledger::scopes::SCOPES,
         treasury::scopes::OF_RECONCILIATIONS,
+        accounts::scopes::SCOPES,
         identity::caller::SCOPES,
     ]
     .concat()

@@ -97,7 +97,8 @@ pub(super) async fn run(command: AccountsCommand, settings: &Settings) -> Result
         }
         AccountKeysCommand::Activate { account, slot } => {
             let account = accounts.get(&account).ok_or(AccountsError::Unknown)?;
-            in_files(account)?.activate(account, slot).await.map_err(AccountsError::from)?;
+            let pairs = in_files(account)?;
+            pairs.activate(account, slot, pairs.scribe()).await.map_err(AccountsError::from)?;
             let (id, slot) = (account.id(), slot.as_str());
             vec![format!("{id}  {slot}  is in force: every replica that holds it signs with it within a few seconds")]
         }

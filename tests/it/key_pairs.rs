@@ -14,6 +14,7 @@ use std::{
 
 use futures_util::future::join_all;
 use noshi::sandbox::{Fault, FaultRule, Operation};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
@@ -283,6 +284,54 @@ async fn an_operator_is_led_from_the_new_pair_to_the_end_of_the_old_one() {
     assert_eq!(facts(&app, "account.key_ended").await, 1);
     is(keys(&app, &["status"]), 0, "; delete it in Amazon's portal");
     assert_eq!(app.issue("the-old-one-is-gone", "1.00").await.status, 201);
+    app.end().await;
+}
+
+/// What the command does, for an operator who has a key of ours and no shell.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_exchanges_a_pair_by_the_api() {
+    let (primary, second) = (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::empty());
+    let shape = second.lie_in(primary.shape(), "SECOND_").with("NOSHI__ACCOUNTS__MAIN__ACTIVATE_KEYS_BY_HAND", true);
+    let app = App::shaped(Backend::Sqlite, shape).await;
+    until_state(&app, "primary", "in_force").await;
+    let act = async |verb: &str| app.post(&format!("/v1/key-pairs/main/second/{verb}"), json!({})).await;
+    let in_the_way = |answer: &Answer, why: &str| {
+        answer.is_problem(409, "invalid-state");
+        assert!(answer.json["detail"].as_str().unwrap().starts_with(why), "{}", answer.text);
+    };
+    in_the_way(&act("verify").await, "there is no pair in this slot");
+    in_the_way(&act("activate").await, "there is no pair in this slot");
+    second.replace(UNKNOWN_ACCESS_KEY_ID, "unknown-secret");
+    until_state(&app, "second", "refused").await;
+    assert_eq!(act("verify").await.json, json!({"account_id": "main", "slot": "second", "proof": "refused"}));
+    in_the_way(&act("activate").await, "Amazon has not taken this pair");
+    second.replace(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY);
+    until_state(&app, "second", "accepted").await;
+    assert_eq!(act("verify").await.json, json!({"account_id": "main", "slot": "second", "proof": "accepted"}));
+    let shown = app.get("/v1/key-pairs/main").await;
+    assert_eq!((&shown.json["in_files"], &shown.json["replicas"]), (&json!(true), &json!(1)), "{}", shown.text);
+    assert_eq!(
+        (&shown.json["slots"][1]["state"], &shown.json["slots"][1]["advice"]),
+        (&json!("accepted"), &json!("activate"))
+    );
+    assert_eq!(app.get("/v1/key-pairs").await.json["data"], json!([shown.json]));
+    for secret in [ACCESS_KEY_ID, NEXT_ACCESS_KEY_ID, SECRET_ACCESS_KEY, NEXT_SECRET_ACCESS_KEY] {
+        assert!(!shown.text.contains(secret), "{}", shown.text);
+    }
+    let done = act("activate").await;
+    assert_eq!((done.status, &done.json["slots"][1]["state"]), (200, &json!("in_force")), "{}", done.text);
+    in_the_way(&act("activate").await, "this pair is in force already");
+    until_state(&app, "second", "in_force").await;
+    assert_eq!(app.issue("signed-anew", "1.00").await.status, 201);
+    // Who did it.
+    let key = app.key.split('_').nth(1).unwrap();
+    let written =
+        format!("SELECT COUNT(*) FROM audit_records WHERE action = 'key_pair.activated' AND actor LIKE '%{key}%'");
+    assert_eq!(app.database.number(&written).await, 1);
+    // Neither another account nor another slot is there.
+    for path in ["other/second", "main/third"] {
+        app.post(&format!("/v1/key-pairs/{path}/activate"), json!({})).await.is_problem(404, "not-found");
+    }
     app.end().await;
 }
 

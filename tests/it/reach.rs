@@ -39,6 +39,8 @@ enum Subject {
     Events,
     /// What a reconciliation found.
     Items,
+    /// Amazon's key pairs: an operator's alone.
+    KeyPairs,
     /// Reconciliations: their totals are over all clients.
     Totals,
 }
@@ -58,6 +60,10 @@ const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("GET", "/v1/balances", "balances:read", Subject::Anyone),
     ("GET", "/v1/balances/{account_id}", "balances:read", Subject::Anyone),
     ("POST", "/v1/balances/{account_id}/refresh", "balances:read", Subject::Anyone),
+    ("GET", "/v1/key-pairs", "key_pairs:read", Subject::KeyPairs),
+    ("GET", "/v1/key-pairs/{account_id}", "key_pairs:read", Subject::KeyPairs),
+    ("POST", "/v1/key-pairs/{account_id}/{slot}/verify", "key_pairs:write", Subject::KeyPairs),
+    ("POST", "/v1/key-pairs/{account_id}/{slot}/activate", "key_pairs:write", Subject::KeyPairs),
     ("GET", "/v1/programs", "programs:read", Subject::Programs),
     ("POST", "/v1/programs", "programs:write", Subject::NewProgram),
     ("GET", "/v1/programs/{id}", "programs:read", Subject::Program),
@@ -182,10 +188,10 @@ impl World {
         let id = match route.pattern.split('/').nth(2).unwrap() {
             "rewards" => &self.rewards[0].1,
             "programs" => "prg_spring",
-            "balances" => "main",
+            "balances" | "key-pairs" => "main",
             _ => &self.run,
         };
-        let mut path = route.pattern.replace("{id}", id).replace("{account_id}", id);
+        let mut path = route.pattern.replace("{id}", id).replace("{account_id}", id).replace("{slot}", "primary");
         if path == "/v1/reconciliation-days" {
             path.push_str("?account_id=main");
         }
@@ -221,6 +227,7 @@ impl World {
             | Subject::Program
             | Subject::Charge
             | Subject::NewProgram
+            | Subject::KeyPairs
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
         data.iter().map(name).collect()
@@ -275,6 +282,11 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
         Subject::NewProgram => {
             let makes = !matches!(holder, Holder::Bound | Holder::Elsewhere);
             assert_eq!(answer.status, if makes { 201 } else { 404 }, "{cell}");
+        }
+        // The pair of this account is in no file: an operator learns that, and nobody else.
+        Subject::KeyPairs => {
+            let known = if route.method == "POST" { 409 } else { 200 };
+            assert_eq!(answer.status, if holder == Holder::Operator { known } else { 404 }, "{cell}");
         }
         Subject::Totals => {
             assert!(reached, "{cell}");

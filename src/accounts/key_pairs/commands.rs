@@ -6,7 +6,7 @@ use super::{
     proof,
     status::{KnownPairs, SlotStatus},
 };
-use crate::{accounts::Account, provider::incentives::Credentials, store::StoreError};
+use crate::{accounts::Account, audit::Scribe, provider::incentives::Credentials, store::StoreError};
 
 /// The key pairs of an account, and who holds them.
 #[derive(Debug)]
@@ -82,11 +82,16 @@ impl KeyPairs {
         Ok(Verified::Answered(verdict))
     }
 
-    /// Puts the pair of a slot in force. Every replica that holds it signs with it at its next look.
+    /// Writes down what is done with the pairs, in this process's name.
+    pub(crate) const fn scribe(&self) -> &Scribe {
+        &self.scribe
+    }
+
+    /// Puts the pair of a slot in force, and writes down by whom. Every replica that holds it signs with it at its next look.
     ///
     /// # Errors
     /// [`NotActivated`].
-    pub(crate) async fn activate(&self, account: &Account, slot: KeySlot) -> Result<(), NotActivated> {
+    pub(crate) async fn activate(&self, account: &Account, slot: KeySlot, by: &Scribe) -> Result<(), NotActivated> {
         let to = self.pair_of(slot).ok_or(NotActivated::Empty)?.fingerprint();
         let pairs = book::pairs(&mut self.store.snapshot().await?, account.id()).await?;
         let from = pairs.iter().find(|pair| pair.in_force).map(|pair| pair.fingerprint);
@@ -104,7 +109,7 @@ impl KeyPairs {
             return Err(NotActivated::NotHeld);
         }
         let change = PairChange { from, to, why: ChangeReason::Ordered };
-        let changed = book::put_in_force(&self.store, account.id(), change, &self.scribe, self.ambient.now()).await?;
+        let changed = book::put_in_force(&self.store, account.id(), change, by, self.ambient.now()).await?;
         if changed { Ok(()) } else { Err(NotActivated::Overtaken) }
     }
 

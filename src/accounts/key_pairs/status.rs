@@ -1,12 +1,13 @@
 //! What an operator asks of an account's key pairs, and what there is to be done.
 
 use chrono::{DateTime, Utc};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
     KeySlot, KeyState,
     book::{KeyProof, KnownPair, PairHolder},
 };
-use crate::provider::incentives::PairFingerprint;
+use crate::{kernel::word_methods, provider::incentives::PairFingerprint};
 
 /// After an exchange, calls of before may be under way for so long at most.
 const UNDER_WAY_US: i64 = 60_000_000;
@@ -33,7 +34,8 @@ pub struct SlotStatus {
 }
 
 /// What is to be done about a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum KeyAdvice {
     /// Nothing.
     None,
@@ -52,6 +54,8 @@ pub enum KeyAdvice {
     /// Delete it in Amazon's portal and take it out of the files.
     Delete,
 }
+
+word_methods!(KeyAdvice);
 
 /// What is known of an account.
 pub struct KnownPairs<'a> {

@@ -1,0 +1,203 @@
+//! The REST endpoints of Amazon's key pairs: what `noshi accounts keys` does. No pair is shown, only the name that the log and the events
+//! have for it.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+
+use super::{
+    Account, Accounts, KeyPairs, KeySlot,
+    key_pairs::{
+        book::KeyProof,
+        commands::{KeyPairStatus, NotActivated, Verified},
+        status::SlotStatus,
+    },
+    scopes,
+};
+use crate::{
+    audit::AuditActor,
+    http::{
+        Code, Http, Problem,
+        paging::{List, no_query},
+        problem::timestamp,
+        routing::{read, resource},
+    },
+    identity::{Principal, Scope},
+};
+
+/// Adds the routes.
+pub(crate) fn routes(config: &mut web::ServiceConfig) {
+    config
+        .service(resource("/v1/key-pairs", "GET, HEAD", [read().to(all)]))
+        .service(resource("/v1/key-pairs/{account_id}", "GET, HEAD", [read().to(one)]))
+        .service(resource("/v1/key-pairs/{account_id}/{slot}/verify", "POST", [web::post().to(verify)]))
+        .service(resource("/v1/key-pairs/{account_id}/{slot}/activate", "POST", [web::post().to(activate)]));
+}
+
+#[derive(Serialize)]
+struct KeyPairsView {
+    account_id: String,
+    /// `false`: the pair is in the settings themselves, and changes with a restart.
+    in_files: bool,
+    replicas: usize,
+    slots: Vec<SlotView>,
+}
+
+#[derive(Serialize)]
+struct SlotView {
+    slot: &'static str,
+    key: Option<String>,
+    state: &'static str,
+    asked_at: Option<String>,
+    in_force_at: Option<String>,
+    held_by: usize,
+    signed_by: usize,
+    advice: &'static str,
+}
+
+#[derive(Serialize)]
+struct ProofView {
+    account_id: String,
+    slot: &'static str,
+    /// `accepted` or `refused`, by Amazon.
+    proof: &'static str,
+}
+
+impl From<SlotStatus> for SlotView {
+    fn from(status: SlotStatus) -> Self {
+        Self {
+            slot: status.slot.as_str(),
+            key: status.key,
+            state: status.state.as_str(),
+            asked_at: status.asked_at.map(timestamp),
+            in_force_at: status.in_force_at.map(timestamp),
+            held_by: status.held_by,
+            signed_by: status.signed_by,
+            advice: status.advice.as_str(),
+        }
+    }
+}
+
+impl KeyPairsView {
+    fn new(account: &Account, status: Option<KeyPairStatus>) -> Self {
+        let in_files = status.is_some();
+        let (slots, replicas) = status.map_or((Vec::new(), 0), |status| (status.slots, status.replicas));
+        let slots = slots.into_iter().map(SlotView::from).collect();
+        Self { account_id: account.id().to_owned(), in_files, replicas, slots }
+    }
+}
+
+impl From<NotActivated> for Problem {
+    fn from(why: NotActivated) -> Self {
+        match why {
+            NotActivated::Empty
+            | NotActivated::Unproven
+            | NotActivated::InForce
+            | NotActivated::NotHeld
+            | NotActivated::Overtaken => Self::new(Code::INVALID_STATE).detail(why.to_string()),
+            NotActivated::Store(error) => error.into(),
+        }
+    }
+}
+
+/// An operator with this scope. Whoever is none is answered as if there were no accounts.
+async fn operator(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
+    let principal = Principal::of(http, request, scope).await?;
+    no_query(request)?;
+    if principal.caller().is_operator() { Ok(principal) } else { Err(Problem::new(Code::NOT_FOUND)) }
+}
+
+/// An account and the pairs in its files.
+fn pairs_of<'a>(accounts: &'a Accounts, id: &str) -> Result<(&'a Account, &'a KeyPairs), Problem> {
+    let account = accounts.get(id).ok_or(Problem::new(Code::NOT_FOUND))?;
+    let elsewhere = "the account's key pair is not in files: set access_key_id_file and secret_access_key_file";
+    let pairs = account.key_pairs().ok_or_else(|| Problem::new(Code::INVALID_STATE).detail(elsewhere))?;
+    Ok((account, pairs))
+}
+
+fn slot_of(word: &str) -> Result<KeySlot, Problem> {
+    KeySlot::from_word(word).ok_or(Problem::new(Code::NOT_FOUND))
+}
+
+async fn view(http: &Http, accounts: &Accounts, id: &str) -> Result<KeyPairsView, Problem> {
+    let (accounts, id) = (accounts.clone(), id.to_owned());
+    let looked = async move {
+        let account = accounts.get(&id).ok_or(Problem::new(Code::NOT_FOUND))?;
+        let status = match account.key_pairs() {
+            Some(pairs) => Some(pairs.status(account).await?),
+            None => None,
+        };
+        Ok::<_, Problem>(KeyPairsView::new(account, status))
+    };
+    http.run(looked).await
+}
+
+async fn all(
+    http: web::Data<Http>,
+    accounts: web::Data<Accounts>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    operator(&http, &request, scopes::KEY_PAIRS_READ).await?;
+    let mut data = Vec::new();
+    for account in accounts.iter() {
+        data.push(view(&http, &accounts, account.id()).await?);
+    }
+    Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
+}
+
+async fn one(
+    http: web::Data<Http>,
+    accounts: web::Data<Accounts>,
+    request: HttpRequest,
+    account: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    operator(&http, &request, scopes::KEY_PAIRS_READ).await?;
+    Ok(HttpResponse::Ok().json(view(&http, &accounts, &account).await?))
+}
+
+/// Asks Amazon whether it takes the pair of a slot, with one signed GetAvailableFunds.
+async fn verify(
+    http: web::Data<Http>,
+    accounts: web::Data<Accounts>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    operator(&http, &request, scopes::KEY_PAIRS_WRITE).await?;
+    let (id, slot) = path.into_inner();
+    let slot = slot_of(&slot)?;
+    let (accounts, name) = (accounts.get_ref().clone(), id.clone());
+    let asked = async move {
+        let (account, pairs) = pairs_of(&accounts, &name)?;
+        pairs.verify(account, slot).await.map_err(Problem::from)
+    };
+    let proof = match http.run(asked).await? {
+        Verified::Answered(KeyProof::Accepted) => "accepted",
+        Verified::Answered(KeyProof::Refused) => "refused",
+        Verified::Unanswered => {
+            let detail = "Amazon did not answer for this pair: try again in a few seconds";
+            return Err(Problem::new(Code::DEPENDENCY_UNAVAILABLE).detail(detail));
+        }
+        Verified::Empty => return Err(NotActivated::Empty.into()),
+    };
+    Ok(HttpResponse::Ok().json(ProofView { account_id: id, slot: slot.as_str(), proof }))
+}
+
+/// Puts the pair of a slot in force. Every replica that holds it signs with it within a few seconds.
+async fn activate(
+    http: web::Data<Http>,
+    accounts: web::Data<Accounts>,
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let principal = operator(&http, &request, scopes::KEY_PAIRS_WRITE).await?;
+    let (id, slot) = path.into_inner();
+    let slot = slot_of(&slot)?;
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
+    let (all, name) = (accounts.get_ref().clone(), id.clone());
+    let ordered = async move {
+        let (account, pairs) = pairs_of(&all, &name)?;
+        pairs.activate(account, slot, &pairs.scribe().of(actor)).await.map_err(Problem::from)
+    };
+    http.run(ordered).await?;
+    Ok(HttpResponse::Ok().json(view(&http, &accounts, &id).await?))
+}
