@@ -3,11 +3,12 @@
 //!
 //! `journal` holds the entries, `chart` the ledger accounts, `movements` what can move money between them. `sums` is what
 //! the entries add up to, `totals` how far they are added up already. `status` leads a reward's value through all of these.
-//! `programs`, `budget` and `ceilings` decide whether a new reward may be bought.
+//! `programs`, `budget`, `ceilings` and `floor` decide whether a new reward may be bought.
 
 pub mod budget;
 pub mod ceilings;
 pub mod chart;
+pub mod floor;
 pub mod http;
 pub mod journal;
 pub(crate) mod metrics;

@@ -32,6 +32,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Sqlite, pool::PoolConnection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     failpoint,
@@ -48,6 +49,8 @@ pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
 
 /// How long a request waits for a database connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Questions may have one of so many connections.
+const QUESTIONS_SHARE: u32 = 4;
 
 /// Which database it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +68,8 @@ pub struct Store {
     /// Why the database is taken for lost until the next start, once that was found out.
     lost: Arc<OnceLock<&'static str>>,
     writes: Arc<Writes>,
+    /// The places of questions.
+    questions: Arc<Semaphore>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +101,13 @@ enum OpenTx {
 }
 
 /// A connection for reading.
-pub enum Snapshot {
+pub struct Snapshot {
+    open: OpenSnapshot,
+    /// Of a question: free for the next one once this one is answered.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+enum OpenSnapshot {
     /// A read-only connection of its own, so that reads never wait for the writer.
     Sqlite(PoolConnection<Sqlite>),
     /// Any connection of the pool.
@@ -184,7 +195,9 @@ impl Store {
         } else {
             return Err(StoreError::Open("the URL starts with neither sqlite:// nor postgres://".to_owned()));
         };
-        Ok(Self { inner, lost: Arc::default(), writes })
+        let questions = options.connections_max.div_euclid(QUESTIONS_SHARE).max(1);
+        let questions = Arc::new(Semaphore::new(usize::try_from(questions).unwrap_or(1)));
+        Ok(Self { inner, lost: Arc::default(), writes, questions })
     }
 
     /// Which database it is.
@@ -248,11 +261,27 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when there is none in time.
     pub async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.read(None).await
+    }
+
+    /// A connection for what a caller can make dear: lists, pages, sums. A few connections are for questions, so that the others
+    /// are there for keys and money, whatever is asked.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where other questions have these for too long; as [`Store::snapshot`].
+    pub async fn question(&self) -> Result<Snapshot, StoreError> {
+        let place = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.questions).acquire_owned()).await;
+        let Ok(Ok(place)) = place else { return Err(StoreError::Busy) };
+        self.read(Some(place)).await
+    }
+
+    async fn read(&self, place: Option<OwnedSemaphorePermit>) -> Result<Snapshot, StoreError> {
         self.check_kept()?;
-        match &self.inner {
-            OpenStore::Sqlite(store) => store.reader().await.map(Snapshot::Sqlite),
-            OpenStore::Postgres(store) => store.take().await.map(Snapshot::Postgres),
-        }
+        let open = match &self.inner {
+            OpenStore::Sqlite(store) => store.reader().await.map(OpenSnapshot::Sqlite),
+            OpenStore::Postgres(store) => store.take().await.map(OpenSnapshot::Postgres),
+        };
+        Ok(Snapshot { open: open?, _place: place })
     }
 
     /// What the database does not do for a commit to outlive a crash of its machine: settings of a PostgreSQL server. SQLite
@@ -378,9 +407,9 @@ impl Tx {
 impl Snapshot {
     /// The connection that the macros run statements on.
     pub(crate) fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(connection) => Conn::Sqlite(connection),
-            Self::Postgres(link) => link.conn(),
+        match &mut self.open {
+            OpenSnapshot::Sqlite(connection) => Conn::Sqlite(connection),
+            OpenSnapshot::Postgres(link) => link.conn(),
         }
     }
 

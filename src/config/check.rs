@@ -12,8 +12,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::{
     AccountSettings, BalanceSettings, DatabaseKind, DatabaseUrl, KeyFiles, KnownKind, LogFormat, LogSettings,
-    ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings,
-    ceilings::ceilings,
+    ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings, ceilings,
     create::create,
     key_files::key_exchange,
     sealing::sealing,
@@ -282,9 +281,8 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
         Some(marketplace) => reward_limits(&mut section, marketplace),
         // Without a currency amounts cannot be read. That the marketplace is missing was recorded above.
         None => {
-            let of_currency =
-                ["reward_minimum", "reward_maximum", "low_balance", "client_day_maximum", "account_day_maximum"];
-            section.skip(&of_currency);
+            section.skip(&["reward_minimum", "reward_maximum", "low_balance"]);
+            section.skip(&ceilings::AMOUNTS);
             None
         }
     };
@@ -301,7 +299,8 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     }
     let time_zone = time_zone(&mut section, marketplace);
     let (reward_minimum, reward_maximum) = limits?;
-    let ceilings = ceilings(&mut section, reward_maximum);
+    let reports_funds = way.sandbox_gateway.is_some() || environment != Some(Environment::Sandbox);
+    let ceilings = ceilings::read(&mut section, reward_maximum, reports_funds);
     Some(AccountSettings {
         partner_id: partner_id?,
         marketplace: marketplace?,

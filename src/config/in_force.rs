@@ -178,6 +178,9 @@ impl SettingsText {
         self.text("client_day_maximum", &written(account.ceilings.client_day_maximum));
         self.text("client_day_rewards", &written(account.ceilings.client_day_rewards));
         self.text("account_day_maximum", &written(account.ceilings.account_day_maximum));
+        if let Some(floor) = account.ceilings.funds_floor {
+            self.text("funds_floor", &floor.to_string());
+        }
         if let Some(low) = account.low_balance {
             self.text("low_balance", &low.to_string());
         }

@@ -58,7 +58,7 @@ async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpRespo
     let store = http.store.clone();
     let rows = http
         .run(async move {
-            let mut snapshot = store.snapshot().await?;
+            let mut snapshot = store.question().await?;
             let filter = FactFilter { after: from, kind: kind.as_deref(), limit, shown };
             outbox::page(&mut snapshot, &filter).await
         })

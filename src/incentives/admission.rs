@@ -24,6 +24,7 @@ use crate::{
     ledger::{
         budget::{self, BudgetRef, Draw, Exceeded, Reservation},
         ceilings::{self, Purchase},
+        floor,
         programs::{self, Policy, ProgramState},
     },
     sealing::Target,
@@ -103,9 +104,14 @@ impl Issue {
         if let Some(policy) = &policy {
             self.look_at_budgets(account, command, policy).await?;
         }
-        let purchase = Purchase { account, client, value: command.value, at: self.courier.ambient.now() };
-        if let Some(reached) = ceilings::look(&mut self.courier.store.snapshot().await?, &purchase).await? {
+        let now = self.courier.ambient.now();
+        let purchase = Purchase { account, client, value: command.value, at: now };
+        let mut snapshot = self.courier.store.snapshot().await?;
+        if let Some(reached) = ceilings::look(&mut snapshot, &purchase).await? {
             return Err(IssueError::Ceiling(reached));
+        }
+        if let Some(reached) = floor::look(&mut snapshot, account, command.value, now).await? {
+            return Err(IssueError::Floor(reached));
         }
         Ok(account)
     }
@@ -174,12 +180,21 @@ impl Issue {
         }
     }
 
-    /// Counts a new reward under the ceilings of its day. When it is refused, the transaction must not be committed. The last
-    /// thing that a transaction does: every other one of the account waits for its row.
+    /// Counts a new reward under the ceilings of its day, and above the floor of the funds. When it is refused, the transaction must
+    /// not be committed. The last thing that a transaction does: every other one of the account waits for its row.
     pub(super) async fn count(&self, tx: &mut Tx, account: &Account, reward: &Reward) -> Result<(), IssueError> {
         let at = reward.order.created_at;
         let purchase = Purchase { account, client: reward.client, value: reward.value, at };
-        ceilings::take(tx, &purchase).await?.map_or(Ok(()), |reached| Err(IssueError::Ceiling(reached)))
+        if let Some(reached) = ceilings::take(tx, &purchase).await? {
+            return Err(IssueError::Ceiling(reached));
+        }
+        self.keep_floor(tx, account, reward).await
+    }
+
+    /// The floor alone: another try of a reward counts under no ceiling, and spends as the first did.
+    pub(super) async fn keep_floor(&self, tx: &mut Tx, account: &Account, reward: &Reward) -> Result<(), IssueError> {
+        let reached = floor::take(tx, account, reward.value, self.courier.ambient.now()).await?;
+        reached.map_or(Ok(()), |reached| Err(IssueError::Floor(reached)))
     }
 
     /// Waits for a slot of Amazon's rate as long as the caller can still be answered with the outcome after that: their time

@@ -25,7 +25,7 @@ use crate::{
     failpoint,
     identity::Caller,
     kernel::{ApiKeyId, Chain, ClaimCode, ClientId, CreationRequestId, Environment, Intent, RewardId},
-    ledger::{LedgerStatus, ceilings},
+    ledger::{LedgerStatus, ceilings, floor},
     lifecycle::Lost,
     sealing::Target,
     store::{Committed, StoreError},
@@ -219,6 +219,14 @@ impl Issue {
                 && let Err(error) = ceilings::report(&courier.store, client, reached, courier.ambient.now()).await
             {
                 tracing::error!(error = %Chain(&error), "a ceiling is reached, and the event of it could not be written");
+            }
+        }
+        if let IssueError::Floor(reached) = error
+            && let Some(account) = courier.accounts.get(&reached.account)
+        {
+            courier.metrics.floor_refused(reached);
+            if let Err(error) = floor::report(&courier.store, account, reached, courier.ambient.now()).await {
+                tracing::error!(error = %Chain(&error), "the funds' floor is reached, and the event of it could not be written");
             }
         }
         // Only a program that exists has budgets: the label is never the caller's own text.

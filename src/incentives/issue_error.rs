@@ -6,7 +6,7 @@ use super::{admission::BudgetError, kind::WrongField, model::Reward, retry::Laps
 use crate::{
     accounts::{NoSlot, Paced},
     kernel::{Currency, Money, RewardId},
-    ledger::ceilings::CeilingReached,
+    ledger::{ceilings::CeilingReached, floor::FloorReached},
     lifecycle::Lost,
     provider::login::LoginError,
     sealing::SealingError,
@@ -96,6 +96,9 @@ pub enum IssueError {
     /// A ceiling of the day does not allow it; nothing was recorded.
     #[error("a ceiling of the day is reached")]
     Ceiling(CeilingReached),
+    /// The rest of the account's funds is kept; nothing was recorded.
+    #[error("the funds have come down to their floor")]
+    Floor(FloorReached),
     /// The account is known not to work; nothing was recorded.
     #[error("Amazon refuses the account")]
     Refused(Paced),

@@ -7,7 +7,11 @@ use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaug
 use super::{Rewards, reveal_count::RevealLevel, sql};
 use crate::{
     kernel::{Money, horizon},
-    ledger::{self, ceilings::Ceiling},
+    ledger::{
+        self,
+        ceilings::Ceiling,
+        floor::{FUNDS_FLOOR, FloorReached},
+    },
     store::StoreError,
     telemetry::metrics::{Registry, at_zero, seconds},
 };
@@ -161,6 +165,13 @@ impl Metrics {
         self.ledger.budget_refused(program);
     }
 
+    /// A reward would have taken of the funds what is kept. Funds that are not known refuse as well, and are no alarm of theirs.
+    pub(super) fn floor_refused(&self, reached: &FloorReached) {
+        if reached.known {
+            self.ceilings.with_label_values(&[reached.account.as_str(), FUNDS_FLOOR]).inc();
+        }
+    }
+
     /// A reward did not fit under a ceiling of its account's day.
     pub(super) fn ceiling_refused(&self, account: &str, ceiling: Ceiling) {
         self.ceilings.with_label_values(&[account, ceiling.as_str()]).inc();
@@ -189,10 +200,11 @@ fn reveal_levels(registry: &Registry) -> Result<IntCounterVec, prometheus::Error
 }
 
 fn ceilings(registry: &Registry, accounts: &[(&str, &str)]) -> Result<IntCounterVec, prometheus::Error> {
-    let help = "Rewards refused because a ceiling of the account's day is reached.";
+    let help = "Rewards refused because a ceiling of the account's day, or the floor of its funds, is reached.";
+    let words = || Ceiling::ALL.iter().map(|ceiling| ceiling.as_str()).chain([FUNDS_FLOOR]);
     at_zero(
         registry.counter_vec("ceiling_refusals_total", help, &["account", "ceiling"])?,
-        accounts.iter().flat_map(|(account, _currency)| Ceiling::ALL.iter().map(|of| [*account, of.as_str()])),
+        accounts.iter().flat_map(|(account, _currency)| words().map(|word| [*account, word])),
     )
 }
 

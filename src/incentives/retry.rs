@@ -119,6 +119,8 @@ impl Issue {
         if let Some(target) = &target {
             target.keep(&mut tx, &reward).await?;
         }
+        let kept = self.keep_floor(&mut tx, account, &reward).await;
+        tx = tx.or_undo(kept).await?;
         // A second try after a cured refusal is no replay to its caller: what it brings is bought just now.
         Ok(Accepted::Attempt(tx.commit(reward).await?, Some(slot)))
     }

@@ -125,7 +125,7 @@ impl Rewards {
             }
             filter.program = Some(own.as_str().to_owned());
         }
-        sql::list(&mut self.courier.store.snapshot().await?, caller.client, &filter).await
+        sql::list(&mut self.courier.store.question().await?, caller.client, &filter).await
     }
 
     /// A page of a reward's timeline, the entries that follow this place in the order; `None` when the reward is not this caller's.
@@ -140,7 +140,7 @@ impl Rewards {
         from: Option<i64>,
         limit: i64,
     ) -> Result<Option<Vec<EntryRow>>, StoreError> {
-        let mut snapshot = self.courier.store.snapshot().await?;
+        let mut snapshot = self.courier.store.question().await?;
         match sql::peek(&mut snapshot, id).await?.filter(|reward| reward.is_of_caller(caller)) {
             Some(reward) => {
                 timeline::page(&mut snapshot, Subject::Reward(reward.id), order, from, limit).await.map(Some)

@@ -173,7 +173,7 @@ impl Ledger {
 
     /// Every program with its limits.
     pub(crate) async fn list(&self) -> Result<Vec<ProgramDetails>, StoreError> {
-        let mut snapshot = self.store.snapshot().await?;
+        let mut snapshot = self.store.question().await?;
         let mut all = Vec::new();
         for program in programs::list(&mut snapshot).await? {
             let limits = programs::limits(&mut snapshot, &program.id).await?;
@@ -187,7 +187,7 @@ impl Ledger {
         let details = self.details(id).await?;
         let zone = self.account(&details.program.account).map_or(chrono_tz::Tz::UTC, Account::time_zone);
         let day = self.ambient.now().with_timezone(&zone).date_naive();
-        let mut usage = budget::usage(&mut self.store.snapshot().await?, id, day).await?;
+        let mut usage = budget::usage(&mut self.store.question().await?, id, day).await?;
         budget::complete(&mut usage, &details.limits, day);
         let resets = Period::ALL.iter().map(|period| (*period, budget::resets_at(*period, day, zone))).collect();
         Ok(ProgramSpending { details, usage, resets })

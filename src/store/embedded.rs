@@ -58,6 +58,7 @@ macro_rules! files {
             "0023_from_0007_append_only",
             "0024_from_0007_audit",
             "0025_from_0007_reveals",
+            "0026_from_0007_funds_floors",
         }
     };
     ($database:literal: $($name:literal,)+) => {

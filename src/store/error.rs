@@ -28,8 +28,8 @@ pub enum StoreError {
     /// It is unknown whether the transaction was committed. Read again before acting.
     #[error("the commit was not confirmed")]
     Unconfirmed,
-    /// Too many transactions wait for the writer; nothing was written.
-    #[error("too many transactions are waiting")]
+    /// Too many transactions wait for the writer, or too many questions for their connections; nothing was done.
+    #[error("too much is waiting for the database")]
     Busy,
     /// The database is too old or too new for this program.
     #[error("the database's schema is not this program's: {0}")]

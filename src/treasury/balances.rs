@@ -25,7 +25,10 @@ use crate::{
         Currency, Money,
         horizon::{horizon, is_stray},
     },
-    ledger::totals::{self, LedgerKey},
+    ledger::{
+        floor,
+        totals::{self, LedgerKey},
+    },
     lifecycle::Tasks,
     store::{InstantRow, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -148,7 +151,7 @@ impl Balances {
                 for account in self.deps.accounts.iter() {
                     if all {
                         let _observed = self.observe_balance(account, self.deps.poll).await;
-                    } else if self.much_was_spent(account).await.unwrap_or(false) {
+                    } else if self.is_wanted_soon(account).await.unwrap_or(false) {
                         let _observed = self.observe_balance(account, CHECK_EVERY).await;
                     }
                 }
@@ -187,13 +190,23 @@ impl Balances {
         in_vain.get(account).copied().filter(|at| *at <= self.deps.ambient.now())
     }
 
+    /// Whether the next report should not wait for its time: much was spent, or nothing can be bought before it.
+    async fn is_wanted_soon(&self, account: &Account) -> Result<bool, StoreError> {
+        let now = self.deps.ambient.now();
+        if floor::is_unknown(&mut self.deps.store.snapshot().await?, account, now).await? {
+            return Ok(true);
+        }
+        self.much_was_spent(account).await
+    }
+
     async fn much_was_spent(&self, account: &Account) -> Result<bool, StoreError> {
         let mut snapshot = self.deps.store.snapshot().await?;
         let key = LedgerKey::of(account);
         let Some(row) = position::treasury(&mut snapshot, key).await? else { return Ok(false) };
         let spent = totals::spent_since(&mut snapshot, key, row.last_entry).await?;
         let known = fetch_all!(BalanceRow, snapshot, ALL)?.into_iter().find(|row| row.account == account.id());
-        let low = account.funding().low_balance.map_or(0, Money::minor);
+        let lines = [account.funding().low_balance, account.ceilings().funds_floor];
+        let low = lines.into_iter().flatten().map(Money::minor).max().unwrap_or(0);
         let left = known.map_or(0, |row| row.available_minor).saturating_sub(low);
         Ok(spent > 0 && spent.saturating_mul(BURST_SHARE) >= left)
     }
@@ -204,7 +217,10 @@ impl Balances {
 
     /// The balance of every account of the settings.
     pub(crate) async fn all(&self) -> Result<Vec<Balance>, StoreError> {
-        let mut snapshot = self.deps.store.snapshot().await?;
+        self.all_on(self.deps.store.question().await?).await
+    }
+
+    async fn all_on(&self, mut snapshot: Snapshot) -> Result<Vec<Balance>, StoreError> {
         let rows = fetch_all!(BalanceRow, snapshot, ALL)?;
         let open = unfinished(&mut snapshot).await?;
         let now = self.deps.ambient.now();
@@ -263,7 +279,8 @@ impl Balances {
     /// Sets the gauges of accounts, which speak for the whole service, from the database.
     pub(crate) async fn publish(&self) -> Result<(), StoreError> {
         let metrics = &self.deps.metrics;
-        let balances = self.all().await?;
+        // Whatever callers ask, the metrics go on.
+        let balances = self.all_on(self.deps.store.snapshot().await?).await?;
         for balance in balances {
             metrics.reserved(&balance.account, balance.reserved);
             metrics.unexplained(&balance.account, balance.unexplained);
@@ -286,7 +303,7 @@ impl Balances {
 }
 
 /// The value of an account's rewards whose purchase is not proven yet. A reward that is being canceled is proven.
-fn reserved(account: &Account, open: &[Unfinished]) -> Money {
+pub(super) fn reserved(account: &Account, open: &[Unfinished]) -> Money {
     let currency = account.currency();
     let is_reserved = |reward: &&Unfinished| {
         reward.account == account.id() && reward.state != State::Canceling && reward.value.currency() == currency

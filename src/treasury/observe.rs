@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::{
     Balances,
-    balances::{ReportedBalance, record_balance, thin_out},
+    balances::{ReportedBalance, record_balance, reserved, thin_out},
     deposits::{Assessment, Sighting},
     position::{self, LedgerPosition, TreasuryRow},
     runway::{HISTORY, History, Runway},
@@ -21,8 +21,10 @@ use super::{
 use crate::{
     accounts::{Account, Purpose, Wanted},
     events::{Named, outbox},
+    incentives::sql::unfinished,
     kernel::{Chain, Money, horizon::is_stray},
     ledger::{
+        floor::{self, ReportedFunds},
         journal::{self, Posting},
         movements::{DEPOSIT, OPENING},
         totals::{self, LedgerKey, Spending},
@@ -41,6 +43,8 @@ struct Before {
     /// The version of the account's row in `treasury`.
     version: i64,
     position: LedgerPosition,
+    /// What was let in and is not on the way, in minor units: Amazon's answer has deducted it.
+    deducted: i64,
 }
 
 /// What Amazon answered, and when.
@@ -163,7 +167,9 @@ impl Balances {
         // The version first: a booking between the two reads makes this observation useless, not wrong.
         let version = position::treasury(&mut snapshot, key).await?.map_or(0, |row| row.version);
         let position = position::read(&mut snapshot, key).await?;
-        Ok(Before { version, position })
+        let let_in = floor::let_in(&mut snapshot, account).await?;
+        let on_the_way = reserved(account, &unfinished(&mut snapshot).await?);
+        Ok(Before { version, position, deducted: let_in.saturating_sub(on_the_way.minor()) })
     }
 
     async fn record(&self, account: &Account, before: &Before, answer: FundsAnswer) -> Result<(), StoreError> {
@@ -178,6 +184,9 @@ impl Balances {
             return Ok(());
         }
         let result = writer.write(&mut tx, before).await?;
+        let ReportedBalance { available, as_of, .. } = answer.by_our_clock();
+        let funds = ReportedFunds { deducted: before.deducted, available, asked_at: as_of, confirm };
+        floor::cover(&mut tx, account, &funds).await?;
         let result = tx.commit(result).await.map(Committed::into_inner)?;
         log_result(account, result, answer.available);
         Ok(())

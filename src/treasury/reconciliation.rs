@@ -238,7 +238,7 @@ impl Reconciliations {
         account: Option<&str>,
         limit: i64,
     ) -> Result<Vec<Reconciliation>, StoreError> {
-        sql::list(&mut self.deps.store.snapshot().await?, before, account, limit).await
+        sql::list(&mut self.deps.store.question().await?, before, account, limit).await
     }
 
     /// The findings of a finished run about what is shown to the reader, after this place. A run under way shows none, because they are
@@ -253,7 +253,7 @@ impl Reconciliations {
         if run.state != RunState::Finished {
             return Ok(Vec::new());
         }
-        let mut snapshot = self.deps.store.snapshot().await?;
+        let mut snapshot = self.deps.store.question().await?;
         sql::items(&mut snapshot, run.id, shown, after, limit).await
     }
 

@@ -277,7 +277,12 @@ fn production(app: &App, store: Store) -> Rewards {
             minimum: Money::from_minor(1, Currency::Usd),
             maximum: Money::from_minor(200_000, Currency::Usd),
         },
-        ceilings: Ceilings { client_day_maximum: None, client_day_rewards: None, account_day_maximum: None },
+        ceilings: Ceilings {
+            client_day_maximum: None,
+            client_day_rewards: None,
+            account_day_maximum: None,
+            funds_floor: None,
+        },
         funding: FundingPolicy { low_balance: None, lead_days: 1 },
         validates: false,
     };

@@ -2,6 +2,7 @@
 //! written.
 
 mod overload;
+mod questions;
 mod refused;
 
 use std::{

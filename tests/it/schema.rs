@@ -13,7 +13,7 @@ use noshi::{
     events, identity, incentives, ledger,
     sandbox::{Fault, FaultRule, Operation},
     store::{
-        self, Conn, Snapshot, Sql, Store, StoreError, StoreOptions,
+        self, Conn, Read, Sql, Store, StoreError, StoreOptions,
         migrate::{Schema, migrate, schema},
         sql::highest_parameter,
     },
@@ -43,6 +43,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
     ("ledger/ceilings.rs", ledger::ceilings::STATEMENTS),
+    ("ledger/floor.rs", ledger::floor::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
@@ -128,7 +129,7 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
     // 0020 needs the table, and goes with those after it.
     app.database.execute("ALTER TABLE rewards DROP COLUMN create_members").await.unwrap();
     app.database
-        .execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records, reveal_counts")
+        .execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records, reveal_counts, funds_floors")
         .await
         .unwrap();
     app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
@@ -309,9 +310,9 @@ on_each_backend! {
             Backend::Sqlite => open(&app.database).await,
             Backend::Postgres => bootstrap::open_store(&app.settings.store, bootstrap::Opening::Serve).await.unwrap(),
         };
-        match store.snapshot().await.unwrap() {
-            Snapshot::Sqlite(mut connection) => {
-                assert_eq!(setting(&mut connection, "PRAGMA journal_mode").await, "wal");
+        match Read::conn(&mut store.snapshot().await.unwrap()) {
+            Conn::Sqlite(connection) => {
+                assert_eq!(setting(connection, "PRAGMA journal_mode").await, "wal");
                 let folder = app.database.folder.path();
                 for name in ["noshi.db", "noshi.db-wal", "noshi.db-shm", "noshi.db.lock"] {
                     let mode = fs::metadata(folder.join(name)).unwrap().permissions().mode();
@@ -319,7 +320,7 @@ on_each_backend! {
                 }
                 assert_eq!(fs::read_dir(folder).unwrap().count(), 4, "no other file lies there");
             }
-            Snapshot::Postgres(mut link) => {
+            Conn::Postgres { connection, .. } => {
                 for (name, value) in [
                     ("synchronous_commit", "on"),
                     ("statement_timeout", "5s"),
@@ -327,8 +328,7 @@ on_each_backend! {
                     ("idle_in_transaction_session_timeout", "10s"),
                 ] {
                     let text = format!("SHOW {name}");
-                    let Conn::Postgres { connection, .. } = link.conn() else { panic!("another database") };
-                    let found: String = scalar(sqlx::AssertSqlSafe(text), connection).await;
+                    let found: String = scalar(sqlx::AssertSqlSafe(text), &mut *connection).await;
                     assert_eq!(found, value, "{name}");
                 }
             }

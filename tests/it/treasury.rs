@@ -4,6 +4,7 @@
 mod alarms;
 mod clock;
 mod deposits;
+mod floor;
 
 use rust_decimal::Decimal;
 use serde_json::{Value, json};

@@ -1,5 +1,7 @@
 //! What goes wrong in the use cases, as the problems that callers read.
 
+use std::time::Duration;
+
 use crate::{
     accounts::{BreakerCause, NoSlot, Paced},
     http::{
@@ -17,7 +19,7 @@ use crate::{
         reveal::RevealError,
     },
     kernel::NotSent,
-    ledger::{self, budget::PROGRAM, ceilings::CeilingReached},
+    ledger::{self, budget::PROGRAM, ceilings::CeilingReached, floor::FloorReached},
     lifecycle::Lost,
     provider::{
         incentives::Family,
@@ -27,6 +29,10 @@ use crate::{
 
 /// Nobody who waits will see it end.
 const DISTRUSTED: &str = "the certificate that was shown in Amazon's place is not trusted, is for another name, or does not hold now: an operator must act";
+
+/// After the next report of Amazon's, where the funds are not known or have come to their floor.
+const ASKED_SOON: Duration = Duration::from_secs(2);
+const FUNDED_SOON: Duration = Duration::from_mins(1);
 
 /// The caller has to know that the key did name a reward, and how to find it.
 const UNRECOGNIZED: &str = "the Idempotency-Key was used before, and it is not known whether the token is the shopper's of then: read the \
@@ -107,15 +113,10 @@ impl From<IssueError> for Problem {
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Budget(refused) => refused.into(),
             IssueError::Ceiling(reached) => ceiling(&reached),
+            IssueError::Floor(reached) => floor(&reached),
             IssueError::Busy => Self::new(Code::QUOTA_EXCEEDED),
             IssueError::NoSlot(none) => none.into(),
-            IssueError::Refused(Paced { cause, retry_after }) => {
-                let code = match cause {
-                    BreakerCause::Funds => problems::INSUFFICIENT_FUNDS,
-                    BreakerCause::Account => problems::ACCOUNT_PROBLEM,
-                };
-                Self::new(code).retry_after(retry_after)
-            }
+            IssueError::Refused(paced) => account_refused(&paced),
             IssueError::NotYet { reward, retry_after } => refusal(&reward, retry_after).retry_after(retry_after),
             IssueError::Lapsed { reward, why } => lapsed(&reward, &why),
             // The reward of then may be this one. Only the target's key shows it, and an operator must list that again.
@@ -129,6 +130,15 @@ impl From<IssueError> for Problem {
             IssueError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
         }
     }
+}
+
+/// As Amazon refuses the account now.
+fn account_refused(paced: &Paced) -> Problem {
+    let code = match paced.cause {
+        BreakerCause::Funds => problems::INSUFFICIENT_FUNDS,
+        BreakerCause::Account => problems::ACCOUNT_PROBLEM,
+    };
+    Problem::new(code).retry_after(paced.retry_after)
 }
 
 /// Never Amazon's refusal: the load of then may stand.
@@ -159,6 +169,16 @@ fn ceiling(reached: &CeilingReached) -> Problem {
     Problem::new(ledger::problems::CEILING_REACHED)
         .detail(format!("{name} of the account{until}"))
         .retry_at(reached.ends_at)
+}
+
+/// As Amazon's own refusal for want of funds: the same cures it.
+fn floor(reached: &FloorReached) -> Problem {
+    if !reached.known {
+        let detail = "Amazon has not reported the account's funds yet, and they have a floor";
+        return Problem::new(Code::DEPENDENCY_UNAVAILABLE).detail(detail.to_owned()).retry_after(ASKED_SOON);
+    }
+    let detail = format!("the account keeps its last {} {}: funds_floor", reached.floor, reached.floor.currency());
+    Problem::new(problems::INSUFFICIENT_FUNDS).detail(detail).retry_after(FUNDED_SOON)
 }
 
 impl From<BudgetError> for Problem {

@@ -162,7 +162,7 @@ const CSV_NAMES: [&str; 12] = [
 ];
 
 async fn page(ledger: &Ledger, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
-    journal::page(&mut ledger.store.snapshot().await?, filter).await
+    journal::page(&mut ledger.store.question().await?, filter).await
 }
 
 async fn entries(

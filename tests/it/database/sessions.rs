@@ -11,7 +11,7 @@ use noshi::{
     bootstrap::{self, Opening},
     config::Settings,
     kernel::Chain,
-    store::{Conn, Snapshot, Store},
+    store::{Conn, Read, Store},
 };
 use sqlx::Connection;
 use tempfile::TempDir;
@@ -117,8 +117,8 @@ async fn open(url: &str, why: Opening) -> Result<Store, String> {
 /// A setting, as a connection of the store has it.
 #[expect(clippy::disallowed_methods, reason = "a look at the connection past all our code")]
 async fn setting(store: &Store, name: &str) -> String {
-    let Snapshot::Postgres(mut link) = store.snapshot().await.unwrap() else { panic!("another database") };
-    let Conn::Postgres { connection, .. } = link.conn() else { panic!("another database") };
+    let mut snapshot = store.snapshot().await.unwrap();
+    let Conn::Postgres { connection, .. } = Read::conn(&mut snapshot) else { panic!("another database") };
     sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(connection).await.unwrap()
 }
 
