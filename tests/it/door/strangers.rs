@@ -147,7 +147,7 @@ async fn honest(app: &App, base: &str, stage: &str, seconds: u64) -> Heard {
 
 #[expect(clippy::disallowed_methods, reason = "tests are clients of ours, not of Amazon's")]
 fn client_without_pool() -> reqwest::Client {
-    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+    reqwest::Client::builder().no_proxy().tls_certs_only([]).pool_max_idle_per_host(0).build().unwrap()
 }
 
 /// The process's own memory, in KiB.

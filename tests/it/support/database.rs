@@ -1,7 +1,9 @@
 //! A database of its own for each test: a new SQLite file, or a new database in the PostgreSQL cluster of `tests/run`.
 
 use std::{
-    path::Path,
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -51,10 +53,16 @@ impl Database {
         }
     }
 
-    /// A fresh database that is migrated where that takes long: on PostgreSQL it is a copy of one that the first test migrates.
+    /// A fresh database that is migrated: a copy of one that the first test migrates.
     pub(crate) async fn migrated(backend: Backend) -> Self {
         match backend {
-            Backend::Sqlite => Self::fresh(backend).await,
+            Backend::Sqlite => {
+                let this = Self::fresh(backend).await;
+                let file = this.folder.path().join("noshi.db");
+                fs::copy(template_file().await, &file).unwrap();
+                fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+                this
+            }
             Backend::Postgres => {
                 Self::made_by(server_url(), &format!("TEMPLATE {}", template(&server_url()).await)).await
             }
@@ -80,7 +88,7 @@ impl Database {
         let migrations = migrations(self.backend).await;
         match self.backend {
             Backend::Sqlite => {
-                std::fs::File::create(self.url.trim_start_matches("sqlite://")).unwrap();
+                File::create(self.url.trim_start_matches("sqlite://")).unwrap();
                 migrations.run_to(schema, &mut self.sqlite().await).await.unwrap();
             }
             Backend::Postgres => migrations.run_to(schema, &mut self.postgres().await).await.unwrap(),
@@ -164,13 +172,38 @@ impl Database {
     }
 }
 
+/// Names what these migrations make: others make another one.
+fn template_name(migrations: &Migrator) -> String {
+    let checksums = migrations.iter().flat_map(|migration| migration.checksum.iter());
+    let version = checksums.fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    format!("noshi_template_{version:016x}")
+}
+
+/// The migrated SQLite file that others are copied from. It has its name once it is complete; a lock says who makes it.
+async fn template_file() -> PathBuf {
+    let (folder, migrations) = (Path::new(env!("CARGO_TARGET_TMPDIR")), migrations(Backend::Sqlite).await);
+    let file = folder.join(template_name(&migrations)).with_extension("db");
+    if !file.exists() {
+        let lock = File::create(folder.join("noshi_template.lock")).unwrap();
+        lock.lock().unwrap();
+        if !file.exists() {
+            let unfinished = file.with_extension("unfinished");
+            File::create(&unfinished).unwrap();
+            let mut connection =
+                SqliteConnection::connect(&format!("sqlite://{}", unfinished.display())).await.unwrap();
+            migrations.run(&mut connection).await.unwrap();
+            connection.close().await.unwrap();
+            fs::rename(unfinished, &file).unwrap();
+        }
+    }
+    file
+}
+
 /// The migrated database of a cluster that others are copied from, by its name. Each test is a process of its own, so the server
 /// says who makes it. It has its name once it is complete.
 async fn template(server: &str) -> String {
     let migrations = migrations(Backend::Postgres).await;
-    let checksums = migrations.iter().flat_map(|migration| migration.checksum.iter());
-    let version = checksums.fold(0_u64, |sum, &byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-    let name = format!("noshi_template_{version:016x}");
+    let name = template_name(&migrations);
     let unfinished = format!("{name}_unfinished");
     let mut maker = PgConnection::connect(server).await.unwrap();
     if !is_there(&mut maker, &name).await {
