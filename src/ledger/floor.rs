@@ -145,15 +145,12 @@ pub(crate) async fn let_in(snapshot: &mut Snapshot, account: &Account) -> Result
     Ok(row.map_or(0, |row| row.let_in_minor))
 }
 
-/// Whether Amazon must be asked before anything can be bought.
+/// Whether Amazon must be asked before anything can be bought with an account that has a floor.
 pub(crate) async fn is_unknown(
     snapshot: &mut Snapshot,
     account: &Account,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    if account.ceilings().funds_floor.is_none() {
-        return Ok(false);
-    }
     let key = LedgerKey::of(account);
     let row = fetch_optional!(FloorRow, snapshot, NOW, key.account, key.currency.code())?;
     Ok(row.is_none_or(|row| !row.counts(now)))

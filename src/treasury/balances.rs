@@ -192,9 +192,12 @@ impl Balances {
 
     /// Whether the next report should not wait for its time: much was spent, or nothing can be bought before it.
     async fn is_wanted_soon(&self, account: &Account) -> Result<bool, StoreError> {
-        let now = self.deps.ambient.now();
-        if floor::is_unknown(&mut self.deps.store.snapshot().await?, account, now).await? {
-            return Ok(true);
+        let floor = account.ceilings().funds_floor;
+        if floor.is_some() {
+            let mut snapshot = self.deps.store.snapshot().await?;
+            if floor::is_unknown(&mut snapshot, account, self.deps.ambient.now()).await? {
+                return Ok(true);
+            }
         }
         self.much_was_spent(account).await
     }
