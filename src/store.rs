@@ -270,7 +270,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] where other questions have these for too long; as [`Store::snapshot`].
     pub async fn question(&self) -> Result<Snapshot, StoreError> {
-        let place = tokio::time::timeout(ACQUIRE_TIMEOUT, Arc::clone(&self.questions).acquire_owned()).await;
+        self.question_within(ACQUIRE_TIMEOUT).await
+    }
+
+    /// The same for whoever can wait so long for a place.
+    ///
+    /// # Errors
+    /// As [`Store::question`].
+    pub(crate) async fn question_within(&self, patience: Duration) -> Result<Snapshot, StoreError> {
+        let place = tokio::time::timeout(patience, Arc::clone(&self.questions).acquire_owned()).await;
         let Ok(Ok(place)) = place else { return Err(StoreError::Busy) };
         self.read(Some(place)).await
     }

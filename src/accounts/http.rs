@@ -2,13 +2,13 @@
 //! have for it.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Account, Accounts, KeyPairs, KeySlot,
     key_pairs::{
         book::KeyProof,
-        commands::{KeyPairStatus, NotActivated, Verified},
+        commands::{Activation, KeyPairStatus, NotActivated, Verified},
         status::SlotStatus,
     },
     scopes,
@@ -90,6 +90,7 @@ impl From<NotActivated> for Problem {
     fn from(why: NotActivated) -> Self {
         match why {
             NotActivated::Empty
+            | NotActivated::Another
             | NotActivated::Unproven
             | NotActivated::InForce
             | NotActivated::NotHeld
@@ -176,27 +177,44 @@ async fn verify(
             let detail = "Amazon did not answer for this pair: try again in a few seconds";
             return Err(Problem::new(Code::DEPENDENCY_UNAVAILABLE).detail(detail));
         }
+        Verified::Asking => {
+            return Err(Problem::new(Code::QUOTA_EXCEEDED).detail("Amazon is being asked about a pair of the account"));
+        }
         Verified::Empty => return Err(NotActivated::Empty.into()),
     };
     Ok(HttpResponse::Ok().json(ProofView { account_id: id, slot: slot.as_str(), proof }))
 }
 
-/// Puts the pair of a slot in force. Every replica that holds it signs with it within a few seconds.
+/// The pair that is meant: a replica may hold another in the slot for a moment.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivateBody {
+    key: String,
+}
+
+/// Puts the pair of a slot in force. Every replica that holds it signs with it within a few seconds. Where it is in force already, the
+/// answer is the same: it may be one that was lost.
 async fn activate(
     http: web::Data<Http>,
     accounts: web::Data<Accounts>,
     request: HttpRequest,
     path: web::Path<(String, String)>,
+    payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let principal = operator(&http, &request, scopes::KEY_PAIRS_WRITE).await?;
     let (id, slot) = path.into_inner();
     let slot = slot_of(&slot)?;
+    let ActivateBody { key } = http.body(&request, payload).await?;
     let peer = request.peer_addr().map(|peer| peer.ip());
     let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
     let (all, name) = (accounts.get_ref().clone(), id.clone());
     let ordered = async move {
         let (account, pairs) = pairs_of(&all, &name)?;
-        pairs.activate(account, slot, &pairs.scribe().of(actor)).await.map_err(Problem::from)
+        let order = Activation { slot, key: Some(&key) };
+        match pairs.activate(account, &order, &pairs.scribe().of(actor)).await {
+            Ok(()) | Err(NotActivated::InForce) => Ok(()),
+            Err(why) => Err(Problem::from(why)),
+        }
     };
     http.run(ordered).await?;
     Ok(HttpResponse::Ok().json(view(&http, &accounts, &id).await?))

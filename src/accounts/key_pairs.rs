@@ -98,6 +98,8 @@ pub struct KeyPairs {
     ambient: Ambient,
     /// Writes down which pair comes in force, in the name of this process.
     scribe: Scribe,
+    /// Held while Amazon is asked about a pair because an operator wants to know.
+    verifying: tokio::sync::Mutex<()>,
     /// This replica signs with another pair than the one in force, which another replica holds.
     out_of_step: AtomicBool,
     /// And Amazon refuses that pair.
@@ -143,7 +145,8 @@ impl KeyPairs {
         }
         let state = PairState { slots, memory: Vec::new(), rejections: 0, held: (Vec::new(), 0) };
         let (out_of_step, stranded) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { replica, by_hand, store, ambient, scribe, out_of_step, stranded, state: Mutex::new(state) }
+        let verifying = tokio::sync::Mutex::new(());
+        Self { replica, by_hand, store, ambient, scribe, verifying, out_of_step, stranded, state: Mutex::new(state) }
     }
 
     /// Whether this replica signs with another pair than the one in force, because it does not hold that: what Amazon says of its

@@ -12,7 +12,7 @@ use crate::{
         key_pairs::{
             KeyState,
             book::KeyProof,
-            commands::{KeyPairStatus, NotActivated, Verified},
+            commands::{Activation, KeyPairStatus, NotActivated, Verified},
             status::{KeyAdvice, SlotStatus},
         },
     },
@@ -98,7 +98,10 @@ pub(super) async fn run(command: AccountsCommand, settings: &Settings) -> Result
         AccountKeysCommand::Activate { account, slot } => {
             let account = accounts.get(&account).ok_or(AccountsError::Unknown)?;
             let pairs = in_files(account)?;
-            pairs.activate(account, slot, pairs.scribe()).await.map_err(AccountsError::from)?;
+            pairs
+                .activate(account, &Activation { slot, key: None }, pairs.scribe())
+                .await
+                .map_err(AccountsError::from)?;
             let (id, slot) = (account.id(), slot.as_str());
             vec![format!("{id}  {slot}  is in force: every replica that holds it signs with it within a few seconds")]
         }
@@ -117,7 +120,7 @@ async fn verify(account: &Account, key_pairs: &KeyPairs, slot: KeySlot) -> Resul
             Ok(format!("{}  {}  Amazon takes this pair", account.id(), slot.as_str()))
         }
         Verified::Answered(KeyProof::Refused) => Err(AccountsError::Refused),
-        Verified::Unanswered => Err(AccountsError::Unanswered),
+        Verified::Unanswered | Verified::Asking => Err(AccountsError::Unanswered),
         Verified::Empty => Err(NotActivated::Empty.into()),
     }
 }

@@ -375,7 +375,13 @@ impl From<StoreError> for Problem {
             | StoreError::Unaudited
             | StoreError::Randomness(_) => Code::INTERNAL,
         };
-        tracing::error!(error = %crate::kernel::Chain(&error), "the store failed a request");
+        let chain = crate::kernel::Chain(&error);
+        // Whoever asks for too much is refused: nothing has failed.
+        if matches!(error, StoreError::Busy) {
+            tracing::warn!(error = %chain, "the store refused a request");
+        } else {
+            tracing::error!(error = %chain, "the store failed a request");
+        }
         let problem = Self::new(code);
         if error.is_loss() {
             return problem.detail("the service's database was removed or replaced: an operator must act");

@@ -197,7 +197,10 @@ impl Issue {
         if let Err(error) = &accepted {
             self.note_refusal(client, &command, error).await;
         }
-        let accepted = accepted?;
+        let accepted = match accepted {
+            Err(why) => return Err(self.in_doubt(why).await),
+            Ok(accepted) => accepted,
+        };
         match accepted {
             Accepted::Attempt(attempt, slot) => {
                 let ran = engine::carry(&self.courier, attempt, slot, Some(&waiter)).await;
@@ -209,6 +212,20 @@ impl Issue {
                 Ok(self.replay_response(reward, command.asked_by).await)
             }
         }
+    }
+
+    /// A refusal to buy, to a key whose row a restore may have lost: the reward of then may have been bought.
+    async fn in_doubt(&self, why: IssueError) -> IssueError {
+        let account = if let IssueError::Ceiling(reached) = &why {
+            &reached.account
+        } else if let IssueError::Floor(reached) = &why {
+            &reached.account
+        } else {
+            return why;
+        };
+        // Where it cannot be read, it is not known either.
+        let lost = self.is_row_lost(account).await.unwrap_or(true);
+        if lost { IssueError::NotReclaimed(Box::new(why)) } else { why }
     }
 
     async fn note_refusal(&self, client: ClientId, command: &Command, error: &IssueError) {

@@ -10,7 +10,7 @@ use crate::{
     ledger::{
         self,
         ceilings::Ceiling,
-        floor::{FUNDS_FLOOR, FloorReached},
+        floor::{FUNDS_FLOOR, FUNDS_UNKNOWN, FloorReached},
     },
     store::StoreError,
     telemetry::metrics::{Registry, at_zero, seconds},
@@ -165,11 +165,10 @@ impl Metrics {
         self.ledger.budget_refused(program);
     }
 
-    /// A reward would have taken of the funds what is kept. Funds that are not known refuse as well, and are no alarm of theirs.
+    /// A reward would have taken of the funds what is kept, or they are not known.
     pub(super) fn floor_refused(&self, reached: &FloorReached) {
-        if reached.known {
-            self.ceilings.with_label_values(&[reached.account.as_str(), FUNDS_FLOOR]).inc();
-        }
+        let word = if reached.known { FUNDS_FLOOR } else { FUNDS_UNKNOWN };
+        self.ceilings.with_label_values(&[reached.account.as_str(), word]).inc();
     }
 
     /// A reward did not fit under a ceiling of its account's day.
@@ -201,7 +200,7 @@ fn reveal_levels(registry: &Registry) -> Result<IntCounterVec, prometheus::Error
 
 fn ceilings(registry: &Registry, accounts: &[(&str, &str)]) -> Result<IntCounterVec, prometheus::Error> {
     let help = "Rewards refused because a ceiling of the account's day, or the floor of its funds, is reached.";
-    let words = || Ceiling::ALL.iter().map(|ceiling| ceiling.as_str()).chain([FUNDS_FLOOR]);
+    let words = || Ceiling::ALL.iter().map(|ceiling| ceiling.as_str()).chain([FUNDS_FLOOR, FUNDS_UNKNOWN]);
     at_zero(
         registry.counter_vec("ceiling_refusals_total", help, &["account", "ceiling"])?,
         accounts.iter().flat_map(|(account, _currency)| words().map(|word| [*account, word])),

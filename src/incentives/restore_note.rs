@@ -21,6 +21,7 @@ use crate::{
         outbox::{self, FactRow},
     },
     kernel::RewardId,
+    ledger::floor,
     store::{InstantRow, Snapshot, Sql, Store, StoreError, Tx, fetch_all, fetch_optional, row, statements},
 };
 
@@ -120,6 +121,7 @@ pub async fn write(
     let lost_from = known.ok_or(RestoreNoteError::Empty)?.min(now);
     let mut tx = store.begin().await?;
     doubt_what_is_under_way(&mut tx, lost_from, now).await?;
+    floor::forget(&mut tx).await?;
     outbox::write(&mut tx, RESTORED, Named::Database, Some(&json!({"lost_from": lost_from})), now).await?;
     let details = json!({"lost_from": lost_from});
     let deed = Deed { action: AuditAction::DatabaseRestored, subject: "database", details };

@@ -1,4 +1,4 @@
-//! The floor of an account's funds: what purchases leave untouched, whatever day it is and whatever programs and ceilings allow.
+//! The floor of an account's funds: what purchases leave untouched. Neither a program nor a ceiling can allow more.
 //!
 //! One row an account. `let_in` adds up every reward that was let in, and only grows. When Amazon reports the funds, `covered` is set
 //! to what `let_in` may grow to before they are used up: what was let in when Amazon was asked, and what Amazon has, less what was on
@@ -7,9 +7,11 @@
 //! the floor, never less.
 //!
 //! A report may lag behind what Amazon has done: then it shows more than there is. So a report that covers less counts at once, and
-//! one that covers more once all reports of `balances.confirm_seconds` do.
+//! one that covers more once all reports of `balances.confirm_seconds` do, by our clock and by Amazon's own time of the balance. The
+//! first report counts as it is.
 //!
-//! Only accounts with a floor count. A day without a report is too long: replicas without the floor may have bought meanwhile.
+//! Only accounts with a floor count. A report of more than a day ago counts no longer: replicas without the floor may have bought
+//! since. A restore forgets all of it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -17,7 +19,10 @@ use super::totals::LedgerKey;
 use crate::{
     accounts::Account,
     events::{Named, outbox},
-    kernel::Money,
+    kernel::{
+        Money,
+        horizon::{horizon, is_stray},
+    },
     store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_optional, row, statements},
 };
 
@@ -28,22 +33,25 @@ statements! {
     );
     COVER = Sql::same(
         "funds_floors.cover",
-        "INSERT INTO funds_floors (account, currency, let_in_minor, covered_minor, as_of, rising_minor, rising_since) \
-         VALUES ($1, $2, 0, $3, $4, $6, $7) ON CONFLICT (account, currency) DO UPDATE SET \
-         covered_minor = excluded.covered_minor, as_of = excluded.as_of, \
-         rising_minor = excluded.rising_minor, rising_since = excluded.rising_since, \
+        "INSERT INTO funds_floors (account, currency, partner_id, let_in_minor, covered_minor, as_of, rising_minor, rising_since, \
+         rising_amazon) VALUES ($1, $2, $8, 0, $3, $4, $6, $7, $9) ON CONFLICT (account, currency) DO UPDATE SET \
+         partner_id = excluded.partner_id, covered_minor = excluded.covered_minor, as_of = excluded.as_of, \
+         rising_minor = excluded.rising_minor, rising_since = excluded.rising_since, rising_amazon = excluded.rising_amazon, \
          refused_at = CASE WHEN funds_floors.let_in_minor <= excluded.covered_minor - $5 THEN NULL ELSE funds_floors.refused_at END",
     );
     TAKE = Sql::same(
         "funds_floors.take",
         "UPDATE funds_floors SET let_in_minor = let_in_minor + $3 \
-         WHERE account = $1 AND currency = $2 AND let_in_minor <= covered_minor - $4 - $3 AND as_of >= $5",
+         WHERE account = $1 AND currency = $2 AND let_in_minor <= covered_minor - $4 - $3 AND as_of >= $5 AND as_of <= $6 \
+         AND partner_id = $7",
     );
     NOW = Sql::same(
         "funds_floors.now",
-        "SELECT let_in_minor, covered_minor, as_of, rising_minor, rising_since, refused_at FROM funds_floors \
-         WHERE account = $1 AND currency = $2",
+        "SELECT partner_id, let_in_minor, covered_minor, as_of, rising_minor, rising_since, rising_amazon, refused_at \
+         FROM funds_floors WHERE account = $1 AND currency = $2",
     );
+    FORGET = Sql::same("funds_floors.forget", "DELETE FROM funds_floors WHERE account = $1 AND currency = $2");
+    FORGET_ALL = Sql::same("funds_floors.forget_all", "DELETE FROM funds_floors");
     REFUSED = Sql::same(
         "funds_floors.refused",
         "UPDATE funds_floors SET refused_at = $3 WHERE account = $1 AND currency = $2 AND refused_at IS NULL",
@@ -56,13 +64,15 @@ row! {
 
 row! {
     struct FloorRow {
-        let_in_minor: i64, covered_minor: i64, as_of: DateTime<Utc>, rising_minor: Option<i64>,
-        rising_since: Option<DateTime<Utc>>, refused_at: Option<DateTime<Utc>>,
+        partner_id: String, let_in_minor: i64, covered_minor: i64, as_of: DateTime<Utc>, rising_minor: Option<i64>,
+        rising_since: Option<DateTime<Utc>>, rising_amazon: Option<DateTime<Utc>>, refused_at: Option<DateTime<Utc>>,
     }
 }
 
 /// The ceiling's word in metrics: the setting's.
 pub(crate) const FUNDS_FLOOR: &str = "funds_floor";
+/// The same where the funds are not known.
+pub(crate) const FUNDS_UNKNOWN: &str = "funds_unknown";
 /// For so long a report of Amazon's counts.
 const REPORT_COUNTS: TimeDelta = TimeDelta::days(1);
 
@@ -79,12 +89,15 @@ pub struct FloorReached {
 }
 
 impl FloorRow {
-    fn counts(&self, now: DateTime<Utc>) -> bool {
-        self.as_of >= earliest(now)
+    /// Whether it speaks of this account as it is now. A report from the future was noted by a clock that was ahead.
+    fn counts(&self, account: &Account, now: DateTime<Utc>) -> bool {
+        self.as_of >= earliest(now) && !is_stray(self.as_of, now) && self.partner_id == account.partner_id()
     }
 
     fn cover(&self) -> Cover {
-        Cover { minor: self.covered_minor, rising: self.rising_minor.zip(self.rising_since) }
+        let rising = self.rising_minor.zip(self.rising_since);
+        let rising = rising.map(|(least, since)| Rising { least, since, amazon_since: self.rising_amazon });
+        Cover { minor: self.covered_minor, rising }
     }
 
     fn has_room(&self, value: Money, floor: Money) -> bool {
@@ -100,7 +113,7 @@ fn reached(account: &Account, floor: Money, row: Option<&FloorRow>, now: DateTim
     FloorReached {
         account: account.id().to_owned(),
         floor,
-        known: row.is_some_and(|row| row.counts(now)),
+        known: row.is_some_and(|row| row.counts(account, now)),
         reported: row.is_some_and(|row| row.refused_at.is_some()),
     }
 }
@@ -115,7 +128,7 @@ pub(crate) async fn look(
     let Some(floor) = account.ceilings().funds_floor else { return Ok(None) };
     let key = LedgerKey::of(account);
     let row = fetch_optional!(FloorRow, snapshot, NOW, key.account, key.currency.code())?;
-    let fits = row.as_ref().is_some_and(|row| row.counts(now) && row.has_room(value, floor));
+    let fits = row.as_ref().is_some_and(|row| row.counts(account, now) && row.has_room(value, floor));
     Ok((!fits).then(|| reached(account, floor, row.as_ref(), now)))
 }
 
@@ -130,7 +143,8 @@ pub(crate) async fn take(
     let Some(floor) = account.ceilings().funds_floor else { return Ok(None) };
     let key = LedgerKey::of(account);
     let (id, currency) = (key.account, key.currency.code());
-    if execute!(tx, TAKE, id, currency, value.minor(), floor.minor(), earliest(now))? == 1 {
+    let (from, to) = (earliest(now), horizon(now, TimeDelta::zero()));
+    if execute!(tx, TAKE, id, currency, value.minor(), floor.minor(), from, to, account.partner_id())? == 1 {
         return Ok(None);
     }
     let row = fetch_optional!(FloorRow, tx, NOW, id, currency)?;
@@ -138,7 +152,7 @@ pub(crate) async fn take(
 }
 
 /// What was let in until now, in minor units. To be read before what is on the way, and that before Amazon is asked: a reward that comes
-/// in between counts twice, none is left out.
+/// in between counts more than once, and none is left out.
 pub(crate) async fn let_in(snapshot: &mut Snapshot, account: &Account) -> Result<i64, StoreError> {
     let key = LedgerKey::of(account);
     let row = fetch_optional!(LetInRow, snapshot, LET_IN, key.account, key.currency.code())?;
@@ -153,7 +167,7 @@ pub(crate) async fn is_unknown(
 ) -> Result<bool, StoreError> {
     let key = LedgerKey::of(account);
     let row = fetch_optional!(FloorRow, snapshot, NOW, key.account, key.currency.code())?;
-    Ok(row.is_none_or(|row| !row.counts(now)))
+    Ok(row.is_none_or(|row| !row.counts(account, now)))
 }
 
 /// What is covered by the reports so far.
@@ -161,8 +175,18 @@ pub(crate) async fn is_unknown(
 struct Cover {
     /// Minor units.
     minor: i64,
-    /// The least of the reports since then that cover more, in minor units.
-    rising: Option<(i64, DateTime<Utc>)>,
+    rising: Option<Rising>,
+}
+
+/// Reports that cover more, until they have agreed for long enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rising {
+    /// The least of them, in minor units.
+    least: i64,
+    /// When Amazon was asked for the first of them, by our clock…
+    since: DateTime<Utc>,
+    /// …and when it answered, by its own.
+    amazon_since: Option<DateTime<Utc>>,
 }
 
 impl Cover {
@@ -170,17 +194,20 @@ impl Cover {
         Self { minor, rising: None }
     }
 
-    /// What is covered after one more report, by which `minor` is.
-    fn after(self, minor: i64, at: DateTime<Utc>, confirm: TimeDelta) -> Self {
+    /// What is covered after one more report.
+    fn after(self, report: &ReportedFunds) -> Self {
+        let minor = report.covers();
         if minor <= self.minor {
             return Self::of_first(minor);
         }
-        let (least, since) = self.rising.unwrap_or((minor, at));
-        let least = least.min(minor);
-        if at.signed_duration_since(since) < confirm {
-            return Self { rising: Some((least, since)), ..self };
+        let fresh = Rising { least: minor, since: report.asked_at, amazon_since: report.answered_at };
+        // One that began ahead of now was begun by a clock that was ahead: it would last until that instant.
+        let rising = self.rising.filter(|rising| !is_stray(rising.since, report.asked_at)).unwrap_or(fresh);
+        let rising = Rising { least: rising.least.min(minor), ..rising };
+        if !report.is_later_than(&rising) {
+            return Self { rising: Some(rising), ..self };
         }
-        Self { minor: least, rising: (minor > least).then_some((minor, at)) }
+        Self { minor: rising.least, rising: (minor > rising.least).then_some(fresh) }
     }
 }
 
@@ -189,24 +216,54 @@ pub(crate) struct ReportedFunds {
     /// What was let in when Amazon was asked and is not on the way, in minor units.
     pub(crate) deducted: i64,
     pub(crate) available: Money,
-    /// When Amazon was asked.
+    /// When Amazon was asked, by our clock.
     pub(crate) asked_at: DateTime<Utc>,
+    /// When Amazon answered, by its clock.
+    pub(crate) answered_at: Option<DateTime<Utc>>,
+    /// The instant that its answer speaks of, by its clock. An answer that stands still while rewards are bought speaks of the past.
+    pub(crate) speaks_of: Option<DateTime<Utc>>,
     /// For how long reports must agree that there is more.
     pub(crate) confirm: TimeDelta,
 }
 
+impl ReportedFunds {
+    const fn covers(&self) -> i64 {
+        self.deducted.saturating_add(self.available.minor())
+    }
+
+    /// Whether it was made long enough after the first of these: by our clock, and by Amazon's if it shows one.
+    fn is_later_than(&self, rising: &Rising) -> bool {
+        let theirs = self.speaks_of.zip(rising.amazon_since);
+        self.asked_at.signed_duration_since(rising.since) >= self.confirm
+            && theirs.is_none_or(|(now, since)| now.signed_duration_since(since) >= self.confirm)
+    }
+}
+
 /// Keeps what a report covers. The transaction wrote the account's balance before: so reports come one after the other.
 pub(crate) async fn cover(tx: &mut Tx, account: &Account, funds: &ReportedFunds) -> Result<(), StoreError> {
-    let Some(floor) = account.ceilings().funds_floor else { return Ok(()) };
     let key = LedgerKey::of(account);
     let (id, currency) = (key.account, key.currency.code());
-    let minor = funds.deducted.saturating_add(funds.available.minor());
-    let row = fetch_optional!(FloorRow, tx, NOW, id, currency)?.filter(|row| row.counts(funds.asked_at));
-    let cover = row.map_or(Cover::of_first(minor), |row| row.cover().after(minor, funds.asked_at, funds.confirm));
-    let (rising, since) = cover.rising.unzip();
+    let Some(floor) = account.ceilings().funds_floor else {
+        // This replica buys without counting: whoever has a floor begins anew.
+        return execute!(tx, FORGET, id, currency).map(|_rows| ());
+    };
+    let row = fetch_optional!(FloorRow, tx, NOW, id, currency)?.filter(|row| row.counts(account, funds.asked_at));
+    let cover = row.map_or(Cover::of_first(funds.covers()), |row| row.cover().after(funds));
+    let rising = cover.rising;
+    let (least, since) = (rising.map(|rising| rising.least), rising.map(|rising| rising.since));
+    let amazon_since = rising.and_then(|rising| rising.amazon_since);
     let roomy = floor.minor().saturating_add(account.maximum().minor());
-    execute!(tx, COVER, id, currency, cover.minor, funds.asked_at, roomy, rising, since)?;
+    let partner = account.partner_id();
+    execute!(tx, COVER, id, currency, cover.minor, funds.asked_at, roomy, least, since, partner, amazon_since)?;
     Ok(())
+}
+
+/// Forgets what the reports covered: the database was restored, and what was bought since is not in it.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(crate) async fn forget(tx: &mut Tx) -> Result<(), StoreError> {
+    execute!(tx, FORGET_ALL).map(|_rows| ())
 }
 
 /// Writes the event of a floor that refused a reward: once, until there was room for the largest reward again.
@@ -241,6 +298,12 @@ mod tests {
 
     const CONFIRM: TimeDelta = TimeDelta::minutes(5);
 
+    fn report(covers: i64, at: DateTime<Utc>, speaks_of: Option<DateTime<Utc>>) -> ReportedFunds {
+        let available = Money::from_minor(covers, crate::kernel::Currency::Usd);
+        let answered_at = speaks_of.map(|_shown| at);
+        ReportedFunds { deducted: 0, available, asked_at: at, answered_at, speaks_of, confirm: CONFIRM }
+    }
+
     proptest! {
         /// Reports as (seconds since the one before, what they cover).
         #[test]
@@ -254,7 +317,7 @@ mod tests {
                 at += TimeDelta::seconds(later);
                 seen.push((at, minor));
                 let before = cover.map(|cover| cover.minor);
-                let now = cover.map_or(Cover::of_first(minor), |cover| cover.after(minor, at, CONFIRM));
+                let now = cover.map_or(Cover::of_first(minor), |cover| cover.after(&report(minor, at, None)));
                 cover = Some(now);
                 prop_assert!(now.minor <= minor, "never more than the last report");
                 if before.is_some_and(|before| now.minor > before) {
@@ -275,8 +338,29 @@ mod tests {
         for (second, reported, covered) in
             [(0, 300, 100), (299, 250, 100), (300, 280, 250), (301, 90, 90), (302, 280, 90), (602, 280, 280)]
         {
-            cover = cover.after(reported, at(second), CONFIRM);
+            cover = cover.after(&report(reported, at(second), None));
             assert_eq!(cover.minor, covered, "{second}");
         }
+    }
+
+    /// What is bought meanwhile makes each report of the same funds cover more.
+    #[test]
+    fn an_answer_that_stands_still_covers_no_more_however_long_it_does() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::days(1) + TimeDelta::seconds(seconds);
+        let mut cover = Cover::of_first(100);
+        for second in (0..3_000).step_by(60) {
+            cover = cover.after(&report(100 + second, at(second), Some(at(0))));
+            assert_eq!(cover.minor, 100, "{second}");
+        }
+        cover = cover.after(&report(4_000, at(3_060), Some(at(3_055))));
+        assert!(cover.minor > 100, "Amazon's own time has gone on");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_keeps_no_funds_back() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(1);
+        let ahead = Cover::of_first(100).after(&report(300, now + TimeDelta::days(365), None));
+        let cover = ahead.after(&report(300, now, None)).after(&report(300, now + CONFIRM, None));
+        assert_eq!(cover.minor, 300);
     }
 }

@@ -166,7 +166,7 @@ impl Ledger {
 
     /// A program with its limits.
     pub(crate) async fn details(&self, id: &ProgramId) -> Result<ProgramDetails, ProgramError> {
-        let mut snapshot = self.store.snapshot().await?;
+        let mut snapshot = self.store.question().await?;
         let program = programs::find(&mut snapshot, id).await?.ok_or(ProgramError::NotFound)?;
         Ok(ProgramDetails { program, limits: programs::limits(&mut snapshot, id).await? })
     }

@@ -174,7 +174,8 @@ impl Balances {
         let Some(asked) = self.deps.accounts.get(account) else { return Ok(None) };
         let observed = self.observe_balance(asked, CHECK_EVERY).await;
         let in_vain = self.asked_in_vain(account, observed);
-        let known = self.all().await?.into_iter().find(|balance| balance.account == account);
+        let known = self.all_on(self.deps.store.snapshot().await?).await?;
+        let known = known.into_iter().find(|balance| balance.account == account);
         let missed = |known: &Balance| in_vain.is_some_and(|at| known.as_of.is_none_or(|as_of| as_of < at));
         Ok(known.map(|known| Balance { stale: known.stale || missed(&known), ..known }))
     }
@@ -242,7 +243,8 @@ impl Balances {
     /// # Errors
     /// [`StoreError`] from the database.
     pub(crate) async fn covers(&self, account: &str, value: Money) -> Result<Option<bool>, StoreError> {
-        let found = self.all().await?.into_iter().find(|balance| balance.account == account && !balance.stale);
+        let all = self.all_on(self.deps.store.snapshot().await?).await?;
+        let found = all.into_iter().find(|balance| balance.account == account && !balance.stale);
         let free = found.and_then(|balance| balance.available?.checked_sub(balance.reserved));
         Ok(free.map(|free| free.minor() >= value.minor()))
     }
@@ -306,7 +308,7 @@ impl Balances {
 }
 
 /// The value of an account's rewards whose purchase is not proven yet. A reward that is being canceled is proven.
-pub(super) fn reserved(account: &Account, open: &[Unfinished]) -> Money {
+fn reserved(account: &Account, open: &[Unfinished]) -> Money {
     let currency = account.currency();
     let is_reserved = |reward: &&Unfinished| {
         reward.account == account.id() && reward.state != State::Canceling && reward.value.currency() == currency

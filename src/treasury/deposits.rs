@@ -120,19 +120,26 @@ impl Sighting<'_> {
         Some(Excess { least: even.saturating_sub(canceled).saturating_sub(unsure), most, latest: most })
     }
 
-    /// By Amazon's clock, the instant that it speaks of. If its own time of the balance is older than any answer lags, it means
-    /// something else, perhaps the last change of the balance, and does not delay a deposit for ever.
     fn amazons_instant(&self) -> Option<DateTime<Utc>> {
-        let longest_lag = self.answered_at.and_then(|at| at.checked_sub_signed(LAG_MAX));
-        match (self.reported_at, longest_lag) {
-            (Some(reported), Some(limit)) => Some(reported.max(limit)),
-            (reported, _) => reported.or(self.answered_at),
-        }
+        amazons_instant(self.answered_at, self.reported_at)
     }
 
     /// The bounds by the two readings of the ledger.
     pub(super) fn excess(&self) -> Option<Excess> {
         self.excess_since(&Standing::of(self.before))
+    }
+}
+
+/// By Amazon's clock, the instant that an answer speaks of. If its own time of the balance is older than any answer lags, it means
+/// something else, perhaps the last change of the balance, and does not delay a deposit for ever.
+pub(super) fn amazons_instant(
+    answered_at: Option<DateTime<Utc>>,
+    reported_at: Option<DateTime<Utc>>,
+) -> Option<DateTime<Utc>> {
+    let longest_lag = answered_at.and_then(|at| at.checked_sub_signed(LAG_MAX));
+    match (reported_at, longest_lag) {
+        (Some(reported), Some(limit)) => Some(reported.max(limit)),
+        (reported, _) => reported.or(answered_at),
     }
 }
 

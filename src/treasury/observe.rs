@@ -12,8 +12,8 @@ use serde_json::json;
 
 use super::{
     Balances,
-    balances::{ReportedBalance, record_balance, reserved, thin_out},
-    deposits::{Assessment, Sighting},
+    balances::{ReportedBalance, record_balance, thin_out},
+    deposits::{Assessment, Sighting, amazons_instant},
     position::{self, LedgerPosition, TreasuryRow},
     runway::{HISTORY, History, Runway},
     value_date, windows,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts::{Account, Purpose, Wanted},
     events::{Named, outbox},
-    incentives::sql::unfinished,
+    incentives::sql::unproven,
     kernel::{Chain, Money, horizon::is_stray},
     ledger::{
         floor::{self, ReportedFunds},
@@ -64,6 +64,13 @@ impl FundsAnswer {
     fn believed(self) -> Self {
         let now = self.answered_at.unwrap_or(self.asked_at);
         Self { reported_at: self.reported_at.filter(|at| !is_stray(*at, now)), ..self }
+    }
+
+    /// What it says of the account's floor.
+    fn funds(&self, before: &Before, confirm: TimeDelta) -> ReportedFunds {
+        let Self { available, asked_at, answered_at, reported_at } = *self;
+        let speaks_of = amazons_instant(answered_at, reported_at);
+        ReportedFunds { deducted: before.deducted, available, asked_at, answered_at, speaks_of, confirm }
     }
 
     /// By our clock: as long before the question as Amazon says that the balance is older than its answer.
@@ -168,8 +175,8 @@ impl Balances {
         let version = position::treasury(&mut snapshot, key).await?.map_or(0, |row| row.version);
         let position = position::read(&mut snapshot, key).await?;
         let let_in = floor::let_in(&mut snapshot, account).await?;
-        let on_the_way = reserved(account, &unfinished(&mut snapshot).await?);
-        Ok(Before { version, position, deducted: let_in.saturating_sub(on_the_way.minor()) })
+        let on_the_way = unproven(&mut snapshot, account.id(), key.currency).await?;
+        Ok(Before { version, position, deducted: let_in.saturating_sub(on_the_way) })
     }
 
     async fn record(&self, account: &Account, before: &Before, answer: FundsAnswer) -> Result<(), StoreError> {
@@ -184,9 +191,7 @@ impl Balances {
             return Ok(());
         }
         let result = writer.write(&mut tx, before).await?;
-        let ReportedBalance { available, as_of, .. } = answer.by_our_clock();
-        let funds = ReportedFunds { deducted: before.deducted, available, asked_at: as_of, confirm };
-        floor::cover(&mut tx, account, &funds).await?;
+        floor::cover(&mut tx, account, &answer.funds(before, confirm)).await?;
         let result = tx.commit(result).await.map(Committed::into_inner)?;
         log_result(account, result, answer.available);
         Ok(())

@@ -228,7 +228,7 @@ impl Reconciliations {
     }
 
     pub(crate) async fn find(&self, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
-        sql::find(&mut self.deps.store.snapshot().await?, id).await
+        sql::find(&mut self.deps.store.question().await?, id).await
     }
 
     /// Runs, newest first, of all accounts or of one; older than this one.

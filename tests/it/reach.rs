@@ -202,6 +202,7 @@ impl World {
             ("GET" | "HEAD", _) => return Answer::of(request).await,
             (_, "/v1/rewards" | "/v1/rewards/validate") => charged(Some("prg_spring")),
             (_, "/v1/rewards/{id}/reveal" | "/v1/rewards/{id}/cancel") => json!({"reason": "test"}),
+            (_, "/v1/key-pairs/{account_id}/{slot}/activate") => json!({"key": "a"}),
             (_, "/v1/programs") => json!({"id": format!("prg_new_{at}"), "name": "New", "account_id": "main"}),
             (_, "/v1/reconciliations") => json!({"account_id": "main", "from": from, "to": to}),
             _ => json!({}),

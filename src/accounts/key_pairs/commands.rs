@@ -3,6 +3,7 @@
 use super::{
     ChangeReason, KeyPairs, KeySlot, PairChange,
     book::{self, KeyProof},
+    decide::BELIEVED_US,
     proof,
     status::{KnownPairs, SlotStatus},
 };
@@ -17,12 +18,21 @@ pub(crate) struct KeyPairStatus {
     pub(crate) replicas: usize,
 }
 
+/// Which pair is to come in force.
+pub(crate) struct Activation<'a> {
+    pub(crate) slot: KeySlot,
+    /// The name of the pair that is meant. A replica may hold another in the slot for a moment.
+    pub(crate) key: Option<&'a str>,
+}
+
 /// Why a pair does not come in force.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotActivated {
     #[error("there is no pair in this slot: put one into its files")]
     Empty,
-    #[error("Amazon has not taken this pair: verify it first")]
+    #[error("there is another pair in this slot: look at the status")]
+    Another,
+    #[error("Amazon has not taken this pair lately: verify it first")]
     Unproven,
     #[error("this pair is in force already")]
     InForce,
@@ -41,6 +51,8 @@ pub(crate) enum Verified {
     Answered(KeyProof),
     /// Its answer said nothing of the pair, or there was none.
     Unanswered,
+    /// This process is asking already.
+    Asking,
     /// There is no pair in the slot.
     Empty,
 }
@@ -67,6 +79,8 @@ impl KeyPairs {
     /// [`StoreError`] from the database.
     pub(crate) async fn verify(&self, account: &Account, slot: KeySlot) -> Result<Verified, StoreError> {
         let Some(pair) = self.pair_of(slot) else { return Ok(Verified::Empty) };
+        // A question takes a turn of the partner's, for which its balance polls wait as well.
+        let Ok(_asking) = self.verifying.try_lock() else { return Ok(Verified::Asking) };
         let fingerprint = pair.fingerprint();
         let now_us = self.ambient.now().timestamp_micros();
         book::meet(&self.store, account.id(), fingerprint, now_us).await?;
@@ -91,18 +105,29 @@ impl KeyPairs {
     ///
     /// # Errors
     /// [`NotActivated`].
-    pub(crate) async fn activate(&self, account: &Account, slot: KeySlot, by: &Scribe) -> Result<(), NotActivated> {
-        let to = self.pair_of(slot).ok_or(NotActivated::Empty)?.fingerprint();
+    pub(crate) async fn activate(
+        &self,
+        account: &Account,
+        order: &Activation<'_>,
+        by: &Scribe,
+    ) -> Result<(), NotActivated> {
+        let to = self.pair_of(order.slot).ok_or(NotActivated::Empty)?.fingerprint();
+        if order.key.is_some_and(|key| key != to.short()) {
+            return Err(NotActivated::Another);
+        }
+        let now_us = self.ambient.now().timestamp_micros();
         let pairs = book::pairs(&mut self.store.snapshot().await?, account.id()).await?;
         let from = pairs.iter().find(|pair| pair.in_force).map(|pair| pair.fingerprint);
         if from == Some(to) {
             return Err(NotActivated::InForce);
         }
-        let accepted = |pair: &book::KnownPair| pair.fingerprint == to && pair.verdict == Some(KeyProof::Accepted);
+        // An answer of long ago says nothing: the pair may have been made inactive since.
+        let accepted = |pair: &book::KnownPair| {
+            pair.fingerprint == to && pair.verdict == Some(KeyProof::Accepted) && pair.age_us(now_us) < BELIEVED_US
+        };
         if !pairs.iter().any(accepted) {
             return Err(NotActivated::Unproven);
         }
-        let now_us = self.ambient.now().timestamp_micros();
         let holders = book::holders(&mut self.store.snapshot().await?, account.id(), now_us).await?;
         let mut replicas = holders.chunk_by(|one, next| one.replica == next.replica);
         if holders.is_empty() || !replicas.all(|pairs| pairs.iter().any(|holder| holder.fingerprint == to)) {

@@ -8,7 +8,7 @@ const REFUSED_US: i64 = 60_000_000;
 /// And about one that it took and that is not in force: the portal's owner makes the old one inactive one day.
 const ACCEPTED_US: i64 = 600_000_000;
 /// An answer is believed for so long: until the next one can have come.
-const BELIEVED_US: i64 = ACCEPTED_US + 60_000_000;
+pub(super) const BELIEVED_US: i64 = ACCEPTED_US + 60_000_000;
 /// No turn to ask lies farther ahead.
 const TURN_US: i64 = 30_000_000;
 /// And about the one in force, if it turns calls away: at most so often.

@@ -174,7 +174,7 @@ fn ceiling(reached: &CeilingReached) -> Problem {
 /// As Amazon's own refusal for want of funds: the same cures it.
 fn floor(reached: &FloorReached) -> Problem {
     if !reached.known {
-        let detail = "Amazon has not reported the account's funds yet, and they have a floor";
+        let detail = "Amazon has not reported the account's funds within a day, and a floor of them is kept";
         return Problem::new(Code::DEPENDENCY_UNAVAILABLE).detail(detail.to_owned()).retry_after(ASKED_SOON);
     }
     let detail = format!("the account keeps its last {} {}: funds_floor", reached.floor, reached.floor.currency());

@@ -1,5 +1,7 @@
 //! The ledger as pages of JSON, and as streams of CSV or NDJSON of any length, in constant memory.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::DateTime;
 use futures_util::stream;
@@ -23,6 +25,8 @@ use crate::{
 };
 
 /// Entries that a stream holds at once.
+/// How long a page of a stream waits for its turn.
+const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 const STREAM_PAGE: i64 = 1000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
@@ -165,6 +169,11 @@ async fn page(ledger: &Ledger, filter: &EntryFilter) -> Result<Vec<LedgerEntry>,
     journal::page(&mut ledger.store.question().await?, filter).await
 }
 
+/// A page of a stream. It holds nothing meanwhile, and whoever is cut off begins anew: so it waits longer.
+async fn streamed_page(ledger: &Ledger, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
+    journal::page(&mut ledger.store.question_within(STREAM_PATIENCE).await?, filter).await
+}
+
 async fn entries(
     http: web::Data<Http>,
     ledger: web::Data<Ledger>,
@@ -192,7 +201,7 @@ type Left = Option<(Http, Ledger, EntryFilter, bool)>;
 async fn next_lines(format: StreamFormat, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
     let Some((http, ledger, filter, first)) = left else { return Ok(None) };
     let (reader, asked) = (ledger.clone(), filter.clone());
-    let rows = http.run(async move { page(&reader, &asked).await }).await?;
+    let rows = http.run(async move { streamed_page(&reader, &asked).await }).await?;
     let full = i64::try_from(rows.len()) == Ok(filter.limit);
     let after = rows.last().map_or(filter.after, |entry| entry.id);
     let lines = web::Bytes::from(format.lines(rows, first)?);

@@ -196,20 +196,23 @@ impl Reconciliations {
     /// [`BeginError`]: no such account, or the database.
     pub(crate) async fn open_days(&self, account: &str) -> Result<Vec<OpenDay>, BeginError> {
         let account = self.account(account)?;
-        Ok(self.open_days_of(account).await?)
+        let calendar = self.calendar(self.deps.store.question().await?, account.id()).await?;
+        Ok(calendar.open(self.deps.ambient.now()))
     }
 
     pub(super) async fn open_days_of(&self, account: &Account) -> Result<Vec<OpenDay>, StoreError> {
-        Ok(self.calendar(account.id()).await?.open(self.deps.ambient.now()))
+        let calendar = self.calendar(self.deps.store.snapshot().await?, account.id()).await?;
+        Ok(calendar.open(self.deps.ambient.now()))
     }
 
     /// The day that the account's next daily run is for, if one is due.
     pub(super) async fn due_day(&self, account: &str) -> Result<Option<NaiveDate>, StoreError> {
-        Ok(self.calendar(account).await?.next(self.deps.ambient.now()))
+        let calendar = self.calendar(self.deps.store.snapshot().await?, account).await?;
+        Ok(calendar.next(self.deps.ambient.now()))
     }
 
-    async fn calendar(&self, account: &str) -> Result<Calendar, StoreError> {
-        let (now, mut snapshot) = (self.deps.ambient.now(), self.deps.store.snapshot().await?);
+    async fn calendar(&self, mut snapshot: Snapshot, account: &str) -> Result<Calendar, StoreError> {
+        let now = self.deps.ambient.now();
         let first_sign = first_sign(&mut snapshot, account).await?;
         let Some(span) = DayRange::of(first_sign, now, self.deps.hour) else { return Ok(Calendar::default()) };
         let from = midnight(span.first);

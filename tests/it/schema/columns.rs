@@ -225,7 +225,8 @@ async fn with_rows(backend: Backend) -> App {
     let spent = "INSERT INTO day_spending VALUES ('main', 'all', '2026-11-26', 1, 1, NULL)";
     assert_eq!(app.database.execute(spent).await.unwrap(), 1);
     assert_eq!(app.database.execute("UPDATE api_keys SET replaces = id").await.unwrap(), 1);
-    let floor = "INSERT INTO funds_floors SELECT account, currency, 0, 0, as_of, 0, as_of, as_of FROM balances";
+    let floor =
+        "INSERT INTO funds_floors SELECT account, currency, 'Awssb', 0, 0, as_of, 0, as_of, as_of, as_of FROM balances";
     assert_eq!(app.database.execute(floor).await.unwrap(), 1);
     // A key pair, and a replica that holds it.
     let pair = format!("INSERT INTO key_pairs (account, fingerprint, met_us) VALUES ('main', {}, 1)", bytes(&[3; 32]));
