@@ -65,6 +65,10 @@ pub(super) fn metrics_in(expression: &str) -> BTreeSet<String> {
 /// What is wrong with an expression, whoever asks it.
 fn wrong_in(expression: &str) -> Vec<String> {
     let mut wrong = Vec::new();
+    // What begins at 15.00 grows by nothing.
+    if expression.contains("currency") && ["rate(", "increase(", "delta("].iter().any(|f| expression.contains(f)) {
+        wrong.push(format!("money is read from a gauge of the ledger: {expression}"));
+    }
     for metric in metrics_in(expression) {
         let Some((_, kind, _)) = METRICS.iter().chain(COMING).find(|(name, _, _)| *name == metric) else {
             wrong.push(format!("there is no {metric}: {expression}"));
@@ -97,7 +101,12 @@ fn anchors(markdown: &str) -> BTreeSet<String> {
 fn the_expressions_that_would_be_wrong_are_found() {
     assert_eq!(wrong_in("max by (account, currency) (noshi_available_funds)"), [""; 0]);
     assert_eq!(wrong_in("sum(rate(noshi_upstream_quota_wait_seconds_bucket[5m]))"), [""; 0]);
-    for bad in ["sum by (account) (noshi_available_funds)", "max(noshi_availble_funds)", "max(noshi_rewards_total)"] {
+    for bad in [
+        "sum by (account) (noshi_available_funds)",
+        "max(noshi_availble_funds)",
+        "max(noshi_rewards_total)",
+        "sum by (account, currency) (increase(noshi_rewards_total[1h]))",
+    ] {
         assert_eq!(wrong_in(bad).len(), 1, "{bad}");
     }
     assert!(anchors("# A\n\n## NoshiBalanceLow\ntext\n").contains("noshibalancelow"));
