@@ -13,7 +13,7 @@ use super::{
 use crate::support::http_client;
 
 /// Gauges that each replica has of its own; every other gauge is the same at all of them.
-const OWN: [&str; 14] = [
+const OWN: [&str; 15] = [
     "noshi_audit_broken",
     "noshi_audit_verified_timestamp_seconds",
     "noshi_build_info",
@@ -27,6 +27,7 @@ const OWN: [&str; 14] = [
     "noshi_database_unwritable",
     "noshi_recovery_heartbeat_timestamp_seconds",
     "noshi_tls_certificate_ends_timestamp_seconds",
+    "noshi_tls_certificate_invalid",
     "noshi_tls_files_unusable",
 ];
 /// The schema of Grafana's dashboards that ours are written in; later ones read it.

@@ -56,6 +56,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_slots_heartbeat_timestamp_seconds", "gauge", &["account"]),
     ("noshi_tls_certificate_ends_timestamp_seconds", "gauge", &[]),
+    ("noshi_tls_certificate_invalid", "gauge", &[]),
     ("noshi_tls_files_unusable", "gauge", &[]),
     ("noshi_trace_spans_dropped_total", "counter", &["reason"]),
     ("noshi_trace_spans_exported_total", "counter", &[]),
