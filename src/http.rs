@@ -16,6 +16,7 @@ pub(crate) mod prefer;
 pub(crate) mod problem;
 mod retry_after;
 pub(crate) mod routing;
+pub(crate) mod stranger_lines;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use key_limits::KeyLimits;
 pub(crate) use metrics::Metrics;
 pub use problem::Code;
 pub(crate) use problem::Problem;
+use stranger_lines::StrangerLines;
 
 use crate::{ambient::Ambient, lifecycle::Tasks, store::Store, telemetry::trace::Traces};
 
@@ -38,6 +40,8 @@ pub(crate) struct Http {
     pub(crate) traces: Traces,
     /// What one API key may ask of this replica.
     pub(crate) limits: KeyLimits,
+    /// Which lines of requests without a good key are written.
+    pub(crate) stranger_lines: StrangerLines,
     /// How long a body may take.
     pub(crate) body_timeout: Duration,
 }

@@ -2,8 +2,9 @@
 //! reward writes here in its own transaction, so the ledger and the rewards cannot disagree.
 //!
 //! `journal` holds the entries, `chart` the ledger accounts, `movements` what can move money between them. `sums` is what
-//! the entries add up to, `totals` how far they are added up already. `status` leads a reward's value through all of these.
-//! `programs`, `budget`, `ceilings` and `floor` decide whether a new reward may be bought.
+//! the entries add up to, `totals` how far they are added up already, `moved` what was spent in the windows that finance
+//! looks at. `status` leads a reward's value through all of these. `programs`, `budget`, `ceilings` and `floor` decide
+//! whether a new reward may be bought.
 
 pub mod budget;
 pub mod ceilings;
@@ -12,6 +13,7 @@ pub mod floor;
 pub mod http;
 pub mod journal;
 pub(crate) mod metrics;
+pub mod moved;
 pub mod movements;
 pub(crate) mod problems;
 pub mod programs;

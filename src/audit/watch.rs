@@ -1,4 +1,5 @@
-//! What the service does for its audit: the record of its start, the head each hour and at the end, a verification each day.
+//! What the service does for its audit: the record of its start, the head each hour and at the end, a verification each day, and each
+//! hour while the audit is not whole.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     AuditAction, AuditActor, AuditHead, Deed, Metrics, Scribe, sql,
-    verify::{KeptHeads, WholeAudit, verify},
+    verify::{AuditFault, KeptHeads, Misfit, WholeAudit, verify},
 };
 use crate::{
     ambient::Ambient,
@@ -57,6 +58,8 @@ struct WatchDone {
     /// changes records between two verifications, and hashes all behind them anew, meets them.
     kept: KeptHeads,
     verified: Option<DateTime<Utc>>,
+    /// The last verification found a record that does not fit.
+    broken: bool,
 }
 
 impl AuditWatch {
@@ -134,13 +137,11 @@ impl AuditWatch {
         // The first look of the process, and then the first one of each day behind the hour.
         let today = now.date_naive().and_hms_opt(self.hour, 0, 0).map(|due| due.and_utc());
         let due = today.map(|due| if due > now { due - TimeDelta::days(1) } else { due });
-        if done.verified.is_none_or(|at| due.is_some_and(|due| at < due)) {
-            let whole = self.verify(done.kept.clone()).await?;
+        let is_due = |at: DateTime<Utc>| due.is_some_and(|due| at < due) || (done.broken && now - at >= HEAD);
+        if done.verified.is_none_or(is_due) {
+            let verified = self.verify(done.kept.clone()).await?;
             done.verified = Some(now);
-            if let Some(WholeAudit { head, .. }) = whole {
-                done.kept.clear();
-                done.saw(head);
-            }
+            done.judged(verified);
         }
         Ok(())
     }
@@ -155,7 +156,7 @@ impl AuditWatch {
         Ok(head)
     }
 
-    async fn verify(&self, kept: KeptHeads) -> Result<Option<WholeAudit>, StoreError> {
+    async fn verify(&self, kept: KeptHeads) -> Result<Result<WholeAudit, AuditFault>, StoreError> {
         self.metrics.counted(&sql::counts(&mut self.store.snapshot().await?).await?);
         let verified = verify(&self.store, self.scribe.keys(), kept).await?;
         self.metrics.verified(verified.is_err(), self.ambient.now());
@@ -169,15 +170,37 @@ impl AuditWatch {
             }
             Err(fault) => tracing::error!(audit.fault = %fault, "the audit is not whole: see `noshi audit verify`"),
         }
-        Ok(verified.ok())
+        Ok(verified)
     }
 }
 
 impl WatchDone {
-    /// The first hash that was seen for a number stays.
+    /// The first hash that was seen for a number stays. A head behind one that was seen is another chain's, and so is every head of
+    /// an audit that is known to be broken: none of them says what was there.
     fn saw(&mut self, AuditHead { sequence, hash }: AuditHead) {
-        if sequence > 0 {
-            self.kept.entry(sequence).or_insert(hash);
+        let newest = self.kept.last_key_value().map_or(0, |(newest, _hash)| *newest);
+        if sequence > newest && !self.broken {
+            self.kept.insert(sequence, hash);
+        }
+    }
+
+    /// Takes what a verification came to. Of an audit that is not whole, those heads are kept that it contradicts and those before
+    /// them: once the records are put right, they fit. Heads behind were seen after the records were changed.
+    fn judged(&mut self, verified: Result<WholeAudit, AuditFault>) {
+        self.broken = verified.is_err();
+        match verified {
+            Ok(WholeAudit { head, .. }) => {
+                self.kept.clear();
+                self.saw(head);
+            }
+            Err(AuditFault { sequence, misfit: Misfit::Head, .. }) => {
+                self.kept.retain(|kept, _hash| *kept <= sequence);
+            }
+            Err(AuditFault {
+                misfit:
+                    Misfit::Number | Misfit::Previous | Misfit::Hash | Misfit::Unkeyed | Misfit::UnknownKey | Misfit::Cut,
+                ..
+            }) => {}
         }
     }
 }

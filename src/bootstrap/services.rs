@@ -11,7 +11,7 @@ use crate::{
     ambient::Ambient,
     audit::{AuditWatch, Scribe},
     config::Settings,
-    http::Http,
+    http::{Http, stranger_lines::StrangerLines},
     identity::{AdminToken, endings::KeyEndings},
     incentives::{
         Rewards,
@@ -77,6 +77,7 @@ impl Ground<'_> {
             metrics: Arc::clone(&self.metrics.http),
             traces: self.traces.clone(),
             limits: self.metrics.key_limits.clone(),
+            stranger_lines: StrangerLines::default(),
             body_timeout: self.settings.server.body_timeout,
         }
     }

@@ -1,5 +1,5 @@
-//! Around every request: its id, its one log line, its metric, and its problem document. Never a body or a header's
-//! value.
+//! Around every request: its id, its one log line (of a refused stranger's one a minute), its metric, and its problem document.
+//! Never a body or a header's value.
 //!
 //! A body that no handler read must not keep its connection. When an answer leaves before its request's body has ended,
 //! actix closes the connection; but a chunked body whose reader was dropped it reads on to its end, without a limit of time
@@ -27,7 +27,12 @@ use actix_web::{
 };
 use futures_util::Stream;
 
-use super::{Code, Http, Problem, headers, key_limits::KeyStanding, retry_after};
+use super::{
+    Code, Http, Problem, headers,
+    key_limits::KeyStanding,
+    retry_after,
+    stranger_lines::{LineOf, RefusedFor, Stranger},
+};
 use crate::{
     kernel::{ApiKeyId, ClientId, TraceContext, claim_code::may_hold_claim_code},
     telemetry::trace::{self, Attribute},
@@ -104,12 +109,31 @@ async fn observed(
     let (millis, running) = (took.as_millis(), http.tasks.running());
     let asker = answer.request().extensions().get::<Asker>().copied();
     let peer = answer.request().peer_addr().map(|peer| peer.ip());
-    tracing::info!(
-        client.id = asker.map(|asker| display(asker.client)), api_key.id = asker.map(|asker| display(asker.key)),
-        network.peer.address = peer.map(display), http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
-        duration_ms = %millis, tasks.running = running, "request"
-    );
+    if let Some(left_out) = line_of(&http, answer.request(), status) {
+        tracing::info!(
+            client.id = asker.map(|asker| display(asker.client)), api_key.id = asker.map(|asker| display(asker.key)),
+            network.peer.address = peer.map(display), http.request.id = id, http.request.method = method, http.route = route, http.response.status_code = status,
+            duration_ms = %millis, tasks.running = running, requests.left_out = left_out, "request"
+        );
+    }
     Ok(with_answer(answer, reader))
+}
+
+/// Whether a request has its line, and in it how many like it had none; `None` for no line. Whoever shows no good key and is
+/// refused could fill the disk: such lines are one a minute.
+fn line_of(http: &Http, request: &HttpRequest, status: u16) -> Option<Option<u64>> {
+    let extensions = request.extensions();
+    match extensions.get::<LineOf>() {
+        Some(LineOf::Written) => return Some(None),
+        Some(LineOf::LeftOut) => return None,
+        None => {}
+    }
+    if extensions.get::<Asker>().is_some() || !(400..500).contains(&status) {
+        return Some(None);
+    }
+    let who = Stranger::of(None, request.peer_addr().map(|peer| peer.ip()));
+    let left_out = http.stranger_lines.is_due(RefusedFor::Status(status), who, http.ambient.monotonic())?;
+    Some(Some(left_out))
 }
 
 /// Whoever is asked to come back later comes at a time of their own.

@@ -4,7 +4,7 @@ use actix_web::{HttpMessage, HttpRequest, http::header, web};
 use chrono::{DateTime, Utc};
 
 use super::keys::{self, ApiKey, Presented};
-use super::refusals::{KeyRefusal, KeyRefusals, TurnedAway};
+use super::refusals::{self, KeyRefusal, KeyRefusals, TurnedAway};
 use super::{Caller, Scope, Scopes, problems};
 use crate::http::{
     Http, Problem,
@@ -59,9 +59,12 @@ impl Principal {
     pub(crate) async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
         let refused = |reason, key| {
             if let Some(refusals) = request.app_data::<web::Data<KeyRefusals>>() {
-                let peer = request.peer_addr().map(|peer| peer.ip());
-                refusals.note(TurnedAway { reason, key, peer }, http.ambient.monotonic());
+                refusals.count(reason);
             }
+            let peer = request.peer_addr().map(|peer| peer.ip());
+            let turned_away = TurnedAway { reason, key, peer };
+            let line = refusals::log(turned_away, &http.stranger_lines, http.ambient.monotonic());
+            request.extensions_mut().insert(line);
             Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN)
         };
         let value = headers::only(request, header::AUTHORIZATION)

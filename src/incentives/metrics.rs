@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus::{CounterVec, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::{Rewards, reveal_count::RevealLevel, sql};
 use crate::{
@@ -51,7 +51,6 @@ impl KeyUse {
 pub struct Metrics {
     ledger: Arc<ledger::Metrics>,
     finished: IntCounterVec,
-    value: CounterVec,
     resolutions: IntCounterVec,
     idempotent: IntCounterVec,
     pub(super) lease_lost: IntCounter,
@@ -87,14 +86,6 @@ impl Metrics {
                 registry.counter_vec(
                     "rewards_total",
                     "Rewards that reached a final state in this process.",
-                    &by_status,
-                )?,
-                finished(),
-            )?,
-            value: at_zero(
-                registry.float_counter_vec(
-                    "reward_value_total",
-                    "Value of those rewards, in major units.",
                     &by_status,
                 )?,
                 finished(),
@@ -147,7 +138,6 @@ impl Metrics {
     pub(super) fn finished(&self, account: &str, program: Option<&str>, value: Money, status: &str) {
         let labels = [account, self.ledger.program_label(program), value.currency().code(), status];
         self.finished.with_label_values(&labels).inc();
-        self.value.with_label_values(&labels).inc_by(value.to_gauge());
     }
 
     /// An unproven outcome was proven, or was given up.

@@ -109,6 +109,10 @@ impl Reveal {
             }
             match reward.state() {
                 State::Issued => {
+                    // What is refused for its reward counts against no key: nothing of Amazon's can come of it.
+                    if let Some(refused) = this.refused_unasked(&reward) {
+                        return Err(refused);
+                    }
                     reveal_count::take(&this.courier, &caller, this.per_hour).await?;
                     this.show_again(reward, Showing::Reveal(reason), caller.key).await
                 }
@@ -122,6 +126,18 @@ impl Reveal {
         };
         let shown = tokio::time::timeout(courier.left(arrived), courier.tasks.run(work)).await;
         shown.map_err(|_late| AskError::Late)??
+    }
+
+    /// Why an issued reward is not shown, where that is known before Amazon is asked.
+    fn refused_unasked(&self, reward: &Reward) -> Option<RevealError> {
+        let courier = &self.courier;
+        let drive = Drive::show(reward.order, SHOWINGS_MAX, *reward.kind.rules(), courier.limits());
+        let end = drive.end_unasked(SHOWINGS_MAX, courier.ambient.now())?;
+        Some(match (end, reward.state()) {
+            (End::ShownTooOften, _) => RevealError::TooOften,
+            (End::TooOld, _) => RevealError::TooOld,
+            (_, state) => RevealError::InvalidState(state),
+        })
     }
 
     /// Replays the create of an issued reward as a pure read, and hands the code over only after the showing is committed

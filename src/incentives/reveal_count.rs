@@ -1,7 +1,9 @@
 //! How many codes a key may have shown again in an hour. A stolen key that may reveal stops there, and is noticed at the half of it.
 //!
-//! A reveal counts before Amazon is asked, and is never taken back. The hours are the clock's, over all replicas. What the same
-//! idempotency key is answered again does not count: it is bounded by reward, and needs the order's own key.
+//! A reveal counts right before Amazon is asked, and is never taken back: a code may have come. What is refused before, because the
+//! reward is not there, is somebody else's or has no code to show, does not count: nobody learns a code by it, and whoever guesses
+//! ids is bounded by what a key may ask in a minute. The hours are the clock's, over all replicas. What the same idempotency key is
+//! answered again does not count: it is bounded by reward, and needs the order's own key.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Days, as callers write them and as both databases keep them.
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, TimeZone, Utc};
 
 /// Whether both databases keep the day and its instants, and compare them in the right order: four digits are a year to them,
 /// and there is no year 0.
@@ -14,6 +14,14 @@ pub fn is_storable(day: NaiveDate) -> bool {
 pub fn day(text: &str) -> Option<NaiveDate> {
     let plain = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     text.parse().ok().filter(|day| plain && is_storable(*day))
+}
+
+/// When a day begins by the clock of a zone.
+#[must_use]
+pub fn day_begins(day: NaiveDate, zone: &impl TimeZone) -> Option<DateTime<Utc>> {
+    // Where daylight saving skips midnight, the day begins an hour later.
+    let local = |hour| zone.from_local_datetime(&day.and_hms_opt(hour, 0, 0)?).earliest();
+    local(0).or_else(|| local(1)).map(|begins| begins.with_timezone(&Utc))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! the row's lock, so that racing requests cannot exceed the limit together. Later the usage follows the reward through
 //! every state ([`move_usage`]).
 
-use chrono::{DateTime, Datelike, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     events::{Named, outbox},
-    kernel::{ApiKeyId, Money, ProgramId, ids::MalformedId, word_methods},
+    kernel::{ApiKeyId, Money, ProgramId, calendar::day_begins, ids::MalformedId, word_methods},
     store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 
@@ -240,12 +240,7 @@ pub(crate) fn resets_at(period: Period, day: NaiveDate, zone: Tz) -> Option<Date
         }
         Period::Total => None,
     }?;
-    // Where daylight saving skips midnight, the day begins an hour later.
-    let midnight = next.and_hms_opt(0, 0, 0)?;
-    let one = next.and_hms_opt(1, 0, 0)?;
-    let begins =
-        zone.from_local_datetime(&midnight).earliest().or_else(|| zone.from_local_datetime(&one).earliest())?;
-    Some(begins.with_timezone(&Utc))
+    day_begins(next, &zone)
 }
 
 /// What a program and its keys have spent and reserved: on this day, in its month, and ever.

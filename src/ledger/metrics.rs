@@ -1,4 +1,4 @@
-//! Metrics of programs and their budgets.
+//! Metrics of the ledger, and of programs and their budgets.
 
 use std::{
     collections::BTreeSet,
@@ -8,12 +8,14 @@ use std::{
 
 use prometheus::{GaugeVec, IntCounterVec};
 
+use super::moved::Moved;
 use crate::{
     kernel::Money,
     telemetry::metrics::{DynamicGauge, Registry},
 };
 
 const BUDGET: [&str; 3] = ["program", "currency", "window"];
+const MOVED: [&str; 3] = ["account", "currency", "window"];
 /// The program of a reward that has none.
 pub(crate) const NO_PROGRAM: &str = "none";
 /// The programs beyond the bound, together. A program's id begins with `prg_`, so neither word is one.
@@ -40,8 +42,41 @@ impl Budget {
     }
 }
 
-/// Budgets are set from the database; refusals are counted in this process.
+/// What was moved, as far as the database was asked: until then a zero would be a guess.
+struct MovedGauges {
+    issued: GaugeVec,
+    canceled: GaugeVec,
+    net: GaugeVec,
+    released: GaugeVec,
+}
+
+impl MovedGauges {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            issued: registry.gauge_vec(
+                "ledger_issued",
+                "Value of the rewards that were issued, by the ledger, in major units: in the last hour, and in the day, the \
+                 month and the last month of the account's time zone.",
+                &MOVED,
+            )?,
+            canceled: registry.gauge_vec(
+                "ledger_canceled",
+                "Value of the rewards that were canceled in these windows, in major units, whenever they were issued.",
+                &MOVED,
+            )?,
+            net: registry.gauge_vec("ledger_net", "What was issued less what was canceled, in major units.", &MOVED)?,
+            released: registry.gauge_vec(
+                "ledger_released",
+                "Value that was reserved and bought nothing, in the last hour, in major units.",
+                &MOVED,
+            )?,
+        })
+    }
+}
+
+/// What the ledger holds is set from the database; refusals are counted in this process.
 pub struct Metrics {
+    moved: MovedGauges,
     limit: DynamicGauge<3>,
     used: DynamicGauge<3>,
     reserved: DynamicGauge<3>,
@@ -58,6 +93,7 @@ impl Metrics {
     /// When the registry has a metric of such a name.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
+            moved: MovedGauges::new(registry)?,
             limit: DynamicGauge::new(registry.gauge_vec(
                 "budget_limit",
                 "Hard limit of a whole program's budget, in major units, where one is set.",
@@ -96,6 +132,20 @@ impl Metrics {
             program
         } else {
             OTHER_PROGRAMS
+        }
+    }
+
+    /// What was moved in an account's windows.
+    pub(super) fn moved(&self, account: &str, windows: &[Moved]) {
+        for Moved { window, issued, canceled, released } in windows {
+            let labels = [account, issued.currency().code(), window.as_str()];
+            let net = issued.minor().saturating_sub(canceled.minor());
+            self.moved.issued.with_label_values(&labels).set(issued.to_gauge());
+            self.moved.canceled.with_label_values(&labels).set(canceled.to_gauge());
+            self.moved.net.with_label_values(&labels).set(Money::from_minor(net, issued.currency()).to_gauge());
+            if let Some(released) = released {
+                self.moved.released.with_label_values(&labels).set(released.to_gauge());
+            }
         }
     }
 

@@ -64,7 +64,7 @@ fn days_around(now: DateTime<Utc>) -> [NaiveDate; 3] {
 }
 
 impl Ledger {
-    /// Sets the gauges of budgets from the database.
+    /// Sets the gauges of budgets, of what was moved and of feeds, from the database.
     ///
     /// # Errors
     /// [`StoreError`] from the database; the gauges stay as they were.
@@ -86,6 +86,7 @@ impl Ledger {
             period_key(Period::Month, tomorrow)
         )?;
         self.metrics.budgets(&self.budgets(&limits, &usage, now));
+        self.publish_moved(&mut snapshot, now).await?;
         let held = [
             ("events", outbox::held_since(&mut snapshot).await?),
             ("ledger_entries", journal::held_since(&mut snapshot).await?),

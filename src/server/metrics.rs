@@ -52,6 +52,7 @@ impl Metrics {
 /// Of the API port's TLS.
 pub(super) struct TlsMetrics {
     ends: Gauge,
+    invalid: Gauge,
     unusable: Gauge,
 }
 
@@ -62,14 +63,19 @@ impl TlsMetrics {
                 "tls_certificate_ends_timestamp_seconds",
                 "When the certificate that the API's port shows ends; 0 without TLS.",
             )?,
+            invalid: registry.gauge(
+                "tls_certificate_invalid",
+                "1 while the certificate that the API's port shows has ended, or does not hold yet.",
+            )?,
             unusable: registry
-                .gauge("tls_files_unusable", "1 while the TLS files cannot be used, and those before stay in force.")?,
+                .gauge("tls_files_unusable", "1 while new TLS files cannot be used, and those before stay in force.")?,
         })
     }
 
-    /// The certificate that is shown from now on ends at this instant.
-    pub(super) fn in_force(&self, ends: DateTime<Utc>) {
+    /// The certificate that is shown ends at this instant, and holds now or does not.
+    pub(super) fn in_force(&self, ends: DateTime<Utc>, holds_now: bool) {
         self.ends.set(seconds(ends.timestamp()));
+        self.invalid.set(f64::from(u8::from(!holds_now)));
     }
 
     pub(super) fn unusable(&self, unusable: bool) {

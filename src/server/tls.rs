@@ -120,6 +120,14 @@ struct LoadedTls {
     digest: [u8; 32],
 }
 
+/// What is in force now.
+struct ShownCertificate {
+    ends: DateTime<Utc>,
+    holds_now: bool,
+    /// It was not before.
+    is_another: bool,
+}
+
 /// How the API's port speaks TLS. All clones are the same.
 #[derive(Clone)]
 pub(crate) struct ApiTls(Arc<TlsInner>);
@@ -142,7 +150,7 @@ impl ApiTls {
             let error = TlsError::NotNow { path: files.certificate.clone() };
             tracing::error!(error = %error, "no caller will trust the API's certificate");
         }
-        metrics.tls.in_force(loaded.ends);
+        metrics.tls.in_force(loaded.ends, loaded.holds_now);
         let (files, ambient, metrics) = (files.clone(), ambient.clone(), Arc::clone(metrics));
         Ok(Self(Arc::new(TlsInner { files, in_force: RwLock::new(loaded), ambient, metrics })))
     }
@@ -165,40 +173,56 @@ impl ApiTls {
         // A file system may keep its reader waiting.
         let read = timeout(READ_MAX, tokio::task::spawn_blocking(move || load(&files, now))).await;
         let late = || TlsError::File { path: path.clone(), source: ErrorKind::TimedOut.into() };
-        let loaded = read.map_err(|_late| late())?.map_err(|_ended| late())??;
-        if loaded.holds_now { Ok(loaded) } else { Err(TlsError::NotNow { path }) }
+        read.map_err(|_late| late())?.map_err(|_ended| late())?
     }
 
     /// `said`: what was reported last, so that each trouble is reported once.
     fn take(&self, loaded: Result<LoadedTls, TlsError>, said: &mut String) {
-        let loaded = match loaded {
-            Ok(loaded) => loaded,
-            Err(error) => {
-                self.0.metrics.tls.unusable(true);
-                let text = Chain(&error).to_string();
-                if *said != text {
-                    tracing::warn!(error = %text, "the new TLS files cannot be used; the certificate before stays in force");
-                    *said = text;
-                }
-                return;
+        let taken = loaded.and_then(|loaded| self.put_in_force(loaded));
+        let (ends, holds_now, is_another) = match &taken {
+            Ok(ShownCertificate { ends, holds_now, is_another }) => (*ends, *holds_now, *is_another),
+            Err(_unusable) => {
+                let in_force = self.0.in_force.read().unwrap_or_else(PoisonError::into_inner);
+                (in_force.ends, in_force.holds_now && self.0.ambient.now() < in_force.ends, false)
             }
         };
-        self.0.metrics.tls.unusable(false);
-        said.clear();
-        let ends = loaded.ends;
-        let is_another = {
-            // Whoever connects waits for this lock.
-            let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
-            let is_another = in_force.digest != loaded.digest;
-            if is_another {
-                *in_force = loaded;
-            }
-            is_another
-        };
+        self.0.metrics.tls.unusable(taken.is_err());
+        self.0.metrics.tls.in_force(ends, holds_now);
         if is_another {
-            self.0.metrics.tls.in_force(ends);
             tracing::info!(tls.ends = %ends, "another TLS certificate is in force");
         }
+        let text = match &taken {
+            Err(error) => Chain(error).to_string(),
+            Ok(_) if holds_now => String::new(),
+            Ok(_) => "the certificate in force has ended, or does not hold yet".to_owned(),
+        };
+        if *said != text {
+            if taken.is_err() {
+                tracing::warn!(error = %text, "the new TLS files cannot be used; the certificate before stays in force");
+            } else if !holds_now {
+                tracing::error!(tls.ends = %ends, "the API's certificate has ended, or does not hold yet: no caller trusts it");
+            }
+            *said = text;
+        }
+    }
+
+    /// Puts what the files hold in force. One that does not hold now takes the place of no other: the files that are in force already
+    /// are no new ones.
+    fn put_in_force(&self, loaded: LoadedTls) -> Result<ShownCertificate, TlsError> {
+        let (ends, holds_now) = (loaded.ends, loaded.holds_now);
+        // Whoever connects waits for this lock.
+        let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
+        let is_another = in_force.digest != loaded.digest;
+        if is_another && !holds_now {
+            return Err(TlsError::NotNow { path: self.0.files.certificate.clone() });
+        }
+        if is_another {
+            *in_force = loaded;
+        } else {
+            // Its sessions can still be resumed.
+            in_force.holds_now = holds_now;
+        }
+        Ok(ShownCertificate { ends, holds_now, is_another })
     }
 
     /// Makes a connection one of TLS. Whoever must leave the door, or takes longer, is cut off.

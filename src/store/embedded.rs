@@ -59,6 +59,7 @@ macro_rules! files {
             "0024_from_0007_audit",
             "0025_from_0007_reveals",
             "0026_from_0007_funds_floors",
+            "0027_from_0007_moved",
         }
     };
     ($database:literal: $($name:literal,)+) => {

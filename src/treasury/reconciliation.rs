@@ -27,12 +27,14 @@ pub mod sql;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use chrono::NaiveDate;
 use uuid::Uuid;
 
 use self::{
+    csv::preview::{Preview, PreviewReport},
     model::{Item, Reconciliation, RunState, Tally},
     period::{BadPeriod, RunPeriod},
-    run::{PortalFile, Run, RunError},
+    run::{Chunk, PortalFile, Run, RunError},
 };
 use super::Metrics;
 use crate::{
@@ -90,6 +92,15 @@ pub(crate) enum BeginError {
     Store(#[from] StoreError),
 }
 
+/// Why a file was not looked at.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PreviewError {
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    #[error(transparent)]
+    Read(#[from] RunError),
+}
+
 /// A run that was begun and that this process has leased.
 #[derive(Debug, Clone)]
 pub(crate) struct Begun {
@@ -104,6 +115,29 @@ impl Reconciliations {
 
     fn account(&self, id: &str) -> Result<&Account, BeginError> {
         self.deps.accounts.get(id).ok_or(BeginError::UnknownAccount)
+    }
+
+    /// Looks at a file of the portal, for these days, both included. Nothing is stored, and Amazon is not asked.
+    ///
+    /// # Errors
+    /// [`PreviewError`]: there is no such account, no such period, or the file is no table of the portal's or not whole.
+    pub(crate) async fn preview(
+        &self,
+        account: &str,
+        days: (NaiveDate, NaiveDate),
+        file: PortalFile,
+    ) -> Result<PreviewReport, PreviewError> {
+        let account = self.account(account)?;
+        RunPeriod::days(days.0, days.1).map_err(BeginError::from)?;
+        let PortalFile { mut chunks, decimal } = file;
+        let mut preview = Preview::new(account.currency(), decimal, days);
+        loop {
+            match chunks.recv().await {
+                Some(Chunk::Bytes(bytes)) => preview.take(&bytes).map_err(RunError::from)?,
+                Some(Chunk::End) => return Ok(preview.finish().map_err(RunError::from)?),
+                None => return Err(RunError::Broken.into()),
+            }
+        }
     }
 
     /// Makes a run, which [`Reconciliations::run`] then runs. A run whose process died is failed first.

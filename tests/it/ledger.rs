@@ -4,5 +4,6 @@ mod accounts;
 mod budgets;
 mod journal;
 mod million;
+mod moved;
 mod programs;
 pub(crate) mod upgrade;

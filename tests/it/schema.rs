@@ -45,6 +45,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/ceilings.rs", ledger::ceilings::STATEMENTS),
     ("ledger/floor.rs", ledger::floor::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
+    ("ledger/moved.rs", ledger::moved::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
@@ -132,6 +133,7 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
         .execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records, reveal_counts, funds_floors")
         .await
         .unwrap();
+    app.database.execute("DROP INDEX ledger_entries_moved").await.unwrap();
     app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
     app.database.execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients").await.unwrap();
     app.database.execute("DELETE FROM _sqlx_migrations WHERE version >= 20").await.unwrap();

@@ -84,3 +84,42 @@ async fn records_that_are_added_are_no_fault() {
         assert!(!watch.metrics.is_broken());
     }
 }
+
+/// Looks an hour later, until and with the first look of this count.
+async fn hours(watch: &AuditWatch, done: &mut WatchDone, count: usize) {
+    for _ in 0..count {
+        watch.ambient.advance(TimeDelta::hours(1));
+        watch.look(done).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_alarm_ends_within_an_hour_once_the_audit_is_put_right_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    for changed in [vec!["a", "b", "x", "d"], vec!["a", "x", "c"], vec!["a"], vec!["a", "y"]] {
+        let (mut watch, mut done) = watching(&folder).await;
+        let right = watch.store.clone();
+        record(&right, "c").await;
+        hours(&watch, &mut done, 1).await;
+        // Its head is seen as well before anybody verifies.
+        watch.store = audit(&folder, &changed).await;
+        hours(&watch, &mut done, 24).await;
+        assert!(watch.metrics.is_broken(), "{changed:?}");
+        record(&watch.store, "more").await;
+        hours(&watch, &mut done, 30).await;
+        assert!(watch.metrics.is_broken(), "{changed:?}: nobody put it right");
+        let wrong = std::mem::replace(&mut watch.store, right);
+        for subject in ["e", "f"] {
+            record(&watch.store, subject).await;
+        }
+        hours(&watch, &mut done, 1).await;
+        assert!(!watch.metrics.is_broken(), "{changed:?}: it was put right");
+        // It is watched as before.
+        watch.store = wrong;
+        hours(&watch, &mut done, 24).await;
+        assert!(watch.metrics.is_broken(), "{changed:?}: changed once more");
+        for name in ["a-b".to_owned(), changed.join("-")] {
+            std::fs::remove_file(folder.path().join(format!("{name}.db"))).unwrap();
+        }
+    }
+}

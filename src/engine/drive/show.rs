@@ -1,5 +1,7 @@
 //! The two goals that send nothing: to show the receipt of a proven order again, and to look at an order.
 
+use chrono::{DateTime, Utc};
+
 use super::{Change, DatedEvent, Drive, End, Goal, Instruction, Milestone, Phase};
 use crate::engine::{
     order::Stage,
@@ -7,15 +9,21 @@ use crate::engine::{
 };
 
 impl Drive {
-    pub(super) fn ask(&mut self, showings_max: i64, moment: Moment) -> Instruction {
+    /// How the showing of this order's receipt ends without a question; `None` where one is to be asked.
+    #[must_use]
+    pub fn end_unasked(&self, showings_max: i64, now: DateTime<Utc>) -> Option<End> {
         if !matches!(self.order.stage, Stage::Proven(_)) || !self.rules.has_receipt {
-            return Instruction::Done(End::NotShown);
+            return Some(End::NotShown);
         }
-        if schedule::is_too_old(&self.order, self.limits.replay_age, moment.now) {
-            return Instruction::Done(End::TooOld);
+        if schedule::is_too_old(&self.order, self.limits.replay_age, now) {
+            return Some(End::TooOld);
         }
-        if self.order.showings >= showings_max {
-            return Instruction::Done(End::ShownTooOften);
+        (self.order.showings >= showings_max).then_some(End::ShownTooOften)
+    }
+
+    pub(super) fn ask(&mut self, showings_max: i64, moment: Moment) -> Instruction {
+        if let Some(end) = self.end_unasked(showings_max, moment.now) {
+            return Instruction::Done(end);
         }
         self.phase = Phase::Asked;
         Instruction::Read

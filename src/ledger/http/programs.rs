@@ -78,29 +78,31 @@ fn name(text: String) -> Result<String, Problem> {
     Err(invalid("/name", "empty, too long, with control characters, or shaped like a claim code"))
 }
 
+/// What is wrong with a limit: the member, and what was expected of it.
+type WrongMember = (&'static str, &'static str);
+
 impl LimitBody {
-    fn into_limit(self, currency: Currency) -> Result<ProgramLimit, Problem> {
+    fn into_limit(self, currency: Currency) -> Result<ProgramLimit, WrongMember> {
         let key = self.api_key_id.map(|text| text.parse::<ApiKeyId>()).transpose();
-        let key = key.map_err(|_malformed| invalid("/limits/api_key_id", "not a key's id"))?;
-        let scope =
-            LimitScope::from_word(&self.span).ok_or_else(|| invalid("/limits/span", "reward, day, month or total"))?;
+        let key = key.map_err(|_malformed| ("api_key_id", "not a key's id"))?;
+        let scope = LimitScope::from_word(&self.span).ok_or(("span", "reward, day, month or total"))?;
         let measure = match self.unit.as_deref() {
             None => Measure::Amount,
-            Some(word) => Measure::from_word(word).ok_or_else(|| invalid("/limits/unit", "amount or count"))?,
+            Some(word) => Measure::from_word(word).ok_or(("unit", "amount or count"))?,
         };
-        let read = |text: Option<String>, pointer: &str| match text {
+        let read = |text: Option<String>, member| match text {
             None => Ok(None),
             Some(text) => read_number(&text, measure, currency)
                 .map(Some)
-                .ok_or_else(|| invalid(pointer, "an amount with the currency's decimal places, or a count")),
+                .ok_or((member, "an amount with the currency's decimal places, or a count")),
         };
-        let limit = Limit { hard: read(self.hard, "/limits/hard")?, soft: read(self.soft, "/limits/soft")? };
+        let limit = Limit { hard: read(self.hard, "hard")?, soft: read(self.soft, "soft")? };
         if scope == LimitScope::Reward && (measure == Measure::Count || limit.soft.is_some()) {
-            return Err(invalid("/limits/span", "a limit of a single reward is a hard amount"));
+            return Err(("span", "a limit of a single reward is a hard amount"));
         }
         match (limit.hard, limit.soft) {
-            (None, None) => Err(invalid("/limits/hard", "a limit is hard, soft, or both")),
-            (Some(hard), Some(soft)) if soft > hard => Err(invalid("/limits/soft", "more than the hard one")),
+            (None, None) => Err(("hard", "a limit is hard, soft, or both")),
+            (Some(hard), Some(soft)) if soft > hard => Err(("soft", "more than the hard one")),
             _ => Ok(ProgramLimit { key, scope, measure, limit }),
         }
     }
@@ -117,12 +119,16 @@ fn limits(bodies: Vec<LimitBody>, currency: Currency) -> Result<Vec<ProgramLimit
     if bodies.len() > LIMITS_MAX {
         return Err(invalid("/limits", "at most 64"));
     }
-    let limits = bodies.into_iter().map(|body| body.into_limit(currency)).collect::<Result<Vec<_>, _>>()?;
-    let mut seen = BTreeSet::new();
-    if limits.iter().all(|limit| seen.insert((limit.key, limit.scope.as_str(), limit.measure.as_str()))) {
-        return Ok(limits);
+    let (mut limits, mut seen) = (Vec::new(), BTreeSet::new());
+    for (at, body) in bodies.into_iter().enumerate() {
+        let wrong = |(member, expected): WrongMember| invalid(&format!("/limits/{at}/{member}"), expected);
+        let limit = body.into_limit(currency).map_err(wrong)?;
+        if !seen.insert((limit.key, limit.scope.as_str(), limit.measure.as_str())) {
+            return Err(invalid(&format!("/limits/{at}"), "a limit before it has the same span and unit"));
+        }
+        limits.push(limit);
     }
-    Err(invalid("/limits", "two limits for the same span and unit"))
+    Ok(limits)
 }
 
 #[derive(Serialize)]

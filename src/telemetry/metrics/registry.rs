@@ -1,8 +1,7 @@
 //! Makes metrics and registers them in one step, so that every metric that is counted is on the page.
 
 use prometheus::{
-    CounterVec, Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Opts, TextEncoder,
     core::{Collector, MetricVec, MetricVecBuilder},
 };
 
@@ -57,16 +56,6 @@ impl Registry {
         labels: &[&str],
     ) -> Result<IntCounterVec, prometheus::Error> {
         self.keep(IntCounterVec::new(opts(name, help), labels)?)
-    }
-
-    /// A counter with fractions, for money.
-    pub(crate) fn float_counter_vec(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-    ) -> Result<CounterVec, prometheus::Error> {
-        self.keep(CounterVec::new(opts(name, help), labels)?)
     }
 
     pub(crate) fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use chrono::NaiveDate;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{
-    BeginError, Begun, Reconciliations, RunRequest,
+    BeginError, Begun, PreviewError, Reconciliations, RunRequest,
     amount::DecimalMark,
     balance_check::BalanceCheckView,
+    csv::preview::{PreviewReport, PreviewView},
     model::{Reconciliation, RunState},
     period::{BadPeriod, RunPeriod},
     report::{ItemView, OpenDayView, View},
@@ -64,15 +66,22 @@ struct UploadQuery {
     from: String,
     to: String,
     decimal: Option<DecimalMark>,
+    /// Look at the file and begin no run.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 impl StartBody {
-    fn into_order(self, file: bool) -> Result<RunRequest, Problem> {
+    fn days(&self) -> Result<(NaiveDate, NaiveDate), Problem> {
         let day = |text: &str, pointer: &'static str| {
             let bad = || Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", "a day as in 2026-11-01");
             calendar::day(text).ok_or_else(bad)
         };
-        let (first, last) = (day(&self.from, "/from")?, day(&self.to, "/to")?);
+        Ok((day(&self.from, "/from")?, day(&self.to, "/to")?))
+    }
+
+    fn into_order(self, file: bool) -> Result<RunRequest, Problem> {
+        let (first, last) = self.days()?;
         let period = RunPeriod::days(first, last).map_err(BeginError::from)?;
         Ok(RunRequest { account: self.account_id, period, file, daily: false })
     }
@@ -86,7 +95,11 @@ async fn start(
 ) -> Result<HttpResponse, Problem> {
     let caller = Principal::of(&http, &request, scopes::RECONCILIATIONS_WRITE).await?.caller();
     if is_csv(&request)? {
-        return upload(&http, &reconciliations, &request, payload).await.map(|run| answer(&run, &caller));
+        let upload = Upload::of(&http, &reconciliations, &request)?;
+        if upload.query.dry_run {
+            return upload.preview(payload).await.map(|report| HttpResponse::Ok().json(PreviewView::from(report)));
+        }
+        return upload.run(payload).await.map(|run| answer(&run, &caller));
     }
     let body: StartBody = http.body(&request, payload).await?;
     let begun = begin(&http, &reconciliations, body.into_order(false)?).await?;
@@ -111,31 +124,69 @@ fn is_csv(request: &HttpRequest) -> Result<bool, Problem> {
     Ok(table && !encoded)
 }
 
-/// Takes the portal's file as the body, with account and days in the query. The body passes through in parts, so a long file
-/// needs no more memory. Each part has the time that the whole body of another request has, and all of them have [`UPLOAD_MAX`].
-async fn upload(
-    http: &Http,
-    reconciliations: &Reconciliations,
-    request: &HttpRequest,
-    mut payload: web::Payload,
-) -> Result<Reconciliation, Problem> {
-    let query = web::Query::<UploadQuery>::from_query(request.query_string()).map_err(|_error| {
-        let expected = "the query must have account_id, from and to, and may have decimal: point or comma";
-        Problem::new(Code::INVALID_REQUEST).detail(expected)
-    })?;
-    let UploadQuery { account_id, from, to, decimal } = query.into_inner();
-    let begun = begin(http, reconciliations, StartBody { account_id, from, to }.into_order(true)?).await?;
-    let (run, service) = (begun.run.clone(), reconciliations.clone());
-    let (parts, chunks) = mpsc::channel(CHUNKS_MAX);
-    let file = PortalFile { chunks, decimal };
-    let mut job = http.tasks.spawn(async move { service.run(begun, Some(file)).await });
+/// The portal's file as the body, with account and days in the query.
+struct Upload<'a> {
+    http: &'a Http,
+    reconciliations: &'a Reconciliations,
+    request: &'a HttpRequest,
+    query: UploadQuery,
+}
+
+impl<'a> Upload<'a> {
+    fn of(http: &'a Http, reconciliations: &'a Reconciliations, request: &'a HttpRequest) -> Result<Self, Problem> {
+        let query = web::Query::<UploadQuery>::from_query(request.query_string()).map_err(|_error| {
+            let expected = "the query must have account_id, from and to, and may have decimal: point or comma, and dry_run: true \
+                            or false";
+            Problem::new(Code::INVALID_REQUEST).detail(expected)
+        })?;
+        Ok(Self { http, reconciliations, request, query: query.into_inner() })
+    }
+
+    /// Compares the file with our rewards.
+    async fn run(self, payload: web::Payload) -> Result<Reconciliation, Problem> {
+        let Self { http, reconciliations, request, query } = self;
+        let UploadQuery { account_id, from, to, decimal, dry_run: _ } = query;
+        let order = StartBody { account_id, from, to }.into_order(true)?;
+        let begun = begin(http, reconciliations, order).await?;
+        let (run, service) = (begun.run.clone(), reconciliations.clone());
+        let (parts, chunks) = mpsc::channel(CHUNKS_MAX);
+        let file = PortalFile { chunks, decimal };
+        let mut job = http.tasks.spawn(async move { service.run(begun, Some(file)).await });
+        pass_on(http, request, payload, parts).await;
+        match tokio::time::timeout(RESULT_PATIENCE, &mut job).await {
+            Ok(ended) => Ok(ended.map_err(|_panicked| Lost)??),
+            Err(_elapsed) => Ok(run),
+        }
+    }
+
+    /// Reports what is in the file.
+    async fn preview(self, payload: web::Payload) -> Result<PreviewReport, Problem> {
+        let Self { http, reconciliations, request, query } = self;
+        let UploadQuery { account_id, from, to, decimal, dry_run: _ } = query;
+        let body = StartBody { account_id, from, to };
+        let (days, service) = (body.days()?, reconciliations.clone());
+        let (parts, chunks) = mpsc::channel(CHUNKS_MAX);
+        let file = PortalFile { chunks, decimal };
+        let job = http.tasks.spawn(async move { service.preview(&body.account_id, days, file).await });
+        pass_on(http, request, payload, parts).await;
+        // A few parts are left to be read.
+        job.await.map_err(|_panicked| Lost)?.map_err(|error| match error {
+            PreviewError::Begin(error) => error.into(),
+            PreviewError::Read(error) => error.into(),
+        })
+    }
+}
+
+/// Passes a body through in parts, so a long file needs no more memory. Each part has the time that the whole body of another
+/// request has, and all of them have [`UPLOAD_MAX`].
+async fn pass_on(http: &Http, request: &HttpRequest, mut payload: web::Payload, parts: mpsc::Sender<Chunk>) {
     Connection::of(request).expect_more(usize::MAX);
     let passing = async move {
         loop {
             let part = match tokio::time::timeout(http.body_timeout, payload.next()).await {
                 Ok(Some(Ok(bytes))) => Chunk::Bytes(bytes.to_vec()),
                 Ok(None) => Chunk::End,
-                // Too slow, or cut off: the channel closes without an end, and the run fails.
+                // Too slow, or cut off: the channel closes without an end, and the reading fails.
                 Ok(Some(Err(_))) | Err(_) => break,
             };
             let end = matches!(part, Chunk::End);
@@ -146,10 +197,6 @@ async fn upload(
     };
     // One that takes too long as a whole is like one that is cut off.
     drop(tokio::time::timeout(UPLOAD_MAX, passing).await);
-    match tokio::time::timeout(RESULT_PATIENCE, &mut job).await {
-        Ok(ended) => Ok(ended.map_err(|_panicked| Lost)??),
-        Err(_elapsed) => Ok(run),
-    }
 }
 
 /// The response with a run: 202 while it is under way.

@@ -131,6 +131,66 @@ impl KnownBody {
     }
 }
 
+impl KnownBody {
+    /// The body with each of its texts in turn replaced by one that means nothing, also where a list repeats its element.
+    fn with_odd_texts(&self) -> Vec<Value> {
+        let mut body = self.body.clone();
+        if let Some(limits) = body.get_mut("limits").and_then(Value::as_array_mut) {
+            limits.iter_mut().for_each(|limit| drop(limit.as_object_mut().unwrap().remove("api_key_id")));
+            limits.push(json!({"span": "month", "unit": "amount", "hard": "10.00"}));
+        }
+        let mut texts = Vec::new();
+        collect_texts("", &body, &mut texts);
+        let odd = |pointer: &String| {
+            let mut odd = body.clone();
+            *odd.pointer_mut(pointer).unwrap() = json!(CANARY);
+            odd
+        };
+        texts.iter().map(odd).collect()
+    }
+}
+
+/// The pointers of all texts.
+fn collect_texts(at: &str, value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(_) => texts.push(at.to_owned()),
+        Value::Array(elements) => {
+            elements.iter().enumerate().for_each(|(index, one)| collect_texts(&format!("{at}/{index}"), one, texts));
+        }
+        Value::Object(members) => {
+            members.iter().for_each(|(name, one)| collect_texts(&format!("{at}/{name}"), one, texts));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// RFC 6901: a pointer without the index of its element points at nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_pointer_of_a_refusal_leads_to_what_was_sent() {
+    let app = service(Backend::Sqlite).await;
+    let program = json!({"id": "prg_one", "name": "One", "account_id": "main", "limits": []});
+    assert_eq!(app.post("/v1/programs", program).await.status, 201);
+    let (mut wrong, mut seen) = (Vec::new(), 0);
+    for known in known_bodies() {
+        let target =
+            if known.target.starts_with("/v1") { known.target.to_owned() } else { format!("{REWARD}{}", known.target) };
+        for body in known.with_odd_texts() {
+            let draft = Draft::post(&*target, body.to_string()).method(known.method).header("Idempotency-Key", "odd");
+            let reply = Reply::all(&exchange(&app, &draft.bytes(), false).await, false).remove(0);
+            for error in reply.json["errors"].as_array().into_iter().flatten() {
+                let pointer = error["pointer"].as_str().unwrap();
+                seen += 1;
+                if body.pointer(pointer).is_none() {
+                    wrong.push(format!("{} {target} {body}: {error}", known.method));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {seen}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(seen >= 15, "{seen} pointers");
+    app.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_body_names_the_field_and_what_was_expected() {
     let app = service(Backend::Sqlite).await;

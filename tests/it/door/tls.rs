@@ -129,6 +129,32 @@ async fn another_certificate_is_shown_without_a_restart_and_one_that_cannot_be_u
     app.end().await;
 }
 
+/// What has ended is in force already: no new file is to blame, and it is not said so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_ends_in_force_and_new_files_that_cannot_be_used_are_told_apart() {
+    let authority = Authority::new();
+    let files = Files::new(&authority, 2030);
+    let mut app = App::shaped(Backend::Sqlite, files.shape()).await;
+    let state = async |app: &App| {
+        (gauge(app, "noshi_tls_certificate_invalid").await, gauge(app, "noshi_tls_files_unusable").await)
+    };
+    assert_eq!(state(&app).await, (0.0, 0.0));
+    app.advance((date_time_ymd(2031, 1, 1).unix_timestamp() - app.ambient.now().timestamp()).abs());
+    until("the end is reported", async || state(&app).await == (1.0, 0.0)).await;
+    // Now the files are wrong as well.
+    files.put(&authority.issue(ExtendedKeyUsagePurpose::ServerAuth, 2029));
+    until("both are reported", async || state(&app).await == (1.0, 1.0)).await;
+    files.put(&authority.issue(ExtendedKeyUsagePurpose::ServerAuth, 2035));
+    until("all is well again", async || state(&app).await == (0.0, 0.0)).await;
+    fs::write(files.path("tls.key"), "no key").unwrap();
+    until("the new file alone is to blame", async || state(&app).await == (0.0, 1.0)).await;
+    // At a start there is no better one.
+    files.put(&authority.issue(ExtendedKeyUsagePurpose::ServerAuth, 2029));
+    app.restart_in(files.shape()).await;
+    until("it is taken, and said", async || state(&app).await == (1.0, 0.0)).await;
+    app.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_callers_need_a_certificate_only_one_of_the_named_authority_is_let_in() {
     let (ours, callers) = (Authority::new(), Authority::new());

@@ -60,14 +60,15 @@ on_each_backend! {
             (json!({"id": "prg_a", "name": "", "account_id": "main"}), "/name"),
             (json!({"id": "prg_a", "name": "ABCD-EFGHJK-LMNP", "account_id": "main"}), "/name"),
             (json!({"id": "prg_a", "name": "x", "account_id": "other"}), "/account_id"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "week", "hard": "1.00"}]}), "/limits/span"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day"}]}), "/limits/hard"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1"}]}), "/limits/hard"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "unit": "count", "hard": "-1"}]}), "/limits/hard"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1.00", "soft": "2.00"}]}), "/limits/soft"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "reward", "unit": "count", "hard": "1"}]}), "/limits/span"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1.00"}, {"span": "day", "hard": "2.00"}]}), "/limits"),
-            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"api_key_id": "key_1", "span": "day", "hard": "1.00"}]}), "/limits/api_key_id"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "week", "hard": "1.00"}]}), "/limits/0/span"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day"}]}), "/limits/0/hard"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1"}]}), "/limits/0/hard"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "unit": "count", "hard": "-1"}]}), "/limits/0/hard"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1.00", "soft": "2.00"}]}), "/limits/0/soft"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "reward", "unit": "count", "hard": "1"}]}), "/limits/0/span"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1.00"}, {"span": "day", "hard": "2.00"}]}), "/limits/1"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"span": "day", "hard": "1.00"}, {"span": "month", "hard": "1.00", "unit": "weight"}]}), "/limits/1/unit"),
+            (json!({"id": "prg_a", "name": "x", "account_id": "main", "limits": [{"api_key_id": "key_1", "span": "day", "hard": "1.00"}]}), "/limits/0/api_key_id"),
         ] {
             let answer = app.post("/v1/programs", body).await;
             answer.is_problem(400, "invalid-request");

@@ -39,6 +39,10 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_key_limit_refusals_total", "counter", &["policy"]),
     ("noshi_keys_refused_total", "counter", &["reason"]),
     ("noshi_lease_lost_total", "counter", &[]),
+    ("noshi_ledger_canceled", "gauge", &["account", "currency", "window"]),
+    ("noshi_ledger_issued", "gauge", &["account", "currency", "window"]),
+    ("noshi_ledger_net", "gauge", &["account", "currency", "window"]),
+    ("noshi_ledger_released", "gauge", &["account", "currency", "window"]),
     ("noshi_log_lines_lost_total", "counter", &[]),
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
     ("noshi_reconciliation_backlog", "gauge", &["account", "status"]),
@@ -46,13 +50,13 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_requests_unrecorded_total", "counter", &[]),
     ("noshi_reserved_funds", "gauge", &["account", "currency"]),
     ("noshi_resolutions_total", "counter", &["outcome"]),
-    ("noshi_reward_value_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_rewards_in_state", "gauge", &["account", "state"]),
     ("noshi_rewards_parked", "gauge", &["account"]),
     ("noshi_reveal_levels_total", "counter", &["level"]),
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_slots_heartbeat_timestamp_seconds", "gauge", &["account"]),
     ("noshi_tls_certificate_ends_timestamp_seconds", "gauge", &[]),
+    ("noshi_tls_certificate_invalid", "gauge", &[]),
     ("noshi_tls_files_unusable", "gauge", &[]),
     ("noshi_trace_spans_dropped_total", "counter", &["reason"]),
     ("noshi_trace_spans_exported_total", "counter", &[]),
@@ -175,8 +179,10 @@ on_each_backend! {
         }
         let created = "noshi_credential_created_timestamp_seconds{account=\"main\",slot=\"primary\"}";
         assert_eq!(page.number(created), Some("1769817600"), "midnight of the day in the settings");
-        let value = "noshi_reward_value_total{account=\"main\",currency=\"USD\",program=\"prg_spring\",status=\"issued\"}";
-        assert_eq!(page.number(value), Some("4"));
+        for window in ["hour", "day", "month"] {
+            let issued = format!("noshi_ledger_issued{{account=\"main\",currency=\"USD\",window=\"{window}\"}}");
+            assert_eq!(page.number(&issued), Some("4"), "{window}");
+        }
         app.end().await;
     }
 

@@ -177,7 +177,7 @@ async fn probes_and_metrics_are_on_the_admin_port_alone() {
     assert_eq!(page.header("content-type"), "text/plain; version=0.0.4; charset=utf-8");
     for line in [
         "noshi_rewards_total{account=\"main\",currency=\"USD\",program=\"none\",status=\"issued\"} 1",
-        "noshi_reward_value_total{account=\"main\",currency=\"USD\",program=\"none\",status=\"issued\"} 9",
+        "noshi_ledger_issued{account=\"main\",currency=\"USD\",window=\"month\"} 9",
         "noshi_upstream_requests_total{account=\"main\",error_code=\"none\",operation=\"CreateGiftCard\",outcome=\"proven\"} 1",
         "noshi_upstream_requests_total{account=\"main\",error_code=\"timeout\",operation=\"CreateGiftCard\",outcome=\"ambiguous\"} 0",
         "noshi_rewards_in_state{account=\"main\",state=\"unresolved\"} 0",

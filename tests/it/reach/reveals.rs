@@ -1,9 +1,10 @@
 //! What a stolen key that may reveal can see: so many codes in an hour, and somebody notices at the half of it.
 
+use noshi::sandbox::{Fault, Operation};
 use serde_json::json;
 
 use super::every_scope_but;
-use crate::support::{App, Backend, Shape, on_each_backend};
+use crate::support::{App, Backend, Shape, faults::of, on_each_backend};
 
 async fn levels(app: &App) -> Vec<(String, String)> {
     let told = app.get("/v1/events").await.json["data"].as_array().unwrap().clone();
@@ -112,6 +113,61 @@ on_each_backend! {
         }
         let told = levels(&app).await;
         assert_eq!(told.iter().map(|(kind, _key)| kind.as_str()).collect::<Vec<_>>(), ["reveals.limit_reached"]);
+        app.end().await;
+    }
+
+    /// An honest caller that asks for what has no code loses nothing by it. Whoever guesses ids meets the limit of the minute.
+    async fn what_is_refused_for_its_reward_does_not_count(backend: Backend) {
+        let shape = Shape::default()
+            .with("NOSHI__REWARDS__REVEALS_PER_HOUR", 2)
+            .with("NOSHI__REWARDS__REPLAY_AGE_LIMIT_DAYS", 1)
+            .with("NOSHI__SERVER__KEY_REVEALS_PER_MINUTE", 1000);
+        let mut app = App::shaped(backend, shape).await;
+        let old = app.issue("old", "5.00").await;
+        app.advance(25 * 3600);
+        begin_an_hour(&mut app);
+        let (_client, other) = app.mint_key("others", every_scope_but("clients:all")).await;
+        let own = std::mem::replace(&mut app.key, other);
+        let others = app.issue("others", "5.00").await;
+        app.key = own;
+        let (canceled, worn) = (app.issue("canceled", "5.00").await, app.issue("worn", "7.00").await);
+        assert_eq!(app.cancel(canceled.id()).await.status, 200);
+        let id = |answer: &crate::support::Answer| answer.id().to_owned();
+        app.database.execute("UPDATE rewards SET deliveries = 100 WHERE amount_minor = 700").await.unwrap();
+        let (asked, nobodys) = (app.received("Create").len(), "rwd_00000000000070008000000000000001".to_owned());
+        for _ in 0..3 {
+            for (id, status, code) in [
+                (&nobodys, 404, "not-found"),
+                (&id(&others), 404, "not-found"),
+                (&id(&canceled), 410, "gone"),
+                (&id(&old), 409, "invalid-state"),
+                (&id(&worn), 403, "limit-exceeded"),
+            ] {
+                app.reveal(id).await.is_problem(status, code);
+            }
+        }
+        assert_eq!(app.received("Create").len(), asked, "none of them asks Amazon");
+        assert!(levels(&app).await.is_empty());
+        let good = app.issue("good", "5.00").await;
+        for _ in 0..2 {
+            assert_eq!(app.reveal(good.id()).await.status, 200);
+        }
+        app.reveal(good.id()).await.is_problem(429, "reveal-limit-reached");
+        // And now too each of them is refused for its reward.
+        app.reveal(&nobodys).await.is_problem(404, "not-found");
+        app.reveal(worn.id()).await.is_problem(403, "limit-exceeded");
+        app.end().await;
+    }
+
+    /// Amazon was asked: what it shows to the process may be a code.
+    async fn what_amazon_is_asked_counts_though_it_shows_nothing(backend: Backend) {
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__REVEALS_PER_HOUR", 2)).await;
+        begin_an_hour(&mut app);
+        let issued = app.issue("first", "5.00").await;
+        app.control.script(of(Operation::CreateGiftCard, Fault::DropAfterWork, 1)).unwrap();
+        app.reveal(issued.id()).await.is_problem(503, "dependency-unavailable");
+        assert_eq!(app.reveal(issued.id()).await.status, 200);
+        app.reveal(issued.id()).await.is_problem(429, "reveal-limit-reached");
         app.end().await;
     }
 }

@@ -1,7 +1,12 @@
 //! Keys that are turned away: why is counted and logged, and the caller does not hear it.
 
+use std::collections::BTreeSet;
+
 use super::every_scope_but;
-use crate::support::{Answer, App, Backend, on_each_backend};
+use crate::{
+    process::Served,
+    support::{Answer, App, Backend, on_each_backend, wait::found},
+};
 
 on_each_backend! {
     async fn a_key_that_is_turned_away_is_counted_by_reason_and_hears_the_same_for_each(backend: Backend) {
@@ -34,4 +39,57 @@ on_each_backend! {
 async fn refused(app: &App, reason: &str) -> u64 {
     let series = format!("noshi_keys_refused_total{{reason=\"{reason}\"}} ");
     app.metrics().await.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok()).unwrap()
+}
+
+/// Each kind of stranger's requests that [`strangers_do_not_fill_the_log`] sends.
+const TIMES: usize = 40;
+
+/// Whoever has no good key may send as much as it likes. The disk is not its to fill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_do_not_fill_the_log() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    let started = app.ambient.monotonic();
+    let (_client, one) = app.mint_key("gone", every_scope_but("clients:all")).await;
+    let (_client, other) = app.mint_key("gone-too", every_scope_but("clients:all")).await;
+    app.revoke_key(&one).await;
+    app.revoke_key(&other).await;
+    assert!(app.stop().await);
+    let served = Served::start(app.environment());
+    app.base.clone_from(&served.base);
+    app.admin.clone_from(&served.admin);
+    let keys = [("/v1/ping", one.as_str()), ("/v1/ping", &other), ("/v1/ping", "no-key"), ("/nowhere", "no-key")];
+    for _ in 0..TIMES {
+        for (path, key) in keys {
+            Answer::of(app.http.get(format!("{}{path}", app.base)).bearer_auth(key)).await;
+        }
+    }
+    let last = app.get("/v1/ping").await;
+    assert_eq!(last.status, 200);
+    let log = found("the last request is logged", async || {
+        let log = served.log();
+        log.iter().any(|line| line["http.request.id"] == last.header("x-request-id")).then_some(log)
+    })
+    .await;
+    let lines = |message: &str, status: u16| {
+        let those = log.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with(message)));
+        those.filter(|line| status == 0 || line["http.response.status_code"] == status).count()
+    };
+    let minutes = 1 + usize::try_from(started.elapsed().as_secs() / 60).unwrap();
+    for (message, status, kinds) in [("request", 401, 3), ("request", 404, 1), ("a key was turned away", 0, 3)] {
+        let count = lines(message, status);
+        assert!((kinds..=kinds * minutes).contains(&count), "{message} {status}: {count} lines in {minutes} minutes");
+    }
+    let named: BTreeSet<_> =
+        log.iter().filter_map(|line| line.get("api_key.refused").and(line["api_key.id"].as_str())).collect();
+    assert_eq!(named.len(), 2, "each revoked key is named: {named:?}");
+    let times = u64::try_from(TIMES).unwrap();
+    assert_eq!(
+        (refused(&app, "revoked").await, refused(&app, "malformed").await),
+        (2 * times, times),
+        "each is counted"
+    );
+    // What a good key asks has its line, whatever becomes of it.
+    assert_eq!(lines("request", 200), 1);
+    assert!(served.terminate().success());
+    app.end().await;
 }

@@ -201,6 +201,45 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_dry_run_by_rest_says_what_the_command_says_and_does_nothing(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let path = format!("/v1/reconciliations?account_id=main&from={DAY}&to={DAY}&dry_run=true");
+        let look = async |path: &str, text: String| {
+            Answer::of(app.request("POST", path).header("Content-Type", "text/csv").body(text)).await
+        };
+        let head = "time;type;request id;amount;shop;Claim Code";
+        let good = format!("{head}\n2026-11-10 12:00:01;Create;A;1.005,00;x;{CODE}\n2026-11-12 12:00:00;Cancel;A;;x;{CODE}\n");
+        let seen = look(&path, good.clone()).await;
+        assert_eq!(seen.status, 200, "{}", seen.text);
+        let expected = json!({
+            "readable": true, "rows": 2, "types": {"bought": 1, "given_back": 1}, "without_effect": 0,
+            "first_at": "2026-11-10T12:00:01.000Z", "last_at": "2026-11-12T12:00:00.000Z", "other_days": 1,
+            "currency_code": "USD", "columns_not_read": ["shop", "claimcode"], "unreadable": 0, "first_unreadable": [],
+        });
+        assert_eq!(seen.json, expected);
+        let odd = look(&path, format!("{good}today;Create;B;5,00;x;{CODE}\n")).await;
+        assert_eq!((odd.status, &odd.json["readable"], &odd.json["rows"]), (200, &json!(false), &json!(3)));
+        assert_eq!(odd.json["first_unreadable"], json!(["row 4: the time cannot be read"]));
+        for text in [String::new(), "<html>".to_owned(), "time;type;amount\n".to_owned()] {
+            look(&path, text).await.is_problem(400, "invalid-request");
+        }
+        look(&path.replace("main", "nobody"), good.clone()).await.is_problem(400, "invalid-request");
+        look(&path.replace("dry_run=true", "dry_run=maybe"), good.clone()).await.is_problem(400, "invalid-request");
+        // A body that asks Amazon is no dry run, whatever the query says.
+        let body = json!({"account_id": "main", "from": DAY, "to": DAY});
+        app.post("/v1/reconciliations?dry_run=true", body.clone()).await.is_problem(400, "invalid-request");
+        let mut with_member = body;
+        with_member["dry_run"] = json!(true);
+        app.post("/v1/reconciliations", with_member).await.is_problem(400, "invalid-request");
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM reconciliations").await, 0, "no run was begun");
+        nothing_is_left_over(&app).await;
+        assert_eq!(pages(&app), 0);
+        // The same file with `false` is a run.
+        assert_eq!(look(&path.replace("true", "false"), good).await.status, 200);
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM reconciliations").await, 1);
+        app.end().await;
+    }
+
     async fn one_run_of_an_account_at_a_time_over_all_replicas(backend: Backend) {
         let app = App::spawn(backend).await;
         clean_day(&app, 100).await;

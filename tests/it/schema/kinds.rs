@@ -1,7 +1,10 @@
 //! Kinds in the schema: a file of schema 7 with rewards in every state is taken over, what a program of schema 7 writes is
 //! read right and the other way round, and the worker's look for what is due keeps its index.
 
-use noshi::incentives::{attention, sql::due, target};
+use noshi::{
+    incentives::{attention, sql::due, target},
+    ledger::moved,
+};
 use sqlx::Executor;
 
 use super::{App, Backend, Database, Shape, migrated, on_each_backend};
@@ -333,6 +336,34 @@ on_each_backend! {
                     assert!(plan.contains(&format!("Index Scan using {index}")) && !plan.contains("Sort"), "{name}: {plan}");
                 }
             }
+        }
+        database.remove().await;
+    }
+
+    /// The metrics page asks for it every few seconds: it must not read a month of entries.
+    async fn what_was_moved_is_read_by_its_indexes(backend: Backend) {
+        let database = Database::fresh(backend).await;
+        migrated(&database).await.close().await;
+        let parameters = ["'main'", "'USD'", "495000", "495024", "494900", "495600", "494180", "494900"];
+        let between = ["'main'", "'USD'", AT, AT];
+        for (name, parameters, index) in [
+            ("hourly_spending.moved", parameters.as_slice(), "ledger_entries_of_account"),
+            ("ledger_entries.moved", between.as_slice(), "ledger_entries_moved"),
+        ] {
+            let sql = moved::STATEMENTS.iter().find(|sql| sql.name == name).unwrap();
+            let plan = match backend {
+                Backend::Sqlite => {
+                    let plan = format!("EXPLAIN QUERY PLAN {}", bound(sql.sqlite, parameters));
+                    Look::at(&database).await.plan(&plan).await
+                }
+                Backend::Postgres => {
+                    let mut connection = database.postgres().await;
+                    connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off").await.unwrap();
+                    let plan = format!("EXPLAIN {}", bound(sql.postgres, parameters));
+                    Look::Postgres(connection).plan(&plan).await
+                }
+            };
+            assert!(plan.contains(index) && !plan.contains("SCAN ledger_entries"), "{name}: {plan}");
         }
         database.remove().await;
     }

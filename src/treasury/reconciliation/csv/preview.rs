@@ -3,18 +3,56 @@
 use std::{collections::BTreeMap, fmt};
 
 use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use strum::IntoStaticStr;
 
 use super::{CsvError, PortalCsvReader, UnreadRows};
 use crate::{
+    http::problem::timestamp,
     kernel::Currency,
     provider::incentives::{ActivityKind, ActivityRecord},
     treasury::reconciliation::amount::DecimalMark,
 };
 
+/// What a row is about, by the word that programs read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+enum RowKind {
+    Activated,
+    Bought,
+    Deactivated,
+    GivenBack,
+    /// A run skips it.
+    Other,
+}
+
+impl RowKind {
+    const fn of(kind: ActivityKind) -> Self {
+        match kind {
+            ActivityKind::Creation => Self::Bought,
+            ActivityKind::Cancellation => Self::GivenBack,
+            ActivityKind::Activation => Self::Activated,
+            ActivityKind::Deactivation => Self::Deactivated,
+            ActivityKind::Other => Self::Other,
+        }
+    }
+
+    /// What people read.
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Activated => "activated",
+            Self::Bought => "bought",
+            Self::Deactivated => "deactivated",
+            Self::GivenBack => "given back",
+            Self::Other => "of another type (skipped)",
+        }
+    }
+}
+
 /// What the rows that can be read say.
 #[derive(Debug, Default)]
 struct RowCounts {
-    kinds: BTreeMap<&'static str, u64>,
+    kinds: BTreeMap<RowKind, u64>,
     /// Failed, or no real operation.
     without_effect: u64,
     outside: u64,
@@ -65,14 +103,7 @@ impl Preview {
 
 impl RowCounts {
     fn add(&mut self, record: &ActivityRecord, days: (NaiveDate, NaiveDate)) {
-        let kind = match record.kind {
-            ActivityKind::Creation => "bought",
-            ActivityKind::Cancellation => "given back",
-            ActivityKind::Activation => "activated",
-            ActivityKind::Deactivation => "deactivated",
-            ActivityKind::Other => "of another type (skipped)",
-        };
-        let count = self.kinds.entry(kind).or_default();
+        let count = self.kinds.entry(RowKind::of(record.kind)).or_default();
         *count = count.saturating_add(1);
         self.without_effect = self.without_effect.saturating_add(u64::from(!record.is_real));
         let day = record.at.date_naive();
@@ -87,15 +118,59 @@ impl PreviewReport {
     pub(crate) const fn is_readable(&self) -> bool {
         self.unread.count == 0
     }
+
+    /// All rows but the header and the empty ones.
+    fn rows(&self) -> u64 {
+        self.counts.kinds.values().fold(self.unread.count, |sum, count| sum.saturating_add(*count))
+    }
+}
+
+/// The report for programs.
+#[derive(Serialize)]
+pub(crate) struct PreviewView {
+    /// Whether a run could read every row.
+    readable: bool,
+    rows: u64,
+    /// Of the rows that can be read.
+    types: BTreeMap<&'static str, u64>,
+    without_effect: u64,
+    first_at: Option<String>,
+    last_at: Option<String>,
+    other_days: u64,
+    currency_code: &'static str,
+    columns_not_read: Vec<String>,
+    unreadable: u64,
+    /// Why, for the first of them. The text names rows and columns, never a value.
+    first_unreadable: Vec<String>,
+}
+
+impl From<PreviewReport> for PreviewView {
+    fn from(report: PreviewReport) -> Self {
+        let (readable, rows) = (report.is_readable(), report.rows());
+        let PreviewReport { currency, counts, unread, others } = report;
+        let (first_at, last_at) = counts.span.unzip();
+        Self {
+            readable,
+            rows,
+            types: counts.kinds.into_iter().map(|(kind, count)| (kind.into(), count)).collect(),
+            without_effect: counts.without_effect,
+            first_at: first_at.map(timestamp),
+            last_at: last_at.map(timestamp),
+            other_days: counts.outside,
+            currency_code: currency.code(),
+            columns_not_read: others,
+            unreadable: unread.count,
+            first_unreadable: unread.first.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 impl fmt::Display for PreviewReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { currency, counts, unread, others } = self;
-        let rows = counts.kinds.values().fold(unread.count, |sum, count| sum.saturating_add(*count));
-        writeln!(f, "rows           {rows}")?;
+        writeln!(f, "rows           {}", self.rows())?;
         for (kind, count) in &counts.kinds {
-            writeln!(f, "  {kind}: {count}")?;
+            writeln!(f, "  {}: {count}", kind.text())?;
         }
         writeln!(f, "  failed, or no real operation: {}", counts.without_effect)?;
         if let Some((first, last)) = counts.span {
