@@ -1,6 +1,6 @@
 //! Finds canaries in bytes, in every form that a log, a store or a person may give them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aho_corasick::AhoCorasick;
 use data_encoding::{BASE32, BASE64, BASE64URL, HEXLOWER, HEXUPPER};
@@ -182,6 +182,16 @@ impl Scanner {
         let mut hits = self.find_bare(bytes);
         hits.extend(self.find_bare(&undressed(bytes)));
         hits
+    }
+
+    /// How often the canaries stand there, whatever the form.
+    pub(super) fn count(&self, bytes: &[u8]) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for found in self.automaton.find_overlapping_iter(bytes) {
+            let (canary, _form) = self.patterns[found.pattern().as_usize()];
+            *counts.entry(self.canaries[canary].as_str()).or_default() += 1;
+        }
+        counts
     }
 
     fn find_bare(&self, bytes: &[u8]) -> Vec<Hit> {
