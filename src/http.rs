@@ -6,6 +6,7 @@
 pub(crate) mod accept;
 pub mod body;
 pub(crate) mod connection;
+pub(crate) mod forget;
 pub(crate) mod framing;
 pub(crate) mod headers;
 pub mod key_limits;

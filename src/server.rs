@@ -33,7 +33,9 @@ use crate::{
     audit::AuditWatch,
     config, events,
     http::{
-        Code, Http, Problem, framing,
+        Code, Http, Problem,
+        forget::forget,
+        framing,
         observe::observe,
         paging::no_query,
         problem::timestamp,
@@ -115,6 +117,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .wrap(from_fn(observe))
             .wrap(from_fn(framing::frame))
             .wrap(from_fn(attend))
+            .wrap(from_fn(forget))
             .configure(treasury::http::routes)
             .configure(treasury::reconciliation::http::routes)
             .configure(incentives::http::routes)
@@ -149,6 +152,7 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
             .wrap(from_fn(framing::frame))
             .wrap(from_fn(attend_admin))
+            .wrap(from_fn(forget))
             .service(resource("/livez", "GET, HEAD", [read().to(livez)]))
             .service(resource("/readyz", "GET, HEAD", [read().to(readyz)]))
             .service(resource("/metrics", "GET, HEAD", [read().to(metrics_page)]))

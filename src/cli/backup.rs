@@ -27,7 +27,7 @@ use crate::{
     store::{
         Store, StoreError,
         backup::{self, Contents, CopyError, Counts, Seal},
-        migrate::{Schema, migrate, schema},
+        migrate::migrate,
         restore::{self, RestoreError},
     },
 };
@@ -80,8 +80,6 @@ pub(super) enum BackupError {
     OwnTools,
     #[error("a back-up is not for a terminal: lead it into a file")]
     Terminal,
-    #[error("the back-up was written by a later version of this program")]
-    Newer,
     #[error("no back-up was made")]
     Copy(#[from] CopyError),
     #[error("no back-up was made: run `noshi migrate` first, or correct store.url")]
@@ -152,9 +150,6 @@ pub(super) async fn restore(
     let (contents, seal) = (staged.contents, staged.seal.clone());
     let ambient = Ambient::system();
     let store = staged.open().await.map_err(RestoreError::from).map_err(BackupError::from)?;
-    if schema(&store).await? == Schema::Newer {
-        return Err(BackupError::Newer.into());
-    }
     migrate(&store).await?;
     let gap = note_restore(&store, &ambient, None, &scribe).await.map_err(BackupError::from)?;
     let keys = good_keys(&store, ambient.now()).await?;

@@ -152,7 +152,7 @@ async fn write(database: &Path, part: &Path, file: &File, counts: Counts) -> Res
 }
 
 /// Opens a read-only connection.
-async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
+pub(super) async fn open(file: &Path) -> Result<SqliteConnection, StoreError> {
     let options = SqliteConnectOptions::new()
         .filename(file)
         .create_if_missing(false)

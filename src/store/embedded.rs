@@ -71,15 +71,22 @@ const SQLITE: &[File] = files!("sqlite");
 const POSTGRES: &[File] = files!("postgres");
 
 pub(super) fn sqlite() -> Migrator {
-    migrator(SQLITE)
+    migrator(SQLITE.iter())
+}
+
+/// These of SQLite's migrations, and no other. `None` when one of them is not this program's.
+pub(super) fn sqlite_of(versions: &[i64]) -> Option<Migrator> {
+    let known = |version: &i64| SQLITE.iter().any(|file| file.version == *version);
+    let asked = SQLITE.iter().filter(|file| versions.contains(&file.version));
+    versions.iter().all(known).then(|| migrator(asked))
 }
 
 pub(super) fn postgres() -> Migrator {
-    migrator(POSTGRES)
+    migrator(POSTGRES.iter())
 }
 
-fn migrator(files: &[File]) -> Migrator {
-    let migrations = files.iter().map(|file| {
+fn migrator(files: impl Iterator<Item = &'static File>) -> Migrator {
+    let migrations = files.map(|file| {
         let description = file.description.replace('_', " ").into();
         let alone = file.text.starts_with("-- no-transaction");
         Migration::new(file.version, description, MigrationType::Simple, file.text.into_sql_str(), alone)

@@ -1,9 +1,11 @@
 //! Puts a back-up in the place of a SQLite file: all of it or nothing, whenever the process dies.
 //!
-//! 1. The back-up is copied beside the database, read to the last page and migrated there.
+//! 1. The back-up is copied beside the database, read to the last page, compared with what its migrations make, and migrated there.
 //! 2. The old database gets a second name.
 //! 3. A WAL or a journal beside the old file moves with it, because SQLite would play it into any file of the old name.
 //! 4. One rename gives the back-up the database's name.
+
+mod compare;
 
 use std::{
     fs::{self, File},
@@ -57,6 +59,12 @@ pub(crate) enum RestoreError {
     /// The back-up is another one than the operator wants.
     #[error("the back-up's SHA-256 is {0}, and not the one that was named")]
     AnotherSeal(String),
+    /// The back-up names a migration that this program does not have.
+    #[error("the back-up was written by a later version of this program: restore it with that version")]
+    Later,
+    /// The back-up's schema is not what the migrations that it names make: somebody changed it.
+    #[error("the back-up's schema is not this program's: {0}")]
+    AnotherSchema(String),
     /// The copy failed, or the back-up is not whole.
     #[error(transparent)]
     Copy(#[from] CopyError),
@@ -81,7 +89,8 @@ row! {
     struct JournalRow { journal_mode: String }
 }
 
-/// Copies a back-up beside the database, and checks it: first that it is the one whose SHA-256 is named, if one is.
+/// Copies a back-up beside the database, and checks it: that it is the one whose SHA-256 is named, if one is, that it is whole,
+/// and that its schema is ours.
 ///
 /// # Errors
 /// [`RestoreError`].
@@ -102,9 +111,15 @@ pub(crate) async fn stage(
         return Err(RestoreError::AnotherSeal(seal.sha256));
     }
     failpoint::pass("restore", "copied");
-    let contents = inspect(&staged, counts).await.inspect_err(|_error| drop(fs::remove_file(&staged)))?;
+    let contents = checked(&staged, counts).await.inspect_err(|_error| drop(fs::remove_file(&staged)))?;
     failpoint::pass("restore", "inspected");
     Ok(Staged { database: database.to_owned(), staged, _serving: serving, contents, seal })
+}
+
+async fn checked(staged: &Path, counts: Counts) -> Result<Contents, RestoreError> {
+    let contents = inspect(staged, counts).await?;
+    compare::compare(staged).await?;
+    Ok(contents)
 }
 
 /// Opens a back-up for reading.

@@ -9,6 +9,7 @@ mod kinds;
 mod portal;
 mod rehearsal;
 mod runbook;
+mod schema;
 
 use std::{
     path::{Path, PathBuf},

@@ -25,7 +25,7 @@ const TORN: &str = "SELECT COUNT(*) FROM rewards r WHERE (r.booked <> 'none') <>
                     FROM ledger_entries l WHERE l.reward_id = r.id)";
 
 /// A service with a file, killed with this many rewards in it: what was committed last is in the WAL.
-async fn killed_with(rewards: usize) -> App {
+pub(super) async fn killed_with(rewards: usize) -> App {
     let mut app = App::spawn(Backend::Sqlite).await;
     assert!(app.stop().await);
     let served = Served::start(app.environment());
@@ -41,12 +41,12 @@ async fn buy(app: &App, name: &str, count: usize) {
     }
 }
 
-fn back_up(app: &App, to: &Path) {
+pub(super) fn back_up(app: &App, to: &Path) {
     let (code, _out, error) = run(app, &["backup", "--to", to.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{error}");
 }
 
-fn restore(app: &App, from: &Path) -> (Option<i32>, String, String) {
+pub(super) fn restore(app: &App, from: &Path) -> (Option<i32>, String, String) {
     run(app, &["restore", "--from", from.to_str().unwrap()])
 }
 
@@ -325,7 +325,7 @@ async fn a_restore_takes_the_back_up_that_is_named_by_its_sha256_and_lists_the_k
 }
 
 /// Every file beside the database, whole, but for what a refused restore leaves to be written over.
-fn snapshot(database: &Path) -> Vec<(String, Vec<u8>)> {
+pub(super) fn snapshot(database: &Path) -> Vec<(String, Vec<u8>)> {
     let folder = database.parent().unwrap();
     let kept = names(folder).into_iter().filter(|name| !name.contains(".restoring"));
     kept.map(|name| (name.clone(), fs::read(folder.join(name)).unwrap())).collect()
