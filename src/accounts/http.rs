@@ -8,7 +8,7 @@ use super::{
     Account, Accounts, KeyPairs, KeySlot,
     key_pairs::{
         book::KeyProof,
-        commands::{Activation, KeyPairStatus, NotActivated, Verified},
+        commands::{KeyPairStatus, NotActivated, PairOrder, Verified},
         status::SlotStatus,
     },
     scopes,
@@ -210,7 +210,7 @@ async fn activate(
     let (all, name) = (accounts.get_ref().clone(), id.clone());
     let ordered = async move {
         let (account, pairs) = pairs_of(&all, &name)?;
-        let order = Activation { slot, key: Some(&key) };
+        let order = PairOrder { slot, key: Some(&key) };
         match pairs.activate(account, &order, &pairs.scribe().of(actor)).await {
             Ok(()) | Err(NotActivated::InForce) => Ok(()),
             Err(why) => Err(Problem::from(why)),

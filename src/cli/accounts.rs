@@ -12,7 +12,7 @@ use crate::{
         key_pairs::{
             KeyState,
             book::KeyProof,
-            commands::{Activation, KeyPairStatus, NotActivated, Verified},
+            commands::{KeyPairStatus, NotActivated, PairOrder, Verified},
             status::{KeyAdvice, SlotStatus},
         },
     },
@@ -99,7 +99,7 @@ pub(super) async fn run(command: AccountsCommand, settings: &Settings) -> Result
             let account = accounts.get(&account).ok_or(AccountsError::Unknown)?;
             let pairs = in_files(account)?;
             pairs
-                .activate(account, &Activation { slot, key: None }, pairs.scribe())
+                .activate(account, &PairOrder { slot, key: None }, pairs.scribe())
                 .await
                 .map_err(AccountsError::from)?;
             let (id, slot) = (account.id(), slot.as_str());

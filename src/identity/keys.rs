@@ -28,17 +28,17 @@ statements! {
     KEY_INSERT = Sql::same(
         "api_keys.insert",
         "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id, replaces, \
-         all_clients) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         all_clients, later_scopes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     );
     KEY_BY_ID = Sql::same(
         "api_keys.by_id",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at, k.program_id, k.replaces, k.all_clients FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
+         k.revoked_at, k.program_id, k.replaces, k.all_clients, k.later_scopes FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
     );
     KEY_LIST = Sql::same(
         "api_keys.list",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
-         k.revoked_at, k.program_id, k.replaces, k.all_clients FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id > $1 ORDER BY k.id LIMIT $2",
+         k.revoked_at, k.program_id, k.replaces, k.all_clients, k.later_scopes FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id > $1 ORDER BY k.id LIMIT $2",
     );
     KEY_YOUNGEST = Sql::same("api_keys.youngest", "SELECT MAX(created_at) AS at FROM api_keys");
     KEY_END = Sql::same(
@@ -65,6 +65,7 @@ row! {
         program_id: Option<String>,
         replaces: Option<Uuid>,
         all_clients: bool,
+        later_scopes: String,
     }
 }
 
@@ -162,7 +163,7 @@ impl TryFrom<KeyRow> for ApiKey {
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
         let bad = |column| StoreError::Inconsistent { table: "api_keys", column };
-        let scopes = Scopes::stored(&row.scopes).map_err(|_error| bad("scopes"))?;
+        let scopes = Scopes::stored(&row.scopes, &row.later_scopes).map_err(|_error| bad("scopes"))?;
         Ok(Self {
             id: ApiKeyId::new(row.id),
             client: ClientId::new(row.client_id),
@@ -192,6 +193,7 @@ impl ApiKey {
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
+    let (scopes, later_scopes) = key.scopes.without(CLIENTS_ALL).to_store();
     execute!(
         tx,
         KEY_INSERT,
@@ -199,12 +201,13 @@ pub async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
         key.client.uuid(),
         key.name.as_str(),
         key.secret_sha256.as_slice(),
-        key.scopes.without(CLIENTS_ALL).to_string(),
+        scopes,
         key.created_at,
         key.expires_at,
         key.program.as_ref().map(ProgramId::as_str),
         key.replaces.map(ApiKeyId::uuid),
-        key.scopes.allow(CLIENTS_ALL)
+        key.scopes.allow(CLIENTS_ALL),
+        later_scopes
     )
     .map(|_one| ())
 }

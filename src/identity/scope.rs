@@ -53,6 +53,19 @@ pub(super) struct NotScopes;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scopes(Vec<String>);
 
+/// The words that release 0.1.0 knows.
+const OF_FIRST_RELEASE: [&str; 9] = [
+    "rewards:write",
+    "rewards:read",
+    "rewards:cancel",
+    "claim_codes:reveal",
+    "balances:read",
+    "ledger:read",
+    "programs:read",
+    "programs:write",
+    "reconciliations:write",
+];
+
 fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split([' ', ',']).filter(|word| !word.is_empty())
 }
@@ -75,11 +88,19 @@ impl Scopes {
         Err(UnknownScope(known.join(", ")))
     }
 
-    /// Reads what the store keeps.
-    pub(super) fn stored(text: &str) -> Result<Self, NotScopes> {
+    /// Reads what the store keeps: those that release 0.1.0 knows, and those that it does not.
+    pub(super) fn stored(first: &str, later: &str) -> Result<Self, NotScopes> {
         let in_word = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | ':');
-        let sound = words(text).all(|word| word.contains(':') && word.chars().all(in_word));
-        sound.then(|| Self(words(text).map(str::to_owned).collect())).ok_or(NotScopes)
+        let all = || words(first).chain(words(later));
+        let sound = all().all(|word| word.contains(':') && word.chars().all(in_word));
+        sound.then(|| Self(all().map(str::to_owned).collect())).ok_or(NotScopes)
+    }
+
+    /// As the store keeps them: those that release 0.1.0 knows, and those that it does not.
+    pub(super) fn to_store(&self) -> (String, String) {
+        let of_first = |word: &&str| OF_FIRST_RELEASE.contains(word);
+        let (first, later): (Vec<&str>, Vec<&str>) = self.iter().partition(of_first);
+        (first.join(" "), later.join(" "))
     }
 
     /// These, and those as well.
@@ -125,7 +146,7 @@ mod tests {
     fn scopes_read_back_and_unknown_words_are_refused() {
         let all = Scopes::new(KNOWN.iter().copied());
         assert_eq!(Scopes::parse(&all.to_string(), KNOWN), Ok(all.clone()));
-        assert_eq!(Scopes::stored(&all.to_string()), Ok(all));
+        assert_eq!(Scopes::stored(&all.to_string(), ""), Ok(all));
         let two = Scopes::parse("rewards:read,rewards:write rewards:read", KNOWN).unwrap();
         assert_eq!(two.to_string(), "rewards:write rewards:read");
         assert!(two.allow(READ) && !two.allow(CANCEL));
@@ -135,9 +156,11 @@ mod tests {
 
     #[test]
     fn a_word_of_a_later_version_permits_nothing_and_is_kept() {
-        let later = Scopes::stored("rewards:read charges:write").unwrap();
+        let later = Scopes::stored("rewards:read", "charges:write").unwrap();
         assert!(later.allow(READ) && !later.allow(WRITE));
         assert_eq!(later.to_string(), "rewards:read charges:write");
-        assert_eq!(Scopes::stored("rewards:read; DROP"), Err(NotScopes));
+        assert_eq!(later.to_store(), ("rewards:read".to_owned(), "charges:write".to_owned()));
+        assert_eq!(Scopes::stored("rewards:read; DROP", ""), Err(NotScopes));
+        assert_eq!(Scopes::stored("rewards:read", "charges; DROP"), Err(NotScopes));
     }
 }

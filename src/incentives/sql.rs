@@ -124,13 +124,6 @@ statements! {
          MIN(unproven_since) AS unproven_since FROM rewards \
          WHERE due_at IS NOT NULL OR state = 'needs_attention' GROUP BY account, currency, state",
     );
-    /// What a person looks at may be proven. What was adopted is, and what is being canceled.
-    UNPROVEN = Sql::same(
-        "rewards.unproven",
-        "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS amount_minor FROM rewards \
-         WHERE account = $1 AND currency = $2 AND (due_at IS NOT NULL OR state = 'needs_attention') \
-         AND (state IN ('pending', 'issuing', 'unresolved') OR unproven_since IS NOT NULL AND state <> 'canceling')",
-    );
     ATTENTION = Sql::each("rewards.attention", attention!(sqlite), attention!(postgres));
     KEEP_MEMBERS = Sql::same(
         "rewards.keep_members",
@@ -157,10 +150,6 @@ row! {
         handed_out: Option<bool>, attempts_before: Option<i64>, card_fingerprint: Option<Vec<u8>>,
         target_ending: Option<i64>, done: Option<bool>, create_members: Option<String>,
     }
-}
-
-row! {
-    struct UnprovenRow { amount_minor: i64 }
 }
 
 row! {
@@ -192,6 +181,7 @@ fn bad(column: &'static str) -> StoreError {
 pub mod due;
 pub mod recall;
 mod stage;
+pub mod unproven;
 
 fn word<T>(text: Option<&str>, read: fn(&str) -> Option<T>, column: &'static str) -> Result<Option<T>, StoreError> {
     text.map(|text| read(text).ok_or_else(|| bad(column))).transpose()
@@ -480,15 +470,6 @@ pub(super) async fn list(
 pub async fn unfinished(snapshot: &mut Snapshot) -> Result<Vec<Unfinished>, StoreError> {
     let rows = fetch_all!(UnfinishedRow, snapshot, UNFINISHED)?;
     Ok(rows.into_iter().filter_map(Unfinished::read).collect())
-}
-
-/// The value of an account's rewards that may have been bought or not, in minor units: no outcome is proven.
-///
-/// # Errors
-/// [`StoreError`] from the database.
-pub async fn unproven(snapshot: &mut Snapshot, account: &str, currency: Currency) -> Result<i64, StoreError> {
-    let row = fetch_optional!(UnprovenRow, snapshot, UNPROVEN, account, currency.code())?;
-    Ok(row.map_or(0, |row| row.amount_minor))
 }
 
 impl Unfinished {

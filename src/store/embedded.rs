@@ -60,6 +60,7 @@ macro_rules! files {
             "0025_from_0007_reveals",
             "0026_from_0007_funds_floors",
             "0027_from_0007_moved",
+            "0028_from_0007_later_scopes",
         }
     };
     ($database:literal: $($name:literal,)+) => {

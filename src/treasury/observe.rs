@@ -21,7 +21,7 @@ use super::{
 use crate::{
     accounts::{Account, Purpose, Wanted},
     events::{Named, outbox},
-    incentives::sql::unproven,
+    incentives::sql::unproven::unproven,
     kernel::{Chain, Money, horizon::is_stray},
     ledger::{
         floor::{self, ReportedFunds},

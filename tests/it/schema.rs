@@ -40,6 +40,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),
     ("incentives/sql/due.rs", incentives::sql::due::STATEMENTS),
+    ("incentives/sql/unproven.rs", incentives::sql::unproven::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
     ("ledger/ceilings.rs", ledger::ceilings::STATEMENTS),
@@ -135,7 +136,10 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
         .unwrap();
     app.database.execute("DROP INDEX ledger_entries_moved").await.unwrap();
     app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
-    app.database.execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients").await.unwrap();
+    app.database
+        .execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients, DROP COLUMN later_scopes")
+        .await
+        .unwrap();
     app.database.execute("DELETE FROM _sqlx_migrations WHERE version >= 20").await.unwrap();
     let store = open(&app.database).await;
     assert_eq!(schema(&store).await.unwrap(), Schema::Older);

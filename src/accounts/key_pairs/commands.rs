@@ -19,7 +19,7 @@ pub(crate) struct KeyPairStatus {
 }
 
 /// Which pair is to come in force.
-pub(crate) struct Activation<'a> {
+pub(crate) struct PairOrder<'a> {
     pub(crate) slot: KeySlot,
     /// The name of the pair that is meant. A replica may hold another in the slot for a moment.
     pub(crate) key: Option<&'a str>,
@@ -108,7 +108,7 @@ impl KeyPairs {
     pub(crate) async fn activate(
         &self,
         account: &Account,
-        order: &Activation<'_>,
+        order: &PairOrder<'_>,
         by: &Scribe,
     ) -> Result<(), NotActivated> {
         let to = self.pair_of(order.slot).ok_or(NotActivated::Empty)?.fingerprint();

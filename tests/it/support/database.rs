@@ -185,7 +185,8 @@ async fn template_file() -> PathBuf {
     let file = folder.join(template_name(&migrations)).with_extension("db");
     if !file.exists() {
         let lock = File::create(folder.join("noshi_template.lock")).unwrap();
-        lock.lock().unwrap();
+        // Not on a thread of the runtime: another test of this process may hold the lock, and has to go on.
+        let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await.unwrap().unwrap();
         if !file.exists() {
             let unfinished = file.with_extension("unfinished");
             File::create(&unfinished).unwrap();
@@ -195,6 +196,7 @@ async fn template_file() -> PathBuf {
             connection.close().await.unwrap();
             fs::rename(unfinished, &file).unwrap();
         }
+        lock.unlock().unwrap();
     }
     file
 }

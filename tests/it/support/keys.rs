@@ -66,7 +66,8 @@ impl App {
         };
         let time = |at: DateTime<Utc>| format!("'{}'", at.format(instant));
         let hash = data_encoding::HEXLOWER.encode(&minted.secret_sha256);
-        let (words, all): (Vec<&str>, Vec<&str>) = scopes.iter().partition(|word| *word != "clients:all");
+        let (all, words): (Vec<&str>, Vec<&str>) = scopes.iter().partition(|word| *word == "clients:all");
+        let (later, words): (Vec<&str>, Vec<&str>) = words.into_iter().partition(|word| word.starts_with("key_pairs:"));
         let insert = format!(
             "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
              VALUES ({}, {}, 'test', {blob}{hash}', '{}', {}, {}, {})",
@@ -78,10 +79,15 @@ impl App {
             program.map_or_else(|| "NULL".to_owned(), |program| format!("'{program}'")),
         );
         assert_eq!(self.database.execute(&insert).await.unwrap(), 1);
-        if !all.is_empty() {
-            let operator = format!("UPDATE api_keys SET all_clients = TRUE WHERE id = {}", uuid(minted.id.uuid()));
-            if let Err(early) = self.database.execute(&operator).await {
-                assert!(early.to_string().contains("all_clients"), "{early}");
+        // Columns that a schema of before does not have.
+        let whole = [
+            ("all_clients", (!all.is_empty()).then(|| "TRUE".to_owned())),
+            ("later_scopes", (!later.is_empty()).then(|| format!("'{}'", later.join(" ")))),
+        ];
+        for (column, value) in whole.into_iter().filter_map(|(column, value)| Some((column, value?))) {
+            let more = format!("UPDATE api_keys SET {column} = {value} WHERE id = {}", uuid(minted.id.uuid()));
+            if let Err(early) = self.database.execute(&more).await {
+                assert!(early.to_string().contains(column), "{early}");
             }
         }
         (client, minted.text.to_string())
