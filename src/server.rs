@@ -179,8 +179,8 @@ pub fn scopes() -> Vec<Scope> {
         events::scopes::SCOPES,
         ledger::scopes::SCOPES,
         treasury::scopes::OF_RECONCILIATIONS,
-        accounts::scopes::SCOPES,
         identity::caller::SCOPES,
+        accounts::scopes::SCOPES,
     ]
     .concat()
 }
@@ -306,7 +306,7 @@ mod tests {
         let scopes = scopes();
         let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
-                        programs:read programs:write reconciliations:write clients:all";
+                        programs:read programs:write reconciliations:write clients:all key_pairs:read key_pairs:write";
         assert_eq!(words.join(" "), promised);
         let given: Vec<&str> =
             scopes.iter().filter(|scope| scope.is_by_default()).map(|scope| scope.as_str()).collect();

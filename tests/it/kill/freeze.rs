@@ -33,8 +33,9 @@ const CANCELS: usize = 4;
 const SHOWS: usize = 3;
 /// Less than a call may take, and longer than the driver needs to see that all have arrived.
 const CALL_MILLISECONDS: u64 = 800;
-/// The answer at which the replica stands still comes before the others.
-const FIRST_MILLISECONDS: u64 = 200;
+/// The answer at which the replica stands still comes before the others, and after all of them have left: what has not, the woken
+/// replica may still begin.
+const FIRST_MILLISECONDS: u64 = 500;
 /// A caller of the frozen replica waits for so long: the freeze, and some more on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
