@@ -25,9 +25,9 @@ use crate::{
 };
 
 /// Entries that a stream holds at once.
+const STREAM_PAGE: i64 = 1000;
 /// How long a page of a stream waits for its turn.
 const STREAM_PATIENCE: Duration = Duration::from_secs(30);
-const STREAM_PAGE: i64 = 1000;
 
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/v1/ledger-entries", "GET, HEAD", [read().to(entries)]));
