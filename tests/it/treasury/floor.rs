@@ -100,6 +100,34 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// A replica without the floor takes the row away while this one waits for Amazon: what was let in before is counted in no row.
+    async fn a_report_that_was_asked_for_before_the_row_went_covers_nothing(backend: Backend) {
+        let app = ready(backend, floored(100, "10.00")).await;
+        for key in ["a", "b", "c"] {
+            assert_eq!(app.issue(key, "10.00").await.status, 201);
+        }
+        let asked = app.received("GetAvailableFunds").len();
+        let slow = Fault::Delay { milliseconds: 1_500 };
+        app.control.script(of(Operation::GetAvailableFunds, slow, 1)).unwrap();
+        let another = async {
+            wait::until("Amazon is asked", async || app.received("GetAvailableFunds").len() > asked).await;
+            assert_eq!(app.database.execute("DELETE FROM funds_floors").await.unwrap(), 1);
+            app.database.execute("UPDATE treasury SET version = version + 1").await.unwrap();
+        };
+        let ask = async {
+            wait::until("a report is asked for", async || {
+                app.post("/v1/balances/main/refresh", json!({})).await;
+                app.received("GetAvailableFunds").len() > asked
+            })
+            .await;
+        };
+        futures_util::future::join(ask, another).await;
+        app.until_number("SELECT COUNT(*) FROM funds_floors", 1).await;
+        let room = app.database.number("SELECT covered_minor - let_in_minor FROM funds_floors").await;
+        assert_eq!(room, 7_000, "what Amazon has");
+        app.end().await;
+    }
+
     /// The try that Amazon refused counted, and the next one does as well: it is as dear.
     async fn another_try_of_a_refused_reward_leaves_the_floor(backend: Backend) {
         let mut app = ready(backend, floored(100, "90.00")).await;
