@@ -23,14 +23,10 @@ use crate::{
         Money,
         horizon::{horizon, is_stray},
     },
-    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_optional, row, statements},
+    store::{Read, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_optional, row, statements},
 };
 
 statements! {
-    LET_IN = Sql::same(
-        "funds_floors.let_in",
-        "SELECT let_in_minor FROM funds_floors WHERE account = $1 AND currency = $2",
-    );
     COVER = Sql::same(
         "funds_floors.cover",
         "INSERT INTO funds_floors (account, currency, partner_id, let_in_minor, covered_minor, as_of, rising_minor, rising_since, \
@@ -56,10 +52,6 @@ statements! {
         "funds_floors.refused",
         "UPDATE funds_floors SET refused_at = $3 WHERE account = $1 AND currency = $2 AND refused_at IS NULL",
     );
-}
-
-row! {
-    struct LetInRow { let_in_minor: i64 }
 }
 
 row! {
@@ -105,6 +97,11 @@ impl FloorRow {
     }
 }
 
+async fn row_of(on: &mut impl Read, account: &Account) -> Result<Option<FloorRow>, StoreError> {
+    let key = LedgerKey::of(account);
+    fetch_optional!(FloorRow, on, NOW, key.account, key.currency.code())
+}
+
 fn earliest(now: DateTime<Utc>) -> DateTime<Utc> {
     now.checked_sub_signed(REPORT_COUNTS).unwrap_or(DateTime::UNIX_EPOCH)
 }
@@ -126,8 +123,7 @@ pub(crate) async fn look(
     now: DateTime<Utc>,
 ) -> Result<Option<FloorReached>, StoreError> {
     let Some(floor) = account.ceilings().funds_floor else { return Ok(None) };
-    let key = LedgerKey::of(account);
-    let row = fetch_optional!(FloorRow, snapshot, NOW, key.account, key.currency.code())?;
+    let row = row_of(snapshot, account).await?;
     let fits = row.as_ref().is_some_and(|row| row.counts(account, now) && row.has_room(value, floor));
     Ok((!fits).then(|| reached(account, floor, row.as_ref(), now)))
 }
@@ -147,16 +143,14 @@ pub(crate) async fn take(
     if execute!(tx, TAKE, id, currency, value.minor(), floor.minor(), from, to, account.partner_id())? == 1 {
         return Ok(None);
     }
-    let row = fetch_optional!(FloorRow, tx, NOW, id, currency)?;
+    let row = row_of(tx, account).await?;
     Ok(Some(reached(account, floor, row.as_ref(), now)))
 }
 
 /// What was let in until now, in minor units. To be read before what is on the way, and that before Amazon is asked: a reward that comes
 /// in between counts more than once, and none is left out.
 pub(crate) async fn let_in(snapshot: &mut Snapshot, account: &Account) -> Result<i64, StoreError> {
-    let key = LedgerKey::of(account);
-    let row = fetch_optional!(LetInRow, snapshot, LET_IN, key.account, key.currency.code())?;
-    Ok(row.map_or(0, |row| row.let_in_minor))
+    Ok(row_of(snapshot, account).await?.map_or(0, |row| row.let_in_minor))
 }
 
 /// Whether Amazon must be asked before anything can be bought with an account that has a floor.
@@ -165,8 +159,7 @@ pub(crate) async fn is_unknown(
     account: &Account,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    let key = LedgerKey::of(account);
-    let row = fetch_optional!(FloorRow, snapshot, NOW, key.account, key.currency.code())?;
+    let row = row_of(snapshot, account).await?;
     Ok(row.is_none_or(|row| !row.counts(account, now)))
 }
 
@@ -247,7 +240,7 @@ pub(crate) async fn cover(tx: &mut Tx, account: &Account, funds: &ReportedFunds)
         // This replica buys without counting: whoever has a floor begins anew.
         return execute!(tx, FORGET, id, currency).map(|_rows| ());
     };
-    let row = fetch_optional!(FloorRow, tx, NOW, id, currency)?.filter(|row| row.counts(account, funds.asked_at));
+    let row = row_of(tx, account).await?.filter(|row| row.counts(account, funds.asked_at));
     let cover = row.map_or(Cover::of_first(funds.covers()), |row| row.cover().after(funds));
     let rising = cover.rising;
     let (least, since) = (rising.map(|rising| rising.least), rising.map(|rising| rising.since));
