@@ -5,6 +5,7 @@ mod door;
 mod listen;
 mod log_filter;
 mod metrics;
+mod page;
 mod port;
 mod tls;
 
@@ -21,6 +22,7 @@ use serde::Serialize;
 pub use self::tls::TlsError;
 use self::{
     door::{Door, attend, attend_admin},
+    page::metrics_page,
     port::{PortSettings, bind},
 };
 pub(crate) use self::{
@@ -50,7 +52,7 @@ use crate::{
         clock::ServerClock,
         migrate::{Schema, schema},
     },
-    telemetry::{LogFilter, metrics::CONTENT_TYPE},
+    telemetry::LogFilter,
     treasury::{self, Balances, Reconciliations},
 };
 
@@ -268,31 +270,6 @@ fn unready(why: &str) -> HttpResponse {
     HttpResponse::build(StatusCode::SERVICE_UNAVAILABLE)
         .content_type("text/plain; charset=utf-8")
         .body(format!("{why}\n"))
-}
-
-async fn metrics_page(state: web::Data<AppState>) -> Result<HttpResponse, Problem> {
-    let Http { tasks, ambient, .. } = &state.http;
-    let (balances, ledger, reconciliations) =
-        (state.balances.clone(), state.ledger.clone(), state.reconciliations.clone());
-    let as_of = ambient.now().timestamp();
-    let keys = state.keys.clone();
-    let rewards = state.rewards.clone();
-    let published = async move {
-        rewards.publish().await?;
-        rewards.accounts().publish();
-        balances.publish().await?;
-        ledger.publish().await?;
-        keys.publish().await?;
-        reconciliations.publish().await
-    };
-    // When the database is away, the process's own metrics are still worth having.
-    match tasks.run(published).await {
-        Ok(Ok(())) => state.metrics.snapshot(as_of),
-        Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the service's gauges are not fresh"),
-        Err(_stopping) => {}
-    }
-    let text = state.metrics.page().map_err(|_error| Problem::new(Code::INTERNAL))?;
-    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(text))
 }
 
 #[cfg(test)]

@@ -243,6 +243,13 @@ impl Accounts {
         }
     }
 
+    /// Takes the gauges of the breakers off the page.
+    pub(crate) fn retract(&self) {
+        for account in self.iter() {
+            account.metrics().retract_breakers();
+        }
+    }
+
     /// The account of which Amazon refuses the key pair that this replica signs with, while another is in force.
     pub(crate) fn stranded(&self) -> Option<&str> {
         let stranded = |account: &&Account| account.key_pairs().is_some_and(KeyPairs::is_stranded);

@@ -149,6 +149,11 @@ impl Metrics {
         self.slots_heartbeat.with_label_values(&[account]).set(seconds(at));
     }
 
+    /// Takes the breakers off the page: what the database said of them is too old.
+    pub(super) fn retract_breakers(&self) {
+        self.breaker_open.reset();
+    }
+
     /// Why new rewards of the account are refused, if they are.
     pub(super) fn breaker(&self, account: &str, open: Option<BreakerCause>) {
         for why in BreakerCause::ALL {

@@ -54,7 +54,7 @@ impl AllMetrics {
             refusals: KeyRefusals::new(&registry)?,
             spans: Counters::new(&registry)?,
             store: Arc::new(store::Metrics::new(&registry)?),
-            treasury: Arc::new(treasury::Metrics::new(&registry, &accounts)?),
+            treasury: Arc::new(treasury::Metrics::new(&registry)?),
             server: Arc::new(server::Metrics::new(registry, lost)?),
         })
     }

@@ -83,4 +83,9 @@ impl KeyEndings {
         self.metrics.show(ENDED, ended.len());
         Ok(())
     }
+
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        self.metrics.ending.reset();
+    }
 }

@@ -115,21 +115,15 @@ impl Metrics {
                 )?,
                 accounts.iter().map(|(account, _currency)| [*account]),
             )?,
-            in_state: at_zero(
-                registry.int_gauge_vec(
-                    "rewards_in_state",
-                    "Unfinished rewards of the whole service.",
-                    &["account", "state"],
-                )?,
-                accounts.iter().flat_map(|(account, _currency)| OPEN_STATES.map(|state| [*account, state])),
+            in_state: registry.int_gauge_vec(
+                "rewards_in_state",
+                "Unfinished rewards of the whole service.",
+                &["account", "state"],
             )?,
-            oldest_unresolved: at_zero(
-                registry.gauge_vec(
-                    "oldest_unresolved_age_seconds",
-                    "Age of the oldest unproven outcome of the whole service.",
-                    &["account"],
-                )?,
-                accounts.iter().map(|(account, _currency)| [*account]),
+            oldest_unresolved: registry.gauge_vec(
+                "oldest_unresolved_age_seconds",
+                "Age of the oldest unproven outcome of the whole service.",
+                &["account"],
             )?,
         })
     }
@@ -198,7 +192,7 @@ fn ceilings(registry: &Registry, accounts: &[(&str, &str)]) -> Result<IntCounter
 }
 
 impl Rewards {
-    /// Sets the gauges of unfinished rewards from the database.
+    /// Sets the gauges of unfinished rewards, and of the accounts' breakers, from the database.
     ///
     /// # Errors
     /// [`StoreError`] from the database; the gauges stay as they were.
@@ -217,6 +211,16 @@ impl Rewards {
             }
             metrics.oldest_unresolved.with_label_values(&[account.id()]).set(seconds(oldest));
         }
+        // What a breaker is was read with the account's rate, every second.
+        self.accounts().publish();
         Ok(())
+    }
+
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        let metrics = &self.courier().metrics;
+        metrics.in_state.reset();
+        metrics.oldest_unresolved.reset();
+        self.accounts().retract();
     }
 }

@@ -135,6 +135,17 @@ impl Metrics {
         }
     }
 
+    /// Takes off the page what was read from the database: it is too old.
+    pub(super) fn retract(&self) {
+        let MovedGauges { issued, canceled, net, released } = &self.moved;
+        for gauges in [issued, canceled, net, released, &self.held] {
+            gauges.reset();
+        }
+        for budgets in [&self.limit, &self.used, &self.reserved] {
+            budgets.show(std::iter::empty());
+        }
+    }
+
     /// What was moved in an account's windows.
     pub(super) fn moved(&self, account: &str, windows: &[Moved]) {
         for Moved { window, issued, canceled, released } in windows {

@@ -98,6 +98,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        self.metrics.retract();
+    }
+
     fn budgets(&self, limits: &[WatchedLimitRow], usage: &[WatchedUsageRow], now: DateTime<Utc>) -> Vec<Budget> {
         let usage: BTreeMap<_, _> =
             usage.iter().map(|row| ((row.program_id.as_str(), row.span.as_str(), row.period.as_str()), row)).collect();

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use prometheus::{Gauge, IntCounter};
 
-use super::door::DoorMetrics;
+use super::{door::DoorMetrics, page::LastRead};
 use crate::telemetry::{
     LostLines,
     metrics::{Registry, seconds},
@@ -13,6 +13,7 @@ use crate::telemetry::{
 pub(crate) struct Metrics {
     pub(super) door: DoorMetrics,
     pub(super) tls: TlsMetrics,
+    pub(super) last_read: LastRead,
     registry: Registry,
     snapshot: Gauge,
     lost: LostLines,
@@ -24,6 +25,7 @@ impl Metrics {
         Ok(Self {
             door: DoorMetrics::new(&registry)?,
             tls: TlsMetrics::new(&registry)?,
+            last_read: LastRead::default(),
             snapshot: registry.gauge(
                 "database_snapshot_timestamp_seconds",
                 "When the gauges of the whole service were last read from the database.",
@@ -37,7 +39,7 @@ impl Metrics {
         })
     }
 
-    /// The gauges of the whole service are as of this second.
+    /// All gauges of the whole service are as of this second.
     pub(super) fn snapshot(&self, at: i64) {
         self.snapshot.set(seconds(at));
     }

@@ -3,8 +3,8 @@
 //! Each slice registers its own metrics in its `metrics.rs`, and `bootstrap` puts the slices together. A metric is a
 //! field of the slice's struct and one expression in its `new`. Labels are closed sets of words. Every series whose
 //! labels are known exists from the start ([`at_zero`]), because an alert cannot see the first count of a new series.
-//! Gauges about the whole service are set from the database on each scrape, so all replicas show the same value.
-//! Dashboards use `max by (account, currency)`, never `sum`.
+//! Gauges about the whole service are set from the database on each scrape, so all replicas show the same value, and one that cannot
+//! read it any more shows none. Dashboards use `max by (account, currency)`, never `sum`.
 
 mod dynamic_gauge;
 mod registry;

@@ -305,6 +305,11 @@ impl Balances {
         }
         Ok(())
     }
+
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        self.deps.metrics.retract_balances();
+    }
 }
 
 /// The value of an account's rewards whose purchase is not proven yet. A reward that is being canceled is proven.

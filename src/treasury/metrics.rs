@@ -8,13 +8,13 @@ use super::{
 };
 use crate::{
     kernel::Money,
-    telemetry::metrics::{Registry, at_zero, seconds},
+    telemetry::metrics::{Registry, seconds},
 };
 
 const OF_MONEY: [&str; 2] = ["account", "currency"];
 
-/// The gauges. A gauge of a balance has a series once Amazon has reported the balance, and a gauge of a reconciliation
-/// once a period was reconciled: until then a zero would be a guess.
+/// The gauges. A gauge of a balance has a series once Amazon has reported the balance, a gauge of a reconciliation once a period
+/// was reconciled, and every other one once the database was read: until then a zero would be a guess.
 pub(crate) struct Metrics {
     available_funds: GaugeVec,
     available_funds_updated: GaugeVec,
@@ -34,7 +34,7 @@ struct ReconciliationGauges {
 }
 
 impl ReconciliationGauges {
-    fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             difference: registry.gauge_vec(
                 "reconciliation_difference",
@@ -52,28 +52,22 @@ impl ReconciliationGauges {
                 "When that period was reconciled. Alert on its age.",
                 &["account"],
             )?,
-            open_days: at_zero(
-                registry.int_gauge_vec(
-                    "reconciliation_backlog",
-                    "Days that no finished reconciliation covers and no person accepted: due, failing (tried again later), \
-                     or out_of_reach of Amazon's report.",
-                    &["account", "status"],
-                )?,
-                accounts.iter().flat_map(|(account, _currency)| {
-                    OpenDayStatus::ALL.iter().map(move |status| [*account, status.as_str()])
-                }),
+            open_days: registry.int_gauge_vec(
+                "reconciliation_backlog",
+                "Days that no finished reconciliation covers and no person accepted: due, failing (tried again later), \
+                 or out_of_reach of Amazon's report.",
+                &["account", "status"],
             )?,
         })
     }
 }
 
 impl Metrics {
-    /// Registers the gauges. `accounts` are the (account, currency) pairs of the settings.
+    /// Registers the gauges.
     ///
     /// # Errors
     /// When the registry has a metric of such a name.
-    pub(crate) fn new(registry: &Registry, accounts: &[(&str, &str)]) -> Result<Self, prometheus::Error> {
-        let each = || accounts.iter().map(|(account, currency)| [*account, *currency]);
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         Ok(Self {
             available_funds: registry.gauge_vec(
                 "available_funds",
@@ -91,13 +85,10 @@ impl Metrics {
                  answer lags.",
                 &["account"],
             )?,
-            reserved_funds: at_zero(
-                registry.gauge_vec(
-                    "reserved_funds",
-                    "Value of rewards whose purchase is not proven yet, in major units.",
-                    &OF_MONEY,
-                )?,
-                each(),
+            reserved_funds: registry.gauge_vec(
+                "reserved_funds",
+                "Value of rewards whose purchase is not proven yet, in major units.",
+                &OF_MONEY,
             )?,
             low_threshold: registry.gauge_vec(
                 "funds_low_threshold",
@@ -110,17 +101,40 @@ impl Metrics {
                  Not there with less than a week of spending, or when they last longer than 400 days.",
                 &["account", "currency", "outlook"],
             )?,
-            unexplained: at_zero(
-                registry.gauge_vec(
-                    "balance_unexplained",
-                    "What the ledger says is there and Amazon does not, in major units, below zero. Zero is the only \
-                     good value.",
-                    &OF_MONEY,
-                )?,
-                each(),
+            unexplained: registry.gauge_vec(
+                "balance_unexplained",
+                "What the ledger says is there and Amazon does not, in major units, below zero. Zero is the only \
+                 good value.",
+                &OF_MONEY,
             )?,
-            reconciliation: ReconciliationGauges::new(registry, accounts)?,
+            reconciliation: ReconciliationGauges::new(registry)?,
         })
+    }
+
+    /// Takes the balances off the page: what the database said of them is too old.
+    pub(super) fn retract_balances(&self) {
+        for gauges in [
+            &self.available_funds,
+            &self.available_funds_updated,
+            &self.available_funds_reported,
+            &self.reserved_funds,
+            &self.low_threshold,
+            &self.runway,
+            &self.unexplained,
+        ] {
+            gauges.reset();
+        }
+    }
+
+    /// Takes the reconciliations off the page: what the database said of them is too old.
+    pub(super) fn retract_reconciliations(&self) {
+        let ReconciliationGauges { difference, unmatched, last_success, open_days } = &self.reconciliation;
+        for gauges in [difference, last_success] {
+            gauges.reset();
+        }
+        for counts in [unmatched, open_days] {
+            counts.reset();
+        }
     }
 
     /// Sets the balance that Amazon reported, and its dates.

@@ -305,6 +305,11 @@ impl Reconciliations {
         }
         Ok(())
     }
+
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        self.deps.metrics.retract_reconciliations();
+    }
 }
 
 fn log_result(run: &Reconciliation) {

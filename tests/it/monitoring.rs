@@ -1,5 +1,6 @@
 //! What is watched: the metrics page, and what the real Prometheus, our alerts and our dashboards make of it.
 
+mod cut_off;
 mod files;
 mod live;
 mod operator;

@@ -13,7 +13,7 @@ use super::{
 use crate::support::http_client;
 
 /// Gauges that each replica has of its own; every other gauge is the same at all of them.
-const OWN: [&str; 15] = [
+pub(super) const OWN: [&str; 15] = [
     "noshi_audit_broken",
     "noshi_audit_verified_timestamp_seconds",
     "noshi_build_info",
