@@ -8,7 +8,7 @@
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
 //! | `log_filter` | always | brings the log's filter of the settings back a quarter of an hour after it was changed | ends |
-//! | `database` | always | looks whether the database is still the one that was opened, and takes writes | ends |
+//! | `database` | always | looks whether the database is still the one that was opened, takes writes, and could be restored | ends |
 //! | `audit` | always | prints the audit's head each hour, and verifies it each day | ends; the stop prints the head |
 //! | `tls` | if the API's port speaks TLS | reads its files again, and takes another certificate | ends |
 //! | `clock` | on PostgreSQL | compares the clock with the database server's | ends |

@@ -1,5 +1,5 @@
 //! Watches that the database stays the one that was opened (the file under its name, or the database under its address, with
-//! all that was read in it before), and that it takes writes.
+//! all that was read in it before), that it takes writes, and that a back-up of it could be restored.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,18 +8,26 @@ use crate::{
     kernel::Chain,
     ledger::journal,
     lifecycle::Tasks,
-    store::{self, Store, StoreError},
+    store::{
+        self, Store, StoreError,
+        restore::{self, RestoreError},
+    },
 };
 
 /// How often to look.
 const EVERY: Duration = Duration::from_secs(2);
+/// Looks after which what a back-up would hold is looked at again: ten minutes, and ten seconds for whoever puts it right.
+const WELL_FOR: u32 = 300;
+const REFUSED_FOR: u32 = 5;
 
 /// Looks until the process stops.
 pub(super) async fn run(store: Store, accounts: Accounts, metrics: Arc<store::Metrics>, tasks: Tasks) {
     let (mut newest, mut was_lost) = (0, false);
     let mut writes = WriteWatch { accounts, refused: false };
+    let mut backup = BackupWatch::default();
     while !tasks.stopping().is_cancelled() {
         writes.look(&store, &metrics).await;
+        backup.look(&store, &metrics).await;
         let lost = match look(&store, newest).await {
             Ok(seen) => {
                 newest = seen;
@@ -71,6 +79,34 @@ impl WriteWatch {
             (true, true) | (false, false) => {}
         }
         self.refused = refused;
+    }
+}
+
+/// Whether a back-up of the database could be restored, as it was found last. An index that an operator makes for a report keeps it from
+/// that, and the day on which the back-up is needed is no day to find out.
+#[derive(Default)]
+struct BackupWatch {
+    /// Looks until the next one counts.
+    left: u32,
+    reported: Option<String>,
+}
+
+impl BackupWatch {
+    async fn look(&mut self, store: &Store, metrics: &store::Metrics) {
+        if self.left > 0 {
+            self.left = self.left.saturating_sub(1);
+            return;
+        }
+        // What cannot be read now is read at the next look.
+        let Ok(refused) = restore::refusal_of_open(store).await else { return };
+        // What a later version has migrated, that version restores.
+        let refused = refused.filter(RestoreError::is_about_the_schema).map(|refused| refused.to_string());
+        metrics.backup_refused(refused.is_some());
+        if let Some(why) = refused.as_ref().filter(|_why| self.reported != refused) {
+            tracing::warn!(error = %why, "`noshi restore` would refuse a back-up of the database");
+        }
+        self.left = if refused.is_some() { REFUSED_FOR } else { WELL_FOR };
+        self.reported = refused;
     }
 }
 

@@ -219,6 +219,11 @@ pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
 }
 
 impl Copied {
+    /// Where it lies until it has its name.
+    pub(crate) fn file(&self) -> &Path {
+        &self.part
+    }
+
     /// Gives the copy its name, durably.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub struct Metrics {
     clock_residual: Gauge,
     lost: Gauge,
     unwritable: Gauge,
+    backup_refused: Gauge,
 }
 
 impl Metrics {
@@ -25,12 +26,19 @@ impl Metrics {
             clock_residual: registry.gauge("database_clock_residual_seconds", "What is left of it once corrected.")?,
             lost: registry.gauge("database_lost", "1 while the database is not the one that was opened.")?,
             unwritable: registry.gauge("database_unwritable", "1 while the database takes no writes.")?,
+            backup_refused: registry
+                .gauge("backup_refused", "1 while `noshi restore` would refuse a back-up of the SQLite file.")?,
         })
     }
 
     /// Whether the database that was opened is there no more.
     pub(crate) fn database_lost(&self, lost: bool) {
         self.lost.set(f64::from(u8::from(lost)));
+    }
+
+    /// Whether a back-up of the database would be refused.
+    pub(crate) fn backup_refused(&self, refused: bool) {
+        self.backup_refused.set(f64::from(u8::from(refused)));
     }
 
     /// Whether the database takes no writes.

@@ -22,7 +22,7 @@ use sqlx::{
 };
 
 use super::{
-    Store, StoreError, StoreOptions,
+    Conn, Store, StoreError, StoreOptions,
     backup::{
         BUSY, CORRUPT, Contents, CopyError, Counts, NOT_A_DATABASE, Seal, beside, inspect, primary_code,
         sync_folder_of, transfer,
@@ -73,6 +73,13 @@ pub(crate) enum RestoreError {
     Store(#[from] StoreError),
 }
 
+impl RestoreError {
+    /// Whether the schema is refused, of which an operator can take out what no migration makes before the back-up is needed.
+    pub(crate) const fn is_about_the_schema(&self) -> bool {
+        matches!(self, Self::AnotherSchema(_))
+    }
+}
+
 /// A back-up that was copied beside the database and found whole. Meanwhile no process can serve the database.
 #[derive(Debug)]
 pub(crate) struct Staged {
@@ -120,6 +127,34 @@ async fn checked(staged: &Path, counts: Counts) -> Result<Contents, RestoreError
     let contents = inspect(staged, counts).await?;
     compare::compare(staged).await?;
     Ok(contents)
+}
+
+/// Why a back-up that is whole would be refused, if it would: an index or a view that an operator made for reports, for example.
+/// Whoever finds out when the database is lost finds out too late.
+///
+/// # Errors
+/// [`StoreError`] when the file cannot be read.
+pub(crate) async fn refusal_of(file: &Path) -> Result<Option<RestoreError>, StoreError> {
+    refusal(compare::compare(file).await)
+}
+
+/// The same of what a back-up of an open database would hold. PostgreSQL has tools of its own, which refuse nothing.
+///
+/// # Errors
+/// [`StoreError`] when the database cannot be read.
+pub(crate) async fn refusal_of_open(store: &Store) -> Result<Option<RestoreError>, StoreError> {
+    match store.snapshot().await?.conn() {
+        Conn::Sqlite(connection) => refusal(compare::compare_open(connection).await),
+        Conn::Postgres { .. } => Ok(None),
+    }
+}
+
+fn refusal(compared: Result<(), RestoreError>) -> Result<Option<RestoreError>, StoreError> {
+    match compared {
+        Ok(()) => Ok(None),
+        Err(RestoreError::Store(error)) => Err(error),
+        Err(refused) => Ok(Some(refused)),
+    }
 }
 
 /// Opens a back-up for reading.

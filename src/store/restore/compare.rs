@@ -36,9 +36,17 @@ type Objects = BTreeMap<(String, String), (String, String)>;
 /// [`RestoreError::AnotherSchema`] with each object that differs.
 pub(super) async fn compare(file: &Path) -> Result<(), RestoreError> {
     let mut connection = backup::open(file).await?;
-    let found = read(&mut connection).await;
+    let compared = compare_open(&mut connection).await;
     connection.close().await.map_err(|error| StoreError::database("close", error))?;
-    let (versions, theirs) = found?;
+    compared
+}
+
+/// The same of a file that is open.
+///
+/// # Errors
+/// As [`compare`].
+pub(super) async fn compare_open(connection: &mut SqliteConnection) -> Result<(), RestoreError> {
+    let (versions, theirs) = read(connection).await?;
     let ours = made_by(&versions).await?;
     let differences = differences(&theirs, &ours);
     if differences.is_empty() { Ok(()) } else { Err(RestoreError::AnotherSchema(differences.join("; "))) }

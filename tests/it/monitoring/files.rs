@@ -13,9 +13,10 @@ use super::{
 use crate::support::http_client;
 
 /// Gauges that each replica has of its own; every other gauge is the same at all of them.
-pub(super) const OWN: [&str; 15] = [
+pub(super) const OWN: [&str; 16] = [
     "noshi_audit_broken",
     "noshi_audit_verified_timestamp_seconds",
+    "noshi_backup_refused",
     "noshi_build_info",
     "noshi_clock_skew_seconds",
     "noshi_connected_strangers",

@@ -16,6 +16,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_available_funds", "gauge", &["account", "currency"]),
     ("noshi_available_funds_reported_timestamp_seconds", "gauge", &["account"]),
     ("noshi_available_funds_updated_timestamp_seconds", "gauge", &["account"]),
+    ("noshi_backup_refused", "gauge", &[]),
     ("noshi_balance_unexplained", "gauge", &["account", "currency"]),
     ("noshi_breaker_open", "gauge", &["account", "reason"]),
     ("noshi_budget_limit", "gauge", &["currency", "program", "window"]),

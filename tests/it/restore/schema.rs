@@ -6,9 +6,9 @@ use sqlx::{Connection, Executor, SqliteConnection};
 
 use super::{
     file::{back_up, killed_with, restore, snapshot},
-    number_in, path_of,
+    number_in, path_of, run,
 };
-use crate::support::{Backend, Database, database::migrations};
+use crate::support::{App, Backend, Database, database::migrations, wait::until};
 
 /// Runs statements in a file.
 async fn change(file: &Path, statements: &str) {
@@ -113,5 +113,59 @@ async fn a_back_up_of_every_earlier_schema_is_restored() {
     older.execute("CREATE TABLE facts (text TEXT)").await.unwrap();
     let (code, _out, error) = restore(&app, &path_of(&older));
     assert!(code == Some(1) && error.contains("table facts: no migration"), "{error}");
+    app.end().await;
+}
+
+/// Objects that an operator makes for reports, each with what takes it out.
+const FOR_REPORTS: [(&str, &str, &str); 2] = [
+    (
+        "CREATE INDEX by_amount ON rewards (amount_minor)",
+        "index by_amount: no migration makes it",
+        "DROP INDEX by_amount",
+    ),
+    ("CREATE VIEW spent AS SELECT account FROM rewards", "view spent: no migration makes it", "DROP VIEW spent"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_back_up_that_would_be_refused_is_made_and_warned_of_until_what_nobody_knows_is_dropped() {
+    let app = killed_with(1).await;
+    let (folder, database) = (tempfile::TempDir::new().unwrap(), path_of(&app.database));
+    for (at, (make, why, undo)) in FOR_REPORTS.into_iter().enumerate() {
+        change(&database, make).await;
+        let refused = folder.path().join(format!("{at}.db"));
+        let (code, out, error) = run(&app, &["backup", "--to", refused.to_str().unwrap()]);
+        assert_eq!(code, Some(0), "a script that sends it away goes on: {error}");
+        assert!(out.contains("1 rewards, "), "{out}");
+        let warned = |error: &str| error.lines().any(|line| line.starts_with("warning: ") && line.contains(why));
+        assert!(warned(&error) && error.contains("Drop what no migration makes"), "{error}");
+        let (_code, _out, error) = run(&app, &["backup", "--to", "-"]);
+        assert!(warned(&error), "where it goes does not matter: {error}");
+        let (code, _out, error) = restore(&app, &refused);
+        assert!(code == Some(1) && error.contains(why), "what was warned of is what happens: {error}");
+        change(&refused, undo).await;
+        assert_eq!(restore(&app, &refused).0, Some(0), "as the warning says");
+        let good = folder.path().join(format!("{at}-good.db"));
+        let (code, _out, error) = run(&app, &["backup", "--to", good.to_str().unwrap()]);
+        assert!(code == Some(0) && !error.contains("warning"), "{error}");
+    }
+    app.end().await;
+}
+
+/// Nobody reads what a script prints.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_reports_a_database_whose_back_up_would_be_refused() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    let refused = async |app: &App, is: u8| {
+        let line = format!("\nnoshi_backup_refused {is}\n");
+        until(&format!("the gauge is {is}"), async || app.metrics().await.contains(&line)).await;
+    };
+    for (make, _why, undo) in FOR_REPORTS {
+        app.database.execute(make).await.unwrap();
+        assert!(app.stop().await);
+        app.start().await;
+        refused(&app, 1).await;
+        app.database.execute(undo).await.unwrap();
+        refused(&app, 0).await;
+    }
     app.end().await;
 }
