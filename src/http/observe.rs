@@ -119,8 +119,9 @@ async fn observed(
     Ok(with_answer(answer, reader))
 }
 
-/// Whether a request has its line, and in it how many like it had none; `None` for no line. Whoever shows no good key and is
-/// refused could fill the disk: such lines are one a minute.
+/// Whether a request has its line, and in it how many like it had none; `None` for no line. Whoever shows no good key and is refused
+/// could fill the disk: such lines are one a minute. So are those of failures: while the database is away no key can be looked up, and a
+/// stranger can ask as often as ever.
 fn line_of(http: &Http, request: &HttpRequest, status: u16) -> Option<Option<u64>> {
     let extensions = request.extensions();
     match extensions.get::<LineOf>() {
@@ -128,10 +129,10 @@ fn line_of(http: &Http, request: &HttpRequest, status: u16) -> Option<Option<u64
         Some(LineOf::LeftOut) => return None,
         None => {}
     }
-    if extensions.get::<Asker>().is_some() || !(400..500).contains(&status) {
+    if extensions.get::<Asker>().is_some() || status < 400 {
         return Some(None);
     }
-    let who = Stranger::of(None, request.peer_addr().map(|peer| peer.ip()));
+    let who = Stranger { key: None, peer: request.peer_addr().map(|peer| peer.ip()) };
     let left_out = http.stranger_lines.is_due(RefusedFor::Status(status), who, http.ambient.monotonic())?;
     Some(Some(left_out))
 }

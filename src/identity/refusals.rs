@@ -1,5 +1,5 @@
-//! Keys that were turned away: each is counted by reason. The log has one a minute for each reason and key, or network where the
-//! key is not known. The caller hears the same for each.
+//! Keys that were turned away: each is counted by reason. The log has one a minute for each reason, key and network. The caller hears
+//! the same for each.
 
 use std::{net::IpAddr, time::Instant};
 
@@ -69,8 +69,9 @@ impl KeyRefusals {
 /// Logs a key that was turned away, unless one like it was logged in this minute. The request's own line follows it.
 pub(super) fn log(turned_away: TurnedAway, lines: &StrangerLines, now: Instant) -> LineOf {
     let TurnedAway { reason, key, peer } = turned_away;
-    let who = Stranger::of(key, peer);
-    let Some(left_out) = lines.is_due(RefusedFor::Key(reason.as_str()), who, now) else { return LineOf::LeftOut };
+    let Some(left_out) = lines.is_due(RefusedFor::Key(reason.as_str()), Stranger { key, peer }, now) else {
+        return LineOf::LeftOut;
+    };
     tracing::warn!(
         api_key.refused = reason.as_str(),
         api_key.id = key.map(tracing::field::display),

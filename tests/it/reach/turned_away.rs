@@ -63,6 +63,14 @@ async fn strangers_do_not_fill_the_log() {
             Answer::of(app.http.get(format!("{}{path}", app.base)).bearer_auth(key)).await;
         }
     }
+    // While the database is away no key is looked up: a stranger is answered 503, as often as it asks.
+    let file = std::path::PathBuf::from(app.database.url().trim_start_matches("sqlite://"));
+    let aside = file.with_extension("aside");
+    std::fs::rename(&file, &aside).unwrap();
+    for _ in 0..TIMES {
+        assert_eq!(app.get("/v1/ping").await.status, 503);
+    }
+    std::fs::rename(&aside, &file).unwrap();
     let last = app.get("/v1/ping").await;
     assert_eq!(last.status, 200);
     let log = found("the last request is logged", async || {
@@ -75,7 +83,8 @@ async fn strangers_do_not_fill_the_log() {
         those.filter(|line| status == 0 || line["http.response.status_code"] == status).count()
     };
     let minutes = 1 + usize::try_from(started.elapsed().as_secs() / 60).unwrap();
-    for (message, status, kinds) in [("request", 401, 3), ("request", 404, 1), ("a key was turned away", 0, 3)] {
+    let expected = [("request", 401, 3), ("request", 404, 1), ("request", 503, 1), ("a key was turned away", 0, 3)];
+    for (message, status, kinds) in expected {
         let count = lines(message, status);
         assert!((kinds..=kinds * minutes).contains(&count), "{message} {status}: {count} lines in {minutes} minutes");
     }
