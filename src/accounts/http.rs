@@ -207,15 +207,15 @@ async fn activate(
     let ActivateBody { key } = http.body(&request, payload).await?;
     let peer = request.peer_addr().map(|peer| peer.ip());
     let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
-    let (all, name) = (accounts.get_ref().clone(), id.clone());
+    let all = accounts.get_ref().clone();
     let ordered = async move {
-        let (account, pairs) = pairs_of(&all, &name)?;
+        let (account, pairs) = pairs_of(&all, &id)?;
         let order = PairOrder { slot, key: Some(&key) };
-        match pairs.activate(account, &order, &pairs.scribe().of(actor)).await {
-            Ok(()) | Err(NotActivated::InForce) => Ok(()),
-            Err(why) => Err(Problem::from(why)),
-        }
+        let status = match pairs.activate(account, &order, &pairs.scribe().of(actor)).await {
+            Err(NotActivated::InForce) => pairs.status(account).await?,
+            activated => activated?,
+        };
+        Ok::<_, Problem>(KeyPairsView::new(account, Some(status)))
     };
-    http.run(ordered).await?;
-    Ok(HttpResponse::Ok().json(view(&http, &accounts, &id).await?))
+    Ok(HttpResponse::Ok().json(http.run(ordered).await?))
 }

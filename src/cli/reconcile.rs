@@ -233,8 +233,25 @@ async fn reconcile(service: &Reconciliations, arguments: RunArguments, stop: &St
         return stop.end().await;
     };
     let run = run?.map_err(ReconcileError::Run)?;
+    let reported = answer(service, &run, format).await;
+    if reported.is_err() {
+        // The error that follows is not the run's: its days are reconciled, or found to differ.
+        let id = run.id;
+        drop(writeln!(
+            io::stderr(),
+            "the reconciliation {id} has finished: GET /v1/reconciliations/{id} has its result"
+        ));
+    }
+    reported
+}
+
+async fn answer(
+    service: &Reconciliations,
+    run: &Reconciliation,
+    format: ReportFormat,
+) -> Result<ExitCode, CommandError> {
     let check = service.balance_check(&run.account, run.currency).await?;
-    print(service, &run, &check, format).await?;
+    print(service, run, &check, format).await?;
     Ok(if run.is_clean() && check.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 

@@ -128,9 +128,9 @@ pub async fn write(
     // Without the service's settings a back-up is restored all the same: nothing is sold until it is.
     // The event says that there was one.
     let _recorded = scribe.write_or_log(&mut tx, deed, now).await?;
-    tx.commit(()).await?;
-    let noted = last(&mut store.snapshot().await?).await?;
-    Ok(noted.ok_or(StoreError::Unconfirmed)?)
+    // Read before the commit: whoever is answered by an error may believe that nothing is noted.
+    let noted = outbox::latest(&mut tx, RESTORED).await?.map(read).transpose()?.ok_or(StoreError::Unconfirmed)?;
+    Ok(tx.commit(noted).await?.into_inner())
 }
 
 async fn doubt_what_is_under_way(tx: &mut Tx, lost_from: DateTime<Utc>, now: DateTime<Utc>) -> Result<(), StoreError> {

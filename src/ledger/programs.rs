@@ -11,7 +11,7 @@ use super::budget::{Measure, PROGRAM, Period};
 use crate::{
     audit::AuditAction,
     kernel::{ApiKeyId, ClientId, Currency, Money, ProgramId, word_methods},
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    store::{Read, Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 use change::{ProgramDeed, report_change};
@@ -440,8 +440,8 @@ pub(crate) async fn succeed(
 }
 
 /// The program of this id.
-pub(crate) async fn find(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Option<Program>, StoreError> {
-    fetch_optional!(ProgramRow, snapshot, BY_ID, id.as_str())?.map(Program::try_from).transpose()
+pub(crate) async fn find(on: &mut impl Read, id: &ProgramId) -> Result<Option<Program>, StoreError> {
+    fetch_optional!(ProgramRow, on, BY_ID, id.as_str())?.map(Program::try_from).transpose()
 }
 
 /// All programs, by id.
@@ -456,7 +456,7 @@ pub(crate) async fn list(snapshot: &mut Snapshot) -> Result<Vec<Program>, StoreE
 }
 
 /// All limits of a program, in a stable order.
-pub(crate) async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Vec<ProgramLimit>, StoreError> {
+pub(crate) async fn limits(on: &mut impl Read, id: &ProgramId) -> Result<Vec<ProgramLimit>, StoreError> {
     let read = |row: LimitRow| {
         let key = if row.holder == PROGRAM {
             None
@@ -466,7 +466,7 @@ pub(crate) async fn limits(snapshot: &mut Snapshot, id: &ProgramId) -> Result<Ve
         let limit = Limit { hard: row.hard, soft: row.soft };
         Ok(ProgramLimit { key, scope: scope_of(&row.span)?, measure: measure_of(&row.unit)?, limit })
     };
-    fetch_all!(LimitRow, snapshot, LIMITS, id.as_str())?.into_iter().map(read).collect()
+    fetch_all!(LimitRow, on, LIMITS, id.as_str())?.into_iter().map(read).collect()
 }
 
 /// A limit or a usage as text: an amount in major units, or a count.

@@ -15,7 +15,7 @@ use crate::{
     audit::Scribe,
     identity::clients,
     kernel::{ClientId, ProgramId},
-    store::{Store, StoreError},
+    store::{Read, Store, StoreError, Tx},
 };
 
 /// The use cases. Cheap to clone.
@@ -111,8 +111,7 @@ impl Ledger {
         if !limits.is_empty() {
             programs::set_limits(&mut tx, new.id, limits, by, now).await?;
         }
-        tx.commit(()).await?;
-        self.details(new.id).await
+        commit(tx, new.id).await
     }
 
     /// The client of this name.
@@ -143,8 +142,7 @@ impl Ledger {
         if let Some(limits) = &change.limits {
             programs::set_limits(&mut tx, id, limits, by, now).await?;
         }
-        tx.commit(()).await?;
-        self.details(id).await
+        commit(tx, id).await
     }
 
     /// Suspends or resumes a program. The change holds at all replicas from its commit on.
@@ -160,15 +158,12 @@ impl Ledger {
         self.details(id).await?;
         let mut tx = self.store.begin().await?;
         programs::set_state(&mut tx, id, state, by, self.ambient.now()).await?;
-        tx.commit(()).await?;
-        self.details(id).await
+        commit(tx, id).await
     }
 
     /// A program with its limits.
     pub(crate) async fn details(&self, id: &ProgramId) -> Result<ProgramDetails, ProgramError> {
-        let mut snapshot = self.store.question().await?;
-        let program = programs::find(&mut snapshot, id).await?.ok_or(ProgramError::NotFound)?;
-        Ok(ProgramDetails { program, limits: programs::limits(&mut snapshot, id).await? })
+        details_on(&mut self.store.question().await?, id).await
     }
 
     /// Every program with its limits.
@@ -192,4 +187,16 @@ impl Ledger {
         let resets = Period::ALL.iter().map(|period| (*period, budget::resets_at(*period, day, zone))).collect();
         Ok(ProgramSpending { details, usage, resets })
     }
+}
+
+async fn details_on(on: &mut impl Read, id: &ProgramId) -> Result<ProgramDetails, ProgramError> {
+    let program = programs::find(on, id).await?.ok_or(ProgramError::NotFound)?;
+    Ok(ProgramDetails { program, limits: programs::limits(on, id).await? })
+}
+
+/// Commits a change of a program, and answers with the program. It is read before the commit: whoever is answered by an error may believe
+/// that nothing was changed.
+async fn commit(mut tx: Tx, id: &ProgramId) -> Result<ProgramDetails, ProgramError> {
+    let changed = details_on(&mut tx, id).await?;
+    Ok(tx.commit(changed).await?.into_inner())
 }

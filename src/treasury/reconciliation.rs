@@ -205,16 +205,15 @@ impl Reconciliations {
         };
         let lease = under_way.lease();
         let failed = match &ended {
-            Ok(()) => Ok(()),
+            Ok(_finished) => Ok(()),
             Err(error) => self.fail(lease, error).await,
         };
         if let Err(error) = failed.and(self.clear(run.id, ended.is_err()).await) {
             tracing::warn!(reconciliation.id = %run.id, error = %Chain(&error), "a reconciliation left something behind; the next one clears it");
         }
-        ended?;
-        let run = self.find(run.id).await?.ok_or(RunError::Interrupted)?;
-        log_result(&run);
-        Ok(run)
+        let finished = ended?;
+        log_result(&finished);
+        Ok(finished)
     }
 
     /// Gives a run up whose process is asked to stop, so that the next one need not wait for the end of its lease.

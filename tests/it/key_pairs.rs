@@ -342,6 +342,32 @@ async fn an_operator_exchanges_a_pair_by_the_api() {
     app.end().await;
 }
 
+/// Somebody who hears of an error exchanges no key at Amazon: so an error means that nothing was put in force.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_activation_that_is_answered_by_an_error_has_put_nothing_in_force() {
+    let (primary, second) =
+        (Secret::new(ACCESS_KEY_ID, SECRET_ACCESS_KEY), Secret::new(NEXT_ACCESS_KEY_ID, NEXT_SECRET_ACCESS_KEY));
+    let shape = second.lie_in(primary.shape(), "SECOND_").with("NOSHI__ACCOUNTS__MAIN__ACTIVATE_KEYS_BY_HAND", true);
+    let app = App::shaped(Backend::Sqlite, shape).await;
+    until_state(&app, "second", "accepted").await;
+    until_state(&app, "primary", "in_force").await;
+    let key = app.get("/v1/key-pairs/main").await.json["slots"][1]["key"].clone();
+    // What the answer shows cannot be read any more once the pair is in force.
+    let odd = "CREATE TRIGGER odd AFTER INSERT ON facts WHEN NEW.kind = 'account.key_changed' \
+               BEGIN UPDATE key_pair_holders SET slot = 'odd'; END";
+    app.database.execute(odd).await.unwrap();
+    let activated = "SELECT COUNT(*) FROM audit_records WHERE action = 'key_pair.activated'";
+    let before = (app.database.number(activated).await, facts(&app, "account.key_changed").await);
+    let refused = app.post("/v1/key-pairs/main/second/activate", json!({"key": key})).await;
+    assert!(refused.status >= 500, "{}", refused.text);
+    assert_eq!((app.database.number(activated).await, facts(&app, "account.key_changed").await), before);
+    app.database.execute("DROP TRIGGER odd").await.unwrap();
+    let done = app.post("/v1/key-pairs/main/second/activate", json!({"key": key})).await;
+    assert_eq!((done.status, &done.json["slots"][1]["state"]), (200, &json!("in_force")), "{}", done.text);
+    assert_eq!(app.database.number(activated).await, before.0 + 1);
+    app.end().await;
+}
+
 /// What callers of three replicas were answered: when, and with which status.
 type Answered = Mutex<Vec<(Instant, u16)>>;
 

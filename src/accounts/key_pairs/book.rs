@@ -295,7 +295,26 @@ pub(super) async fn put_in_force(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     let mut tx = store.begin().await?;
-    let entered = enter(&mut tx, account, change, now).await?;
+    if !put_in_force_in(&mut tx, account, change, scribe, now).await? {
+        // The pair of before may have left already.
+        tx.undo().await;
+        return Ok(false);
+    }
+    tx.commit(true).await.map(Committed::into_inner)
+}
+
+/// The same in a transaction of the caller's, which must not be committed if this returns `false`.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(super) async fn put_in_force_in(
+    tx: &mut Tx,
+    account: &str,
+    change: PairChange,
+    scribe: &Scribe,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let entered = enter(tx, account, change, now).await?;
     if !entered {
         return Ok(false);
     }
@@ -308,11 +327,11 @@ pub(super) async fn put_in_force(
     let details = json!({"fingerprint": change.to.short(), "before": before, "why": why});
     let deed = Deed { action: AuditAction::KeyPairActivated, subject: account, details };
     match change.why {
-        ChangeReason::Ordered => scribe.write(&mut tx, deed, now).await.map(|()| true)?,
+        ChangeReason::Ordered => scribe.write(tx, deed, now).await.map(|()| true)?,
         // The account sells nothing if the pair in force is refused and no other comes in force.
-        ChangeReason::Proven | ChangeReason::Return => scribe.write_or_log(&mut tx, deed, now).await?,
+        ChangeReason::Proven | ChangeReason::Return => scribe.write_or_log(tx, deed, now).await?,
     };
-    tx.commit(true).await.map(Committed::into_inner)
+    Ok(true)
 }
 
 async fn enter(tx: &mut Tx, account: &str, change: PairChange, now: DateTime<Utc>) -> Result<bool, StoreError> {

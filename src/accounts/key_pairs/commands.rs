@@ -7,7 +7,12 @@ use super::{
     proof,
     status::{KnownPairs, SlotStatus},
 };
-use crate::{accounts::Account, audit::Scribe, provider::incentives::Credentials, store::StoreError};
+use crate::{
+    accounts::Account,
+    audit::Scribe,
+    provider::incentives::Credentials,
+    store::{Read, StoreError},
+};
 
 /// The key pairs of an account, and who holds them.
 #[derive(Debug)]
@@ -63,10 +68,13 @@ impl KeyPairs {
     /// # Errors
     /// [`StoreError`] from the database.
     pub(crate) async fn status(&self, account: &Account) -> Result<KeyPairStatus, StoreError> {
+        self.status_on(&mut self.store.snapshot().await?, account).await
+    }
+
+    async fn status_on(&self, on: &mut impl Read, account: &Account) -> Result<KeyPairStatus, StoreError> {
         let now_us = self.ambient.now().timestamp_micros();
-        let mut snapshot = self.store.snapshot().await?;
-        let pairs = book::pairs(&mut snapshot, account.id()).await?;
-        let holders = book::holders(&mut snapshot, account.id(), now_us).await?;
+        let pairs = book::pairs(on, account.id()).await?;
+        let holders = book::holders(on, account.id(), now_us).await?;
         let known = KnownPairs { pairs: &pairs, holders: &holders, by_hand: self.by_hand, now_us };
         let slots =
             self.slots().into_iter().map(|(slot, pair)| known.of(slot, pair.as_ref().map(Credentials::fingerprint)));
@@ -101,16 +109,17 @@ impl KeyPairs {
         &self.scribe
     }
 
-    /// Puts the pair of a slot in force, and writes down by whom. Every replica that holds it signs with it at its next look.
+    /// Puts the pair of a slot in force, and writes down by whom. Every replica that holds it signs with it at its next look. How the
+    /// pairs stand then is read before the commit: whoever is answered by an error may believe that nothing was done.
     ///
     /// # Errors
-    /// [`NotActivated`].
+    /// [`NotActivated`]; nothing was put in force.
     pub(crate) async fn activate(
         &self,
         account: &Account,
         order: &PairOrder<'_>,
         by: &Scribe,
-    ) -> Result<(), NotActivated> {
+    ) -> Result<KeyPairStatus, NotActivated> {
         let to = self.pair_of(order.slot).ok_or(NotActivated::Empty)?.fingerprint();
         if order.key.is_some_and(|key| key != to.short()) {
             return Err(NotActivated::Another);
@@ -134,8 +143,11 @@ impl KeyPairs {
             return Err(NotActivated::NotHeld);
         }
         let change = PairChange { from, to, why: ChangeReason::Ordered };
-        let changed = book::put_in_force(&self.store, account.id(), change, by, self.ambient.now()).await?;
-        if changed { Ok(()) } else { Err(NotActivated::Overtaken) }
+        let mut tx = self.store.begin().await?;
+        let changed = book::put_in_force_in(&mut tx, account.id(), change, by, self.ambient.now()).await?;
+        tx = tx.or_undo(if changed { Ok(()) } else { Err(NotActivated::Overtaken) }).await?;
+        let status = self.status_on(&mut tx, account).await?;
+        Ok(tx.commit(status).await?.into_inner())
     }
 
     fn pair_of(&self, slot: KeySlot) -> Option<Credentials> {

@@ -26,7 +26,7 @@ use crate::{
     },
     kernel::RewardId,
     provider::incentives::{ActivityPage, ActivityQuery, ErrorType, Outcome, activity::PAGE_RECORDS_MAX},
-    store::{Committed, StoreError, Tx},
+    store::{StoreError, Tx},
 };
 
 /// How long other replicas leave a silent run alone: longer than the wait for a page and the page itself.
@@ -114,7 +114,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(super) async fn whole(&mut self, file: Option<PortalFile>) -> Result<(), RunError> {
+    pub(super) async fn whole(&mut self, file: Option<PortalFile>) -> Result<Reconciliation, RunError> {
         let read = match file {
             Some(file) => self.read_file(file).await?,
             None => self.read_pages().await?,
@@ -404,14 +404,14 @@ impl Run<'_> {
         })
     }
 
-    async fn finish(&self) -> Result<(), RunError> {
+    /// The run is read before the commit: whoever is answered by an error may believe that it has not finished.
+    async fn finish(&self) -> Result<Reconciliation, RunError> {
         let mut tx = self.service.deps.store.begin().await?;
         let done = sql::finish(&mut tx, self.lease(), &self.tally, self.now()).await?;
-        if done {
-            gap::fill(&mut tx, self.account.id(), self.now()).await?;
-        }
-        let done: Committed<bool> = tx.commit(done).await?;
-        if done.into_inner() { Ok(()) } else { Err(RunError::Interrupted) }
+        tx = tx.or_undo(if done { Ok(()) } else { Err(RunError::Interrupted) }).await?;
+        gap::fill(&mut tx, self.account.id(), self.now()).await?;
+        let finished = sql::find(&mut tx, self.run.id).await?.ok_or(RunError::Interrupted)?;
+        Ok(tx.commit(finished).await?.into_inner())
     }
 }
 

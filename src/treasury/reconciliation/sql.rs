@@ -15,7 +15,7 @@ use crate::{
     identity::OwnedBy,
     incentives::statement::rewards_of_client,
     kernel::{CreationRequestId, Money, ProgramId, ReconciliationId, RewardId, horizon::horizon},
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    store::{Read, Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 /// Rows of one step of reading, comparing, listing or deleting.
@@ -319,8 +319,8 @@ pub(super) async fn leftovers(snapshot: &mut Snapshot, account: &str) -> Result<
     Ok(fetch_all!(IdRow, snapshot, LEFTOVERS, account)?.into_iter().map(|row| ReconciliationId::new(row.id)).collect())
 }
 
-pub(super) async fn find(snapshot: &mut Snapshot, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
-    fetch_optional!(RunRow, snapshot, BY_ID, id.uuid())?.map(Reconciliation::try_from).transpose()
+pub(super) async fn find(on: &mut impl Read, id: ReconciliationId) -> Result<Option<Reconciliation>, StoreError> {
+    fetch_optional!(RunRow, on, BY_ID, id.uuid())?.map(Reconciliation::try_from).transpose()
 }
 
 /// Runs, newest first.

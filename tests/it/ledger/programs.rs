@@ -169,3 +169,30 @@ async fn a_suspension_holds_in_three_replicas_from_its_answer_on() {
     books_match(&app).await;
     app.end().await;
 }
+
+/// Somebody who hears of an error may go on buying, or believe that others do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_a_program_that_is_answered_by_an_error_was_not_made() {
+    let app = App::spawn(Backend::Sqlite).await;
+    assert_eq!(program(&app, "prg_spring", json!([])).await.status, 201);
+    for (kind, path, body) in [
+        ("program.suspended", "/v1/programs/prg_spring/suspend", json!({})),
+        ("program.created", "/v1/programs", json!({"id": "prg_autumn", "name": "x", "account_id": "main"})),
+    ] {
+        // What the answer shows cannot be read any more once the change is made.
+        let odd = format!(
+            "CREATE TRIGGER odd AFTER INSERT ON facts WHEN NEW.kind = '{kind}' \
+             BEGIN INSERT INTO program_limits (program_id, holder, span, unit, hard) \
+             VALUES (NEW.subject, 'key_{}', 'total', 'amount', 1); END",
+            "z".repeat(32)
+        );
+        app.database.execute(&odd).await.unwrap();
+        let refused = app.post(path, body.clone()).await;
+        assert!(refused.status >= 500, "{kind}: {}", refused.text);
+        let written = format!("SELECT COUNT(*) FROM facts WHERE kind = '{kind}'");
+        assert_eq!(app.database.number(&written).await, i64::from(kind == "program.created"), "{kind}: only the first");
+        app.database.execute("DROP TRIGGER odd").await.unwrap();
+        assert!(app.post(path, body).await.status < 300, "{kind}: the same again is done");
+    }
+    app.end().await;
+}

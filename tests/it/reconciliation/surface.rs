@@ -4,7 +4,7 @@ use noshi::identity::Scopes;
 use serde_json::json;
 
 use super::{DAY, begin, counts, reconcile};
-use crate::support::{App, Backend, Shape, on_each_backend, scope};
+use crate::support::{Answer, App, Backend, Shape, on_each_backend, scope};
 
 on_each_backend! {
     async fn starting_and_reading_have_a_scope_each(backend: Backend) {
@@ -116,6 +116,25 @@ on_each_backend! {
         assert_eq!(told, wanted);
         app.end().await;
     }
+}
+
+/// Somebody who hears of an error looks for what went wrong, and not for the result.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_answered_by_an_error_has_not_finished() {
+    let app = App::spawn(Backend::Sqlite).await;
+    let odd = "CREATE TRIGGER odd AFTER UPDATE OF state ON reconciliations WHEN NEW.state = 'finished' \
+               BEGIN UPDATE reconciliations SET currency = 'XXX'; END";
+    app.database.execute(odd).await.unwrap();
+    let path = format!("/v1/reconciliations?account_id=main&from={DAY}&to={DAY}");
+    let file = "time,type,request id,amount\n";
+    let upload = async || Answer::of(app.request("POST", &path).header("Content-Type", "text/csv").body(file)).await;
+    let refused = upload().await;
+    assert!(refused.status >= 500, "{}", refused.text);
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM reconciliations WHERE state = 'finished'").await, 0);
+    app.database.execute("DROP TRIGGER odd").await.unwrap();
+    let done = upload().await;
+    assert_eq!((done.status, &done.json["status"]), (200, &json!("finished")), "{}", done.text);
+    app.end().await;
 }
 
 /// Waits until so many days are reconciled.
