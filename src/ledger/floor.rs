@@ -21,6 +21,7 @@ use crate::{
     events::{Named, outbox},
     kernel::{
         Money,
+        calendar::day_begins,
         horizon::{horizon, is_stray},
     },
     store::{Read, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_optional, row, statements},
@@ -48,9 +49,11 @@ statements! {
     );
     FORGET = Sql::same("funds_floors.forget", "DELETE FROM funds_floors WHERE account = $1 AND currency = $2");
     FORGET_ALL = Sql::same("funds_floors.forget_all", "DELETE FROM funds_floors");
+    /// A report of before $4 is one of another day. One from after $5 was noted by a clock that was ahead.
     REFUSED = Sql::same(
         "funds_floors.refused",
-        "UPDATE funds_floors SET refused_at = $3 WHERE account = $1 AND currency = $2 AND refused_at IS NULL",
+        "UPDATE funds_floors SET refused_at = $3 WHERE account = $1 AND currency = $2 \
+         AND (refused_at IS NULL OR refused_at < $4 OR refused_at > $5)",
     );
 }
 
@@ -76,7 +79,7 @@ pub struct FloorReached {
     pub(crate) floor: Money,
     /// Amazon has reported the funds within the last day.
     pub(crate) known: bool,
-    /// Another reward was refused since there was room for the largest one.
+    /// Another reward was refused on this day of the account's, and since there was room for the largest one.
     reported: bool,
 }
 
@@ -111,8 +114,16 @@ fn reached(account: &Account, floor: Money, row: Option<&FloorRow>, now: DateTim
         account: account.id().to_owned(),
         floor,
         known: row.is_some_and(|row| row.counts(account, now)),
-        reported: row.is_some_and(|row| row.refused_at.is_some()),
+        reported: row
+            .and_then(|row| row.refused_at)
+            .is_some_and(|at| (today(account, now)..=horizon(now, TimeDelta::zero())).contains(&at)),
     }
+}
+
+/// When the account's day began.
+fn today(account: &Account, now: DateTime<Utc>) -> DateTime<Utc> {
+    let zone = account.time_zone();
+    day_begins(now.with_timezone(&zone).date_naive(), &zone).unwrap_or(now)
 }
 
 /// Whether the floor would keep a reward from being bought now. Counts nothing.
@@ -259,7 +270,8 @@ pub(crate) async fn forget(tx: &mut Tx) -> Result<(), StoreError> {
     execute!(tx, FORGET_ALL).map(|_rows| ())
 }
 
-/// Writes the event of a floor that refused a reward: once, until there was room for the largest reward again.
+/// Writes the event of a floor that refused a reward: once on each day of the account's, and again once there was room for the largest
+/// reward. Small deposits make room for small rewards alone, so a floor may be reached day after day.
 pub(crate) async fn report(
     store: &Store,
     account: &Account,
@@ -271,7 +283,8 @@ pub(crate) async fn report(
     }
     let key = LedgerKey::of(account);
     let mut tx = store.begin_as("floor.report").await?;
-    if execute!(tx, REFUSED, key.account, key.currency.code(), now)? == 1 {
+    let (from, to) = (today(account, now), horizon(now, TimeDelta::zero()));
+    if execute!(tx, REFUSED, key.account, key.currency.code(), now, from, to)? == 1 {
         let data = serde_json::json!({"funds_floor": reached.floor.to_string(), "currency_code": key.currency.code()});
         outbox::write(&mut tx, "funds_floor.reached", Named::Account(key.account), Some(&data), now).await?;
         tracing::warn!(

@@ -141,6 +141,25 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// A small deposit makes room for small rewards alone, and the next day is another operator's.
+    async fn a_floor_that_is_reached_again_is_reported_on_each_day_it_is(backend: Backend) {
+        let mut app = ready(backend, floored(75, "70.00")).await;
+        let reached = async |app: &App| events(app, "funds_floor.reached").await.len();
+        refused(&app.issue("first", "5.01").await);
+        refused(&app.issue("second", "5.01").await);
+        assert_eq!(reached(&app).await, 1, "once on a day");
+        for day in 1..=2 {
+            app.advance(24 * 3600);
+            app.set_funds(76);
+            settle(&mut app).await;
+            assert_eq!(app.issue(&format!("small-{day}"), "1.00").await.status, 201);
+            refused(&app.issue(&format!("again-{day}"), "6.00").await);
+            refused(&app.issue(&format!("and-again-{day}"), "6.00").await);
+            assert_eq!(reached(&app).await, 1 + day, "day {day}");
+        }
+        app.end().await;
+    }
+
     /// Nothing is bought on trust; and it goes on by itself.
     async fn funds_that_amazon_has_not_reported_buy_nothing(backend: Backend) {
         let mut app = App::not_started(crate::support::Database::migrated(backend).await, floored(100, "70.00")).await;
