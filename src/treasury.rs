@@ -53,6 +53,7 @@ pub(crate) mod problems;
 pub mod reconciliation;
 pub(crate) mod runway;
 pub(crate) mod scopes;
+mod silence;
 pub(crate) mod value_date;
 pub mod windows;
 

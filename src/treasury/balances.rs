@@ -15,6 +15,7 @@ use super::{
     observe::Observed,
     position::{self, TreasuryRow},
     runway::Runway,
+    silence::Silences,
 };
 use crate::{
     accounts::{Account, Accounts},
@@ -117,6 +118,7 @@ pub(crate) struct Balances {
     deps: Arc<BalanceDependencies>,
     /// When a caller's last question about each account came to nothing.
     in_vain: Arc<Mutex<BTreeMap<String, DateTime<Utc>>>>,
+    silences: Arc<Silences>,
 }
 
 /// What [`Balances`] works with.
@@ -135,7 +137,7 @@ pub(crate) struct BalanceDependencies {
 
 impl Balances {
     pub(crate) fn new(deps: BalanceDependencies) -> Self {
-        Self { deps: Arc::new(deps), in_vain: Arc::default() }
+        Self { deps: Arc::new(deps), in_vain: Arc::default(), silences: Arc::default() }
     }
 
     /// Asks Amazon for every account's balance until the process stops: once in each poll period, and soon after much
@@ -191,8 +193,12 @@ impl Balances {
         in_vain.get(account).copied().filter(|at| *at <= self.deps.ambient.now())
     }
 
-    /// Whether the next report should not wait for its time: much was spent, or nothing can be bought before it.
+    /// Whether the next report should not wait for its time: much was spent, or nothing can be bought before it. Where Amazon does not
+    /// say the balance, it is asked less and less often.
     async fn is_wanted_soon(&self, account: &Account) -> Result<bool, StoreError> {
+        if !self.silences.may_ask(account.id(), self.deps.ambient.monotonic()) {
+            return Ok(false);
+        }
         let floor = account.ceilings().funds_floor;
         if floor.is_some() {
             let mut snapshot = self.deps.store.snapshot().await?;
@@ -213,6 +219,10 @@ impl Balances {
         let low = lines.into_iter().flatten().map(Money::minor).max().unwrap_or(0);
         let left = known.map_or(0, |row| row.available_minor).saturating_sub(low);
         Ok(spent > 0 && spent.saturating_mul(BURST_SHARE) >= left)
+    }
+
+    pub(super) fn silences(&self) -> &Silences {
+        &self.silences
     }
 
     pub(super) fn deps(&self) -> &BalanceDependencies {

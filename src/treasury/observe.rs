@@ -133,6 +133,13 @@ impl Balances {
         account.metrics().upstream(account.id(), "GetAvailableFunds", class, reason, started.elapsed());
         match exchange.outcome {
             Outcome::Proven(funds) => {
+                if let Some(questions) = self.silences().ends(account.id()) {
+                    tracing::warn!(
+                        account = account.id(),
+                        upstream.in_vain = questions,
+                        "Amazon says the balance again"
+                    );
+                }
                 if account.breaker().funded(funds.amount.minor(), breaker_changes).await {
                     tracing::info!(
                         account = account.id(),
@@ -154,12 +161,14 @@ impl Balances {
                 }
             }
             Outcome::Refused(_) | Outcome::AuthRejected(_) | Outcome::NotSent(_) | Outcome::Unknown(_) => {
-                tracing::warn!(
-                    account = account.id(),
-                    upstream.outcome = class,
-                    upstream.error = reason,
-                    "Amazon did not say the balance"
-                );
+                if self.silences().begins(account.id(), deps.ambient.monotonic()) {
+                    tracing::warn!(
+                        account = account.id(),
+                        upstream.outcome = class,
+                        upstream.error = reason,
+                        "Amazon did not say the balance; until it does, nothing more is logged of that"
+                    );
+                }
                 Observed::InVain
             }
         }

@@ -228,3 +228,26 @@ async fn three_replicas_together_leave_exactly_the_floor() {
     }
     app.end().await;
 }
+
+/// Nothing can be bought, so Amazon is asked out of turn; but neither it nor the log is flooded while it does not answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_amazon_does_not_say_the_funds_the_log_hears_of_the_beginning_and_of_the_end() {
+    let shape = floored(100, "70.00").with("NOSHI__BALANCES__POLL_SECONDS", 240);
+    let mut app = App::not_started(crate::support::Database::migrated(Backend::Sqlite).await, shape).await;
+    let away = FaultRule { times: None, ..of(Operation::GetAvailableFunds, Fault::DropBeforeWork, 1) };
+    app.control.script(away).unwrap();
+    app.mint_own_key().await;
+    let served = Served::start(app.environment());
+    app.base.clone_from(&served.base);
+    app.until_received("GetAvailableFunds", 3).await;
+    app.control.clear_faults();
+    wait::until("the reward is bought", async || app.issue("first", "1.00").await.status == 201).await;
+    let lines = |start: &str| {
+        let log = served.log();
+        log.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.starts_with(start))).count()
+    };
+    wait::until("the end is reported", async || lines("Amazon says the balance again") == 1).await;
+    assert_eq!(lines("Amazon did not say the balance"), 1);
+    assert!(served.terminate().success());
+    app.end().await;
+}
