@@ -28,7 +28,7 @@ use self::{
 pub(crate) use self::{
     metrics::Metrics,
     port::BoundServer,
-    tls::{ApiTls, certificate_ends},
+    tls::{ApiTls, certificate_validity},
 };
 use crate::{
     accounts,

@@ -111,19 +111,30 @@ pub enum TlsError {
     },
 }
 
+/// When a certificate holds, both instants included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Validity {
+    pub(crate) begins: DateTime<Utc>,
+    pub(crate) ends: DateTime<Utc>,
+}
+
+impl Validity {
+    pub(crate) fn holds_at(&self, now: DateTime<Utc>) -> bool {
+        (self.begins..=self.ends).contains(&now)
+    }
+}
+
 /// What the files held when they were read.
 struct LoadedTls {
     config: Arc<ServerConfig>,
-    ends: DateTime<Utc>,
-    holds_now: bool,
+    validity: Validity,
     /// Of all files: whether they have changed.
     digest: [u8; 32],
 }
 
 /// What is in force now.
 struct ShownCertificate {
-    ends: DateTime<Utc>,
-    holds_now: bool,
+    validity: Validity,
     /// It was not before.
     is_another: bool,
 }
@@ -145,12 +156,13 @@ impl ApiTls {
     /// # Errors
     /// [`TlsError`] where TLS cannot be spoken by them.
     pub(crate) fn load(files: &TlsFiles, ambient: &Ambient, metrics: &Arc<Metrics>) -> Result<Self, TlsError> {
-        let loaded = load(files, ambient.now())?;
-        if !loaded.holds_now {
+        let loaded = load(files)?;
+        let (ends, holds_now) = (loaded.validity.ends, loaded.validity.holds_at(ambient.now()));
+        if !holds_now {
             let error = TlsError::NotNow { path: files.certificate.clone() };
             tracing::error!(error = %error, "no caller will trust the API's certificate");
         }
-        metrics.tls.in_force(loaded.ends, loaded.holds_now);
+        metrics.tls.in_force(ends, holds_now);
         let (files, ambient, metrics) = (files.clone(), ambient.clone(), Arc::clone(metrics));
         Ok(Self(Arc::new(TlsInner { files, in_force: RwLock::new(loaded), ambient, metrics })))
     }
@@ -168,10 +180,10 @@ impl ApiTls {
 
     async fn read_later(&self) -> Result<LoadedTls, TlsError> {
         tokio::time::sleep(READ).await;
-        let (files, now) = (self.0.files.clone(), self.0.ambient.now());
+        let files = self.0.files.clone();
         let path = files.certificate.clone();
         // A file system may keep its reader waiting.
-        let read = timeout(READ_MAX, tokio::task::spawn_blocking(move || load(&files, now))).await;
+        let read = timeout(READ_MAX, tokio::task::spawn_blocking(move || load(&files))).await;
         let late = || TlsError::File { path: path.clone(), source: ErrorKind::TimedOut.into() };
         read.map_err(|_late| late())?.map_err(|_ended| late())?
     }
@@ -179,13 +191,12 @@ impl ApiTls {
     /// `said`: what was reported last, so that each trouble is reported once.
     fn take(&self, loaded: Result<LoadedTls, TlsError>, said: &mut String) {
         let taken = loaded.and_then(|loaded| self.put_in_force(loaded));
-        let (ends, holds_now, is_another) = match &taken {
-            Ok(ShownCertificate { ends, holds_now, is_another }) => (*ends, *holds_now, *is_another),
-            Err(_unusable) => {
-                let in_force = self.0.in_force.read().unwrap_or_else(PoisonError::into_inner);
-                (in_force.ends, in_force.holds_now && self.0.ambient.now() < in_force.ends, false)
-            }
+        // Whatever the files hold now: the certificate in force may have begun to hold, or have ended, since it was read.
+        let (validity, is_another) = match &taken {
+            Ok(ShownCertificate { validity, is_another }) => (*validity, *is_another),
+            Err(_unusable) => (self.0.in_force.read().unwrap_or_else(PoisonError::into_inner).validity, false),
         };
+        let (ends, holds_now) = (validity.ends, validity.holds_at(self.0.ambient.now()));
         self.0.metrics.tls.unusable(taken.is_err());
         self.0.metrics.tls.in_force(ends, holds_now);
         if is_another {
@@ -209,20 +220,18 @@ impl ApiTls {
     /// Puts what the files hold in force. One that does not hold now takes the place of no other: the files that are in force already
     /// are no new ones.
     fn put_in_force(&self, loaded: LoadedTls) -> Result<ShownCertificate, TlsError> {
-        let (ends, holds_now) = (loaded.ends, loaded.holds_now);
+        let validity = loaded.validity;
         // Whoever connects waits for this lock.
         let mut in_force = self.0.in_force.write().unwrap_or_else(PoisonError::into_inner);
         let is_another = in_force.digest != loaded.digest;
-        if is_another && !holds_now {
+        if is_another && !validity.holds_at(self.0.ambient.now()) {
             return Err(TlsError::NotNow { path: self.0.files.certificate.clone() });
         }
+        // Those that are in force already stay: their sessions can still be resumed.
         if is_another {
             *in_force = loaded;
-        } else {
-            // Its sessions can still be resumed.
-            in_force.holds_now = holds_now;
         }
-        Ok(ShownCertificate { ends, holds_now, is_another })
+        Ok(ShownCertificate { validity, is_another })
     }
 
     /// Makes a connection one of TLS. Whoever must leave the door, or takes longer, is cut off.
@@ -266,16 +275,16 @@ async fn handshake(mut io: TcpStream, config: Arc<ServerConfig>) -> io::Result<T
     TlsAcceptor::from(config).accept_with(io, bounded).await
 }
 
-/// When the certificate of these files ends, and whether it holds now.
+/// When the certificate of these files holds.
 ///
 /// # Errors
 /// [`TlsError`] where TLS cannot be spoken by them.
-pub(crate) fn certificate_ends(files: &TlsFiles, now: DateTime<Utc>) -> Result<(DateTime<Utc>, bool), TlsError> {
-    load(files, now).map(|loaded| (loaded.ends, loaded.holds_now))
+pub(crate) fn certificate_validity(files: &TlsFiles) -> Result<Validity, TlsError> {
+    load(files).map(|loaded| loaded.validity)
 }
 
 /// Reads the files. Blocks on the file system.
-fn load(files: &TlsFiles, now: DateTime<Utc>) -> Result<LoadedTls, TlsError> {
+fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
     let TlsFiles { certificate, private_key, client_ca } = files;
     let (chain, key) = (read(certificate)?, read(private_key)?);
     let authorities = client_ca.as_deref().map(|path| read(path).map(|text| (path, text))).transpose()?;
@@ -287,7 +296,7 @@ fn load(files: &TlsFiles, now: DateTime<Utc>) -> Result<LoadedTls, TlsError> {
     let content = |source| TlsError::Content { path: private_key.clone(), wanted: "private key", source };
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(content)?;
     let unreadable = |source| TlsError::Certificate { path: certificate.clone(), source };
-    let (ends, holds_now) = ends(chain.first(), now).map_err(unreadable)?;
+    let validity = validity(chain.first()).map_err(unreadable)?;
     let pair = |source| TlsError::Pair { key: private_key.clone(), certificate: certificate.clone(), source };
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -304,7 +313,7 @@ fn load(files: &TlsFiles, now: DateTime<Utc>) -> Result<LoadedTls, TlsError> {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
-    Ok(LoadedTls { config: Arc::new(config), ends, holds_now, digest: digest.finalize().into() })
+    Ok(LoadedTls { config: Arc::new(config), validity, digest: digest.finalize().into() })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
@@ -333,26 +342,26 @@ fn verifier(
         .map_err(|source| TlsError::Authorities { path: path.to_owned(), source })
 }
 
-/// When the certificate ends, and whether it holds now. The verifier is asked whether it holds after all others have ended: the
-/// refusal says until when it does.
-fn ends(certificate: Option<&CertificateDer<'_>>, now: DateTime<Utc>) -> Result<(DateTime<Utc>, bool), webpki::Error> {
+/// When the certificate holds. The verifier is asked whether it holds before all others have begun and after all others have ended: the
+/// refusals say from when and until when it does. Whoever issued it is not asked: the times are looked at first.
+fn validity(certificate: Option<&CertificateDer<'_>>) -> Result<Validity, webpki::Error> {
     let certificate = webpki::EndEntityCert::try_from(certificate.ok_or(webpki::Error::BadDer)?)?;
     let verified = |since_epoch| {
         let (at, usage) = (UnixTime::since_unix_epoch(since_epoch), webpki::KeyUsage::server_auth());
         certificate.verify_for_usage(&[], &[], &[], at, usage, None, None).map(|_path| ())
     };
-    let now = Duration::from_secs(u64::try_from(now.timestamp()).unwrap_or(0));
-    // Whoever issued it is not asked: the times are looked at first.
-    let holds_now =
-        !matches!(verified(now), Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }));
-    match verified(AFTER_ALL) {
-        Err(webpki::Error::CertExpired { not_after, .. }) => {
-            let seconds = i64::try_from(not_after.as_secs()).unwrap_or(i64::MAX);
-            Ok((DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<Utc>::MAX_UTC), holds_now))
-        }
-        Err(other) => Err(other),
-        Ok(()) => Ok((DateTime::<Utc>::MAX_UTC, holds_now)),
-    }
+    let instant = |at: UnixTime| DateTime::from_timestamp(i64::try_from(at.as_secs()).unwrap_or(i64::MAX), 0);
+    let begins = match verified(Duration::ZERO) {
+        Err(webpki::Error::CertNotValidYet { not_before, .. }) => instant(not_before),
+        Ok(()) | Err(_) => None,
+    };
+    let ends = match verified(AFTER_ALL) {
+        Err(webpki::Error::CertExpired { not_after, .. }) => instant(not_after),
+        Err(other) => return Err(other),
+        Ok(()) => None,
+    };
+    let begins = begins.unwrap_or(DateTime::UNIX_EPOCH);
+    Ok(Validity { begins, ends: ends.unwrap_or(DateTime::<Utc>::MAX_UTC) })
 }
 
 /// A connection of a port, plain or by TLS.

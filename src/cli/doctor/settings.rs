@@ -6,14 +6,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use chrono::{NaiveDate, TimeDelta};
 
 use super::{Diagnosis, Trouble};
 use crate::{
     bootstrap::StartError,
     config::{AccountSettings, KeyFiles, Settings, TlsFiles},
     kernel::{Chain, LoginHost},
-    server::certificate_ends,
+    server::certificate_validity,
 };
 
 /// How many days before its end a key is worth a warning, as the alert on it has it.
@@ -44,9 +44,8 @@ pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDat
 /// The certificate that callers are shown.
 fn of_tls(files: &TlsFiles, today: NaiveDate) -> Diagnosis {
     let place = "server.tls_certificate_file";
-    let now = today.and_time(NaiveTime::MIN).and_utc();
-    let (ends, holds_now) = match certificate_ends(files, now) {
-        Ok((ends, holds_now)) => (ends.date_naive(), holds_now),
+    let (begins, ends) = match certificate_validity(files) {
+        Ok(validity) => (validity.begins.date_naive(), validity.ends.date_naive()),
         Err(error) => {
             let trouble = Trouble {
                 what: Chain(&error).to_string(),
@@ -59,6 +58,7 @@ fn of_tls(files: &TlsFiles, today: NaiveDate) -> Diagnosis {
         }
     };
     let left = ends.signed_duration_since(today).num_days();
+    let holds_now = (begins..=ends).contains(&today);
     if left >= CERTIFICATE_DAYS_MIN && holds_now {
         return Diagnosis::well(place, format!("callers are shown a certificate that ends on {ends}"));
     }

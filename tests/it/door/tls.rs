@@ -24,9 +24,14 @@ impl Authority {
 
     /// A certificate that ends with the year, and its key.
     fn issue(&self, of: ExtendedKeyUsagePurpose, year: i32) -> (String, String) {
+        self.issue_from(of, 2020, year)
+    }
+
+    /// The same of one that begins with a year.
+    fn issue_from(&self, of: ExtendedKeyUsagePurpose, from: i32, year: i32) -> (String, String) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages = vec![of];
-        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(year, 12, 31);
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
@@ -152,6 +157,28 @@ async fn a_certificate_that_ends_in_force_and_new_files_that_cannot_be_used_are_
     files.put(&authority.issue(ExtendedKeyUsagePurpose::ServerAuth, 2029));
     app.restart_in(files.shape()).await;
     until("it is taken, and said", async || state(&app).await == (1.0, 0.0)).await;
+    app.end().await;
+}
+
+/// Whatever lies in the files meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_begins_to_hold_after_the_start_is_reported_until_it_does() {
+    let authority = Authority::new();
+    let files = Files::new(&authority, 2030);
+    let mut app = App::shaped(Backend::Sqlite, files.shape()).await;
+    let invalid = async |app: &App| gauge(app, "noshi_tls_certificate_invalid").await;
+    for (from, is_broken_meanwhile) in [(2040, false), (2044, true)] {
+        files.put(&authority.issue_from(ExtendedKeyUsagePurpose::ServerAuth, from, from + 1));
+        app.restart_in(files.shape()).await;
+        until("it is reported", async || invalid(&app).await == 1.0).await;
+        if is_broken_meanwhile {
+            fs::write(files.path("tls.key"), "no key").unwrap();
+            until("so are the files", async || gauge(&app, "noshi_tls_files_unusable").await == 1.0).await;
+        }
+        assert_eq!(invalid(&app).await, 1.0);
+        app.advance(date_time_ymd(from, 1, 1).unix_timestamp() + 1 - app.ambient.now().timestamp());
+        until("it holds", async || invalid(&app).await == 0.0).await;
+    }
     app.end().await;
 }
 
