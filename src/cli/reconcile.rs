@@ -15,6 +15,7 @@ use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
 
 use super::{CommandError, ledger::checked, say, stop::Stop};
 use crate::{
+    ambient::Ambient,
     bootstrap::reconciler,
     config::Settings,
     identity::OwnedBy,
@@ -170,7 +171,9 @@ pub(super) async fn run(
 /// Looks at a file of the portal. It asks for no database and for nothing of Amazon.
 async fn preview(settings: &Settings, arguments: &RunArguments) -> Result<ExitCode, CommandError> {
     let account = settings.accounts.get(&arguments.account).ok_or(ReconcileError::Begin(BeginError::UnknownAccount))?;
-    RunPeriod::days(arguments.from, arguments.to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
+    let period = RunPeriod::days(arguments.from, arguments.to);
+    let over = period.and_then(|period| period.is_over(Ambient::system().now()));
+    over.map_err(|bad| ReconcileError::Begin(bad.into()))?;
     let path = arguments.csv.as_deref().unwrap_or_else(|| Path::new(""));
     let mut file = File::open(path).await?;
     let currency = account.marketplace.currency();

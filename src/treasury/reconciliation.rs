@@ -120,7 +120,7 @@ impl Reconciliations {
     /// Looks at a file of the portal, for these days, both included. Nothing is stored, and Amazon is not asked.
     ///
     /// # Errors
-    /// [`PreviewError`]: there is no such account, no such period, or the file is no table of the portal's or not whole.
+    /// [`PreviewError`]: there is no such account, no such period, it is not over, or the file is no table of the portal's or not whole.
     pub(crate) async fn preview(
         &self,
         account: &str,
@@ -128,7 +128,8 @@ impl Reconciliations {
         file: PortalFile,
     ) -> Result<PreviewReport, PreviewError> {
         let account = self.account(account)?;
-        RunPeriod::days(days.0, days.1).map_err(BeginError::from)?;
+        let period = RunPeriod::days(days.0, days.1).map_err(BeginError::from)?;
+        period.is_over(self.deps.ambient.now()).map_err(BeginError::from)?;
         let PortalFile { mut chunks, decimal } = file;
         let mut preview = Preview::new(account.currency(), decimal, days);
         loop {

@@ -37,6 +37,17 @@ async fn a_dry_run_stores_nothing(app: &App, file: &Path, run: &impl Fn(&[&str])
     let (code, _text, error) = dry("time;type;amount\n");
     assert!(code == Some(1) && error.contains("no column for the request id; its name may be request id"), "{error}");
     assert_eq!(run(&["--dry-run"]).0, Some(2), "there is no file to look at");
+    // What the run would refuse, its rehearsal refuses.
+    let today = app.ambient.now().date_naive().to_string();
+    let of_today = |more: &[&str]| {
+        let mut command = noshi();
+        command.args(["reconcile", "--account", "main", "--from", DAY, "--to", &today, "--csv"]).arg(file).args(more);
+        let output = command.envs(app.environment().iter().cloned()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, error) = of_today(&["--dry-run"]);
+    assert!(code == Some(1) && error.contains("the period is not over"), "{error}");
+    assert_eq!(of_today(&[]).0, Some(1));
     assert_eq!(runs().await, before, "a dry run began a run");
 }
 

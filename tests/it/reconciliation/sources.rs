@@ -225,6 +225,12 @@ on_each_backend! {
         }
         look(&path.replace("main", "nobody"), good.clone()).await.is_problem(400, "invalid-request");
         look(&path.replace("dry_run=true", "dry_run=maybe"), good.clone()).await.is_problem(400, "invalid-request");
+        // What the run would refuse, its rehearsal refuses in the same words: today is not over.
+        let today = path.replace(&format!("to={DAY}"), &format!("to={}", app.ambient.now().date_naive()));
+        let refused = look(&today, good.clone()).await;
+        refused.is_problem(400, "invalid-request");
+        let real = look(&today.replace("true", "false"), good.clone()).await;
+        assert_eq!((&refused.json["detail"], real.status), (&real.json["detail"], 400), "{}", refused.text);
         // A body that asks Amazon is no dry run, whatever the query says.
         let body = json!({"account_id": "main", "from": DAY, "to": DAY});
         app.post("/v1/reconciliations?dry_run=true", body.clone()).await.is_problem(400, "invalid-request");
