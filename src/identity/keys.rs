@@ -14,7 +14,7 @@ use super::{Scopes, caller::CLIENTS_ALL};
 use crate::ambient::{Ambient, NoRandomness};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 use crate::store::{
-    InstantRow, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements,
+    InstantRow, Read, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements,
 };
 
 /// Bytes of a key's secret.
@@ -226,10 +226,17 @@ pub async fn find(store: &Store, id: ApiKeyId) -> Result<Option<ApiKey>, StoreEr
 /// # Errors
 /// [`StoreError`] from the database.
 pub async fn list(store: &Store) -> Result<Vec<ApiKey>, StoreError> {
-    let mut snapshot = store.snapshot().await?;
+    list_on(&mut store.snapshot().await?).await
+}
+
+/// The same on a connection of the caller's.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn list_on(on: &mut impl Read) -> Result<Vec<ApiKey>, StoreError> {
     let (mut keys, mut after) = (Vec::new(), Uuid::nil());
     loop {
-        let step = fetch_all!(KeyRow, snapshot, KEY_LIST, after, STEP)?;
+        let step = fetch_all!(KeyRow, on, KEY_LIST, after, STEP)?;
         let Some(last) = step.last() else { return keys.into_iter().map(ApiKey::try_from).collect() };
         after = last.id;
         keys.extend(step);

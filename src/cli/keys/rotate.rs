@@ -44,7 +44,10 @@ pub(super) async fn rotate(
 ) -> Result<Rotated, KeysError> {
     let Rotation { id, overlap, expires } = rotation;
     let now = ambient.now();
-    let all = keys::list(store).await?;
+    let mut tx = store.begin().await?;
+    // Of two rotations of one key at once, the second one waits here, and then finds the successor that the first one made.
+    scribe.wait_turn(&mut tx).await?;
+    let all = keys::list_on(&mut tx).await?;
     let active = |key: &&ApiKey| key.is_active(now);
     let old = all.iter().find(|key| key.id == id).filter(active).ok_or(KeysError::Unknown)?;
     if let Some(successor) = all.iter().filter(active).find(|key| key.replaces == Some(id)) {
@@ -61,7 +64,6 @@ pub(super) async fn rotate(
     };
     let planned = now.checked_add_days(Days::new(overlap)).unwrap_or(now);
     let old_end = old.expires_at.map_or(planned, |end| end.min(planned));
-    let mut tx = store.begin().await?;
     keys::insert(&mut tx, &new).await?;
     keys::end_at(&mut tx, id, old_end).await?;
     programs::succeed(&mut tx, id, new.id, now).await?;

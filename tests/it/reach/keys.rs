@@ -1,7 +1,10 @@
 //! Keys as their makers make them: what one has by itself, when it ends, its successor, and a client's name that was mistyped.
 
 use super::{charged, command};
-use crate::support::{Answer, App, Backend, on_each_backend};
+use crate::{
+    process::noshi,
+    support::{Answer, App, Backend, on_each_backend},
+};
 
 async fn ping(app: &App, key: &str) -> Answer {
     Answer::of(app.http.get(format!("{}/v1/ping", app.base)).bearer_auth(key)).await
@@ -132,4 +135,37 @@ on_each_backend! {
         assert_eq!(app.database.number("SELECT COUNT(*) FROM clients").await, clients + 1);
         app.end().await;
     }
+}
+
+/// Two operators, or one whose command was slow: the caller would be given one successor, and nobody would know of the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_two_rotations_at_once_one_makes_the_successor_and_the_other_names_it() {
+    let app = App::spawn(Backend::Postgres).await;
+    let (key, _told) = made(&app, &["--client", "shop", "--new-client"]);
+    let id = ping(&app, &key).await.json["key_id"].as_str().unwrap().to_owned();
+    // Whoever is to write a record waits for this lock, and so both are under way when it goes.
+    let mut holder = app.database.postgres().await;
+    let lock = "SELECT pg_advisory_lock(hashtextextended('noshi audit_records', 0))";
+    sqlx::Executor::execute(&mut holder, lock).await.unwrap();
+    let rotate = || {
+        let mut rotation = noshi();
+        rotation.args(["keys", "rotate", &id]).envs(app.environment().iter().cloned());
+        tokio::task::spawn_blocking(move || rotation.output().unwrap())
+    };
+    let rotations = [rotate(), rotate()];
+    let waiting = "SELECT COUNT(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid \
+                   WHERE NOT l.granted AND a.datname = current_database()";
+    app.until_number(waiting, 2).await;
+    sqlx::Connection::close(holder).await.unwrap();
+    let mut ended = Vec::new();
+    for rotation in rotations {
+        let output = rotation.await.unwrap();
+        ended.push((output.status.code(), String::from_utf8(output.stderr).unwrap()));
+    }
+    ended.sort();
+    assert_eq!((ended[0].0, ended[1].0), (Some(0), Some(1)), "{ended:?}");
+    let successor = ended[0].1.lines().last().unwrap().split(' ').next().unwrap();
+    assert!(ended[1].1.contains(successor), "{ended:?}");
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM api_keys WHERE replaces IS NOT NULL").await, 1);
+    app.end().await;
 }
