@@ -256,6 +256,7 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
                 | StoreError::Inconsistent { .. }
                 | StoreError::Unconfirmed
                 | StoreError::Busy
+                | StoreError::TooCostly { .. }
                 | StoreError::Schema(_)
                 | StoreError::Open(_)
                 | StoreError::Unaudited

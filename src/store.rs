@@ -42,6 +42,7 @@ use crate::{
 use writes::Writes;
 
 pub use error::StoreError;
+use error::is_ended;
 pub use metrics::Metrics;
 pub use postgres::{Link, session::SessionError};
 pub use sql::{Conn, Sql};
@@ -104,12 +105,14 @@ enum OpenTx {
 pub struct Snapshot {
     open: OpenSnapshot,
     /// Of a question: free for the next one once this one is answered.
-    _place: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
 }
 
 enum OpenSnapshot {
     /// A read-only connection of its own, so that reads never wait for the writer.
     Sqlite(PoolConnection<Sqlite>),
+    /// One for questions, which ends them in time.
+    SqliteQuestion(sqlite::question::Question),
     /// Any connection of the pool.
     Postgres(Link),
 }
@@ -167,13 +170,28 @@ impl StoreOptions {
         let (time_limits, lock_wait) = (TimeLimits::Operator, Duration::ZERO);
         Self { url, connections_max, exclusive: false, create: false, time_limits, lock_wait }
     }
+
+    /// How many of the connections are for questions.
+    fn questions_max(&self) -> u32 {
+        self.connections_max.div_euclid(QUESTIONS_SHARE).max(1)
+    }
+
+    /// Whether questions are ended in time. A command may take what it needs.
+    fn ends_questions(&self) -> bool {
+        self.time_limits == TimeLimits::Service
+    }
 }
+
+/// How long a question of a caller may take. Every list has an index for whatever it offers; this is for what nobody thought of.
+const QUESTION_MAX: Duration = Duration::from_secs(2);
 
 /// How long a statement may take, by who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeLimits {
     /// A caller waits, and others behind: seconds.
     Service,
+    /// A caller waits for a page, and others for the connection.
+    Question,
     /// An operator waits for a command, maybe on a large database and a cold disk: an hour.
     Operator,
 }
@@ -195,7 +213,7 @@ impl Store {
         } else {
             return Err(StoreError::Open("the URL starts with neither sqlite:// nor postgres://".to_owned()));
         };
-        let questions = options.connections_max.div_euclid(QUESTIONS_SHARE).max(1);
+        let questions = options.questions_max();
         let questions = Arc::new(Semaphore::new(usize::try_from(questions).unwrap_or(1)));
         Ok(Self { inner, lost: Arc::default(), writes, questions })
     }
@@ -265,10 +283,11 @@ impl Store {
     }
 
     /// A connection for what a caller can make dear: lists, pages, sums. A few connections are for questions, so that the others
-    /// are there for keys and money, whatever is asked.
+    /// are there for keys and money, whatever is asked. A question that takes too long is ended.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] where other questions have these for too long; as [`Store::snapshot`].
+    /// [`StoreError::Busy`] where other questions have these for too long; as [`Store::snapshot`]. What is asked then fails with
+    /// [`StoreError::TooCostly`].
     pub async fn question(&self) -> Result<Snapshot, StoreError> {
         self.question_within(ACQUIRE_TIMEOUT).await
     }
@@ -285,11 +304,13 @@ impl Store {
 
     async fn read(&self, place: Option<OwnedSemaphorePermit>) -> Result<Snapshot, StoreError> {
         self.check_kept()?;
-        let open = match &self.inner {
-            OpenStore::Sqlite(store) => store.reader().await.map(OpenSnapshot::Sqlite),
-            OpenStore::Postgres(store) => store.take().await.map(OpenSnapshot::Postgres),
+        let open = match (&self.inner, &place) {
+            (OpenStore::Sqlite(store), None) => store.reader().await.map(OpenSnapshot::Sqlite),
+            (OpenStore::Sqlite(store), Some(_)) => store.question().await.map(OpenSnapshot::SqliteQuestion),
+            (OpenStore::Postgres(store), None) => store.take().await.map(OpenSnapshot::Postgres),
+            (OpenStore::Postgres(store), Some(_)) => store.take_for_question().await.map(OpenSnapshot::Postgres),
         };
-        Ok(Snapshot { open: open?, _place: place })
+        Ok(Snapshot { open: open?, place })
     }
 
     /// What the database does not do for a commit to outlive a crash of its machine: settings of a PostgreSQL server. SQLite
@@ -317,8 +338,8 @@ impl Store {
 pub trait Read: Send {
     /// The connection that the macros run statements on.
     fn conn(&mut self) -> Conn<'_>;
-    /// Notes that a statement failed, and how.
-    fn fail(&mut self, error: &sqlx::Error);
+    /// Notes that a statement failed, and says what that means here.
+    fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError;
 }
 
 impl Read for Tx {
@@ -326,8 +347,8 @@ impl Read for Tx {
         Self::conn(self)
     }
 
-    fn fail(&mut self, error: &sqlx::Error) {
-        Self::fail(self, error);
+    fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
+        Self::fail(self, statement, error)
     }
 }
 
@@ -336,8 +357,8 @@ impl Read for Snapshot {
         Self::conn(self)
     }
 
-    fn fail(&mut self, error: &sqlx::Error) {
-        Self::fail(self, error);
+    fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
+        Self::fail(self, statement, error)
     }
 }
 
@@ -397,9 +418,10 @@ impl Tx {
     }
 
     /// Notes that a statement failed, and how.
-    pub(crate) fn fail(&mut self, error: &sqlx::Error) {
+    pub(crate) fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
         self.failed = true;
-        self.writes.failed(error);
+        self.writes.failed(&error);
+        StoreError::database(statement, error)
     }
 
     /// Commits what wrote for sure: from then on the database takes writes.
@@ -417,12 +439,18 @@ impl Snapshot {
     pub(crate) fn conn(&mut self) -> Conn<'_> {
         match &mut self.open {
             OpenSnapshot::Sqlite(connection) => Conn::Sqlite(connection),
+            OpenSnapshot::SqliteQuestion(question) => Conn::Sqlite(question.connection()),
             OpenSnapshot::Postgres(link) => link.conn(),
         }
     }
 
-    /// A statement failed: a reader has nothing to roll back, and says nothing of writes.
-    pub(crate) fn fail(&mut self, _error: &sqlx::Error) {}
+    /// A statement failed: a reader has nothing to roll back, and says nothing of writes. A question may have been ended.
+    pub(crate) fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
+        if self.place.is_some() && is_ended(&error) {
+            return StoreError::TooCostly { statement };
+        }
+        StoreError::database(statement, error)
+    }
 }
 
 /// Notes what a failed step of a transaction says of the database's writes.

@@ -362,6 +362,7 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Database { .. }
+            | StoreError::TooCostly { .. }
             | StoreError::Away { .. }
             | StoreError::Unconfirmed
             | StoreError::Lost(_)
@@ -383,6 +384,9 @@ impl From<StoreError> for Problem {
             tracing::error!(error = %chain, "the store failed a request");
         }
         let problem = Self::new(code);
+        if matches!(error, StoreError::TooCostly { .. }) {
+            return problem.detail("the answer took too long to find: ask for less, or for a shorter time");
+        }
         if error.is_loss() {
             return problem.detail("the service's database was removed or replaced: an operator must act");
         }

@@ -61,6 +61,7 @@ macro_rules! files {
             "0026_from_0007_funds_floors",
             "0027_from_0007_moved",
             "0028_from_0007_later_scopes",
+            "0029_from_0007_lists",
         }
     };
     ($database:literal: $($name:literal,)+) => {

@@ -2,6 +2,11 @@
 
 use super::{SessionError, writes::is_refused};
 
+/// PostgreSQL's code for a statement that took too long.
+const ENDED: &str = "57014";
+/// SQLite's, for one that its progress handler ended.
+const INTERRUPTED: u32 = 9;
+
 /// What went wrong in the store. The texts name the statement, never a value.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -31,6 +36,12 @@ pub enum StoreError {
     /// Too many transactions wait for the writer, or too many questions for their connections; nothing was done.
     #[error("too much is waiting for the database")]
     Busy,
+    /// A question took longer than one may, and was ended.
+    #[error("a question took too long at {statement}")]
+    TooCostly {
+        /// The statement's name.
+        statement: &'static str,
+    },
     /// The database is too old or too new for this program.
     #[error("the database's schema is not this program's: {0}")]
     Schema(&'static str),
@@ -94,6 +105,7 @@ impl StoreError {
             | Self::Migrate(_)
             | Self::Unconfirmed
             | Self::Busy
+            | Self::TooCostly { .. }
             | Self::Schema(_)
             | Self::NotOwner
             | Self::Open(_)
@@ -104,6 +116,12 @@ impl StoreError {
             | Self::Randomness(_) => false,
         }
     }
+}
+
+/// Whether the database ended the statement, because it took too long.
+pub(super) fn is_ended(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    error.code().is_some_and(|code| code == ENDED || code.parse() == Ok(INTERRUPTED))
 }
 
 /// Classes of PostgreSQL's codes: a bad value, a broken constraint, what a trigger raises, a row that is damaged.

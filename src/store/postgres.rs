@@ -17,7 +17,7 @@ use sqlx::{
 use tokio::{runtime::Handle, sync::Mutex};
 
 use self::session::{Identity, SessionError};
-use super::{ACQUIRE_TIMEOUT, StoreError, StoreOptions, TimeLimits};
+use super::{ACQUIRE_TIMEOUT, QUESTION_MAX, StoreError, StoreOptions, TimeLimits};
 
 /// How long a stop waits for connections to be returned. A connection that has gone silent never is.
 const CLOSE_MAX: Duration = Duration::from_secs(2);
@@ -29,6 +29,7 @@ impl TimeLimits {
     const fn statement(self) -> Duration {
         match self {
             Self::Service => Duration::from_secs(5),
+            Self::Question => QUESTION_MAX,
             Self::Operator => Duration::from_secs(3600),
         }
     }
@@ -44,6 +45,8 @@ impl TimeLimits {
 #[derive(Clone, Debug)]
 pub(super) struct PostgresStore {
     pub(super) pool: PgPool,
+    /// For questions, with a shorter time; `None` where they share the connections.
+    questions: Option<PgPool>,
     rules: ConnectionRules,
     /// Held by the one who asks why no connection can be had.
     asking: Arc<Mutex<()>>,
@@ -64,6 +67,19 @@ impl ConnectionRules {
         let mut connection = self.options.connect().await.map_err(SessionError::refused)?;
         self.prepare(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// Connections that are made when they are needed, at most so many.
+    fn pool(&self, most: u32) -> PgPool {
+        let of_each = self.clone();
+        PgPoolOptions::new()
+            .max_connections(most)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _meta| {
+                let rules = of_each.clone();
+                Box::pin(async move { rules.prepare(connection).await.map_err(SessionError::for_the_pool) })
+            })
+            .connect_lazy_with(self.options.as_ref().clone())
     }
 
     /// Sets what promises rest on, reads it back, and looks where the connection leads.
@@ -124,16 +140,15 @@ impl PostgresStore {
                 session::keeps_its_server(first, second).await?;
             }
         }
-        let of_each = rules.clone();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.connections_max)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(move |connection, _meta| {
-                let rules = of_each.clone();
-                Box::pin(async move { rules.prepare(connection).await.map_err(SessionError::for_the_pool) })
-            })
-            .connect_lazy_with(rules.options.as_ref().clone());
-        let store = Self { pool, rules, asking: Arc::default() };
+        let for_questions = settings.questions_max();
+        let apart = settings.ends_questions() && settings.connections_max > for_questions;
+        let questions = apart.then(|| {
+            let rules = ConnectionRules { time_limits: TimeLimits::Question, ..rules.clone() };
+            rules.pool(for_questions)
+        });
+        let for_money =
+            if apart { settings.connections_max.saturating_sub(for_questions) } else { settings.connections_max };
+        let store = Self { pool: rules.pool(for_money), questions, rules, asking: Arc::default() };
         // The first connection says whether there will be any.
         drop(store.take().await?);
         Ok(store)
@@ -146,9 +161,21 @@ impl PostgresStore {
 
     /// Takes a connection out of the pool, or opens one.
     pub(super) async fn take(&self) -> Result<Link, StoreError> {
-        match self.pool.acquire().await {
-            Ok(connection) => Ok(Link { connection, time_limits: self.rules.time_limits, in_transaction: false }),
-            Err(sqlx::Error::PoolTimedOut) if self.pool.size() < self.pool.options().get_max_connections() => {
+        self.take_of(&self.pool, self.rules.time_limits).await
+    }
+
+    /// The same for a question.
+    pub(super) async fn take_for_question(&self) -> Result<Link, StoreError> {
+        match &self.questions {
+            Some(pool) => self.take_of(pool, TimeLimits::Question).await,
+            None => self.take().await,
+        }
+    }
+
+    async fn take_of(&self, pool: &PgPool, time_limits: TimeLimits) -> Result<Link, StoreError> {
+        match pool.acquire().await {
+            Ok(connection) => Ok(Link { connection, time_limits, in_transaction: false }),
+            Err(sqlx::Error::PoolTimedOut) if pool.size() < pool.options().get_max_connections() => {
                 Err(self.reason().await)
             }
             Err(error) => Err(SessionError::refused(error).into()),
@@ -177,7 +204,15 @@ impl PostgresStore {
 
     /// Closes the connections that still answer.
     pub(super) async fn close(&self) {
-        if tokio::time::timeout(CLOSE_MAX, self.pool.close()).await.is_err() {
+        let closed = async {
+            let questions = async {
+                if let Some(pool) = &self.questions {
+                    pool.close().await;
+                }
+            };
+            tokio::join!(self.pool.close(), questions)
+        };
+        if tokio::time::timeout(CLOSE_MAX, closed).await.is_err() {
             tracing::warn!("a connection to the database was not given back; left to the server");
         }
     }

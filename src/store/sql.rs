@@ -174,10 +174,7 @@ macro_rules! execute {
                 $crate::store::postgres::in_time(answer_max, answer).await.map(|done| done.rows_affected())
             }
         }
-        .map_err(|error| {
-            $on.fail(&error);
-            $crate::store::StoreError::database($sql.name, error)
-        })
+        .map_err(|error| $on.fail($sql.name, error))
     }};
 }
 
@@ -194,10 +191,7 @@ macro_rules! fetch_optional {
                 $crate::store::postgres::in_time(answer_max, answer).await
             }
         }
-        .map_err(|error| {
-            $on.fail(&error);
-            $crate::store::StoreError::database($sql.name, error)
-        })
+        .map_err(|error| $on.fail($sql.name, error))
     }};
 }
 
@@ -214,10 +208,7 @@ macro_rules! fetch_all {
                 $crate::store::postgres::in_time(answer_max, answer).await
             }
         }
-        .map_err(|error| {
-            $on.fail(&error);
-            $crate::store::StoreError::database($sql.name, error)
-        })
+        .map_err(|error| $on.fail($sql.name, error))
     }};
 }
 

@@ -6,6 +6,7 @@
 //! returns to each of them only after the COMMIT of their group is on the disk.
 
 mod place;
+pub(super) mod question;
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -29,8 +30,8 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
 };
 
-use self::place::FilePlace;
-use super::{ACQUIRE_TIMEOUT, Conn, StoreError, StoreOptions, backup::beside, sql, writes::Writes};
+use self::{place::FilePlace, question::Question};
+use super::{ACQUIRE_TIMEOUT, Conn, QUESTION_MAX, StoreError, StoreOptions, backup::beside, sql, writes::Writes};
 use crate::failpoint;
 
 /// Transactions that may wait for the writer; the next one is refused.
@@ -49,6 +50,9 @@ pub(super) struct SqliteStore {
     writer: Arc<Mutex<Writer>>,
     waiting: Arc<AtomicUsize>,
     readers: SqlitePool,
+    /// Read as well, for questions alone.
+    questions: SqlitePool,
+    question_max: Option<Duration>,
     place: Arc<FilePlace>,
     runtime: Handle,
     /// The lock file of the process that serves the database, held until the store is closed.
@@ -122,10 +126,13 @@ impl SqliteStore {
         let failed = |what| move |error: io::Error| StoreError::Open(format!("{what}: {}", error.kind()));
         let place = Arc::new(FilePlace::of(&path).map_err(failed("the database file"))?);
         serving.as_ref().map_or(Ok(()), mark).map_err(failed("the lock file beside the database"))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.connections_max)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(connect.read_only(true));
+        let connect = connect.read_only(true);
+        let pool = |most| {
+            let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE_TIMEOUT);
+            pool.connect_lazy_with(connect.clone())
+        };
+        let (readers, questions) = (pool(options.connections_max), pool(options.questions_max()));
+        let question_max = options.ends_questions().then_some(QUESTION_MAX);
         Ok(Self {
             writer: Arc::new(Mutex::new(Writer {
                 connection: writer,
@@ -137,6 +144,8 @@ impl SqliteStore {
             })),
             waiting: Arc::new(AtomicUsize::new(0)),
             readers,
+            questions,
+            question_max,
             place,
             runtime: Handle::current(),
             serving: Arc::new(std::sync::Mutex::new(serving)),
@@ -146,6 +155,12 @@ impl SqliteStore {
     pub(super) async fn reader(&self) -> Result<PoolConnection<Sqlite>, StoreError> {
         self.place.check()?;
         self.readers.acquire().await.map_err(|error| StoreError::database("acquire", error))
+    }
+
+    pub(super) async fn question(&self) -> Result<Question, StoreError> {
+        self.place.check()?;
+        let connection = self.questions.acquire().await.map_err(|error| StoreError::database("acquire", error))?;
+        Question::ask(connection, self.question_max, &self.runtime).await
     }
 
     /// Begins a transaction. It runs in a task of its own, to its end even if the caller's future is dropped: a BEGIN whose
@@ -187,6 +202,7 @@ impl SqliteStore {
 
     pub(super) async fn close(&self) {
         self.readers.close().await;
+        self.questions.close().await;
         let mut writer = self.writer.lock().await;
         writer.roll_back_torn().await;
         writer.commit_group().await;

@@ -6,6 +6,7 @@ mod crash;
 mod cut;
 mod disk;
 mod proxy;
+mod questions;
 mod replicas;
 mod sessions;
 mod stumble;

@@ -19,7 +19,8 @@ const ROUNDS: usize = 4;
 
 /// What is set for both, and read back, in one round trip: a new connection must not take much longer than the server takes to
 /// make it. An answered commit is on the disk, and on the stand-by where the server says so. No statement depends on an
-/// isolation level, and a stricter one would refuse what is right.
+/// isolation level, and a stricter one would refuse what is right. A statement reads a few rows, also where PostgreSQL expects many: compiling it
+/// would take longer than all of it.
 macro_rules! prepare {
     ($statement:literal, $lock:literal, $idle:literal, $system:literal) => {
         concat!(
@@ -31,6 +32,7 @@ macro_rules! prepare {
             $idle,
             "'; SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; \
              SET default_transaction_deferrable = off; SET standard_conforming_strings = on; SET TimeZone = 'UTC'; \
+             SET jit = off; \
              SELECT set_config('synchronous_commit', 'on', false) \
              WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply'); \
              SELECT current_setting('statement_timeout') AS statement_timeout, \
@@ -76,6 +78,7 @@ impl TimeLimits {
     const fn of_session(self) -> SessionLimits {
         match self {
             Self::Service => session_limits!("5s", "3s", "10s"),
+            Self::Question => session_limits!("2s", "2s", "10s"),
             // A person waits for a command, and no caller does. It may read a large database from a cold disk.
             Self::Operator => session_limits!("1h", "1min", "1min"),
         }
@@ -295,7 +298,8 @@ mod tests {
 
     #[test]
     fn the_server_ends_a_statement_when_the_service_counts_on_it() {
-        for (limits, text) in [(TimeLimits::Service, "5s"), (TimeLimits::Operator, "1h")] {
+        for (limits, text) in [(TimeLimits::Service, "5s"), (TimeLimits::Question, "2s"), (TimeLimits::Operator, "1h")]
+        {
             assert_eq!(limits.of_session().statement, text);
             let unit = if text.ends_with('h') { 3600 } else { 1 };
             let number: u64 = text.trim_end_matches(char::is_alphabetic).parse().unwrap();
