@@ -12,12 +12,58 @@ use crate::store::{
     fetch_all, fetch_optional, row, statements,
 };
 
-/// The client's id is `$5`, as text `$7`; the only program that is asked for is `$6`.
-macro_rules! of_client {
+/// A page of facts by one of their indexes. SQLite's planner would go by the id, through the entries of all timelines.
+macro_rules! page {
+    ($name:literal, $index:literal, $of:literal) => {
+        Sql::each(
+            $name,
+            concat!(
+                "SELECT id, at, kind, subject, data FROM facts INDEXED BY ",
+                $index,
+                " WHERE ",
+                $of,
+                " AND id > $1 AND id <= $3 ORDER BY id LIMIT $2"
+            ),
+            concat!(
+                "SELECT id, at, kind, subject, data FROM facts WHERE ",
+                $of,
+                " AND id > $1 AND id <= $3 ORDER BY id LIMIT $2"
+            ),
+        )
+    };
+}
+
+/// What a client sees: the facts of its programs, of those that are everybody's, and of itself (its id is `$4`, as text `$5`). The first of
+/// each are looked up, and of these the first.
+macro_rules! page_of_client {
+    ($name:literal, $index:literal, $of:literal) => {
+        Sql::each(
+            $name,
+            concat!(
+                "SELECT id, at, kind, subject, data FROM facts WHERE id IN (SELECT one.id FROM (",
+                seen_by_client!(),
+                ") AS seen CROSS JOIN facts one WHERE one.id IN (SELECT f.id FROM facts f INDEXED BY ",
+                $index,
+                " WHERE ",
+                $of,
+                " AND f.subject_kind = seen.kind AND f.subject = seen.name AND f.id > $1 AND f.id <= $3 ORDER BY f.id LIMIT $2) ORDER BY one.id LIMIT $2) ORDER BY id"
+            ),
+            concat!(
+                "SELECT one.id, one.at, one.kind, one.subject, one.data FROM (",
+                seen_by_client!(),
+                ") AS seen CROSS JOIN LATERAL (SELECT f.id, f.at, f.kind, f.subject, f.data FROM facts f \
+                 WHERE ",
+                $of,
+                " AND f.subject_kind = seen.kind AND f.subject = seen.name AND f.id > $1 AND f.id <= $3 ORDER BY f.id LIMIT $2) one ORDER BY one.id LIMIT $2"
+            ),
+        )
+    };
+}
+
+macro_rules! seen_by_client {
     () => {
-        "(subject_kind = 'program' AND (CAST($6 AS TEXT) IS NULL OR subject = $6) AND subject IN \
-         (SELECT p.id FROM programs p WHERE p.client_id IS NULL OR p.client_id = $5) \
-         OR subject_kind = 'client' AND subject = $7 AND CAST($6 AS TEXT) IS NULL)"
+        "SELECT 'program' AS kind, p.id AS name FROM programs p WHERE p.client_id IS NULL OR p.client_id = $4 \
+         UNION ALL SELECT 'client', CAST($5 AS TEXT)"
     };
 }
 
@@ -26,30 +72,24 @@ statements! {
         "facts.insert_named",
         "INSERT INTO facts (at, kind, subject_kind, subject, account, data) VALUES ($1, $2, $3, $4, $5, $6)",
     );
-    // SQLite's planner would go by the id, through the entries of all timelines.
-    PAGE = Sql::each(
-        "facts.page_named",
-        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
-         AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
-        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
-         AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) ORDER BY id LIMIT $3",
+    PAGE = page!("facts.page_named", "facts_named", "subject_id IS NULL");
+    PAGE_OF_KIND = page!("facts.page_of_kind", "facts_of_kind", "subject IS NOT NULL AND kind = $4");
+    /// Of a program that the client may see.
+    PAGE_OF_PROGRAM = page!(
+        "facts.page_of_program",
+        "facts_of_subject",
+        "subject_id IS NULL AND subject_kind = 'program' AND subject = $5 \
+         AND EXISTS (SELECT 1 FROM programs p WHERE p.id = $5 AND (p.client_id IS NULL OR p.client_id = $4))"
     );
-    /// Of the programs of one client, of those that are everybody's, of those perhaps of one program alone; and of the client itself.
-    PAGE_OF_CLIENT = Sql::each(
-        "facts.page_of_client",
-        concat!(
-            "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
-             AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND ",
-            of_client!(),
-            " ORDER BY id LIMIT $3"
-        ),
-        concat!(
-            "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
-             AND id <= $4 AND (CAST($2 AS TEXT) IS NULL OR kind = $2) AND ",
-            of_client!(),
-            " ORDER BY id LIMIT $3"
-        ),
+    PAGE_OF_PROGRAM_AND_KIND = page!(
+        "facts.page_of_program_and_kind",
+        "facts_of_subject_and_kind",
+        "subject IS NOT NULL AND subject_kind = 'program' AND subject = $5 AND kind = $6 \
+         AND EXISTS (SELECT 1 FROM programs p WHERE p.id = $5 AND (p.client_id IS NULL OR p.client_id = $4))"
     );
+    PAGE_OF_CLIENT = page_of_client!("facts.page_of_client", "facts_of_subject", "f.subject_id IS NULL");
+    PAGE_OF_CLIENT_AND_KIND =
+        page_of_client!("facts.page_of_client_and_kind", "facts_of_subject_and_kind", "f.subject IS NOT NULL AND f.kind = $6");
     SETTLED = settled!(
         "facts.settled_named",
         "facts INDEXED BY facts_named WHERE subject_id IS NULL",
@@ -64,16 +104,16 @@ statements! {
     );
     LATEST = Sql::each(
         "facts.latest_named",
-        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND kind = $1 \
+        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_of_kind WHERE subject IS NOT NULL AND kind = $1 \
          ORDER BY id DESC LIMIT 1",
-        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND kind = $1 ORDER BY id DESC LIMIT 1",
+        "SELECT id, at, kind, subject, data FROM facts WHERE subject IS NOT NULL AND kind = $1 ORDER BY id DESC LIMIT 1",
     );
     NEXT = Sql::each(
         "facts.next_named",
-        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id > $1 \
-         AND kind = $2 AND subject = $3 ORDER BY id LIMIT 1",
-        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id > $1 \
-         AND kind = $2 AND subject = $3 ORDER BY id LIMIT 1",
+        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_of_subject_and_kind WHERE subject IS NOT NULL AND id > $1 \
+         AND kind = $2 AND subject_kind = $4 AND subject = $3 ORDER BY id LIMIT 1",
+        "SELECT id, at, kind, subject, data FROM facts WHERE subject IS NOT NULL AND id > $1 \
+         AND kind = $2 AND subject_kind = $4 AND subject = $3 ORDER BY id LIMIT 1",
     );
     YOUNGEST = Sql::each(
         "facts.youngest_named",
@@ -133,9 +173,27 @@ pub async fn held_since(on: &mut impl Read) -> Result<Option<DateTime<Utc>>, Sto
 pub async fn page(on: &mut impl Read, filter: &FactFilter<'_>) -> Result<Vec<FactRow>, StoreError> {
     let settled = settled(on).await?;
     let FactFilter { after, kind, limit, shown } = filter;
-    let Some(client) = shown.client else { return fetch_all!(FactRow, on, PAGE, after, kind, limit, settled) };
-    let (program, name) = (shown.program.as_ref().map(ProgramId::as_str), client.to_string());
-    fetch_all!(FactRow, on, PAGE_OF_CLIENT, after, kind, limit, settled, client.uuid(), program, name)
+    let Some(client) = shown.client else {
+        return match kind {
+            None => fetch_all!(FactRow, on, PAGE, after, limit, settled),
+            Some(kind) => fetch_all!(FactRow, on, PAGE_OF_KIND, after, limit, settled, kind),
+        };
+    };
+    match (shown.program.as_ref().map(ProgramId::as_str), kind) {
+        (None, None) => {
+            fetch_all!(FactRow, on, PAGE_OF_CLIENT, after, limit, settled, client.uuid(), client.to_string())
+        }
+        (None, Some(kind)) => {
+            let name = client.to_string();
+            fetch_all!(FactRow, on, PAGE_OF_CLIENT_AND_KIND, after, limit, settled, client.uuid(), name, kind)
+        }
+        (Some(program), None) => {
+            fetch_all!(FactRow, on, PAGE_OF_PROGRAM, after, limit, settled, client.uuid(), program)
+        }
+        (Some(program), Some(kind)) => {
+            fetch_all!(FactRow, on, PAGE_OF_PROGRAM_AND_KIND, after, limit, settled, client.uuid(), program, kind)
+        }
+    }
 }
 
 /// Which facts a reader asks for.
@@ -169,7 +227,7 @@ pub async fn next(
     kind: &'static str,
     subject: Named<'_>,
 ) -> Result<Option<FactRow>, StoreError> {
-    fetch_optional!(FactRow, on, NEXT, after, kind, subject.name())
+    fetch_optional!(FactRow, on, NEXT, after, kind, subject.name(), subject.kind())
 }
 
 /// When the youngest was written.

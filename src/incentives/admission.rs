@@ -22,7 +22,7 @@ use crate::{
     accounts::{Account, Asking, NoSlot, Purpose, Slot, Wanted},
     kernel::{ApiKeyId, ClientId, Money, ProgramId, claim_code::may_hold_claim_code, glyphs::repeats},
     ledger::{
-        budget::{self, BudgetRef, Draw, Exceeded, Reservation},
+        budget::{self, BudgetRef, Draw, Exceeded, Reservation, usage},
         ceilings::{self, Purchase},
         floor,
         programs::{self, Policy, ProgramState},
@@ -152,7 +152,7 @@ impl Issue {
     async fn look_at_budgets(&self, account: &Account, command: &Command, policy: &Policy) -> Result<(), IssueError> {
         let Some(budget) = budget_of(account, command, self.courier.ambient.now()) else { return Ok(()) };
         check(policy, account, command.value)?;
-        let usage = budget::usage(&mut self.courier.store.snapshot().await?, &budget.program, budget.day).await?;
+        let usage = usage::of_reward(&mut self.courier.store.snapshot().await?, &budget).await?;
         let draw = Draw { policy, budget: &budget, value: command.value, zone: account.time_zone() };
         match budget::find_exceeded(&draw, &usage) {
             Some(exceeded) => Err(BudgetError::Exceeded(exceeded).into()),

@@ -15,7 +15,7 @@ use super::{
     issue::check_patience,
     kind::Kind,
     scopes,
-    sql::RewardFilter,
+    sql::list::RewardFilter,
 };
 use crate::{
     engine::State,

@@ -14,7 +14,10 @@ use super::{
     recovery::Recovery,
     restore_note::RestoreNote,
     reveal::Reveal,
-    sql::{self, RewardFilter},
+    sql::{
+        self,
+        list::{self, RewardFilter},
+    },
 };
 use crate::{
     accounts::Accounts,
@@ -125,7 +128,7 @@ impl Rewards {
             }
             filter.program = Some(own.as_str().to_owned());
         }
-        sql::list(&mut self.courier.store.question().await?, caller.client, &filter).await
+        list::list(&mut self.courier.store.question().await?, caller.client, &filter).await
     }
 
     /// A page of a reward's timeline, the entries that follow this place in the order; `None` when the reward is not this caller's.

@@ -16,7 +16,9 @@ macro_rules! unsure_rewards {
             "SELECT 'unsure', ",
             $id_as_text,
             ", amount_minor, 1, 0 FROM rewards WHERE account = $1 AND currency = $2 \
-             AND booked = 'issued' AND (due_at IS NOT NULL AND state = 'canceling' OR state = 'needs_attention')"
+             AND booked = 'issued' AND due_at IS NOT NULL AND state = 'canceling' UNION ALL SELECT 'unsure', ",
+            $id_as_text,
+            ", amount_minor, 1, 0 FROM rewards WHERE account = $1 AND currency = $2 AND booked = 'issued' AND state = 'needs_attention'"
         )
     };
 }
@@ -37,18 +39,20 @@ macro_rules! reward_of_request {
 }
 
 /// The next rewards proven in a period, in the order of their proof: of account `$2`, from `$3` to `$4`, after the one of the
-/// instant `$3` with the id `$5`, at most `$6`.
+/// instant `$3` with the id `$5`. How many follows the text.
 macro_rules! proven_rewards {
     () => {
         "SELECT * FROM rewards WHERE account = $2 AND issued_at >= $3 AND issued_at < $4 \
-             AND (issued_at, id) > ($3, $5) ORDER BY issued_at, id LIMIT $6"
+             AND (issued_at, id) > ($3, $5) ORDER BY issued_at, id LIMIT "
     };
 }
 
-/// Whether a reward `r` is open: sent, neither proven nor refused. Finished rewards are not in the indexes of this.
+/// Whether a reward `r` is open: sent, neither proven nor refused. Finished rewards are not in the indexes of this. `$5`: it comes after this
+/// one.
 macro_rules! is_open {
     () => {
-        "(r.due_at IS NOT NULL OR r.state = 'needs_attention') AND r.account = $2 AND r.issued_at IS NULL \
+        "r.id IN (SELECT id FROM rewards WHERE account = $2 AND due_at IS NOT NULL AND id > $5 UNION ALL \
+             SELECT id FROM rewards WHERE account = $2 AND state = 'needs_attention' AND id > $5) AND r.account = $2 AND r.issued_at IS NULL \
              AND r.first_send_at >= $3 AND r.first_send_at < $4"
     };
 }

@@ -15,8 +15,10 @@ use super::{
 use crate::{
     events::{Named, outbox},
     kernel::{ApiKeyId, Money, ProgramId, calendar::day_begins, ids::MalformedId, word_methods},
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
+    store::{Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
+
+pub mod usage;
 
 /// The holder of a program's own budgets. Every other holder is one of its API keys.
 pub(crate) const PROGRAM: &str = "all";
@@ -54,11 +56,6 @@ statements! {
         ),
     );
     MOVE = Sql::same("budget_usage.follow", usage_rows!());
-    NOW = Sql::same(
-        "budget_usage.now",
-        "SELECT holder, span, period, reserved_minor, reserved_count, used_minor, used_count FROM budget_usage \
-         WHERE program_id = $1 AND period IN ($2, $3, 'ever')",
-    );
 }
 
 row! {
@@ -241,16 +238,6 @@ pub(crate) fn resets_at(period: Period, day: NaiveDate, zone: Tz) -> Option<Date
         Period::Total => None,
     }?;
     day_begins(next, &zone)
-}
-
-/// What a program and its keys have spent and reserved: on this day, in its month, and ever.
-pub(crate) async fn usage(
-    snapshot: &mut Snapshot,
-    program: &ProgramId,
-    day: NaiveDate,
-) -> Result<Vec<Usage>, StoreError> {
-    let (day, month) = (day.to_string(), month_text(day));
-    fetch_all!(UsageRow, snapshot, NOW, program.as_str(), day, month)?.into_iter().map(Usage::read).collect()
 }
 
 /// Adds every budget that has a limit and was not drawn on yet, and puts all in order: the program's own first.

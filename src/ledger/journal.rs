@@ -10,7 +10,6 @@ use uuid::Uuid;
 use super::{chart::LedgerAccount, movements::Movement, sums::Sums};
 use crate::{
     events::Subject,
-    identity::OwnedBy,
     kernel::{Currency, Money, ProgramId, RewardId},
     store::{
         InstantRow, Snapshot, Sql, StoreError, Tx, execute,
@@ -18,6 +17,8 @@ use crate::{
         fetch_all, fetch_optional, row, statements,
     },
 };
+
+pub mod page;
 
 /// How many entries a database holds.
 pub(crate) const COUNT: &str = "SELECT COUNT(*) AS rows FROM ledger_entries";
@@ -32,20 +33,6 @@ statements! {
         "ledger_entries.sums",
         "SELECT account, currency, kind, debit, CAST(SUM(amount_minor) AS BIGINT) AS amount_minor, COUNT(*) AS entries \
          FROM ledger_entries GROUP BY account, currency, kind, debit",
-    );
-    PAGE = Sql::same(
-        "ledger_entries.page",
-        "SELECT id, at, account, currency, kind, debit, credit, amount_minor, reward_id, program_id, note, made_by \
-         FROM ledger_entries WHERE id > $1 AND (CAST($2 AS TEXT) IS NULL OR account = $2) AND at >= $3 AND at < $4 \
-         AND id <= $6 ORDER BY id LIMIT $5",
-    );
-    /// The entries of one client's rewards, of those perhaps one program's alone.
-    PAGE_OF_CLIENT = Sql::same(
-        "ledger_entries.page_of_client",
-        "SELECT e.id, e.at, e.account, e.currency, e.kind, e.debit, e.credit, e.amount_minor, e.reward_id, e.program_id, \
-         e.note, e.made_by FROM ledger_entries e JOIN rewards r ON r.id = e.reward_id \
-         WHERE e.id > $1 AND (CAST($2 AS TEXT) IS NULL OR e.account = $2) AND e.at >= $3 AND e.at < $4 \
-         AND e.id <= $6 AND r.client_id = $7 AND (CAST($8 AS TEXT) IS NULL OR e.program_id = $8) ORDER BY e.id LIMIT $5",
     );
     SETTLED = settled!("ledger_entries.settled", "ledger_entries", "ledger_entries", "28268");
     NEWEST = Sql::same("ledger_entries.newest", "SELECT COALESCE(MAX(id), 0) AS id FROM ledger_entries");
@@ -182,23 +169,6 @@ impl TryFrom<LedgerEntryRow> for LedgerEntry {
     }
 }
 
-/// Which entries a reader asks for.
-#[derive(Debug, Clone)]
-pub(crate) struct EntryFilter {
-    /// Those after this one.
-    pub(crate) after: i64,
-    /// Those of this partner account.
-    pub(crate) account: Option<String>,
-    /// Those written at this instant or later.
-    pub(crate) from: DateTime<Utc>,
-    /// Those written before this instant.
-    pub(crate) to: DateTime<Utc>,
-    /// Those about what is shown to the reader.
-    pub(crate) shown: OwnedBy,
-    /// At most this many.
-    pub(crate) limit: i64,
-}
-
 async fn settled(snapshot: &mut Snapshot) -> Result<i64, StoreError> {
     Ok(fetch_optional!(SettledRow, snapshot, SETTLED)?.map_or(0, |row| row.id))
 }
@@ -212,34 +182,6 @@ pub(crate) async fn newest(snapshot: &mut Snapshot) -> Result<i64, StoreError> {
 pub(crate) async fn held_since(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
     let settled = settled(snapshot).await?;
     Ok(fetch_optional!(InstantRow, snapshot, HELD, settled)?.and_then(|row| row.at))
-}
-
-/// A page of entries, in the order of writing. None is shown while one with a smaller id can still be committed.
-pub(crate) async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
-    let settled = settled(snapshot).await?;
-    let EntryFilter { after, account, from, to, shown, limit } = filter;
-    let account = account.as_deref();
-    let rows = match shown.client {
-        None => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, account, from, to, limit, settled)?,
-        Some(client) => {
-            let program = shown.program.as_ref().map(ProgramId::as_str);
-            let client = client.uuid();
-            fetch_all!(
-                LedgerEntryRow,
-                snapshot,
-                PAGE_OF_CLIENT,
-                after,
-                account,
-                from,
-                to,
-                limit,
-                settled,
-                client,
-                program
-            )?
-        }
-    };
-    rows.into_iter().map(LedgerEntry::try_from).collect()
 }
 
 /// The sums of every partner account that has entries, with its id.

@@ -68,8 +68,9 @@ statements! {
     SUCCEED_USAGE = Sql::same(
         "budget_usage.succeed",
         "INSERT INTO budget_usage (program_id, holder, span, period, reserved_minor, reserved_count, used_minor, \
-         used_count, limit_minor, limit_count) SELECT program_id, $2, span, period, 0, 0, used_minor + reserved_minor, \
-         used_count + reserved_count, limit_minor, limit_count FROM budget_usage WHERE holder = $1 AND period >= $3",
+         used_count, limit_minor, limit_count) SELECT u.program_id, $2, span, period, 0, 0, used_minor + reserved_minor, \
+         used_count + reserved_count, limit_minor, limit_count FROM programs p CROSS JOIN budget_usage u \
+         WHERE u.program_id = p.id AND u.holder = $1 AND u.span IN ('day', 'month', 'total') AND u.period >= $3",
     );
     /// One statement for the program, its own limits and those of one key: every reward of a program asks for them.
     POLICY = Sql::same(

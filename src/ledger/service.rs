@@ -182,7 +182,7 @@ impl Ledger {
         let details = self.details(id).await?;
         let zone = self.account(&details.program.account).map_or(chrono_tz::Tz::UTC, Account::time_zone);
         let day = self.ambient.now().with_timezone(&zone).date_naive();
-        let mut usage = budget::usage(&mut self.store.question().await?, id, day).await?;
+        let mut usage = budget::usage::of_program(&mut self.store.question().await?, id, day).await?;
         budget::complete(&mut usage, &details.limits, day);
         let resets = Period::ALL.iter().map(|period| (*period, budget::resets_at(*period, day, zone))).collect();
         Ok(ProgramSpending { details, usage, resets })

@@ -27,10 +27,10 @@ statements! {
     /// An account's day may be another date than ours, so the periods around now are read as well.
     USAGE = Sql::same(
         "budget_usage.watch",
-        "SELECT u.program_id, u.span, u.period, u.reserved_minor, u.used_minor \
-         FROM (SELECT id FROM programs ORDER BY id LIMIT $1) p \
-         JOIN budget_usage u ON u.program_id = p.id AND u.holder = 'all' AND u.span IN ('day', 'month', 'total') \
-         AND u.period IN ('ever', $2, $3, $4, $5, $6, $7)",
+        "WITH wanted (span, period) AS (VALUES ('day', $2), ('day', $3), ('day', $4), ('month', $5), ('month', $6), ('month', $7), \
+         ('total', 'ever')) SELECT u.program_id, u.span, u.period, u.reserved_minor, u.used_minor \
+         FROM (SELECT id FROM programs ORDER BY id LIMIT $1) p CROSS JOIN wanted CROSS JOIN budget_usage u \
+         WHERE u.program_id = p.id AND u.holder = 'all' AND u.span = wanted.span AND u.period = wanted.period",
     );
 }
 

@@ -1,7 +1,11 @@
 //! The database itself: what its columns refuse, that every statement of ours fits it, and what a transaction promises.
 
 mod columns;
+mod growth;
 mod kinds;
+mod lists;
+mod plans;
+mod reads;
 mod roles;
 mod transactions;
 
@@ -40,12 +44,15 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),
     ("incentives/sql/due.rs", incentives::sql::due::STATEMENTS),
+    ("incentives/sql/list.rs", incentives::sql::list::STATEMENTS),
     ("incentives/sql/unproven.rs", incentives::sql::unproven::STATEMENTS),
     ("incentives/target.rs", incentives::target::STATEMENTS),
     ("ledger/budget.rs", ledger::budget::STATEMENTS),
+    ("ledger/budget/usage.rs", ledger::budget::usage::STATEMENTS),
     ("ledger/ceilings.rs", ledger::ceilings::STATEMENTS),
     ("ledger/floor.rs", ledger::floor::STATEMENTS),
     ("ledger/journal.rs", ledger::journal::STATEMENTS),
+    ("ledger/journal/page.rs", ledger::journal::page::STATEMENTS),
     ("ledger/moved.rs", ledger::moved::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
@@ -134,7 +141,13 @@ async fn a_migration_that_others_keep_from_a_table_is_begun_again() {
         .execute("DROP TABLE key_pairs, key_pair_holders, day_spending, audit_records, reveal_counts, funds_floors")
         .await
         .unwrap();
-    app.database.execute("DROP INDEX ledger_entries_moved").await.unwrap();
+    app.database
+        .execute(
+            "DROP INDEX ledger_entries_moved, rewards_listed, rewards_of_program, facts_of_kind, facts_of_subject, \
+             facts_of_subject_and_kind, reconciliations_of_account, reconciliation_items_of_reward",
+        )
+        .await
+        .unwrap();
     app.database.execute("ALTER TABLE programs DROP COLUMN client_id").await.unwrap();
     app.database
         .execute("ALTER TABLE api_keys DROP COLUMN replaces, DROP COLUMN all_clients, DROP COLUMN later_scopes")

@@ -42,19 +42,40 @@ macro_rules! due {
     };
 }
 
+/// Whether an account has a reward in its lane that is due. With the order PostgreSQL goes by the index: it would take an `EXISTS` for found
+/// soon, and walk through the table.
+macro_rules! head {
+    ($lane:literal) => {
+        concat!(
+            "(SELECT r.id FROM rewards r WHERE r.account = accounts.value AND ",
+            $lane,
+            " AND r.due_at <= $1 ORDER BY r.due_at LIMIT 1) IS NOT NULL"
+        )
+    };
+}
+
+macro_rules! lanes {
+    (sqlite) => {
+        lanes!("json_each($2) AS accounts")
+    };
+    (postgres) => {
+        lanes!("json_array_elements_text(CAST($2 AS JSON)) AS accounts (value)")
+    };
+    ($accounts:literal) => {
+        concat!(
+            "SELECT accounts.value AS account, ",
+            head!("r.cancel_requested"),
+            " AS reversals, ",
+            head!("NOT r.cancel_requested"),
+            " AS others FROM ",
+            $accounts
+        )
+    };
+}
+
 statements! {
     /// The accounts are JSON. For each one question at the head of each index, however much is due.
-    LANES = Sql::each(
-        "rewards.due_lanes",
-        "SELECT value AS account, \
-         EXISTS (SELECT 1 FROM rewards WHERE account = value AND cancel_requested AND due_at <= $1) AS reversals, \
-         EXISTS (SELECT 1 FROM rewards WHERE account = value AND NOT cancel_requested AND due_at <= $1) AS others \
-         FROM json_each($2)",
-        "SELECT value AS account, \
-         EXISTS (SELECT 1 FROM rewards WHERE account = value AND cancel_requested AND due_at <= $1) AS reversals, \
-         EXISTS (SELECT 1 FROM rewards WHERE account = value AND NOT cancel_requested AND due_at <= $1) AS others \
-         FROM json_array_elements_text(CAST($2 AS JSON)) AS accounts (value)",
-    );
+    LANES = Sql::each("rewards.due_lanes", lanes!(sqlite), lanes!(postgres));
     DUE = Sql::each(
         "rewards.due",
         due!(sqlite "account = $6 AND NOT cancel_requested"),

@@ -7,9 +7,11 @@ use crate::store::{Sql, StoreError, Tx, execute, statements};
 
 /// States and kinds are those of `DUE`, for the same reason.
 macro_rules! stray {
-    ($database:ident) => {
+    ($database:ident $by:literal) => {
         concat!(
-            "SELECT id FROM rewards WHERE due_at > $2 AND state IN ('pending', 'issuing', 'unresolved', 'canceling')",
+            "SELECT id FROM rewards",
+            $by,
+            " WHERE due_at > $2 AND state IN ('pending', 'issuing', 'unresolved', 'canceling')",
             is_known!($database "$3")
         )
     };
@@ -19,8 +21,8 @@ statements! {
     /// Beside another replica that does the same, each takes the rows that the other has not.
     RECALL = Sql::each(
         "rewards.recall",
-        concat!("UPDATE rewards SET due_at = $1 WHERE id IN (", stray!(sqlite), ")"),
-        concat!("UPDATE rewards SET due_at = $1 WHERE id IN (", stray!(postgres), " FOR UPDATE SKIP LOCKED)"),
+        concat!("UPDATE rewards SET due_at = $1 WHERE id IN (", stray!(sqlite " INDEXED BY rewards_due"), ")"),
+        concat!("UPDATE rewards SET due_at = $1 WHERE id IN (", stray!(postgres ""), " FOR UPDATE SKIP LOCKED)"),
     );
 }
 

@@ -5,13 +5,25 @@ use crate::{
     store::{Snapshot, Sql, StoreError, fetch_optional, row, statements},
 };
 
+macro_rules! may_be_unbought {
+    () => {
+        "(state IN ('pending', 'issuing', 'unresolved') OR unproven_since IS NOT NULL AND state <> 'canceling')"
+    };
+}
+
 statements! {
     /// What a person looks at may be proven. What was adopted is, and what is being canceled.
     UNPROVEN = Sql::same(
         "rewards.unproven",
-        "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS amount_minor FROM rewards \
-         WHERE account = $1 AND currency = $2 AND (due_at IS NOT NULL OR state = 'needs_attention') \
-         AND (state IN ('pending', 'issuing', 'unresolved') OR unproven_since IS NOT NULL AND state <> 'canceling')",
+        concat!(
+            "SELECT CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS amount_minor FROM (SELECT amount_minor FROM rewards \
+             WHERE account = $1 AND currency = $2 AND due_at IS NOT NULL AND ",
+            may_be_unbought!(),
+            " UNION ALL SELECT amount_minor FROM rewards WHERE account = $1 AND currency = $2 AND state = 'needs_attention' \
+             AND due_at IS NULL AND ",
+            may_be_unbought!(),
+            ") AS unproven"
+        ),
     );
 }
 

@@ -19,7 +19,10 @@ use crate::{
     kernel::glyphs,
     ledger::{
         Ledger,
-        journal::{self, EntryFilter, LedgerEntry},
+        journal::{
+            LedgerEntry,
+            page::{self, EntryFilter, EntryPage},
+        },
     },
     store::StoreError,
 };
@@ -165,13 +168,13 @@ const CSV_NAMES: [&str; 12] = [
     "made_by",
 ];
 
-async fn page(ledger: &Ledger, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
-    journal::page(&mut ledger.store.question().await?, filter).await
+async fn one_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
+    page::page(&mut ledger.store.question().await?, filter).await
 }
 
 /// A page of a stream. It holds nothing meanwhile, and whoever is cut off begins anew: so it waits longer.
-async fn streamed_page(ledger: &Ledger, filter: &EntryFilter) -> Result<Vec<LedgerEntry>, StoreError> {
-    journal::page(&mut ledger.store.question_within(STREAM_PATIENCE).await?, filter).await
+async fn streamed_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
+    page::page(&mut ledger.store.question_within(STREAM_PATIENCE).await?, filter).await
 }
 
 async fn entries(
@@ -188,23 +191,28 @@ async fn entries(
         let lines = stream::try_unfold(Some((http, ledger, filter, true)), move |left| next_lines(format, left));
         return Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(Box::pin(lines)));
     }
-    let (limit, asked) = (filter.limit, filter.after);
-    let rows = http.run(async move { page(&ledger, &filter).await }).await?;
-    let full = i64::try_from(rows.len()) == Ok(limit);
-    let next_cursor = full.then(|| rows.last().map_or(asked, |entry| entry.id).to_string());
-    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(LedgerEntryView::from).collect(), next_cursor }))
+    let EntryPage { entries, next } = http.run(async move { one_page(&ledger, &filter).await }).await?;
+    let next_cursor = next.map(|id| id.to_string());
+    Ok(HttpResponse::Ok().json(List { data: entries.into_iter().map(LedgerEntryView::from).collect(), next_cursor }))
 }
 
 type Left = Option<(Http, Ledger, EntryFilter, bool)>;
 
 /// The next lines of a stream. A page that cannot be read cuts the connection: nobody takes half a ledger for the whole.
 async fn next_lines(format: StreamFormat, left: Left) -> Result<Option<(web::Bytes, Left)>, Problem> {
-    let Some((http, ledger, filter, first)) = left else { return Ok(None) };
-    let (reader, asked) = (ledger.clone(), filter.clone());
-    let rows = http.run(async move { streamed_page(&reader, &asked).await }).await?;
-    let full = i64::try_from(rows.len()) == Ok(filter.limit);
-    let after = rows.last().map_or(filter.after, |entry| entry.id);
-    let lines = web::Bytes::from(format.lines(rows, first)?);
-    let left = full.then_some((http, ledger, EntryFilter { after, ..filter }, false));
-    if lines.is_empty() && left.is_none() { Ok(None) } else { Ok(Some((lines, left))) }
+    let Some((http, ledger, mut filter, mut first)) = left else { return Ok(None) };
+    // A chunk without a byte would be the end of the stream.
+    loop {
+        let (reader, asked) = (ledger.clone(), filter.clone());
+        let EntryPage { entries, next } = http.run(async move { streamed_page(&reader, &asked).await }).await?;
+        let lines = web::Bytes::from(format.lines(entries, first)?);
+        match (next, lines.is_empty()) {
+            (None, true) => return Ok(None),
+            (None, false) => return Ok(Some((lines, None))),
+            (Some(after), false) => {
+                return Ok(Some((lines, Some((http, ledger, EntryFilter { after, ..filter }, false)))));
+            }
+            (Some(after), true) => (filter.after, first) = (after, false),
+        }
+    }
 }

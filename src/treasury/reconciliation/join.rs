@@ -10,7 +10,7 @@ use super::{
     compare::{OurStatus, Ours, Theirs},
     fetch::Batch,
     model::Reconciliation,
-    sql::STEP,
+    sql::{STEP, step},
 };
 use crate::{
     accounts::Account,
@@ -55,8 +55,7 @@ statements! {
         concat!(
             "SELECT s.request_id, s.created_at, s.amount_minor, s.canceled_at, s.activated, ", compared_columns!(),
             " FROM (SELECT request_id, created_at, amount_minor, canceled_at, activated FROM reconciliation_seen \
-             WHERE reconciliation_id = $1 AND request_id > $2 ORDER BY request_id LIMIT $5) s \
-             LEFT JOIN ", reward_of_request!(), " ORDER BY s.request_id",
+             WHERE reconciliation_id = $1 AND request_id > $2 ORDER BY request_id LIMIT ", step!(), ") s LEFT JOIN ", reward_of_request!(), " ORDER BY s.request_id",
         ),
     );
     /// The next rewards that were proven in the period, and whether Amazon listed each.
@@ -64,7 +63,7 @@ statements! {
         "rewards.unseen",
         concat!(
             "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, s.activated, ", compared_columns!(),
-            " FROM (", proven_rewards!(), ") r \
+            " FROM (", proven_rewards!(), step!(), ") r \
              LEFT JOIN reconciliation_seen s ON s.reconciliation_id = $1 AND s.request_id = r.creation_request_id \
              ORDER BY r.issued_at, r.id",
         ),
@@ -76,7 +75,7 @@ statements! {
             "SELECT r.creation_request_id AS request_id, s.created_at, s.amount_minor, s.canceled_at, s.activated, ", compared_columns!(),
             " FROM rewards r LEFT JOIN reconciliation_seen s ON s.reconciliation_id = $1 \
              AND s.request_id = r.creation_request_id \
-             WHERE ", is_open!(), " AND s.request_id IS NULL AND r.id > $5 ORDER BY r.id LIMIT $6",
+             WHERE ", is_open!(), " AND s.request_id IS NULL AND r.id > $5 ORDER BY r.id LIMIT ", step!(),
         ),
     );
     /// Deletes a range of the key, up to the last id of a step. With a set of ids the planner may try each pair instead.
@@ -207,7 +206,7 @@ pub(super) async fn seen_after(
     account: &Account,
 ) -> Result<Vec<Pair>, StoreError> {
     let (marketplace, environment) = (account.marketplace().code(), account.environment().as_str());
-    pairs(fetch_all!(PairRow, snapshot, SEEN_AND_OURS, id.uuid(), after, marketplace, environment, STEP)?)
+    pairs(fetch_all!(PairRow, snapshot, SEEN_AND_OURS, id.uuid(), after, marketplace, environment)?)
 }
 
 /// A place among rewards in the order of their proof.
@@ -231,8 +230,7 @@ pub(super) async fn proven_after(
         run.account.as_str(),
         after.issued_at,
         run.period.to,
-        after.reward,
-        STEP
+        after.reward
     )?)
 }
 
@@ -250,8 +248,7 @@ pub(super) async fn open_unseen(
         run.account.as_str(),
         run.period.from,
         run.period.to,
-        after,
-        STEP
+        after
     )?)
 }
 

@@ -21,6 +21,14 @@ use crate::{
 /// Rows of one step of reading, comparing, listing or deleting.
 pub(crate) const STEP: i64 = 1_000;
 
+/// The same in the text of a statement, where PostgreSQL takes it into account: for a parameter it would take a tenth of the table.
+macro_rules! step {
+    () => {
+        "1000"
+    };
+}
+pub(super) use step;
+
 macro_rules! columns {
     () => {
         "id, account, currency, source, daily, period_from, period_to, state, failure, started_at, ended_at, records, matched, \
@@ -83,19 +91,25 @@ statements! {
          (SELECT seq FROM reconciliation_items WHERE reconciliation_id = $1 ORDER BY seq LIMIT $2) AS step)",
     );
     /// Runs that ended and left rows behind, because their process died before it cleared them.
+    /// What is left is looked for, and not the runs, which are many more.
     LEFTOVERS = Sql::same(
         "reconciliations.leftovers",
-        "SELECT id FROM reconciliations r WHERE account = $1 AND (state = 'failed' AND EXISTS \
-         (SELECT 1 FROM reconciliation_items i WHERE i.reconciliation_id = r.id) OR state <> 'running' AND EXISTS \
-         (SELECT 1 FROM reconciliation_seen s WHERE s.reconciliation_id = r.id)) ORDER BY id LIMIT 10",
+        "WITH RECURSIVE seen (id) AS (SELECT (SELECT reconciliation_id FROM reconciliation_seen ORDER BY reconciliation_id LIMIT 1) \
+         UNION ALL SELECT (SELECT s.reconciliation_id FROM reconciliation_seen s WHERE s.reconciliation_id > seen.id \
+         ORDER BY s.reconciliation_id LIMIT 1) FROM seen WHERE seen.id IS NOT NULL) \
+         SELECT r.id FROM seen CROSS JOIN reconciliations r WHERE r.id = seen.id AND r.account = $1 AND r.state <> 'running' UNION \
+         SELECT r.id FROM reconciliations r WHERE r.account = $1 AND r.state = 'failed' AND \
+         (SELECT i.seq FROM reconciliation_items i WHERE i.reconciliation_id = r.id ORDER BY i.seq LIMIT 1) IS NOT NULL \
+         ORDER BY id LIMIT 10",
     );
     BY_ID = Sql::same("reconciliations.by_id", concat!("SELECT ", columns!(), " FROM reconciliations WHERE id = $1"));
     LIST = Sql::same(
         "reconciliations.list",
-        concat!(
-            "SELECT ", columns!(), " FROM reconciliations WHERE id < $1 AND (CAST($2 AS TEXT) IS NULL OR account = $2) \
-             ORDER BY id DESC LIMIT $3"
-        ),
+        concat!("SELECT ", columns!(), " FROM reconciliations WHERE id < $1 ORDER BY id DESC LIMIT $2"),
+    );
+    LIST_OF_ACCOUNT = Sql::same(
+        "reconciliations.list_of_account",
+        concat!("SELECT ", columns!(), " FROM reconciliations WHERE id < $1 AND account = $3 ORDER BY id DESC LIMIT $2"),
     );
     ITEMS = Sql::same(
         "reconciliation_items.list",
@@ -330,7 +344,11 @@ pub(super) async fn list(
     account: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Reconciliation>, StoreError> {
-    fetch_all!(RunRow, snapshot, LIST, before, account, limit)?.into_iter().map(Reconciliation::try_from).collect()
+    let rows = match account {
+        None => fetch_all!(RunRow, snapshot, LIST, before, limit)?,
+        Some(account) => fetch_all!(RunRow, snapshot, LIST_OF_ACCOUNT, before, limit, account)?,
+    };
+    rows.into_iter().map(Reconciliation::try_from).collect()
 }
 
 pub(super) async fn items(

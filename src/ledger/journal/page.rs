@@ -1,0 +1,241 @@
+//! Pages of the ledger, in the order of writing.
+//!
+//! What a reader asks for decides how far a page may have to look. Ids follow time, except where clocks differ: so the entries of a time are
+//! looked for between two ids, which lie a day before and a day after it. An entry does not say which client it belongs to: what one client
+//! sees is looked for window by window, and a page ends after some windows, full or not.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{LedgerEntry, LedgerEntryRow, settled};
+use crate::{
+    http::paging::end_of_time,
+    identity::OwnedBy,
+    kernel::ProgramId,
+    store::{Snapshot, Sql, StoreError, feed::SettledRow, fetch_all, fetch_optional, row, statements},
+};
+
+/// The entries with ids after `$1` (`$of` says so), up to `$5`, written from `$2` until `$3`, at most `$4`.
+macro_rules! page {
+    ($of:literal) => {
+        concat!(
+            "SELECT id, at, account, currency, kind, debit, credit, amount_minor, reward_id, program_id, note, made_by \
+             FROM ledger_entries WHERE ",
+            $of,
+            " AND id <= $5 AND at >= $2 AND at < $3 ORDER BY id LIMIT $4"
+        )
+    };
+}
+
+/// The same of the rewards of the client `$6`, among the entries of a window.
+macro_rules! page_of_client {
+    ($of:literal) => {
+        concat!(
+            "SELECT e.id, e.at, e.account, e.currency, e.kind, e.debit, e.credit, e.amount_minor, e.reward_id, e.program_id, \
+             e.note, e.made_by FROM ledger_entries e CROSS JOIN rewards r WHERE ",
+            $of,
+            " AND e.id <= $5 AND e.at >= $2 AND e.at < $3 AND r.id = e.reward_id AND r.client_id = $6 ORDER BY e.id LIMIT $4"
+        )
+    };
+}
+
+/// An entry of each account that was written at the end of what the anchor looks at. In every account purchases are proven, and these have
+/// an index by time.
+macro_rules! anchor {
+    ($of_all:literal, $when:literal) => {
+        concat!(
+            "SELECT ",
+            $of_all,
+            "((SELECT e.id FROM ledger_entries e WHERE e.account = m.account AND e.currency = m.currency \
+             AND e.kind IN ('issued', 'canceled', 'released') AND e.at ",
+            $when,
+            " LIMIT 1)) AS id FROM ledger_marks m"
+        )
+    };
+}
+
+macro_rules! window {
+    ($of:literal) => {
+        concat!(
+            "SELECT COALESCE(MAX(id), 0) AS id FROM (SELECT id FROM ledger_entries WHERE ",
+            $of,
+            " AND id <= $2 ORDER BY id LIMIT $3) AS seen"
+        )
+    };
+}
+
+// Where PostgreSQL takes an account for frequent, it would go through the entries of all accounts: the order of the account's own index says where
+// it is to begin. SQLite would begin that at the account's first entry.
+statements! {
+    PAGE = Sql::same("ledger_entries.page", page!("id > $1"));
+    PAGE_OF_ACCOUNT = Sql::each(
+        "ledger_entries.page_of_account",
+        page!("account = $6 AND id > $1"),
+        page!("account = $6 AND (account, id) > ($6, $1)"),
+    );
+    /// The entries of one client's rewards.
+    PAGE_OF_CLIENT = Sql::same("ledger_entries.page_of_client", page_of_client!("e.id > $1"));
+    PAGE_OF_CLIENT_AND_ACCOUNT = Sql::each(
+        "ledger_entries.page_of_client_and_account",
+        page_of_client!("e.account = $7 AND e.id > $1"),
+        page_of_client!("e.account = $7 AND (e.account, e.id) > ($7, $1)"),
+    );
+    /// Of those one program's alone.
+    PAGE_OF_PROGRAM =
+        Sql::same("ledger_entries.page_of_program", page_of_client!("e.program_id = $7 AND e.id > $1"));
+    PAGE_OF_PROGRAM_AND_ACCOUNT = Sql::each(
+        "ledger_entries.page_of_program_and_account",
+        page_of_client!("e.program_id = $7 AND e.account = $8 AND e.id > $1"),
+        page_of_client!("e.program_id = $7 AND e.account = $8 AND (e.account, e.id) > ($8, $1)"),
+    );
+    /// Where a window of so many entries ends; 0 where there is none.
+    WINDOW = Sql::same("ledger_entries.window", window!("id > $1"));
+    WINDOW_OF_ACCOUNT = Sql::each(
+        "ledger_entries.window_of_account",
+        window!("account = $4 AND id > $1"),
+        window!("account = $4 AND (account, id) > ($4, $1)"),
+    );
+    LAST_BEFORE = Sql::same("ledger_entries.last_before", anchor!("MAX", "< $1 ORDER BY e.at DESC"));
+    FIRST_AFTER = Sql::same("ledger_entries.first_after", anchor!("MIN", ">= $1 ORDER BY e.at"));
+}
+
+row! {
+    struct AnchorRow { id: Option<i64> }
+}
+
+/// How far the clocks of two entries may differ. Whoever was ahead or behind by more wrote entries that are found without a time alone.
+const CLOCKS: TimeDelta = TimeDelta::days(1);
+/// Entries that are looked at in one statement for a client's.
+const WINDOW_ENTRIES: i64 = 10_000;
+/// Windows that are looked at for one page.
+const WINDOWS: u32 = 10;
+
+/// Which entries a reader asks for.
+#[derive(Debug, Clone)]
+pub(crate) struct EntryFilter {
+    /// Those after this one.
+    pub(crate) after: i64,
+    /// Those of this partner account.
+    pub(crate) account: Option<String>,
+    /// Those written at this instant or later.
+    pub(crate) from: DateTime<Utc>,
+    /// Those written before this instant.
+    pub(crate) to: DateTime<Utc>,
+    /// Those about what is shown to the reader.
+    pub(crate) shown: OwnedBy,
+    /// At most this many.
+    pub(crate) limit: i64,
+}
+
+/// Entries, and where to go on.
+pub(crate) struct EntryPage {
+    pub(crate) entries: Vec<LedgerEntry>,
+    /// After this id; `None` where nothing is left.
+    pub(crate) next: Option<i64>,
+}
+
+impl EntryPage {
+    fn of(rows: Vec<LedgerEntryRow>, limit: i64, looked_until: Option<i64>) -> Result<Self, StoreError> {
+        let full = i64::try_from(rows.len()) == Ok(limit);
+        let next = if full { rows.last().map(|row| row.id) } else { looked_until };
+        Ok(Self { entries: rows.into_iter().map(LedgerEntry::try_from).collect::<Result<_, _>>()?, next })
+    }
+}
+
+/// The ids between which the entries are.
+#[derive(Debug, Clone, Copy)]
+struct EntryIds {
+    after: i64,
+    until: i64,
+}
+
+async fn reach(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<EntryIds, StoreError> {
+    let settled = settled(snapshot).await?;
+    let mut reach = EntryIds { after: filter.after, until: settled };
+    if let Some(at) = filter.from.checked_sub_signed(CLOCKS).filter(|at| *at > DateTime::UNIX_EPOCH) {
+        let before = fetch_optional!(AnchorRow, snapshot, LAST_BEFORE, at)?.and_then(|row| row.id);
+        reach.after = reach.after.max(before.unwrap_or(0));
+    }
+    if let Some(at) = filter.to.checked_add_signed(CLOCKS).filter(|at| *at < end_of_time()) {
+        let after = fetch_optional!(AnchorRow, snapshot, FIRST_AFTER, at)?.and_then(|row| row.id);
+        reach.until = reach.until.min(after.unwrap_or(settled));
+    }
+    Ok(reach)
+}
+
+/// A page of entries. None is shown while one with a smaller id can still be committed.
+pub(crate) async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
+    let EntryIds { after, until } = reach(snapshot, filter).await?;
+    let EntryFilter { account, from, to, shown, limit, .. } = filter;
+    if shown.client.is_some() {
+        return page_of_client(snapshot, filter, EntryIds { after, until }).await;
+    }
+    let rows = match account.as_deref() {
+        None => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, from, to, limit, until)?,
+        Some(account) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_ACCOUNT, after, from, to, limit, until, account)?,
+    };
+    EntryPage::of(rows, *limit, None)
+}
+
+async fn page_of_client(
+    snapshot: &mut Snapshot,
+    filter: &EntryFilter,
+    mut reach: EntryIds,
+) -> Result<EntryPage, StoreError> {
+    let mut found = Vec::new();
+    for _ in 0..WINDOWS {
+        let Some(end) = window(snapshot, filter.account.as_deref(), reach).await? else {
+            return EntryPage::of(found, filter.limit, None);
+        };
+        let left = filter.limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
+        found.extend(window_of_client(snapshot, filter, EntryIds { after: reach.after, until: end }, left).await?);
+        if i64::try_from(found.len()) == Ok(filter.limit) {
+            break;
+        }
+        reach.after = end;
+    }
+    EntryPage::of(found, filter.limit, Some(reach.after))
+}
+
+/// Where the next window ends; `None` where no entry is left.
+async fn window(snapshot: &mut Snapshot, account: Option<&str>, reach: EntryIds) -> Result<Option<i64>, StoreError> {
+    let EntryIds { after, until } = reach;
+    let row = match account {
+        None => fetch_optional!(SettledRow, snapshot, WINDOW, after, until, WINDOW_ENTRIES)?,
+        Some(account) => {
+            fetch_optional!(SettledRow, snapshot, WINDOW_OF_ACCOUNT, after, until, WINDOW_ENTRIES, account)?
+        }
+    };
+    Ok(row.map(|row| row.id).filter(|id| *id > 0))
+}
+
+async fn window_of_client(
+    snapshot: &mut Snapshot,
+    filter: &EntryFilter,
+    EntryIds { after, until }: EntryIds,
+    limit: i64,
+) -> Result<Vec<LedgerEntryRow>, StoreError> {
+    let EntryFilter { from, to, shown, .. } = filter;
+    let Some(client) = shown.client.map(|client| client.uuid()) else { return Ok(Vec::new()) };
+    match (shown.program.as_ref().map(ProgramId::as_str), filter.account.as_deref()) {
+        (None, None) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_CLIENT, after, from, to, limit, until, client),
+        (None, Some(of)) => {
+            fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_CLIENT_AND_ACCOUNT, after, from, to, limit, until, client, of)
+        }
+        (Some(of), None) => {
+            fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_PROGRAM, after, from, to, limit, until, client, of)
+        }
+        (Some(program), Some(account)) => fetch_all!(
+            LedgerEntryRow,
+            snapshot,
+            PAGE_OF_PROGRAM_AND_ACCOUNT,
+            after,
+            from,
+            to,
+            limit,
+            until,
+            client,
+            program,
+            account
+        ),
+    }
+}
