@@ -87,7 +87,7 @@
 //! 12. `engine/drive.rs` (`settle()`): `engine/step.rs` (`apply()`) decides what the event makes of the stage,
 //!     `engine/schedule.rs` (`apply()`) when the row is due again. The driver asks for a commit. Once that is confirmed, the
 //!     drive is done, and the code may be delivered.
-//! 13. **T2**, one transaction: `incentives/courier.rs` (`write()`) writes the change, `incentives/sql.rs` (`save()`) by
+//! 13. **T2**, one transaction: `incentives/courier/record.rs` (`write()`) writes the change, `incentives/sql.rs` (`save()`) by
 //!     compare-and-set on the version that was sent. `ledger/status.rs` (`change()`) follows, and so do budgets and timeline.
 //! 14. `incentives/dto.rs` (`issued()`): the handler writes 201 with the code from memory, and the variable is wiped.
 //!

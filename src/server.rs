@@ -255,6 +255,7 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
                 | StoreError::NotOwner
                 | StoreError::Inconsistent { .. }
                 | StoreError::Unconfirmed
+                | StoreError::Unmet
                 | StoreError::Busy
                 | StoreError::TooCostly { .. }
                 | StoreError::Schema(_)

@@ -22,6 +22,7 @@ pub mod restore;
 pub mod sql;
 mod sqlite;
 mod trusted_file;
+mod tx;
 mod writes;
 
 use std::{
@@ -34,19 +35,15 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Sqlite, pool::PoolConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{
-    failpoint,
-    telemetry::trace::{self, Attribute, Span},
-};
-
 use writes::Writes;
 
 pub use error::StoreError;
 use error::is_ended;
 pub use metrics::Metrics;
-pub use postgres::{Link, session::SessionError};
+pub use postgres::{Answering, session::SessionError};
 pub use sql::{Conn, Sql};
-pub(crate) use sql::{execute, fetch_all, fetch_optional, row, statements};
+pub(crate) use sql::{execute, fetch_all, fetch_optional, join, row, statements};
+pub use tx::Tx;
 
 /// How long a request waits for a database connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -84,23 +81,6 @@ row! {
     pub(crate) struct InstantRow { pub(crate) at: Option<DateTime<Utc>> }
 }
 
-/// A transaction that may write. Dropping it rolls it back.
-pub struct Tx {
-    open: OpenTx,
-    /// A statement failed, so the transaction must not be committed.
-    failed: bool,
-    writes: Arc<Writes>,
-    /// From the call of `begin` to the end of the transaction.
-    span: Span,
-}
-
-enum OpenTx {
-    /// One of the transactions that share the next durable commit.
-    Sqlite(sqlite::SqliteTx),
-    /// A transaction of its own.
-    Postgres(Link),
-}
-
 /// A connection for reading.
 pub struct Snapshot {
     open: OpenSnapshot,
@@ -114,7 +94,7 @@ enum OpenSnapshot {
     /// One for questions, which ends them in time.
     SqliteQuestion(sqlite::question::Question),
     /// Any connection of the pool.
-    Postgres(Link),
+    Postgres(postgres::Link),
 }
 
 /// Proof that a value comes from a transaction that has committed. Sending to Amazon takes such a proof, so that no request
@@ -227,28 +207,6 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that may write. On SQLite it holds the write lock from the start (`BEGIN IMMEDIATE`), because
-    /// taking the lock later fails at once under load.
-    ///
-    /// # Errors
-    /// [`StoreError`] when there is no connection in time.
-    pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.begin_in(Span::none()).await
-    }
-
-    /// Like [`Store::begin`], as a span of this name in the current trace.
-    ///
-    /// # Errors
-    /// [`StoreError`], as [`Store::begin`].
-    pub async fn begin_as(&self, name: &'static str) -> Result<Tx, StoreError> {
-        let span = trace::child(name);
-        span.set(Attribute::Database(match self.backend() {
-            Backend::Sqlite => "sqlite",
-            Backend::Postgres => "postgresql",
-        }));
-        self.begin_in(span).await
-    }
-
     /// Takes the database for lost from now on: nothing is read or written until the next start.
     pub(crate) fn lose(&self, why: &'static str) {
         self.lost.get_or_init(|| why);
@@ -262,16 +220,6 @@ impl Store {
 
     fn check_kept(&self) -> Result<(), StoreError> {
         self.lost.get().map_or(Ok(()), |why| Err(StoreError::Lost((*why).to_owned())))
-    }
-
-    async fn begin_in(&self, span: Span) -> Result<Tx, StoreError> {
-        self.check_kept()?;
-        let begun = match &self.inner {
-            OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite),
-            OpenStore::Postgres(store) => store.begin().await.map(OpenTx::Postgres),
-        };
-        let open = begun.inspect_err(|error| note(&self.writes, error))?;
-        Ok(Tx { open, failed: false, writes: Arc::clone(&self.writes), span })
     }
 
     /// A connection for reading committed rows.
@@ -329,7 +277,7 @@ impl Store {
     pub async fn close(&self) {
         match &self.inner {
             OpenStore::Sqlite(store) => store.close().await,
-            OpenStore::Postgres(store) => store.close().await,
+            OpenStore::Postgres(store) => store.close(),
         }
     }
 }
@@ -337,14 +285,17 @@ impl Store {
 /// What a statement that only reads may run on.
 pub trait Read: Send {
     /// The connection that the macros run statements on.
-    fn conn(&mut self) -> Conn<'_>;
+    ///
+    /// # Errors
+    /// [`StoreError`] where it is of no use.
+    fn conn(&mut self) -> impl Future<Output = Result<Conn<'_>, StoreError>> + Send;
     /// Notes that a statement failed, and says what that means here.
     fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError;
 }
 
 impl Read for Tx {
-    fn conn(&mut self) -> Conn<'_> {
-        Self::conn(self)
+    async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
+        Self::conn(self).await
     }
 
     fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
@@ -353,8 +304,8 @@ impl Read for Tx {
 }
 
 impl Read for Snapshot {
-    fn conn(&mut self) -> Conn<'_> {
-        Self::conn(self)
+    async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
+        Self::conn(self).await
     }
 
     fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
@@ -362,84 +313,13 @@ impl Read for Snapshot {
     }
 }
 
-impl Tx {
-    /// Makes the transaction durable, and then hands `value` out.
-    ///
-    /// # Errors
-    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting.
-    pub async fn commit<T>(self, value: T) -> Result<Committed<T>, StoreError> {
-        // PostgreSQL would answer the COMMIT of a failed transaction with ROLLBACK, which the driver takes for success, and
-        // SQLite would keep a part of it. Dropping the transaction rolls it back.
-        if self.failed {
-            return Err(StoreError::Unconfirmed);
-        }
-        let Self { open, span, writes, .. } = self;
-        let committed = match open {
-            OpenTx::Sqlite(tx) => tx.commit().await,
-            OpenTx::Postgres(link) => {
-                failpoint::pass("store", "before_commit");
-                let committed = link.commit().await;
-                failpoint::pass("store", "after_commit");
-                committed
-            }
-        };
-        committed.inspect_err(|error| note(&writes, error))?;
-        span.set(Attribute::Committed);
-        Ok(Committed(value))
-    }
-
-    /// Rolls the transaction back. Dropping does so, too, but closes a connection to PostgreSQL; this keeps it.
-    pub async fn undo(self) {
-        match self.open {
-            OpenTx::Sqlite(tx) => drop(tx),
-            OpenTx::Postgres(link) => link.undo().await,
-        }
-    }
-
-    /// This transaction again, unless what was asked for in it is refused: then it is rolled back and its connection kept.
-    /// A caller who is refused may ask often. After a statement that failed, the connection may be silent, and is closed.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub(crate) async fn or_undo<E>(self, asked: Result<(), E>) -> Result<Self, E> {
-        let Err(refused) = asked else { return Ok(self) };
-        if !self.failed {
-            self.undo().await;
-        }
-        Err(refused)
-    }
-
-    /// The connection that the macros run statements on.
-    pub(crate) fn conn(&mut self) -> Conn<'_> {
-        match &mut self.open {
-            OpenTx::Sqlite(tx) => tx.conn(),
-            OpenTx::Postgres(link) => link.conn(),
-        }
-    }
-
-    /// Notes that a statement failed, and how.
-    pub(crate) fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
-        self.failed = true;
-        self.writes.failed(&error);
-        StoreError::database(statement, error)
-    }
-
-    /// Commits what wrote for sure: from then on the database takes writes.
-    ///
-    /// # Errors
-    /// [`StoreError`], as [`Tx::commit`].
-    pub(crate) async fn prove_writes(self) -> Result<(), StoreError> {
-        let writes = Arc::clone(&self.writes);
-        self.commit(()).await.map(|_done| writes.succeeded())
-    }
-}
-
 impl Snapshot {
     /// The connection that the macros run statements on.
-    pub(crate) fn conn(&mut self) -> Conn<'_> {
+    #[expect(clippy::unused_async, reason = "the macros wait for a transaction's connection")]
+    pub(crate) async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
         match &mut self.open {
-            OpenSnapshot::Sqlite(connection) => Conn::Sqlite(connection),
-            OpenSnapshot::SqliteQuestion(question) => Conn::Sqlite(question.connection()),
+            OpenSnapshot::Sqlite(connection) => Ok(Conn::Sqlite(connection)),
+            OpenSnapshot::SqliteQuestion(question) => Ok(Conn::Sqlite(question.connection())),
             OpenSnapshot::Postgres(link) => link.conn(),
         }
     }
@@ -450,12 +330,5 @@ impl Snapshot {
             return StoreError::TooCostly { statement };
         }
         StoreError::database(statement, error)
-    }
-}
-
-/// Notes what a failed step of a transaction says of the database's writes.
-fn note(writes: &Writes, error: &StoreError) {
-    if let StoreError::Database { source, .. } = error {
-        writes.failed(source);
     }
 }

@@ -133,14 +133,14 @@ pub(crate) struct TakenSlot {
 
 /// Makes the account's row, unless it exists.
 pub(crate) async fn ensure(store: &Store, account: &str) -> Result<(), StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     execute!(tx, ENSURE, account)?;
     tx.commit(()).await.map(|_done| ())
 }
 
 /// Writes the row as it is, durably.
 pub(crate) async fn rewrite(store: &Store, account: &str) -> Result<(), StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     execute!(tx, REWRITE, account)?;
     tx.prove_writes().await
 }
@@ -151,7 +151,7 @@ pub(crate) async fn rewrite(store: &Store, account: &str) -> Result<(), StoreErr
 /// [`StoreError`] from the database: without it nothing may be sent.
 pub(crate) async fn take(store: &Store, account: &str, ask: SlotRequest) -> Result<Option<TakenSlot>, StoreError> {
     let SlotRequest { now_us, by_us, spacing_us, urgent, out_of_turn } = ask;
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let row = fetch_optional!(SlotRow, tx, TAKE, account, now_us, spacing_us, by_us, urgent, out_of_turn)?;
     if row.is_none() && urgent {
         let until = now_us.saturating_add(spacing_us.saturating_mul(2));
@@ -173,7 +173,7 @@ pub(crate) async fn book(
     spacing_us: i64,
     by_us: i64,
 ) -> Result<Option<i64>, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let by_us = by_us.saturating_sub(spacing_us);
     let row = fetch_optional!(SlotRow, tx, BOOK, account, now_us, spacing_us, by_us)?;
     tx.commit(row.map(|row| row.booked_us)).await.map(Committed::into_inner)
@@ -181,7 +181,7 @@ pub(crate) async fn book(
 
 /// Moves the next slot to `until_us`, unless it lies later already.
 pub(crate) async fn back_off(store: &Store, account: &str, now_us: i64, until_us: i64) -> Result<(), StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     execute!(tx, BACK_OFF, account, until_us, now_us)?;
     tx.commit(()).await.map(|_done| ())
 }
@@ -209,14 +209,14 @@ pub(crate) async fn look(store: &Store, account: &str) -> Result<Limiter, StoreE
 /// that Amazon demands.
 pub(crate) async fn take_funds(store: &Store, account: &str, now_us: i64, every_us: i64) -> Result<bool, StoreError> {
     let beyond = every_us.saturating_sub(1_000_000).max(0);
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let taken = execute!(tx, TAKE_FUNDS, account, now_us, now_us.saturating_sub(beyond))? == 1;
     tx.commit(taken).await.map(Committed::into_inner)
 }
 
 /// Gives the turn to ask for the balance back.
 pub(crate) async fn return_funds(store: &Store, account: &str) -> Result<(), StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     execute!(tx, RETURN_FUNDS, account)?;
     tx.commit(()).await.map(Committed::into_inner)
 }
@@ -228,35 +228,35 @@ pub(crate) async fn take_activity(
     now_us: i64,
     every_us: i64,
 ) -> Result<bool, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let taken = execute!(tx, TAKE_ACTIVITY, account, now_us, now_us.saturating_add(every_us))? == 1;
     tx.commit(taken).await.map(Committed::into_inner)
 }
 
 /// Opens the account's breaker.
 pub(crate) async fn open_breaker(store: &Store, account: &str, open: OpenBreaker) -> Result<(), StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     execute!(tx, OPEN_BREAKER, account, open.cause.as_str(), open.until_us, open.minor)?;
     tx.commit(()).await.map(|_done| ())
 }
 
 /// Closes the breaker after a purchase of this value, if that shows that the account works. Returns whether it did.
 pub(crate) async fn close_breaker(store: &Store, account: &str, minor: i64) -> Result<bool, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let closed = execute!(tx, CLOSE_BREAKER, account, minor)? == 1;
     tx.commit(closed).await.map(Committed::into_inner)
 }
 
 /// Closes the breaker that is open for want of funds, if this balance covers what was refused. Returns whether it did.
 pub(crate) async fn close_funded(store: &Store, account: &str, available: i64) -> Result<bool, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let closed = execute!(tx, CLOSE_FUNDED, account, available)? == 1;
     tx.commit(closed).await.map(Committed::into_inner)
 }
 
 /// Takes the turn to try one request through the open breaker. The next turn is at `until_us`.
 pub(crate) async fn allow_probe(store: &Store, account: &str, now_us: i64, until_us: i64) -> Result<bool, StoreError> {
-    let mut tx = store.begin().await?;
+    let mut tx = store.begin_alone().await?;
     let first = execute!(tx, ALLOW_PROBE, account, now_us, until_us)? == 1;
     tx.commit(first).await.map(Committed::into_inner)
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Subject;
 use crate::{
     kernel::ClientId,
-    store::{Read, Sql, StoreError, Tx, execute, fetch_all, row, statements},
+    store::{Read, Sql, StoreError, Tx, fetch_all, join, row, statements},
 };
 
 statements! {
@@ -73,7 +73,7 @@ row! {
 /// [`StoreError`] from the database, also when the subject has an entry at this place.
 pub async fn write(tx: &mut Tx, fact: Fact<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
     let Fact { subject, seq, client, account, kind, data } = fact;
-    execute!(tx, INSERT, at, seq, subject.id(), client.uuid(), subject.kind(), account, kind, data).map(|_one| ())
+    join!(tx, INSERT, 1, at, seq, subject.id(), client.uuid(), subject.kind(), account, kind, data).map(|_one| ())
 }
 
 /// The entries that follow this place in the reader's order, or its first ones.

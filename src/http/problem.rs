@@ -365,6 +365,7 @@ impl From<StoreError> for Problem {
             | StoreError::TooCostly { .. }
             | StoreError::Away { .. }
             | StoreError::Unconfirmed
+            | StoreError::Unmet
             | StoreError::Lost(_)
             | StoreError::Session(_) => Code::DEPENDENCY_UNAVAILABLE,
             StoreError::Busy => Code::QUOTA_EXCEEDED,

@@ -76,7 +76,11 @@ impl Issue {
         client: ClientId,
         arrived: Instant,
     ) -> Result<Admitted<'_>, IssueError> {
-        let account = self.validate(command, client).await?;
+        let (account, purchase) = self.check(command, client).await?;
+        if self.ceilings.holds(account.id(), client, self.courier.ambient.monotonic()) {
+            self.look_at_ceilings(&purchase).await?;
+        }
+        self.look_at_floor(account, &purchase).await?;
         // Before the breaker: the turn in which one request may try the account is not for a token that is no good.
         let target = self.courier.target_of_command(account, command, arrived).await;
         let target = target.map_err(IssueError::NotSignedIn)?;
@@ -95,6 +99,14 @@ impl Issue {
     /// # Errors
     /// [`IssueError`] as an issue would answer it.
     pub async fn validate(&self, command: &Command, client: ClientId) -> Result<&Account, IssueError> {
+        let (account, purchase) = self.check(command, client).await?;
+        self.look_at_ceilings(&purchase).await?;
+        self.look_at_floor(account, &purchase).await?;
+        Ok(account)
+    }
+
+    /// What a command must be, whatever was bought before. Its program's budgets are looked at.
+    async fn check(&self, command: &Command, client: ClientId) -> Result<(&Account, Purchase<'_>), IssueError> {
         check_texts(command)?;
         let policy = self.policy(command, client).await?;
         let account = self.choose_account(command, policy.as_ref())?;
@@ -104,16 +116,21 @@ impl Issue {
         if let Some(policy) = &policy {
             self.look_at_budgets(account, command, policy).await?;
         }
-        let now = self.courier.ambient.now();
-        let purchase = Purchase { account, client, value: command.value, at: now };
+        Ok((account, Purchase { account, client, value: command.value, at: self.courier.ambient.now() }))
+    }
+
+    async fn look_at_ceilings(&self, purchase: &Purchase<'_>) -> Result<(), IssueError> {
         let mut snapshot = self.courier.store.snapshot().await?;
-        if let Some(reached) = ceilings::look(&mut snapshot, &purchase).await? {
-            return Err(IssueError::Ceiling(reached));
+        ceilings::look(&mut snapshot, purchase).await?.map_or(Ok(()), |reached| Err(IssueError::Ceiling(reached)))
+    }
+
+    async fn look_at_floor(&self, account: &Account, purchase: &Purchase<'_>) -> Result<(), IssueError> {
+        if account.ceilings().funds_floor.is_none() {
+            return Ok(());
         }
-        if let Some(reached) = floor::look(&mut snapshot, account, command.value, now).await? {
-            return Err(IssueError::Floor(reached));
-        }
-        Ok(account)
+        let mut snapshot = self.courier.store.snapshot().await?;
+        let reached = floor::look(&mut snapshot, account, purchase.value, purchase.at).await?;
+        reached.map_or(Ok(()), |reached| Err(IssueError::Floor(reached)))
     }
 
     fn choose_account(&self, command: &Command, policy: Option<&Policy>) -> Result<&Account, IssueError> {

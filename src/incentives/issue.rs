@@ -1,6 +1,9 @@
 //! Issuing: the transaction that records the intent (T1), the drive, and the answer to a key that was used before.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::task::JoinHandle;
 
@@ -17,6 +20,7 @@ use super::{
     restore_note::RestoreNote,
     reveal::{Reveal, Showing},
     sql,
+    target::NewlySealed,
     timeline::TimelineEntry,
 };
 use crate::{
@@ -25,10 +29,14 @@ use crate::{
     failpoint,
     identity::Caller,
     kernel::{ApiKeyId, Chain, ClaimCode, ClientId, CreationRequestId, Environment, Intent, RewardId},
-    ledger::{LedgerStatus, ceilings, floor},
+    ledger::{
+        LedgerStatus,
+        ceilings::{self, ReachedLately},
+        floor,
+    },
     lifecycle::Lost,
     sealing::Target,
-    store::{Committed, StoreError},
+    store::{Committed, StoreError, Tx},
     telemetry::trace,
 };
 
@@ -44,6 +52,9 @@ pub struct Issued {
 
 /// How long an answer waits for the wish to cancel to be recorded.
 const WITHDRAW: Duration = Duration::from_millis(400);
+
+/// What T1 is called in traces.
+const ACCEPT: &str = "reward.accept";
 
 /// What T1 came to.
 pub(super) enum Accepted {
@@ -61,17 +72,18 @@ pub struct Issue {
     reveal: Reveal,
     in_flight: InFlight,
     pub(super) restored: Option<RestoreNote>,
+    pub(super) ceilings: Arc<ReachedLately>,
 }
 
 impl Issue {
-    pub(super) const fn new(
+    pub(super) fn new(
         courier: Courier,
         cancel: Cancel,
         reveal: Reveal,
         in_flight: InFlight,
         restored: Option<RestoreNote>,
     ) -> Self {
-        Self { courier, cancel, reveal, in_flight, restored }
+        Self { courier, cancel, reveal, in_flight, restored, ceilings: Arc::default() }
     }
 
     /// Issues a reward, or answers with the one that this key named before. Waits for the outcome as long as the caller has
@@ -232,6 +244,7 @@ impl Issue {
         let courier = &self.courier;
         if let IssueError::Ceiling(reached) = error {
             courier.metrics.ceiling_refused(&reached.account, reached.ceiling);
+            self.ceilings.note(client, reached, courier.ambient.monotonic());
             if !reached.reported
                 && let Err(error) = ceilings::report(&courier.store, client, reached, courier.ambient.now()).await
             {
@@ -269,27 +282,19 @@ impl Issue {
         let now = courier.ambient.now();
         let doubt = self.is_row_lost(account.id()).await?;
         let order = schedule::begin(command.on_unresolved.into(), doubt, courier.lease()?, now);
-        let mut reward = self.draft(client, command, intent, Draft { account, order, target: target.as_deref() })?;
+        let reward = self.draft(client, command, intent, Draft { account, order, target: target.as_deref() })?;
         let target = target.map(|target| courier.seal(&reward, &target, command.aim.token())).transpose()?;
         failpoint::pass("issue", "before_t1");
-        let mut tx = courier.store.begin_as("reward.accept").await?;
-        let received = TimelineEntry::received(reward.target_ending, command.asked_by);
-        let new = sql::insert(&mut tx, &mut reward, &received).await?;
-        if new {
-            let reserved = self.reserve(&mut tx, account, &reward, now).await;
-            tx = tx.or_undo(reserved).await?;
-        }
-        if new && let Some(target) = &target {
-            target.keep(&mut tx, &reward).await?;
-        }
-        if new {
-            let counted = self.count(&mut tx, account, &reward).await;
-            tx = tx.or_undo(counted).await?;
-        }
-        failpoint::pass("issue", "in_t1");
-        // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
-        // answered from what may still vanish.
-        let committed = tx.commit(reward).await?;
+        let intended = Intended { account, target: target.as_ref(), asked_by: command.asked_by };
+        let tx = courier.store.begin_joined(ACCEPT).await?;
+        let written = match self.write_intent(tx, reward.clone(), &intended).await {
+            Err(IssueError::Store(StoreError::Unmet)) => {
+                let tx = courier.store.begin_as(ACCEPT).await?;
+                self.write_intent(tx, reward, &intended).await
+            }
+            written => written,
+        };
+        let (committed, new) = written?;
         failpoint::pass("issue", "after_t1");
         if new {
             committed.get().trace_on();
@@ -300,6 +305,33 @@ impl Issue {
             Some(existing) => self.accept_known(existing, client, command, arrived).await,
             None => Err(IssueError::ExternalIdConflict),
         }
+    }
+
+    /// Writes the reward that is about to be sent, and what it counts under; says whether it was new.
+    async fn write_intent(
+        &self,
+        mut tx: Tx,
+        mut reward: Reward,
+        intended: &Intended<'_>,
+    ) -> Result<(Committed<Reward>, bool), IssueError> {
+        let Intended { account, target, asked_by } = intended;
+        let received = TimelineEntry::received(reward.target_ending, *asked_by);
+        let new = sql::insert(&mut tx, &mut reward, &received).await?;
+        if new {
+            let reserved = self.reserve(&mut tx, account, &reward, reward.order.created_at).await;
+            tx = tx.or_undo(reserved).await?;
+        }
+        if new && let Some(target) = target {
+            target.keep(&mut tx, &reward).await?;
+        }
+        if new {
+            let counted = self.count(&mut tx, account, &reward).await;
+            tx = tx.or_undo(counted).await?;
+        }
+        failpoint::pass("issue", "in_t1");
+        // Also where nothing was inserted: what this transaction ran into may itself not be committed yet, and nobody is
+        // answered from what may still vanish.
+        Ok((tx.commit(reward).await?, new))
     }
 
     /// There is a reward of this key: the caller's, or one that is theirs as this key proves.
@@ -423,6 +455,13 @@ pub(super) fn check_patience(command: &Command, patience: Option<Duration>) -> R
 fn payer(command: &Command) -> String {
     let program = || command.program.as_ref().map(|program| program.as_str().to_owned());
     command.account.clone().or_else(program).unwrap_or_else(|| command.value.currency().code().to_owned())
+}
+
+/// What the transaction of a new reward writes beside its row.
+struct Intended<'a> {
+    account: &'a Account,
+    target: Option<&'a NewlySealed>,
+    asked_by: ApiKeyId,
 }
 
 /// Who pays for a new reward, where it stands at its beginning, and what it acts on.

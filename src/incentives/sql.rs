@@ -35,7 +35,7 @@ use crate::{
     },
     provider::incentives::CreateMembers,
     sealing::Fingerprint,
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, join, row, statements},
 };
 
 macro_rules! columns {
@@ -238,15 +238,17 @@ impl TryFrom<RewardRow> for Reward {
     }
 }
 
-/// Inserts a reward that is about to be sent, with its first entry; says whether it was new.
+/// Inserts a reward that is about to be sent, with its first entry; says whether it was new. A transaction that joins its
+/// statements finds that out at its end.
 pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEntry) -> Result<bool, StoreError> {
     reward.events = 1;
     reward.booked = reward.belongs();
     let budget = reward.budget.as_ref();
     let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
-    let rows = execute!(
+    let new = join!(
         tx,
         INSERT,
+        1,
         reward.id.uuid(),
         reward.client.uuid(),
         reward.intent.as_bytes().as_slice(),
@@ -275,11 +277,11 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
         flat.handed_out,
         reward.members.as_ref().map(CreateMembers::as_json)
     )?;
-    if rows == 1 {
+    if new {
         book(tx, reward, LedgerStatus::None, reward.order.created_at).await?;
         write_event(tx, reward, entry, reward.order.created_at).await?;
     }
-    Ok(rows == 1)
+    Ok(new)
 }
 
 /// The reward of this intent, read outside any transaction.
@@ -316,7 +318,7 @@ pub(super) async fn keep_members(tx: &mut Tx, reward: &Reward) -> Result<(), Sto
 }
 
 /// Saves a reward read at `reward.version`, with its entries; `false` when it has changed since. The reward then carries
-/// its new version.
+/// its new version. A transaction that joins its statements finds out at its end whether it has changed.
 pub(super) async fn save(
     tx: &mut Tx,
     reward: &mut Reward,
@@ -329,9 +331,10 @@ pub(super) async fn save(
     let budget = reward.budget.as_ref();
     reward.events = first.saturating_add(i64::try_from(entries.len()).unwrap_or(0));
     let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
-    let rows = execute!(
+    let unchanged = join!(
         tx,
         SAVE,
+        1,
         reward.id.uuid(),
         order.version,
         order.state().as_str(),
@@ -363,7 +366,7 @@ pub(super) async fn save(
         reward.card.as_ref().map(|card| card.as_bytes().as_slice()),
         flat.done
     )?;
-    if rows != 1 {
+    if !unchanged {
         return Ok(false);
     }
     book(tx, reward, stood, now).await?;

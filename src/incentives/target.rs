@@ -16,7 +16,7 @@ use crate::{
     kernel::{Chain, RewardId, glyphs::repeats},
     provider::login::AccessToken,
     sealing::{Fingerprint, Keyring, Place, Sameness, Sealed, SealingError, Target},
-    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, join, row, statements},
 };
 
 /// How often targets are looked for that have outlived their time.
@@ -255,7 +255,8 @@ pub async fn sealed_by(snapshot: &mut Snapshot) -> Result<Vec<SealedBy>, StoreEr
     rows.into_iter().map(read).collect()
 }
 
-/// Keeps a target in the row of a reward at this version; `false` when the row has changed since.
+/// Keeps a target in the row of a reward at this version; `false` when the row has changed since. A
+/// transaction that joins its statements finds that out at its end.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
@@ -266,9 +267,10 @@ pub async fn keep(
     kept: &Kept,
     ending: Option<TargetEnding>,
 ) -> Result<bool, StoreError> {
-    let rows = execute!(
+    join!(
         tx,
         KEEP,
+        1,
         id.uuid(),
         version,
         kept.sealed.as_ref().map(Sealed::as_bytes),
@@ -276,8 +278,7 @@ pub async fn keep(
         kept.fingerprint.as_bytes().as_slice(),
         ending.map(TargetEnding::number),
         kept.token.as_ref().map(|token| token.as_bytes().as_slice())
-    )?;
-    Ok(rows == 1)
+    )
 }
 
 /// What the row keeps, if it ever kept something.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     events::{Named, outbox},
     kernel::{ApiKeyId, Money, ProgramId, calendar::day_begins, ids::MalformedId, word_methods},
-    store::{Sql, StoreError, Tx, execute, fetch_all, row, statements},
+    store::{Sql, StoreError, Tx, fetch_all, join, row, statements},
 };
 
 pub mod usage;
@@ -416,9 +416,11 @@ pub(crate) async fn move_usage(
         used: count.used.saturating_mul(value.minor()),
     };
     let none = None::<i64>;
-    execute!(
+    // Of each of the three periods the program's own budget and the key's.
+    join!(
         tx,
         MOVE,
+        6,
         budget.program.as_str(),
         budget.key.to_string(),
         budget.day_text(),

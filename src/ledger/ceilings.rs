@@ -9,6 +9,12 @@
 //! One statement counts, for the client and then for all: every transaction takes the rows in this order, as the last it takes. So two
 //! cannot wait for each other, and the account's row is held for the length of a commit.
 
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
 use chrono::{DateTime, NaiveDate, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -17,7 +23,7 @@ use crate::{
     accounts::Account,
     events::{Named, outbox},
     kernel::{ClientId, Money, word_methods},
-    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, row, statements},
+    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, join, row, statements},
 };
 
 /// The holder of what all clients have bought together. Every other holder is a client.
@@ -84,6 +90,36 @@ pub struct CeilingReached {
     pub(crate) ends_at: Option<DateTime<Utc>>,
     /// Whether another reward was refused on this day.
     pub(crate) reported: bool,
+}
+
+/// Where a ceiling refused a reward lately. Whoever was not refused need not be asked about before there is a slot: the
+/// transaction that makes the row asks.
+#[derive(Debug, Default)]
+pub(crate) struct ReachedLately(Mutex<HashMap<(String, Option<ClientId>), Instant>>);
+
+/// How long a refusal is remembered.
+const LATELY: Duration = Duration::from_secs(60);
+
+impl ReachedLately {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(String, Option<ClientId>), Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that a ceiling refused a client's reward.
+    pub(crate) fn note(&self, client: ClientId, reached: &CeilingReached, now: Instant) {
+        let mut reached_lately = self.lock();
+        reached_lately.retain(|_holder, since| now.saturating_duration_since(*since) < LATELY);
+        reached_lately.insert((reached.account.clone(), reached.ceiling.is_of_client().then_some(client)), now);
+    }
+
+    /// Whether a ceiling of the client or of all clients refused a reward of this account lately.
+    pub(crate) fn holds(&self, account: &str, client: ClientId, now: Instant) -> bool {
+        let reached_lately = self.lock();
+        let lately = |since: &Instant| now.saturating_duration_since(*since) < LATELY;
+        [None, Some(client)]
+            .into_iter()
+            .any(|holder| reached_lately.get(&(account.to_owned(), holder)).is_some_and(lately))
+    }
 }
 
 /// A reward that is to be bought.
@@ -154,23 +190,19 @@ pub(crate) async fn look(
 /// Counts a reward. Where it does not fit, the transaction must not be committed: one of the rows may count it already.
 pub(crate) async fn take(tx: &mut Tx, purchase: &Purchase<'_>) -> Result<Option<CeilingReached>, StoreError> {
     // Where there is no row yet, nothing is compared: the settings have no ceiling below the largest reward.
-    let client = purchase.client.to_string();
-    let taken = fetch_all!(
-        TakenRow,
-        tx,
-        TAKE,
-        purchase.account.id(),
-        client.as_str(),
-        purchase.day().to_string(),
-        purchase.value.minor(),
-        purchase.most(Ceiling::ClientDayMaximum),
-        purchase.most(Ceiling::ClientDayRewards),
-        purchase.most(Ceiling::AccountDayMaximum)
-    )?;
+    let (account, client, day) = (purchase.account.id(), purchase.client.to_string(), purchase.day().to_string());
+    let (value, of_client) = (purchase.value.minor(), purchase.most(Ceiling::ClientDayMaximum));
+    let (rewards, of_all) = (purchase.most(Ceiling::ClientDayRewards), purchase.most(Ceiling::AccountDayMaximum));
+    if tx.joins() {
+        // Which ceiling it was is asked where the commit finds that one was reached.
+        return join!(tx, TAKE, 2, account, client, day, value, of_client, rewards, of_all).map(|_later| None);
+    }
+    let taken =
+        fetch_all!(TakenRow, tx, TAKE, account, client.as_str(), day.as_str(), value, of_client, rewards, of_all)?;
     // A row that its ceiling kept from counting is not returned.
     let counts = |holder: &str| taken.iter().any(|row| row.holder == holder);
     if !counts(&client) {
-        let client_day = fetch_all!(SpentTodayRow, tx, NOW, purchase.account.id(), client, purchase.day().to_string())?;
+        let client_day = fetch_all!(SpentTodayRow, tx, NOW, account, client, day)?;
         return Ok(purchase.first_above(&client_day).or_else(|| Some(purchase.reached(Ceiling::ClientDayMaximum))));
     }
     Ok((!counts(ALL_CLIENTS)).then(|| purchase.reached(Ceiling::AccountDayMaximum)))

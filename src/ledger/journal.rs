@@ -12,9 +12,9 @@ use crate::{
     events::Subject,
     kernel::{Currency, Money, ProgramId, RewardId},
     store::{
-        InstantRow, Snapshot, Sql, StoreError, Tx, execute,
+        InstantRow, Snapshot, Sql, StoreError, Tx,
         feed::{SettledRow, settled},
-        fetch_all, fetch_optional, row, statements,
+        fetch_all, fetch_optional, join, row, statements,
     },
 };
 
@@ -81,9 +81,10 @@ pub(crate) async fn write(tx: &mut Tx, posting: &Posting<'_>, at: DateTime<Utc>)
     if reversible && minor < 0 {
         (debit, credit, minor) = (credit, debit, minor.saturating_neg());
     }
-    execute!(
+    join!(
         tx,
         INSERT,
+        1,
         at,
         posting.account,
         posting.value.currency().code(),

@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use crate::kernel::{HttpsProxy, NotSent};
 
-/// Idle connections kept to a host. With none, each call pays a TLS handshake within its few seconds; with many, more of them go
-/// stale.
-const IDLE_CONNECTIONS_MAX: usize = 2;
+/// Idle connections kept to a host: as many as calls are commonly on their way at once. A call without one pays a TLS handshake within
+/// its few seconds, and most of its cost here.
+const IDLE_CONNECTIONS_MAX: usize = 64;
 /// How long a connection may idle: below the five seconds after which common servers close one. Amazon publishes no
 /// figure. A connection that is closed while we write gives a false `connection_lost`, which a replay heals, so this
 /// need not be perfect, only rare.

@@ -33,6 +33,9 @@ pub enum StoreError {
     /// It is unknown whether the transaction was committed. Read again before acting.
     #[error("the commit was not confirmed")]
     Unconfirmed,
+    /// A joined statement touched another number of rows than it must; nothing was done.
+    #[error("the rows are others than the transaction counted on")]
+    Unmet,
     /// Too many transactions wait for the writer, or too many questions for their connections; nothing was done.
     #[error("too much is waiting for the database")]
     Busy,
@@ -104,6 +107,7 @@ impl StoreError {
             Self::Database { .. }
             | Self::Migrate(_)
             | Self::Unconfirmed
+            | Self::Unmet
             | Self::Busy
             | Self::TooCostly { .. }
             | Self::Schema(_)

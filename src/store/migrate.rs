@@ -8,7 +8,7 @@
 use std::{sync::LazyLock, time::Duration};
 
 use sqlx::{
-    Connection, Executor, PgPool,
+    Connection, Executor, PgConnection,
     error::DatabaseError,
     migrate::{Migrate, MigrateError, Migrator},
 };
@@ -63,7 +63,7 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
     }
     match &store.inner {
         OpenStore::Sqlite(sqlite) => sqlite.migrate(&SQLITE).await?,
-        OpenStore::Postgres(store) => migrate_postgres(&store.pool).await?,
+        OpenStore::Postgres(store) => migrate_postgres(store.connect().await?).await?,
     }
     failpoint::pass("migrate", "after");
     Ok(())
@@ -71,9 +71,8 @@ pub async fn migrate(store: &Store) -> Result<(), StoreError> {
 
 /// Migrates on a connection of its own, because the service's time limits do not suit a migration, or the wait for
 /// another replica's.
-async fn migrate_postgres(pool: &PgPool) -> Result<(), StoreError> {
+async fn migrate_postgres(mut connection: PgConnection) -> Result<(), StoreError> {
     let failed = |error| StoreError::database("migrate", error);
-    let mut connection = pool.acquire().await.map_err(|error| StoreError::database("acquire", error))?.detach();
     connection.execute(PATIENT).await.map_err(failed)?;
     // The driver takes the same lock again; within one session it may.
     connection.lock().await.map_err(failed_migration)?;

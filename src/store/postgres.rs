@@ -1,26 +1,30 @@
 //! PostgreSQL: a pool, and limits on how long a statement, a lock and an idle transaction may take.
 
+mod joined;
+mod link;
+mod pool;
 pub(super) mod session;
 
 use std::{
-    io,
     str::FromStr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use sqlx::{
-    ConnectOptions, Executor, PgConnection, PgPool, Postgres,
-    pool::PoolConnection,
-    postgres::{PgConnectOptions, PgPoolOptions},
-};
-use tokio::{runtime::Handle, sync::Mutex};
+use deadpool::managed::{Pool, PoolError};
+use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
-use self::session::{Identity, SessionError};
+use self::{
+    joined::JoinedTexts,
+    pool::Connections,
+    session::{Identity, SessionError},
+};
 use super::{ACQUIRE_TIMEOUT, QUESTION_MAX, StoreError, StoreOptions, TimeLimits};
 
-/// How long a stop waits for connections to be returned. A connection that has gone silent never is.
-const CLOSE_MAX: Duration = Duration::from_secs(2);
+pub(crate) use joined::JoinedStatement;
+pub use link::Answering;
+pub(crate) use link::Link;
+
 /// How often a connection that the server refuses at its start is tried again, until the time to wait is over.
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -44,12 +48,11 @@ impl TimeLimits {
 /// The server's pool, and what every connection of it must be like.
 #[derive(Clone, Debug)]
 pub(super) struct PostgresStore {
-    pub(super) pool: PgPool,
+    pool: Pool<Connections>,
     /// For questions, with a shorter time; `None` where they share the connections.
-    questions: Option<PgPool>,
+    questions: Option<Pool<Connections>>,
     rules: ConnectionRules,
-    /// Held by the one who asks why no connection can be had.
-    asking: Arc<Mutex<()>>,
+    joined_texts: Arc<JoinedTexts>,
 }
 
 /// What a connection needs to be of use.
@@ -70,16 +73,10 @@ impl ConnectionRules {
     }
 
     /// Connections that are made when they are needed, at most so many.
-    fn pool(&self, most: u32) -> PgPool {
-        let of_each = self.clone();
-        PgPoolOptions::new()
-            .max_connections(most)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .after_connect(move |connection, _meta| {
-                let rules = of_each.clone();
-                Box::pin(async move { rules.prepare(connection).await.map_err(SessionError::for_the_pool) })
-            })
-            .connect_lazy_with(self.options.as_ref().clone())
+    fn pool(&self, most: u32) -> Result<Pool<Connections>, StoreError> {
+        let most = usize::try_from(most).unwrap_or(1);
+        let pool = Pool::builder(Connections::new(self.clone())).max_size(most).build();
+        pool.map_err(|error| StoreError::Open(error.to_string()))
     }
 
     /// Sets what promises rest on, reads it back, and looks where the connection leads.
@@ -89,22 +86,38 @@ impl ConnectionRules {
         if first.is_the_same(&found) { Ok(()) } else { Err(SessionError::AnotherDatabase) }
     }
 
-    /// The first connection. A server that starts, or has no place free, is asked again for as long as a request waits.
     async fn connect_patiently(&self) -> Result<PgConnection, StoreError> {
-        let (mut last, started) = (None, tokio::time::sleep(ACQUIRE_TIMEOUT));
-        tokio::pin!(started);
-        loop {
-            let tried = tokio::select! {
-                tried = self.connect() => tried,
-                () = &mut started => return Err(last.map_or(StoreError::database("connect", sqlx::Error::PoolTimedOut), StoreError::Session)),
-            };
-            match tried {
-                Ok(connection) => return Ok(connection),
-                Err(error) if error.may_pass() => last = Some(error),
-                Err(error) => return Err(error.into()),
-            }
-            tokio::time::sleep(CONNECT_PAUSE).await;
+        patiently(|| async { self.connect().await.map_err(Unconnected::Refused) }).await
+    }
+}
+
+/// Why there is no connection.
+enum Unconnected {
+    /// The server, or what leads to it, refuses one.
+    Refused(SessionError),
+    /// All are in use, or the pool is closed.
+    None(sqlx::Error),
+}
+
+/// Asks for a connection. A server that starts, or has no place free, is asked again for as long as a request waits.
+async fn patiently<C, F>(connect: impl Fn() -> F) -> Result<C, StoreError>
+where
+    F: Future<Output = Result<C, Unconnected>>,
+{
+    let (mut last, ended) = (None, tokio::time::sleep(ACQUIRE_TIMEOUT));
+    tokio::pin!(ended);
+    loop {
+        let tried = tokio::select! {
+            tried = connect() => tried,
+            () = &mut ended => return Err(last.map_or(StoreError::database("acquire", sqlx::Error::PoolTimedOut), StoreError::Session)),
+        };
+        match tried {
+            Ok(connection) => return Ok(connection),
+            Err(Unconnected::Refused(error)) if error.may_pass() => last = Some(error),
+            Err(Unconnected::Refused(error)) => return Err(error.into()),
+            Err(Unconnected::None(error)) => return Err(StoreError::database("acquire", error)),
         }
+        tokio::time::sleep(CONNECT_PAUSE).await;
     }
 }
 
@@ -142,13 +155,11 @@ impl PostgresStore {
         }
         let for_questions = settings.questions_max();
         let apart = settings.ends_questions() && settings.connections_max > for_questions;
-        let questions = apart.then(|| {
-            let rules = ConnectionRules { time_limits: TimeLimits::Question, ..rules.clone() };
-            rules.pool(for_questions)
-        });
+        let of_questions = ConnectionRules { time_limits: TimeLimits::Question, ..rules.clone() };
+        let questions = if apart { Some(of_questions.pool(for_questions)?) } else { None };
         let for_money =
             if apart { settings.connections_max.saturating_sub(for_questions) } else { settings.connections_max };
-        let store = Self { pool: rules.pool(for_money), questions, rules, asking: Arc::default() };
+        let store = Self { pool: rules.pool(for_money)?, questions, rules, joined_texts: Arc::default() };
         // The first connection says whether there will be any.
         drop(store.take().await?);
         Ok(store)
@@ -156,66 +167,53 @@ impl PostgresStore {
 
     /// What the server does not do for a commit to outlive a crash of its machine.
     pub(super) async fn not_durable(&self) -> Result<Vec<&'static str>, StoreError> {
-        session::not_durable(&mut self.take().await?.connection).await
+        session::not_durable(self.take().await?.parts()?.0).await
+    }
+
+    /// A connection outside the pool.
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
+        self.rules.connect_patiently().await
     }
 
     /// Takes a connection out of the pool, or opens one.
     pub(super) async fn take(&self) -> Result<Link, StoreError> {
-        self.take_of(&self.pool, self.rules.time_limits).await
+        take_of(&self.pool, self.rules.time_limits).await
     }
 
     /// The same for a question.
     pub(super) async fn take_for_question(&self) -> Result<Link, StoreError> {
         match &self.questions {
-            Some(pool) => self.take_of(pool, TimeLimits::Question).await,
+            Some(pool) => take_of(pool, TimeLimits::Question).await,
             None => self.take().await,
         }
     }
 
-    async fn take_of(&self, pool: &PgPool, time_limits: TimeLimits) -> Result<Link, StoreError> {
-        match pool.acquire().await {
-            Ok(connection) => Ok(Link { connection, time_limits, in_transaction: false }),
-            Err(sqlx::Error::PoolTimedOut) if pool.size() < pool.options().get_max_connections() => {
-                Err(self.reason().await)
+    /// The joined statements' texts so far.
+    pub(super) fn joined_texts(&self) -> Arc<JoinedTexts> {
+        Arc::clone(&self.joined_texts)
+    }
+
+    /// Closes the connections that nobody uses; the others close when they are given back.
+    pub(super) fn close(&self) {
+        self.pool.close();
+        if let Some(questions) = &self.questions {
+            questions.close();
+        }
+    }
+}
+
+/// Takes a connection out of a pool, or opens one.
+async fn take_of(pool: &Pool<Connections>, time_limits: TimeLimits) -> Result<Link, StoreError> {
+    let connection = patiently(|| async {
+        pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => Unconnected::Refused(error),
+            PoolError::Closed => Unconnected::None(sqlx::Error::PoolClosed),
+            PoolError::Timeout(_) | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                Unconnected::None(sqlx::Error::PoolTimedOut)
             }
-            Err(error) => Err(SessionError::refused(error).into()),
-        }
-    }
-
-    /// Why the pool could open no connection in time: it does not keep the server's answer, so one of those who wait asks.
-    async fn reason(&self) -> StoreError {
-        let timed_out = || StoreError::database("acquire", sqlx::Error::PoolTimedOut);
-        let Ok(_asking) = self.asking.try_lock() else { return timed_out() };
-        match tokio::time::timeout(ACQUIRE_TIMEOUT, self.rules.connect()).await {
-            Ok(Err(error)) => error.into(),
-            // It can be had again, or nothing answers.
-            Ok(Ok(_)) | Err(_) => timed_out(),
-        }
-    }
-
-    /// Takes a connection, and begins a transaction on it.
-    pub(super) async fn begin(&self) -> Result<Link, StoreError> {
-        let mut link = self.take().await?;
-        // Set before the statement: the transaction may have begun although its answer was lost.
-        link.in_transaction = true;
-        link.run("BEGIN").await.map_err(|error| StoreError::database("begin", error))?;
-        Ok(link)
-    }
-
-    /// Closes the connections that still answer.
-    pub(super) async fn close(&self) {
-        let closed = async {
-            let questions = async {
-                if let Some(pool) = &self.questions {
-                    pool.close().await;
-                }
-            };
-            tokio::join!(self.pool.close(), questions)
-        };
-        if tokio::time::timeout(CLOSE_MAX, closed).await.is_err() {
-            tracing::warn!("a connection to the database was not given back; left to the server");
-        }
-    }
+        })
+    });
+    Ok(Link::new(connection.await?, time_limits))
 }
 
 /// Where the server should be, as an operator looks for it. Neither role nor password is part of it.
@@ -233,59 +231,4 @@ fn is_away(error: &StoreError) -> bool {
         StoreError::Session(SessionError::Refused(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut))
             | StoreError::Database { source: sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, .. }
     )
-}
-
-/// A connection that was taken out of the pool, with or without a transaction.
-///
-/// A connection that still answers goes back; any other is closed, and the pool opens a new one. The driver's own return
-/// asks the connection whether it is alive, and waits for ever if it has gone silent, so the pool would shrink to nothing. A
-/// transaction that was not committed is closed with its connection, so that its locks are free at once.
-pub struct Link {
-    connection: PoolConnection<Postgres>,
-    time_limits: TimeLimits,
-    in_transaction: bool,
-}
-
-impl Link {
-    async fn run(&mut self, text: &'static str) -> Result<(), sqlx::Error> {
-        let answer_max = self.time_limits.answer();
-        in_time(answer_max, self.connection.execute(text)).await.map(drop)
-    }
-
-    /// Commits. Without an answer it is unknown whether the transaction is committed.
-    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        self.run("COMMIT").await.map_err(|error| StoreError::database("commit", error))?;
-        self.in_transaction = false;
-        Ok(())
-    }
-
-    /// Rolls the transaction back, so that the connection returns to the pool.
-    pub(super) async fn undo(mut self) {
-        self.in_transaction = self.run("ROLLBACK").await.is_err();
-    }
-
-    /// The connection that statements run on.
-    pub fn conn(&mut self) -> super::Conn<'_> {
-        super::Conn::Postgres { connection: &mut self.connection, answer_max: self.time_limits.answer() }
-    }
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        if self.in_transaction {
-            self.connection.close_on_drop();
-        } else if let Ok(runtime) = Handle::try_current() {
-            let back = tokio::time::timeout(TimeLimits::Service.answer(), self.connection.return_to_pool());
-            drop(runtime.spawn(back));
-        }
-    }
-}
-
-/// Waits for an answer, at most as long as one can still come.
-pub(crate) async fn in_time<T>(
-    answer_max: Duration,
-    answer: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
-    let silent = |_elapsed| sqlx::Error::Io(io::ErrorKind::TimedOut.into());
-    tokio::time::timeout(answer_max, answer).await.map_err(silent)?
 }

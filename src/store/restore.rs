@@ -143,7 +143,7 @@ pub(crate) async fn refusal_of(file: &Path) -> Result<Option<RestoreError>, Stor
 /// # Errors
 /// [`StoreError`] when the database cannot be read.
 pub(crate) async fn refusal_of_open(store: &Store) -> Result<Option<RestoreError>, StoreError> {
-    match store.snapshot().await?.conn() {
+    match store.snapshot().await?.conn().await? {
         Conn::Sqlite(connection) => refusal(compare::compare_open(connection).await),
         Conn::Postgres { .. } => Ok(None),
     }

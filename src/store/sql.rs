@@ -18,20 +18,23 @@
 //!    differ there are two ([`Sql::each`]).
 //! 2. A macro expands to a `match` on the open connection with one arm a driver, because the drivers have no type in
 //!    common. Each bind must implement both drivers' `Encode`, each column both drivers' `Decode`, or it does not compile.
+//!    `join!` runs one that must touch a known number of rows, and that may wait for the end of its transaction.
 //! 3. The macros compare the number of binds with the highest `$n` of both texts when they are compiled, because SQLite
 //!    binds NULL to a missing parameter without an error.
 //! 4. `statements!` lists the file's statements in `STATEMENTS`. A test prepares every list on both databases, and fails if
 //!    a file declares statements and is not in the test.
 //! 5. A failed statement marks its transaction, so that it cannot be committed.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use sqlx::{
-    PgConnection, Postgres, RawSql, Sqlite, SqliteConnection,
+    AssertSqlSafe, PgConnection, Postgres, RawSql, Sqlite, SqliteConnection,
     postgres::PgArguments,
     query::{Query, QueryAs},
     sqlite::SqliteArguments,
 };
+
+use super::Answering;
 
 /// One statement in the two dialects. Nearly all are one text.
 #[derive(Debug, Clone, Copy)]
@@ -97,8 +100,8 @@ pub enum Conn<'c> {
     Postgres {
         /// The connection.
         connection: &'c mut PgConnection,
-        /// How long an answer may take.
-        answer_max: Duration,
+        /// How its answer is waited for.
+        answering: Answering<'c>,
     },
 }
 
@@ -110,6 +113,15 @@ pub(crate) fn sqlite(text: &'static str) -> Query<'static, Sqlite, SqliteArgumen
 #[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query")]
 pub(crate) fn postgres(text: &'static str) -> Query<'static, Postgres, PgArguments> {
     sqlx::query(text)
+}
+
+/// A text that was put together of statements' own.
+#[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query_with")]
+pub(crate) fn postgres_joined(
+    text: AssertSqlSafe<Arc<str>>,
+    values: PgArguments,
+) -> Query<'static, Postgres, PgArguments> {
+    sqlx::query_with(text, values)
 }
 
 /// Several statements in one message, for what a new connection needs.
@@ -165,16 +177,19 @@ macro_rules! row {
 macro_rules! execute {
     ($on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));
-        match $on.conn() {
-            $crate::store::Conn::Sqlite(c) => {
-                $crate::store::sql::sqlite($sql.sqlite)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
+        match $on.conn().await {
+            Err(error) => Err(error),
+            Ok(conn) => match conn {
+                $crate::store::Conn::Sqlite(c) => {
+                    $crate::store::sql::sqlite($sql.sqlite)$(.bind($bind))*.execute(c).await.map(|done| done.rows_affected())
+                }
+                $crate::store::Conn::Postgres { connection: c, answering } => {
+                    let answer = $crate::store::sql::postgres($sql.postgres)$(.bind($bind))*.execute(c);
+                    answering.wait(answer).await.map(|done| done.rows_affected())
+                }
             }
-            $crate::store::Conn::Postgres { connection: c, answer_max } => {
-                let answer = $crate::store::sql::postgres($sql.postgres)$(.bind($bind))*.execute(c);
-                $crate::store::postgres::in_time(answer_max, answer).await.map(|done| done.rows_affected())
-            }
+            .map_err(|error| $on.fail($sql.name, error)),
         }
-        .map_err(|error| $on.fail($sql.name, error))
     }};
 }
 
@@ -182,16 +197,19 @@ macro_rules! execute {
 macro_rules! fetch_optional {
     ($row:ty, $on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));
-        match $on.conn() {
-            $crate::store::Conn::Sqlite(c) => {
-                $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_optional(c).await
+        match $on.conn().await {
+            Err(error) => Err(error),
+            Ok(conn) => match conn {
+                $crate::store::Conn::Sqlite(c) => {
+                    $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_optional(c).await
+                }
+                $crate::store::Conn::Postgres { connection: c, answering } => {
+                    let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_optional(c);
+                    answering.wait(answer).await
+                }
             }
-            $crate::store::Conn::Postgres { connection: c, answer_max } => {
-                let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_optional(c);
-                $crate::store::postgres::in_time(answer_max, answer).await
-            }
+            .map_err(|error| $on.fail($sql.name, error)),
         }
-        .map_err(|error| $on.fail($sql.name, error))
     }};
 }
 
@@ -199,20 +217,39 @@ macro_rules! fetch_optional {
 macro_rules! fetch_all {
     ($row:ty, $on:expr, $sql:expr $(, $bind:expr)* $(,)?) => {{
         const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));
-        match $on.conn() {
-            $crate::store::Conn::Sqlite(c) => {
-                $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_all(c).await
+        match $on.conn().await {
+            Err(error) => Err(error),
+            Ok(conn) => match conn {
+                $crate::store::Conn::Sqlite(c) => {
+                    $crate::store::sql::sqlite_as::<$row>($sql.sqlite)$(.bind($bind))*.fetch_all(c).await
+                }
+                $crate::store::Conn::Postgres { connection: c, answering } => {
+                    let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_all(c);
+                    answering.wait(answer).await
+                }
             }
-            $crate::store::Conn::Postgres { connection: c, answer_max } => {
-                let answer = $crate::store::sql::postgres_as::<$row>($sql.postgres)$(.bind($bind))*.fetch_all(c);
-                $crate::store::postgres::in_time(answer_max, answer).await
-            }
+            .map_err(|error| $on.fail($sql.name, error)),
         }
-        .map_err(|error| $on.fail($sql.name, error))
     }};
 }
 
-pub(crate) use {execute, fetch_all, fetch_optional, row, statements};
+/// Runs a statement that must touch so many rows, and returns whether it did. In a transaction that joins its statements it waits
+/// for the end: then the answer is true, and the commit finds out.
+macro_rules! join {
+    ($tx:expr, $sql:expr, $rows:expr $(, $bind:expr)* $(,)?) => {
+        match $tx.joined(&$sql).await {
+            Err(error) => Err(error),
+            Ok(Some(joined)) => {
+                const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));
+                joined.add(&$sql, $rows);
+                Ok(()) $(.and_then(|()| joined.bind($bind)))* .map(|()| true)
+            }
+            Ok(None) => $crate::store::execute!($tx, $sql $(, $bind)*).map(|rows| rows == $rows),
+        }
+    };
+}
+
+pub(crate) use {execute, fetch_all, fetch_optional, join, row, statements};
 
 #[cfg(test)]
 mod tests {

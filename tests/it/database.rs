@@ -8,6 +8,7 @@ mod disk;
 mod proxy;
 mod questions;
 mod replicas;
+mod round_trips;
 mod sessions;
 mod stumble;
 mod unwritable;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sqlx::{Connection, Executor, PgConnection};
 
-use super::in_time;
+use super::link::in_time;
 use crate::store::{StoreError, TimeLimits, row, sql};
 
 /// How long an answer of a new connection may take.
@@ -200,11 +200,6 @@ impl SessionError {
             return error.kind() == std::io::ErrorKind::ConnectionRefused;
         }
         refused.as_database_error().is_some_and(|error| error.is_transient_in_connect_phase())
-    }
-
-    /// What the pool can take. It logs the text, and tries again.
-    pub(super) fn for_the_pool(self) -> sqlx::Error {
-        sqlx::Error::Configuration(Box::new(self))
     }
 }
 

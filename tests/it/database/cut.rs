@@ -1,4 +1,4 @@
-//! The connection to PostgreSQL dies at a COMMIT whose answer nobody hears: whether it happened is unknown, and only the
+//! The connection to PostgreSQL dies at a commit whose answer nobody hears: whether it happened is unknown, and only the
 //! next look tells.
 
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::support::{App, Backend, books::books_match};
 const ROUNDS: usize = 40;
 
 /// A service whose every word to the database passes the proxy.
-async fn behind_a_proxy() -> (App, Proxy) {
+pub(super) async fn behind_a_proxy() -> (App, Proxy) {
     let mut app = App::spawn(Backend::Postgres).await;
     let (before, rest) = app.database.url().split_once('@').unwrap();
     let (server, name) = rest.split_once('/').unwrap();
@@ -29,7 +29,7 @@ fn key(cut: Cut, round: usize) -> String {
     format!("{cut:?}-{round}")
 }
 
-/// Cuts the intent's COMMIT in every round, with a second request of the same key at the same time.
+/// Cuts the intent's commit in every round, with a second request of the same key at the same time.
 async fn cut_at_the_intent(cut: Cut) {
     let (mut app, proxy) = behind_a_proxy().await;
     let (mut codes, mut refused) = (Codes::new(), 0);
@@ -66,7 +66,7 @@ async fn cut_at_the_intent(cut: Cut) {
     app.end().await;
 }
 
-/// Cuts the outcome's COMMIT in every round: the card is bought, its code is in hand.
+/// Cuts the outcome's commit in every round: the card is bought, its code is in hand.
 async fn cut_at_the_outcome(cut: Cut) {
     let (mut app, proxy) = behind_a_proxy().await;
     let mut codes = Codes::new();
@@ -97,7 +97,7 @@ fn asks_again(cut: Cut, round: usize) -> bool {
     cut == Cut::Meanwhile || round.is_multiple_of(2)
 }
 
-/// Cuts the COMMIT of the wish to cancel: it is canceled, or it is not, and the second wish settles it.
+/// Cuts the commit of the wish to cancel: it is canceled, or it is not, and the second wish settles it.
 async fn cut_at_the_wish(cut: Cut) {
     let (mut app, proxy) = behind_a_proxy().await;
     let mut ids = Vec::new();

@@ -1,4 +1,5 @@
-//! A wire between the service and PostgreSQL that can be cut at a COMMIT of one's choice.
+//! A wire between the service and PostgreSQL that can be cut at a commit of one's choice: a COMMIT, or a statement that is a
+//! transaction by itself.
 
 use std::{
     net::SocketAddr,
@@ -13,7 +14,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// Which transaction's COMMIT.
+/// Which transaction's commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Moment {
     /// The intent's.
@@ -35,7 +36,7 @@ impl Moment {
     }
 }
 
-/// How far the COMMIT has come.
+/// How far the commit has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cut {
     /// The server never has it, and rolls back.
@@ -56,6 +57,10 @@ pub(super) struct Proxy {
 struct Plan {
     armed: Mutex<Option<(Moment, Cut)>>,
     struck: AtomicUsize,
+    round_trips: AtomicUsize,
+    /// Held while a message is passed on, and until the answer has come where it is not to be heard: of two requests of one key
+    /// the one that is cut is the first at the server, too.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Plan {
@@ -86,14 +91,56 @@ impl Proxy {
         Self { address, plan }
     }
 
-    /// The next COMMIT of this kind is cut so.
+    /// The next commit of this kind is cut so.
     pub(super) fn arm(&self, moment: Moment, cut: Cut) {
         *self.plan.armed.lock().unwrap() = Some((moment, cut));
+    }
+
+    /// How many answers of the server were waited for until now.
+    pub(super) fn round_trips(&self) -> usize {
+        self.plan.round_trips.load(Ordering::Relaxed)
     }
 
     /// How many were cut.
     pub(super) fn struck(&self) -> usize {
         self.plan.struck.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts how often a server has said that it is ready for the next statement: once for each that the client waited for.
+#[derive(Default)]
+struct Ready {
+    /// The server has said in one byte, without a head, that it speaks without TLS.
+    agreed: bool,
+    /// Bytes of a message's head that came so far: its kind and its length.
+    head: Vec<u8>,
+    /// Bytes of the message that are still to come.
+    rest: usize,
+}
+
+impl Ready {
+    const HEAD: usize = 5;
+
+    fn count(&mut self, mut said: &[u8]) -> usize {
+        let mut ready = 0;
+        if !self.agreed && said.first() == Some(&b'N') {
+            said = &said[1..];
+        }
+        self.agreed = true;
+        while !said.is_empty() {
+            let skipped = self.rest.min(said.len());
+            (self.rest, said) = (self.rest - skipped, &said[skipped..]);
+            let taken = if self.rest == 0 { (Self::HEAD - self.head.len()).min(said.len()) } else { 0 };
+            self.head.extend_from_slice(&said[..taken]);
+            said = &said[taken..];
+            if self.head.len() == Self::HEAD {
+                ready += usize::from(self.head[0] == b'Z');
+                let length = u32::from_be_bytes(self.head[1..].try_into().unwrap());
+                self.rest = usize::try_from(length).unwrap() - 4;
+                self.head.clear();
+            }
+        }
+        ready
     }
 }
 
@@ -105,31 +152,45 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 async fn relay(mut client: TcpStream, server: SocketAddr, plan: Arc<Plan>) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
-    // What the client has said since BEGIN.
-    let mut seen = Vec::new();
+    let mut ready = Ready::default();
+    // What the client has said since BEGIN; `None` outside a transaction.
+    let mut seen: Option<Vec<u8>> = None;
     loop {
         tokio::select! {
             read = client.read(&mut up) => {
                 let Some(said) = read.ok().filter(|read| *read > 0).map(|read| &up[..read]) else { return };
+                let turn = plan.turn.lock().await;
                 if contains(said, b"BEGIN\0") {
-                    seen.clear();
+                    seen = Some(Vec::new());
                 }
-                seen.extend_from_slice(said);
-                // A message of its own: the driver waits for the answers to all that went before.
-                let cut = if contains(said, b"COMMIT\0") { plan.take(&seen) } else { None };
+                if let Some(seen) = &mut seen {
+                    seen.extend_from_slice(said);
+                }
+                // Each is a message of its own: the driver waits for the answers to all that went before.
+                let (cut, done): (_, &[u8]) = match seen.take() {
+                    Some(seen) if contains(said, b"COMMIT\0") => (plan.take(&seen), b"COMMIT\0"),
+                    Some(_) if contains(said, b"ROLLBACK\0") => (None, b""),
+                    Some(so_far) => {
+                        seen = Some(so_far);
+                        (None, b"")
+                    }
+                    None => (plan.take(said), b"SELECT 1\0"),
+                };
                 if cut == Some(Cut::BeforeTheServer) || server.write_all(said).await.is_err() {
                     return;
                 }
                 if cut == Some(Cut::BeforeTheAnswer) {
                     let read = server.read(&mut down).await.unwrap();
-                    assert!(contains(&down[..read], b"COMMIT\0"), "the server did not commit");
+                    assert!(contains(&down[..read], done), "the server did not commit");
                 }
+                drop(turn);
                 if cut.is_some() {
                     return;
                 }
             }
             read = server.read(&mut down) => {
                 let Some(said) = read.ok().filter(|read| *read > 0).map(|read| &down[..read]) else { return };
+                plan.round_trips.fetch_add(ready.count(said), Ordering::Relaxed);
                 if client.write_all(said).await.is_err() {
                     return;
                 }

@@ -67,6 +67,8 @@ async fn a_replica_that_was_frozen_past_its_lease_with_codes_in_hand_delivers_an
         let hold = app.database.hold_writes().await;
         tokio::time::sleep(Duration::from_millis(1800)).await;
         frozen.signal("STOP");
+        // Longer than the server lets a statement wait for a lock: what was sent before is refused.
+        tokio::time::sleep(Duration::from_millis(3500)).await;
         hold.release().await;
         assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state = 'issuing'").await, 6);
         let mut codes = Codes::new();

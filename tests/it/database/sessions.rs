@@ -11,7 +11,7 @@ use noshi::{
     bootstrap::{self, Opening},
     config::Settings,
     kernel::Chain,
-    store::{Conn, Read, Store},
+    store::{Conn, Read, Store, migrate::schema},
 };
 use sqlx::Connection;
 use tempfile::TempDir;
@@ -118,7 +118,9 @@ async fn open(url: &str, why: Opening) -> Result<Store, String> {
 #[expect(clippy::disallowed_methods, reason = "a look at the connection past all our code")]
 async fn setting(store: &Store, name: &str) -> String {
     let mut snapshot = store.snapshot().await.unwrap();
-    let Conn::Postgres { connection, .. } = Read::conn(&mut snapshot) else { panic!("another database") };
+    let Conn::Postgres { connection, .. } = Read::conn(&mut snapshot).await.unwrap() else {
+        panic!("another database")
+    };
     sqlx::query_scalar("SELECT current_setting($1)").bind(name).fetch_one(connection).await.unwrap()
 }
 
@@ -254,6 +256,8 @@ async fn another_database_under_the_same_address_is_not_written_to() {
     ] {
         sqlx::Executor::execute(&mut other, sqlx::AssertSqlSafe(text)).await.unwrap();
     }
+    // The connection of a moment ago is not asked whether it is alive: its next use finds that out.
+    schema(&store).await.unwrap_err();
     let refused = store.begin().await.err().map(|error| Chain(&error).to_string()).unwrap();
     assert!(refused.contains("another database"), "{refused}");
     store.close().await;

@@ -152,7 +152,7 @@ async fn save(app: &App, state: &str, error: &str) {
     assert_eq!(app.database.execute(&bound(SAVE_OF_SCHEMA_7, &values)).await.unwrap(), 1);
 }
 
-async fn of_schema_7(backend: Backend) -> Database {
+pub(super) async fn of_schema_7(backend: Backend) -> Database {
     let database = Database::fresh(backend).await;
     database.migrate_to(BEFORE).await;
     let client = format!("INSERT INTO clients (id, name, created_at) VALUES ({}, 'tests', {AT})", uuid(backend, 1));

@@ -1,0 +1,244 @@
+//! Transactions that may write.
+
+use std::sync::Arc;
+
+use super::{
+    Committed, Conn, OpenStore, Sql, Store, StoreError,
+    postgres::{JoinedStatement, Link},
+    sqlite,
+    writes::Writes,
+};
+use crate::{
+    failpoint,
+    telemetry::trace::{self, Attribute, Span},
+};
+
+/// A transaction that may write. Dropping it rolls it back.
+pub struct Tx {
+    open: OpenTx,
+    /// A statement failed, so the transaction must not be committed.
+    failed: bool,
+    writes: Arc<Writes>,
+    /// From the call of `begin` to the end of the transaction.
+    span: Span,
+}
+
+enum OpenTx {
+    /// One of the transactions that share the next durable commit.
+    Sqlite(sqlite::SqliteTx),
+    /// A transaction of its own.
+    Postgres(PostgresTx),
+}
+
+/// When the server hears of a transaction.
+struct PostgresTx {
+    link: Link,
+    plan: Plan,
+}
+
+/// How a transaction's statements reach the server.
+enum Plan {
+    /// Each by itself, within a transaction that begins with the first.
+    Steps,
+    /// What can wait is sent together, with the next that cannot wait or with the end.
+    Joined(JoinedStatement),
+    /// Each by itself, and each is a transaction.
+    Alone,
+}
+
+impl PostgresTx {
+    /// The connection, once whatever comes before the next statement has been sent.
+    async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
+        if !matches!(self.plan, Plan::Alone) && !self.link.in_transaction() {
+            self.link.begin().await?;
+        }
+        self.send_joined("joined").await?;
+        self.link.conn()
+    }
+
+    async fn send_joined(&mut self, name: &'static str) -> Result<(), StoreError> {
+        match &mut self.plan {
+            Plan::Joined(joined) if !joined.is_empty() => joined.take().send(&mut self.link, name).await,
+            Plan::Joined(_) | Plan::Steps | Plan::Alone => Ok(()),
+        }
+    }
+
+    /// Ends the transaction. Where all of it is one statement, that is all that is sent.
+    async fn commit(mut self) -> Result<(), StoreError> {
+        if let Err(error) = self.send_joined("commit").await {
+            if matches!(error, StoreError::Unmet) {
+                self.link.undo().await;
+            }
+            return Err(error);
+        }
+        if self.link.in_transaction() { self.link.commit().await } else { Ok(()) }
+    }
+}
+
+impl Store {
+    /// Begins a transaction that may write. On SQLite it holds the write lock from the start (`BEGIN IMMEDIATE`), because
+    /// taking the lock later fails at once under load.
+    ///
+    /// # Errors
+    /// [`StoreError`] when there is no connection in time.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        self.begin_in(Span::none(), |_store| Plan::Steps).await
+    }
+
+    /// Like [`Store::begin`], as a span of this name in the current trace.
+    ///
+    /// # Errors
+    /// [`StoreError`], as [`Store::begin`].
+    pub async fn begin_as(&self, name: &'static str) -> Result<Tx, StoreError> {
+        self.begin_in(self.span(name), |_store| Plan::Steps).await
+    }
+
+    /// Like [`Store::begin_as`] for a transaction that may be sent as one statement: what it adds with `join!` waits for the end.
+    /// Where a statement then touches another number of rows than it must, the commit is [`StoreError::Unmet`], and nothing was
+    /// done: begin again with [`Store::begin_as`], which finds out why.
+    ///
+    /// # Errors
+    /// [`StoreError`], as [`Store::begin`].
+    pub(crate) async fn begin_joined(&self, name: &'static str) -> Result<Tx, StoreError> {
+        self.begin_in(self.span(name), |store| Plan::Joined(JoinedStatement::new(store.joined_texts()))).await
+    }
+
+    /// Like [`Store::begin`] for one statement, or for several of which each may be kept without the others: on PostgreSQL
+    /// each is a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError`], as [`Store::begin`].
+    pub(crate) async fn begin_alone(&self) -> Result<Tx, StoreError> {
+        self.begin_in(Span::none(), |_store| Plan::Alone).await
+    }
+
+    fn span(&self, name: &'static str) -> Span {
+        let span = trace::child(name);
+        span.set(Attribute::Database(match self.inner {
+            OpenStore::Sqlite(_) => "sqlite",
+            OpenStore::Postgres(_) => "postgresql",
+        }));
+        span
+    }
+
+    async fn begin_in(
+        &self,
+        span: Span,
+        plan: impl FnOnce(&super::postgres::PostgresStore) -> Plan,
+    ) -> Result<Tx, StoreError> {
+        self.check_kept()?;
+        let begun = match &self.inner {
+            OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite),
+            OpenStore::Postgres(store) => {
+                let link = store.take().await;
+                link.map(|link| OpenTx::Postgres(PostgresTx { link, plan: plan(store) }))
+            }
+        };
+        let open = begun.inspect_err(|error| note(&self.writes, error))?;
+        Ok(Tx { open, failed: false, writes: Arc::clone(&self.writes), span })
+    }
+}
+
+impl Tx {
+    /// Makes the transaction durable, and then hands `value` out.
+    ///
+    /// # Errors
+    /// [`StoreError::Unmet`] where a joined statement touched another number of rows than it must: nothing was done. Any other
+    /// [`StoreError`] when the commit is not confirmed. It may have happened: read again before acting.
+    pub async fn commit<T>(self, value: T) -> Result<Committed<T>, StoreError> {
+        // PostgreSQL would answer the COMMIT of a failed transaction with ROLLBACK, which the driver takes for success, and
+        // SQLite would keep a part of it. Dropping the transaction rolls it back.
+        if self.failed {
+            return Err(StoreError::Unconfirmed);
+        }
+        let Self { open, span, writes, .. } = self;
+        let committed = match open {
+            OpenTx::Sqlite(tx) => tx.commit().await,
+            OpenTx::Postgres(tx) => {
+                failpoint::pass("store", "before_commit");
+                let committed = tx.commit().await;
+                failpoint::pass("store", "after_commit");
+                committed
+            }
+        };
+        committed.inspect_err(|error| note(&writes, error))?;
+        span.set(Attribute::Committed);
+        Ok(Committed(value))
+    }
+
+    /// Rolls the transaction back. Dropping does so, too, but closes a connection to PostgreSQL; this keeps it.
+    pub async fn undo(self) {
+        match self.open {
+            OpenTx::Sqlite(tx) => drop(tx),
+            OpenTx::Postgres(tx) => tx.link.undo().await,
+        }
+    }
+
+    /// This transaction again, unless what was asked for in it is refused: then it is rolled back and its connection kept.
+    /// A caller who is refused may ask often. After a statement that failed, the connection may be silent, and is closed.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub(crate) async fn or_undo<E>(self, asked: Result<(), E>) -> Result<Self, E> {
+        let Err(refused) = asked else { return Ok(self) };
+        if !self.failed {
+            self.undo().await;
+        }
+        Err(refused)
+    }
+
+    /// The connection that the macros run statements on.
+    pub(crate) async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
+        let conn = match &mut self.open {
+            OpenTx::Sqlite(tx) => Ok(tx.conn()),
+            OpenTx::Postgres(tx) => tx.conn().await,
+        };
+        conn.inspect_err(|error| {
+            self.failed = true;
+            note(&self.writes, error);
+        })
+    }
+
+    /// Whether what `join!` adds waits for the end, so that its effect is not known before.
+    pub(crate) const fn joins(&self) -> bool {
+        matches!(&self.open, OpenTx::Postgres(PostgresTx { plan: Plan::Joined(_), .. }))
+    }
+
+    /// Where `join!` adds the statement; `None` where it runs at once.
+    pub(crate) async fn joined(&mut self, sql: &Sql) -> Result<Option<&mut JoinedStatement>, StoreError> {
+        let meets = match &self.open {
+            OpenTx::Postgres(PostgresTx { plan: Plan::Joined(joined), .. }) => joined.meets(sql),
+            OpenTx::Postgres(_) | OpenTx::Sqlite(_) => return Ok(None),
+        };
+        if meets {
+            self.conn().await?;
+        }
+        match &mut self.open {
+            OpenTx::Postgres(PostgresTx { plan: Plan::Joined(joined), .. }) => Ok(Some(joined)),
+            OpenTx::Postgres(_) | OpenTx::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// Notes that a statement failed, and how.
+    pub(crate) fn fail(&mut self, statement: &'static str, error: sqlx::Error) -> StoreError {
+        self.failed = true;
+        self.writes.failed(&error);
+        StoreError::database(statement, error)
+    }
+
+    /// Commits what wrote for sure: from then on the database takes writes.
+    ///
+    /// # Errors
+    /// [`StoreError`], as [`Tx::commit`].
+    pub(crate) async fn prove_writes(self) -> Result<(), StoreError> {
+        let writes = Arc::clone(&self.writes);
+        self.commit(()).await.map(|_done| writes.succeeded())
+    }
+}
+
+/// Notes what a failed step of a transaction says of the database's writes.
+fn note(writes: &Writes, error: &StoreError) {
+    if let StoreError::Database { source, .. } = error {
+        writes.failed(source);
+    }
+}
