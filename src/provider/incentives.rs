@@ -7,6 +7,8 @@
 //! [`Client`] is for the issuing, canceling and funds workers; [`Endpoint`] and [`Credentials`] are for `bootstrap`.
 
 pub mod activity;
+#[cfg(feature = "benches")]
+pub mod bench;
 mod classify;
 pub mod client;
 pub mod endpoint;

@@ -96,19 +96,20 @@ fn files_under(folder: &Path, found: &mut Vec<PathBuf>) {
     found.sort();
 }
 
-/// Every source file, read; a file that only tests are made of is marked.
+/// Every source file of the program, read; a file that only tests are made of is marked.
 fn sources() -> Vec<Source> {
-    let (folder, mut paths) = (root().join("src"), Vec::new());
-    files_under(&folder, &mut paths);
-    let named = |path: &PathBuf| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
-    let mut sources: Vec<Source> = paths
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
-        .map(|path| Source::read(&named(path), &fs::read_to_string(path).unwrap()))
-        .collect();
+    let mut sources = sources_in("src");
     text::mark_tests(&mut sources);
     assert!(sources.len() > 60, "the source was not found: {} files", sources.len());
     sources
+}
+
+fn sources_in(folder: &str) -> Vec<Source> {
+    let (folder, mut paths) = (root().join(folder), Vec::new());
+    files_under(&folder, &mut paths);
+    let named = |path: &PathBuf| path.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
+    let rust = paths.iter().filter(|path| path.extension().is_some_and(|end| end == "rs"));
+    rust.map(|path| Source::read(&named(path), &fs::read_to_string(path).unwrap())).collect()
 }
 
 fn rank(room: &str) -> Option<usize> {
@@ -271,6 +272,15 @@ fn a_crate_that_reaches_outside_is_named_in_its_home_alone() {
 #[test]
 fn every_file_is_introduced_short_and_free_of_silenced_lints() {
     nothing(&all(offences));
+}
+
+/// It is built apart, so it has no other test of its form, and no other look at what it links.
+#[test]
+fn the_bench_keeps_the_rules_of_every_file_and_links_one_tls_library() {
+    let bench: Vec<Source> = ["benches/load/src", "benches/load/benches"].into_iter().flat_map(sources_in).collect();
+    assert!(bench.len() > 15, "the bench was not found: {} files", bench.len());
+    nothing(&bench.iter().flat_map(offences).collect::<Vec<_>>());
+    nothing(&wrong_in_lock(&fs::read_to_string(root().join("benches/load/Cargo.lock")).unwrap()));
 }
 
 #[test]
