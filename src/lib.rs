@@ -70,11 +70,11 @@
 //! 6. `incentives/issue.rs` (`run_in_time()`, `carry_out()`): the work is spawned on the main runtime, and the handler waits
 //!    for it. A caller that hangs up stops nothing. The intent is looked up by client and key. If it is there, the reward of
 //!    then is the answer.
-//! 7. `incentives/admission.rs` (`admit()`, `validate()`): texts that can be a claim code are refused, the account is chosen,
+//! 7. `incentives/admission.rs` (`admit()`, `check()`): texts that can be a claim code are refused, the account is chosen,
 //!    its limits and the budgets are looked at, the breaker lets the reward pass, and `accounts/rate.rs` (`slot()`) gives a
 //!    slot of Amazon's rate. A refusal here makes no row.
 //! 8. `engine/schedule.rs` (`begin()`) makes the order, leased and about to be sent; `incentives/issue.rs` (`draft()`) derives
-//!    Amazon's id from partner and intent. Then **T1**, one transaction (in `record` of the same file): `incentives/sql.rs`
+//!    Amazon's id from partner and intent. Then **T1**, one transaction (in `write_intent` of the same file): `incentives/sql.rs`
 //!    (`insert()`) writes the row and the first fact of its timeline; `ledger/status.rs` (`change()`) reserves the value;
 //!    `incentives/admission.rs` (`reserve()`) does so in the budgets.
 //! 9. `engine/run.rs` (`carry()`, `run()`): the loop asks the driver what comes next, until it is done. At first
@@ -87,7 +87,7 @@
 //! 12. `engine/drive.rs` (`settle()`): `engine/step.rs` (`apply()`) decides what the event makes of the stage,
 //!     `engine/schedule.rs` (`apply()`) when the row is due again. The driver asks for a commit. Once that is confirmed, the
 //!     drive is done, and the code may be delivered.
-//! 13. **T2**, one transaction: `incentives/courier/record.rs` (`write()`) writes the change, `incentives/sql.rs` (`save()`) by
+//! 13. **T2**, one transaction: `incentives/courier.rs` (`write()`) writes the change, `incentives/sql.rs` (`save()`) by
 //!     compare-and-set on the version that was sent. `ledger/status.rs` (`change()`) follows, and so do budgets and timeline.
 //! 14. `incentives/dto.rs` (`issued()`): the handler writes 201 with the code from memory, and the variable is wiped.
 //!

@@ -41,6 +41,7 @@ mod record;
 mod validation;
 
 use points::Failpoints;
+use record::{conflict, transaction};
 
 /// What is left of a lease for connecting and settling.
 const SETTLE_MARGIN: Duration = Duration::from_secs(6);
@@ -291,6 +292,43 @@ impl Courier {
                 "a call to Amazon was not proven"
             );
         }
+    }
+
+    /// The row as the change makes it, and the timeline's entry for it.
+    async fn write(
+        &self,
+        row: &Reward,
+        change: Change,
+        answer: Option<&Answer>,
+        note: &Note,
+    ) -> Result<Written<Reward>, StoreError> {
+        let points = Failpoints::of(row, change.milestone);
+        points.pass(points.before);
+        let entry = timeline::of_change(&change, answer, note);
+        let mut reward = row.with(change.order);
+        if reward.card.is_none() {
+            reward.card = answer.and_then(|answer| answer.fingerprint.clone());
+        }
+        match (change.order.stage, answer.and_then(Answer::error)) {
+            (Stage::Proven(_) | Stage::Reversed(_), None) => reward.last_error = None,
+            (_, Some(error)) if matches!(change.milestone, Milestone::Settled { .. }) => {
+                reward.last_error = Some(error)
+            }
+            (_, _) => {}
+        }
+        let name = transaction(change.milestone);
+        let mut tx = self.store.begin_joined(name).await?;
+        if !sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await? {
+            return conflict(tx, row.id).await;
+        }
+        points.pass(points.inside);
+        let committed = match tx.commit(reward).await {
+            Err(StoreError::Unmet) => return conflict(self.store.begin_as(name).await?, row.id).await,
+            committed => committed?,
+        };
+        points.pass(points.after);
+        self.report(row, committed.get());
+        Ok(Written::Done(committed))
     }
 }
 

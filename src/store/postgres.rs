@@ -87,7 +87,7 @@ impl ConnectionRules {
     }
 
     async fn connect_patiently(&self) -> Result<PgConnection, StoreError> {
-        patiently(|| async { self.connect().await.map_err(Unconnected::Refused) }).await
+        Box::pin(patiently(|| async { self.connect().await.map_err(Unconnected::Refused) })).await
     }
 }
 

@@ -49,11 +49,23 @@ enum Plan {
 impl PostgresTx {
     /// The connection, once whatever comes before the next statement has been sent.
     async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
-        if !matches!(self.plan, Plan::Alone) && !self.link.in_transaction() {
+        let ready = match &self.plan {
+            Plan::Alone => true,
+            Plan::Steps => self.link.in_transaction(),
+            Plan::Joined(joined) => self.link.in_transaction() && joined.is_empty(),
+        };
+        if !ready {
+            // On the heap: this is a part of every statement's future.
+            Box::pin(self.make_ready()).await?;
+        }
+        self.link.conn()
+    }
+
+    async fn make_ready(&mut self) -> Result<(), StoreError> {
+        if !self.link.in_transaction() {
             self.link.begin().await?;
         }
-        self.send_joined("joined").await?;
-        self.link.conn()
+        self.send_joined("joined").await
     }
 
     async fn send_joined(&mut self, name: &'static str) -> Result<(), StoreError> {

@@ -1,49 +1,12 @@
-//! How a change of a reward is recorded, and what is said of it once it is.
+//! Beside the write of a change: what it is called, what is said of it once it is committed, and who was faster.
 
-use super::{Answer, Change, Courier, Failpoints, Milestone, Note, Reward, Stage, State, Written, sql, timeline};
+use super::{Courier, Milestone, Reward, State, Written, sql};
 use crate::{
     kernel::RewardId,
     store::{StoreError, Tx},
 };
 
 impl Courier {
-    /// The row as the change makes it, and the timeline's entry for it.
-    pub(super) async fn write(
-        &self,
-        row: &Reward,
-        change: Change,
-        answer: Option<&Answer>,
-        note: &Note,
-    ) -> Result<Written<Reward>, StoreError> {
-        let points = Failpoints::of(row, change.milestone);
-        points.pass(points.before);
-        let entry = timeline::of_change(&change, answer, note);
-        let mut reward = row.with(change.order);
-        if reward.card.is_none() {
-            reward.card = answer.and_then(|answer| answer.fingerprint.clone());
-        }
-        match (change.order.stage, answer.and_then(Answer::error)) {
-            (Stage::Proven(_) | Stage::Reversed(_), None) => reward.last_error = None,
-            (_, Some(error)) if matches!(change.milestone, Milestone::Settled { .. }) => {
-                reward.last_error = Some(error)
-            }
-            (_, _) => {}
-        }
-        let name = transaction(change.milestone);
-        let mut tx = self.store.begin_joined(name).await?;
-        if !sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await? {
-            return conflict(tx, row.id).await;
-        }
-        points.pass(points.inside);
-        let committed = match tx.commit(reward).await {
-            Err(StoreError::Unmet) => return conflict(self.store.begin_as(name).await?, row.id).await,
-            committed => committed?,
-        };
-        points.pass(points.after);
-        self.report(row, committed.get());
-        Ok(Written::Done(committed))
-    }
-
     /// Counts and logs a change once it is committed.
     pub(in crate::incentives) fn report(&self, before: &Reward, after: &Reward) {
         let (from, to) = (before.state(), after.state());
@@ -83,7 +46,7 @@ impl Courier {
 
 /// The row that somebody else has changed. Nobody is answered from what may still vanish: what this transaction ran into is
 /// committed before it is used.
-async fn conflict(mut tx: Tx, id: RewardId) -> Result<Written<Reward>, StoreError> {
+pub(super) async fn conflict(mut tx: Tx, id: RewardId) -> Result<Written<Reward>, StoreError> {
     let found = sql::lock(&mut tx, id).await?;
     Ok(Written::Conflict(match found {
         Some(found) => Some(tx.commit(found).await?),
@@ -92,7 +55,7 @@ async fn conflict(mut tx: Tx, id: RewardId) -> Result<Written<Reward>, StoreErro
 }
 
 /// What a change's transaction is called in traces.
-const fn transaction(milestone: Milestone) -> &'static str {
+pub(super) const fn transaction(milestone: Milestone) -> &'static str {
     match milestone {
         Milestone::Sent => "reward.replay",
         Milestone::Settled { .. } => "reward.settle",

@@ -47,7 +47,9 @@ impl Manager for Connections {
 
     async fn create(&self) -> Result<Pooled, SessionError> {
         let broken_before = self.broken.load(Ordering::Acquire);
-        Ok(Pooled { connection: self.rules.connect().await?, broken_before })
+        // On the heap, here and below: whoever takes a connection has all of this in its future, and seldom needs it.
+        let connection = Box::pin(self.rules.connect()).await?;
+        Ok(Pooled { connection, broken_before })
     }
 
     async fn recycle(&self, pooled: &mut Pooled, metrics: &Metrics) -> RecycleResult<SessionError> {
@@ -56,7 +58,7 @@ impl Manager for Connections {
         }
         let broken = self.broken.load(Ordering::Acquire);
         if metrics.last_used() > FRESH || pooled.broken_before != broken {
-            let alive = in_time(self.rules.time_limits.answer(), pooled.connection.ping()).await;
+            let alive = Box::pin(in_time(self.rules.time_limits.answer(), pooled.connection.ping())).await;
             alive.map_err(SessionError::refused)?;
         }
         pooled.broken_before = broken;

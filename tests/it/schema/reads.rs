@@ -1,9 +1,12 @@
 //! What a page, a look-up and a gauge read, however much there is: pages of the database's memory on PostgreSQL, steps of the virtual machine
 //! on SQLite. Both are counts, so they are the same on every machine.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use noshi::ambient::Ambient;
@@ -115,7 +118,7 @@ fn text_of(backend: Backend, asked: &Asked) -> String {
 }
 
 /// What each reads, and how long it takes.
-async fn reads(database: &Database) -> Vec<(u64, f64)> {
+async fn reads(database: &Database) -> Vec<(u64, Duration)> {
     let backend = database.backend;
     let mut look = Look::at(database).await;
     if backend == Backend::Postgres {
@@ -135,7 +138,7 @@ async fn reads(database: &Database) -> Vec<(u64, f64)> {
                 let clock = Ambient::system();
                 let began = clock.monotonic();
                 connection.fetch_all(AssertSqlSafe(text)).await.unwrap();
-                (count.load(Ordering::Relaxed), began.elapsed().as_secs_f64())
+                (count.load(Ordering::Relaxed), began.elapsed())
             }
             Look::Postgres(_) => on_postgres(&mut look, &text, &asked).await,
         });
@@ -143,7 +146,7 @@ async fn reads(database: &Database) -> Vec<(u64, f64)> {
     found
 }
 
-async fn on_postgres(look: &mut Look, text: &str, asked: &Asked) -> (u64, f64) {
+async fn on_postgres(look: &mut Look, text: &str, asked: &Asked) -> (u64, Duration) {
     look.run(&format!("PREPARE one AS {text}")).await.unwrap();
     let values = if asked.parameters.is_empty() { String::new() } else { format!("({})", asked.parameters.join(", ")) };
     // Once for the database's memory, and once for the figure.
@@ -151,14 +154,16 @@ async fn on_postgres(look: &mut Look, text: &str, asked: &Asked) -> (u64, f64) {
     look.plan(&explain).await;
     let plan = look.plan(&explain).await;
     look.run("DEALLOCATE one").await.unwrap();
-    let after = |mark: &str, text: &str| -> f64 {
+    // A time has three digits behind its point.
+    let after = |mark: &str, text: &str| -> u64 {
         let (_before, rest) = text.split_once(mark).unwrap_or_default();
-        rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect::<String>().parse().unwrap_or(0.0)
+        let number = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.');
+        number.filter(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0)
     };
     // The first line of buffers is the whole statement's.
     let buffers = plan.lines().find(|line| line.contains("Buffers:")).unwrap_or_default();
     let pages = after("hit=", buffers) + after("read=", buffers);
-    (pages as u64, after("Execution Time: ", &plan) / 1000.0)
+    (pages, Duration::from_micros(after("Execution Time: ", &plan)))
 }
 
 async fn compare(backend: Backend, small: i64, large: i64) {
@@ -173,11 +178,11 @@ async fn compare(backend: Backend, small: i64, large: i64) {
     for (at, asked) in all_asked(backend).iter().enumerate() {
         let ((few, quick), (many, slow)) = (figures[0][at], figures[1][at]);
         println!(
-            "{backend:?}: {:28} {:36} {few:6} reads {:8.3} ms at {small}, {many:6} reads {:8.3} ms at {large}",
+            "{backend:?}: {:28} {:36} {few:6} reads {:8} µs at {small}, {many:6} reads {:8} µs at {large}",
             asked.what,
             asked.statement,
-            quick * 1000.0,
-            slow * 1000.0
+            quick.as_micros(),
+            slow.as_micros()
         );
         // A tree gets a little higher.
         if many > few * 2 + 60 {
