@@ -2,7 +2,7 @@
 //! and the outcome is before a byte goes to the caller. `strace` writes down what the process asks of the kernel.
 //!
 //! A kill cannot show this: the kernel's page cache survives the process. On PostgreSQL what the service can know is the
-//! answer to its COMMIT; that the server answers after its own fsync is the server's setting, and is looked at.
+//! answer to its COMMIT, or to a statement that is a transaction by itself; that the server answers after its own fsync is the server's setting, and is looked at.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -49,6 +49,8 @@ const OF_A_PURCHASE: [&str; 2] = ["reward.received", "reward.issued"];
 /// What the lines so far say of the sessions with PostgreSQL. A session goes by its own end of the connection.
 #[derive(Default)]
 struct Sessions<'a> {
+    /// Between BEGIN and the answer to COMMIT.
+    open: HashSet<&'a str>,
     /// In a transaction of a purchase.
     purchasing: HashSet<&'a str>,
     /// Read by a thread whose call another thread's line interrupts.
@@ -64,16 +66,26 @@ impl<'a> Sessions<'a> {
             None => return None,
         };
         if begins_with(call, &SENDS) {
-            if OF_A_PURCHASE.iter().any(|fact| call.contains(fact)) {
+            if call.contains("BEGIN\\0") {
+                self.open.insert(session);
+            }
+            let purchases = OF_A_PURCHASE.iter().any(|fact| call.contains(fact));
+            if purchases {
                 self.purchasing.insert(session);
             }
-            return (call.contains("COMMIT") && self.purchasing.contains(session)).then_some(Event::Written);
+            let ends = if self.open.contains(session) { call.contains("COMMIT\\0") } else { purchases };
+            return (ends && self.purchasing.contains(session)).then_some(Event::Written);
         }
         // What is read stands where the call ends.
         if call.contains("<unfinished") {
             self.read_by.insert(thread, session);
         }
-        (call.contains("COMMIT\\0") && self.purchasing.remove(session)).then_some(Event::Durable)
+        let done = if self.open.contains(session) { "COMMIT\\0" } else { "SELECT 1\\0" };
+        if !call.contains(done) {
+            return None;
+        }
+        self.open.remove(session);
+        self.purchasing.remove(session).then_some(Event::Durable)
     }
 }
 
@@ -160,7 +172,7 @@ pub(crate) async fn out_of_order(backend: Backend, bug: Option<&str>) -> Vec<Str
     assert!(app.stop().await);
     let trace = app.database.folder.path().join("trace");
     let mut command = Command::new("strace");
-    command.env_clear().args(["-f", "-yy", "-s", "400", "-e", "signal=none", "-e", CALLS, "-o"]).arg(&trace);
+    command.env_clear().args(["-f", "-yy", "-s", "8000", "-e", "signal=none", "-e", CALLS, "-o"]).arg(&trace);
     command.arg(env!("CARGO_BIN_EXE_noshi")).arg("serve");
     let environment = seeded::with(bug, app.environment());
     let served = tokio::task::spawn_blocking(move || Served::spawn(command, &environment)).await.unwrap();
@@ -221,21 +233,29 @@ fn a_commit_of_another_session_is_none_of_the_purchases() {
     let sent = |session: u16, text: &str| {
         format!(r#"7 sendto(9<TCP:[127.0.0.1:{session}->127.0.0.1:3]>, "{text}", 12, MSG_NOSIGNAL, NULL, 0) = 12"#)
     };
-    let heard = |session: u16| {
-        format!(r#"7 recvfrom(9<TCP:[127.0.0.1:{session}->127.0.0.1:3]>, "C\0\0\0\vCOMMIT\0Z", 9, 0, NULL, NULL) = 18"#)
+    let heard = |session: u16, done: &str| {
+        format!(r#"7 recvfrom(9<TCP:[127.0.0.1:{session}->127.0.0.1:3]>, "C\0\0\0\v{done}\0Z", 9, 0, NULL, NULL) = 18"#)
     };
     let lines = [
+        sent(50, r"Q\0\0\0\nBEGIN\0"),
         sent(50, "reward.received"),
+        sent(60, r"Q\0\0\0\nBEGIN\0"),
         sent(60, "balance.observed"),
         sent(50, r"Q\0\0\0\vCOMMIT\0"),
         r"8 recvfrom(9<TCP:[127.0.0.1:50->127.0.0.1:3]>,  <unfinished ...>".to_owned(),
         sent(60, r"Q\0\0\0\vCOMMIT\0"),
         r#"8 <... recvfrom resumed>"C\0\0\0\vCOMMIT\0Z\0\0\0\5I", 5559, 0, NULL, NULL) = 18"#.to_owned(),
         r#"7 writev(33<TCP:[127.0.0.1:9->127.0.0.1:1]>, [{iov_base="POST"}], 1) = 4"#.to_owned(),
-        heard(60),
+        heard(60, "COMMIT"),
+        // A transaction that is one statement, beside one of another's.
+        sent(50, "WITH part0 AS (), reward.issued"),
+        sent(60, "SELECT id FROM api_keys"),
+        heard(60, "SELECT 1"),
+        heard(50, "SELECT 1"),
     ];
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
-    assert_eq!(peers.events(&lines), [Event::Written, Event::Durable, Event::ToAmazon]);
+    let (intent, outcome) = ([Event::Written, Event::Durable, Event::ToAmazon], [Event::Written, Event::Durable]);
+    assert_eq!(peers.events(&lines), [&intent[..], &outcome].concat());
 }
 
 #[test]
