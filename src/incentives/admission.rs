@@ -77,7 +77,9 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Admitted<'_>, IssueError> {
         let (account, purchase) = self.check(command, client).await?;
-        if self.ceilings.holds(account.id(), client, self.courier.ambient.monotonic()) {
+        // The turn in which one request may try the account is not for a reward that a ceiling refuses, either.
+        let lately = self.ceilings.holds(account.id(), client, self.courier.ambient.monotonic());
+        if lately || account.breaker().open_now().is_some() {
             self.look_at_ceilings(&purchase).await?;
         }
         self.look_at_floor(account, &purchase).await?;

@@ -318,7 +318,11 @@ impl Courier {
         }
         let name = transaction(change.milestone);
         let mut tx = self.store.begin_joined(name).await?;
-        if !sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await? {
+        let saved = sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await;
+        if matches!(saved, Err(StoreError::Unmet)) {
+            return conflict(self.store.begin_as(name).await?, row.id).await;
+        }
+        if !saved? {
             return conflict(tx, row.id).await;
         }
         points.pass(points.inside);

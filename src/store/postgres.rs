@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use deadpool::managed::{Pool, PoolError};
+use deadpool::managed::{Pool, PoolError, QueueMode};
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
 use self::{
@@ -75,7 +75,8 @@ impl ConnectionRules {
     /// Connections that are made when they are needed, at most so many.
     fn pool(&self, most: u32) -> Result<Pool<Connections>, StoreError> {
         let most = usize::try_from(most).unwrap_or(1);
-        let pool = Pool::builder(Connections::new(self.clone())).max_size(most).build();
+        // The one that was used last comes next: it is the one that need not be asked whether it is alive.
+        let pool = Pool::builder(Connections::new(self.clone())).max_size(most).queue_mode(QueueMode::Lifo).build();
         pool.map_err(|error| StoreError::Open(error.to_string()))
     }
 

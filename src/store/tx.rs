@@ -65,7 +65,12 @@ impl PostgresTx {
         if !self.link.in_transaction() {
             self.link.begin().await?;
         }
-        self.send_joined("joined").await
+        let sent = self.send_joined("joined").await;
+        if matches!(sent, Err(StoreError::Unmet)) {
+            // The server has answered, and a caller can bring this about as often as they like: the connection is kept.
+            self.link.roll_back().await;
+        }
+        sent
     }
 
     async fn send_joined(&mut self, name: &'static str) -> Result<(), StoreError> {
@@ -79,11 +84,11 @@ impl PostgresTx {
     async fn commit(mut self) -> Result<(), StoreError> {
         if let Err(error) = self.send_joined("commit").await {
             if matches!(error, StoreError::Unmet) {
-                self.link.undo().await;
+                self.link.roll_back().await;
             }
             return Err(error);
         }
-        if self.link.in_transaction() { self.link.commit().await } else { Ok(()) }
+        if self.link.in_transaction() { self.link.commit().await } else { self.link.check_answered() }
     }
 }
 
@@ -182,7 +187,7 @@ impl Tx {
     pub async fn undo(self) {
         match self.open {
             OpenTx::Sqlite(tx) => drop(tx),
-            OpenTx::Postgres(tx) => tx.link.undo().await,
+            OpenTx::Postgres(mut tx) => tx.link.roll_back().await,
         }
     }
 

@@ -36,6 +36,7 @@ impl Link {
 
     /// The connection that statements run on.
     pub(super) fn parts(&mut self) -> Result<(&mut PgConnection, Answering<'_>), StoreError> {
+        self.check_answered()?;
         let lent = self.connection.as_mut().ok_or(StoreError::Unconfirmed)?;
         let answering = Answering { max: self.time_limits.answer(), unanswered: &mut self.unanswered };
         Ok((&mut lent.connection, answering))
@@ -71,8 +72,13 @@ impl Link {
         Ok(())
     }
 
+    /// Refuses a connection whose last answer is outstanding: whoever waited for it has given up, and it is unknown what was done.
+    pub(in crate::store) const fn check_answered(&self) -> Result<(), StoreError> {
+        if self.unanswered { Err(StoreError::Unconfirmed) } else { Ok(()) }
+    }
+
     /// Rolls the transaction back, so that the connection returns to the pool.
-    pub(in crate::store) async fn undo(mut self) {
+    pub(in crate::store) async fn roll_back(&mut self) {
         if self.in_transaction {
             self.in_transaction = self.run("rollback", "ROLLBACK").await.is_err();
         }
