@@ -230,6 +230,8 @@ fn received(read: std::io::Result<usize>, buffer: &[u8]) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
     fn message(letter: u8, body: &[u8]) -> Vec<u8> {
         let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
         [&[letter], length.as_slice(), body].concat()
@@ -251,7 +253,7 @@ mod tests {
         }
     }
 
-    /// A server that answers each message with "ready", in the state that the message's first byte names.
+    /// A server that answers each message but Parse with "ready", in the state that the message's first byte names.
     async fn server() -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -263,7 +265,11 @@ mod tests {
                     return;
                 }
                 let mut answer = Vec::new();
-                messages.take(&buffer[..count], |_kind, state| answer.extend(message(b'Z', &[state])));
+                messages.take(&buffer[..count], |kind, state| {
+                    if kind != b'P' {
+                        answer.extend(message(b'Z', &[state]));
+                    }
+                });
                 if client.write_all(&answer).await.is_err() {
                     return;
                 }
@@ -284,7 +290,15 @@ mod tests {
             .unwrap();
         client.read_exact(&mut answer[..18]).await.unwrap();
         assert_eq!(wire.counted(), Counted { statements: 3, prepared: 0, transactions: 1, round_trips: 1 });
+        // In two pieces, the second of which is sent when the first is through.
         client.write_all(&message(b'P', b"I")).await.unwrap();
+        let through = async {
+            while wire.counted().prepared == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, through).await.unwrap();
+        client.write_all(&message(b'S', b"I")).await.unwrap();
         client.read_exact(&mut answer[..6]).await.unwrap();
         assert_eq!(wire.counted(), Counted { statements: 3, prepared: 1, transactions: 1, round_trips: 2 });
     }
