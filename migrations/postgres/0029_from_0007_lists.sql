@@ -31,6 +31,20 @@ BEGIN
 END
 $$;
 
+-- One that was begun beforehand and failed has the name, and nobody reads by it.
+DO $$
+DECLARE
+    failed TEXT;
+BEGIN
+    SELECT string_agg(indexrelid::regclass::text, ', ') INTO failed FROM pg_index
+    WHERE NOT indisvalid
+        AND indrelid IN ('rewards'::regclass, 'facts'::regclass, 'reconciliations'::regclass, 'reconciliation_items'::regclass, 'audit_records'::regclass);
+    IF failed IS NOT NULL THEN
+        RAISE EXCEPTION 'left invalid by a CREATE INDEX CONCURRENTLY that failed: %. DROP INDEX CONCURRENTLY, and migrate again', failed;
+    END IF;
+END
+$$;
+
 CREATE INDEX IF NOT EXISTS rewards_listed ON rewards (client_id, account, kind, state, id);
 
 CREATE INDEX IF NOT EXISTS rewards_of_program ON rewards (client_id, program_id, account, kind, state, id) WHERE program_id IS NOT NULL;
@@ -41,8 +55,8 @@ CREATE INDEX IF NOT EXISTS facts_of_subject ON facts (subject_kind, subject, id)
 
 CREATE INDEX IF NOT EXISTS facts_of_subject_and_kind ON facts (subject_kind, subject, kind, id) WHERE subject IS NOT NULL;
 
-CREATE INDEX reconciliations_of_account ON reconciliations (account, id);
+CREATE INDEX IF NOT EXISTS reconciliations_of_account ON reconciliations (account, id);
 
-CREATE INDEX reconciliation_items_of_reward ON reconciliation_items (reward_id) WHERE reward_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS reconciliation_items_of_reward ON reconciliation_items (reward_id) WHERE reward_id IS NOT NULL;
 
-CREATE INDEX audit_records_of_action ON audit_records (action, sequence);
+CREATE INDEX IF NOT EXISTS audit_records_of_action ON audit_records (action, sequence);

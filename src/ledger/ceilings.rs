@@ -235,3 +235,30 @@ pub(crate) async fn report(
     }
     tx.commit(()).await.map(|_done| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ambient::Ambient;
+
+    #[test]
+    fn a_ceiling_is_remembered_for_whom_it_refuses_and_for_a_minute() {
+        let (lately, now) = (ReachedLately::default(), Ambient::system().monotonic());
+        let [one, other] = [1, 2].map(|id| ClientId::new(uuid::Uuid::from_u128(id)));
+        let reached = |ceiling| {
+            let (account, day) = ("us".to_owned(), NaiveDate::default());
+            CeilingReached { account, ceiling, day, ends_at: None, reported: false }
+        };
+        lately.note(one, &reached(Ceiling::ClientDayMaximum), now);
+        let holds = |account, client, after| lately.holds(account, client, now + after);
+        let moment = Duration::from_secs(59);
+        assert_eq!(
+            [holds("us", one, moment), holds("us", other, moment), holds("uk", one, moment)],
+            [true, false, false]
+        );
+        assert!(!holds("us", one, LATELY));
+        lately.note(one, &reached(Ceiling::AccountDayMaximum), now + LATELY);
+        assert!(holds("us", other, LATELY), "nobody may buy any more");
+        assert_eq!(lately.lock().len(), 1, "what is over is forgotten");
+    }
+}

@@ -151,7 +151,8 @@ pub(in crate::incentives) async fn list(
 ) -> Result<Vec<Reward>, StoreError> {
     if let Some(external_id) = filter.external_id.as_deref() {
         let row = fetch_optional!(RewardRow, snapshot, BY_EXTERNAL_ID, client.uuid(), external_id)?;
-        let row = row.filter(|row| Kind::of_row(&row.kind).is_some());
+        let known = |row: &RewardRow| Kind::of_row(&row.kind).is_some() && State::from_word(&row.state).is_some();
+        let row = row.filter(known);
         let program = row.as_ref().and_then(|row| row.program_id.clone());
         let reward = row.map(Reward::try_from).transpose()?;
         return Ok(reward.filter(|reward| filter.fits(reward, program.as_deref())).into_iter().collect());

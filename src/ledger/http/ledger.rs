@@ -169,12 +169,12 @@ const CSV_NAMES: [&str; 12] = [
 ];
 
 async fn one_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
-    page::page(&mut ledger.store.question().await?, filter).await
+    page::page(&mut ledger.store.question().await?, filter, &ledger.ambient).await
 }
 
 /// A page of a stream. It holds nothing meanwhile, and whoever is cut off begins anew: so it waits longer.
 async fn streamed_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
-    page::page(&mut ledger.store.question_within(STREAM_PATIENCE).await?, filter).await
+    page::page(&mut ledger.store.question_within(STREAM_PATIENCE).await?, filter, &ledger.ambient).await
 }
 
 async fn entries(

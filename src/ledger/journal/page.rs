@@ -1,17 +1,20 @@
 //! Pages of the ledger, in the order of writing.
 //!
-//! What a reader asks for decides how far a page may have to look. Ids follow time, except where clocks differ: so the entries of a time are
-//! looked for between two ids, which lie a day before and a day after it. An entry does not say which client it belongs to: what one client
-//! sees is looked for window by window, and a page ends after some windows, full or not.
+//! What a reader asks for decides how far a page may have to look. An entry does not say which client it belongs to. Nor does its id say
+//! when it was written: one clock that was ahead wrote the instants of next year among those of today. So the entries of one client, and
+//! those of a time, are looked for window by window, and a page ends after some windows, full or not.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use super::{LedgerEntry, LedgerEntryRow, settled};
 use crate::{
+    ambient::Ambient,
     http::paging::end_of_time,
     identity::OwnedBy,
     kernel::ProgramId,
-    store::{Snapshot, Sql, StoreError, feed::SettledRow, fetch_all, fetch_optional, row, statements},
+    store::{Snapshot, Sql, StoreError, feed::SettledRow, fetch_all, fetch_optional, statements},
 };
 
 /// The entries with ids after `$1` (`$of` says so), up to `$5`, written from `$2` until `$3`, at most `$4`.
@@ -34,21 +37,6 @@ macro_rules! page_of_client {
              e.note, e.made_by FROM ledger_entries e CROSS JOIN rewards r WHERE ",
             $of,
             " AND e.id <= $5 AND e.at >= $2 AND e.at < $3 AND r.id = e.reward_id AND r.client_id = $6 ORDER BY e.id LIMIT $4"
-        )
-    };
-}
-
-/// An entry of each account that was written at the end of what the anchor looks at. In every account purchases are proven, and these have
-/// an index by time.
-macro_rules! anchor {
-    ($of_all:literal, $when:literal) => {
-        concat!(
-            "SELECT ",
-            $of_all,
-            "((SELECT e.id FROM ledger_entries e WHERE e.account = m.account AND e.currency = m.currency \
-             AND e.kind IN ('issued', 'canceled', 'released') AND e.at ",
-            $when,
-            " LIMIT 1)) AS id FROM ledger_marks m"
         )
     };
 }
@@ -94,20 +82,14 @@ statements! {
         window!("account = $4 AND id > $1"),
         window!("account = $4 AND (account, id) > ($4, $1)"),
     );
-    LAST_BEFORE = Sql::same("ledger_entries.last_before", anchor!("MAX", "< $1 ORDER BY e.at DESC"));
-    FIRST_AFTER = Sql::same("ledger_entries.first_after", anchor!("MIN", ">= $1 ORDER BY e.at"));
 }
 
-row! {
-    struct AnchorRow { id: Option<i64> }
-}
-
-/// How far the clocks of two entries may differ. Whoever was ahead or behind by more wrote entries that are found without a time alone.
-const CLOCKS: TimeDelta = TimeDelta::days(1);
-/// Entries that are looked at in one statement for a client's.
+/// Entries that are looked at in one statement where few of them may be the reader's.
 const WINDOW_ENTRIES: i64 = 10_000;
-/// Windows that are looked at for one page.
+/// Windows that are looked at for one page…
 const WINDOWS: u32 = 10;
+/// …and for how long another one is begun. A question has four times as long, and a page that ends early has got somewhere.
+const BEGIN_FOR: Duration = Duration::from_millis(500);
 
 /// Which entries a reader asks for.
 #[derive(Debug, Clone)]
@@ -148,50 +130,40 @@ struct EntryIds {
     until: i64,
 }
 
-async fn reach(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<EntryIds, StoreError> {
-    let settled = settled(snapshot).await?;
-    let mut reach = EntryIds { after: filter.after, until: settled };
-    if let Some(at) = filter.from.checked_sub_signed(CLOCKS).filter(|at| *at > DateTime::UNIX_EPOCH) {
-        let before = fetch_optional!(AnchorRow, snapshot, LAST_BEFORE, at)?.and_then(|row| row.id);
-        reach.after = reach.after.max(before.unwrap_or(0));
-    }
-    if let Some(at) = filter.to.checked_add_signed(CLOCKS).filter(|at| *at < end_of_time()) {
-        let after = fetch_optional!(AnchorRow, snapshot, FIRST_AFTER, at)?.and_then(|row| row.id);
-        reach.until = reach.until.min(after.unwrap_or(settled));
-    }
-    Ok(reach)
-}
-
 /// A page of entries. None is shown while one with a smaller id can still be committed.
-pub(crate) async fn page(snapshot: &mut Snapshot, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
-    let EntryIds { after, until } = reach(snapshot, filter).await?;
-    let EntryFilter { account, from, to, shown, limit, .. } = filter;
-    if shown.client.is_some() {
-        return page_of_client(snapshot, filter, EntryIds { after, until }).await;
+pub(crate) async fn page(
+    snapshot: &mut Snapshot,
+    filter: &EntryFilter,
+    ambient: &Ambient,
+) -> Result<EntryPage, StoreError> {
+    let reach = EntryIds { after: filter.after, until: settled(snapshot).await? };
+    let any_time = filter.from <= DateTime::UNIX_EPOCH && filter.to >= end_of_time();
+    if any_time && filter.shown.client.is_none() {
+        return EntryPage::of(entries(snapshot, filter, reach, filter.limit).await?, filter.limit, None);
     }
-    let rows = match account.as_deref() {
-        None => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, from, to, limit, until)?,
-        Some(account) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_ACCOUNT, after, from, to, limit, until, account)?,
-    };
-    EntryPage::of(rows, *limit, None)
+    page_of_windows(snapshot, filter, reach, ambient).await
 }
 
-async fn page_of_client(
+async fn page_of_windows(
     snapshot: &mut Snapshot,
     filter: &EntryFilter,
     mut reach: EntryIds,
+    ambient: &Ambient,
 ) -> Result<EntryPage, StoreError> {
-    let mut found = Vec::new();
+    let (mut found, began) = (Vec::new(), ambient.monotonic());
     for _ in 0..WINDOWS {
         let Some(end) = window(snapshot, filter.account.as_deref(), reach).await? else {
             return EntryPage::of(found, filter.limit, None);
         };
         let left = filter.limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
-        found.extend(window_of_client(snapshot, filter, EntryIds { after: reach.after, until: end }, left).await?);
+        found.extend(entries(snapshot, filter, EntryIds { after: reach.after, until: end }, left).await?);
         if i64::try_from(found.len()) == Ok(filter.limit) {
             break;
         }
         reach.after = end;
+        if ambient.monotonic().saturating_duration_since(began) > BEGIN_FOR {
+            break;
+        }
     }
     EntryPage::of(found, filter.limit, Some(reach.after))
 }
@@ -208,14 +180,20 @@ async fn window(snapshot: &mut Snapshot, account: Option<&str>, reach: EntryIds)
     Ok(row.map(|row| row.id).filter(|id| *id > 0))
 }
 
-async fn window_of_client(
+/// The reader's among the entries between these ids, at most so many.
+async fn entries(
     snapshot: &mut Snapshot,
     filter: &EntryFilter,
     EntryIds { after, until }: EntryIds,
     limit: i64,
 ) -> Result<Vec<LedgerEntryRow>, StoreError> {
     let EntryFilter { from, to, shown, .. } = filter;
-    let Some(client) = shown.client.map(|client| client.uuid()) else { return Ok(Vec::new()) };
+    let Some(client) = shown.client.map(|client| client.uuid()) else {
+        return match filter.account.as_deref() {
+            None => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, from, to, limit, until),
+            Some(of) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_ACCOUNT, after, from, to, limit, until, of),
+        };
+    };
     match (shown.program.as_ref().map(ProgramId::as_str), filter.account.as_deref()) {
         (None, None) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_CLIENT, after, from, to, limit, until, client),
         (None, Some(of)) => {

@@ -18,6 +18,19 @@ async fn opened(app: &App) {
     app.until_number("SELECT COUNT(*) FROM ledger_entries WHERE kind = 'opening'", 1).await;
 }
 
+/// The ids on all pages of so many entries.
+async fn ids(app: &App, query: &str, limit: &str) -> Vec<i64> {
+    let (mut ids, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = app.get(&format!("/v1/ledger-entries?limit={limit}{query}{cursor}")).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        let entries = page.json["data"].as_array().unwrap().iter();
+        ids.extend(entries.map(|entry| entry["id"].as_str().unwrap().parse::<i64>().unwrap()));
+        let Some(next) = page.json["next_cursor"].as_str() else { return ids };
+        cursor = format!("&cursor={next}");
+    }
+}
+
 async fn text(app: &App, query: &str, accept: &str) -> (String, String) {
     let request = app.request("GET", &format!("/v1/ledger-entries{query}")).header("Accept", accept);
     let answer = crate::support::Answer::of(request).await;
@@ -71,13 +84,7 @@ on_each_backend! {
         for at in 0..5 {
             app.issue(&format!("k{at}"), "1.00").await;
         }
-        let (mut ids, mut path) = (Vec::new(), "/v1/ledger-entries?limit=3".to_owned());
-        loop {
-            let page = app.get(&path).await;
-            ids.extend(page.json["data"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap().parse::<i64>().unwrap()));
-            let Some(cursor) = page.json["next_cursor"].as_str() else { break };
-            path = format!("/v1/ledger-entries?limit=3&cursor={cursor}");
-        }
+        let ids = ids(&app, "", "3").await;
         assert_eq!(ids.len(), 11, "two of each reward, and the opening");
         assert!(ids.is_sorted());
         for bad in ["limit=0", "limit=201", "cursor=x", "cursor=-1", "from=yesterday", "what=1"] {
@@ -86,6 +93,33 @@ on_each_backend! {
         let later = app.get("/v1/ledger-entries?from=2999-01-01T00:00:00Z").await;
         assert_eq!(later.json["data"], json!([]));
         assert_eq!(app.get("/v1/ledger-entries?account_id=other").await.json["data"], json!([]));
+        app.end().await;
+    }
+
+    /// A node before its clock was set, and one whose clock was ahead, wrote an entry each: the first and the last by their ids.
+    async fn entries_of_a_time_are_found_whatever_clocks_wrote_beside_them(backend: Backend) {
+        let app = App::spawn(backend).await;
+        opened(&app).await;
+        let stray = |at: &str| format!(
+            "INSERT INTO ledger_entries (at, account, currency, kind, debit, credit, amount_minor) \
+             SELECT '{at}-01-01T00:00:00.000000+00:00', 'main', 'USD', 'issued', 'issued', 'reserved', 1 WHERE 1 = 1");
+        app.database.execute(&stray("2090")).await.unwrap();
+        for at in 0..3 {
+            app.issue(&format!("k{at}"), "1.00").await;
+        }
+        app.database.execute(&stray("2001")).await.unwrap();
+        let of = async |query: &str| ids(&app, query, "2").await;
+        let all = of("").await;
+        assert_eq!(all.len(), 9, "two of each reward, the opening, and the two of other clocks");
+        let (ahead, behind, today) = (vec![all[1]], vec![all[8]], [&all[..1], &all[2..8]].concat());
+        for account in ["", "&account_id=main"] {
+            let within = async |times: &str| of(&format!("{times}{account}")).await;
+            assert_eq!(within("&from=2020-01-01T00:00:00Z&to=2080-01-01T00:00:00Z").await, today);
+            assert_eq!(within("&to=2010-01-01T00:00:00Z").await, behind);
+            assert_eq!(within("&from=2085-01-01T00:00:00Z").await, ahead);
+            assert_eq!(within("&from=2005-01-01T00:00:00Z").await, all[..8]);
+            assert_eq!(within("&to=2080-01-01T00:00:00Z").await, [&today[..], &behind].concat());
+        }
         app.end().await;
     }
 

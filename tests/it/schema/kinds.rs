@@ -287,6 +287,10 @@ on_each_backend! {
             let ids: Vec<_> = found.json["data"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
             assert_eq!(ids, [known.id()], "{list}");
         }
+        let named = "UPDATE rewards SET external_id = 'order-1' WHERE amount_minor = 200";
+        assert_eq!(app.database.execute(named).await.unwrap(), 1);
+        let found = app.get("/v1/rewards?external_id=order-1").await;
+        assert_eq!((found.status, &found.json["data"]), (200, &serde_json::json!([])), "{}", found.text);
         let waits = "UPDATE rewards SET state = 'needs_attention', attention = 'adopted', issued_at = NULL";
         assert_eq!(app.database.execute(waits).await.unwrap(), 2);
         let store = app.open_store().await;

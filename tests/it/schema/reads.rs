@@ -50,7 +50,7 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
     let (none, last) = (&id(&"0".repeat(32)), &id(&"f".repeat(32)));
     // The fifth of January.
     let (from, to) = (&id("019b8b74180070008000000000000000"), &id("019b909a740070008000000000000000"));
-    let (begin, end, fifth, sixth) = (&at(0), &at(4000), &at(4), &at(5));
+    let (begin, end) = (&at(0), &at(4000));
     let rare = "'rare'";
     let failed = "'[\"failed\"]'";
     let waiting = "'[\"needs_attention\"]'";
@@ -100,8 +100,6 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
         ),
         asked("ledger", "ledger_entries.page", &["0", begin, end, "5", ever]),
         asked("ledger of a rare account", "ledger_entries.page_of_account", &["0", begin, end, "5", ever, rare]),
-        asked("where a time begins", "ledger_entries.last_before", &[fifth]),
-        asked("where a time ends", "ledger_entries.first_after", &[sixth]),
         asked("rare runs", "reconciliations.list_of_account", &[last, "5", rare]),
         asked("budgets of a reward", "budget_usage.of_key", &["'prg_3'", "'2026-01-05'", "'2026-01'", key]),
     ]
