@@ -14,7 +14,9 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 use noshi::{
     accounts, audit,
     bootstrap::{self, StartError},
-    events, identity, incentives, ledger,
+    events, identity, incentives,
+    kernel::Chain,
+    ledger,
     sandbox::{Fault, FaultRule, Operation},
     store::{
         self, Conn, Read, Sql, Store, StoreError, StoreOptions,
@@ -124,6 +126,23 @@ fn no_statement_hides_from_the_test_that_prepares_them_all() {
     assert_eq!(found, LISTS.iter().map(|(file, _list)| (*file).to_owned()).collect());
     assert!(declares_statements("use x;\nstatements! {\n    A = B;\n}"));
     assert!(!declares_statements("macro_rules! statements { () => {} }\nuse store::statements;"));
+}
+
+/// PostgreSQL only: SQLite leaves no index half built. An operator may build those of 0029 beforehand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_was_left_invalid_is_not_taken_for_one_that_is_there() {
+    let database = kinds::of_schema_7(Backend::Postgres).await;
+    database.execute("CREATE INDEX rewards_listed ON rewards (client_id, account, kind, state, id)").await.unwrap();
+    let invalid = "UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = 'rewards_listed'::regclass";
+    assert_eq!(database.execute(invalid).await.unwrap(), 1);
+    let store = open(&database).await;
+    let refused = Chain(&migrate(&store).await.unwrap_err()).to_string();
+    assert!(refused.contains("left invalid") && refused.contains("rewards_listed"), "{refused}");
+    database.execute("DROP INDEX rewards_listed").await.unwrap();
+    migrate(&store).await.unwrap();
+    assert_eq!(schema(&store).await.unwrap(), Schema::Current);
+    store.close().await;
+    database.remove().await;
 }
 
 async fn ready(app: &App) -> (u16, String) {

@@ -84,12 +84,19 @@ statements! {
     );
 }
 
-/// Entries that are looked at in one statement where few of them may be the reader's.
-const WINDOW_ENTRIES: i64 = 10_000;
-/// Windows that are looked at for one page…
-const WINDOWS: u32 = 10;
-/// …and for how long another one is begun. A question has four times as long, and a page that ends early has got somewhere.
-const BEGIN_FOR: Duration = Duration::from_millis(500);
+/// How far a page is looked for where few entries may be the reader's.
+#[derive(Debug, Clone, Copy)]
+struct EntryWindows {
+    /// Entries of one window, which is one statement.
+    entries: i64,
+    /// Windows of one page…
+    most: u32,
+    /// …and for how long another one is begun.
+    begin_for: Duration,
+}
+
+/// A question has four times as long, and a page that ends early has got somewhere.
+const WINDOWS: EntryWindows = EntryWindows { entries: 10_000, most: 10, begin_for: Duration::from_millis(500) };
 
 /// Which entries a reader asks for.
 #[derive(Debug, Clone)]
@@ -141,18 +148,19 @@ pub(crate) async fn page(
     if any_time && filter.shown.client.is_none() {
         return EntryPage::of(entries(snapshot, filter, reach, filter.limit).await?, filter.limit, None);
     }
-    page_of_windows(snapshot, filter, reach, ambient).await
+    page_of_windows(snapshot, filter, reach, &WINDOWS, ambient).await
 }
 
 async fn page_of_windows(
     snapshot: &mut Snapshot,
     filter: &EntryFilter,
     mut reach: EntryIds,
+    windows: &EntryWindows,
     ambient: &Ambient,
 ) -> Result<EntryPage, StoreError> {
     let (mut found, began) = (Vec::new(), ambient.monotonic());
-    for _ in 0..WINDOWS {
-        let Some(end) = window(snapshot, filter.account.as_deref(), reach).await? else {
+    for _ in 0..windows.most {
+        let Some(end) = window(snapshot, filter.account.as_deref(), reach, windows.entries).await? else {
             return EntryPage::of(found, filter.limit, None);
         };
         let left = filter.limit.saturating_sub(i64::try_from(found.len()).unwrap_or(i64::MAX));
@@ -161,7 +169,7 @@ async fn page_of_windows(
             break;
         }
         reach.after = end;
-        if ambient.monotonic().saturating_duration_since(began) > BEGIN_FOR {
+        if ambient.monotonic().saturating_duration_since(began) > windows.begin_for {
             break;
         }
     }
@@ -169,13 +177,15 @@ async fn page_of_windows(
 }
 
 /// Where the next window ends; `None` where no entry is left.
-async fn window(snapshot: &mut Snapshot, account: Option<&str>, reach: EntryIds) -> Result<Option<i64>, StoreError> {
-    let EntryIds { after, until } = reach;
+async fn window(
+    snapshot: &mut Snapshot,
+    account: Option<&str>,
+    EntryIds { after, until }: EntryIds,
+    entries: i64,
+) -> Result<Option<i64>, StoreError> {
     let row = match account {
-        None => fetch_optional!(SettledRow, snapshot, WINDOW, after, until, WINDOW_ENTRIES)?,
-        Some(account) => {
-            fetch_optional!(SettledRow, snapshot, WINDOW_OF_ACCOUNT, after, until, WINDOW_ENTRIES, account)?
-        }
+        None => fetch_optional!(SettledRow, snapshot, WINDOW, after, until, entries)?,
+        Some(account) => fetch_optional!(SettledRow, snapshot, WINDOW_OF_ACCOUNT, after, until, entries, account)?,
     };
     Ok(row.map(|row| row.id).filter(|id| *id > 0))
 }
@@ -215,5 +225,49 @@ async fn entries(
             program,
             account
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        kernel::{Currency, Money},
+        ledger::{journal, movements::RESERVE},
+        store::{Store, StoreOptions, migrate::migrate},
+    };
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pages_that_end_early_lead_to_each_entry_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("noshi.db").display()).into();
+        let store = Store::open(&StoreOptions { create: true, ..StoreOptions::of_command(url, 1) }).await.unwrap();
+        migrate(&store).await.unwrap();
+        let (early, late) = (DateTime::UNIX_EPOCH, DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        let mut tx = store.begin().await.unwrap();
+        for at in [early, early, early, early, early, late, early, late, late] {
+            let posting = journal::Posting::new(&RESERVE, "main", Money::from_minor(1, Currency::Usd));
+            journal::write(&mut tx, &posting, at).await.unwrap();
+        }
+        tx.commit(()).await.unwrap();
+        let (account, shown) = (None, OwnedBy { client: None, program: None });
+        let mut filter = EntryFilter { after: 0, account, from: late, to: end_of_time(), shown, limit: 10 };
+        let windows = |begin_for| EntryWindows { entries: 2, most: 2, begin_for };
+        for (windows, wanted) in [
+            (windows(Duration::MAX), vec![vec![], vec![6, 8], vec![9]]),
+            (windows(Duration::ZERO), vec![vec![], vec![], vec![6], vec![8], vec![9], vec![]]),
+        ] {
+            let (mut pages, mut next) = (Vec::new(), Some(0));
+            while let Some(after) = next {
+                filter.after = after;
+                let mut snapshot = store.snapshot().await.unwrap();
+                let reach = EntryIds { after, until: settled(&mut snapshot).await.unwrap() };
+                let page = page_of_windows(&mut snapshot, &filter, reach, &windows, &Ambient::system()).await.unwrap();
+                pages.push(page.entries.iter().map(|entry| entry.id).collect::<Vec<_>>());
+                next = page.next;
+            }
+            assert_eq!(pages, wanted);
+        }
+        store.close().await;
     }
 }

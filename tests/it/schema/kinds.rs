@@ -300,6 +300,27 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_state_that_only_a_later_version_knows_is_left_out_of_every_list(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let known = app.issue("known", "1.00").await;
+        assert_eq!(app.issue("later", "2.00").await.status, 201);
+        // That version has another check.
+        let mut look = Look::at(&app.database).await;
+        look.run(match backend {
+            Backend::Sqlite => "PRAGMA ignore_check_constraints = ON",
+            Backend::Postgres => "ALTER TABLE rewards DROP CONSTRAINT rewards_state_check",
+        }).await.unwrap();
+        look.run("UPDATE rewards SET state = 'of_tomorrow', external_id = 'order-1' WHERE amount_minor = 200").await.unwrap();
+        drop(look);
+        for (list, wanted) in [("/v1/rewards", vec![known.id()]), ("/v1/rewards?external_id=order-1", vec![])] {
+            let found = app.get(list).await;
+            assert_eq!(found.status, 200, "{list}: {}", found.text);
+            let ids: Vec<_> = found.json["data"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+            assert_eq!(ids, wanted, "{list}");
+        }
+        app.end().await;
+    }
+
     /// More than one statement reads.
     async fn the_operators_list_is_whole_however_long_it_is(backend: Backend) {
         let database = Database::fresh(backend).await;
