@@ -9,6 +9,8 @@
 //! 3. Every instant in a row comes from `Ambient`, which follows the database's clock ([`clock`]). No statement writes the
 //!    database's own clock into a row.
 //! 4. No caller holds a [`Tx`] while it waits for the network: a lock would last as long as the answer takes.
+//! 5. What a transaction knows beforehand of its statements, it sends together (`begin_joined`, `join!`). Another number of rows
+//!    than that is [`StoreError::Unmet`]: nothing was done, and the caller begins again step by step.
 
 pub mod backup;
 pub mod clock;
