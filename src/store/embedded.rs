@@ -62,6 +62,7 @@ macro_rules! files {
             "0027_from_0007_moved",
             "0028_from_0007_later_scopes",
             "0029_from_0007_lists",
+            "0030_from_0007_shapes",
         }
     };
     ($database:literal: $($name:literal,)+) => {

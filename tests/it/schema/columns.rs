@@ -114,24 +114,42 @@ fn guards(table: &str, backend: Backend) -> Vec<String> {
     }
 }
 
+/// The writes that bring a value into a column: into the rows that are there and, for one code, with a row that is new. A trigger may be
+/// of one of them alone.
+fn writes(code: &str, writing: &str, column: &Column, columns: &[Column], backend: Backend) -> Vec<String> {
+    let Column { table, name, .. } = column;
+    let mut writes = vec![format!("UPDATE \"{table}\" SET \"{name}\" = {writing}")];
+    if Some(code) == HYPHENED.first().copied() {
+        let named = columns.iter().filter(|other| other.table == *table).map(|other| format!("\"{}\"", other.name));
+        let named: Vec<String> = named.collect();
+        let values: Vec<&str> =
+            named.iter().map(|other| if *other == format!("\"{name}\"") { writing } else { other }).collect();
+        let given = if backend == Backend::Postgres { "OVERRIDING SYSTEM VALUE " } else { "" };
+        let (named, values) = (named.join(", "), values.join(", "));
+        writes.push(format!("INSERT INTO \"{table}\" ({named}) {given}SELECT {values} FROM \"{table}\""));
+    }
+    writes
+}
+
 /// What a column took, by code.
-async fn taken(look: &mut Look, column: &Column, backend: Backend) -> Vec<(&'static str, String)> {
+async fn taken(look: &mut Look, column: &Column, columns: &[Column], backend: Backend) -> Vec<(&'static str, String)> {
     let mut taken = Vec::new();
     for code in HYPHENED.into_iter().chain(BARE) {
         for writing in writings(code, backend, &column.kind) {
-            let text = format!("UPDATE \"{}\" SET \"{}\" = {writing}", column.table, column.name);
-            look.run("BEGIN").await.unwrap();
-            for guard in guards(&column.table, backend) {
-                look.run(&guard).await.unwrap();
-            }
-            let done = look.run(&text).await;
-            look.run("ROLLBACK").await.unwrap();
-            match done {
-                Err(error) if is_refusal(&error) => {}
-                Err(error) => taken.push((code, format!("{writing}: only {error}"))),
-                Ok(rows) => {
-                    assert!(rows > 0, "{column:?}: there was no row to write to");
-                    taken.push((code, writing));
+            for text in writes(code, &writing, column, columns, backend) {
+                look.run("BEGIN").await.unwrap();
+                for guard in guards(&column.table, backend) {
+                    look.run(&guard).await.unwrap();
+                }
+                let done = look.run(&text).await;
+                look.run("ROLLBACK").await.unwrap();
+                match done {
+                    Err(error) if is_refusal(&error) => {}
+                    Err(error) => taken.push((code, format!("{text}: only {error}"))),
+                    Ok(rows) => {
+                        assert!(rows > 0, "{column:?}: there was no row to write to");
+                        taken.push((code, text));
+                    }
                 }
             }
         }
@@ -143,14 +161,15 @@ async fn taken(look: &mut Look, column: &Column, backend: Backend) -> Vec<(&'sta
 async fn holes(look: &mut Look, backend: Backend) -> BTreeSet<String> {
     let mut holes = BTreeSet::new();
     let mut tried: BTreeMap<String, usize> = BTreeMap::new();
-    for column in look.columns().await {
+    let columns = look.columns().await;
+    for column in &columns {
         if look.count(&column.table).await == 0 {
             holes.insert(format!("{}: no row to try", column.table));
             continue;
         }
         *tried.entry(column.table.clone()).or_default() += 1;
-        let taken = taken(look, &column, backend).await;
-        if is_free(&column) {
+        let taken = taken(look, column, &columns, backend).await;
+        if is_free(column) {
             let bare: BTreeSet<_> = taken.iter().map(|(code, _)| *code).filter(|code| BARE.contains(code)).collect();
             if bare.len() != BARE.len() {
                 holes.insert(format!("{}.{} is no free text: strike it off the list", column.table, column.name));
@@ -158,8 +177,8 @@ async fn holes(look: &mut Look, backend: Backend) -> BTreeSet<String> {
         }
         for (code, writing) in taken {
             let of_orders = OF_ORDERS.contains(&(column.table.as_str(), column.name.as_str()));
-            if !(is_free(&column) && BARE.contains(&code) || of_orders && code == ORDER) {
-                holes.insert(format!("{}.{} takes {code} as {writing}", column.table, column.name));
+            if !(is_free(column) && BARE.contains(&code) || of_orders && code == ORDER) {
+                holes.insert(format!("{}.{} takes {code} by {writing}", column.table, column.name));
             }
         }
     }

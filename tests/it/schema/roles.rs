@@ -43,6 +43,10 @@ async fn the_role_that_serves_buys_and_can_neither_change_nor_delete_the_ledger(
         "DELETE FROM audit_records",
         "TRUNCATE audit_records",
         "ALTER TABLE audit_records DISABLE TRIGGER ALL",
+        "ALTER TABLE rewards DISABLE TRIGGER ALL",
+        "ALTER TABLE facts DISABLE TRIGGER ALL",
+        "SET session_replication_role = replica",
+        "CREATE OR REPLACE FUNCTION reward_state_has_shape() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
     ] {
         let error = connection.execute(refused).await.unwrap_err().to_string();
         assert!(error.contains("permission denied") || error.contains("must be owner"), "{refused}: {error}");
