@@ -97,6 +97,9 @@ enum CliCommand {
     Reconcile(reconcile::ReconcileArguments),
     /// Run an Amazon Incentives gateway, for trials and tests: JSON and XML, plain or TLS, with faults on demand.
     Sandbox(sandbox::SandboxArguments),
+    /// Print the description of the API (OpenAPI 3.1), as a service answers it at `/openapi.json`.
+    #[command(name = "openapi")]
+    OpenApi,
     /// Issue a sandbox reward end to end, show every step, and keep serving.
     Demo(demo::DemoArguments),
 }
@@ -242,6 +245,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?, stop).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,
+        CliCommand::OpenApi => say(&crate::server::openapi().to_pretty_json().map_err(io::Error::other)?),
         CliCommand::Demo(arguments) => demo::run(arguments, stop).await,
     }
 }

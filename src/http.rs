@@ -12,6 +12,7 @@ pub(crate) mod headers;
 pub mod key_limits;
 mod metrics;
 pub(crate) mod observe;
+pub(crate) mod openapi;
 pub(crate) mod paging;
 pub(crate) mod prefer;
 pub(crate) mod problem;

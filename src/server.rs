@@ -1,6 +1,7 @@
 //! The two servers: the API for callers, and the admin port for probes, Prometheus and the log's filter, which is never
 //! public.
 
+mod describe;
 mod door;
 mod listen;
 mod log_filter;
@@ -18,8 +19,9 @@ use actix_web::{
     web,
 };
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 
-pub use self::tls::TlsError;
+pub use self::{describe::openapi, tls::TlsError};
 use self::{
     door::{Door, attend, attend_admin},
     page::metrics_page,
@@ -127,6 +129,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(events::http::routes)
             .configure(accounts::http::routes)
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
+            .configure(describe::routes)
             .default_service(web::to(not_found))
     })
 }
@@ -194,16 +197,39 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
     Code::OF_HTTP.iter().chain(slices.into_iter().flatten()).copied()
 }
 
-#[derive(Serialize)]
+/// The operations that are of no slice.
+#[derive(OpenApi)]
+#[openapi(paths(ping), tags((name = "general", description = "The service itself")))]
+struct GeneralApi;
+
+#[derive(Serialize, ToSchema)]
 struct Ping {
+    /// The key's client.
+    #[schema(example = "shop")]
     client: String,
+    /// Its id.
     key_id: String,
+    /// Its name.
+    #[schema(example = "checkout")]
     key_name: String,
+    /// What it may do.
+    #[schema(example = json!(["rewards:write", "rewards:read"]))]
     scopes: Vec<String>,
+    /// The time of the service.
+    #[schema(format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     now: String,
 }
 
-/// Answers who the caller is.
+/// Ask who the caller is
+#[utoipa::path(
+    get,
+    path = "/v1/ping",
+    operation_id = "ping",
+    tag = "general",
+    security(("api_key" = [])),
+    responses((status = 200, description = "Who the key is", body = Ping)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<HttpResponse, Problem> {
     let principal = Principal::of_any_scope(&http, &request).await?;
     no_query(&request)?;

@@ -3,6 +3,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
+use utoipa::{OpenApi, ToSchema};
 
 use super::{
     Account, Accounts, KeyPairs, KeySlot,
@@ -24,6 +25,11 @@ use crate::{
     identity::{Principal, Scope},
 };
 
+/// The operations of key pairs.
+#[derive(OpenApi)]
+#[openapi(paths(all, one, verify, activate), tags((name = "key pairs", description = "Amazon's key pairs of each account: an operator's")))]
+pub(crate) struct KeyPairsApi;
+
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -33,30 +39,55 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/key-pairs/{account_id}/{slot}/activate", "POST", [web::post().to(activate)]));
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyPairs)]
 struct KeyPairsView {
+    /// Its id.
+    #[schema(example = "us")]
     account_id: String,
     /// `false`: the pair is in the settings themselves, and changes with a restart.
     in_files: bool,
+    /// How many were seen lately.
     replicas: usize,
+    /// The first one and the second one.
     slots: Vec<SlotView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyPairSlot)]
 struct SlotView {
+    /// `primary` or `second`.
+    #[schema(example = "primary")]
     slot: &'static str,
+    /// The pair's name in log and events; `null` where the slot is empty.
+    #[schema(required, example = "3f2a9c01")]
     key: Option<String>,
+    /// `empty`, `unproven`, `refused`, `ended`, `accepted` or `in_force`.
+    #[schema(example = "in_force")]
     state: &'static str,
+    /// When Amazon was last asked.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     asked_at: Option<String>,
+    /// When it was put in force.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     in_force_at: Option<String>,
+    /// Replicas that hold it.
     held_by: usize,
+    /// Replicas that sign with it.
     signed_by: usize,
+    /// What is to be done: `none`, `wait_for_amazon`, `wait_for_replicas`, `activate`, `correct`, `wait_for_requests`, `deactivate` or `delete`.
+    #[schema(example = "none")]
     advice: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyPairProof)]
 struct ProofView {
+    /// Its id.
+    #[schema(example = "us")]
     account_id: String,
+    /// `primary` or `second`.
+    #[schema(example = "second")]
     slot: &'static str,
     /// `accepted` or `refused`, by Amazon.
     proof: &'static str,
@@ -132,6 +163,18 @@ async fn view(http: &Http, accounts: &Accounts, id: &str) -> Result<KeyPairsView
     http.run(looked).await
 }
 
+/// List Amazon's key pairs of all accounts
+///
+/// No pair is shown: `key` is the name that the log and the events have for one.
+#[utoipa::path(
+    get,
+    path = "/v1/key-pairs",
+    operation_id = "list_key_pairs",
+    tag = "key pairs",
+    security(("api_key" = ["key_pairs:read", "clients:all"])),
+    responses((status = 200, description = "Of each account", body = List<KeyPairsView>)),
+    extensions(("x-problems" = json!(["not-found"])))
+)]
 async fn all(
     http: web::Data<Http>,
     accounts: web::Data<Accounts>,
@@ -145,6 +188,17 @@ async fn all(
     Ok(HttpResponse::Ok().json(List { data, next_cursor: None }))
 }
 
+/// Read Amazon's key pairs of an account
+#[utoipa::path(
+    get,
+    path = "/v1/key-pairs/{account_id}",
+    operation_id = "get_key_pairs",
+    tag = "key pairs",
+    security(("api_key" = ["key_pairs:read", "clients:all"])),
+    params(("account_id" = String, Path, description = "The account's id", example = "us")),
+    responses((status = 200, description = "Of the account", body = KeyPairsView)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn one(
     http: web::Data<Http>,
     accounts: web::Data<Accounts>,
@@ -155,7 +209,19 @@ async fn one(
     Ok(HttpResponse::Ok().json(view(&http, &accounts, &account).await?))
 }
 
-/// Asks Amazon whether it takes the pair of a slot, with one signed GetAvailableFunds.
+/// Ask Amazon whether it takes the pair of a slot
+///
+/// With one signed GetAvailableFunds.
+#[utoipa::path(
+    post,
+    path = "/v1/key-pairs/{account_id}/{slot}/verify",
+    operation_id = "verify_key_pair",
+    tag = "key pairs",
+    security(("api_key" = ["key_pairs:write", "clients:all"])),
+    params(("account_id" = String, Path, description = "The account's id", example = "us"), ("slot" = String, Path, description = "`primary` or `second`", example = "second")),
+    responses((status = 200, description = "What Amazon answered", body = ProofView)),
+    extensions(("x-problems" = json!(["invalid-state"])))
+)]
 async fn verify(
     http: web::Data<Http>,
     accounts: web::Data<Accounts>,
@@ -186,14 +252,30 @@ async fn verify(
 }
 
 /// The pair that is meant: a replica may hold another in the slot for a moment.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ActivateRequest)]
 struct ActivateBody {
+    /// The pair's name, as `GET /v1/key-pairs` has it.
+    #[schema(example = "3f2a9c01")]
     key: String,
 }
 
-/// Puts the pair of a slot in force. Every replica that holds it signs with it within a few seconds. Where it is in force already, the
-/// answer is the same: it may be one that was lost.
+/// Put the pair of a slot in force
+///
+/// Every replica that holds it signs with it within a few seconds. Where it is in force already, the answer is the same: it may be one that
+/// was lost.
+#[utoipa::path(
+    post,
+    path = "/v1/key-pairs/{account_id}/{slot}/activate",
+    operation_id = "activate_key_pair",
+    tag = "key pairs",
+    security(("api_key" = ["key_pairs:write", "clients:all"])),
+    params(("account_id" = String, Path, description = "The account's id", example = "us"), ("slot" = String, Path, description = "`primary` or `second`", example = "second")),
+    request_body = ActivateBody,
+    responses((status = 200, description = "The pair is in force", body = KeyPairsView)),
+    extensions(("x-problems" = json!(["invalid-state"])))
+)]
 async fn activate(
     http: web::Data<Http>,
     accounts: web::Data<Accounts>,

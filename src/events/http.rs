@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::{
     outbox::{self, FactFilter, FactRow},
@@ -18,28 +19,50 @@ use crate::{
     identity::Principal,
 };
 
+/// The operations of events.
+#[derive(OpenApi)]
+#[openapi(paths(events), tags((name = "finance", description = "The ledger, and what finance and operators should hear of")))]
+pub(crate) struct EventsApi;
+
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/v1/events", "GET, HEAD", [read().to(events)]));
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct EventsQuery {
+    /// The kind of event.
     #[serde(rename = "type")]
+    #[param(example = "balance.low")]
     kind: Option<String>,
+    /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
 struct FactView {
+    /// Its id.
+    #[schema(example = "evt_42")]
     id: String,
+    /// What happened; more kinds may come.
     #[serde(rename = "type")]
+    #[schema(example = "balance.low")]
     kind: String,
+    /// When.
+    #[schema(format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     timestamp: String,
+    /// What it is about: a program, an account, a client or the database.
+    #[schema(example = "us")]
     subject: String,
+    /// What there is to say of it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Object>)]
     data: Option<Box<RawValue>>,
 }
 
@@ -50,6 +73,19 @@ impl From<FactRow> for FactView {
     }
 }
 
+/// List what finance and operators should hear of
+///
+/// `next_cursor` is always there: go on from it later.
+#[utoipa::path(
+    get,
+    path = "/v1/events",
+    operation_id = "list_events",
+    tag = "finance",
+    security(("api_key" = ["ledger:read"])),
+    params(EventsQuery),
+    responses((status = 200, description = "In the order of writing", body = List<FactView>)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let shown = Principal::of(&http, &request, scopes::LEDGER_READ).await?.caller().shown();
     let query: EventsQuery = query(&request)?;

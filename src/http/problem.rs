@@ -8,6 +8,7 @@ use actix_web::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{kernel::RewardId, store::StoreError};
 
@@ -69,8 +70,9 @@ impl Code {
         Self { word, status, retryable, title }
     }
 
+    /// The word itself, as `code` has it.
     #[must_use]
-    pub(crate) const fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         self.word
     }
 
@@ -78,10 +80,27 @@ impl Code {
     pub(crate) const fn status(self) -> u16 {
         self.status
     }
+
+    /// In plain words, for people.
+    #[must_use]
+    pub(crate) const fn title(self) -> &'static str {
+        self.title
+    }
+
+    /// Whether the same request with the same key can succeed later.
+    #[must_use]
+    pub(crate) const fn retryable(self) -> bool {
+        self.retryable
+    }
+
+    /// A document of this code, as the description of the API shows it.
+    pub(super) fn example(self) -> serde_json::Value {
+        serde_json::json!(Problem::new(self).document("01990000-0000-7000-8000-000000000000"))
+    }
 }
 
 /// Whether money has moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MoneyMoved {
     /// Nothing was bought or given back by this request.
@@ -93,23 +112,31 @@ pub(crate) enum MoneyMoved {
 }
 
 /// What is wrong with one part of a request.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct FieldError {
-    /// JSON Pointer into the body.
+    /// JSON Pointer (RFC 6901) into the body.
+    #[schema(example = "/value/amount")]
     pub(crate) pointer: String,
     /// A stable word.
+    #[schema(example = "precision")]
     pub(crate) code: &'static str,
-    /// In plain words; never the value itself.
+    /// What was expected; never the value itself.
+    #[schema(example = "must have exactly the currency's decimal places")]
     pub(crate) detail: Cow<'static, str>,
 }
 
 /// What Amazon said.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct Upstream {
+    /// Amazon's operation.
+    #[schema(example = "CreateGiftCard")]
     pub(crate) operation: &'static str,
+    /// Amazon's `errorCode`, or a word of ours where Amazon gave no usable answer.
+    #[schema(example = "F200")]
     pub(crate) error_code: String,
     /// Amazon's errorType, where we know the word.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) error_type: Option<String>,
 }
 
@@ -135,28 +162,54 @@ struct Parts {
     violated: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Document<'a> {
+/// A problem document (RFC 9457). Decide by `code`.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct Document<'a> {
+    /// What leads to a page about the code; of `quota-exceeded` and `rate-limited` the registered one.
     #[serde(rename = "type")]
+    #[schema(example = "/problems/insufficient-funds")]
     kind: String,
+    /// The code in plain words.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(example = 402)]
     status: u16,
+    /// What is special about this one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     detail: Option<&'a str>,
+    /// The request.
+    #[schema(example = "urn:noshi:request:01990000-0000-7000-8000-000000000000")]
     instance: String,
+    /// The cause: a stable word.
+    #[schema(example = "insufficient-funds")]
     code: &'static str,
+    /// Whether the same request with the same key can succeed later.
     retryable: bool,
+    /// Whether money has moved.
     money_moved: MoneyMoved,
+    /// As `X-Request-Id`.
+    #[schema(example = "01990000-0000-7000-8000-000000000000")]
     request_id: &'a str,
+    /// What is wrong with single parts of the request.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
+    /// What Amazon said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     upstream: Option<&'a Upstream>,
+    /// Which reward it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "rwd_01990000-0000-7000-8000-000000000000")]
     reward_id: Option<String>,
+    /// Since when it is too late.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     cancelable_until: Option<String>,
+    /// Which policies of `RateLimit-Policy` it violates.
     #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     violated: Option<[&'static str; 1]>,
 }
 
@@ -286,7 +339,7 @@ impl Problem {
         if [Code::QUOTA_EXCEEDED, Code::RATE_LIMITED].contains(&self.0.code) {
             return "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned();
         }
-        format!("urn:noshi:problem:{}", self.0.code.as_str())
+        format!("/problems/{}", self.0.code.as_str())
     }
 
     /// The answer to the request of this id.
@@ -312,7 +365,11 @@ impl Problem {
             let seconds = wait.as_millis().div_ceil(1000).max(1);
             answer.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
-        answer.json(Document {
+        answer.json(self.document(request_id))
+    }
+
+    fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
+        Document {
             kind: self.kind(),
             title: self.0.code.title,
             status: self.0.code.status(),
@@ -327,7 +384,7 @@ impl Problem {
             reward_id: self.0.reward_id.map(|id| id.to_string()),
             cancelable_until: self.0.cancelable_until.map(timestamp),
             violated: self.0.violated.map(|policy| [policy]),
-        })
+        }
     }
 }
 

@@ -1,34 +1,33 @@
-//! Rewards on the wire: what callers send, and what they see. The one place where a claim code becomes text of an
-//! answer.
+//! Rewards on the wire: what callers send. `view` is what they see, `refused` what Amazon refused.
+
+mod refused;
+mod view;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use actix_web::{HttpResponse, http::header};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Deserialize;
+use utoipa::ToSchema;
 
+pub(crate) use self::{
+    refused::{lapsed, refusal},
+    view::{CheckedView, EventView, RewardView, ValueView},
+};
 use super::{
-    check::Checked,
     issue::Issued,
     kind::{Given, Kind},
-    model::{Command, OnUnresolved, Reward},
+    model::{Command, OnUnresolved},
     problems,
-    retry::Lapse,
 };
 use crate::{
-    engine::{Action, AttentionReason, ReversalFailure, Sight, Stage, State},
-    events::timeline::EntryRow,
+    engine::State,
     http::{
         Code, Problem,
         body::{SecretTexts, Texts},
-        problem::{MoneyMoved, Upstream, timestamp},
     },
     identity::Principal,
-    kernel::{
-        ClaimCode, Currency, IdempotencyKey, Money, ProgramId, claim_code::may_hold_claim_code, money::MoneyError,
-    },
+    kernel::{Currency, IdempotencyKey, Money, ProgramId, claim_code::may_hold_claim_code, money::MoneyError},
     ledger,
-    provider::incentives::{CreateMembers, ErrorType},
     sealing::Target,
 };
 
@@ -43,32 +42,59 @@ const METADATA_VALUE_MAX: usize = 100;
 const REASON_LEN_MAX: usize = 200;
 
 /// The body of `POST /v1/rewards`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = RewardRequest)]
 pub(crate) struct IssueBody {
+    /// The program to charge; the one that the key is bound to where it is left out.
+    #[schema(example = "prg_spring")]
     program_id: Option<String>,
+    /// Which account pays; needed where several deal in the currency.
+    #[schema(example = "us")]
     account_id: Option<String>,
+    /// What to buy: `gift_code`, `card_activation` or `balance_load`. The catalog lists what each account deals in.
+    #[schema(example = "gift_code")]
     kind: String,
+    /// What it is worth.
     value: ValueBody,
+    /// Your own reference, unique for the client.
+    #[schema(min_length = 1, max_length = 128, example = "order-4711")]
     external_id: Option<String>,
+    /// Up to 16 texts by name: names of 1 to 40 bytes, values of up to 100, 2,048 bytes as JSON.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     metadata: Option<Texts>,
+    /// `keep` (default), or `cancel`: what was not proven while the caller waited is canceled as soon as it is proven.
+    #[schema(example = "keep")]
     on_unresolved: Option<String>,
+    /// What to act on, where the kind acts on something. Sealed at rest, and in no answer.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     target: Option<SecretTexts>,
+    /// The till, for kinds that are bought at one: `source_id`, `institution_id`, `source_details`.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     transaction_source: Option<SecretTexts>,
+    /// Of a voucher: one of the products that the account's contract names.
     product_type: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ValueRequest)]
 struct ValueBody {
+    /// A decimal number with exactly the currency's decimal places, above zero.
+    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$", example = "25.00")]
     amount: String,
+    /// ISO 4217.
+    #[schema(example = "USD")]
     currency_code: String,
 }
 
 /// The body of a cancel or a reveal.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Reason)]
 pub(crate) struct ReasonBody {
+    /// Why, for the timeline. Text that can be a claim code is refused.
+    #[schema(min_length = 1, max_length = 200, example = "the customer returned the order")]
     reason: String,
 }
 
@@ -188,10 +214,15 @@ impl ReasonBody {
 }
 
 /// The body of a check.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = CheckRequest)]
 pub(crate) struct CheckBody {
+    /// What the reward acts on, once it was wiped: as the request had it.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     target: Option<SecretTexts>,
+    /// The till, as the request had it.
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
     transaction_source: Option<SecretTexts>,
 }
 
@@ -207,149 +238,6 @@ impl CheckBody {
         }
         let given = Given { target, transaction_source, product_type: None };
         kind.spec().target(given).map_err(|wrong| invalid(wrong.pointer, wrong.expected))
-    }
-}
-
-/// What Amazon said of a reward when it was asked for a check.
-#[derive(Serialize)]
-pub(crate) struct CheckedView<'a> {
-    reward: RewardView<'a>,
-    /// In our words; more may come.
-    shown: &'static str,
-    checked_at: String,
-}
-
-impl<'a> CheckedView<'a> {
-    #[must_use]
-    pub(crate) fn new(checked: &'a Checked) -> Self {
-        Self {
-            reward: RewardView::new(&checked.reward, None),
-            shown: match checked.sight {
-                Sight::Live | Sight::Unattributed => "active",
-                Sight::Absent | Sight::Reversed => "inactive",
-                Sight::Mismatch => "mismatch",
-                Sight::Odd => "odd",
-            },
-            checked_at: timestamp(checked.at),
-        }
-    }
-}
-
-/// An amount on the wire.
-#[derive(Serialize)]
-pub(crate) struct ValueView {
-    amount: String,
-    currency_code: &'static str,
-}
-
-impl From<Money> for ValueView {
-    fn from(money: Money) -> Self {
-        Self { amount: money.to_string(), currency_code: money.currency().code() }
-    }
-}
-
-#[derive(Serialize)]
-struct ErrorView<'a> {
-    error_code: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_type: Option<&'a str>,
-}
-
-/// A reward on the wire.
-#[derive(Serialize)]
-pub(crate) struct RewardView<'a> {
-    id: String,
-    status: &'static str,
-    kind: &'static str,
-    value: ValueView,
-    account_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    program_id: Option<&'a str>,
-    creation_request_id: &'a str,
-    on_unresolved: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target_ending: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    claim_code: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    external_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Box<RawValue>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancelable_until: Option<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    cancel_requested: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancel_failure: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    attention: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<ErrorView<'a>>,
-    created_at: String,
-    updated_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issued_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    canceled_at: Option<String>,
-}
-
-impl<'a> RewardView<'a> {
-    /// The reward, with its code only where a caller gives one.
-    #[must_use]
-    pub(crate) fn new(reward: &'a Reward, code: Option<&'a ClaimCode>) -> Self {
-        let (order, stage) = (&reward.order, &reward.order.stage);
-        let cancelable_until = match stage {
-            Stage::Sending(_) | Stage::Unproven(_) | Stage::Proven(_) | Stage::Reversing(_) => {
-                reward.cancelable_until()
-            }
-            Stage::Pending | Stage::Refused { .. } | Stage::Reversed(_) | Stage::Attention(_) => None,
-        };
-        Self {
-            id: reward.id.to_string(),
-            status: order.state().as_str(),
-            kind: reward.kind.as_str(),
-            value: reward.value.into(),
-            account_id: &reward.account,
-            program_id: reward.budget.as_ref().map(|budget| budget.program.as_str()),
-            creation_request_id: reward.creation_request_id.as_str(),
-            on_unresolved: OnUnresolved::from(order.on_unproven).as_str(),
-            product_type: reward.members.as_ref().and_then(CreateMembers::product_type),
-            target_ending: reward.target_ending.map(|ending| ending.to_string()),
-            claim_code: code.map(ClaimCode::expose),
-            external_id: reward.external_id.as_deref(),
-            metadata: reward.metadata.clone().and_then(|json| RawValue::from_string(json).ok()),
-            cancelable_until: cancelable_until.map(timestamp),
-            cancel_requested: stage.reversal_wanted(),
-            cancel_failure: stage.reversal_failure().map(ReversalFailure::as_str),
-            attention: stage.attention().map(AttentionReason::as_str),
-            last_error: reward
-                .last_error
-                .as_ref()
-                .map(|error| ErrorView { error_code: &error.code, error_type: error.error_type.as_deref() }),
-            created_at: timestamp(order.created_at),
-            updated_at: timestamp(order.updated_at),
-            issued_at: stage.proven_at().map(timestamp),
-            canceled_at: stage.reversed_at().map(timestamp),
-        }
-    }
-}
-
-/// An entry of a timeline on the wire.
-#[derive(Serialize)]
-pub(crate) struct EventView {
-    seq: i64,
-    at: String,
-    kind: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<Box<RawValue>>,
-}
-
-impl From<EntryRow> for EventView {
-    fn from(row: EntryRow) -> Self {
-        let detail = row.detail.and_then(|json| RawValue::from_string(json).ok());
-        Self { seq: row.seq, at: timestamp(row.at), kind: row.kind, detail }
     }
 }
 
@@ -387,55 +275,4 @@ pub(crate) fn issued(answer: &Issued, pace: Duration) -> Result<HttpResponse, Pr
     }
     response.insert_header((header::LOCATION, format!("/v1/rewards/{}", reward.id)));
     Ok(response.json(RewardView::new(reward, code.as_ref())))
-}
-
-/// What Amazon refused for good, in our words. A refusal that can be cured is paced.
-pub(crate) fn refusal(reward: &Reward, pace: Duration) -> Problem {
-    let problem = refused_as(reward);
-    let is_paced = problem.code() == problems::ACCOUNT_PROBLEM;
-    if is_paced { problem.retry_after(pace) } else { problem }
-}
-
-/// The same for a reward that the settings do not allow to be tried again.
-pub(crate) fn lapsed(reward: &Reward, why: &Lapse) -> Problem {
-    about(reward, problems::LAPSED).detail(why.to_string())
-}
-
-fn refused_as(reward: &Reward) -> Problem {
-    let error = reward.last_error.as_ref();
-    let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
-    let problem = match (code, kind) {
-        ("F300", _) if reward.order.stage == (Stage::Refused { retryable: false }) => {
-            return about(reward, problems::LAPSED)
-                .detail("nothing was bought, and its id cannot be used again: ask with another Idempotency-Key");
-        }
-        ("F300", Some("InsufficientFunds")) => problems::INSUFFICIENT_FUNDS,
-        // Our words for keys that Amazon turns away.
-        ("F300" | "signature" | "access_key", _) => problems::ACCOUNT_PROBLEM,
-        (
-            "F200",
-            Some("MaxAmountExceeded" | "AmountBelowMinThreshold" | "InvalidAmountValue" | "NegativeOrZeroAmount"),
-        ) => problems::AMOUNT_OUT_OF_RANGE,
-        ("F200", Some("FractionalAmountNotAllowed")) => problems::AMOUNT_PRECISION,
-        ("F200", Some("CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace")) => problems::CURRENCY_NOT_SUPPORTED,
-        ("F200", _) => problems::UPSTREAM_REJECTED,
-        _ => Code::DEPENDENCY_UNAVAILABLE,
-    };
-    about(reward, problem)
-}
-
-/// A problem with what Amazon last said of the reward.
-fn about(reward: &Reward, problem: Code) -> Problem {
-    let error = reward.last_error.as_ref();
-    let (code, kind) = error.map_or(("", None), |error| (error.code.as_str(), error.error_type.as_deref()));
-    let blamed = kind.and_then(ErrorType::from_word).and_then(|word| reward.kind.spec().blamed(word));
-    let problem = match blamed {
-        Some(field) => Problem::new(problem).field(field.pointer, "refused", field.expected),
-        None => Problem::new(problem),
-    };
-    problem.reward(reward.id).money(MoneyMoved::No).upstream(Upstream {
-        operation: reward.kind.spec().operation(Action::Forward),
-        error_code: code.to_owned(),
-        error_type: kind.map(str::to_owned),
-    })
 }

@@ -1,29 +1,27 @@
 //! The REST face of rewards. A handler opens the call, calls one use case, wraps the answer.
 
 mod errors;
+mod lists;
 
 use std::{sync::Arc, time::Instant};
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use chrono::DateTime;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::{
     Rewards,
     dto::{CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::check_patience,
-    kind::Kind,
     scopes,
-    sql::list::RewardFilter,
 };
 use crate::{
-    engine::State,
     events::timeline::TimelineOrder,
     failpoint,
     http::{
         Code, Http, Problem, headers,
-        paging::{self, List, bad_query, before, cursor, end_of_time, instant, no_query, page, query, size, text},
+        paging::{self, List, no_query},
         prefer,
         routing::{read, resource},
     },
@@ -35,10 +33,15 @@ use crate::{
 /// Entries of a timeline on a page when the caller does not say: nearly always all.
 const TIMELINE: i64 = 1000;
 
+/// The operations of rewards.
+#[derive(OpenApi)]
+#[openapi(paths(issue, validate, get, events, cancel, reveal, check, lists::list, lists::catalog), tags((name = "rewards", description = "Issue, read, reveal and cancel rewards")))]
+pub(crate) struct RewardsApi;
+
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
-        .service(resource("/v1/rewards", "GET, HEAD, POST", [web::post().to(issue), read().to(list)]))
+        .service(resource("/v1/rewards", "GET, HEAD, POST", [web::post().to(issue), read().to(lists::list)]))
         // Before `{id}`, which would take `validate` for an id.
         .service(resource("/v1/rewards/validate", "POST", [web::post().to(validate)]))
         .service(resource("/v1/rewards/{id}", "GET, HEAD", [read().to(get)]))
@@ -46,9 +49,24 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/rewards/{id}/reveal", "POST", [web::post().to(reveal)]))
         .service(resource("/v1/rewards/{id}/cancel", "POST", [web::post().to(cancel)]))
         .service(resource("/v1/rewards/{id}/check", "POST", [web::post().to(check)]))
-        .service(resource("/v1/catalog", "GET, HEAD", [read().to(catalog)]));
+        .service(resource("/v1/catalog", "GET, HEAD", [read().to(lists::catalog)]));
 }
 
+/// Issue a reward
+///
+/// The caller waits for the outcome. What is not final then goes on without the caller. Never order again under another key what is
+/// not final: the same key again is always safe.
+#[utoipa::path(
+    post,
+    path = "/v1/rewards",
+    operation_id = "issue_reward",
+    tag = "rewards",
+    security(("api_key" = ["rewards:write"])),
+    params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same reward, for ever", example = "order-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
+    request_body = IssueBody,
+    responses((status = 201, description = "Issued now. A gift code's `claim_code` is in this answer", body = RewardView, headers(("Location" = String, description = "The reward")), links(("read" = (operation_id = "get_reward", parameters(("id" = "$response.body#/id")))), ("timeline" = (operation_id = "list_reward_events", parameters(("id" = "$response.body#/id")))), ("reveal" = (operation_id = "reveal_claim_code", parameters(("id" = "$response.body#/id")))), ("cancel" = (operation_id = "cancel_reward", parameters(("id" = "$response.body#/id")))))), (status = 200, description = "The key was used before, and the reward is final", body = RewardView, headers(("Location" = String, description = "The reward"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not final yet. Send the same key again, or read the reward", body = RewardView, headers(("Location" = String, description = "The reward"), ("Retry-After" = u64, description = "Seconds")))),
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "insufficient-funds", "limit-exceeded", "program-forbidden", "program-suspended", "budget-exceeded", "ceiling-reached", "external-id-conflict", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "upstream-rejected", "lapsed", "upstream-busy", "account-problem"])))
+)]
 async fn issue(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -77,15 +95,34 @@ pub(crate) struct FundsCheck(pub(crate) Arc<CoversFn>);
 
 type CoversFn = dyn Fn(String, Money) -> BoxFuture<'static, Result<Option<bool>, StoreError>> + Send + Sync;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Validated {
+    /// Always `true`: what is not is a problem.
     valid: bool,
+    /// Which account would pay.
+    #[schema(example = "us")]
     account_id: String,
+    /// What it would be worth.
     value: ValueView,
+    /// Whether the last known balance, less what is reserved, covers it; `null` while the balance is stale.
+    #[schema(required)]
     funds_sufficient: Option<bool>,
 }
 
-/// The dry run of an issue.
+/// Try a request without issuing it
+///
+/// Nothing is reserved, stored or sent.
+#[utoipa::path(
+    post,
+    path = "/v1/rewards/validate",
+    operation_id = "validate_reward",
+    tag = "rewards",
+    security(("api_key" = ["rewards:write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same reward, for ever", example = "order-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
+    request_body = IssueBody,
+    responses((status = 200, description = "The request could be issued", body = Validated)),
+    extensions(("x-problems" = json!(["idempotency-key-invalid", "limit-exceeded", "program-forbidden", "program-suspended", "budget-exceeded", "ceiling-reached", "insufficient-funds", "amount-out-of-range", "amount-precision", "currency-not-supported", "upstream-rejected", "account-problem"])))
+)]
 async fn validate(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -118,6 +155,19 @@ fn dry_run_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
     }
 }
 
+/// Read a reward
+///
+/// Asking for a reward that is not proven brings its next try about, at most once a second.
+#[utoipa::path(
+    get,
+    path = "/v1/rewards/{id}",
+    operation_id = "get_reward",
+    tag = "rewards",
+    security(("api_key" = ["rewards:read"])),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    responses((status = 200, description = "The reward, without its code", body = RewardView)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn get(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -132,14 +182,31 @@ async fn get(
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct TimelineQuery {
+    /// `oldest` (default) or `newest` first.
+    #[param(example = "newest")]
     order: Option<String>,
+    /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
+    /// How many at most; 1,000 where it is left out.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
 
+/// Read the timeline of a reward
+#[utoipa::path(
+    get,
+    path = "/v1/rewards/{id}/events",
+    operation_id = "list_reward_events",
+    tag = "rewards",
+    security(("api_key" = ["rewards:read"])),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000"), TimelineQuery),
+    responses((status = 200, description = "The timeline, a page of it", body = List<EventView>)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn events(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -191,6 +258,20 @@ impl ReasonedCall {
     }
 }
 
+/// Cancel a reward
+///
+/// Accepted until `cancelable_until`. Canceling twice is the same as once.
+#[utoipa::path(
+    post,
+    path = "/v1/rewards/{id}/cancel",
+    operation_id = "cancel_reward",
+    tag = "rewards",
+    security(("api_key" = ["rewards:cancel"])),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    request_body = ReasonBody,
+    responses((status = 200, description = "Canceled", body = RewardView), (status = 202, description = "The cancel is recorded; its outcome is not known yet", body = RewardView, headers(("Retry-After" = u64, description = "Seconds")))),
+    extensions(("x-problems" = json!(["cancel-window-closed", "already-claimed", "invalid-state", "upstream-busy", "account-problem", "upstream-rejected"])))
+)]
 async fn cancel(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -209,6 +290,20 @@ async fn cancel(
     Ok(answer.json(RewardView::new(&reward, None)))
 }
 
+/// Have the claim code of a reward shown again
+///
+/// Amazon is asked for it. Each showing is recorded in the timeline.
+#[utoipa::path(
+    post,
+    path = "/v1/rewards/{id}/reveal",
+    operation_id = "reveal_claim_code",
+    tag = "rewards",
+    security(("api_key" = ["claim_codes:reveal"])),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    request_body = ReasonBody,
+    responses((status = 200, description = "The reward with its `claim_code`", body = RewardView)),
+    extensions(("x-problems" = json!(["limit-exceeded", "invalid-state", "gone", "upstream-rejected", "upstream-busy", "reveal-limit-reached", "account-problem", "insufficient-funds"])))
+)]
 async fn reveal(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -223,6 +318,20 @@ async fn reveal(
     Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
 }
 
+/// Ask Amazon how a physical card stands
+///
+/// It buys nothing.
+#[utoipa::path(
+    post,
+    path = "/v1/rewards/{id}/check",
+    operation_id = "check_reward",
+    tag = "rewards",
+    security(("api_key" = ["rewards:read"])),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    request_body = CheckBody,
+    responses((status = 200, description = "How Amazon sees the card", body = CheckedView)),
+    extensions(("x-problems" = json!(["invalid-state", "upstream-rejected", "upstream-busy", "account-problem", "gone", "insufficient-funds"])))
+)]
 async fn check(
     http: web::Data<Http>,
     rewards: web::Data<Rewards>,
@@ -239,94 +348,6 @@ async fn check(
     let target = body.into_target(reward.kind)?;
     let checked = rewards.check.run(reward, target, arrived).await?;
     Ok(HttpResponse::Ok().json(CheckedView::new(&checked)))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RewardsQuery {
-    external_id: Option<String>,
-    status: Option<String>,
-    kind: Option<String>,
-    account_id: Option<String>,
-    program_id: Option<String>,
-    created_from: Option<String>,
-    created_to: Option<String>,
-    cursor: Option<String>,
-    limit: Option<String>,
-}
-
-impl RewardsQuery {
-    fn into_filter(self) -> Result<RewardFilter, Problem> {
-        let bad = |name: &'static str, known: Vec<&str>| {
-            let known = known.join(", ");
-            move || bad_query(name, &format!("one of {known}"))
-        };
-        let states = State::ALL.iter().map(|state| state.as_str()).collect();
-        let kinds = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-        let state = self.status.map(|word| State::from_word(&word).ok_or_else(bad("status", states))).transpose()?;
-        let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind", kinds))).transpose()?;
-        let (before, limit) = (before(self.cursor)?, size(self.limit)?);
-        Ok(RewardFilter {
-            external_id: text(self.external_id, "external_id")?,
-            state,
-            kind,
-            account: text(self.account_id, "account_id")?,
-            program: text(self.program_id, "program_id")?,
-            created_from: instant(self.created_from, DateTime::UNIX_EPOCH, "created_from")?,
-            created_to: instant(self.created_to, end_of_time(), "created_to")?,
-            before,
-            limit,
-        })
-    }
-}
-
-async fn list(
-    http: web::Data<Http>,
-    rewards: web::Data<Rewards>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
-    let asked: RewardsQuery = query(&request)?;
-    let filter = asked.into_filter()?;
-    let limit = filter.limit;
-    let found = http.run(async move { rewards.list(&principal.caller(), filter).await }).await?;
-    let last = found.last().map(|last| cursor(last.id.uuid()));
-    Ok(page(&request, found.iter().map(|reward| RewardView::new(reward, None)).collect(), limit, last))
-}
-
-#[derive(Serialize)]
-struct CatalogEntry<'a> {
-    account_id: &'a str,
-    marketplace: &'static str,
-    environment: &'static str,
-    kinds: &'a [&'static str],
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    product_types: &'a [String],
-    currency_code: &'static str,
-    exponent: u32,
-    minimum: ValueView,
-    maximum: ValueView,
-}
-
-async fn catalog(
-    http: web::Data<Http>,
-    rewards: web::Data<Rewards>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
-    Principal::of(&http, &request, scopes::REWARDS_READ).await?;
-    no_query(&request)?;
-    let data = rewards.accounts().iter().map(|account| CatalogEntry {
-        account_id: account.id(),
-        marketplace: account.marketplace().code(),
-        environment: account.environment().as_str(),
-        kinds: account.kinds(),
-        product_types: &account.create().product_types,
-        currency_code: account.currency().code(),
-        exponent: account.currency().exponent(),
-        minimum: account.minimum().into(),
-        maximum: account.maximum().into(),
-    });
-    Ok(HttpResponse::Ok().json(List { data: data.collect(), next_cursor: None }))
 }
 
 /// What names no reward is answered like a reward of someone else's.

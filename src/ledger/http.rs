@@ -5,6 +5,7 @@ mod programs;
 
 use actix_web::web;
 
+pub(crate) use self::{ledger::EntriesApi, programs::ProgramsApi};
 use super::{problems, service::ProgramError};
 use crate::http::{Code, Problem};
 

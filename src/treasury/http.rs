@@ -2,6 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
+use utoipa::{OpenApi, ToSchema};
 
 use super::{Balances, balances::Balance, scopes};
 use crate::{
@@ -15,6 +16,11 @@ use crate::{
     incentives::dto::ValueView,
 };
 
+/// The operations of balances.
+#[derive(OpenApi)]
+#[openapi(paths(balances, balance, refresh), tags((name = "balances", description = "Funds of the partner accounts")))]
+pub(crate) struct BalancesApi;
+
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -23,16 +29,33 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/balances/{account_id}/refresh", "POST", [web::post().to(refresh)]));
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Balance)]
 struct BalanceView {
+    /// Its id.
+    #[schema(example = "us")]
     account_id: String,
+    /// ISO 4217.
+    #[schema(example = "USD")]
     currency_code: &'static str,
+    /// What Amazon answered at `as_of`; `null` before the first answer.
+    #[schema(required)]
     available: Option<ValueView>,
+    /// What is under way.
     reserved: ValueView,
+    /// When Amazon was asked.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     as_of: Option<String>,
+    /// Amazon's own time of that balance, by our clock; `null` where Amazon gave none.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     reported_at: Option<String>,
+    /// Whether `as_of` is too old.
     stale: bool,
+    /// How long the funds last, by half of the weeks; `null` with less than a week of spending.
+    #[schema(required)]
     runway_seconds: Option<i64>,
+    /// How long they last in the worst of twenty.
+    #[schema(required)]
     runway_pessimistic_seconds: Option<i64>,
 }
 
@@ -52,6 +75,16 @@ impl From<Balance> for BalanceView {
     }
 }
 
+/// List the balances of the accounts
+#[utoipa::path(
+    get,
+    path = "/v1/balances",
+    operation_id = "list_balances",
+    tag = "balances",
+    security(("api_key" = ["balances:read"])),
+    responses((status = 200, description = "One for each account", body = List<BalanceView>)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn balances(
     http: web::Data<Http>,
     balances: web::Data<Balances>,
@@ -63,6 +96,17 @@ async fn balances(
     Ok(HttpResponse::Ok().json(List { data: all.into_iter().map(BalanceView::from).collect(), next_cursor: None }))
 }
 
+/// Read the balance of an account
+#[utoipa::path(
+    get,
+    path = "/v1/balances/{account_id}",
+    operation_id = "get_balance",
+    tag = "balances",
+    security(("api_key" = ["balances:read"])),
+    params(("account_id" = String, Path, description = "The account's id", example = "us")),
+    responses((status = 200, description = "As Amazon last reported it", body = BalanceView)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn balance(
     http: web::Data<Http>,
     balances: web::Data<Balances>,
@@ -74,8 +118,19 @@ async fn balance(
     one(&http, &balances, &account).await
 }
 
-/// Asks Amazon first, unless a replica did so in the last two seconds. `as_of` says how old the balance is, and `stale` also
-/// that Amazon did not answer.
+/// Ask Amazon for the balance of an account
+///
+/// Amazon is asked at most every two seconds over all replicas.
+#[utoipa::path(
+    post,
+    path = "/v1/balances/{account_id}/refresh",
+    operation_id = "refresh_balance",
+    tag = "balances",
+    security(("api_key" = ["balances:read"])),
+    params(("account_id" = String, Path, description = "The account's id", example = "us")),
+    responses((status = 200, description = "The balance; `stale` where Amazon did not answer", body = BalanceView)),
+    extensions(("x-problems" = json!(["account-problem"])))
+)]
 async fn refresh(
     http: web::Data<Http>,
     balances: web::Data<Balances>,

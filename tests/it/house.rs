@@ -60,7 +60,7 @@ const HOMES: [(&str, &[&str]); 14] = [
 ];
 
 /// Where a claim code becomes text, tests apart: the writer of the answer, once.
-const CLAIM_CODE_SITES: [(&str, usize); 1] = [("incentives/dto.rs", 1)];
+const CLAIM_CODE_SITES: [(&str, usize); 1] = [("incentives/dto/view.rs", 1)];
 /// Where the target of a reward is taken out of its type, tests apart: its kind sends it, and shows its last digits.
 const TARGET_SITES: [(&str, usize); 2] =
     [("incentives/kinds/balance_load/account.rs", 1), ("incentives/kinds/card_activation.rs", 1)];

@@ -32,6 +32,7 @@ mod matrix;
 mod members;
 mod model;
 mod monitoring;
+mod openapi;
 mod partition;
 mod patience;
 mod process;

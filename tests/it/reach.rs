@@ -22,7 +22,7 @@ use crate::{
 
 /// What a route deals with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Subject {
+pub(crate) enum Subject {
     /// Whoever asks, or what is the same for all.
     Anyone,
     /// The reward that the path names.
@@ -46,7 +46,7 @@ enum Subject {
 }
 
 /// Each route: its method, its scope, what it deals with. `HEAD` is `GET` without a body.
-const ROWS: &[(&str, &str, &str, Subject)] = &[
+pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("GET", "/v1/ping", "", Subject::Anyone),
     ("GET", "/v1/catalog", "rewards:read", Subject::Anyone),
     ("GET", "/v1/rewards", "rewards:read", Subject::Rewards),

@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::DateTime;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use crate::http::paging::{List, after, end_of_time, instant, query, size, text};
 use crate::{
@@ -32,17 +33,32 @@ const STREAM_PAGE: i64 = 1000;
 /// How long a page of a stream waits for its turn.
 const STREAM_PATIENCE: Duration = Duration::from_secs(30);
 
+/// The operations of the ledger.
+#[derive(OpenApi)]
+#[openapi(paths(entries), tags((name = "finance", description = "The ledger, and what finance and operators should hear of")))]
+pub(crate) struct EntriesApi;
+
 pub(super) fn routes(config: &mut web::ServiceConfig) {
     config.service(resource("/v1/ledger-entries", "GET, HEAD", [read().to(entries)]));
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct EntriesQuery {
+    /// The partner account.
+    #[param(example = "us")]
     account_id: Option<String>,
+    /// Booked at this instant or later.
+    #[param(format = DateTime)]
     from: Option<String>,
+    /// Booked before this instant.
+    #[param(format = DateTime)]
     to: Option<String>,
+    /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
 }
 
@@ -61,19 +77,44 @@ impl EntriesQuery {
 }
 
 /// An entry on the wire: one level deep, so that JSON, NDJSON and CSV have the same members.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = LedgerEntry)]
 struct LedgerEntryView {
+    /// Its id; later entries have larger ones.
+    #[schema(example = "42")]
     id: String,
+    /// When it was booked.
+    #[schema(format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     timestamp: String,
+    /// The partner account.
+    #[schema(example = "us")]
     account_id: String,
+    /// The movement, such as `issued`; more may come.
+    #[schema(example = "issued")]
     kind: &'static str,
+    /// The account that is debited.
+    #[schema(example = "issued")]
     debit: &'static str,
+    /// The account that is credited.
+    #[schema(example = "reserved")]
     credit: &'static str,
+    /// A decimal number with the currency's decimal places.
+    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$", example = "25.00")]
     amount: String,
+    /// ISO 4217.
+    #[schema(example = "USD")]
     currency_code: &'static str,
+    /// The reward that it is of.
+    #[schema(required)]
     reward_id: Option<String>,
+    /// The program that it is of.
+    #[schema(required)]
     program_id: Option<String>,
+    /// Why, of a correction by hand.
+    #[schema(required)]
     note: Option<String>,
+    /// Who, of a correction by hand.
+    #[schema(required)]
     made_by: Option<String>,
 }
 
@@ -177,6 +218,19 @@ async fn streamed_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPag
     page::page(&mut ledger.store.question_within(STREAM_PATIENCE).await?, filter, &ledger.ambient).await
 }
 
+/// List the entries of the ledger
+///
+/// `Accept: text/csv` or `application/x-ndjson` streams all of it.
+#[utoipa::path(
+    get,
+    path = "/v1/ledger-entries",
+    operation_id = "list_ledger_entries",
+    tag = "finance",
+    security(("api_key" = ["ledger:read"])),
+    params(EntriesQuery),
+    responses((status = 200, description = "In the order of writing. As CSV or NDJSON the whole ledger in one stream", content((List<LedgerEntryView> = "application/json"), (String = "text/csv"), (String = "application/x-ndjson")))),
+    extensions(("x-problems" = json!([])))
+)]
 async fn entries(
     http: web::Data<Http>,
     ledger: web::Data<Ledger>,

@@ -6,11 +6,12 @@
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::kernel::{Currency, Money};
 
 /// Which mark stands before the decimals of an amount.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ValueEnum, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum DecimalMark {
     /// `1,000.00`

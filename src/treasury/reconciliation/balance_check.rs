@@ -2,6 +2,7 @@
 //! what Amazon's last balance left unexplained.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Reconciliations;
 use crate::{
@@ -23,15 +24,25 @@ pub(crate) struct BalanceCheck {
 }
 
 /// The check as callers see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = BalanceCheck)]
 pub(crate) struct BalanceCheckView {
+    /// The opening balance.
     opening: String,
+    /// Deposits.
     deposits: String,
+    /// Corrections by hand.
     adjustments: String,
+    /// Issued.
     issued: String,
+    /// Canceled.
     canceled: String,
+    /// What should be at Amazon.
     expected: String,
+    /// What is under way.
     on_the_way: String,
+    /// What is missing at Amazon; `null` before the first observation.
+    #[schema(required)]
     missing: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::{
     BeginError, Begun, PreviewError, Reconciliations, RunRequest,
@@ -25,7 +26,7 @@ use crate::{
         Code, Http, Problem,
         connection::Connection,
         headers::{self, NotOne},
-        paging::{self, after, after_day, before, no_query, page, query, size, text},
+        paging::{self, List, after, after_day, before, no_query, page, query, size, text},
         routing::{read, resource},
     },
     identity::{Caller, Principal},
@@ -40,6 +41,11 @@ const UPLOAD_MAX: Duration = Duration::from_secs(600);
 /// How long the response to an upload waits for the result of the run.
 const RESULT_PATIENCE: Duration = Duration::from_secs(5);
 
+/// The operations of reconciliations.
+#[derive(OpenApi)]
+#[openapi(paths(start, list, get, items, open_days), components(schemas(DecimalMark)), tags((name = "reconciliations", description = "Amazon's records compared with ours")))]
+pub(crate) struct ReconciliationsApi;
+
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
@@ -50,21 +56,36 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// What is asked for: days, both of them included.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ReconciliationRequest)]
 struct StartBody {
+    /// The partner account.
+    #[schema(example = "us")]
     account_id: String,
+    /// The first day (UTC).
+    #[schema(format = Date, example = "2026-11-01")]
     from: String,
+    /// The last day, included. A day can be compared from 01:00 UTC of the next one on.
+    #[schema(format = Date, example = "2026-11-01")]
     to: String,
 }
 
 /// What is asked for of a file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct UploadQuery {
+    /// The partner account. With a file alone.
+    #[param(required = false, example = "us")]
     account_id: String,
+    /// The first day (UTC). With a file alone.
+    #[param(required = false, format = Date, example = "2026-11-01")]
     from: String,
+    /// The last day, included. With a file alone.
+    #[param(required = false, format = Date, example = "2026-11-01")]
     to: String,
+    /// Which mark stands before an amount's decimals, where no amount of the file shows it.
     decimal: Option<DecimalMark>,
     /// Look at the file and begin no run.
     #[serde(default)]
@@ -87,6 +108,21 @@ impl StartBody {
     }
 }
 
+/// Compare Amazon's records with ours
+///
+/// With a JSON body Amazon is asked for its activity report. With a file of Amazon's portal as the body, the file is compared; account and
+/// days are in the query then, and only then.
+#[utoipa::path(
+    post,
+    path = "/v1/reconciliations",
+    operation_id = "start_reconciliation",
+    tag = "reconciliations",
+    security(("api_key" = ["reconciliations:write"])),
+    params(UploadQuery),
+    request_body(content((StartBody = "application/json"), (String = "text/csv"), (String = "text/tab-separated-values")), description = "The days to compare; or a file of Amazon's portal, with the account and the days in the query"),
+    responses((status = 200, description = "A file that was read to its end: the run. With `dry_run=true`: what is in the file", body = FileAnswer, headers(("Location" = Option<String>, description = "The run"))), (status = 202, description = "The run is under way", body = View, headers(("Location" = String, description = "The run"), ("Retry-After" = u64, description = "Seconds")))),
+    extensions(("x-problems" = json!(["reconciliation-running"])))
+)]
 async fn start(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,
@@ -97,7 +133,10 @@ async fn start(
     if is_csv(&request)? {
         let upload = Upload::of(&http, &reconciliations, &request)?;
         if upload.query.dry_run {
-            return upload.preview(payload).await.map(|report| HttpResponse::Ok().json(PreviewView::from(report)));
+            return upload
+                .preview(payload)
+                .await
+                .map(|report| HttpResponse::Ok().json(FileAnswer::Preview(report.into())));
         }
         return upload.run(payload).await.map(|run| answer(&run, &caller));
     }
@@ -206,7 +245,18 @@ fn answer(run: &Reconciliation, caller: &Caller) -> HttpResponse {
     if run.state == RunState::Running {
         answer.insert_header((header::RETRY_AFTER, "5"));
     }
-    answer.json(view(run, caller))
+    answer.json(FileAnswer::Run(view(run, caller)))
+}
+
+/// What a request for a run is answered with.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = ReconciliationOrPreview)]
+enum FileAnswer {
+    /// The run.
+    Run(View),
+    /// What is in a file, of which no run was begun.
+    Preview(PreviewView),
 }
 
 /// What a run counted is of the rewards of all clients.
@@ -214,23 +264,43 @@ fn view(run: &Reconciliation, caller: &Caller) -> View {
     if caller.is_operator() { View::from(run) } else { View::without_totals(run) }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct RunsQuery {
+    /// The partner account.
+    #[param(example = "us")]
     account_id: Option<String>,
+    /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
 }
 
 /// A run, and the balance check as of now.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BalancedReconciliation)]
 struct Balanced {
     #[serde(flatten)]
     run: View,
+    /// The balance check as of now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     balance: Option<BalanceCheckView>,
 }
 
+/// List reconciliations
+#[utoipa::path(
+    get,
+    path = "/v1/reconciliations",
+    operation_id = "list_reconciliations",
+    tag = "reconciliations",
+    security(("api_key" = ["ledger:read"])),
+    params(RunsQuery),
+    responses((status = 200, description = "Newest first", body = List<View>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
+    extensions(("x-problems" = json!([])))
+)]
 async fn list(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,
@@ -251,6 +321,17 @@ async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Resul
     http.run(async move { service.find(id).await }).await?.ok_or(Problem::new(Code::NOT_FOUND))
 }
 
+/// Read a reconciliation
+#[utoipa::path(
+    get,
+    path = "/v1/reconciliations/{id}",
+    operation_id = "get_reconciliation",
+    tag = "reconciliations",
+    security(("api_key" = ["ledger:read"])),
+    params(("id" = String, Path, description = "The run's id", example = "rec_01990000-0000-7000-8000-000000000000")),
+    responses((status = 200, description = "The run; to an operator with its totals and the balance check", body = Balanced)),
+    extensions(("x-problems" = json!([])))
+)]
 async fn get(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,
@@ -268,6 +349,17 @@ async fn get(
     Ok(HttpResponse::Ok().json(Balanced { run: View::from(&run), balance: Some(BalanceCheckView::from(&check)) }))
 }
 
+/// List what a reconciliation found
+#[utoipa::path(
+    get,
+    path = "/v1/reconciliations/{id}/items",
+    operation_id = "list_reconciliation_items",
+    tag = "reconciliations",
+    security(("api_key" = ["ledger:read"])),
+    params(("id" = String, Path, description = "The run's id", example = "rec_01990000-0000-7000-8000-000000000000"), RunsQuery),
+    responses((status = 200, description = "What differs, one by one", body = List<ItemView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
+    extensions(("x-problems" = json!([])))
+)]
 async fn items(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,
@@ -286,15 +378,31 @@ async fn items(
     Ok(page(&request, data, limit, last))
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct DaysQuery {
+    /// The partner account.
+    #[param(example = "us")]
     account_id: String,
+    /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 50)]
     limit: Option<String>,
 }
 
-/// The days of an account that are not reconciled, oldest first.
+/// List the days that no finished run covers
+#[utoipa::path(
+    get,
+    path = "/v1/reconciliation-days",
+    operation_id = "list_open_days",
+    tag = "reconciliations",
+    security(("api_key" = ["ledger:read"])),
+    params(DaysQuery),
+    responses((status = 200, description = "Oldest first", body = List<OpenDayView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
+    extensions(("x-problems" = json!([])))
+)]
 async fn open_days(
     http: web::Data<Http>,
     reconciliations: web::Data<Reconciliations>,

@@ -1,6 +1,7 @@
 //! A run as text for people, and as JSON and CSV for programs. No field of it can hold a claim code.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     compare::TheirState,
@@ -14,19 +15,41 @@ use crate::{
 };
 
 /// A reconciliation as callers see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reconciliation)]
 pub(crate) struct View {
+    /// Its id.
+    #[schema(example = "rec_01990000-0000-7000-8000-000000000000")]
     id: String,
+    /// The partner account.
+    #[schema(example = "us")]
     account_id: String,
+    /// `report` or `file`; more may come.
+    #[schema(example = "report")]
     source: &'static str,
+    /// Whether the service began it by itself.
     daily: bool,
+    /// The first day (UTC).
+    #[schema(format = Date, example = "2026-11-01")]
     from: String,
+    /// The last day.
+    #[schema(format = Date, example = "2026-11-01")]
     to: String,
+    /// `running`, `finished` or `failed`.
+    #[schema(example = "finished")]
     status: &'static str,
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     failure: Option<String>,
+    /// When it began.
+    #[schema(format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     started_at: String,
+    /// When it ended.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     ended_at: Option<String>,
+    /// ISO 4217.
+    #[schema(example = "USD")]
     currency_code: &'static str,
     /// Not shown to whoever may see the rewards of one client alone.
     #[serde(flatten)]
@@ -34,19 +57,35 @@ pub(crate) struct View {
 }
 
 /// What a run counted, over the rewards of all clients.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReconciliationTotals)]
 struct Totals {
+    /// Amazon's records that were read.
     records: i64,
+    /// The sum of our rewards.
+    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$", example = "25.00")]
     ours: String,
+    /// The sum of Amazon's records.
+    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$", example = "25.00")]
     theirs: String,
+    /// Theirs less ours.
+    #[schema(example = "0.00")]
     difference: String,
+    /// Rewards on which both agree.
     matched: i64,
+    /// Rewards that Amazon does not have.
     ours_only: i64,
+    /// Records that we do not have.
     theirs_only: i64,
+    /// Rewards of another amount.
     amount_differs: i64,
+    /// Rewards in another state.
     state_differs: i64,
+    /// Rewards that are not proven yet.
     unproven: i64,
+    /// Rewards that no report lists.
     unchecked: i64,
+    /// Rewards that the run proved.
     adopted: i64,
 }
 
@@ -98,15 +137,31 @@ impl From<&Reconciliation> for Totals {
 }
 
 /// A finding, or an open reward, as callers see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReconciliationItem)]
 pub(crate) struct ItemView {
+    /// What differs: `ours_only`, `theirs_only`, `amount_differs`, `state_differs`, `unproven`; more may come.
+    #[schema(example = "theirs_only")]
     class: &'static str,
+    /// Amazon's id of it.
     creation_request_id: String,
+    /// Our reward.
+    #[schema(required)]
     reward_id: Option<String>,
+    /// Its status.
+    #[schema(required)]
     ours_status: Option<&'static str>,
+    /// The record's status.
+    #[schema(required)]
     theirs_status: Option<&'static str>,
+    /// Its amount.
+    #[schema(required)]
     ours: Option<String>,
+    /// The record's amount.
+    #[schema(required)]
     theirs: Option<String>,
+    /// When it was bought.
+    #[schema(format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     at: String,
 }
 
@@ -157,13 +212,25 @@ impl ItemView {
 }
 
 /// A day that is not reconciled, as callers see it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = OpenDay)]
 pub(crate) struct OpenDayView {
+    /// The day (UTC).
+    #[schema(format = Date, example = "2026-11-01")]
     day: String,
+    /// `due`, `failing` or `out_of_reach`.
+    #[schema(example = "due")]
     status: &'static str,
+    /// How often a run for it failed.
     failures: u32,
+    /// Why the last one did.
+    #[schema(required)]
     failure: Option<String>,
+    /// When the last one was.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     tried_at: Option<String>,
+    /// When the next one will be.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     next_try_at: Option<String>,
 }
 

@@ -54,6 +54,7 @@ const COMMANDS: &[Row] = &[
         Refuses,
     ),
     Row("sandbox", &[], Has("it has no database")),
+    Row("openapi", &[], Has("it prints what is built in")),
     Row("demo", &[], Has("it makes its own")),
 ];
 const KEY: &str = "key_01907000800070008000000000000001";

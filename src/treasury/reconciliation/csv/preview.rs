@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 use strum::IntoStaticStr;
+use utoipa::ToSchema;
 
 use super::{CsvError, PortalCsvReader, UnreadRows};
 use crate::{
@@ -126,19 +127,31 @@ impl PreviewReport {
 }
 
 /// The report for programs.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = FilePreview)]
 pub(crate) struct PreviewView {
     /// Whether a run could read every row.
     readable: bool,
+    /// Rows of the file.
     rows: u64,
     /// Of the rows that can be read.
     types: BTreeMap<&'static str, u64>,
+    /// Rows that failed, or are no real operation.
     without_effect: u64,
+    /// The first instant.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     first_at: Option<String>,
+    /// The last one.
+    #[schema(required, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     last_at: Option<String>,
+    /// Rows outside `from` and `to`.
     other_days: u64,
+    /// ISO 4217.
+    #[schema(example = "USD")]
     currency_code: &'static str,
+    /// Columns that no run reads.
     columns_not_read: Vec<String>,
+    /// Rows that cannot be read.
     unreadable: u64,
     /// Why, for the first of them. The text names rows and columns, never a value.
     first_unreadable: Vec<String>,
