@@ -18,25 +18,26 @@ class Packages:
     python: pathlib.Path | None
 
 
-def fetched(scratch: pathlib.Path) -> Packages:
-    return Packages(of_npm(scratch / "node"), of_pypi(scratch / "venv"))
+def fetched(scratch: pathlib.Path, listed: pathlib.Path = HERE) -> Packages:
+    """What the folder `listed` names in its two lists."""
+    return Packages(of_npm(scratch / "node", listed), of_pypi(scratch / "venv", listed))
 
 
-def of_npm(folder: pathlib.Path) -> pathlib.Path | None:
+def of_npm(folder: pathlib.Path, listed: pathlib.Path) -> pathlib.Path | None:
     if not (shutil.which("node") and shutil.which("npm")):
         print("skipped what is npm's: node and npm are not here")
         return None
     folder.mkdir()
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
+        shutil.copy(listed / name, folder)
     return had(folder, "npm's", ["npm", "ci", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder)])
 
 
-def of_pypi(folder: pathlib.Path) -> pathlib.Path | None:
+def of_pypi(folder: pathlib.Path, listed: pathlib.Path) -> pathlib.Path | None:
     """The folder's bin/python has them."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     command = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-    return had(folder, "PyPI's", [*command, "-r", str(HERE / "requirements.txt")])
+    return had(folder, "PyPI's", [*command, "-r", str(listed / "requirements.txt")])
 
 
 def had(folder: pathlib.Path, whose: str, command: list[str]) -> pathlib.Path | None:
