@@ -1,19 +1,26 @@
 //! The description of the whole API (OpenAPI 3.1), gathered from the slices, and the pages that show it. Nobody needs a key for them.
 
-use std::sync::{Arc, LazyLock};
+use std::{
+    borrow::Cow,
+    convert::Infallible,
+    sync::{Arc, LazyLock},
+    task::Poll,
+};
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, HttpResponseBuilder,
+    body::SizedStream,
     http::header::{self, HeaderName},
-    web,
+    web::{self, Bytes},
 };
+use futures_util::stream;
 use utoipa::{
     OpenApi as _,
     openapi::{ContactBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, ServerBuilder},
 };
 use utoipa_swagger_ui::Config;
 
-use super::{GeneralApi, problem_codes};
+use super::{GeneralApi, door::ANSWER_BUFFER_BYTES, problem_codes};
 use crate::{
     accounts, events,
     http::{
@@ -64,7 +71,17 @@ pub fn openapi() -> OpenApi {
 static DESCRIPTION: LazyLock<String> = LazyLock::new(|| openapi().to_json().unwrap_or_default());
 
 async fn description() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(DESCRIPTION.as_str())
+    in_parts(HttpResponse::Ok().content_type("application/json"), Bytes::from_static(DESCRIPTION.as_bytes()))
+}
+
+/// A long answer for whoever asks. What is not read yet is not copied: a connection of a stranger holds one part of it.
+fn in_parts(answer: &mut HttpResponseBuilder, mut text: Bytes) -> HttpResponse {
+    let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    let parts = stream::poll_fn(move |_context| {
+        let part = text.split_to(text.len().min(ANSWER_BUFFER_BYTES));
+        Poll::Ready((!part.is_empty()).then_some(Ok::<_, Infallible>(part)))
+    });
+    answer.body(SizedStream::new(length, parts))
 }
 
 async fn to_docs() -> HttpResponse {
@@ -86,7 +103,11 @@ async fn docs(file: web::Path<String>) -> Result<HttpResponse, Problem> {
         Problem::new(Code::INTERNAL)
     })?;
     let file = found.ok_or(Problem::new(Code::NOT_FOUND))?;
-    Ok(HttpResponse::Ok().content_type(file.content_type).insert_header(POLICY).body(file.bytes.into_owned()))
+    let bytes = match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => Bytes::from(bytes),
+    };
+    Ok(in_parts(HttpResponse::Ok().content_type(file.content_type).insert_header(POLICY), bytes))
 }
 
 /// What the `type` of a problem document leads to.

@@ -36,10 +36,15 @@ enum Kind {
     SlowBody,
     Idle,
     ReaderOfNothing,
+    /// Asks for the longest answer that needs no key, and reads nothing of it.
+    ReaderOfNoPage,
     KeylessPipeline,
 }
 
-const KINDS: [Kind; 5] = [Kind::SlowHead, Kind::SlowBody, Kind::Idle, Kind::ReaderOfNothing, Kind::KeylessPipeline];
+const KINDS: [Kind; 6] =
+    [Kind::SlowHead, Kind::SlowBody, Kind::Idle, Kind::ReaderOfNothing, Kind::ReaderOfNoPage, Kind::KeylessPipeline];
+/// What the page's readers may add: of the page, of 1.4 MiB each, nothing.
+const PAGES_KIB_MAX: u64 = 16 * 1024;
 
 impl Kind {
     /// What one of them sends at once.
@@ -52,6 +57,7 @@ impl Kind {
             }
             Self::Idle => String::new(),
             Self::ReaderOfNothing => format!("{ask}\r\n"),
+            Self::ReaderOfNoPage => "GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: noshi\r\n\r\n".to_owned(),
             Self::KeylessPipeline => format!("{ask}\r\n").repeat(200),
         }
     }
@@ -61,7 +67,7 @@ impl Kind {
         match self {
             Self::SlowHead | Self::SlowBody => "x",
             Self::ReaderOfNothing => "GET /v1/ping HTTP/1.1\r\nHost: noshi\r\n\r\n",
-            Self::Idle | Self::KeylessPipeline => "",
+            Self::Idle | Self::KeylessPipeline | Self::ReaderOfNoPage => "",
         }
     }
 }
@@ -77,7 +83,7 @@ async fn stranger(address: &str, kind: Kind, is_over: &AtomicBool, connections: 
             while open && !is_over.load(Ordering::Relaxed) {
                 let next = tokio::time::sleep(Duration::from_secs(1));
                 open = match kind {
-                    Kind::ReaderOfNothing => {
+                    Kind::ReaderOfNothing | Kind::ReaderOfNoPage => {
                         next.await;
                         stream.write_all(kind.drip().as_bytes()).await.is_ok()
                     }
@@ -206,6 +212,8 @@ async fn strangers_of_every_kind_refuse_no_caller_and_fill_no_memory() {
         assert!(heard.refused.is_empty(), "{kind:?}: {:?}", heard.refused);
         assert!(heard.took.len() > CALLERS, "{kind:?}: nobody honest was there");
         assert!(most < POD_KIB, "{kind:?}: {most} KiB");
+        let page = matches!(kind, Kind::ReaderOfNoPage) && whole.is_none();
+        assert!(!page || most < at_rest + PAGES_KIB_MAX, "{most} KiB, and {at_rest} at rest");
         if whole.is_some() && p99 >= 2 * quiet_p99 {
             slow.push(format!("{kind:?}: p99 {p99:?}, quiet {quiet_p99:?}"));
         }
