@@ -26,7 +26,7 @@ use crate::{
     ambient::{Ambient, NoRandomness},
     audit::{AuditActor, Scribe},
     config::{self, DatabaseKind, Settings},
-    incentives::restore_note,
+    incentives::{restore_note, retention::Retention},
     kernel::Chain,
     lifecycle::Tasks,
     provider::{incentives, login::LoginUnbuilt},
@@ -327,6 +327,15 @@ pub(crate) async fn reconciler(settings: &Settings) -> Result<(Reconciliations, 
 pub(crate) async fn partner_accounts(settings: &Settings) -> Result<(Accounts, Store), StartError> {
     let (state, store) = assembled(settings).await?;
     Ok((state.rewards.accounts().clone(), store))
+}
+
+/// What archives settled rewards, and the clock that they go by, for a command. The database must be migrated.
+///
+/// # Errors
+/// [`StartError`].
+pub(crate) async fn retention(settings: &Settings) -> Result<(Retention, Store, Ambient), StartError> {
+    let (state, store) = assembled(settings).await?;
+    Ok((state.rewards.retention(), store, state.http.ambient))
 }
 
 async fn assembled(settings: &Settings) -> Result<(AppState, Store), StartError> {

@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod loopback;
 mod reconcile;
+mod retention;
 mod rewards;
 mod sandbox;
 mod stop;
@@ -95,6 +96,9 @@ enum CliCommand {
     /// Compare Amazon's activity report, or a file of its portal, with our rewards. Exit codes: 0 both agree, 1 failed,
     /// 2 usage or settings, 3 both differ.
     Reconcile(reconcile::ReconcileArguments),
+    /// Look at how far the archiving of settled rewards has come, or do it now (`rewards.retention_days`).
+    #[command(subcommand)]
+    Retention(retention::RetentionCommand),
     /// Run an Amazon Incentives gateway, for trials and tests: JSON and XML, plain or TLS, with faults on demand.
     Sandbox(sandbox::SandboxArguments),
     /// Print the description of the API (OpenAPI 3.1), as a service answers it at `/openapi.json`.
@@ -136,6 +140,8 @@ enum CommandError {
     #[error(transparent)]
     Reconcile(#[from] reconcile::ReconcileError),
     #[error(transparent)]
+    Retention(#[from] retention::RetentionError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -157,6 +163,7 @@ impl CommandError {
             | Self::Ledger(_)
             | Self::Backup(_)
             | Self::Reconcile(_)
+            | Self::Retention(_)
             | Self::Demo(_)
             | Self::Io(_) => 1,
         }
@@ -244,6 +251,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Audit(command) => audit::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?, stop).await,
+        CliCommand::Retention(command) => retention::run(command, &load(cli.config.as_deref())?, stop).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,
         CliCommand::OpenApi => say(&crate::server::openapi().to_pretty_json().map_err(io::Error::other)?),
         CliCommand::Demo(arguments) => demo::run(arguments, stop).await,

@@ -15,6 +15,7 @@ mod database;
 pub mod fuzz;
 mod in_force;
 mod key_files;
+mod retention;
 mod sealing;
 mod source;
 mod tls;
@@ -177,6 +178,8 @@ pub struct RewardSettings {
     pub breaker: Duration,
     /// How often the worker looks for rewards that are due.
     pub recovery_poll: Duration,
+    /// How long after its last change a settled reward is archived; `None` for never.
+    pub retention: Option<Duration>,
 }
 
 /// How Amazon's balances are watched.

@@ -32,6 +32,7 @@ mod parked;
 pub(crate) mod problems;
 pub(crate) mod recovery;
 pub mod restore_note;
+pub mod retention;
 pub mod retry;
 pub mod reveal;
 pub mod reveal_count;

@@ -62,6 +62,9 @@ pub enum AuditAction {
     /// The log's filter was changed.
     #[strum(serialize = "log_filter.changed")]
     LogFilterChanged,
+    /// Somebody had settled rewards archived.
+    #[strum(serialize = "rewards.archived")]
+    RewardsArchived,
 }
 word_methods!(AuditAction);
 

@@ -5,6 +5,7 @@
 //! | `slots` | for each account | hands out the slots of Amazon's request rate | goes on until the last request has ended |
 //! | `recovery` | always | takes up rewards that are due | takes no more; what it carries is waited for |
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
+//! | `retention` | if `rewards.retention_days` is set | archives settled rewards, one replica at a time | ends after its batch |
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
 //! | `log_filter` | always | brings the log's filter of the settings back a quarter of an hour after it was changed | ends |
@@ -19,6 +20,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use futures_util::future::select_all;
 use tokio::task::JoinHandle;
 
@@ -69,6 +71,11 @@ pub(super) async fn start(
     begin("recovery", tasks.spawn(recover(rewards.recovery(), tasks.clone(), rewards.wake(), poll)));
 
     begin("targets", tasks.spawn(rewards.courier().clone().wipe_targets_until_stopped(poll)));
+
+    if let Some(keep) = settings.rewards.retention {
+        let keep = TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX);
+        begin("retention", tasks.spawn(rewards.retention().pass_until_stopped(keep, poll)));
+    }
 
     let (balances, own) = (state.balances.clone(), tasks.clone());
     begin("balances", tasks.spawn(async move { balances.poll_until(own).await }));

@@ -99,6 +99,7 @@ impl Ground<'_> {
                 replay_age: limits.replay_age_limit,
                 redelivery: limits.redelivery,
                 redelivery_max: limits.redelivery_max,
+                retention: limits.retention,
             },
             wake: Arc::new(Notify::new()),
             traces: self.traces.clone(),

@@ -15,6 +15,7 @@ use super::{
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings, ceilings,
     create::create,
     key_files::key_exchange,
+    retention::retention,
     sealing::sealing,
     source::{RawSettings, Section},
     tls::tls_files,
@@ -174,6 +175,7 @@ fn rewards(mut section: Section<'_>) -> RewardSettings {
         upstream_timeout: section.seconds("upstream_timeout_seconds", UPSTREAM_SECONDS_MAX, 1..=UPSTREAM_SECONDS_MAX),
         breaker: section.seconds("breaker_seconds", 30, 0..=600),
         recovery_poll: Duration::from_millis(section.number("recovery_poll_milliseconds", 500, 50..=60_000)),
+        retention: retention(&mut section),
     };
     if rewards.lease < rewards.upstream_timeout.saturating_add(LEASE_MARGIN) {
         let why = format!("must be at least rewards.upstream_timeout_seconds + {}", LEASE_MARGIN.as_secs());

@@ -66,6 +66,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.seconds("upstream_timeout_seconds", rewards.upstream_timeout);
     page.seconds("breaker_seconds", rewards.breaker);
     page.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());
+    page.plain("retention_days", rewards.retention.map_or(0, hours) / 24);
     page.section("balances");
     page.seconds("poll_seconds", balances.poll);
     page.seconds("stale_after_seconds", balances.stale_after);

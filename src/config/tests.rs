@@ -195,6 +195,7 @@ fn limits_hold() {
         ("server.workers", 0, 65),
         ("server.drain_timeout_seconds", 11, 601),
         ("rewards.replay_age_limit_days", 0, 51),
+        ("rewards.retention_days", 89, 36_501),
         ("rewards.redelivery_hours", 0, 25),
         ("rewards.redelivery_max", -1, 21),
         ("rewards.answer_within_seconds", 0, 11),

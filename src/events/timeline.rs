@@ -1,11 +1,13 @@
 //! Timelines: the facts of one subject, counted from 1. No column of a fact takes a claim code.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
 
 use super::Subject;
 use crate::{
     kernel::ClientId,
-    store::{Read, Sql, StoreError, Tx, fetch_all, join, row, statements},
+    store::{Read, Sql, StoreError, Tx, execute, fetch_all, join, row, statements},
 };
 
 statements! {
@@ -24,6 +26,19 @@ statements! {
         "facts.timeline_back",
         "SELECT seq, at, kind, data AS detail FROM facts WHERE subject_id = $1 AND seq < $2 UNION ALL \
          SELECT seq, at, kind, detail FROM early_reward_events WHERE reward_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3",
+    );
+    // The database refuses it for a subject that is not archived.
+    FORGET = Sql::each(
+        "facts.forget",
+        "DELETE FROM facts WHERE subject_id IS NOT NULL AND subject_id IN (SELECT unhex(value) FROM json_each($1))",
+        "DELETE FROM facts WHERE subject_id IS NOT NULL \
+         AND subject_id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST($1 AS JSON)) AS UUID)))",
+    );
+    FORGET_EARLY = Sql::each(
+        "early_reward_events.forget",
+        "DELETE FROM early_reward_events WHERE reward_id IN (SELECT unhex(value) FROM json_each($1))",
+        "DELETE FROM early_reward_events \
+         WHERE reward_id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST($1 AS JSON)) AS UUID)))",
     );
 }
 
@@ -74,6 +89,16 @@ row! {
 pub async fn write(tx: &mut Tx, fact: Fact<'_>, at: DateTime<Utc>) -> Result<(), StoreError> {
     let Fact { subject, seq, client, account, kind, data } = fact;
     join!(tx, INSERT, 1, at, seq, subject.id(), client.uuid(), subject.kind(), account, kind, data).map(|_one| ())
+}
+
+/// Deletes the timelines of these subjects, which this transaction has archived.
+///
+/// # Errors
+/// [`StoreError`] from the database, also when a subject is not archived.
+pub async fn forget(tx: &mut Tx, subjects: &[Uuid]) -> Result<(), StoreError> {
+    let ids = json!(subjects.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string();
+    execute!(tx, FORGET, ids.as_str())?;
+    execute!(tx, FORGET_EARLY, ids).map(drop)
 }
 
 /// The entries that follow this place in the reader's order, or its first ones.

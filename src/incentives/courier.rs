@@ -65,6 +65,8 @@ pub struct CourierLimits {
     pub redelivery: Duration,
     /// How often a code is shown again by the same key.
     pub redelivery_max: u32,
+    /// How long after its last change a settled reward is archived; `None` for never.
+    pub retention: Option<Duration>,
 }
 
 /// The courier. Cheap to clone.

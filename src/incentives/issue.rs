@@ -418,6 +418,8 @@ impl Issue {
             trace: trace::current(),
             card: None,
             members: members_of(account, command, command.program.as_ref())?,
+            archived_at: None,
+            metadata_digest: None,
         })
     }
 

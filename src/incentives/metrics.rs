@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGaugeVec};
 
-use super::{Rewards, reveal_count::RevealLevel, sql};
+use super::{Rewards, retention, reveal_count::RevealLevel, sql};
 use crate::{
     kernel::{Money, horizon},
     ledger::{
@@ -58,6 +58,8 @@ pub struct Metrics {
     pub(super) unrecorded: IntCounter,
     ceilings: IntCounterVec,
     reveal_levels: IntCounterVec,
+    archived: IntCounter,
+    next_to_archive: GaugeVec,
     recovery_heartbeat: Gauge,
     parked: IntGaugeVec,
     in_state: IntGaugeVec,
@@ -105,6 +107,15 @@ impl Metrics {
             )?,
             ceilings: ceilings(registry, accounts)?,
             reveal_levels: reveal_levels(registry)?,
+            archived: registry.counter(
+                "retention_archived_total",
+                "Settled rewards that this process archived.",
+            )?,
+            next_to_archive: registry.gauge_vec(
+                "retention_oldest_age_seconds",
+                "Age of the oldest reward that the retention has not looked at, of the whole service; 0 without a retention.",
+                &[],
+            )?,
             recovery_heartbeat: registry
                 .gauge("recovery_heartbeat_timestamp_seconds", "When due rewards were last looked for.")?,
             parked: at_zero(
@@ -160,6 +171,11 @@ impl Metrics {
         self.ceilings.with_label_values(&[account, ceiling.as_str()]).inc();
     }
 
+    /// So many settled rewards were archived.
+    pub(super) fn archived(&self, rewards: u64) {
+        self.archived.inc_by(rewards);
+    }
+
     /// A key came to this level of what it may reveal in an hour.
     pub(super) fn many_reveals(&self, level: RevealLevel) {
         self.reveal_levels.with_label_values(&[level.as_str()]).inc();
@@ -211,6 +227,12 @@ impl Rewards {
             }
             metrics.oldest_unresolved.with_label_values(&[account.id()]).set(seconds(oldest));
         }
+        let mut unseen = 0;
+        if self.courier().limits.retention.is_some() {
+            let standing = retention::book::standing(&mut self.courier().store.snapshot().await?).await?;
+            unseen = standing.next_at.map_or(0, |made| horizon::age(made, now).num_seconds());
+        }
+        metrics.next_to_archive.with_label_values::<&str>(&[]).set(seconds(unseen));
         // What a breaker is was read with the account's rate, every second.
         self.accounts().publish();
         Ok(())
@@ -221,6 +243,7 @@ impl Rewards {
         let metrics = &self.courier().metrics;
         metrics.in_state.reset();
         metrics.oldest_unresolved.reset();
+        metrics.next_to_archive.reset();
         self.accounts().retract();
     }
 }

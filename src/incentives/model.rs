@@ -8,6 +8,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use super::{
     create_members::AskedMembers,
     kind::{Aim, KeepsTarget, Kind, TargetEnding},
+    retention::MetadataDigest,
 };
 use crate::{
     engine::{OnUnproven, Order, Stage, State},
@@ -130,6 +131,10 @@ pub struct Reward {
     pub card: Option<Fingerprint>,
     /// What its create says besides its value, in each attempt.
     pub members: Option<CreateMembers>,
+    /// When its timeline was deleted and its row emptied.
+    pub archived_at: Option<DateTime<Utc>>,
+    /// What stays of its metadata then.
+    pub metadata_digest: Option<MetadataDigest>,
 }
 
 impl Reward {
@@ -209,9 +214,17 @@ impl Reward {
             && self.kind == command.kind
             && self.value == command.value
             && self.external_id == command.external_id
-            && self.metadata == command.metadata_json()
+            && self.has_metadata(command.metadata_json())
             && self.order.on_unproven == command.on_unresolved.into()
             && AskedMembers::of(self.members.as_ref()) == command.asked
+    }
+
+    /// Whether this is its metadata, or was before the reward was archived.
+    fn has_metadata(&self, asked: Option<String>) -> bool {
+        match self.metadata_digest {
+            Some(kept) => asked.is_some_and(|asked| MetadataDigest::of(&self.intent, &asked) == kept),
+            None => self.metadata == asked,
+        }
     }
 }
 

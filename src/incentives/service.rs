@@ -13,6 +13,7 @@ use super::{
     model::Reward,
     recovery::Recovery,
     restore_note::RestoreNote,
+    retention::Retention,
     reveal::Reveal,
     sql::{
         self,
@@ -77,6 +78,12 @@ impl Rewards {
     #[must_use]
     pub(crate) fn recovery(&self) -> Recovery {
         Recovery::new(self.courier.clone())
+    }
+
+    /// What archives settled rewards.
+    #[must_use]
+    pub(crate) fn retention(&self) -> Retention {
+        Retention::new(self.courier.clone())
     }
 
     /// The accounts.

@@ -1,12 +1,13 @@
 //! Rewards and their timeline in the database.
 //!
 //! What a worker, a caller or an operator decided about a reward is saved by `SAVE`, which names the version that the
-//! decision was made on. Seven statements leave the version as it is:
+//! decision was made on. Eight statements leave the version as it is:
 //!
 //! - `PARK` ([`due`]) moves the due time of a row that cannot be read or written.
 //! - `HASTEN` ([`due`]) makes a row due that nobody works on. The claim that follows saves by version.
 //! - `RECALL` ([`recall`]) makes rows due whose due time a clock wrote that was ahead. The claim that follows saves by version.
-//! - `KEEP_MEMBERS` adds to a row what its create is to say, in the transaction that has just saved it.
+//! - `KEEP_MEMBERS` adds to a row what its create is to say, in the transaction that has just saved it. So does `REVIVE`
+//!   ([`super::retention::book`]), which takes the mark of an archived reward away.
 //! - `ABANDON_ALL` makes leased rows due. No worker runs yet, and the claim that follows saves by version.
 //! - `RECLAIM` ([`super::orphans`]) runs under the row's lock while nobody owns the row. The same transaction saves by
 //!   version.
@@ -19,6 +20,7 @@ use super::{
     create_members::{is_whole, kind_word},
     kind::{Kind, TargetEnding},
     model::{LastError, OnUnresolved, Reward},
+    retention::{self, MetadataDigest},
     timeline::TimelineEntry,
 };
 use crate::{
@@ -44,7 +46,8 @@ macro_rules! columns {
          on_unresolved, state, version, ambiguous, refusals, cancel_requested, cancel_doubt, cancel_failure, attention, \
          error_code, error_type, attempts, deliveries, events, lease_token, due_at, created_at, updated_at, \
          first_send_at, unproven_since, issued_at, canceled_at, program_id, budget_key, budget_day, booked, trace_context, \
-         retryable, retryable_version, handed_out, attempts_before, card_fingerprint, target_ending, done, create_members"
+         retryable, retryable_version, handed_out, attempts_before, card_fingerprint, target_ending, done, create_members, \
+         archived_at, metadata_digest"
     };
 }
 
@@ -141,6 +144,7 @@ row! {
         trace_context: Option<String>, retryable: Option<bool>, retryable_version: Option<i64>,
         handed_out: Option<bool>, attempts_before: Option<i64>, card_fingerprint: Option<Vec<u8>>,
         target_ending: Option<i64>, done: Option<bool>, create_members: Option<String>,
+        archived_at: Option<DateTime<Utc>>, metadata_digest: Option<Vec<u8>>,
     }
 }
 
@@ -206,6 +210,8 @@ impl TryFrom<RewardRow> for Reward {
         if !is_whole(kind, &row.kind, members.as_ref()) {
             return Err(bad("create_members"));
         }
+        let digest = row.metadata_digest.map(|bytes| bytes.try_into().map_err(|_length| bad("metadata_digest")));
+        let digest = digest.transpose()?;
         Ok(Self {
             id: RewardId::new(row.id),
             client: ClientId::new(row.client_id),
@@ -234,6 +240,8 @@ impl TryFrom<RewardRow> for Reward {
                 None => None,
             },
             members,
+            archived_at: row.archived_at,
+            metadata_digest: digest.map(MetadataDigest::from_stored),
         })
     }
 }
@@ -371,6 +379,9 @@ pub(super) async fn save(
     }
     book(tx, reward, stood, now).await?;
     reward.order.version = order.version.saturating_add(1);
+    if reward.archived_at.is_some() {
+        retention::book::follow(tx, reward).await?;
+    }
     let last = reward.events;
     for (entry, seq) in entries.iter().zip(first.saturating_add(1)..=last) {
         reward.events = seq;

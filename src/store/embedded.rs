@@ -63,6 +63,7 @@ macro_rules! files {
             "0028_from_0007_later_scopes",
             "0029_from_0007_lists",
             "0030_from_0007_shapes",
+            "0031_from_0007_retention",
         }
     };
     ($database:literal: $($name:literal,)+) => {

@@ -307,6 +307,7 @@ fn production(app: &App, store: Store) -> Rewards {
             replay_age: seconds(3600),
             redelivery: seconds(3600),
             redelivery_max: 20,
+            retention: None,
         },
         wake: Arc::new(Notify::new()),
         traces: Traces::silent(app.ambient.clone()),

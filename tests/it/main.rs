@@ -42,6 +42,7 @@ mod reach;
 mod reconciliation;
 mod refusals;
 mod restore;
+mod retention;
 mod rollout;
 mod sandbox;
 mod schema;

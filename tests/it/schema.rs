@@ -1,7 +1,7 @@
 //! The database itself: what its columns refuse, that every statement of ours fits it, and what a transaction promises.
 
 mod columns;
-mod growth;
+pub(crate) mod growth;
 mod kinds;
 mod lists;
 mod plans;
@@ -42,6 +42,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("identity/keys.rs", identity::keys::STATEMENTS),
     ("incentives/orphans.rs", incentives::orphans::STATEMENTS),
     ("incentives/restore_note.rs", incentives::restore_note::STATEMENTS),
+    ("incentives/retention/book.rs", incentives::retention::book::STATEMENTS),
     ("incentives/reveal_count.rs", incentives::reveal_count::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
     ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),

@@ -158,6 +158,10 @@ pub(crate) struct RewardView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
     canceled_at: Option<String>,
+    /// When it was archived: its timeline and its metadata are gone since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2027-11-28T09:30:00.000Z")]
+    archived_at: Option<String>,
 }
 
 impl<'a> RewardView<'a> {
@@ -197,6 +201,7 @@ impl<'a> RewardView<'a> {
             updated_at: timestamp(order.updated_at),
             issued_at: stage.proven_at().map(timestamp),
             canceled_at: stage.reversed_at().map(timestamp),
+            archived_at: reward.archived_at.map(timestamp),
         }
     }
 }

@@ -136,7 +136,7 @@ impl RewardFilter {
 }
 
 /// The smallest id of a row that is made in this millisecond or later.
-fn first_id(at: DateTime<Utc>) -> Uuid {
+pub(in crate::incentives) fn first_id(at: DateTime<Utc>) -> Uuid {
     u64::try_from(at.timestamp_millis()).map_or(Uuid::nil(), |millis| {
         let version_and_variant = 0x7000_8000_0000_0000_0000_u128;
         Uuid::from_u128((u128::from(millis) << 80) | version_and_variant)

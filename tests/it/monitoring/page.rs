@@ -53,6 +53,8 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_resolutions_total", "counter", &["outcome"]),
     ("noshi_rewards_in_state", "gauge", &["account", "state"]),
     ("noshi_rewards_parked", "gauge", &["account"]),
+    ("noshi_retention_archived_total", "counter", &[]),
+    ("noshi_retention_oldest_age_seconds", "gauge", &[]),
     ("noshi_reveal_levels_total", "counter", &["level"]),
     ("noshi_rewards_total", "counter", &["account", "currency", "program", "status"]),
     ("noshi_slots_heartbeat_timestamp_seconds", "gauge", &["account"]),

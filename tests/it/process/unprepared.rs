@@ -53,6 +53,8 @@ const COMMANDS: &[Row] = &[
         &["--account", "main", "--from", "2026-11-01", "--to", "2026-11-01", "--reason", "seen", "--by", "kim"],
         Refuses,
     ),
+    Row("retention status", &[], Refuses),
+    Row("retention run", &[], Refuses),
     Row("sandbox", &[], Has("it has no database")),
     Row("openapi", &[], Has("it prints what is built in")),
     Row("demo", &[], Has("it makes its own")),

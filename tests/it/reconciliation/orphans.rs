@@ -47,7 +47,7 @@ pub(crate) async fn lose(app: &App, key: &str) {
 pub(crate) async fn forget_facts(app: &App, which: &str) {
     let open = match app.database.backend {
         Backend::Sqlite => "DROP TRIGGER IF EXISTS facts_no_delete",
-        Backend::Postgres => "ALTER TABLE facts DISABLE TRIGGER facts_no_change",
+        Backend::Postgres => "ALTER TABLE facts DISABLE TRIGGER facts_no_delete",
     };
     app.database.execute(open).await.unwrap();
     app.database.execute(&format!("DELETE FROM facts WHERE {which}")).await.unwrap();

@@ -257,6 +257,7 @@ async fn with_rows(backend: Backend) -> App {
     let keyed = "INSERT INTO audit_records SELECT sequence + 1000, at_us, actor, action, subject, details, '2026-11', previous_hash, hash \
                  FROM audit_records WHERE sequence = 1";
     assert_eq!(app.database.execute(keyed).await.unwrap(), 1);
+    assert_eq!(app.database.execute("INSERT INTO retention_waiting SELECT id FROM rewards").await.unwrap(), 1);
     // Entries of timelines from before the outbox.
     let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
     assert!(app.database.execute(early).await.unwrap() > 0);

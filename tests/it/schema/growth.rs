@@ -187,7 +187,7 @@ fn uuid_bytes(d: &Dialect) -> String {
 }
 
 /// Fills a migrated database with so many rewards.
-pub(super) async fn grow(database: &Database, all: i64) {
+pub(crate) async fn grow(database: &Database, all: i64) {
     let backend = database.backend;
     let d = Dialect(backend);
     let at = d.instant(&BEGIN.to_string());

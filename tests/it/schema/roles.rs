@@ -27,7 +27,10 @@ async fn the_role_that_serves_buys_and_can_neither_change_nor_delete_the_ledger(
     }
     let store = super::migrated(&database).await;
     store.close().await;
-    let shape = Shape::default().with("NOSHI__STORE__URL", &url).with("NOSHI__STORE__MIGRATE_ON_START", false);
+    let shape = Shape::default()
+        .with("NOSHI__STORE__URL", &url)
+        .with("NOSHI__STORE__MIGRATE_ON_START", false)
+        .with("NOSHI__REWARDS__RETENTION_DAYS", 90);
     let mut app = App::on(database, shape).await;
     let issued = app.issue("one", "5.00").await;
     assert_eq!(issued.status, 201, "{}", issued.text);
@@ -45,16 +48,22 @@ async fn the_role_that_serves_buys_and_can_neither_change_nor_delete_the_ledger(
         "ALTER TABLE audit_records DISABLE TRIGGER ALL",
         "ALTER TABLE rewards DISABLE TRIGGER ALL",
         "ALTER TABLE facts DISABLE TRIGGER ALL",
+        "TRUNCATE facts",
         "SET session_replication_role = replica",
         "CREATE OR REPLACE FUNCTION reward_state_has_shape() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
     ] {
         let error = connection.execute(refused).await.unwrap_err().to_string();
         assert!(error.contains("permission denied") || error.contains("must be owner"), "{refused}: {error}");
     }
+    // It may delete timelines for the retention. The trigger lets those of archived rewards go alone.
+    let error = connection.execute("DELETE FROM facts").await.unwrap_err().to_string();
+    assert!(error.contains("append-only"), "{error}");
     drop(connection);
     let whole = "SELECT COUNT(*) FROM ledger_entries WHERE note IS NULL";
     assert!(app.database.number(whole).await >= 3);
     assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records").await, 1, "the role writes them");
+    app.advance(91 * 24 * 3600);
+    app.until_number("SELECT COUNT(*) FROM rewards WHERE archived_at IS NOT NULL", 1).await;
     assert!(app.stop().await);
     for text in [format!("DROP OWNED BY {role}"), format!("DROP ROLE {role}")] {
         app.database.execute(&text).await.unwrap();
