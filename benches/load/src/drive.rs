@@ -4,7 +4,7 @@
 //! nothing is omitted because it was slow.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     net::SocketAddr,
     sync::{
@@ -47,6 +47,8 @@ pub(crate) enum Shape {
     Closed(usize),
     /// So many a second, whatever becomes of those before.
     Open(u64),
+    /// The same by so many connections, of which each is used as often as the others.
+    Overload { rate: u64, connections: usize },
     /// So many callers, until so many requests are answered.
     Count(usize, u64),
 }
@@ -66,6 +68,8 @@ pub(crate) struct Tally {
     to: Option<Instant>,
     /// Microseconds, of the requests that were due in the window and answered 201.
     pub(crate) latencies: Histogram<u64>,
+    /// The same of those that were refused.
+    pub(crate) refusals: Histogram<u64>,
     /// How many 201 came in the window.
     pub(crate) issued: u64,
     /// Every answer of the whole run by its status, `connection` where none came.
@@ -94,12 +98,13 @@ struct Answer {
 }
 
 impl Tally {
-    fn new() -> Result<Self, Failure> {
-        let latencies = Histogram::new_with_bounds(1, SLOWEST, DIGITS).doing("a histogram")?;
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let histogram = || Histogram::new_with_bounds(1, SLOWEST, DIGITS).doing("a histogram");
         Ok(Self {
             from: None,
             to: None,
-            latencies,
+            latencies: histogram()?,
+            refusals: histogram()?,
             issued: 0,
             answers: BTreeMap::new(),
             codes: Vec::new(),
@@ -120,15 +125,19 @@ impl Tally {
             Ok(other) => Some(other.refusal.clone()),
             Err(failure) => Some(Some(failure.to_string())),
         };
+        let (from, to) = (self.from, self.to);
+        let within = |at: Instant| from.is_some_and(|from| at >= from) && to.is_none_or(|to| at < to);
+        let took = u64::try_from(now.saturating_duration_since(due).as_micros()).unwrap_or(SLOWEST).max(1);
         if let Some(refusal) = said {
             self.refusal = self.refusal.take().or(refusal);
+            if within(due) && answer.is_ok() {
+                self.refusals.saturating_record(took);
+            }
             return;
         }
-        let within = |at: Instant| self.from.is_some_and(|from| at >= from) && self.to.is_none_or(|to| at < to);
         self.issued += u64::from(within(now));
         if within(due) {
-            let took = u64::try_from(now.saturating_duration_since(due).as_micros()).unwrap_or(SLOWEST);
-            self.latencies.saturating_record(took.max(1));
+            self.latencies.saturating_record(took);
         }
     }
 }
@@ -147,8 +156,10 @@ struct Shared {
     tally: Arc<Mutex<Tally>>,
     over: Arc<AtomicBool>,
     in_flight: Arc<AtomicU64>,
-    /// Connections that wait for a request (open loop).
-    idle: Arc<Mutex<Vec<SendRequest<Full<Bytes>>>>>,
+    /// Connections that wait for a request (open loop), the one that was used last at the end.
+    idle: Arc<Mutex<VecDeque<SendRequest<Full<Bytes>>>>>,
+    /// The fewest connections to have before one is used again that has just been.
+    connections: usize,
     name: Arc<str>,
     sent: Arc<AtomicU64>,
 }
@@ -167,6 +178,7 @@ impl Load {
             over: Arc::clone(&over),
             in_flight: Arc::default(),
             idle: Arc::default(),
+            connections: if let Shape::Overload { connections, .. } = shape { connections } else { 0 },
             name: name.into(),
             sent: Arc::default(),
         };
@@ -174,7 +186,7 @@ impl Load {
         match shape {
             Shape::Closed(callers) => shared.closed(callers, u64::MAX),
             Shape::Count(callers, count) => shared.closed(callers, count),
-            Shape::Open(rate) => {
+            Shape::Open(rate) | Shape::Overload { rate, .. } => {
                 let handle = Handle::current();
                 thread::spawn(move || shared.arrive(rate, &handle));
             }
@@ -248,15 +260,25 @@ impl Shared {
             self.in_flight.fetch_add(1, Ordering::AcqRel);
             let shared = self.clone();
             handle.spawn(async move {
-                let mut connection = locked(&shared.idle).pop();
+                let mut connection = shared.next_connection();
                 let answer = shared.ask(&mut connection, number).await;
                 if let (Ok(_answer), Some(connection)) = (&answer, connection) {
-                    locked(&shared.idle).push(connection);
+                    locked(&shared.idle).push_back(connection);
                 }
                 locked(&shared.tally).add(due, &answer);
                 shared.in_flight.fetch_sub(1, Ordering::AcqRel);
             });
         }
+    }
+
+    /// One that waits for a request; `None`: another one is to be made.
+    fn next_connection(&self) -> Option<SendRequest<Full<Bytes>>> {
+        let mut idle = locked(&self.idle);
+        let busy = usize::try_from(self.in_flight.load(Ordering::Acquire)).unwrap_or(usize::MAX).saturating_sub(1);
+        if self.connections == 0 {
+            return idle.pop_back();
+        }
+        if idle.len().saturating_add(busy) < self.connections { None } else { idle.pop_front() }
     }
 
     async fn ask(&self, connection: &mut Option<SendRequest<Full<Bytes>>>, number: u64) -> Result<Answer, Failure> {
@@ -315,12 +337,22 @@ mod tests {
     }
 
     async fn service_with(header: &'static str, hands: usize, busy: Duration) -> Target {
+        service_that_counts(header, hands, busy, Arc::default()).await
+    }
+
+    async fn service_that_counts(
+        header: &'static str,
+        hands: usize,
+        busy: Duration,
+        connections: Arc<AtomicU64>,
+    ) -> Target {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let hands = Arc::new(Semaphore::new(hands));
         tokio::spawn(async move {
             while let Ok((mut client, _from)) = listener.accept().await {
                 let hands = Arc::clone(&hands);
+                connections.fetch_add(1, Ordering::AcqRel);
                 tokio::spawn(async move {
                     let mut head = vec![0; 4096];
                     while client.read(&mut head).await.is_ok_and(|count| count > 0) {
@@ -351,6 +383,34 @@ mod tests {
         let tally = load.finish().await.unwrap();
         assert!(tally.latencies.len() >= 25, "{} came by the clock", tally.latencies.len());
         assert!(tally.latencies.max() >= 900_000, "the last waited for all before it: {}", tally.latencies.max());
+    }
+
+    #[tokio::test]
+    async fn an_overload_comes_by_all_of_its_connections_and_one_load_by_as_few_as_it_needs() {
+        let connections_of = async |shape| {
+            let connections = Arc::new(AtomicU64::new(0));
+            let target = service_that_counts("", 64, Duration::ZERO, Arc::clone(&connections)).await;
+            let load = Load::start(shape, target, "by many").unwrap();
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            load.end();
+            load.finish().await.unwrap();
+            connections.load(Ordering::Acquire)
+        };
+        assert_eq!(connections_of(Shape::Overload { rate: 200, connections: 32 }).await, 32);
+        assert!(connections_of(Shape::Open(200)).await < 32);
+    }
+
+    #[test]
+    fn the_refused_have_latencies_of_their_own_and_broken_connections_have_none() {
+        let mut tally = Tally::new().unwrap();
+        let due = Instant::now();
+        tally.from = Some(due);
+        let answer = |status| Ok(Answer { status, code: Some(1), refusal: None });
+        for answered in [answer(201), answer(503), answer(503), Err(Failure::new("broken"))] {
+            tally.add(due, &answered);
+        }
+        assert_eq!((tally.issued, tally.latencies.len(), tally.refusals.len()), (1, 1, 2));
+        assert_eq!(tally.answers["connection"], 1);
     }
 
     #[tokio::test]

@@ -29,14 +29,21 @@ const fn name(key: &'static str, shown: &'static str, places: usize) -> Name {
 }
 
 /// Every figure, in the order in which they are printed. The keys are those of the JSON.
-pub(crate) const NAMES: [Name; 25] = [
+pub(crate) const NAMES: [Name; 33] = [
+    name("capacity_per_second", "rewards/s of callers who wait", 0),
+    name("offered_per_second", "asked for a second", 0),
     name("rewards_per_second", "rewards/s", 0),
     name("share_of_bare", "share of the bare path", 2),
+    name("served_share", "served, of what can be done", 2),
     name("not_issued", "answers other than 201", 0),
+    name("broken", "connections that broke", 0),
     name("added_p50_ms", "added p50, ms", 2),
     name("added_p99_ms", "added p99, ms", 2),
     name("added_p999_ms", "added p99.9, ms", 2),
     name("added_max_ms", "added most, ms", 2),
+    name("refused_p50_ms", "refused p50, ms", 2),
+    name("refused_p99_ms", "refused p99, ms", 2),
+    name("refusal_cpu_ms", "CPU a refusal, service, ms", 3),
     name("service_cpu_ms", "CPU a reward, service, ms", 3),
     name("database_cpu_ms", "CPU a reward, PostgreSQL, ms", 3),
     name("statements", "statements a reward", 2),
@@ -51,6 +58,7 @@ pub(crate) const NAMES: [Name; 25] = [
     name("log_bytes", "write-ahead log a reward, bytes", 0),
     name("stored_bytes", "stored a reward, bytes", 0),
     name("memory_idle_kb", "memory idle, kB", 0),
+    name("memory_before_kb", "memory before the overload, kB", 0),
     name("memory_loaded_kb", "memory loaded (most), kB", 0),
     name("memory_afterwards_kb", "memory afterwards, kB", 0),
     name("idle_statements", "statements a second without load", 1),
@@ -68,6 +76,8 @@ pub(crate) enum Loaded {
     Saturation { callers: usize },
     /// By arrivals at a constant rate.
     Open { rate: u64, gateway_ms: u64 },
+    /// By so many times what it can do.
+    Overload { factor: u64 },
     /// By callers who are counted, and not timed.
     Counted { callers: usize },
 }
@@ -77,6 +87,7 @@ impl fmt::Display for Loaded {
         match self {
             Self::Saturation { callers } => write!(f, "saturation, callers: {callers}"),
             Self::Open { rate, gateway_ms } => write!(f, "{rate}/s, gateway {gateway_ms} ms"),
+            Self::Overload { factor } => write!(f, "overload, {factor} times what can be done"),
             Self::Counted { callers } => write!(f, "counted, callers: {callers}"),
         }
     }
@@ -129,6 +140,11 @@ impl Measured {
         self.median = median(&self.passes);
         self.curve = self.latencies.as_ref().map(|all| curve(all, self.delay_us)).unwrap_or_default();
     }
+}
+
+/// Milliseconds within which this share was answered.
+pub(crate) fn milliseconds_of(latencies: &Histogram<u64>, share: f64) -> f64 {
+    added(latencies, share, 0)
 }
 
 fn added(latencies: &Histogram<u64>, share: f64, delay_us: u64) -> f64 {

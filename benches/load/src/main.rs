@@ -135,14 +135,23 @@ async fn all(
             }
             for subject in order {
                 say(&format!("pass {round} of {}: {}, {}", arguments.passes, backend.name(), subject.label));
-                number += 1;
-                for reading in (Pass { world, subject, backend, number }).measure().await? {
+                let mut readings = Vec::new();
+                if !arguments.overload_only {
+                    number += 1;
+                    readings.extend((Pass { world, subject, backend, number }).measure().await?);
+                }
+                // The bare path refuses nobody.
+                if arguments.overload > 0 && subject.program.is_some() {
+                    number += 1;
+                    readings.extend((Pass { world, subject, backend, number }).overload(arguments.overload).await?);
+                }
+                for reading in readings {
                     reading.into(&mut measured, &subject.label, backend);
                 }
             }
         }
     }
-    let counting = if world.options.count > 0 { backends } else { &[] };
+    let counting = if world.options.count > 0 && !arguments.overload_only { backends } else { &[] };
     for backend in counting.iter().copied() {
         for subject in subjects {
             for callers in [1, world.options.callers] {

@@ -67,6 +67,15 @@ pub(crate) struct RunArguments {
     /// How long the gateway takes for an answer in the open loop
     #[arg(long, default_value_t = 50, value_name = "MILLISECONDS")]
     delay: u64,
+    /// Measure also what becomes of so many times as many requests as can be served; 0 leaves it out
+    #[arg(long, default_value_t = 0, value_name = "FACTOR")]
+    pub(crate) overload: u64,
+    /// Seconds of an overload
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    overload_seconds: u64,
+    /// Measure nothing but the overload
+    #[arg(long)]
+    pub(crate) overload_only: bool,
     /// Reach the gateway by TLS, through a proxy that hands on bytes
     #[arg(long)]
     tls: bool,
@@ -105,6 +114,7 @@ pub(crate) struct Options {
     pub(crate) callers: usize,
     pub(crate) rate: u64,
     pub(crate) delay: u64,
+    pub(crate) overload_seconds: u64,
     pub(crate) tls: bool,
     pub(crate) count: u64,
     pub(crate) settings: Vec<(String, String)>,
@@ -160,6 +170,7 @@ impl RunArguments {
             callers: self.callers,
             rate: self.rate,
             delay: self.delay,
+            overload_seconds: self.overload_seconds.max(1),
             tls: self.tls,
             count: self.count,
             settings: self.settings.iter().map(setting).collect::<Result<_, Failure>>()?,
@@ -185,6 +196,14 @@ mod tests {
         let subjects = parsed(&["--noshi", "new=/bin/true", "--no-bare"]).subjects().unwrap();
         let labels: Vec<&str> = subjects.iter().map(|subject| subject.label.as_str()).collect();
         assert_eq!(labels, ["noshi", "new"]);
+    }
+
+    #[test]
+    fn nobody_is_overloaded_who_was_not_asked_to_be() {
+        assert_eq!((parsed(&[]).overload, parsed(&["--overload", "5"]).overload), (0, 5));
+        let arguments = parsed(&["--overload", "5", "--overload-seconds", "7"]);
+        let subjects = arguments.subjects().unwrap();
+        assert_eq!(arguments.options(&subjects).unwrap().overload_seconds, 7);
     }
 
     #[test]

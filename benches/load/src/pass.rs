@@ -1,5 +1,7 @@
 //! A pass: one subject on a new database, with a new gateway, from its start to its end and the check of the books.
 
+mod overload;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -190,6 +192,7 @@ impl Pass<'_> {
         let (shape, name, delay_us) = match load {
             Loaded::Saturation { callers } | Loaded::Counted { callers } => (Shape::Closed(callers), "closed", 0),
             Loaded::Open { rate, gateway_ms } => (Shape::Open(rate), "open", gateway_ms * 1_000),
+            Loaded::Overload { .. } => return Err(Failure::new("an overload has a window of its own")),
         };
         let on_the_way = Load::start(shape, served.target.clone(), name)?;
         tokio::time::sleep(Duration::from_secs(options.warm_up)).await;
