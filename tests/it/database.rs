@@ -2,13 +2,13 @@
 //! that is full, and two replicas of which one freezes. Never twice, never lost.
 
 mod commits;
+mod costs;
 mod crash;
 mod cut;
 mod disk;
 mod proxy;
 mod questions;
 mod replicas;
-mod round_trips;
 mod sessions;
 mod stumble;
 mod unwritable;

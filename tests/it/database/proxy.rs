@@ -58,6 +58,7 @@ struct Plan {
     armed: Mutex<Option<(Moment, Cut)>>,
     struck: AtomicUsize,
     round_trips: AtomicUsize,
+    statements: AtomicUsize,
     /// Held while a message is passed on, and until the answer has come where it is not to be heard: of two requests of one key
     /// the one that is cut is the first at the server, too.
     turn: tokio::sync::Mutex<()>,
@@ -101,46 +102,78 @@ impl Proxy {
         self.plan.round_trips.load(Ordering::Relaxed)
     }
 
+    /// How many statements the server was asked to execute.
+    pub(super) fn statements(&self) -> usize {
+        self.plan.statements.load(Ordering::Relaxed)
+    }
+
     /// How many were cut.
     pub(super) fn struck(&self) -> usize {
         self.plan.struck.load(Ordering::Relaxed)
     }
 }
 
-/// Counts how often a server has said that it is ready for the next statement: once for each that the client waited for.
-#[derive(Default)]
-struct Ready {
-    /// The server has said in one byte, without a head, that it speaks without TLS.
-    agreed: bool,
-    /// Bytes of a message's head that came so far: its kind and its length.
+/// Counts messages of one kind in what one side says: its kind, four bytes of length, which count themselves, and the rest.
+struct Messages {
+    /// That the server is ready for the next statement is said once for each time that the client waited.
+    kinds: &'static [u8],
+    /// What comes before the first message with a kind.
+    prelude: Prelude,
+    /// Bytes of a message's head that came so far.
     head: Vec<u8>,
     /// Bytes of the message that are still to come.
     rest: usize,
 }
 
-impl Ready {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Prelude {
+    /// The server may say in one byte, without a head, that it speaks without TLS.
+    OfServer,
+    /// The client may ask for TLS, and says who it is, in messages that have no kind.
+    OfClient,
+    Over,
+}
+
+impl Messages {
     const HEAD: usize = 5;
+    /// Of the message that asks for TLS.
+    const ASKS_FOR_TLS: usize = 8;
+
+    fn of_server() -> Self {
+        Self { kinds: b"Z", prelude: Prelude::OfServer, head: Vec::new(), rest: 0 }
+    }
+
+    /// The statements that the server is asked to execute.
+    fn of_client() -> Self {
+        Self { kinds: b"EQ", prelude: Prelude::OfClient, head: Vec::new(), rest: 0 }
+    }
 
     fn count(&mut self, mut said: &[u8]) -> usize {
-        let mut ready = 0;
-        if !self.agreed && said.first() == Some(&b'N') {
-            said = &said[1..];
+        let mut found = 0;
+        if self.prelude == Prelude::OfServer {
+            self.prelude = Prelude::Over;
+            said = said.strip_prefix(b"N").unwrap_or(said);
         }
-        self.agreed = true;
         while !said.is_empty() {
             let skipped = self.rest.min(said.len());
             (self.rest, said) = (self.rest - skipped, &said[skipped..]);
-            let taken = if self.rest == 0 { (Self::HEAD - self.head.len()).min(said.len()) } else { 0 };
+            let whole = if self.prelude == Prelude::OfClient { Self::HEAD - 1 } else { Self::HEAD };
+            let taken = if self.rest == 0 { (whole - self.head.len()).min(said.len()) } else { 0 };
             self.head.extend_from_slice(&said[..taken]);
             said = &said[taken..];
-            if self.head.len() == Self::HEAD {
-                ready += usize::from(self.head[0] == b'Z');
-                let length = u32::from_be_bytes(self.head[1..].try_into().unwrap());
+            if self.head.len() == whole {
+                let length = u32::from_be_bytes(self.head[whole - 4..].try_into().unwrap());
                 self.rest = usize::try_from(length).unwrap() - 4;
+                if self.prelude == Prelude::OfClient {
+                    let asks = self.rest + 4 == Self::ASKS_FOR_TLS;
+                    self.prelude = if asks { Prelude::OfClient } else { Prelude::Over };
+                } else {
+                    found += usize::from(self.kinds.contains(&self.head[0]));
+                }
                 self.head.clear();
             }
         }
-        ready
+        found
     }
 }
 
@@ -152,13 +185,14 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 async fn relay(mut client: TcpStream, server: SocketAddr, plan: Arc<Plan>) {
     let Ok(mut server) = TcpStream::connect(server).await else { return };
     let (mut up, mut down) = (vec![0; 65_536], vec![0; 65_536]);
-    let mut ready = Ready::default();
+    let (mut asked, mut ready) = (Messages::of_client(), Messages::of_server());
     // What the client has said since BEGIN; `None` outside a transaction.
     let mut seen: Option<Vec<u8>> = None;
     loop {
         tokio::select! {
             read = client.read(&mut up) => {
                 let Some(said) = read.ok().filter(|read| *read > 0).map(|read| &up[..read]) else { return };
+                plan.statements.fetch_add(asked.count(said), Ordering::Relaxed);
                 let turn = plan.turn.lock().await;
                 if contains(said, b"BEGIN\0") {
                     seen = Some(Vec::new());
