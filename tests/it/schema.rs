@@ -7,6 +7,7 @@ mod lists;
 mod plans;
 mod reads;
 mod roles;
+mod start;
 mod transactions;
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
