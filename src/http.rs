@@ -10,6 +10,7 @@ pub(crate) mod forget;
 pub(crate) mod framing;
 pub(crate) mod headers;
 pub mod key_limits;
+pub(crate) mod let_in;
 mod metrics;
 pub(crate) mod observe;
 pub(crate) mod openapi;
@@ -28,7 +29,12 @@ pub use problem::Code;
 pub(crate) use problem::Problem;
 use stranger_lines::StrangerLines;
 
-use crate::{ambient::Ambient, lifecycle::Tasks, store::Store, telemetry::trace::Traces};
+use crate::{
+    ambient::Ambient,
+    lifecycle::{Tasks, workplaces::Workplaces},
+    store::Store,
+    telemetry::trace::Traces,
+};
 
 /// What every handler needs besides its slice's service. Cheap to clone.
 #[derive(Clone)]
@@ -40,6 +46,8 @@ pub(crate) struct Http {
     pub(crate) metrics: Arc<Metrics>,
     /// Begins the trace of each request, or continues the caller's.
     pub(crate) traces: Traces,
+    /// How many requests are worked on at once.
+    pub(crate) workplaces: Workplaces,
     /// What one API key may ask of this replica.
     pub(crate) limits: KeyLimits,
     /// Which lines of requests without a good key are written.

@@ -4,6 +4,8 @@
 //! when it stops, it kills what was spawned there. So money work is spawned here, on the main runtime, and a stop waits
 //! for it.
 
+pub(crate) mod workplaces;
+
 use std::{future::Future, time::Duration};
 
 use tokio::{runtime::Handle, task::JoinHandle};
@@ -58,7 +60,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.spawn(work).await.map_err(|_panicked| Lost)
+        self.spawn(workplaces::carry(work)).await.map_err(|_panicked| Lost)
     }
 
     /// Becomes cancelled when the process begins to drain: readiness turns false, loops take no new work.

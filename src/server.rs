@@ -40,6 +40,7 @@ use crate::{
         Code, Http, Problem,
         forget::forget,
         framing,
+        let_in::let_in,
         observe::observe,
         paging::no_query,
         problem::timestamp,
@@ -119,6 +120,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(accounts.clone())
             .app_data(reconciliations.clone())
             .wrap(from_fn(observe))
+            .wrap(from_fn(let_in))
             .wrap(from_fn(framing::frame))
             .wrap(from_fn(attend))
             .wrap(from_fn(forget))

@@ -39,6 +39,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use writes::Writes;
 
+use crate::lifecycle::workplaces::Outside;
+
 pub use error::StoreError;
 use error::is_ended;
 pub use metrics::Metrics;
@@ -88,6 +90,8 @@ pub struct Snapshot {
     open: OpenSnapshot,
     /// Of a question: free for the next one once this one is answered.
     place: Option<OwnedSemaphorePermit>,
+    /// Of a question: it has connections of its own, and takes nothing from keys and money but those.
+    _outside: Option<Outside>,
 }
 
 enum OpenSnapshot {
@@ -247,9 +251,11 @@ impl Store {
     /// # Errors
     /// As [`Store::question`].
     pub(crate) async fn question_within(&self, patience: Duration) -> Result<Snapshot, StoreError> {
+        let outside = Outside::step_out();
         let place = tokio::time::timeout(patience, Arc::clone(&self.questions).acquire_owned()).await;
         let Ok(Ok(place)) = place else { return Err(StoreError::Busy) };
-        self.read(Some(place)).await
+        let question = self.read(Some(place)).await?;
+        Ok(Snapshot { _outside: Some(outside), ..question })
     }
 
     async fn read(&self, place: Option<OwnedSemaphorePermit>) -> Result<Snapshot, StoreError> {
@@ -260,7 +266,7 @@ impl Store {
             (OpenStore::Postgres(store), None) => store.take().await.map(OpenSnapshot::Postgres),
             (OpenStore::Postgres(store), Some(_)) => store.take_for_question().await.map(OpenSnapshot::Postgres),
         };
-        Ok(Snapshot { open: open?, place })
+        Ok(Snapshot { open: open?, place, _outside: None })
     }
 
     /// What the database does not do for a commit to outlive a crash of its machine: settings of a PostgreSQL server. SQLite

@@ -32,7 +32,7 @@ use super::{
     slot::{Departure, GOOD_FOR, Slot},
     waiting::{Looks, Purpose, Waiting, Wanted},
 };
-use crate::{kernel::Chain, store::StoreError};
+use crate::{kernel::Chain, lifecycle::workplaces::outside, store::StoreError};
 
 /// How far ahead of its time a slot may be taken: the wait for it is then exact.
 const AHEAD: Duration = Duration::from_millis(15);
@@ -161,7 +161,7 @@ impl Rate {
             return given.try_recv().map_err(|_none| refused);
         }
         self.slots.arrived.notify_one();
-        match tokio::time::timeout(patience.saturating_sub(began.elapsed()), given).await {
+        match outside(tokio::time::timeout(patience.saturating_sub(began.elapsed()), given)).await {
             Ok(Ok(slot)) => Ok(slot),
             // Whoever hands out slots sends those away who wait for a database that takes no writes.
             Ok(Err(_gone)) => Err(NoSlot::NoDatabase),

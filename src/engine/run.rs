@@ -11,7 +11,10 @@ use super::{
     rules::Rules,
     schedule::Moment,
 };
-use crate::store::{Committed, StoreError};
+use crate::{
+    lifecycle::workplaces::outside,
+    store::{Committed, StoreError},
+};
 
 /// What came of a change.
 pub enum Written<R> {
@@ -228,12 +231,12 @@ pub async fn run<E: Effects>(
                 answer.as_ref().map_or(Input::Unsendable, |answer| Input::Answered(E::event(answer)))
             }
             Instruction::Sleep(pause) => {
-                effects.sleep(pause).await;
+                outside(effects.sleep(pause)).await;
                 Input::Slept
             }
             Instruction::Hold(pause) => {
                 publish(waiter, row.get());
-                effects.hold(pause).await;
+                outside(effects.hold(pause)).await;
                 Input::Slept
             }
             Instruction::Done(end) => {

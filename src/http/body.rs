@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use self::strict::{Pointer, Strict};
 use super::{Code, Http, Problem, headers, paging::no_query};
+use crate::lifecycle::workplaces::outside;
 
 /// Bytes of the largest body.
 pub(crate) const BODY_BYTES_MAX: usize = 4096;
@@ -32,7 +33,7 @@ impl Http {
     ) -> Result<T, Problem> {
         no_query(request)?;
         check_type(request, "application/json")?;
-        let bytes = tokio::time::timeout(self.body_timeout, read(payload))
+        let bytes = outside(tokio::time::timeout(self.body_timeout, read(payload)))
             .await
             .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
         parse(&bytes)
@@ -46,7 +47,7 @@ impl Http {
     /// As [`Http::body`].
     pub(crate) async fn line(&self, request: &HttpRequest, payload: web::Payload) -> Result<String, Problem> {
         check_type(request, "text/plain").map_err(|refused| refused.detail("text/plain is expected"))?;
-        let bytes = tokio::time::timeout(self.body_timeout, read(payload))
+        let bytes = outside(tokio::time::timeout(self.body_timeout, read(payload)))
             .await
             .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
         let text = str::from_utf8(&bytes)

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
@@ -11,6 +11,8 @@ use std::{
 
 use actix_web::HttpRequest;
 use futures_util::task::AtomicWaker;
+
+use crate::kernel::ApiKeyId;
 
 /// Bytes of a request that was refused unread which its sender may go on sending.
 const REST_MAX: usize = 1024 * 1024;
@@ -22,6 +24,8 @@ pub(crate) struct Connection(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     is_known: AtomicBool,
+    /// The last good key that was shown on it.
+    key: Mutex<Option<ApiKeyId>>,
     is_served: AtomicBool,
     is_closing: AtomicBool,
     leaves_a_body: AtomicBool,
@@ -38,9 +42,15 @@ impl Connection {
         request.conn_data::<Self>().cloned().unwrap_or_default()
     }
 
-    /// Somebody has shown a good key on it.
-    pub(crate) fn know(&self) {
+    /// Somebody has shown this good key on it.
+    pub(crate) fn know(&self, key: ApiKeyId) {
+        *self.0.key.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
         self.0.is_known.store(true, Ordering::Release);
+    }
+
+    /// The key that was shown on it last; `None` where that was no good, and where none was.
+    pub(super) fn key(&self) -> Option<ApiKeyId> {
+        self.is_known().then(|| *self.0.key.lock().unwrap_or_else(PoisonError::into_inner)).flatten()
     }
 
     /// The last key that was shown on it is no good.

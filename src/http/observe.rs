@@ -83,20 +83,10 @@ async fn observed(
     // The request must not be cloned here: the router needs it to itself, or it panics.
     let mut answer = render(next.call(request).await?.map_into_boxed_body(), &id);
     let standing = answer.request().extensions().get::<KeyStanding>().copied();
-    let head = answer.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        head.insert(REQUEST_ID, value);
-    }
-    // Nothing here is for a cache: a reward changes, and a code must not lie around.
-    head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(standing) = standing {
-        standing.show(head);
+        standing.show(answer.headers_mut());
     }
-    spread_callers(&http, head);
-    // The server stops soon, and a request on a connection that closes gets no answer: clients drop this connection now.
-    if http.tasks.stopping().is_cancelled() {
-        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-    }
+    finish_head(&http, &mut answer, &id, || http.ambient.draw().unwrap_or_default());
     let took = started.elapsed();
     let route = answer.request().match_pattern().unwrap_or_else(|| "unmatched".to_owned());
     let status = answer.status().as_u16();
@@ -119,6 +109,21 @@ async fn observed(
     Ok(with_answer(answer, reader))
 }
 
+/// What the head of every answer says. `draw` spreads those who are to come back.
+pub(super) fn finish_head(http: &Http, answer: &mut ServiceResponse<BoxBody>, id: &str, draw: impl FnOnce() -> u32) {
+    let head = answer.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(id) {
+        head.insert(REQUEST_ID, value);
+    }
+    // Nothing here is for a cache: a reward changes, and a code must not lie around.
+    head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    spread_callers(head, draw);
+    // The server stops soon, and a request on a connection that closes gets no answer: clients drop this connection now.
+    if http.tasks.stopping().is_cancelled() {
+        answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+}
+
 /// Whether a request has its line, and in it how many like it had none; `None` for no line. Whoever shows no good key and is refused
 /// could fill the disk: such lines are one a minute. So are those of failures: while the database is away no key can be looked up, and a
 /// stranger can ask as often as ever.
@@ -138,9 +143,9 @@ fn line_of(http: &Http, request: &HttpRequest, status: u16) -> Option<Option<u64
 }
 
 /// Whoever is asked to come back later comes at a time of their own.
-fn spread_callers(http: &Http, head: &mut HeaderMap) {
+fn spread_callers(head: &mut HeaderMap, draw: impl FnOnce() -> u32) {
     let Some(needed) = head.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()) else { return };
-    let spread = retry_after::spread(needed, http.ambient.draw().unwrap_or_default());
+    let spread = retry_after::spread(needed, draw());
     if let Some(value) = spread.and_then(|text| HeaderValue::from_str(&text).ok()) {
         head.insert(header::RETRY_AFTER, value);
     }
@@ -173,7 +178,7 @@ fn from_framework(error: &Error) -> Problem {
 }
 
 /// The id of a request: the caller's, where it is 8 to 64 safe characters, else one of ours.
-fn request_id(http: &Http, request: &ServiceRequest) -> String {
+pub(super) fn request_id(http: &Http, request: &ServiceRequest) -> String {
     let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
     let theirs = headers::only(request.request(), REQUEST_ID).ok().flatten();
     // It is logged: a claim code in its place is not taken.
@@ -185,7 +190,7 @@ fn request_id(http: &Http, request: &ServiceRequest) -> String {
 }
 
 /// Methods are the caller's text: a label must be one of few.
-fn known_method(method: &str) -> &'static str {
+pub(super) fn known_method(method: &str) -> &'static str {
     ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
         .into_iter()
         .find(|known| *known == method)

@@ -46,6 +46,8 @@ impl Code {
     pub(crate) const INTERNAL: Self = Self::new("internal", 500, true, "Something went wrong here");
     pub(crate) const DEPENDENCY_UNAVAILABLE: Self =
         Self::new("dependency-unavailable", 503, true, "A service that is needed does not answer");
+    pub(crate) const OVERLOADED: Self =
+        Self::new("overloaded", 503, true, "The service is asked for more than it can do");
 
     /// All that belong to HTTP itself.
     pub(crate) const OF_HTTP: &[Self] = &[
@@ -63,6 +65,7 @@ impl Code {
         Self::RATE_LIMITED,
         Self::INTERNAL,
         Self::DEPENDENCY_UNAVAILABLE,
+        Self::OVERLOADED,
     ];
 
     /// `retryable`: the same request with the same key can succeed later.

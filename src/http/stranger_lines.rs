@@ -184,7 +184,7 @@ impl StrangerLines {
         if summed > 0 {
             tracing::info!(
                 requests.left_out = summed,
-                "strangers' requests had no line, and none like them has come for a minute"
+                "requests had no line, and none like them has come for a minute"
             );
         }
         due

@@ -13,6 +13,7 @@ use crate::http::{
     observe::{Asker, continue_trace},
 };
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
+use crate::lifecycle::workplaces;
 
 /// Compared with when there is no such key, so that a wrong id and a wrong secret take the same way.
 const NO_KEY: [u8; 32] = [0; 32];
@@ -79,7 +80,8 @@ impl Principal {
             return Err(refused(reason, Some(key.id)));
         }
         request.extensions_mut().insert(Asker { client: key.client, key: key.id });
-        Connection::of(request).know();
+        Connection::of(request).know(key.id);
+        workplaces::belongs_to(key.id);
         continue_trace(request);
         http.limits.enter(request, key.id, &http.ambient)?;
         Ok(Self {

@@ -9,7 +9,7 @@ use crate::{
     engine::{self, Drive, Effects, End, Rejected, ReversalFailure, State, Waiter, Wisher, run::Start},
     identity::Caller,
     kernel::RewardId,
-    lifecycle::Lost,
+    lifecycle::{Lost, workplaces},
     store::StoreError,
 };
 
@@ -81,10 +81,10 @@ impl Cancel {
         let (waiter, listener) = Waiter::new(courier.ambient.monotonic() + wait);
         let wish = Wish { caller: caller.clone(), id, reason, wisher: Wisher::Present };
         let this = self.clone();
-        let job = courier.tasks.spawn(async move {
+        let job = courier.tasks.spawn(workplaces::carry(async move {
             this.check_reason(&wish).await?;
             this.carry_out(wish, &waiter).await
-        });
+        }));
         match tokio::time::timeout(wait, job).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_panicked)) => Err(Lost.into()),

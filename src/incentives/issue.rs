@@ -34,7 +34,7 @@ use crate::{
         ceilings::{self, ReachedLately},
         floor,
     },
-    lifecycle::Lost,
+    lifecycle::{Lost, workplaces},
     sealing::Target,
     store::{Committed, StoreError, Tx},
     telemetry::trace,
@@ -117,10 +117,10 @@ impl Issue {
         let wait = courier.left(arrived).min(patience.unwrap_or(Duration::MAX));
         let (waiter, mut listener) = Waiter::new(courier.ambient.monotonic() + wait);
         let this = self.clone();
-        let mut job = courier.tasks.spawn(async move {
+        let mut job = courier.tasks.spawn(workplaces::carry(async move {
             let _place = place;
             Box::pin(this.carry_out(client, command, patience, arrived, waiter)).await
-        });
+        }));
         if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
             return ended.map_err(|_panicked| Lost)?;
         }

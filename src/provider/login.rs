@@ -26,6 +26,7 @@ use crate::{
         HttpsProxy, LoginHost, UnknownReason,
         outcome::{self, RefusalCode},
     },
+    lifecycle::workplaces::outside,
 };
 
 pub use shopper::{AccessToken, ShopperId};
@@ -232,7 +233,7 @@ impl LoginClient {
     async fn exchange<T: for<'de> Deserialize<'de>>(&self, call: LoginCall, token: &HeaderValue) -> LoginOutcome<T> {
         let url = format!("{}{}", self.0.base_url, call.path());
         let request = self.0.http.get(url).header(ACCEPT, "application/json").header(ACCESS_TOKEN, token.clone());
-        let response = match request.send().await {
+        let response = match outside(request.send()).await {
             Ok(response) => response,
             Err(error) if error.is_connect() => return LoginOutcome::NotSent(transport::unconnected(&error)),
             Err(error) if error.is_timeout() => return LoginOutcome::Unknown(UnknownReason::Timeout),
@@ -241,7 +242,7 @@ impl LoginClient {
         let status = response.status().as_u16();
         let label = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let is_json = label.to_ascii_lowercase().starts_with("application/json");
-        match (transport::body(response, ANSWER_BYTES_MAX).await, is_json) {
+        match (outside(transport::body(response, ANSWER_BYTES_MAX)).await, is_json) {
             (Ok(body), true) => understood(status, &body),
             (Ok(_), false) => LoginOutcome::Unknown(unknown(status)),
             (Err(Cut::TooLong), _) => LoginOutcome::Unknown(UnknownReason::TooLarge),

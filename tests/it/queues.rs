@@ -4,6 +4,7 @@
 mod overload;
 mod questions;
 mod refused;
+mod room;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -222,7 +223,10 @@ async fn a_caller_with_many_at_once_leaves_room_for_another() {
         let issued = batch.iter().filter(|answer| answer.status == 201).count();
         println!("{backend:?}: the other waited {slowest:?} at most; {issued} of {BATCH} were issued");
         assert!(slowest < Duration::from_secs(2), "the other caller waited {slowest:?}");
-        assert!(batch.iter().all(|answer| matches!(answer.status, 201 | 429)), "none is let in and not answered");
+        // Of so many by new connections some may find no room while none of them has shown its key.
+        let is_refused = |answer: &Answer| answer.status == 429 || answer.json["code"] == "overloaded";
+        let is_well = |answer: &Answer| answer.status == 201 || is_refused(answer);
+        assert!(batch.iter().all(is_well), "none is let in and not answered");
         assert!(issued >= 20, "the batch is served beside: {issued}");
         books_match(&app).await;
         app.end().await;

@@ -37,6 +37,7 @@ use crate::{
     kernel::{
         AuthRejection, CreationRequestId, HttpsProxy, Money, NotSent, UnknownReason, idempotency::PARTNER_ID_LEN_MAX,
     },
+    lifecycle::workplaces::outside,
     provider::transport::{self, Cut, Reach},
 };
 
@@ -330,7 +331,7 @@ impl Client {
         let stamp = self.0.skew.corrected(signed_at);
         let mut head = Head::default();
         let received = match self.sign(pair, operation, body, stamp) {
-            Ok((headers, body)) => self.send(operation, headers, body, &mut head).await,
+            Ok((headers, body)) => outside(self.send(operation, headers, body, &mut head)).await,
             Err(no_reply) => Err(no_reply),
         };
         let reply = match (&received, head.status) {

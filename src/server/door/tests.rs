@@ -5,7 +5,7 @@ use std::{future::poll_fn, io::ErrorKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::telemetry::metrics::Registry;
+use crate::{kernel::ApiKeyId, telemetry::metrics::Registry};
 
 /// What has not come by then is not coming.
 const SOON: Duration = Duration::from_millis(200);
@@ -29,7 +29,7 @@ fn connected(door: &Door) -> (Guarded<DuplexStream>, DuplexStream) {
 async fn of_strangers_the_first_leaves_and_who_showed_a_key_or_is_being_answered_stays() {
     let door = door(6);
     let mut guests: Vec<Guest> = (0..3).map(|_| door.enter()).collect();
-    guests[0].connection().know();
+    guests[0].connection().know(ApiKeyId::new(uuid::Uuid::nil()));
     guests[1].connection().begin();
     // The first is a caller's and the second is being answered, but nobody has looked since: the door goes by the connections.
     let mut late: Vec<Guest> = (0..2).map(|_| door.enter()).collect();
@@ -47,7 +47,7 @@ async fn callers_take_no_place_of_strangers() {
     let door = door(4);
     let mut callers: Vec<Guest> = (0..4).map(|_| door.enter()).collect();
     for caller in &mut callers {
-        caller.connection().know();
+        caller.connection().know(ApiKeyId::new(uuid::Uuid::nil()));
         // Two of them came when two others were still strangers.
         let _ = has_to_leave(caller).await;
     }

@@ -48,6 +48,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
     ("noshi_reconciliation_backlog", "gauge", &["account", "status"]),
     ("noshi_recovery_heartbeat_timestamp_seconds", "gauge", &[]),
+    ("noshi_requests_refused_total", "counter", &[]),
     ("noshi_requests_unrecorded_total", "counter", &[]),
     ("noshi_reserved_funds", "gauge", &["account", "currency"]),
     ("noshi_resolutions_total", "counter", &["outcome"]),
