@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 use key_limits::KeyLimits;
 pub(crate) use metrics::Metrics;
 pub use problem::Code;
-pub(crate) use problem::Problem;
+pub(crate) use problem::{Problem, Retry};
 use stranger_lines::StrangerLines;
 
 use crate::{

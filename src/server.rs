@@ -131,6 +131,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(events::http::routes)
             .configure(accounts::http::routes)
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
+            .service(resource("/healthz", "GET, HEAD", [read().to(healthz)]))
             .configure(describe::routes)
             .default_service(web::to(not_found))
     })
@@ -206,6 +207,12 @@ struct GeneralApi;
 
 #[derive(Serialize, ToSchema)]
 struct Ping {
+    /// The version of the service.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// The versions of the API that it speaks.
+    #[schema(example = json!(["v1"]))]
+    api_versions: [&'static str; 1],
     /// The key's client.
     #[schema(example = "shop")]
     client: String,
@@ -236,12 +243,19 @@ async fn ping(http: web::Data<Http>, request: actix_web::HttpRequest) -> Result<
     let principal = Principal::of_any_scope(&http, &request).await?;
     no_query(&request)?;
     Ok(HttpResponse::Ok().json(Ping {
+        version: env!("CARGO_PKG_VERSION"),
+        api_versions: ["v1"],
         client: principal.client_name,
         key_id: principal.key.to_string(),
         key_name: principal.key_name,
         scopes: principal.scopes.iter().map(str::to_owned).collect(),
         now: timestamp(http.ambient.now()),
     }))
+}
+
+/// Answers a balancer on the API port. It asks nothing: nobody needs a key here. Whether the service is ready, the admin port knows.
+async fn healthz(http: web::Data<Http>) -> HttpResponse {
+    if http.tasks.stopping().is_cancelled() { unready("draining") } else { livez().await }
 }
 
 /// Answers whenever the process runs. It asks nothing else, or an outage of the database would restart every replica.

@@ -25,6 +25,7 @@ use actix_web::{
     middleware::Next,
     web::{self, Bytes},
 };
+use chrono::{DateTime, Utc};
 use futures_util::Stream;
 
 use super::{
@@ -117,7 +118,7 @@ pub(super) fn finish_head(http: &Http, answer: &mut ServiceResponse<BoxBody>, id
     }
     // Nothing here is for a cache: a reward changes, and a code must not lie around.
     head.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    spread_callers(head, draw);
+    spread_callers(head, http.ambient.now(), draw);
     // The server stops soon, and a request on a connection that closes gets no answer: clients drop this connection now.
     if http.tasks.stopping().is_cancelled() {
         answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
@@ -143,9 +144,9 @@ fn line_of(http: &Http, request: &HttpRequest, status: u16) -> Option<Option<u64
 }
 
 /// Whoever is asked to come back later comes at a time of their own.
-fn spread_callers(head: &mut HeaderMap, draw: impl FnOnce() -> u32) {
+fn spread_callers(head: &mut HeaderMap, now: DateTime<Utc>, draw: impl FnOnce() -> u32) {
     let Some(needed) = head.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()) else { return };
-    let spread = retry_after::spread(needed, draw());
+    let spread = retry_after::spread(needed, now, draw());
     if let Some(value) = spread.and_then(|text| HeaderValue::from_str(&text).ok()) {
         head.insert(header::RETRY_AFTER, value);
     }

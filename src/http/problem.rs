@@ -18,36 +18,54 @@ use crate::{kernel::RewardId, store::StoreError};
 pub struct Code {
     word: &'static str,
     status: u16,
-    retryable: bool,
+    retry: Retry,
     title: &'static str,
 }
 
+/// When the same request with the same key can succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Retry {
+    /// At once.
+    Now,
+    /// After `Retry-After`, or a while.
+    Later,
+    /// Once the account has more funds at Amazon.
+    AfterFunding,
+    /// Once an operator of the service has acted.
+    AfterOperator,
+    /// Another request is needed.
+    Never,
+}
+
 impl Code {
-    pub(crate) const INVALID_REQUEST: Self = Self::new("invalid-request", 400, false, "The request is malformed");
+    pub(crate) const INVALID_REQUEST: Self =
+        Self::new("invalid-request", 400, Retry::Never, "The request is malformed");
     pub(crate) const IDEMPOTENCY_KEY_MISSING: Self =
-        Self::new("idempotency-key-missing", 400, false, "The Idempotency-Key header is missing");
+        Self::new("idempotency-key-missing", 400, Retry::Never, "The Idempotency-Key header is missing");
     pub(crate) const IDEMPOTENCY_KEY_INVALID: Self =
-        Self::new("idempotency-key-invalid", 400, false, "The Idempotency-Key header is malformed");
-    pub(crate) const FORBIDDEN: Self = Self::new("forbidden", 403, false, "This is not allowed here");
-    pub(crate) const NOT_FOUND: Self = Self::new("not-found", 404, false, "Not found");
+        Self::new("idempotency-key-invalid", 400, Retry::Never, "The Idempotency-Key header is malformed");
+    pub(crate) const FORBIDDEN: Self = Self::new("forbidden", 403, Retry::Never, "This is not allowed here");
+    pub(crate) const NOT_FOUND: Self = Self::new("not-found", 404, Retry::Never, "Not found");
     pub(crate) const METHOD_NOT_ALLOWED: Self =
-        Self::new("method-not-allowed", 405, false, "The method is not allowed here");
+        Self::new("method-not-allowed", 405, Retry::Never, "The method is not allowed here");
     pub(crate) const REQUEST_TIMEOUT: Self =
-        Self::new("request-timeout", 408, true, "The request's body did not arrive in time");
+        Self::new("request-timeout", 408, Retry::Now, "The request's body did not arrive in time");
     pub(crate) const INVALID_STATE: Self =
-        Self::new("invalid-state", 409, false, "The reward's state does not allow it");
+        Self::new("invalid-state", 409, Retry::Never, "The reward's state does not allow it");
     pub(crate) const PAYLOAD_TOO_LARGE: Self =
-        Self::new("payload-too-large", 413, false, "The request's body is too large");
+        Self::new("payload-too-large", 413, Retry::Never, "The request's body is too large");
     pub(crate) const UNSUPPORTED_MEDIA_TYPE: Self =
-        Self::new("unsupported-media-type", 415, false, "The request's body must be plain application/json");
-    pub(crate) const QUOTA_EXCEEDED: Self = Self::new("quota-exceeded", 429, true, "Too many requests are in flight");
+        Self::new("unsupported-media-type", 415, Retry::Never, "The request's body must be plain application/json");
+    pub(crate) const QUOTA_EXCEEDED: Self =
+        Self::new("quota-exceeded", 429, Retry::Later, "Too many requests are in flight");
     pub(crate) const RATE_LIMITED: Self =
-        Self::new("rate-limited", 429, true, "The API key asks more of the service than it may");
-    pub(crate) const INTERNAL: Self = Self::new("internal", 500, true, "Something went wrong here");
+        Self::new("rate-limited", 429, Retry::Later, "The API key asks more of the service than it may");
+    pub(crate) const INTERNAL: Self = Self::new("internal", 500, Retry::Later, "Something went wrong here");
     pub(crate) const DEPENDENCY_UNAVAILABLE: Self =
-        Self::new("dependency-unavailable", 503, true, "A service that is needed does not answer");
+        Self::new("dependency-unavailable", 503, Retry::Later, "A service that is needed does not answer");
     pub(crate) const OVERLOADED: Self =
-        Self::new("overloaded", 503, true, "The service is asked for more than it can do");
+        Self::new("overloaded", 503, Retry::Later, "The service is asked for more than it can do");
 
     /// All that belong to HTTP itself.
     pub(crate) const OF_HTTP: &[Self] = &[
@@ -68,9 +86,8 @@ impl Code {
         Self::OVERLOADED,
     ];
 
-    /// `retryable`: the same request with the same key can succeed later.
-    pub(crate) const fn new(word: &'static str, status: u16, retryable: bool, title: &'static str) -> Self {
-        Self { word, status, retryable, title }
+    pub(crate) const fn new(word: &'static str, status: u16, retry: Retry, title: &'static str) -> Self {
+        Self { word, status, retry, title }
     }
 
     /// The word itself, as `code` has it.
@@ -93,7 +110,7 @@ impl Code {
     /// Whether the same request with the same key can succeed later.
     #[must_use]
     pub(crate) const fn retryable(self) -> bool {
-        self.retryable
+        !matches!(self.retry, Retry::Never)
     }
 
     /// A document of this code, as the description of the API shows it.
@@ -190,6 +207,8 @@ pub(super) struct Document<'a> {
     code: &'static str,
     /// Whether the same request with the same key can succeed later.
     retryable: bool,
+    /// When: `now`, `later`, `after_funding`, `after_operator` or `never`; more may come.
+    retry: Retry,
     /// Whether money has moved.
     money_moved: MoneyMoved,
     /// As `X-Request-Id`.
@@ -379,7 +398,8 @@ impl Problem {
             detail: self.0.detail.as_deref(),
             instance: format!("urn:noshi:request:{request_id}"),
             code: self.0.code.as_str(),
-            retryable: self.0.code.retryable && !self.0.in_vain,
+            retryable: self.0.code.retryable() && !self.0.in_vain,
+            retry: if self.0.in_vain { Retry::Never } else { self.0.code.retry },
             money_moved: self.0.money_moved,
             request_id,
             errors: &self.0.errors,

@@ -8,7 +8,10 @@ use super::{Code, Problem};
 pub(crate) fn resource(path: &str, allow: &'static str, routes: impl IntoIterator<Item = Route>) -> Resource {
     let refuse =
         move || async move { Err::<HttpResponse, Problem>(Problem::new(Code::METHOD_NOT_ALLOWED).allow(allow)) };
-    routes.into_iter().fold(web::resource(path), Resource::route).default_service(web::to(refuse))
+    // Many clients write a slash behind a path, and mean the same.
+    let slashed = format!("{path}/");
+    let patterns = if path.starts_with("/v1/") { vec![path, slashed.as_str()] } else { vec![path] };
+    routes.into_iter().fold(web::resource(patterns), Resource::route).default_service(web::to(refuse))
 }
 
 /// A route that reads: GET, and HEAD, to which the server answers the same without the body (RFC 9110, 9.3.2).

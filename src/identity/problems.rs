@@ -1,9 +1,10 @@
 //! Problem codes of API keys.
 
-use crate::http::Code;
+use crate::http::{Code, Retry};
 
-pub(super) const UNAUTHORIZED: Code = Code::new("unauthorized", 401, false, "A valid API key is required");
-pub(super) const INSUFFICIENT_SCOPE: Code = Code::new("insufficient-scope", 403, false, "The API key lacks a scope");
+pub(super) const UNAUTHORIZED: Code = Code::new("unauthorized", 401, Retry::Never, "A valid API key is required");
+pub(super) const INSUFFICIENT_SCOPE: Code =
+    Code::new("insufficient-scope", 403, Retry::Never, "The API key lacks a scope");
 
 /// All of them.
 pub(crate) const CODES: &[Code] = &[UNAUTHORIZED, INSUFFICIENT_SCOPE];

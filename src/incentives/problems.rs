@@ -1,33 +1,39 @@
 //! Problem codes of rewards.
 
-use crate::http::Code;
+use crate::http::{Code, Retry};
 
 pub(super) const INSUFFICIENT_FUNDS: Code =
-    Code::new("insufficient-funds", 402, true, "The account has insufficient funds");
-pub(super) const LIMIT_EXCEEDED: Code = Code::new("limit-exceeded", 403, false, "A limit is used up");
+    Code::new("insufficient-funds", 402, Retry::AfterFunding, "The account has insufficient funds");
+pub(super) const LIMIT_EXCEEDED: Code = Code::new("limit-exceeded", 403, Retry::Never, "A limit is used up");
 pub(super) const CANCEL_WINDOW_CLOSED: Code =
-    Code::new("cancel-window-closed", 409, false, "The cancel window is closed");
+    Code::new("cancel-window-closed", 409, Retry::Never, "The cancel window is closed");
 pub(super) const ALREADY_CLAIMED: Code =
-    Code::new("already-claimed", 409, false, "Amazon does not permit the cancel; the code is probably claimed");
+    Code::new("already-claimed", 409, Retry::Never, "Amazon does not permit the cancel; the code is probably claimed");
 pub(super) const EXTERNAL_ID_CONFLICT: Code =
-    Code::new("external-id-conflict", 409, false, "The external_id names another reward");
-pub(super) const GONE: Code = Code::new("gone", 410, false, "The reward is canceled");
+    Code::new("external-id-conflict", 409, Retry::Never, "The external_id names another reward");
+pub(super) const GONE: Code = Code::new("gone", 410, Retry::Never, "The reward is canceled");
 pub(super) const IDEMPOTENCY_MISMATCH: Code =
-    Code::new("idempotency-mismatch", 422, false, "The Idempotency-Key was used for another request");
+    Code::new("idempotency-mismatch", 422, Retry::Never, "The Idempotency-Key was used for another request");
 pub(super) const AMOUNT_OUT_OF_RANGE: Code =
-    Code::new("amount-out-of-range", 422, false, "The amount is outside the account's limits");
+    Code::new("amount-out-of-range", 422, Retry::Never, "The amount is outside the account's limits");
 pub(super) const AMOUNT_PRECISION: Code =
-    Code::new("amount-precision", 422, false, "The amount does not have the currency's decimal places");
+    Code::new("amount-precision", 422, Retry::Never, "The amount does not have the currency's decimal places");
 pub(super) const CURRENCY_NOT_SUPPORTED: Code =
-    Code::new("currency-not-supported", 422, false, "No account deals in this currency");
-pub(super) const UPSTREAM_REJECTED: Code = Code::new("upstream-rejected", 422, false, "Amazon refused the request");
+    Code::new("currency-not-supported", 422, Retry::Never, "No account deals in this currency");
+pub(super) const UPSTREAM_REJECTED: Code =
+    Code::new("upstream-rejected", 422, Retry::Never, "Amazon refused the request");
 pub(super) const LAPSED: Code =
-    Code::new("lapsed", 422, false, "Amazon refused the reward, and it cannot be tried again");
-pub(super) const REVEAL_LIMIT_REACHED: Code =
-    Code::new("reveal-limit-reached", 429, true, "The API key has revealed as many codes in this hour as it may");
-pub(super) const UPSTREAM_BUSY: Code = Code::new("upstream-busy", 429, true, "Amazon's request rate is used up");
+    Code::new("lapsed", 422, Retry::Never, "Amazon refused the reward, and it cannot be tried again");
+pub(super) const REVEAL_LIMIT_REACHED: Code = Code::new(
+    "reveal-limit-reached",
+    429,
+    Retry::Later,
+    "The API key has revealed as many codes in this hour as it may",
+);
+pub(super) const UPSTREAM_BUSY: Code =
+    Code::new("upstream-busy", 429, Retry::Later, "Amazon's request rate is used up");
 pub(super) const ACCOUNT_PROBLEM: Code =
-    Code::new("account-problem", 503, true, "Amazon refuses the account; an operator must act");
+    Code::new("account-problem", 503, Retry::AfterOperator, "Amazon refuses the account; an operator must act");
 
 /// All of them.
 pub(crate) const CODES: &[Code] = &[

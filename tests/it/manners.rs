@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use noshi::sandbox::{FaultRule, Operation};
 use serde_json::json;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
         access::ROUTES,
         wire::{exchange, talk},
     },
-    support::{Answer, App, Backend},
+    support::{Answer, App, Backend, faults::refusal, on_each_backend, with_json},
 };
 
 /// An answer as it came, up to the connection's end.
@@ -197,4 +198,36 @@ async fn a_link_leads_to_the_next_page_however_its_client_encodes() {
     assert_eq!(ids(&one), ["a&b=c+d %2"]);
     assert_eq!(page(next(&one)).await.status, "HTTP/1.1 200 OK");
     app.end().await;
+}
+
+on_each_backend! {
+    async fn a_slash_behind_a_path_means_the_path_and_a_balancer_is_answered_on_the_api_port(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let body = serde_json::json!({"kind": "gift_code", "value": {"amount": "5.00", "currency_code": "USD"}});
+        let issue = app.request("POST", "/v1/rewards/").header("Idempotency-Key", "slashed");
+        let issued = Answer::of(with_json(issue, &body)).await;
+        assert_eq!(issued.status, 201, "{}", issued.text);
+        assert_eq!(app.issue("slashed", "5.00").await.id(), issued.id(), "it is the same request");
+        let read = app.get(&format!("/v1/rewards/{}/", issued.id())).await;
+        assert_eq!((read.status, read.id()), (200, issued.id()));
+        app.get("/v1/rewards//").await.is_problem(404, "not-found");
+        let ping = app.get("/v1/ping/").await;
+        assert_eq!((&ping.json["version"], &ping.json["api_versions"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(["v1"])));
+        let health = Answer::of(app.anonymous("GET", "/healthz")).await;
+        assert_eq!((health.status, health.text.as_str()), (200, "ok\n"));
+        app.end().await;
+    }
+
+    /// What a caller does next is one word.
+    async fn a_problem_says_when_the_same_request_can_succeed(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let bad = app.issue("bad", "5.0").await;
+        assert_eq!((bad.status, &bad.json["retry"]), (422, &json!("never")));
+        let mut rule = FaultRule::always(refusal("F300", "InsufficientFunds"));
+        rule.operation = Some(Operation::CreateGiftCard);
+        app.control.script(rule).unwrap();
+        let poor = app.issue("poor", "5.00").await;
+        assert_eq!((poor.status, &poor.json["retry"], &poor.json["retryable"]), (402, &json!("after_funding"), &json!(true)));
+        app.end().await;
+    }
 }

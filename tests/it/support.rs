@@ -403,9 +403,10 @@ impl Answer {
         assert_eq!(self.header("content-type"), "application/problem+json");
         assert_eq!(self.json["status"], status);
         assert_eq!(self.json["request_id"], self.header("x-request-id"));
-        for member in ["type", "title", "instance", "retryable", "money_moved"] {
+        for member in ["type", "title", "instance", "retryable", "retry", "money_moved"] {
             assert!(!self.json[member].is_null(), "{member} is missing in {}", self.text);
         }
+        assert_eq!(self.json["retryable"], self.json["retry"] != "never", "{}", self.text);
     }
 
     /// Fails unless it is this problem, because Amazon refused the create for good with this errorCode and errorType:
