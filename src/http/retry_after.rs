@@ -66,6 +66,6 @@ mod tests {
                 (0..1_000).filter_map(|draw| spread(needed, DateTime::UNIX_EPOCH, draw)).collect();
             assert_eq!(back.len(), different, "{needed}");
         }
-        assert_eq!(spread("soon", 7), None);
+        assert_eq!(spread("soon", DateTime::UNIX_EPOCH, 7), None);
     }
 }

@@ -103,7 +103,8 @@ on_each_backend! {
         .await;
         let mut codes: Vec<String> = bought.into_iter().flatten().collect();
         let mut sold: Vec<String> = app.live_cards().into_iter().map(|card| card.claim_code).collect();
-        (codes.sort(), sold.sort());
+        codes.sort();
+        sold.sort();
         assert_eq!(codes.len(), CALLERS * OF_EACH);
         assert!(codes == sold, "each caller has the code of a card of their own");
         let errors = r#"status="5"#;

@@ -50,7 +50,8 @@ async fn compare(backend: Backend) {
     let many = rounds::count_of("NOSHI_TEST_MANY_REWARDS", 1_000_000);
     for rewards in [SMALL, many] {
         let (mut took, mut memory): (Vec<Duration>, Vec<u64>) = starts(backend, rewards).await.into_iter().unzip();
-        (took.sort(), memory.sort_unstable());
+        took.sort();
+        memory.sort_unstable();
         rounds::print(&format!(
             "start, {backend:?}, {rewards} rewards: ready after {:?} (least {:?}, most {:?}), {} kB",
             took[STARTS / 2],
