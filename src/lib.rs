@@ -91,6 +91,8 @@
 //!     compare-and-set on the version that was sent. `ledger/status.rs` (`change()`) follows, and so do budgets and timeline.
 //! 14. `incentives/dto.rs` (`issued()`): the handler writes 201 with the code from memory, and the variable is wiped.
 //!
+//! Before step 1, `http/let_in.rs` asks for room. Where too much is to be done already the request is refused, and nothing is looked up.
+//!
 //! A reward that a program pays for also enters `ledger/programs.rs` and `ledger/budget.rs`, from steps 7, 8 and 13. Each new one is
 //! counted by `ledger/ceilings.rs`, at the end of T1.
 //!
