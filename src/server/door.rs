@@ -67,13 +67,15 @@ struct Strangers {
 }
 
 impl Strangers {
-    /// Who has to leave for another: the first whose connection ends behind an answer that is made, or else the first who is not
-    /// being answered, or else the first of all.
+    /// Who has to leave for another: the first whose connection ends behind an answer that is made, or else behind one that is being
+    /// written (a page for whoever asks, which its reader may take as slowly as they like), or else the first who is not being
+    /// answered, or else the first of all.
     fn take_first(&mut self) -> Option<Arc<Visit>> {
         let first = |may: fn(&Connection) -> bool| {
             self.inside.iter().find(|(_number, visit)| may(&visit.connection)).map(|(number, _visit)| *number)
         };
         let number = first(|connection| connection.is_closing() && !connection.is_served())
+            .or_else(|| first(Connection::is_closing))
             .or_else(|| first(|connection| !connection.is_served()))
             .or_else(|| first(|_any| true))?;
         self.inside.remove(&number)
