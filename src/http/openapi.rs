@@ -30,8 +30,14 @@ const PAGES: &str = "List_";
 const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Of every operation.
-const ALWAYS: &[Code] =
-    &[Code::INVALID_REQUEST, Code::RATE_LIMITED, Code::QUOTA_EXCEEDED, Code::INTERNAL, Code::DEPENDENCY_UNAVAILABLE];
+const ALWAYS: &[Code] = &[
+    Code::INVALID_REQUEST,
+    Code::RATE_LIMITED,
+    Code::QUOTA_EXCEEDED,
+    Code::INTERNAL,
+    Code::OVERLOADED,
+    Code::DEPENDENCY_UNAVAILABLE,
+];
 /// Of an operation that takes a body.
 const WITH_BODY: &[Code] = &[Code::REQUEST_TIMEOUT, Code::PAYLOAD_TOO_LARGE, Code::UNSUPPORTED_MEDIA_TYPE];
 
