@@ -33,8 +33,8 @@ use crate::{
 pub(super) enum Recognized {
     /// It is the reward's. In hand, unless the token alone showed it.
     Same(Option<Arc<Target>>),
-    /// It is another's.
-    Different,
+    /// It is another's, or another member of the body differs: this one, as a JSON Pointer.
+    Different(&'static str),
     /// Whether it is, only a sealing key that is not listed would show.
     Unknown,
 }
@@ -123,7 +123,7 @@ impl Issue {
         };
         Ok(match courier.same_target(existing, target.as_deref()).await? {
             Sameness::Same => Recognized::Same(target),
-            Sameness::Different => Recognized::Different,
+            Sameness::Different => Recognized::Different("/target"),
             Sameness::Unknown => Recognized::Unknown,
         })
     }
@@ -144,7 +144,7 @@ impl Issue {
         }
         match self.courier.same_target(existing, target.as_deref()).await? {
             Sameness::Same => Ok(target),
-            Sameness::Different => Err(IssueError::Mismatch),
+            Sameness::Different => Err(IssueError::Mismatch { reward: existing.id, pointer: "/target" }),
             Sameness::Unknown => Err(IssueError::TargetUnknown),
         }
     }

@@ -347,7 +347,7 @@ impl Issue {
             let reclaimed = self.reclaim(existing, client, command, arrived).await;
             // Whoever hears that no money has moved would order again under another key.
             return reclaimed.map_err(|why| {
-                if matches!(why, IssueError::Mismatch) { why } else { IssueError::NotReclaimed(Box::new(why)) }
+                if matches!(why, IssueError::Mismatch { .. }) { why } else { IssueError::NotReclaimed(Box::new(why)) }
             });
         }
         self.accept_again(existing, command, arrived).await
@@ -362,16 +362,16 @@ impl Issue {
         arrived: Instant,
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
-        let recognized = match existing.is_of(command) {
-            true if existing.kind.spec().acts() => self.recognize(&existing, command, arrived).await?,
-            true => Recognized::Same(None),
-            false => Recognized::Different,
+        let recognized = match existing.differs_in(command) {
+            None if existing.kind.spec().acts() => self.recognize(&existing, command, arrived).await?,
+            None => Recognized::Same(None),
+            Some(pointer) => Recognized::Different(pointer),
         };
         let target = match recognized {
             Recognized::Same(target) => target,
-            Recognized::Different => {
+            Recognized::Different(pointer) => {
                 courier.metrics.key_used(KeyUse::Mismatch);
-                return Err(IssueError::Mismatch);
+                return Err(IssueError::Mismatch { reward: existing.id, pointer });
             }
             Recognized::Unknown => return Err(IssueError::TargetUnknown),
         };

@@ -18,7 +18,12 @@ use crate::{
 pub enum IssueError {
     /// The key was used for another command.
     #[error("the idempotency key was used for another request")]
-    Mismatch,
+    Mismatch {
+        /// What it bought then.
+        reward: RewardId,
+        /// The first member of the body that differs; empty for the whole of it.
+        pointer: &'static str,
+    },
     /// The external id names another reward.
     #[error("the external id is taken")]
     ExternalIdConflict,

@@ -204,19 +204,24 @@ impl Reward {
         }
     }
 
-    /// Whether this command is the one that made the reward: same key, same everything; the target apart, which a row
-    /// compares by its fingerprint. A command that names no account or no program means what was chosen then.
+    /// Where this command is not the one that made the reward: the first member that differs, as a JSON Pointer into its body. `None`:
+    /// same key, same everything; the target apart, which a row compares by its fingerprint. A command that names no account or no
+    /// program means what was chosen then.
     #[must_use]
-    pub fn is_of(&self, command: &Command) -> bool {
+    pub fn differs_in(&self, command: &Command) -> Option<&'static str> {
         let program = self.budget.as_ref().map(|budget| &budget.program);
-        command.account.as_ref().is_none_or(|account| *account == self.account)
-            && command.program.as_ref().is_none_or(|asked| Some(asked) == program)
-            && self.kind == command.kind
-            && self.value == command.value
-            && self.external_id == command.external_id
-            && self.has_metadata(command.metadata_json())
-            && self.order.on_unproven == command.on_unresolved.into()
-            && AskedMembers::of(self.members.as_ref()) == command.asked
+        let same = [
+            ("/kind", self.kind == command.kind),
+            ("/value", self.value == command.value),
+            ("/account_id", command.account.as_ref().is_none_or(|account| *account == self.account)),
+            ("/program_id", command.program.as_ref().is_none_or(|asked| Some(asked) == program)),
+            ("/external_id", self.external_id == command.external_id),
+            ("/metadata", self.has_metadata(command.metadata_json())),
+            ("/on_unresolved", self.order.on_unproven == command.on_unresolved.into()),
+            // A product or a till: what a gift code says besides.
+            ("", AskedMembers::of(self.members.as_ref()) == command.asked),
+        ];
+        same.into_iter().find(|(_pointer, same)| !same).map(|(pointer, _same)| pointer)
     }
 
     /// Whether this is its metadata, or was before the reward was archived.

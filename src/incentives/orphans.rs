@@ -143,9 +143,14 @@ impl Issue {
     ) -> Result<Accepted, IssueError> {
         let courier = &self.courier;
         let same_account = command.account.as_ref().is_none_or(|account| *account == orphan.account);
-        if !same_account || command.kind != orphan.kind || command.value != orphan.value {
+        let same = [
+            ("/kind", command.kind == orphan.kind),
+            ("/value", command.value == orphan.value),
+            ("/account_id", same_account),
+        ];
+        if let Some((pointer, _same)) = same.into_iter().find(|(_pointer, same)| !same) {
             courier.metrics.key_used(KeyUse::Mismatch);
-            return Err(IssueError::Mismatch);
+            return Err(IssueError::Mismatch { reward: orphan.id, pointer });
         }
         let theirs = Reward { client, ..orphan.clone() };
         let too_old = schedule::is_too_old(&orphan.order, courier.limits.replay_age, courier.ambient.now());

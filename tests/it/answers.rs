@@ -51,6 +51,31 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_key_that_was_used_for_another_body_names_the_reward_and_the_member_that_differs(backend: Backend) {
+        let app = App::spawn(backend).await;
+        let value = |amount: &str| json!({"amount": amount, "currency_code": "USD"});
+        let body = json!({"kind": "gift_code", "value": value("5.00"), "external_id": "order 1", "metadata": {"a": "b"}});
+        let issued = app.issue_body("used", body.clone()).await;
+        assert_eq!(issued.status, 201, "{}", issued.text);
+        let others = [
+            ("value", value("6.00")),
+            ("external_id", json!("order 2")),
+            ("metadata", json!({"a": "c"})),
+            ("on_unresolved", json!("cancel")),
+        ];
+        for (member, other) in others {
+            let mut changed = body.clone();
+            changed[member] = other;
+            let refused = app.issue_body("used", changed).await;
+            refused.is_problem(422, "idempotency-mismatch");
+            assert_eq!(refused.reward_id(), issued.id());
+            assert_eq!(refused.json["errors"][0]["pointer"], format!("/{member}"), "{}", refused.text);
+        }
+        assert_eq!(app.issue_body("used", body).await.code(), issued.code());
+        assert_eq!(app.live_cards().len(), 1);
+        app.end().await;
+    }
+
     /// SEC-06.
     async fn a_code_comes_again_with_its_key_so_often_and_for_a_day_and_every_showing_is_recorded(backend: Backend) {
         let shape = Shape::default().with("NOSHI__REWARDS__REDELIVERY_MAX", 3);

@@ -62,7 +62,9 @@ impl From<NoSlot> for Problem {
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::Mismatch => Self::new(problems::IDEMPOTENCY_MISMATCH),
+            IssueError::Mismatch { reward, pointer } => Self::new(problems::IDEMPOTENCY_MISMATCH)
+                .reward(reward)
+                .field(pointer, "different", "what the request of then had: send that, or another Idempotency-Key"),
             IssueError::ExternalIdConflict => Self::new(problems::EXTERNAL_ID_CONFLICT),
             IssueError::Unawaited => Self::new(Code::INVALID_REQUEST)
                 .detail(

@@ -32,7 +32,9 @@ on_each_backend! {
         let first = till.activate("one", CARD).await;
         let second = till.activate("one", CARD).await;
         assert_eq!((first.status, second.status, first.id()), (201, 200, second.id()));
-        till.activate("one", NEIGHBOR).await.is_problem(422, "idempotency-mismatch");
+        let other = till.activate("one", NEIGHBOR).await;
+        other.is_problem(422, "idempotency-mismatch");
+        assert_eq!(other.json["errors"][0]["pointer"], "/target");
         till.app.issue_body("one", card(CARD, "26.00")).await.is_problem(422, "idempotency-mismatch");
         assert_eq!(till.operations(), [ACTIVATE], "nothing more was sent");
         till.end_with_books().await;
