@@ -9,7 +9,7 @@ use super::{
     outbox::{self, FactFilter, FactRow},
     scopes,
 };
-use crate::http::paging::{List, after, query, size, text};
+use crate::http::paging::{after, query, size, text};
 use crate::{
     http::{
         Http, Problem,
@@ -66,6 +66,17 @@ struct FactView {
     data: Option<Box<RawValue>>,
 }
 
+/// A page of events. Whoever follows them goes on from it, also from an empty one.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EventPage)]
+struct FactPage {
+    /// The events of this page; none where nothing new has happened.
+    data: Vec<FactView>,
+    /// Where to go on, later: it is always there.
+    #[schema(example = "42")]
+    next_cursor: String,
+}
+
 impl From<FactRow> for FactView {
     fn from(row: FactRow) -> Self {
         let data = row.data.and_then(|json| RawValue::from_string(json).ok());
@@ -83,7 +94,7 @@ impl From<FactRow> for FactView {
     tag = "finance",
     security(("api_key" = ["ledger:read"])),
     params(EventsQuery),
-    responses((status = 200, description = "In the order of writing", body = List<FactView>)),
+    responses((status = 200, description = "In the order of writing", body = FactPage)),
     extensions(("x-problems" = json!([])))
 )]
 async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -99,7 +110,6 @@ async fn events(http: web::Data<Http>, request: HttpRequest) -> Result<HttpRespo
             outbox::page(&mut snapshot, &filter).await
         })
         .await?;
-    // Always one: whoever follows the events goes on from here, also from an empty page.
-    let next_cursor = Some(rows.last().map_or(from, |row| row.id).to_string());
-    Ok(HttpResponse::Ok().json(List { data: rows.into_iter().map(FactView::from).collect(), next_cursor }))
+    let next_cursor = rows.last().map_or(from, |row| row.id).to_string();
+    Ok(HttpResponse::Ok().json(FactPage { data: rows.into_iter().map(FactView::from).collect(), next_cursor }))
 }

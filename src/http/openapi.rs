@@ -133,18 +133,25 @@ fn refusal(status: u16, codes: &[Code]) -> Response {
     let schema = Ref::from_schema_name(Document::name());
     let content = ContentBuilder::new().schema(Some(schema)).examples_from_iter(examples).build();
     let described = ResponseBuilder::new().description(words.join(", ")).content(PROBLEM_JSON, content);
-    let described = described.header_ref(REQUEST_ID, Ref::new(format!("#/components/headers/{REQUEST_ID}")));
-    match status {
+    // A request without a good key has no limits of its own.
+    let of_keys = headers().filter(|(name, _header)| status != 401 || *name == REQUEST_ID);
+    let described = of_keys.fold(described, |answer, (name, _header)| {
+        answer.header_ref(name, Ref::new(format!("#/components/headers/{name}")))
+    });
+    let described = match status {
         401 | 403 => described.header("WWW-Authenticate", text("What the key lacks (RFC 6750)", None)),
-        402 | 422 | 429 | 503 => described.header("Retry-After", text(RETRY_AFTER, Some(json!("2")))),
+        _ => described,
+    };
+    match status {
+        402 | 403 | 422 | 429 | 503 => described.header("Retry-After", seconds(RETRY_AFTER)),
         _ => described,
     }
     .build()
 }
 
-const RETRY_AFTER: &str = "Seconds, or a date, after which the same request can succeed";
+const RETRY_AFTER: &str = "Seconds after which the same request can succeed";
 
-/// The headers of every answer. A refusal of a request without a good key has no limits of its own.
+/// The headers of every answer.
 fn headers() -> impl Iterator<Item = (&'static str, Header)> {
     let policy = json!("\"write\";q=6000;w=60, \"at-once\";q=192;qu=\"concurrent-requests\"");
     let left = json!("\"write\";r=5988;t=1, \"at-once\";r=190");
@@ -161,6 +168,11 @@ fn headers() -> impl Iterator<Item = (&'static str, Header)> {
 
 fn named_header(name: &str) -> RefOr<Header> {
     RefOr::Ref(Ref::new(format!("#/components/headers/{name}")))
+}
+
+fn seconds(description: &str) -> Header {
+    let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).build();
+    HeaderBuilder::new().schema(Some(schema)).description(Some(description)).example(Some(json!(2))).build()
 }
 
 fn text(description: &str, example: Option<Value>) -> Header {

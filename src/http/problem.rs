@@ -23,7 +23,7 @@ pub struct Code {
 }
 
 /// When the same request with the same key can succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Retry {
     /// At once.
@@ -208,6 +208,7 @@ pub(super) struct Document<'a> {
     /// Whether the same request with the same key can succeed later.
     retryable: bool,
     /// When: `now`, `later`, `after_funding`, `after_operator` or `never`; more may come.
+    #[schema(value_type = String, example = "after_funding")]
     retry: Retry,
     /// Whether money has moved.
     money_moved: MoneyMoved,

@@ -66,10 +66,11 @@ pub(crate) struct IssueBody {
     /// `keep` (default), or `cancel`: what was not proven while the caller waited is canceled as soon as it is proven.
     #[schema(example = "keep")]
     on_unresolved: Option<String>,
-    /// What to act on, where the kind acts on something. Sealed at rest, and in no answer.
+    /// What to act on, where the kind acts on something: `card_number` (19 digits) of a `card_activation`; one of `barcode` (30 digits), `phone`
+    /// (E.164), `account_id` and `access_token` of a `balance_load`. Sealed at rest, and in no answer.
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     target: Option<SecretTexts>,
-    /// The till, for kinds that are bought at one: `source_id`, `institution_id`, `source_details`.
+    /// The till, for kinds that are bought at one: `source_id` and `institution_id` (1 to 40 bytes each), `source_details` (1 to 200).
     #[schema(value_type = Option<BTreeMap<String, String>>)]
     transaction_source: Option<SecretTexts>,
     /// Of a voucher: one of the products that the account's contract names.

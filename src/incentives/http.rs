@@ -64,7 +64,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     security(("api_key" = ["rewards:write"])),
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same reward, for ever", example = "order-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = IssueBody,
-    responses((status = 201, description = "Issued now. A gift code's `claim_code` is in this answer", body = RewardView, headers(("Location" = String, description = "The reward")), links(("read" = (operation_id = "get_reward", parameters(("id" = "$response.body#/id")))), ("timeline" = (operation_id = "list_reward_events", parameters(("id" = "$response.body#/id")))), ("reveal" = (operation_id = "reveal_claim_code", parameters(("id" = "$response.body#/id")))), ("cancel" = (operation_id = "cancel_reward", parameters(("id" = "$response.body#/id")))))), (status = 200, description = "The key was used before, and the reward is final", body = RewardView, headers(("Location" = String, description = "The reward"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not final yet. Send the same key again, or read the reward", body = RewardView, headers(("Location" = String, description = "The reward"), ("Retry-After" = u64, description = "Seconds")))),
+    responses((status = 201, description = "Issued now. A gift code's `claim_code` is in this answer", body = RewardView, headers(("Location" = String, description = "The reward"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")), links(("read" = (operation_id = "get_reward", parameters(("id" = "$response.body#/id")))), ("timeline" = (operation_id = "list_reward_events", parameters(("id" = "$response.body#/id")))), ("reveal" = (operation_id = "reveal_claim_code", parameters(("id" = "$response.body#/id")))), ("cancel" = (operation_id = "cancel_reward", parameters(("id" = "$response.body#/id")))))), (status = 200, description = "The key was used before, and the reward is issued or canceled. One that failed is answered with the problem that it ended in", body = RewardView, headers(("Location" = String, description = "The reward"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not final yet: send the same key again, or read the reward, after `Retry-After`. `needs_attention` is among these: a person decides, so ask seldom", body = RewardView, headers(("Location" = String, description = "The reward"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
     extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "insufficient-funds", "limit-exceeded", "program-forbidden", "program-suspended", "budget-exceeded", "ceiling-reached", "external-id-conflict", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "upstream-rejected", "lapsed", "upstream-busy", "account-problem"])))
 )]
 async fn issue(
@@ -118,7 +118,7 @@ struct Validated {
     operation_id = "validate_reward",
     tag = "rewards",
     security(("api_key" = ["rewards:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same reward, for ever", example = "order-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Not needed. One that is sent is checked for its form alone", example = "order-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = IssueBody,
     responses((status = 200, description = "The request could be issued", body = Validated)),
     extensions(("x-problems" = json!(["idempotency-key-invalid", "limit-exceeded", "program-forbidden", "program-suspended", "budget-exceeded", "ceiling-reached", "insufficient-funds", "amount-out-of-range", "amount-precision", "currency-not-supported", "upstream-rejected", "account-problem"])))
@@ -191,7 +191,7 @@ struct TimelineQuery {
     order: Option<String>,
     /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
-    /// How many at most; 1,000 where it is left out.
+    /// How many at most, 1 to 200; 1,000 where it is left out.
     #[param(value_type = Option<i64>, minimum = 1, maximum = 200)]
     limit: Option<String>,
 }
@@ -269,7 +269,7 @@ impl ReasonedCall {
     security(("api_key" = ["rewards:cancel"])),
     params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
     request_body = ReasonBody,
-    responses((status = 200, description = "Canceled", body = RewardView), (status = 202, description = "The cancel is recorded; its outcome is not known yet", body = RewardView, headers(("Retry-After" = u64, description = "Seconds")))),
+    responses((status = 200, description = "Proven: `canceled`, or `failed` where nothing was bought", body = RewardView), (status = 202, description = "The cancel is recorded; its outcome is not known yet", body = RewardView, headers(("Retry-After" = u64, description = "Seconds")))),
     extensions(("x-problems" = json!(["cancel-window-closed", "already-claimed", "invalid-state", "upstream-busy", "account-problem", "upstream-rejected"])))
 )]
 async fn cancel(

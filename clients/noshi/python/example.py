@@ -24,9 +24,15 @@ asked = RewardRequest(kind="gift_code", value=ValueRequest(amount="25.00", curre
 answer = issue_reward.sync_detailed(client=client, body=asked, idempotency_key=order, prefer="respond-async")
 reward = of(answer)
 print(f"{answer.status_code.value} {reward.status}")
-while reward.status in ("pending", "issuing", "unresolved"):
-    time.sleep(0.2)
-    reward = of(get_reward.sync_detailed(client=client, id=reward.id))
+for _attempt in range(60):
+    if reward.status not in ("pending", "issuing", "unresolved"):
+        break
+    # Not sooner than the service asks, and not for ever. The same key again would do as well: it never buys twice.
+    time.sleep(int(answer.headers.get("Retry-After", 1)))
+    answer = get_reward.sync_detailed(client=client, id=reward.id)
+    reward = of(answer)
+if reward.status != "issued":
+    sys.exit(f"{reward.id} is {reward.status}")
 shown = of(reveal_claim_code.sync_detailed(client=client, id=reward.id, body=Reason(reason="the customer asked for it")))
 print(f"a code of {len(shown.claim_code)} characters")
 print(f"found {[found.id for found in of(list_rewards.sync_detailed(client=client, external_id=order)).data] == [reward.id]}")

@@ -18,7 +18,7 @@ async fn admin(app: &App, target: &str, method: &str) -> Reply {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_port_serves_its_own_routes_only() {
     let app = service(Backend::Sqlite).await;
-    for target in ["/livez", "/readyz", "/metrics", "/admin", "/debug", "/healthz"] {
+    for target in ["/livez", "/readyz", "/metrics", "/admin", "/debug", "/healthz/ready"] {
         let case = Case::new(target, &Draft::get(target), 404, "not-found");
         assert_eq!(case.judge(&exchange(&app, &case.bytes, false).await), Vec::<String>::new(), "{target}");
     }

@@ -33,7 +33,7 @@ pub(super) struct LimitBody {
     /// `amount` (default) or `count`.
     #[schema(example = "amount")]
     unit: Option<String>,
-    /// Above it a reward is refused.
+    /// Above it a reward is refused: a decimal number, or a count where `unit` is `count`.
     #[schema(example = "20.00")]
     hard: Option<String>,
     /// When it is crossed an event reports it.
@@ -57,7 +57,8 @@ pub(super) struct ProgramBody {
     /// Whose it is to be; the caller's where it is left out. Another's takes `clients:all`.
     #[schema(example = "shop")]
     pub(super) client: Option<String>,
-    /// At most 64.
+    /// What it may spend.
+    #[schema(max_items = 64)]
     pub(super) limits: Option<Vec<LimitBody>>,
 }
 
@@ -69,6 +70,7 @@ pub(super) struct ChangeBody {
     #[schema(min_length = 1, max_length = 100)]
     pub(super) name: Option<String>,
     /// All limits anew.
+    #[schema(max_items = 64)]
     pub(super) limits: Option<Vec<LimitBody>>,
 }
 
