@@ -158,7 +158,7 @@ fn headers() -> impl Iterator<Item = (&'static str, Header)> {
     [
         (
             REQUEST_ID,
-            text("The id of this request, as the log has it", Some(json!("01990000-0000-7000-8000-000000000000"))),
+            text("The id of this request, as the log has it", Some(json!("01990000000070008000000000000000"))),
         ),
         ("RateLimit-Policy", text("What the key may ask (draft-ietf-httpapi-ratelimit-headers-10)", Some(policy))),
         ("RateLimit", text("What is left of it", Some(left))),

@@ -115,7 +115,7 @@ impl Code {
 
     /// A document of this code, as the description of the API shows it.
     pub(super) fn example(self) -> serde_json::Value {
-        serde_json::json!(Problem::new(self).document("01990000-0000-7000-8000-000000000000"))
+        serde_json::json!(Problem::new(self).document("01990000000070008000000000000000"))
     }
 }
 
@@ -200,7 +200,7 @@ pub(super) struct Document<'a> {
     #[schema(nullable = false)]
     detail: Option<&'a str>,
     /// The request.
-    #[schema(example = "urn:noshi:request:01990000-0000-7000-8000-000000000000")]
+    #[schema(example = "urn:noshi:request:01990000000070008000000000000000")]
     instance: String,
     /// The cause: a stable word.
     #[schema(example = "insufficient-funds")]
@@ -213,7 +213,7 @@ pub(super) struct Document<'a> {
     /// Whether money has moved.
     money_moved: MoneyMoved,
     /// As `X-Request-Id`.
-    #[schema(example = "01990000-0000-7000-8000-000000000000")]
+    #[schema(example = "01990000000070008000000000000000")]
     request_id: &'a str,
     /// What is wrong with single parts of the request.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -224,7 +224,7 @@ pub(super) struct Document<'a> {
     upstream: Option<&'a Upstream>,
     /// Which reward it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "rwd_01990000-0000-7000-8000-000000000000")]
+    #[schema(nullable = false, example = "rwd_01990000000070008000000000000000")]
     reward_id: Option<String>,
     /// Since when it is too late.
     #[serde(skip_serializing_if = "Option::is_none")]

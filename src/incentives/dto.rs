@@ -44,7 +44,13 @@ const REASON_LEN_MAX: usize = 200;
 /// The body of `POST /v1/rewards`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = RewardRequest)]
+#[schema(
+    as = RewardRequest,
+    example = json!({
+        "kind": "gift_code", "value": {"amount": "25.00", "currency_code": "USD"}, "external_id": "order-4711",
+        "metadata": {"campaign": "welcome"}
+    })
+)]
 pub(crate) struct IssueBody {
     /// The program to charge; the one that the key is bound to where it is left out.
     #[schema(example = "prg_spring")]
@@ -92,7 +98,7 @@ struct ValueBody {
 /// The body of a cancel or a reveal.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = Reason)]
+#[schema(as = Reason, example = json!({"reason": "the customer returned the order"}))]
 pub(crate) struct ReasonBody {
     /// Why, for the timeline. Text that can be a claim code is refused.
     #[schema(min_length = 1, max_length = 200, example = "the customer returned the order")]

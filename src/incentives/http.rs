@@ -164,7 +164,7 @@ fn dry_run_key(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
     operation_id = "get_reward",
     tag = "rewards",
     security(("api_key" = ["rewards:read"])),
-    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000000070008000000000000000")),
     responses((status = 200, description = "The reward, without its code", body = RewardView)),
     extensions(("x-problems" = json!([])))
 )]
@@ -203,7 +203,7 @@ struct TimelineQuery {
     operation_id = "list_reward_events",
     tag = "rewards",
     security(("api_key" = ["rewards:read"])),
-    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000"), TimelineQuery),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000000070008000000000000000"), TimelineQuery),
     responses((status = 200, description = "The timeline, a page of it", body = List<EventView>)),
     extensions(("x-problems" = json!([])))
 )]
@@ -267,7 +267,7 @@ impl ReasonedCall {
     operation_id = "cancel_reward",
     tag = "rewards",
     security(("api_key" = ["rewards:cancel"])),
-    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000000070008000000000000000")),
     request_body = ReasonBody,
     responses((status = 200, description = "Proven: `canceled`, or `failed` where nothing was bought", body = RewardView), (status = 202, description = "The cancel is recorded; its outcome is not known yet", body = RewardView, headers(("Retry-After" = u64, description = "Seconds")))),
     extensions(("x-problems" = json!(["cancel-window-closed", "already-claimed", "invalid-state", "upstream-busy", "account-problem", "upstream-rejected"])))
@@ -299,7 +299,7 @@ async fn cancel(
     operation_id = "reveal_claim_code",
     tag = "rewards",
     security(("api_key" = ["claim_codes:reveal"])),
-    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000000070008000000000000000")),
     request_body = ReasonBody,
     responses((status = 200, description = "The reward with its `claim_code`", body = RewardView)),
     extensions(("x-problems" = json!(["limit-exceeded", "invalid-state", "gone", "upstream-rejected", "upstream-busy", "reveal-limit-reached", "account-problem", "insufficient-funds"])))
@@ -327,7 +327,7 @@ async fn reveal(
     operation_id = "check_reward",
     tag = "rewards",
     security(("api_key" = ["rewards:read"])),
-    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000-0000-7000-8000-000000000000")),
+    params(("id" = String, Path, description = "The reward's id", example = "rwd_01990000000070008000000000000000")),
     request_body = CheckBody,
     responses((status = 200, description = "How Amazon sees the card", body = CheckedView)),
     extensions(("x-problems" = json!(["invalid-state", "upstream-rejected", "upstream-busy", "account-problem", "gone", "insufficient-funds"])))

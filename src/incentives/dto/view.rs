@@ -78,10 +78,20 @@ struct ErrorView<'a> {
 
 /// A reward on the wire.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Reward)]
+#[schema(
+    as = Reward,
+    example = json!({
+        "id": "rwd_01990000000070008000000000000000", "status": "issued", "kind": "gift_code",
+        "value": {"amount": "25.00", "currency_code": "USD"}, "account_id": "us",
+        "creation_request_id": "AwssbAbCdEfGhIjKlMnOpQrStUvWxYz0123456", "on_unresolved": "keep",
+        "claim_code": "ABCD-EFGHJK-LMNP", "external_id": "order-4711", "metadata": {"campaign": "welcome"},
+        "cancelable_until": "2026-11-28T09:44:50.000Z", "created_at": "2026-11-28T09:30:00.000Z",
+        "updated_at": "2026-11-28T09:30:00.412Z", "issued_at": "2026-11-28T09:30:00.412Z"
+    })
+)]
 pub(crate) struct RewardView<'a> {
     /// Its id.
-    #[schema(example = "rwd_01990000-0000-7000-8000-000000000000")]
+    #[schema(example = "rwd_01990000000070008000000000000000")]
     id: String,
     /// `pending`, `issuing`, `unresolved`, `issued`, `failed`, `canceling`, `canceled` or `needs_attention`; more may come.
     #[schema(example = "issued")]
@@ -208,7 +218,13 @@ impl<'a> RewardView<'a> {
 
 /// An entry of a timeline on the wire.
 #[derive(Serialize, ToSchema)]
-#[schema(as = TimelineEntry)]
+#[schema(
+    as = TimelineEntry,
+    example = json!({
+        "seq": 2, "at": "2026-11-28T09:30:00.412Z", "kind": "reward.issued",
+        "detail": {"attempt": 1, "operation": "CreateGiftCard", "outcome": "proven", "duration_ms": 398}
+    })
+)]
 pub(crate) struct EventView {
     /// Counted from 1 in each timeline.
     #[schema(example = 1)]

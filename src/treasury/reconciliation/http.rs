@@ -328,7 +328,7 @@ async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Resul
     operation_id = "get_reconciliation",
     tag = "reconciliations",
     security(("api_key" = ["ledger:read"])),
-    params(("id" = String, Path, description = "The run's id", example = "rec_01990000-0000-7000-8000-000000000000")),
+    params(("id" = String, Path, description = "The run's id", example = "rec_01990000000070008000000000000000")),
     responses((status = 200, description = "The run; to an operator with its totals and the balance check", body = Balanced)),
     extensions(("x-problems" = json!([])))
 )]
@@ -356,7 +356,7 @@ async fn get(
     operation_id = "list_reconciliation_items",
     tag = "reconciliations",
     security(("api_key" = ["ledger:read"])),
-    params(("id" = String, Path, description = "The run's id", example = "rec_01990000-0000-7000-8000-000000000000"), RunsQuery),
+    params(("id" = String, Path, description = "The run's id", example = "rec_01990000000070008000000000000000"), RunsQuery),
     responses((status = 200, description = "What differs, one by one", body = List<ItemView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
     extensions(("x-problems" = json!([])))
 )]

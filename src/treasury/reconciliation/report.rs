@@ -19,7 +19,7 @@ use crate::{
 #[schema(as = Reconciliation)]
 pub(crate) struct View {
     /// Its id.
-    #[schema(example = "rec_01990000-0000-7000-8000-000000000000")]
+    #[schema(example = "rec_01990000000070008000000000000000")]
     id: String,
     /// The partner account.
     #[schema(example = "us")]
