@@ -40,7 +40,7 @@ use crate::{
         Code, Http, Problem,
         forget::forget,
         framing,
-        let_in::let_in,
+        let_in::{HEALTH, let_in},
         observe::observe,
         paging::no_query,
         problem::timestamp,
@@ -131,7 +131,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(events::http::routes)
             .configure(accounts::http::routes)
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
-            .service(resource("/healthz", "GET, HEAD", [read().to(healthz)]))
+            .service(resource(HEALTH, "GET, HEAD", [read().to(healthz)]))
             .configure(describe::routes)
             .default_service(web::to(not_found))
     })

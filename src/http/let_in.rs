@@ -31,7 +31,10 @@ use super::{
 use crate::{kernel::ApiKeyId, lifecycle::workplaces::PlaceHolder};
 
 /// `Bearer nsk_` and the id of a key. The secret follows.
-const CLAIM_BYTES: usize = 11 + 32;
+const SCHEME_BYTES: usize = 11;
+const CLAIM_BYTES: usize = SCHEME_BYTES + 32;
+/// Where a balancer asks whether the process lives.
+pub(crate) const HEALTH: &str = "/healthz";
 /// How long a refusal waits for the end of its request. Most bodies are there with their heads.
 const BODY_MAX: Duration = Duration::from_millis(10);
 
@@ -41,15 +44,34 @@ const BODY_MAX: Duration = Duration::from_millis(10);
 /// What another middleware refuses.
 pub(crate) async fn let_in(
     http: web::Data<Http>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let (key, now) = (Connection::of(request.request()).key(), http.ambient.monotonic());
+    // A balancer asks whether the process lives, and nothing is done for it. A busy replica is no dead one.
+    if request.path() == HEALTH {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    let (shown, now) = (Connection::of(request.request()).key(), http.ambient.monotonic());
+    // A proxy may send requests of several keys by one connection.
+    let key = shown.filter(|key| claims(request.headers(), *key));
     let who = key.map_or_else(|| claimed(request.headers()), PlaceHolder::Key);
     match http.workplaces.take(who, now) {
         Some(place) => Ok(place.hold(next.call(request)).await?.map_into_boxed_body()),
-        None => Ok(refuse(&http, request, key, now).await),
+        None => {
+            if shown.is_some() {
+                // Of one that does not end the connection does, behind the answer.
+                drop(tokio::time::timeout(BODY_MAX, take_off(request.take_payload())).await);
+            }
+            Ok(refuse(&http, request, key, now))
+        }
     }
+}
+
+/// Whether a request names this key.
+fn claims(headers: &HeaderMap, key: ApiKeyId) -> bool {
+    let named = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().get(SCHEME_BYTES..CLAIM_BYTES));
+    let id = key.to_string();
+    named.is_some() && named == id.strip_prefix("key_").map(str::as_bytes)
 }
 
 /// Whoever has shown no key yet is told apart by the id of the one that they claim, not by its secret: others who come by new connections
@@ -60,16 +82,7 @@ fn claimed(headers: &HeaderMap) -> PlaceHolder {
     PlaceHolder::Stranger(BuildHasherDefault::<DefaultHasher>::default().hash_one(id))
 }
 
-async fn refuse(
-    http: &Http,
-    mut request: ServiceRequest,
-    key: Option<ApiKeyId>,
-    arrived: Instant,
-) -> ServiceResponse<BoxBody> {
-    if key.is_some() {
-        // Of one that does not end the connection does, behind the answer.
-        drop(tokio::time::timeout(BODY_MAX, take_off(request.take_payload())).await);
-    }
+fn refuse(http: &Http, request: ServiceRequest, key: Option<ApiKeyId>, arrived: Instant) -> ServiceResponse<BoxBody> {
     let problem = Problem::new(Code::OVERLOADED);
     let (id, status) = (request_id(http, &request), problem.code().status());
     let method = known_method(request.method().as_str());

@@ -211,10 +211,11 @@ impl Reward {
     pub fn differs_in(&self, command: &Command) -> Option<&'static str> {
         let program = self.budget.as_ref().map(|budget| &budget.program);
         let same = [
+            // First: who deals with another program hears nothing else of its reward.
+            ("/program_id", command.program.as_ref().is_none_or(|asked| Some(asked) == program)),
             ("/kind", self.kind == command.kind),
             ("/value", self.value == command.value),
             ("/account_id", command.account.as_ref().is_none_or(|account| *account == self.account)),
-            ("/program_id", command.program.as_ref().is_none_or(|asked| Some(asked) == program)),
             ("/external_id", self.external_id == command.external_id),
             ("/metadata", self.has_metadata(command.metadata_json())),
             ("/on_unresolved", self.order.on_unproven == command.on_unresolved.into()),

@@ -71,6 +71,13 @@ on_each_backend! {
             assert_eq!(refused.reward_id(), issued.id());
             assert_eq!(refused.json["errors"][0]["pointer"], format!("/{member}"), "{}", refused.text);
         }
+        let mut elsewhere = body.clone();
+        elsewhere["program_id"] = json!("prg_other");
+        elsewhere["value"] = value("6.00");
+        let refused = app.issue_body("used", elsewhere).await;
+        refused.is_problem(422, "idempotency-mismatch");
+        assert_eq!(refused.json["errors"][0]["pointer"], "/program_id", "nothing else of it is said");
+        assert!(refused.json["reward_id"].is_null(), "{}", refused.text);
         assert_eq!(app.issue_body("used", body).await.code(), issued.code());
         assert_eq!(app.live_cards().len(), 1);
         app.end().await;

@@ -62,9 +62,12 @@ impl From<NoSlot> for Problem {
 impl From<IssueError> for Problem {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::Mismatch { reward, pointer } => Self::new(problems::IDEMPOTENCY_MISMATCH)
-                .reward(reward)
-                .field(pointer, "different", "what the request of then had: send that, or another Idempotency-Key"),
+            IssueError::Mismatch { reward, pointer } => {
+                let expected = "what the request of then had: send that, or another Idempotency-Key";
+                let problem = Self::new(problems::IDEMPOTENCY_MISMATCH).field(pointer, "different", expected);
+                // A key may be bound to a program, and sees no reward of another.
+                if pointer == "/program_id" { problem } else { problem.reward(reward) }
+            }
             IssueError::ExternalIdConflict => Self::new(problems::EXTERNAL_ID_CONFLICT),
             IssueError::Unawaited => Self::new(Code::INVALID_REQUEST)
                 .detail(

@@ -98,6 +98,10 @@ on_each_backend! {
             let stranger = || Caller { app: &app, key: &app.key, http: http_client() };
             let (by_stranger, kept) = until_refused("stranger", stranger).await;
             assert!(!kept, "a stranger's connection is kept");
+            for _probe in 0..20 {
+                let health = Answer::of(app.anonymous("GET", "/healthz")).await;
+                assert_eq!(health.status, 200, "a busy replica is no dead one: {}", health.text);
+            }
             for at in 0..5 {
                 let served = other.ask(&format!("other-{at}"), "main").await;
                 assert_eq!(served.status, 201, "{}", served.text);
