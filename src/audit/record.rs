@@ -62,7 +62,7 @@ pub enum AuditAction {
     /// The log's filter was changed.
     #[strum(serialize = "log_filter.changed")]
     LogFilterChanged,
-    /// Somebody had settled rewards archived.
+    /// Somebody began a pass that archives settled rewards.
     #[strum(serialize = "rewards.archived")]
     RewardsArchived,
 }

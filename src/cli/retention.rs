@@ -21,8 +21,8 @@ use crate::{
 pub(super) enum RetentionCommand {
     /// Show how far it has come.
     Status,
-    /// Archive now what has been settled for longer than `rewards.retention_days`, also beside a service that runs. It is recorded
-    /// in the audit. Exit codes: 0 done, 1 failed or ended early.
+    /// Archive now what has been settled for longer than `rewards.retention_days`, also beside a service that runs. The audit has
+    /// a record of it before the first is archived. Exit codes: 0 done, 1 failed or ended early.
     Run,
 }
 
@@ -39,16 +39,18 @@ pub(super) async fn run(command: RetentionCommand, settings: &Settings, stop: &S
     let ended = match (command, keep) {
         (RetentionCommand::Status, keep) => say(&status(&retention.standing().await?, keep)),
         (RetentionCommand::Run, None) => Err(RetentionError::Off.into()),
-        (RetentionCommand::Run, Some(keep)) => match stop.or(retention.pass(keep)).await {
-            Some(passed) => {
-                let passed = passed?;
-                let scribe = scribe(settings, AuditActor::command())?;
-                record(&store, &scribe, passed, keep, &ambient).await?;
-                say(&line(passed))?;
-                Ok(if passed.interrupted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        (RetentionCommand::Run, Some(keep)) => {
+            // First: what a batch empties is gone for good, and a pass that is stopped must have its record, too.
+            record(&store, &scribe(settings, AuditActor::command())?, keep, &ambient).await?;
+            match stop.or(retention.pass(keep)).await {
+                Some(passed) => {
+                    let passed = passed?;
+                    say(&line(passed))?;
+                    Ok(if passed.interrupted { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+                }
+                None => Ok(ExitCode::FAILURE),
             }
-            None => Ok(ExitCode::FAILURE),
-        },
+        }
     };
     store.close().await;
     ended
@@ -67,14 +69,8 @@ fn line(passed: Passed) -> String {
     format!("looked at {looked}, archived {archived}{end}")
 }
 
-async fn record(
-    store: &Store,
-    scribe: &Scribe,
-    passed: Passed,
-    keep: TimeDelta,
-    ambient: &Ambient,
-) -> Result<(), StoreError> {
-    let details = json!({"archived": passed.archived, "days": keep.num_days()});
+async fn record(store: &Store, scribe: &Scribe, keep: TimeDelta, ambient: &Ambient) -> Result<(), StoreError> {
+    let details = json!({"days": keep.num_days()});
     let mut tx = store.begin().await?;
     let deed = Deed { action: AuditAction::RewardsArchived, subject: "rewards", details };
     scribe.write(&mut tx, deed, ambient.now()).await?;

@@ -378,7 +378,7 @@ impl Problem {
             answer.insert_header((header::WWW_AUTHENTICATE, challenge.as_str()));
         }
         if let Some(at) = self.0.retry_at {
-            // An HTTP-date (RFC 9110, 10.2.3): the next midnight is no number of seconds that stays true on its way.
+            // `observe`, which knows what time it is, makes seconds of it.
             let date = at.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
             answer.insert_header((header::RETRY_AFTER, date));
         }

@@ -102,6 +102,10 @@ impl Issue {
         };
         let mut reward = locked.with(order);
         reward.budget = budget_again(account, &locked, command, now);
+        if locked.metadata_digest.is_some() {
+            // Archiving emptied it. The caller has brought the same again: their digests were compared.
+            reward.metadata = command.metadata_json();
+        }
         // Nothing was bought: what a replay will have to repeat begins with this attempt.
         reward.members = members;
         let reserved = self.reserve(&mut tx, account, &reward, now).await;

@@ -157,6 +157,7 @@ on_each_backend! {
         assert_eq!(issued.status, 201, "{}", issued.text);
         let read = app.read(issued.id()).await;
         assert!(read.get("archived_at").is_none() && read["status"] == "issued", "{read}");
+        assert_eq!(read["metadata"]["campaign"], "spring", "the caller has brought it again");
         assert_eq!(app.events(issued.id()).await, ["attempt.sent", "reward.issued"], "since it lives again");
         assert_eq!(app.database.number(ARCHIVED).await, 0);
         let other = app.issue_body("one", full(&json!({"campaign": "summer"}))).await;

@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::{super::model::Reward, MetadataDigest, RetentionStanding};
 use crate::{
-    engine::State,
     kernel::Intent,
     store::{InstantRow, Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
@@ -104,10 +103,11 @@ statements! {
         "DELETE FROM retention_waiting WHERE reward_id IN (SELECT unhex(value) FROM json_each($1))",
         "DELETE FROM retention_waiting WHERE reward_id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST($1 AS JSON)) AS UUID)))",
     );
-    /// For a row that this transaction has just saved at this version.
+    /// For a row that this transaction has just saved at this version. Its metadata comes back where the caller has brought it.
     REVIVE = Sql::same(
         "rewards.revive",
-        "UPDATE rewards SET archived_at = NULL WHERE id = $1 AND version = $2",
+        "UPDATE rewards SET archived_at = NULL, metadata = COALESCE($3, metadata), \
+         metadata_digest = CASE WHEN $3 IS NULL THEN metadata_digest END WHERE id = $1 AND version = $2",
     );
     COUNT_WAITING = Sql::same("retention_waiting.count", "SELECT COUNT(*) AS rewards FROM retention_waiting");
     NEXT_AT = Sql::same("rewards.next_to_archive", "SELECT created_at AS at FROM rewards WHERE id > $1 ORDER BY id LIMIT 1");
@@ -244,16 +244,15 @@ pub(super) async fn pass_on(tx: &mut Tx, ids: &[Uuid]) -> Result<(), StoreError>
     execute!(tx, PASS_ON, listed(ids)).map(drop)
 }
 
-/// Something happened to an archived reward, and this transaction has just saved it. One that is not settled any more, because its
-/// caller tries it again or a person must decide, is archived no more. It is put down, because the walk has passed it.
+/// Something happened to an archived reward, and this transaction has just saved it. So it is archived no more, and is put down, because
+/// the walk has passed it: what is written about it now leaves in its turn.
 pub(in crate::incentives) async fn follow(tx: &mut Tx, reward: &mut Reward) -> Result<(), StoreError> {
-    match reward.state() {
-        State::Issued | State::Failed | State::Canceled => return Ok(()),
-        State::Pending | State::Issuing | State::Unresolved | State::Canceling | State::NeedsAttention => {}
-    }
-    match execute!(tx, REVIVE, reward.id.uuid(), reward.order.version)? {
+    match execute!(tx, REVIVE, reward.id.uuid(), reward.order.version, reward.metadata.as_deref())? {
         1 => reward.archived_at = None,
         _ => return Err(bad("version")),
+    }
+    if reward.metadata.is_some() {
+        reward.metadata_digest = None;
     }
     put_down(tx, &[reward.id.uuid()]).await
 }

@@ -73,7 +73,7 @@ on_each_backend! {
         let (_, out, _) = operate(&environment, "status").await;
         assert!(out.contains("after 90 days") && out.contains(&format!("archived       {archived}")), "{out}");
         let details = app.database.text("SELECT details FROM audit_records WHERE action = 'rewards.archived'").await;
-        assert_eq!(details, format!("{{\"archived\":{archived},\"days\":90}}"));
+        assert_eq!(details, "{\"days\":90}");
 
         let another = match backend {
             Backend::Sqlite => "UPDATE retention SET lease_token = through, lease_until = strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '+30 seconds')",
