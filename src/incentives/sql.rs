@@ -7,7 +7,7 @@
 //! - `HASTEN` ([`due`]) makes a row due that nobody works on. The claim that follows saves by version.
 //! - `RECALL` ([`recall`]) makes rows due whose due time a clock wrote that was ahead. The claim that follows saves by version.
 //! - `KEEP_MEMBERS` adds to a row what its create is to say, in the transaction that has just saved it. So does `REVIVE`
-//!   ([`super::retention::book`]), which takes the mark of an archived reward away.
+//!   ([`super::retention::book`]), which takes the mark of an archived reward away and brings its metadata back.
 //! - `ABANDON_ALL` makes leased rows due. No worker runs yet, and the claim that follows saves by version.
 //! - `RECLAIM` ([`super::orphans`]) runs under the row's lock while nobody owns the row. The same transaction saves by
 //!   version.
