@@ -13,6 +13,7 @@
 //! | [`cli`] | commands, the demo |
 //! | [`bootstrap`] | settings → store → providers → services → servers and loops, and the way back |
 //! | [`server`] | the two ports; gathers the routes, scopes and problem codes that the slices offer |
+//! | [`webhooks`] | messages about what happened: how they are signed, where they may go, how they are sent and tried again |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
 //! | [`ledger`] | the journal, programs and their budgets |
@@ -139,6 +140,8 @@ pub mod cli;
 
 pub mod bootstrap;
 pub mod server;
+
+pub mod webhooks;
 
 pub mod treasury;
 
