@@ -1,6 +1,8 @@
 //! What happened, sent to whoever wants to know: Standard Webhooks 1.0.
 
 pub mod address;
+pub mod endpoint_url;
 pub mod secret;
 
+pub use endpoint_url::{EndpointUrl, Reachable, UrlFault};
 pub use secret::{EndpointSecret, NoEndpointSecret, signature};

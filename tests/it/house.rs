@@ -50,7 +50,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("sqlx", &["store"]),
     ("ring", &["provider", "sandbox", "sealing", "server", "telemetry", "webhooks"]),
     ("libsqlite3_sys", &["store"]),
-    ("reqwest", &["provider"]),
+    ("reqwest", &["provider", "webhooks"]),
     ("aws_sigv4", &["provider"]),
     ("aws_credential_types", &["provider"]),
     ("hyper", &["provider", "sandbox", "cli", "telemetry"]),
