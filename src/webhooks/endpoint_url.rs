@@ -141,6 +141,10 @@ impl EndpointUrl {
         self.0.scheme() == "http"
     }
 
+    pub(super) fn url(&self) -> &Url {
+        &self.0
+    }
+
     fn check_host(&self, reachable: Reachable) -> Result<(), UrlFault> {
         if let Some(address) = self.address() {
             return if reachable.allows(address) { Ok(()) } else { Err(UrlFault::Address) };
