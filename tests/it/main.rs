@@ -52,3 +52,4 @@ mod support;
 mod traces;
 mod treasury;
 mod unknown_outcomes;
+mod webhooks;

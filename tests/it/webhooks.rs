@@ -1,0 +1,3 @@
+//! Messages to callers' own endpoints, and what others make of them.
+
+mod verifier;
