@@ -20,6 +20,7 @@ mod sealing;
 mod source;
 mod tls;
 mod traces;
+mod webhooks;
 
 use std::{
     collections::BTreeMap,
@@ -41,6 +42,7 @@ pub use self::{
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     tls::TlsFiles,
     traces::{Ratio, TraceSettings},
+    webhooks::WebhookSettings,
 };
 use crate::kernel::{Environment, HttpsProxy, LoginHost, Marketplace, Money};
 
@@ -61,6 +63,8 @@ pub struct Settings {
     pub balances: BalanceSettings,
     /// When and how Amazon's books are compared with ours.
     pub reconciliation: ReconciliationSettings,
+    /// Where messages to callers may go.
+    pub webhooks: WebhookSettings,
     /// The keys that seal what a reward acts on.
     pub sealing: Sealing,
     /// Accounts at Amazon, by our name for them (`[a-z0-9_-]`, at most 32 characters). May be empty.

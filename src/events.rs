@@ -1,12 +1,13 @@
 //! Facts: what happened, in the order of writing, each written in the transaction that makes it true.
 //!
 //! One table holds them all. [`outbox`] writes the facts of programs, accounts and the database, and reads them in their
-//! order; [`timeline`] writes and reads what happened to one subject, counted from 1. A fact is never changed;
+//! order; [`timeline`] writes and reads what happened to one subject, counted from 1; [`stream`] reads all of them. A fact is never changed;
 //! the timeline of an archived reward is deleted, and no other fact is.
 
 pub mod http;
 pub mod outbox;
 pub(crate) mod scopes;
+pub mod stream;
 pub mod timeline;
 
 use uuid::Uuid;

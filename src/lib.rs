@@ -13,7 +13,6 @@
 //! | [`cli`] | commands, the demo |
 //! | [`bootstrap`] | settings → store → providers → services → servers and loops, and the way back |
 //! | [`server`] | the two ports; gathers the routes, scopes and problem codes that the slices offer |
-//! | [`webhooks`] | messages about what happened: how they are signed, where they may go, how they are sent and tried again |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
 //! | [`ledger`] | the journal, programs and their budgets |
@@ -134,6 +133,7 @@
 //! | runway | how long a balance lasts at the present spending |
 //! | deed, actor, scribe | what was done by hand, who did it, and who writes it into the audit in that name |
 //! | head | the newest record of the audit; kept elsewhere, it finds a cut tail |
+//! | endpoint | of webhooks: where a client listens. A delivery is one fact on its way to one endpoint |
 //! | canary | a value that must be found nowhere; the tests look everywhere for it |
 
 pub mod cli;

@@ -57,6 +57,7 @@ use crate::{
     },
     telemetry::LogFilter,
     treasury::{self, Balances, Reconciliations},
+    webhooks::{self, Webhooks},
 };
 
 /// What handlers of both servers share.
@@ -72,6 +73,7 @@ pub(crate) struct AppState {
     pub(crate) clock: Option<ServerClock>,
     pub(crate) reconciliations: Reconciliations,
     pub(crate) audit: AuditWatch,
+    pub(crate) webhooks: Webhooks,
     pub(crate) log: LogFilter,
     pub(crate) admin_token: AdminToken,
     pub(crate) metrics: Arc<Metrics>,
@@ -98,6 +100,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
     let accounts = web::Data::new(state.rewards.accounts().clone());
     let funds = web::Data::new(funds_check(&state.balances));
     let refusals = web::Data::new(state.refusals.clone());
+    let webhooks = web::Data::new(state.webhooks.clone());
     let port = PortSettings {
         listen: settings.listen,
         workers: settings.workers,
@@ -119,6 +122,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(ledger.clone())
             .app_data(accounts.clone())
             .app_data(reconciliations.clone())
+            .app_data(webhooks.clone())
             .wrap(from_fn(observe))
             .wrap(from_fn(let_in))
             .wrap(from_fn(framing::frame))
@@ -130,6 +134,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(ledger::http::routes)
             .configure(events::http::routes)
             .configure(accounts::http::routes)
+            .configure(webhooks::http::routes)
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
             .service(resource(HEALTH, "GET, HEAD", [read().to(healthz)]))
             .configure(describe::routes)
@@ -189,14 +194,20 @@ pub fn scopes() -> Vec<Scope> {
         treasury::scopes::OF_RECONCILIATIONS,
         identity::caller::SCOPES,
         accounts::scopes::SCOPES,
+        webhooks::scopes::SCOPES,
     ]
     .concat()
 }
 
 /// Every code that a problem document may have.
 pub fn problem_codes() -> impl Iterator<Item = Code> {
-    let slices =
-        [identity::problems::CODES, ledger::problems::CODES, incentives::problems::CODES, treasury::problems::CODES];
+    let slices = [
+        identity::problems::CODES,
+        ledger::problems::CODES,
+        incentives::problems::CODES,
+        treasury::problems::CODES,
+        webhooks::problems::CODES,
+    ];
     Code::OF_HTTP.iter().chain(slices.into_iter().flatten()).copied()
 }
 
@@ -327,7 +338,8 @@ mod tests {
         let scopes = scopes();
         let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
-                        programs:read programs:write reconciliations:write clients:all key_pairs:read key_pairs:write";
+                        programs:read programs:write reconciliations:write clients:all key_pairs:read key_pairs:write \
+                        webhooks:read webhooks:write";
         assert_eq!(words.join(" "), promised);
         let given: Vec<&str> =
             scopes.iter().filter(|scope| scope.is_by_default()).map(|scope| scope.as_str()).collect();
@@ -348,6 +360,7 @@ mod tests {
             include_str!("incentives/problems.rs"),
             include_str!("ledger/problems.rs"),
             include_str!("treasury/problems.rs"),
+            include_str!("webhooks/problems.rs"),
         ];
         let made: usize = sources.iter().map(|source| source.matches(": Code =").count()).sum();
         let made_here = include_str!("http/problem.rs").matches(": Self =").count();

@@ -65,6 +65,18 @@ pub enum AuditAction {
     /// Somebody began a pass that archives settled rewards.
     #[strum(serialize = "rewards.archived")]
     RewardsArchived,
+    /// A client listens at a new endpoint.
+    #[strum(serialize = "webhook_endpoint.created")]
+    WebhookEndpointCreated,
+    /// An endpoint was changed.
+    #[strum(serialize = "webhook_endpoint.changed")]
+    WebhookEndpointChanged,
+    /// An endpoint was deleted.
+    #[strum(serialize = "webhook_endpoint.deleted")]
+    WebhookEndpointDeleted,
+    /// An endpoint has another secret.
+    #[strum(serialize = "webhook_secret.rotated")]
+    WebhookSecretRotated,
 }
 word_methods!(AuditAction);
 

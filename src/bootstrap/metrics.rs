@@ -12,7 +12,7 @@ use crate::{
     identity::{endings, refusals::KeyRefusals},
     incentives, ledger, server, store,
     telemetry::{LostLines, metrics::Registry, trace::Counters},
-    treasury,
+    treasury, webhooks,
 };
 
 /// The metrics of each slice, by the slice's name.
@@ -30,6 +30,7 @@ pub(super) struct AllMetrics {
     pub(super) spans: Counters,
     pub(super) store: Arc<store::Metrics>,
     pub(super) treasury: Arc<treasury::Metrics>,
+    pub(super) webhooks: Arc<webhooks::Metrics>,
 }
 
 impl AllMetrics {
@@ -55,6 +56,7 @@ impl AllMetrics {
             spans: Counters::new(&registry)?,
             store: Arc::new(store::Metrics::new(&registry)?),
             treasury: Arc::new(treasury::Metrics::new(&registry)?),
+            webhooks: Arc::new(webhooks::Metrics::new(&registry)?),
             server: Arc::new(server::Metrics::new(registry, lost)?),
         })
     }

@@ -25,6 +25,7 @@ use crate::{
     store::{Store, clock::ServerClock},
     telemetry::{LogFilter, trace::Traces},
     treasury::{Balances, Reconciliations, balances::BalanceDependencies, reconciliation::ReconciliationDependencies},
+    webhooks::{Reachable, Webhooks},
 };
 
 /// The parts that every service needs.
@@ -61,6 +62,7 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
         refusals: ground.metrics.refusals.clone(),
         reconciliations: ground.reconciliations(&accounts),
         audit: ground.audit(),
+        webhooks: ground.webhooks()?,
         clock: ServerClock::of(&ground.store, &ground.ambient, &ground.metrics.store),
         log,
         admin_token: AdminToken::new(ground.settings.server.admin_token.as_ref()),
@@ -127,6 +129,22 @@ impl Ground<'_> {
             metrics: Arc::clone(&self.metrics.audit),
             hour: self.settings.reconciliation.hour,
         }
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, SealingError> {
+        let settings = self.settings.webhooks;
+        let reachable =
+            Reachable { private_networks: settings.allow_private_networks, plain_http: settings.allow_plain_http };
+        Ok(Webhooks {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            tasks: self.tasks.clone(),
+            keyring: Arc::new(Keyring::new(&self.settings.sealing)?),
+            poster: Arc::default(),
+            reachable,
+            metrics: Arc::clone(&self.metrics.webhooks),
+            scribe: self.scribe.clone(),
+        })
     }
 
     fn reconciliations(&self, accounts: &Accounts) -> Reconciliations {

@@ -1,7 +1,6 @@
 //! Reads each section into its checked type, and refuses combinations that would put money at risk.
 //!
-//! A wrong value is recorded and replaced by the default, so that reading goes on and finds the next mistake.
-//! `Settings::load` returns nothing once there is one.
+//! A wrong value is recorded and replaced by the default, so that reading goes on. `Settings::load` returns nothing then.
 
 use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -20,6 +19,7 @@ use super::{
     source::{RawSettings, Section},
     tls::tls_files,
     traces::traces,
+    webhooks::webhooks,
 };
 use crate::kernel::{
     Currency, Environment, HttpsProxy, LoginHost, Marketplace, Money, NoHttpsProxy, calendar,
@@ -41,7 +41,6 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Amazon allows one page of the activity report a minute, and may block a partner that asks more often.
 const PAGE_SPACING_SECONDS: u64 = 60;
-
 const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
 /// Characters of the admin port's token: enough that nobody guesses it.
@@ -68,6 +67,7 @@ pub(super) fn settings(source: &mut RawSettings, kinds: Option<&[KnownKind]>) ->
         rewards: rewards(source.section("rewards")),
         balances: balances(source.section("balances")),
         reconciliation: reconciliation(source.section("reconciliation")),
+        webhooks: webhooks(source.section("webhooks")),
         sealing,
         accounts: accounts(source, kinds),
     };
@@ -115,12 +115,12 @@ fn server(mut section: Section<'_>) -> ServerSettings {
     }
 }
 
-/// What changes the process by the admin port. It is compared as it is, so that a blank in it is most likely a mistake.
+/// It is compared as it is, so that a blank in it is most likely a mistake.
 fn admin_token(text: &str) -> Result<SecretString, String> {
     if ADMIN_TOKEN_LENGTH.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(SecretString::from(text));
     }
-    let (least, most) = (ADMIN_TOKEN_LENGTH.start(), ADMIN_TOKEN_LENGTH.end());
+    let (least, most) = ADMIN_TOKEN_LENGTH.into_inner();
     Err(format!("must be {least} to {most} printable ASCII characters without blanks"))
 }
 

@@ -8,12 +8,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use toml::Value;
 
-use super::{AccountSettings, Settings, TlsFiles, ceilings::written};
+use super::{AccountSettings, RewardSettings, Settings, TlsFiles, ceilings::written};
 
 const HIDDEN: &str = "[hidden]";
 
 pub(super) fn render(settings: &Settings) -> String {
-    let Settings { server, store, log, traces, rewards, balances, reconciliation, sealing, accounts } = settings;
+    let Settings { server, store, log, traces, rewards, balances, reconciliation, webhooks, sealing, accounts } =
+        settings;
     let mut page = SettingsText::default();
     page.section("server");
     page.text("listen", &server.listen.to_string());
@@ -54,19 +55,7 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("sample_ratio", traces.sample_ratio);
     page.text("service_name", &traces.service_name);
     page.text("resource_attributes", &traces.resource_attributes_text());
-    page.section("rewards");
-    page.plain("in_flight_max", rewards.in_flight_max);
-    page.plain("replay_age_limit_days", hours(rewards.replay_age_limit) / 24);
-    page.plain("redelivery_hours", hours(rewards.redelivery));
-    page.plain("redelivery_max", rewards.redelivery_max);
-    page.plain("reveals_per_hour", rewards.reveals_per_hour);
-    page.seconds("lease_seconds", rewards.lease);
-    page.seconds("answer_within_seconds", rewards.answer_within);
-    page.plain("replay_while_waited", rewards.replay_while_waited);
-    page.seconds("upstream_timeout_seconds", rewards.upstream_timeout);
-    page.seconds("breaker_seconds", rewards.breaker);
-    page.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());
-    page.plain("retention_days", rewards.retention.map_or(0, hours) / 24);
+    page.rewards(rewards);
     page.section("balances");
     page.seconds("poll_seconds", balances.poll);
     page.seconds("stale_after_seconds", balances.stale_after);
@@ -75,6 +64,9 @@ pub(super) fn render(settings: &Settings) -> String {
     page.plain("daily", reconciliation.daily);
     page.plain("hour", reconciliation.hour);
     page.seconds("page_spacing_seconds", reconciliation.page_spacing);
+    page.section("webhooks");
+    page.plain("allow_private_networks", webhooks.allow_private_networks);
+    page.plain("allow_plain_http", webhooks.allow_plain_http);
     page.section("sealing");
     let keys = sealing.keys.iter().map(|key| format!("{{ id = \"{}\", file = {} }}", key.id, path(&key.file)));
     page.plain("keys", format!("[{}]", keys.collect::<Vec<_>>().join(", ")));
@@ -135,6 +127,21 @@ impl SettingsText {
 
     fn seconds(&mut self, key: &str, value: Duration) {
         self.plain(key, value.as_secs());
+    }
+    fn rewards(&mut self, rewards: &RewardSettings) {
+        self.section("rewards");
+        self.plain("in_flight_max", rewards.in_flight_max);
+        self.plain("replay_age_limit_days", hours(rewards.replay_age_limit) / 24);
+        self.plain("redelivery_hours", hours(rewards.redelivery));
+        self.plain("redelivery_max", rewards.redelivery_max);
+        self.plain("reveals_per_hour", rewards.reveals_per_hour);
+        self.seconds("lease_seconds", rewards.lease);
+        self.seconds("answer_within_seconds", rewards.answer_within);
+        self.plain("replay_while_waited", rewards.replay_while_waited);
+        self.seconds("upstream_timeout_seconds", rewards.upstream_timeout);
+        self.seconds("breaker_seconds", rewards.breaker);
+        self.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());
+        self.plain("retention_days", rewards.retention.map_or(0, hours) / 24);
     }
 
     fn account(&mut self, account: &AccountSettings) {

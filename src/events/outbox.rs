@@ -115,6 +115,11 @@ statements! {
         "SELECT id, at, kind, subject, data FROM facts WHERE subject IS NOT NULL AND id > $1 \
          AND kind = $2 AND subject_kind = $4 AND subject = $3 ORDER BY id LIMIT 1",
     );
+    ONE = Sql::each(
+        "facts.one_named",
+        "SELECT id, at, kind, subject, data FROM facts INDEXED BY facts_named WHERE subject_id IS NULL AND id = $1",
+        "SELECT id, at, kind, subject, data FROM facts WHERE subject_id IS NULL AND id = $1",
+    );
     YOUNGEST = Sql::each(
         "facts.youngest_named",
         "SELECT MAX(at) AS at FROM facts INDEXED BY facts_named WHERE subject_id IS NULL",
@@ -228,6 +233,14 @@ pub async fn next(
     subject: Named<'_>,
 ) -> Result<Option<FactRow>, StoreError> {
     fetch_optional!(FactRow, on, NEXT, after, kind, subject.name(), subject.kind())
+}
+
+/// The fact of this id.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn find(on: &mut impl Read, id: i64) -> Result<Option<FactRow>, StoreError> {
+    fetch_optional!(FactRow, on, ONE, id)
 }
 
 /// When the youngest was written.

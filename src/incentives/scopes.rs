@@ -5,7 +5,7 @@ use crate::identity::Scope;
 /// Issue and validate rewards.
 pub(super) const REWARDS_WRITE: Scope = Scope::by_default("rewards:write");
 /// Read rewards, their events and the catalogue.
-pub(super) const REWARDS_READ: Scope = Scope::by_default("rewards:read");
+pub(crate) const REWARDS_READ: Scope = Scope::by_default("rewards:read");
 /// Cancel rewards.
 pub(super) const REWARDS_CANCEL: Scope = Scope::by_default("rewards:cancel");
 /// Have a claim code shown again.

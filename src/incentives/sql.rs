@@ -174,6 +174,7 @@ fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "rewards", column }
 }
 
+pub mod brief;
 pub mod due;
 pub mod list;
 pub mod recall;

@@ -75,6 +75,12 @@ prefixed_id!(
     "key"
 );
 
+prefixed_id!(
+    /// One place where a client listens for events.
+    WebhookEndpointId,
+    "whe"
+);
+
 /// A program: `prg_` and 1 to 40 characters of a-z, 0-9 and `_`, chosen by whoever makes it, so that it reads well on a
 /// dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

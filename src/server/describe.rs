@@ -27,7 +27,7 @@ use crate::{
         Code, Problem, openapi,
         routing::{read, resource},
     },
-    identity, incentives, ledger, treasury,
+    identity, incentives, ledger, treasury, webhooks,
 };
 
 /// Adds the routes.
@@ -60,9 +60,11 @@ pub fn openapi() -> OpenApi {
         events::http::EventsApi::openapi(),
         treasury::reconciliation::http::ReconciliationsApi::openapi(),
         accounts::http::KeyPairsApi::openapi(),
+        webhooks::http::WebhooksApi::openapi(),
     ] {
         api.merge(slice);
     }
+    api.webhooks = webhooks::http::webhooks();
     let known: Vec<Code> = problem_codes().collect();
     openapi::complete(&mut api, identity::problems::CODES, &known);
     api

@@ -32,6 +32,7 @@ pub(super) enum GaugesOf {
     Ledger,
     Keys,
     Reconciliations,
+    Webhooks,
 }
 
 impl GaugesOf {
@@ -42,6 +43,7 @@ impl GaugesOf {
             Self::Ledger => state.ledger.publish().await,
             Self::Keys => state.keys.publish().await,
             Self::Reconciliations => state.reconciliations.publish().await,
+            Self::Webhooks => state.webhooks.publish().await,
         }
     }
 
@@ -52,6 +54,7 @@ impl GaugesOf {
             Self::Ledger => state.ledger.retract(),
             Self::Keys => state.keys.retract(),
             Self::Reconciliations => state.reconciliations.retract(),
+            Self::Webhooks => state.webhooks.retract(),
         }
     }
 }

@@ -64,6 +64,7 @@ macro_rules! files {
             "0029_from_0007_lists",
             "0030_from_0007_shapes",
             "0031_from_0007_retention",
+            "0032_from_0007_webhooks",
         }
     };
     ($database:literal: $($name:literal,)+) => {

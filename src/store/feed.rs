@@ -12,6 +12,18 @@ row! {
     pub(crate) struct SettledRow { pub(crate) id: i64 }
 }
 
+/// The smallest id that a transaction holds which has not ended, as a scalar of PostgreSQL; NULL where none does.
+macro_rules! first_held {
+    ($feed:literal) => {
+        concat!(
+            "(SELECT MIN(((classid::BIGINT & 65535) << 32) | objid::BIGINT) FROM pg_locks WHERE locktype = 'advisory' \
+             AND objsubid = 1 AND mode = 'ShareLock' AND classid::BIGINT >> 16 = ",
+            $feed,
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+        )
+    };
+}
+
 /// The statement that asks how far a feed is settled. Its number is the one that migration 0012 gave its table. Whatever has a
 /// smaller id than a row that is seen was given its id before, under a lock that is held until the writer's rows are seen: so
 /// the locks are looked at after the rows, and the rows are read again after that.
@@ -21,13 +33,14 @@ macro_rules! settled {
             $name,
             concat!("SELECT COALESCE(MAX(id), 0) AS id FROM ", $sqlite),
             concat!(
-                "SELECT LEAST((SELECT COALESCE(MAX(id), 0) FROM ", $postgres, "), \
-                 (SELECT MIN(((classid::BIGINT & 65535) << 32) | objid::BIGINT) FROM pg_locks WHERE locktype = 'advisory' \
-                 AND objsubid = 1 AND mode = 'ShareLock' AND classid::BIGINT >> 16 = ", $feed, " \
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))) AS id"
+                "SELECT LEAST((SELECT COALESCE(MAX(id), 0) FROM ",
+                $postgres,
+                "), ",
+                $crate::store::feed::first_held!($feed),
+                ") AS id"
             ),
         )
     };
 }
 
-pub(crate) use settled;
+pub(crate) use {first_held, settled};

@@ -69,7 +69,7 @@ const NEVER_V6: [Block<Ipv6Addr>; 6] = [
     v6([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation
     v6([0x2002, 0, 0, 0, 0, 0, 0, 0], 16), // 6to4: any IPv4 address, through a relay
     v6([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20), // documentation
-    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128), // AWS's metadata, within the unique local addresses
+    v6([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32), // AWS's metadata and credentials, within the unique local addresses
     v6([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128), // Google Cloud's metadata, likewise
 ];
 

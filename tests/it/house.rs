@@ -62,9 +62,14 @@ const HOMES: [(&str, &[&str]); 14] = [
 
 /// Where a claim code becomes text, tests apart: the writer of the answer, once.
 const CLAIM_CODE_SITES: [(&str, usize); 1] = [("incentives/dto/view.rs", 1)];
-/// Where the target of a reward is taken out of its type, tests apart: its kind sends it, and shows its last digits.
-const TARGET_SITES: [(&str, usize); 2] =
-    [("incentives/kinds/balance_load/account.rs", 1), ("incentives/kinds/card_activation.rs", 1)];
+/// Where the target of a reward is taken out of its type, tests apart: its kind sends it, and shows its last digits. And where the secret of
+/// an endpoint is: its maker is shown it once, and it is sealed as a target is.
+const TARGET_SITES: [(&str, usize); 4] = [
+    ("incentives/kinds/balance_load/account.rs", 1),
+    ("incentives/kinds/card_activation.rs", 1),
+    ("webhooks/http/wire.rs", 1),
+    ("webhooks/service.rs", 2),
+];
 /// Where a secret is opened, tests apart: the two halves of the key pair are signed with, and two pairs are compared; the
 /// keys that seal are derived; the database's URL is opened; the admin port's token is hashed; a shopper's access token is presented, hashed, and compared.
 const SECRET_SITES: [(&str, usize); 5] = [

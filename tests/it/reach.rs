@@ -18,6 +18,7 @@ use self::routes::{Route, of_source};
 use crate::{
     process::noshi,
     support::{Answer, App, Backend, on_each_backend, order, scope, with_json},
+    webhooks,
 };
 
 /// What a route deals with.
@@ -43,6 +44,11 @@ pub(crate) enum Subject {
     KeyPairs,
     /// Reconciliations: their totals are over all clients.
     Totals,
+    /// An endpoint of webhooks that the path names.
+    Endpoint,
+    /// A new one for its maker.
+    NewEndpoint,
+    Endpoints,
 }
 
 /// Each route: its method, its scope, what it deals with. `HEAD` is `GET` without a body.
@@ -78,6 +84,16 @@ pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("POST", "/v1/reconciliations", "reconciliations:write", Subject::Totals),
     ("GET", "/v1/reconciliations/{id}", "ledger:read", Subject::Totals),
     ("GET", "/v1/reconciliations/{id}/items", "ledger:read", Subject::Items),
+    ("GET", "/v1/webhook-endpoints", "webhooks:read", Subject::Endpoints),
+    ("POST", "/v1/webhook-endpoints", "webhooks:write", Subject::NewEndpoint),
+    ("GET", "/v1/webhook-endpoints/{id}", "webhooks:read", Subject::Endpoint),
+    ("PATCH", "/v1/webhook-endpoints/{id}", "webhooks:write", Subject::Endpoint),
+    ("DELETE", "/v1/webhook-endpoints/{id}", "webhooks:write", Subject::Endpoint),
+    ("POST", "/v1/webhook-endpoints/{id}/test", "webhooks:write", Subject::Endpoint),
+    ("POST", "/v1/webhook-endpoints/{id}/rotate-secret", "webhooks:write", Subject::Endpoint),
+    ("GET", "/v1/webhook-endpoints/{id}/deliveries", "webhooks:read", Subject::Endpoint),
+    ("POST", "/v1/webhook-endpoints/{id}/deliveries/{delivery}/redeliver", "webhooks:write", Subject::Endpoint),
+    ("POST", "/v1/webhook-endpoints/{id}/replay", "webhooks:write", Subject::Endpoint),
 ];
 
 fn row(route: &Route) -> Option<(&'static str, Subject)> {
@@ -126,6 +142,9 @@ struct World {
     rewards: Vec<(&'static str, String)>,
     run: String,
     days: (String, String),
+    /// An endpoint for the program that it concerns, and the folder of the key that seals its secret.
+    endpoint: String,
+    _folder: tempfile::TempDir,
 }
 
 /// Runs a command beside the service: its exit code, stdout and stderr.
@@ -141,7 +160,8 @@ fn every_scope_but(left_out: &str) -> Scopes {
 
 impl World {
     async fn make(backend: Backend) -> Self {
-        let mut app = App::spawn(backend).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut app = App::shaped(backend, webhooks::shape(&folder)).await;
         let (_client, own) = app.mint_key("mine", every_scope_but("clients:all")).await;
         let (_client, foreign) = app.mint_key("theirs", every_scope_but("clients:all")).await;
         let (_client, operator) = app.mint_key("finance", Scopes::new(noshi::server::scopes())).await;
@@ -165,6 +185,12 @@ impl World {
         }
         let (_client, bound) = app.mint_bound_key("mine", "prg_spring").await;
         let (_client, elsewhere) = app.mint_bound_key("mine", "prg_autumn").await;
+        let mut endpoint = String::new();
+        for (key, label) in [(&own, "plain"), (&bound, "spring")] {
+            app.key.clone_from(key);
+            endpoint = app.post("/v1/webhook-endpoints", at_nobody(label)).await.id().to_owned();
+        }
+        assert_eq!(app.post(&format!("/v1/webhook-endpoints/{endpoint}/test"), json!({})).await.json["id"], "whd_1");
         app.key = operator.clone();
         app.control.edit_activity(|records| records.clear());
         let day = app.ambient.now().date_naive().to_string();
@@ -180,18 +206,28 @@ impl World {
             (Holder::Operator, operator),
         ];
         let days = (day.clone(), day);
-        Self { app, keys, rewards, run, days }
+        Self { app, keys, rewards, run, days, endpoint, _folder: folder }
     }
 
     async fn ask(&self, holder: Holder, route: &Route, at: usize) -> Answer {
         let (_holder, key) = self.keys.iter().find(|(of, _key)| *of == holder).unwrap();
+        let doomed = match (route.method.as_str(), route.pattern.as_str()) {
+            ("DELETE", "/v1/webhook-endpoints/{id}") => {
+                let (_holder, bound) = self.keys.iter().find(|(of, _key)| *of == Holder::Bound).unwrap();
+                let request = self.app.anonymous("POST", "/v1/webhook-endpoints").bearer_auth(bound);
+                Some(Answer::of(with_json(request, &at_nobody(&format!("doomed-{at}")))).await.id().to_owned())
+            }
+            _ => None,
+        };
         let id = match route.pattern.split('/').nth(2).unwrap() {
+            "webhook-endpoints" => doomed.as_ref().unwrap_or(&self.endpoint),
             "rewards" => &self.rewards[0].1,
             "programs" => "prg_spring",
             "balances" | "key-pairs" => "main",
             _ => &self.run,
         };
         let mut path = route.pattern.replace("{id}", id).replace("{account_id}", id).replace("{slot}", "primary");
+        path = path.replace("{delivery}", "whd_1");
         if path == "/v1/reconciliation-days" {
             path.push_str("?account_id=main");
         }
@@ -205,6 +241,8 @@ impl World {
             (_, "/v1/key-pairs/{account_id}/{slot}/activate") => json!({"key": "a"}),
             (_, "/v1/programs") => json!({"id": format!("prg_new_{at}"), "name": "New", "account_id": "main"}),
             (_, "/v1/reconciliations") => json!({"account_id": "main", "from": from, "to": to}),
+            (_, "/v1/webhook-endpoints") => at_nobody(&format!("new-{at}")),
+            (_, "/v1/webhook-endpoints/{id}/replay") => json!({"from": self.app.ambient.now().to_rfc3339()}),
             _ => json!({}),
         };
         Answer::of(with_json(request.header("Idempotency-Key", format!("cell-{at}")), &body)).await
@@ -223,16 +261,24 @@ impl World {
             Subject::Programs => text(entry, "id"),
             Subject::Events => text(entry, "subject"),
             Subject::Entries | Subject::Items => label(text(entry, "reward_id")),
+            Subject::Endpoints => text(entry, "url").rsplit('/').next().unwrap().to_owned(),
             Subject::Anyone
             | Subject::Reward
             | Subject::Program
             | Subject::Charge
             | Subject::NewProgram
             | Subject::KeyPairs
+            | Subject::Endpoint
+            | Subject::NewEndpoint
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
         data.iter().map(name).collect()
     }
+}
+
+/// An endpoint where nobody listens.
+fn at_nobody(label: &str) -> Value {
+    json!({"url": format!("http://127.0.0.1:1024/{label}")})
 }
 
 fn charged(program: Option<&str>) -> Value {
@@ -258,6 +304,9 @@ fn shown(subject: Subject, holder: Holder) -> BTreeSet<String> {
         (Subject::Programs | Subject::Events, Holder::Bound) => "prg_spring",
         (Subject::Programs | Subject::Events, Holder::Elsewhere) => "prg_autumn",
         (Subject::Programs | Subject::Events, Holder::Operator) => "prg_spring prg_autumn prg_shared prg_theirs",
+        (Subject::Endpoints, Holder::Own) => "plain spring",
+        (Subject::Endpoints, Holder::Bound) => "spring",
+        (Subject::Endpoints, Holder::Foreign | Holder::Elsewhere | Holder::Operator) => "",
         (one, _holder) => panic!("{one:?} is no list"),
     };
     all.split_whitespace().map(str::to_owned).collect()
@@ -269,7 +318,10 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
     let reached = !matches!(answer.status, 401 | 403 | 404);
     match subject {
         Subject::Anyone => assert!(reached, "{cell}"),
-        Subject::Reward => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),
+        Subject::Reward | Subject::Endpoint => {
+            assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}");
+        }
+        Subject::NewEndpoint => assert_eq!(answer.status, 201, "{cell}"),
         Subject::Program => {
             assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound | Holder::Operator), "{cell}");
         }
@@ -295,7 +347,12 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
             let told = totals.iter().any(|member| answer.text.contains(&format!("\"{member}\"")));
             assert_eq!(told && route.method != "HEAD", holder == Holder::Operator && route.method != "HEAD", "{cell}");
         }
-        Subject::Rewards | Subject::Programs | Subject::Entries | Subject::Events | Subject::Items => {
+        Subject::Rewards
+        | Subject::Programs
+        | Subject::Entries
+        | Subject::Events
+        | Subject::Items
+        | Subject::Endpoints => {
             assert_eq!(answer.status, 200, "{cell}");
             if route.method != "HEAD" {
                 assert_eq!(world.labels(subject, answer), shown(subject, holder), "{cell}");

@@ -24,7 +24,7 @@ use noshi::{
         migrate::{Schema, migrate, schema},
         sql::highest_parameter,
     },
-    treasury,
+    treasury, webhooks,
 };
 use secrecy::SecretString;
 use sqlx::{Either, Executor, SqlSafeStr, Statement};
@@ -37,6 +37,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
     ("audit/sql.rs", audit::sql::STATEMENTS),
     ("events/outbox.rs", events::outbox::STATEMENTS),
+    ("events/stream.rs", events::stream::STATEMENTS),
     ("events/timeline.rs", events::timeline::STATEMENTS),
     ("identity/clients.rs", identity::clients::STATEMENTS),
     ("identity/endings.rs", identity::endings::STATEMENTS),
@@ -46,6 +47,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("incentives/retention/book.rs", incentives::retention::book::STATEMENTS),
     ("incentives/reveal_count.rs", incentives::reveal_count::STATEMENTS),
     ("incentives/sql.rs", incentives::sql::STATEMENTS),
+    ("incentives/sql/brief.rs", incentives::sql::brief::STATEMENTS),
     ("incentives/sql/recall.rs", incentives::sql::recall::STATEMENTS),
     ("incentives/sql/due.rs", incentives::sql::due::STATEMENTS),
     ("incentives/sql/list.rs", incentives::sql::list::STATEMENTS),
@@ -71,6 +73,9 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("treasury/reconciliation/sql.rs", treasury::reconciliation::sql::STATEMENTS),
     ("treasury/position.rs", treasury::position::STATEMENTS),
     ("treasury/windows.rs", treasury::windows::STATEMENTS),
+    ("webhooks/deliveries.rs", webhooks::deliveries::STATEMENTS),
+    ("webhooks/endpoints.rs", webhooks::endpoints::STATEMENTS),
+    ("webhooks/fan_out.rs", webhooks::fan_out::STATEMENTS),
 ];
 
 /// Our store on a test's database.

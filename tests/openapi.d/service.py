@@ -70,7 +70,7 @@ def serving(noshi: str, scratch: pathlib.Path) -> Iterator[Service]:
 
 SCOPES = (
     "rewards:write,rewards:read,rewards:cancel,claim_codes:reveal,balances:read,ledger:read,programs:read,programs:write,"
-    "reconciliations:write,clients:all,key_pairs:read,key_pairs:write"
+    "reconciliations:write,clients:all,key_pairs:read,key_pairs:write,webhooks:read,webhooks:write"
 )
 
 

@@ -155,7 +155,7 @@ fn bad(column: &'static str) -> StoreError {
 }
 
 /// Ids as both databases read them.
-pub(super) fn listed(ids: &[Uuid]) -> String {
+pub(in crate::incentives) fn listed(ids: &[Uuid]) -> String {
     json!(ids.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string()
 }
 

@@ -42,6 +42,13 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("/v1/reconciliations", "GET, HEAD, POST"),
     ("/v1/reconciliations/rec_00000000000070008000000000000000", "GET, HEAD"),
     ("/v1/reconciliations/rec_00000000000070008000000000000000/items", "GET, HEAD"),
+    ("/v1/webhook-endpoints", "GET, HEAD, POST"),
+    ("/v1/webhook-endpoints/whe_00000000000070008000000000000000", "GET, HEAD, PATCH, DELETE"),
+    ("/v1/webhook-endpoints/whe_00000000000070008000000000000000/test", "POST"),
+    ("/v1/webhook-endpoints/whe_00000000000070008000000000000000/rotate-secret", "POST"),
+    ("/v1/webhook-endpoints/whe_00000000000070008000000000000000/deliveries", "GET, HEAD"),
+    ("/v1/webhook-endpoints/whe_00000000000070008000000000000000/deliveries/whd_1/redeliver", "POST"),
+    ("/v1/webhook-endpoints/whe_00000000000070008000000000000000/replay", "POST"),
 ];
 
 /// A route that is added and not listed is not tried.

@@ -68,6 +68,10 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_upstream_quota_wait_seconds", "histogram", &["account"]),
     ("noshi_upstream_request_duration_seconds", "histogram", &["operation"]),
     ("noshi_upstream_requests_total", "counter", &["account", "error_code", "operation", "outcome"]),
+    ("noshi_webhook_deliveries_total", "counter", &["outcome"]),
+    ("noshi_webhook_endpoints", "gauge", &["state"]),
+    ("noshi_webhook_endpoints_disabled_total", "counter", &["why"]),
+    ("noshi_webhook_oldest_pending_age_seconds", "gauge", &[]),
 ];
 /// Metrics whose series come with what they are about: a key pair that lies in files, a period that was reconciled, a threshold in the settings, a week
 /// of spending.

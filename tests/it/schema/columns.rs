@@ -36,7 +36,7 @@ const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", 
 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
-const FREE: [(&str, &str, &str); 12] = [
+const FREE: [(&str, &str, &str); 14] = [
     ("audit_records", "actor", "JSON of ours with the names of a user and a machine in it"),
     ("audit_records", "details", "JSON of ours with the operator's words in it"),
     ("facts", "data", "JSON of ours with the caller's reason in it"),
@@ -49,6 +49,8 @@ const FREE: [(&str, &str, &str); 12] = [
     ("rewards", "external_id", "the caller's own reference"),
     ("rewards", "metadata", "the caller's own words as JSON"),
     ("rewards", "create_members", "JSON of ours with the caller's reference in it"),
+    ("webhook_endpoints", "url", "where the client wants its events"),
+    ("webhook_endpoints", "description", "the client's words for an endpoint"),
 ];
 
 fn is_free(column: &Column) -> bool {
@@ -186,6 +188,20 @@ async fn holes(look: &mut Look, backend: Backend) -> BTreeSet<String> {
     holes
 }
 
+/// An endpoint of webhooks, and a delivery to it.
+async fn with_webhooks(app: &App, sealed: &str) {
+    let endpoint = format!(
+        "INSERT INTO webhook_endpoints SELECT id, client_id, program_id, {}, 'https://example.com/', 'Points', 'reward.issued', 0, \
+         'disabled', 'gone', '2026-11', {sealed}, '2026-11', {sealed}, created_at, 0, created_at, created_at, created_at, created_at FROM rewards",
+        if app.database.backend == Backend::Sqlite { "1" } else { "TRUE" }
+    );
+    assert_eq!(app.database.execute(&endpoint).await.unwrap(), 1);
+    let delivery = "INSERT INTO webhook_deliveries (endpoint_id, fact_id, event_type, subject, sequence, happened_at, state, attempts, claims, \
+                    due_at, last_status, last_failure, created_at, pending_since, done_at) SELECT id, 1, 'reward.issued', 'rwd_1', 1, created_at, \
+                    'failed', 10, 10, created_at, 500, 'timeout', created_at, created_at, created_at FROM webhook_endpoints";
+    assert_eq!(app.database.execute(delivery).await.unwrap(), 1);
+}
+
 /// A service that has written to every table, stopped again.
 async fn with_rows(backend: Backend) -> App {
     let mut app = App::spawn(backend).await;
@@ -258,6 +274,7 @@ async fn with_rows(backend: Backend) -> App {
                  FROM audit_records WHERE sequence = 1";
     assert_eq!(app.database.execute(keyed).await.unwrap(), 1);
     assert_eq!(app.database.execute("INSERT INTO retention_waiting SELECT id FROM rewards").await.unwrap(), 1);
+    with_webhooks(&app, &bytes(&[1; 40])).await;
     // Entries of timelines from before the outbox.
     let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
     assert!(app.database.execute(early).await.unwrap() > 0);

@@ -135,6 +135,10 @@ fn beside(backend: Backend, all: i64) -> Vec<String> {
     let run = uuid(backend, &format!("'0190000000007000800000000000' || {}", d.hex("n", 4)));
     let running = uuid(backend, "'0190000000007000800000000000ffff'");
     let (hash, of_day) = (uuid_bytes(&d), d.digits("1 + n % 28", 2));
+    let (sealed, no) = match backend {
+        Backend::Sqlite => (format!("X'{}'", "01".repeat(40)), "0"),
+        Backend::Postgres => (format!("'\\x{}'::bytea", "01".repeat(40)), "FALSE"),
+    };
     let run_columns = "INSERT INTO reconciliations (id, account, partner_id, currency, source, daily, period_from, period_to, state, \
                        started_at, ended_at)";
     vec![
@@ -169,6 +173,17 @@ fn beside(backend: Backend, all: i64) -> Vec<String> {
             "{few} INSERT INTO audit_records (sequence, at_us, actor, action, subject, details, previous_hash, hash) \
              SELECT n + 1, n, '{{}}', CASE WHEN n % 500 = 3 THEN 'audit.verified' ELSE 'code.revealed' END, 'main', '{{}}', {hash}, \
              {hash} FROM numbers"
+        ),
+        format!(
+            "{few} INSERT INTO webhook_endpoints (id, client_id, everyone, url, event_types, since, state, secret_key, secret_sealed, \
+             failures, created_at, updated_at) SELECT {run}, c.id, {no}, 'https://example.com/', '', 0, 'enabled', 'one', {sealed}, 0, {at}, {at} \
+             FROM numbers CROSS JOIN (SELECT id FROM clients ORDER BY id LIMIT 1) AS c WHERE n < 40"
+        ),
+        format!(
+            "{many} INSERT INTO webhook_deliveries (endpoint_id, fact_id, event_type, subject, sequence, happened_at, state, attempts, claims, \
+             due_at, created_at, pending_since) SELECT e.id, n, 'reward.issued', 'rwd_' || n, 2, {at}, \
+             CASE WHEN n % 1000 = 7 THEN 'pending' WHEN n % 100 = 3 THEN 'failed' ELSE 'delivered' END, 1, 1, {at}, {at}, {at} FROM numbers \
+             CROSS JOIN (SELECT id FROM webhook_endpoints ORDER BY id LIMIT 2) AS e"
         ),
         format!(
             "{few} INSERT INTO hourly_spending (account, currency, hour, issued_minor, canceled_minor, rewards) \

@@ -29,11 +29,20 @@ const GROWING: &[&str] = &[
     "budget_usage",
     "day_spending",
     "hourly_spending",
+    "webhook_deliveries",
 ];
 
 /// Indexes of what is unfinished: they do not grow with what happened.
-const SMALL: &[&str] =
-    &["rewards_due", "rewards_due_reversals", "rewards_attention", "rewards_targets", "reconciliations_running"];
+const SMALL: &[&str] = &[
+    "rewards_due",
+    "rewards_due_reversals",
+    "rewards_attention",
+    "rewards_targets",
+    "reconciliations_running",
+    "webhook_deliveries_due",
+    "webhook_deliveries_in_order",
+    "webhook_deliveries_waiting",
+];
 
 /// On which database.
 #[derive(Clone, Copy, PartialEq, Eq)]
