@@ -1,14 +1,14 @@
 //! Pages of lists: their size, where they begin, and the parameters of a query.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Code, Problem};
-use crate::kernel::calendar::{day, is_storable};
+use crate::kernel::calendar::{day, day_begins, is_storable};
 
 /// Entries on a page when the caller does not say, and at most.
 const PAGE: i64 = 50;
@@ -104,6 +104,32 @@ pub(crate) fn instant(text: Option<String>, default: DateTime<Utc>, name: &str) 
     let stored = |at: &DateTime<Utc>| is_storable(at.date_naive());
     let expected = "an instant as in 2026-11-01T00:00:00Z, of the years 1 to 9999";
     text.map_or(Ok(default), |text| read(text).filter(stored).ok_or_else(|| bad_query(name, expected)))
+}
+
+/// Where the query's `from` begins: an instant (RFC 3339), or the midnight of a day.
+pub(crate) fn from_instant(text: Option<String>, zone: &impl TimeZone) -> Result<DateTime<Utc>, Problem> {
+    limit_of_time(text, "from", |day| day_begins(day, zone)).map(|from| from.unwrap_or(DateTime::UNIX_EPOCH))
+}
+
+/// Where the query's `to` ends, which is not included: an instant, or the end of a day. So the day is included.
+pub(crate) fn to_instant(text: Option<String>, zone: &impl TimeZone) -> Result<DateTime<Utc>, Problem> {
+    let ends =
+        |day: NaiveDate| day.succ_opt().filter(|next| is_storable(*next)).and_then(|next| day_begins(next, zone));
+    limit_of_time(text, "to", |day| ends(day).or_else(|| Some(end_of_time()))).map(|to| to.unwrap_or_else(end_of_time))
+}
+
+fn limit_of_time(
+    text: Option<String>,
+    name: &str,
+    of_day: impl Fn(NaiveDate) -> Option<DateTime<Utc>>,
+) -> Result<Option<DateTime<Utc>>, Problem> {
+    let read = |text: &str| match day(text) {
+        Some(day) => of_day(day),
+        None => DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc()),
+    };
+    let stored = |at: &DateTime<Utc>| is_storable(at.date_naive());
+    let expected = "a day as in 2026-11-01, or an instant as in 2026-11-01T00:00:00Z, of the years 1 to 9999";
+    text.map(|text| read(&text).filter(stored).ok_or_else(|| bad_query(name, expected))).transpose()
 }
 
 /// Later than any row: the year 9999.

@@ -108,7 +108,7 @@ row! {
     struct LedgerEntryRow {
         id: i64, at: DateTime<Utc>, account: String, currency: String, kind: String, debit: String, credit: String,
         amount_minor: i64, reward_id: Option<Uuid>, program_id: Option<String>, note: Option<String>,
-        made_by: Option<String>,
+        made_by: Option<String>, external_id: Option<String>,
     }
 }
 
@@ -136,6 +136,8 @@ pub(crate) struct LedgerEntry {
     pub(crate) note: Option<String>,
     /// The person who decided.
     pub(crate) made_by: Option<String>,
+    /// What the caller calls the reward, as long as its row says so.
+    pub(crate) external_id: Option<String>,
 }
 
 fn bad(column: &'static str) -> StoreError {
@@ -166,6 +168,7 @@ impl TryFrom<LedgerEntryRow> for LedgerEntry {
             program: row.program_id,
             note: row.note,
             made_by: row.made_by,
+            external_id: row.external_id,
         })
     }
 }

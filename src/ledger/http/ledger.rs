@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, web};
-use chrono::DateTime;
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use chrono_tz::Tz;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, OpenApi, ToSchema};
 
-use crate::http::paging::{List, after, end_of_time, instant, query, size, text};
+use crate::http::paging::{List, after, bad_query, from_instant, query, size, text, to_instant};
 use crate::{
+    accounts::Account,
     events,
     http::{
         Code, Http, Problem, accept,
@@ -24,6 +25,7 @@ use crate::{
             LedgerEntry,
             page::{self, EntryFilter, EntryPage},
         },
+        movements::{self, Movement},
     },
     store::StoreError,
 };
@@ -49,12 +51,19 @@ struct EntriesQuery {
     /// The partner account.
     #[param(example = "us")]
     account_id: Option<String>,
-    /// Booked at this instant or later.
-    #[param(format = DateTime)]
+    /// Booked at this instant or later; or on this day or later. Days are those of the account's time zone where `account_id` is given, else
+    /// of UTC.
+    #[param(example = "2026-11-01")]
     from: Option<String>,
-    /// Booked before this instant.
-    #[param(format = DateTime)]
+    /// Booked before this instant; or on this day or before.
+    #[param(example = "2026-11-30")]
     to: Option<String>,
+    /// Of this program.
+    #[param(example = "prg_spring")]
+    program_id: Option<String>,
+    /// Of this movement: `opening`, `deposit`, `reserved`, `issued`, `released`, `canceled`, `adjustment`.
+    #[param(example = "issued")]
+    kind: Option<String>,
     /// Where to go on: the `next_cursor` of the page before. Opaque.
     cursor: Option<String>,
     /// How many at most.
@@ -63,17 +72,26 @@ struct EntriesQuery {
 }
 
 impl EntriesQuery {
-    fn into_filter(self, shown: OwnedBy) -> Result<EntryFilter, Problem> {
+    fn into_filter(self, ledger: &Ledger, shown: OwnedBy) -> Result<EntryFilter, Problem> {
         let account = text(self.account_id, "account_id")?;
+        let zone = account.as_deref().and_then(|id| ledger.account(id)).map_or(Tz::UTC, Account::time_zone);
+        let bad_program = |_malformed| bad_query("program_id", "the id of a program, prg_…");
+        let movement = |kind: String| Movement::from_kind(&kind).ok_or_else(|| bad_query("kind", &kinds()));
         Ok(EntryFilter {
             after: after(self.cursor)?,
             account,
-            from: instant(self.from, DateTime::UNIX_EPOCH, "from")?,
-            to: instant(self.to, end_of_time(), "to")?,
+            from: from_instant(self.from, &zone)?,
+            to: to_instant(self.to, &zone)?,
+            program: self.program_id.map(|id| id.parse()).transpose().map_err(bad_program)?,
+            movement: self.kind.map(movement).transpose()?,
             shown,
             limit: size(self.limit)?,
         })
     }
+}
+
+fn kinds() -> String {
+    format!("one of {}", movements::ALL.map(|movement| movement.kind).join(", "))
 }
 
 /// An entry on the wire: one level deep, so that JSON, NDJSON and CSV have the same members.
@@ -116,6 +134,9 @@ struct LedgerEntryView {
     /// Who, of a correction by hand.
     #[schema(required)]
     made_by: Option<String>,
+    /// What the caller calls the reward: its `external_id`.
+    #[schema(required, example = "order-4711")]
+    external_id: Option<String>,
 }
 
 impl From<LedgerEntry> for LedgerEntryView {
@@ -133,6 +154,7 @@ impl From<LedgerEntry> for LedgerEntryView {
             program_id: entry.program,
             note: entry.note,
             made_by: entry.made_by,
+            external_id: entry.external_id,
         }
     }
 }
@@ -165,6 +187,14 @@ impl StreamFormat {
         }
     }
 
+    /// What a browser that is to keep the stream calls its file.
+    const fn disposition(self) -> &'static str {
+        match self {
+            Self::Csv => "attachment; filename=\"ledger-entries.csv\"",
+            Self::NdJson => "attachment; filename=\"ledger-entries.ndjson\"",
+        }
+    }
+
     /// The lines of these entries; CSV's first page has the names above.
     fn lines(self, entries: Vec<LedgerEntry>, first: bool) -> Result<Vec<u8>, Problem> {
         let failed = || Problem::new(Code::INTERNAL);
@@ -176,7 +206,8 @@ impl StreamFormat {
                 }
                 for entry in entries {
                     let view = LedgerEntryView::from(entry);
-                    let view = LedgerEntryView { note: tame(view.note), made_by: tame(view.made_by), ..view };
+                    let [note, made_by, external_id] = [view.note, view.made_by, view.external_id].map(tame);
+                    let view = LedgerEntryView { note, made_by, external_id, ..view };
                     csv.serialize(view).map_err(|_error| failed())?;
                 }
                 csv.into_inner().map_err(|_error| failed())
@@ -194,7 +225,7 @@ impl StreamFormat {
 }
 
 /// The names above a CSV without entries; with entries they are the members' own.
-const CSV_NAMES: [&str; 12] = [
+const CSV_NAMES: [&str; 13] = [
     "id",
     "timestamp",
     "account_id",
@@ -207,6 +238,7 @@ const CSV_NAMES: [&str; 12] = [
     "program_id",
     "note",
     "made_by",
+    "external_id",
 ];
 
 async fn one_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPage, StoreError> {
@@ -228,7 +260,7 @@ async fn streamed_page(ledger: &Ledger, filter: &EntryFilter) -> Result<EntryPag
     tag = "finance",
     security(("api_key" = ["ledger:read"])),
     params(EntriesQuery),
-    responses((status = 200, description = "In the order of writing. As CSV or NDJSON the whole ledger in one stream", content((List<LedgerEntryView> = "application/json"), (String = "text/csv"), (String = "application/x-ndjson")))),
+    responses((status = 200, description = "In the order of writing. As CSV or NDJSON the whole ledger in one stream", content((List<LedgerEntryView> = "application/json"), (String = "text/csv"), (String = "application/x-ndjson")), headers(("Content-Disposition" = Option<String>, description = "Of CSV and NDJSON: the name of a file")))),
     extensions(("x-problems" = json!([])))
 )]
 async fn entries(
@@ -238,12 +270,15 @@ async fn entries(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     let asked: EntriesQuery = query(&request)?;
-    let filter = asked.into_filter(principal.caller().shown())?;
+    let filter = asked.into_filter(&ledger, principal.caller().shown())?;
     let (http, ledger) = (http.get_ref().clone(), ledger.get_ref().clone());
     if let Some(format) = StreamFormat::of(&request) {
         let filter = EntryFilter { limit: STREAM_PAGE, ..filter };
         let lines = stream::try_unfold(Some((http, ledger, filter, true)), move |left| next_lines(format, left));
-        return Ok(HttpResponse::Ok().content_type(format.content_type()).streaming(Box::pin(lines)));
+        let mut answer = HttpResponse::Ok();
+        answer.content_type(format.content_type());
+        answer.insert_header((header::CONTENT_DISPOSITION, format.disposition()));
+        return Ok(answer.streaming(Box::pin(lines)));
     }
     let EntryPage { entries, next } = http.run(async move { one_page(&ledger, &filter).await }).await?;
     let next_cursor = next.map(|id| id.to_string());

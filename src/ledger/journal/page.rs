@@ -14,29 +14,34 @@ use crate::{
     http::paging::end_of_time,
     identity::OwnedBy,
     kernel::ProgramId,
+    ledger::movements::Movement,
     store::{Snapshot, Sql, StoreError, feed::SettledRow, fetch_all, fetch_optional, statements},
 };
 
-/// The entries with ids after `$1` (`$of` says so), up to `$5`, written from `$2` until `$3`, at most `$4`.
+/// The entries with ids after `$1` (`$of` says so), up to `$5`, written from `$2` until `$3`, at most `$4`; of the program `$6` and the
+/// kind `$7`, where they are given. What the caller calls a reward is looked up for those that are shown.
 macro_rules! page {
     ($of:literal) => {
         concat!(
-            "SELECT id, at, account, currency, kind, debit, credit, amount_minor, reward_id, program_id, note, made_by \
-             FROM ledger_entries WHERE ",
+            "SELECT e.id, e.at, e.account, e.currency, e.kind, e.debit, e.credit, e.amount_minor, e.reward_id, e.program_id, \
+             e.note, e.made_by, (SELECT r.external_id FROM rewards r WHERE r.id = e.reward_id) AS external_id \
+             FROM ledger_entries e WHERE ",
             $of,
-            " AND id <= $5 AND at >= $2 AND at < $3 ORDER BY id LIMIT $4"
+            " AND e.id <= $5 AND e.at >= $2 AND e.at < $3 AND (CAST($6 AS TEXT) IS NULL OR e.program_id = $6) \
+             AND (CAST($7 AS TEXT) IS NULL OR e.kind = $7) ORDER BY e.id LIMIT $4"
         )
     };
 }
 
-/// The same of the rewards of the client `$6`, among the entries of a window.
+/// The same of the rewards of the client `$8`, among the entries of a window.
 macro_rules! page_of_client {
     ($of:literal) => {
         concat!(
             "SELECT e.id, e.at, e.account, e.currency, e.kind, e.debit, e.credit, e.amount_minor, e.reward_id, e.program_id, \
-             e.note, e.made_by FROM ledger_entries e CROSS JOIN rewards r WHERE ",
+             e.note, e.made_by, r.external_id FROM ledger_entries e CROSS JOIN rewards r WHERE ",
             $of,
-            " AND e.id <= $5 AND e.at >= $2 AND e.at < $3 AND r.id = e.reward_id AND r.client_id = $6 ORDER BY e.id LIMIT $4"
+            " AND e.id <= $5 AND e.at >= $2 AND e.at < $3 AND (CAST($6 AS TEXT) IS NULL OR e.program_id = $6) \
+             AND (CAST($7 AS TEXT) IS NULL OR e.kind = $7) AND r.id = e.reward_id AND r.client_id = $8 ORDER BY e.id LIMIT $4"
         )
     };
 }
@@ -54,26 +59,18 @@ macro_rules! window {
 // Where PostgreSQL takes an account for frequent, it would go through the entries of all accounts: the order of the account's own index says where
 // it is to begin. SQLite would begin that at the account's first entry.
 statements! {
-    PAGE = Sql::same("ledger_entries.page", page!("id > $1"));
+    PAGE = Sql::same("ledger_entries.page", page!("e.id > $1"));
     PAGE_OF_ACCOUNT = Sql::each(
         "ledger_entries.page_of_account",
-        page!("account = $6 AND id > $1"),
-        page!("account = $6 AND (account, id) > ($6, $1)"),
+        page!("e.account = $8 AND e.id > $1"),
+        page!("e.account = $8 AND (e.account, e.id) > ($8, $1)"),
     );
     /// The entries of one client's rewards.
     PAGE_OF_CLIENT = Sql::same("ledger_entries.page_of_client", page_of_client!("e.id > $1"));
     PAGE_OF_CLIENT_AND_ACCOUNT = Sql::each(
         "ledger_entries.page_of_client_and_account",
-        page_of_client!("e.account = $7 AND e.id > $1"),
-        page_of_client!("e.account = $7 AND (e.account, e.id) > ($7, $1)"),
-    );
-    /// Of those one program's alone.
-    PAGE_OF_PROGRAM =
-        Sql::same("ledger_entries.page_of_program", page_of_client!("e.program_id = $7 AND e.id > $1"));
-    PAGE_OF_PROGRAM_AND_ACCOUNT = Sql::each(
-        "ledger_entries.page_of_program_and_account",
-        page_of_client!("e.program_id = $7 AND e.account = $8 AND e.id > $1"),
-        page_of_client!("e.program_id = $7 AND e.account = $8 AND (e.account, e.id) > ($8, $1)"),
+        page_of_client!("e.account = $9 AND e.id > $1"),
+        page_of_client!("e.account = $9 AND (e.account, e.id) > ($9, $1)"),
     );
     /// Where a window of so many entries ends; 0 where there is none.
     WINDOW = Sql::same("ledger_entries.window", window!("id > $1"));
@@ -109,6 +106,10 @@ pub(crate) struct EntryFilter {
     pub(crate) from: DateTime<Utc>,
     /// Those written before this instant.
     pub(crate) to: DateTime<Utc>,
+    /// Those that this program paid for.
+    pub(crate) program: Option<ProgramId>,
+    /// Those of this movement.
+    pub(crate) movement: Option<&'static Movement>,
     /// Those about what is shown to the reader.
     pub(crate) shown: OwnedBy,
     /// At most this many.
@@ -145,7 +146,7 @@ pub(crate) async fn page(
 ) -> Result<EntryPage, StoreError> {
     let reach = EntryIds { after: filter.after, until: settled(snapshot).await? };
     let any_time = filter.from <= DateTime::UNIX_EPOCH && filter.to >= end_of_time();
-    if any_time && filter.shown.client.is_none() {
+    if any_time && filter.shown.client.is_none() && filter.program.is_none() && filter.movement.is_none() {
         return EntryPage::of(entries(snapshot, filter, reach, filter.limit).await?, filter.limit, None);
     }
     page_of_windows(snapshot, filter, reach, &WINDOWS, ambient).await
@@ -198,31 +199,33 @@ async fn entries(
     limit: i64,
 ) -> Result<Vec<LedgerEntryRow>, StoreError> {
     let EntryFilter { from, to, shown, .. } = filter;
-    let Some(client) = shown.client.map(|client| client.uuid()) else {
-        return match filter.account.as_deref() {
-            None => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, from, to, limit, until),
-            Some(of) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_ACCOUNT, after, from, to, limit, until, of),
-        };
-    };
-    match (shown.program.as_ref().map(ProgramId::as_str), filter.account.as_deref()) {
-        (None, None) => fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_CLIENT, after, from, to, limit, until, client),
-        (None, Some(of)) => {
-            fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_CLIENT_AND_ACCOUNT, after, from, to, limit, until, client, of)
+    // A bound key that asks for another program is shown nothing.
+    let asked = filter.program.as_ref().or(shown.program.as_ref());
+    if shown.program.as_ref().is_some_and(|own| Some(own) != asked) {
+        return Ok(Vec::new());
+    }
+    let (program, kind) = (asked.map(ProgramId::as_str), filter.movement.map(|movement| movement.kind));
+    let account = filter.account.as_deref();
+    match (shown.client.map(|client| client.uuid()), account) {
+        (None, None) => fetch_all!(LedgerEntryRow, snapshot, PAGE, after, from, to, limit, until, program, kind),
+        (None, Some(account)) => {
+            fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_ACCOUNT, after, from, to, limit, until, program, kind, account)
         }
-        (Some(of), None) => {
-            fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_PROGRAM, after, from, to, limit, until, client, of)
+        (Some(client), None) => {
+            fetch_all!(LedgerEntryRow, snapshot, PAGE_OF_CLIENT, after, from, to, limit, until, program, kind, client)
         }
-        (Some(program), Some(account)) => fetch_all!(
+        (Some(client), Some(account)) => fetch_all!(
             LedgerEntryRow,
             snapshot,
-            PAGE_OF_PROGRAM_AND_ACCOUNT,
+            PAGE_OF_CLIENT_AND_ACCOUNT,
             after,
             from,
             to,
             limit,
             until,
-            client,
             program,
+            kind,
+            client,
             account
         ),
     }
@@ -251,7 +254,8 @@ mod tests {
         }
         tx.commit(()).await.unwrap();
         let (account, shown) = (None, OwnedBy { client: None, program: None });
-        let mut filter = EntryFilter { after: 0, account, from: late, to: end_of_time(), shown, limit: 10 };
+        let (from, to, program, movement) = (late, end_of_time(), None, None);
+        let mut filter = EntryFilter { after: 0, account, from, to, program, movement, shown, limit: 10 };
         let windows = |begin_for| EntryWindows { entries: 2, most: 2, begin_for };
         for (windows, wanted) in [
             (windows(Duration::MAX), vec![vec![], vec![6, 8], vec![9]]),

@@ -4,7 +4,9 @@ use noshi::sandbox::Fault;
 use serde_json::{Value, json};
 
 use super::programs::{charged, program};
-use crate::support::{App, Backend, Shape, books::books_match, faults::refusal, look::Look, on_each_backend};
+use crate::support::{
+    Answer, App, Backend, Shape, books::books_match, faults::refusal, look::Look, on_each_backend, scope,
+};
 
 /// The kinds of a reward's entries, in order.
 async fn kinds(app: &App, reward: &str) -> Vec<String> {
@@ -29,6 +31,25 @@ async fn ids(app: &App, query: &str, limit: &str) -> Vec<i64> {
         let Some(next) = page.json["next_cursor"].as_str() else { return ids };
         cursor = format!("&cursor={next}");
     }
+}
+
+/// A reward that its caller has a name for.
+async fn named(app: &App, key: &str, program: Option<&str>, external_id: &str) -> String {
+    let mut body =
+        json!({"kind": "gift_code", "value": {"amount": "1.00", "currency_code": "USD"}, "external_id": external_id});
+    if let Some(program) = program {
+        body["program_id"] = json!(program);
+    }
+    app.issue_body(key, body).await.id().to_owned()
+}
+
+/// The members of the entries that a query finds.
+async fn members(app: &App, query: &str, names: [&str; 2]) -> Vec<(String, String)> {
+    let page = app.get(&format!("/v1/ledger-entries?limit=200{query}")).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    let entries = page.json["data"].as_array().unwrap().iter();
+    let member = |entry: &Value, name: &str| entry[name].as_str().unwrap_or("none").to_owned();
+    entries.map(|entry| (member(entry, names[0]), member(entry, names[1]))).collect()
 }
 
 async fn text(app: &App, query: &str, accept: &str) -> (String, String) {
@@ -123,12 +144,116 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn an_entry_has_the_callers_name_of_its_reward(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        opened(&app).await;
+        named(&app, "one", None, "order-4711").await;
+        named(&app, "formula", None, "=2+3").await;
+        app.issue("nameless", "1.00").await;
+        let wanted = [
+            ("opening", "none"), ("reserved", "order-4711"), ("issued", "order-4711"), ("reserved", "=2+3"), ("issued", "=2+3"),
+            ("reserved", "none"), ("issued", "none"),
+        ];
+        let wanted = wanted.map(|(kind, id)| (kind.to_owned(), id.to_owned()));
+        assert_eq!(members(&app, "", ["kind", "external_id"]).await, wanted);
+        let (_kind, table) = text(&app, "", "text/csv").await;
+        assert!(table.contains(",order-4711\n"), "{table}");
+        assert!(table.contains(",'=2+3\n") && !table.contains(",=2+3"), "a spreadsheet would reckon: {table}");
+        // The client of the rewards reads it as well, page by page of its own entries.
+        let (_client, own) = app.mint_key("tests", noshi::identity::Scopes::new([scope("ledger:read")])).await;
+        app.key = own;
+        assert_eq!(members(&app, "", ["kind", "external_id"]).await, wanted[1..]);
+        assert_eq!(members(&app, "&account_id=main&kind=issued", ["kind", "external_id"]).await.len(), 3);
+        app.end().await;
+    }
+
+    async fn entries_are_found_by_program_and_by_kind(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        opened(&app).await;
+        for id in ["prg_spring", "prg_autumn"] {
+            program(&app, id, json!([])).await;
+        }
+        for (key, of) in [("a", Some("prg_spring")), ("b", Some("prg_autumn")), ("c", None), ("d", Some("prg_spring"))] {
+            named(&app, key, of, key).await;
+        }
+        let of = async |app: &App, query: &str| -> String {
+            let found = members(app, query, ["external_id", "kind"]).await;
+            found.iter().map(|(id, kind)| format!("{id}.{kind}")).collect::<Vec<_>>().join(" ")
+        };
+        let spring = "a.reserved a.issued d.reserved d.issued";
+        for account in ["", "&account_id=main"] {
+            assert_eq!(of(&app, &format!("&program_id=prg_spring{account}")).await, spring);
+            assert_eq!(of(&app, &format!("&kind=issued{account}")).await, "a.issued b.issued c.issued d.issued");
+            assert_eq!(of(&app, &format!("&kind=issued&program_id=prg_spring{account}")).await, "a.issued d.issued");
+            assert_eq!(of(&app, &format!("&kind=opening{account}")).await, "none.opening");
+            assert_eq!(of(&app, &format!("&program_id=prg_none{account}")).await, "");
+            assert_eq!(ids(&app, &format!("&kind=reserved&program_id=prg_spring{account}"), "1").await.len(), 2);
+        }
+        let (_kind, table) = text(&app, "?kind=canceled&program_id=prg_spring", "text/csv").await;
+        assert_eq!(table.lines().count(), 1, "{table}");
+        for bad in ["kind=refund", "kind=", "program_id=spring", "program_id=prg_Ä", "kind=issued&kind=issued"] {
+            app.get(&format!("/v1/ledger-entries?{bad}")).await.is_problem(400, "invalid-request");
+        }
+        // A key that is bound to a program asks for another one.
+        let (_client, bound) = app.mint_bound_key("tests", "prg_autumn").await;
+        app.key = bound;
+        for account in ["", "&account_id=main"] {
+            assert_eq!(of(&app, &format!("&kind=issued{account}")).await, "b.issued");
+            assert_eq!(of(&app, &format!("&program_id=prg_spring{account}")).await, "");
+            assert_eq!(of(&app, &format!("&program_id=prg_autumn&kind=issued{account}")).await, "b.issued");
+        }
+        app.end().await;
+    }
+
+    /// Days are the account's where a query names it, else UTC's; the last one is included.
+    async fn a_day_stands_for_all_of_it(backend: Backend) {
+        let shape = Shape::default().with("NOSHI__ACCOUNTS__MAIN__TIME_ZONE", "Asia/Kathmandu");
+        let app = App::shaped(backend, shape).await;
+        let at = ["2025-10-31T18:14:59", "2025-10-31T18:15:00", "2025-11-01T00:00:00", "2025-11-01T18:14:59", "2025-11-01T23:59:59", "2025-11-02T00:00:00"];
+        for at in at {
+            let text = format!(
+                "INSERT INTO ledger_entries (at, account, currency, kind, debit, credit, amount_minor) \
+                 VALUES ('{at}+00:00', 'main', 'USD', 'issued', 'issued', 'reserved', 1)");
+            app.database.execute(&text).await.unwrap();
+        }
+        let of = async |query: &str| -> Vec<String> {
+            let found = members(&app, query, ["timestamp", "kind"]).await;
+            found.into_iter().map(|(at, _kind)| at.split('.').next().unwrap().to_owned()).collect()
+        };
+        let day = "&from=2025-11-01&to=2025-11-01";
+        assert_eq!(of(&format!("{day}&account_id=main")).await, at[1..4]);
+        assert_eq!(of(day).await, at[2..5]);
+        assert_eq!(of("&from=2025-11-01&to=2025-11-01T18:14:59Z").await, at[2..3], "an instant is where it ends");
+        assert_eq!(of("&from=2025-10-31&to=2025-11-02").await, at);
+        assert_eq!(of("&from=2025-01-01&to=9999-12-31&kind=issued").await, at);
+        for bad in ["from=2025-11-31", "to=2025-11", "from=0000-01-01", "to=10000-01-01", "from=2025-1-1"] {
+            app.get(&format!("/v1/ledger-entries?{bad}")).await.is_problem(400, "invalid-request");
+        }
+        app.end().await;
+    }
+
+    async fn a_stream_names_its_file(backend: Backend) {
+        let app = App::spawn(backend).await;
+        app.issue("one", "1.00").await;
+        for (accept, name) in [
+            ("text/csv", "attachment; filename=\"ledger-entries.csv\""),
+            ("application/x-ndjson", "attachment; filename=\"ledger-entries.ndjson\""),
+            ("application/json", ""),
+        ] {
+            for method in ["GET", "HEAD"] {
+                let answer = Answer::of(app.request(method, "/v1/ledger-entries").header("Accept", accept)).await;
+                assert_eq!(answer.header("content-disposition"), name, "{method} {accept}");
+            }
+        }
+        app.end().await;
+    }
+
     async fn the_streams_say_the_same_as_the_pages(backend: Backend) {
         let app = App::shaped(backend, Shape { marketplace: "JP", ..Shape::default() }).await;
         opened(&app).await;
         let (kind, empty) = text(&app, "?account_id=other", "text/csv").await;
         assert!(kind.starts_with("text/csv"), "{kind}");
-        assert_eq!(empty.trim_end(), "id,timestamp,account_id,kind,debit,credit,amount,currency_code,reward_id,program_id,note,made_by");
+        assert_eq!(empty.trim_end(), "id,timestamp,account_id,kind,debit,credit,amount,currency_code,reward_id,program_id,note,made_by,external_id");
         for at in 0..3 {
             app.issue(&format!("k{at}"), "500").await;
         }

@@ -63,8 +63,6 @@ const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("ledger_entries.page_of_account", On::Postgres, "the ids are bounded beside the time"),
     ("ledger_entries.page_of_client", On::Postgres, "the entries of one window"),
     ("ledger_entries.page_of_client_and_account", On::Postgres, "the entries of one window"),
-    ("ledger_entries.page_of_program", On::Postgres, "the entries of one window"),
-    ("ledger_entries.page_of_program_and_account", On::Postgres, "the entries of one window"),
     ("hourly_spending.moved", On::Postgres, "behind the mark, and an account has one currency"),
     ("ledger_entries.standing", On::Postgres, "behind the mark, and an account has one currency"),
     ("ledger_entries.spent_since", On::Postgres, "since the last balance of the account"),

@@ -51,8 +51,7 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
     // The fifth of January.
     let (from, to) = (&id("019b8b74180070008000000000000000"), &id("019b909a740070008000000000000000"));
     let (begin, end) = (&at(0), &at(4000));
-    let rare = "'rare'";
-    let failed = "'[\"failed\"]'";
+    let (rare, failed) = ("'rare'", "'[\"failed\"]'");
     let waiting = "'[\"needs_attention\"]'";
     let pending = "'[\"pending\"]'";
     let load = "'[\"balance_load\"]'";
@@ -98,8 +97,12 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
             "facts.page_of_client_and_kind",
             &["0", "2", ever, client, "'cli_0'", "'program.changed'"],
         ),
-        asked("ledger", "ledger_entries.page", &["0", begin, end, "5", ever]),
-        asked("ledger of a rare account", "ledger_entries.page_of_account", &["0", begin, end, "5", ever, rare]),
+        asked("ledger", "ledger_entries.page", &["0", begin, end, "5", ever, "NULL", "NULL"]),
+        asked(
+            "ledger of a rare account",
+            "ledger_entries.page_of_account",
+            &["0", begin, end, "5", ever, "NULL", "NULL", rare],
+        ),
         asked("rare runs", "reconciliations.list_of_account", &[last, "5", rare]),
         asked("budgets of a reward", "budget_usage.of_key", &["'prg_3'", "'2026-01-05'", "'2026-01'", key]),
     ]
