@@ -11,6 +11,7 @@ mod healthcheck;
 mod keys;
 mod ledger;
 mod loopback;
+mod month;
 mod reconcile;
 mod retention;
 mod rewards;

@@ -3,7 +3,7 @@
 //!
 //! `journal` holds the entries, `chart` the ledger accounts, `movements` what can move money between them. `sums` is what
 //! the entries add up to, `totals` how far they are added up already, `moved` what was spent in the windows that finance
-//! looks at. `status` leads a reward's value through all of these. `programs`, `budget`, `ceilings` and `floor` decide
+//! looks at, `statement` a month's books. `status` leads a reward's value through all of these. `programs`, `budget`, `ceilings` and `floor` decide
 //! whether a new reward may be bought.
 
 pub mod budget;
@@ -19,6 +19,7 @@ pub(crate) mod problems;
 pub mod programs;
 pub(crate) mod scopes;
 pub mod service;
+pub mod statement;
 pub mod status;
 pub mod sums;
 pub mod totals;

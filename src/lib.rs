@@ -130,6 +130,7 @@
 //! | breaker | refuses new rewards while Amazon refuses the account |
 //! | orphan card | a card that only Amazon knows, because its row was lost with a restored back-up |
 //! | resolution | what a person found out about a reward that needs attention |
+//! | statement | a month's books of an account, in months of its time zone |
 //! | runway | how long a balance lasts at the present spending |
 //! | deed, actor, scribe | what was done by hand, who did it, and who writes it into the audit in that name |
 //! | head | the newest record of the audit; kept elsewhere, it finds a cut tail |

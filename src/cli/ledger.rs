@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{CommandError, say};
+use super::{CommandError, month, say};
 use crate::{
     ambient::Ambient,
     audit::{AuditAction, AuditActor, Deed, Scribe},
@@ -79,21 +79,26 @@ pub(super) enum ProgramsCommand {
 pub(super) enum LedgerCommand {
     /// The sums of every account, and what Amazon must say can be spent.
     Sums,
+    /// A month's books of an account: what it held, what came, what each program bought and what was taken back.
+    Statement(month::StatementArguments),
     /// Book a correction of an account's funds, where no purchase, cancel or deposit explains the difference.
-    Adjust {
-        /// The account.
-        #[arg(long)]
-        account: String,
-        /// By how much, in the account's currency; below zero takes funds off.
-        #[arg(long, allow_hyphen_values = true)]
-        amount: String,
-        /// Why.
-        #[arg(long)]
-        reason: String,
-        /// Who decided.
-        #[arg(long)]
-        by: String,
-    },
+    Adjust(AdjustArguments),
+}
+
+#[derive(Args)]
+pub(super) struct AdjustArguments {
+    /// The account.
+    #[arg(long)]
+    account: String,
+    /// By how much, in the account's currency; below zero takes funds off.
+    #[arg(long, allow_hyphen_values = true)]
+    amount: String,
+    /// Why.
+    #[arg(long)]
+    reason: String,
+    /// Who decided.
+    #[arg(long)]
+    by: String,
 }
 
 /// Why a program or the ledger was not changed.
@@ -113,6 +118,8 @@ pub(super) enum LedgerError {
     Amount(crate::kernel::Currency, crate::kernel::money::MoneyError),
     #[error("an adjustment moves something")]
     Nothing,
+    #[error("the month has not begun")]
+    NotBegun,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -210,48 +217,53 @@ async fn set_state(
 }
 
 pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
-    let (store, ambient) = open_with_clock(&settings.store).await?;
-    let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe(settings, AuditActor::command())? };
-    let lines = ledger_lines(command, settings, &writer).await?;
-    store.close().await;
-    say(&lines)
+    match command {
+        LedgerCommand::Statement(asked) => month::print_statement(asked, settings).await,
+        LedgerCommand::Sums => {
+            let (store, _ambient) = open_with_clock(&settings.store).await?;
+            let sums = journal::sums(&mut store.snapshot().await?).await?;
+            store.close().await;
+            say(&sums.iter().map(|(account, sums)| line(account, sums)).collect::<Vec<_>>().join("\n"))
+        }
+        LedgerCommand::Adjust(asked) => {
+            let (store, ambient) = open_with_clock(&settings.store).await?;
+            let scribe = scribe(settings, AuditActor::command())?;
+            let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe };
+            let said = adjust(asked, settings, &writer).await?;
+            store.close().await;
+            say(&said)
+        }
+    }
 }
 
-async fn ledger_lines(
-    command: LedgerCommand,
+async fn adjust(
+    asked: AdjustArguments,
     settings: &Settings,
     writer: &CommandWriter<'_>,
 ) -> Result<String, LedgerError> {
     let CommandWriter { store, ambient, scribe } = *writer;
-    match command {
-        LedgerCommand::Sums => {
-            let sums = journal::sums(&mut store.snapshot().await?).await?;
-            Ok(sums.iter().map(|(account, sums)| line(account, sums)).collect::<Vec<_>>().join("\n"))
-        }
-        LedgerCommand::Adjust { account, amount, reason, by } => {
-            let of_settings = settings.accounts.get(&account).ok_or(LedgerError::UnknownAccount)?;
-            let currency = of_settings.marketplace.currency();
-            let (sign, digits) = amount.strip_prefix('-').map_or((1, amount.as_str()), |digits| (-1, digits));
-            let value = Money::parse(digits, currency).map_err(|error| LedgerError::Amount(currency, error))?;
-            if value.minor() == 0 {
-                return Err(LedgerError::Nothing);
-            }
-            let value = Money::from_minor(value.minor().saturating_mul(sign), currency);
-            let posting = Posting {
-                note: Some(checked_reason(&reason)?),
-                made_by: Some(checked(&by)?),
-                ..Posting::new(&ADJUSTMENT, &account, value)
-            };
-            let (mut tx, now) = (store.begin().await?, ambient.now());
-            journal::write(&mut tx, &posting, now).await?;
-            // The reason stands in the ledger.
-            let details = json!({"amount": value.to_string(), "currency": currency.code(), "by": checked(&by)?});
-            let deed = Deed { action: AuditAction::LedgerAdjusted, subject: &account, details };
-            scribe.write(&mut tx, deed, now).await?;
-            tx.commit(()).await?;
-            Ok(format!("adjusted by {amount} {currency}"))
-        }
+    let AdjustArguments { account, amount, reason, by } = asked;
+    let of_settings = settings.accounts.get(&account).ok_or(LedgerError::UnknownAccount)?;
+    let currency = of_settings.marketplace.currency();
+    let (sign, digits) = amount.strip_prefix('-').map_or((1, amount.as_str()), |digits| (-1, digits));
+    let value = Money::parse(digits, currency).map_err(|error| LedgerError::Amount(currency, error))?;
+    if value.minor() == 0 {
+        return Err(LedgerError::Nothing);
     }
+    let value = Money::from_minor(value.minor().saturating_mul(sign), currency);
+    let posting = Posting {
+        note: Some(checked_reason(&reason)?),
+        made_by: Some(checked(&by)?),
+        ..Posting::new(&ADJUSTMENT, &account, value)
+    };
+    let (mut tx, now) = (store.begin().await?, ambient.now());
+    journal::write(&mut tx, &posting, now).await?;
+    // The reason stands in the ledger.
+    let details = json!({"amount": value.to_string(), "currency": currency.code(), "by": checked(&by)?});
+    let deed = Deed { action: AuditAction::LedgerAdjusted, subject: &account, details };
+    scribe.write(&mut tx, deed, now).await?;
+    tx.commit(()).await?;
+    Ok(format!("adjusted by {amount} {currency}"))
 }
 
 fn line(account: &str, sums: &Sums) -> String {

@@ -16,6 +16,12 @@ pub fn day(text: &str) -> Option<NaiveDate> {
     text.parse().ok().filter(|day| plain && is_storable(*day))
 }
 
+/// The first day of a month as in 2026-11; `None` for anything else.
+#[must_use]
+pub fn month(text: &str) -> Option<NaiveDate> {
+    day(&format!("{text}-01"))
+}
+
 /// When a day begins by the clock of a zone.
 #[must_use]
 pub fn day_begins(day: NaiveDate, zone: &impl TimeZone) -> Option<DateTime<Utc>> {
@@ -27,6 +33,18 @@ pub fn day_begins(day: NaiveDate, zone: &impl TimeZone) -> Option<DateTime<Utc>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_month_is_seven_characters_of_the_years_1_to_9999() {
+        for text in ["2026-11", "0001-01", "9999-12"] {
+            assert_eq!(month(text).map(|day| day.to_string()), Some(format!("{text}-01")));
+        }
+        for text in
+            ["2026-13", "2026-00", "2026-1", "2026-11-01", "2026", "", "2026/11", "0000-01", "-026-11", "2026-11 "]
+        {
+            assert_eq!(month(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn a_day_is_ten_characters_of_the_years_1_to_9999() {

@@ -1,11 +1,12 @@
-//! The REST face of the books: programs and their budgets, and the ledger's entries.
+//! The REST face of the books: programs and their budgets, the ledger's entries, and a month's statement.
 
 mod ledger;
 mod programs;
+mod statements;
 
 use actix_web::web;
 
-pub(crate) use self::{ledger::EntriesApi, programs::ProgramsApi};
+pub(crate) use self::{ledger::EntriesApi, programs::ProgramsApi, statements::StatementsApi};
 use super::{problems, service::ProgramError};
 use crate::http::{Code, Problem};
 
@@ -13,6 +14,7 @@ use crate::http::{Code, Problem};
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     programs::routes(config);
     ledger::routes(config);
+    statements::routes(config);
 }
 
 impl From<ProgramError> for Problem {

@@ -105,7 +105,7 @@ row! {
 }
 
 row! {
-    struct LedgerEntryRow {
+    pub(crate) struct LedgerEntryRow {
         id: i64, at: DateTime<Utc>, account: String, currency: String, kind: String, debit: String, credit: String,
         amount_minor: i64, reward_id: Option<Uuid>, program_id: Option<String>, note: Option<String>,
         made_by: Option<String>, external_id: Option<String>,

@@ -115,13 +115,13 @@ pub(super) struct Moved {
 
 /// From an instant up to another, which is not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stretch {
-    from: DateTime<Utc>,
-    to: DateTime<Utc>,
+pub(crate) struct Stretch {
+    pub(crate) from: DateTime<Utc>,
+    pub(crate) to: DateTime<Utc>,
 }
 
 /// Seconds of an hour, which both databases count from 1970 on.
-const HOUR: i64 = 3600;
+pub(super) const HOUR: i64 = 3600;
 
 impl Stretch {
     /// The first whole hour, and the one that follows the last.

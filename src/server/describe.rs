@@ -57,6 +57,7 @@ pub fn openapi() -> OpenApi {
         ledger::http::ProgramsApi::openapi(),
         treasury::http::BalancesApi::openapi(),
         ledger::http::EntriesApi::openapi(),
+        ledger::http::StatementsApi::openapi(),
         events::http::EventsApi::openapi(),
         treasury::reconciliation::http::ReconciliationsApi::openapi(),
         accounts::http::KeyPairsApi::openapi(),

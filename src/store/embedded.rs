@@ -65,6 +65,7 @@ macro_rules! files {
             "0030_from_0007_shapes",
             "0031_from_0007_retention",
             "0032_from_0007_webhooks",
+            "0033_from_0007_funded",
         }
     };
     ($database:literal: $($name:literal,)+) => {

@@ -6,4 +6,5 @@ mod journal;
 mod million;
 mod moved;
 mod programs;
+mod statement;
 pub(crate) mod upgrade;

@@ -37,6 +37,8 @@ pub(crate) enum Subject {
     Rewards,
     Programs,
     Entries,
+    /// A month's statement: the lines of the holder's own rewards; an account's funds are over all clients.
+    Statement,
     Events,
     /// What a reconciliation found.
     Items,
@@ -78,6 +80,7 @@ pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("POST", "/v1/programs/{id}/suspend", "programs:write", Subject::Program),
     ("POST", "/v1/programs/{id}/resume", "programs:write", Subject::Program),
     ("GET", "/v1/ledger-entries", "ledger:read", Subject::Entries),
+    ("GET", "/v1/statements/{account_id}/{month}", "ledger:read", Subject::Statement),
     ("GET", "/v1/events", "ledger:read", Subject::Events),
     ("GET", "/v1/reconciliation-days", "ledger:read", Subject::Anyone),
     ("GET", "/v1/reconciliations", "ledger:read", Subject::Totals),
@@ -161,7 +164,8 @@ fn every_scope_but(left_out: &str) -> Scopes {
 impl World {
     async fn make(backend: Backend) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut app = App::shaped(backend, webhooks::shape(&folder)).await;
+        let shape = webhooks::shape(&folder).with("NOSHI__ACCOUNTS__MAIN__TIME_ZONE", "UTC");
+        let mut app = App::shaped(backend, shape).await;
         let (_client, own) = app.mint_key("mine", every_scope_but("clients:all")).await;
         let (_client, foreign) = app.mint_key("theirs", every_scope_but("clients:all")).await;
         let (_client, operator) = app.mint_key("finance", Scopes::new(noshi::server::scopes())).await;
@@ -223,11 +227,12 @@ impl World {
             "webhook-endpoints" => doomed.as_ref().unwrap_or(&self.endpoint),
             "rewards" => &self.rewards[0].1,
             "programs" => "prg_spring",
-            "balances" | "key-pairs" => "main",
+            "balances" | "key-pairs" | "statements" => "main",
             _ => &self.run,
         };
         let mut path = route.pattern.replace("{id}", id).replace("{account_id}", id).replace("{slot}", "primary");
         path = path.replace("{delivery}", "whd_1");
+        path = path.replace("{month}", self.days.0.rsplit_once('-').unwrap().0);
         if path == "/v1/reconciliation-days" {
             path.push_str("?account_id=main");
         }
@@ -270,6 +275,7 @@ impl World {
             | Subject::KeyPairs
             | Subject::Endpoint
             | Subject::NewEndpoint
+            | Subject::Statement
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
         data.iter().map(name).collect()
@@ -299,6 +305,11 @@ fn shown(subject: Subject, holder: Holder) -> BTreeSet<String> {
         (Subject::Rewards | Subject::Entries | Subject::Items, Holder::Elsewhere) => "autumn",
         (Subject::Entries, Holder::Operator) => "spring autumn plain theirs account",
         (Subject::Items, Holder::Operator) => "spring autumn plain theirs",
+        (Subject::Statement, Holder::Own) => "prg_spring:1 prg_autumn:1 none:1",
+        (Subject::Statement, Holder::Foreign) => "prg_theirs:1",
+        (Subject::Statement, Holder::Bound) => "prg_spring:1",
+        (Subject::Statement, Holder::Elsewhere) => "prg_autumn:1",
+        (Subject::Statement, Holder::Operator) => "prg_spring:1 prg_autumn:1 none:1 prg_theirs:1",
         (Subject::Programs | Subject::Events, Holder::Own) => "prg_spring prg_autumn prg_shared",
         (Subject::Programs | Subject::Events, Holder::Foreign) => "prg_theirs prg_shared",
         (Subject::Programs | Subject::Events, Holder::Bound) => "prg_spring",
@@ -310,6 +321,13 @@ fn shown(subject: Subject, holder: Holder) -> BTreeSet<String> {
         (one, _holder) => panic!("{one:?} is no list"),
     };
     all.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The programs of a statement, each with what it bought: every reward is of 1.00.
+fn statement_lines(answer: &Answer) -> BTreeSet<String> {
+    let lines = answer.json["programs"].as_array().unwrap_or_else(|| panic!("{}", answer.text));
+    let line = |line: &Value| format!("{}:{}", line["program_id"].as_str().unwrap_or("none"), line["issued_count"]);
+    lines.iter().map(line).collect()
 }
 
 /// Fails unless the answer is what this holder's key is to get.
@@ -346,6 +364,15 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
             let totals = ["difference", "theirs", "records", "balance"];
             let told = totals.iter().any(|member| answer.text.contains(&format!("\"{member}\"")));
             assert_eq!(told && route.method != "HEAD", holder == Holder::Operator && route.method != "HEAD", "{cell}");
+        }
+        Subject::Statement => {
+            assert_eq!(answer.status, 200, "{cell}");
+            if route.method != "HEAD" {
+                let funds = ["opening", "initial_balance", "deposits", "adjustments", "closing"];
+                let told = funds.iter().filter(|member| answer.json[**member].is_string()).count();
+                assert_eq!(told, if holder == Holder::Operator { 5 } else { 0 }, "{cell}");
+                assert_eq!(statement_lines(answer), shown(subject, holder), "{cell}");
+            }
         }
         Subject::Rewards
         | Subject::Programs

@@ -30,7 +30,7 @@ fn without_request_id(answer: &Answer) -> String {
 }
 
 /// Every route that needs a scope, with the scope.
-fn routes(id: &str) -> [(&'static str, String, Scope); 11] {
+fn routes(id: &str) -> [(&'static str, String, Scope); 12] {
     let reward = format!("/v1/rewards/{id}");
     [
         ("POST", "/v1/rewards".to_owned(), scope("rewards:write")),
@@ -44,6 +44,7 @@ fn routes(id: &str) -> [(&'static str, String, Scope); 11] {
         ("GET", "/v1/balances".to_owned(), scope("balances:read")),
         ("GET", "/v1/balances/main".to_owned(), scope("balances:read")),
         ("POST", "/v1/balances/main/refresh".to_owned(), scope("balances:read")),
+        ("GET", "/v1/statements/main/2026-01".to_owned(), scope("ledger:read")),
     ]
 }
 

@@ -61,6 +61,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/journal/page.rs", ledger::journal::page::STATEMENTS),
     ("ledger/moved.rs", ledger::moved::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
+    ("ledger/statement.rs", ledger::statement::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),

@@ -37,6 +37,7 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("/v1/programs/prg_spring/suspend", "POST"),
     ("/v1/programs/prg_spring/resume", "POST"),
     ("/v1/ledger-entries", "GET, HEAD"),
+    ("/v1/statements/main/2026-10", "GET, HEAD"),
     ("/v1/events", "GET, HEAD"),
     ("/v1/reconciliation-days", "GET, HEAD"),
     ("/v1/reconciliations", "GET, HEAD, POST"),
@@ -154,6 +155,9 @@ fn ids() -> Vec<Case> {
             cases.push(Case::new(name(action), &draft, 404, "not-found"));
         }
         cases.push(Case::new(name("balance"), &Draft::get(format!("/v1/balances/{id}")), 404, "not-found"));
+        for path in [format!("/v1/statements/{id}/2026-01"), format!("/v1/statements/main/{id}")] {
+            cases.push(Case::new(name("statement"), &Draft::get(path), 404, "not-found"));
+        }
     }
     cases
 }

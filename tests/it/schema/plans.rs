@@ -64,6 +64,8 @@ const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("ledger_entries.page_of_client", On::Postgres, "the entries of one window"),
     ("ledger_entries.page_of_client_and_account", On::Postgres, "the entries of one window"),
     ("hourly_spending.moved", On::Postgres, "behind the mark, and an account has one currency"),
+    ("ledger_entries.balance_at", On::Postgres, "behind the mark, and an account has one currency"),
+    ("ledger_entries.bought_by_client", On::Postgres, "the entries of one window"),
     ("ledger_entries.standing", On::Postgres, "behind the mark, and an account has one currency"),
     ("ledger_entries.spent_since", On::Postgres, "since the last balance of the account"),
     ("reconciliation_items.of_reward", On::Postgres, "the findings about one reward"),

@@ -47,6 +47,7 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
         Backend::Sqlite => format!("strftime('%Y-%m-%dT%H:%M:%S+00:00', {BEGIN} + {day} * 86400, 'unixepoch')"),
         Backend::Postgres => format!("to_timestamp({BEGIN} + {day} * 86400)"),
     };
+    let hour = |day: i64| ((BEGIN + day * 86_400) / 3600).to_string();
     let (none, last) = (&id(&"0".repeat(32)), &id(&"f".repeat(32)));
     // The fifth of January.
     let (from, to) = (&id("019b8b74180070008000000000000000"), &id("019b909a740070008000000000000000"));
@@ -103,6 +104,8 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
             "ledger_entries.page_of_account",
             &["0", begin, end, "5", ever, "NULL", "NULL", rare],
         ),
+        asked("balance at an instant", "ledger_entries.balance_at", &["'main'", "'USD'", &at(31), &hour(31), &at(31)]),
+        asked("deposits of a month", "ledger_entries.funded", &["'main'", "'USD'", begin, &at(31)]),
         asked("rare runs", "reconciliations.list_of_account", &[last, "5", rare]),
         asked("budgets of a reward", "budget_usage.of_key", &["'prg_3'", "'2026-01-05'", "'2026-01'", key]),
     ]

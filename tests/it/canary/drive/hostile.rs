@@ -69,6 +69,8 @@ pub(super) async fn callers(app: &App, drive: &mut Drive) {
         "/v1/rewards/CODE",
         "/v1/rewards/CODE/events",
         "/v1/balances/CODE",
+        "/v1/statements/CODE/2026-10",
+        "/v1/statements/main/CODE",
         "/v1/ledger-entries?kind=CODE",
         "/v1/ledger-entries?program_id=CODE",
         "/CODE",
