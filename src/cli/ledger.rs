@@ -81,6 +81,8 @@ pub(super) enum LedgerCommand {
     Sums,
     /// A month's books of an account: what it held, what came, what each program bought and what was taken back.
     Statement(month::StatementArguments),
+    /// Write a month as plain text that hledger or Beancount reads: a transaction for each entry that changes the balance.
+    Export(month::ExportArguments),
     /// Book a correction of an account's funds, where no purchase, cancel or deposit explains the difference.
     Adjust(AdjustArguments),
 }
@@ -219,6 +221,7 @@ async fn set_state(
 pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     match command {
         LedgerCommand::Statement(asked) => month::print_statement(asked, settings).await,
+        LedgerCommand::Export(asked) => month::print_export(asked, settings).await,
         LedgerCommand::Sums => {
             let (store, _ambient) = open_with_clock(&settings.store).await?;
             let sums = journal::sums(&mut store.snapshot().await?).await?;

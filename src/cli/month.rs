@@ -1,4 +1,4 @@
-//! `noshi ledger statement`: a month's books, for finance.
+//! `noshi ledger statement` and `noshi ledger export`: a month's books, for finance.
 
 use std::{
     io::{self, Write},
@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::NaiveDate;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{CommandError, ledger::LedgerError};
 use crate::{
@@ -15,7 +15,12 @@ use crate::{
     config::Settings,
     identity::OwnedBy,
     kernel::calendar,
-    ledger::statement::{self, Statement, StatementAccount, sheet, view::StatementView},
+    ledger::statement::{
+        self, Statement, StatementAccount,
+        export::{self, ExportFormat, ExportShape, MonthExportError},
+        sheet,
+        view::StatementView,
+    },
     store::Store,
 };
 
@@ -41,6 +46,29 @@ pub(super) struct StatementArguments {
     /// As JSON, as the API answers it: a line for each account.
     #[arg(long, group = "form")]
     json: bool,
+}
+
+/// The program that is to read it.
+#[derive(Clone, Copy, ValueEnum)]
+enum LedgerReader {
+    Hledger,
+    Beancount,
+}
+
+#[derive(Args)]
+pub(super) struct ExportArguments {
+    /// The account.
+    #[arg(long)]
+    account: String,
+    /// The month, of the account's time zone.
+    #[arg(long, value_name = "YYYY-MM", value_parser = month)]
+    month: NaiveDate,
+    /// The program that is to read it.
+    #[arg(long, value_enum)]
+    format: LedgerReader,
+    /// For a file that has the month before: assert what the account held at first, and do not book it again.
+    #[arg(long)]
+    append: bool,
 }
 
 async fn made(
@@ -84,4 +112,21 @@ fn shown(statement: &Statement, asked: &StatementArguments) -> Result<String, io
     } else {
         sheet::text(statement)
     })
+}
+
+pub(super) async fn print_export(asked: ExportArguments, settings: &Settings) -> Result<ExitCode, CommandError> {
+    let (store, ambient) = open_with_clock(&settings.store).await?;
+    let statement = made(&store, &ambient, settings, &asked.account, asked.month).await?;
+    let format = match asked.format {
+        LedgerReader::Hledger => ExportFormat::Hledger,
+        LedgerReader::Beancount => ExportFormat::Beancount,
+    };
+    let (shape, mut out) = (ExportShape { format, append: asked.append }, io::BufWriter::new(io::stdout()));
+    export::write(&mut out, &store, &statement, shape).await.map_err(|error| match error {
+        MonthExportError::Store(error) => CommandError::Store(error),
+        MonthExportError::Io(error) => CommandError::Io(error),
+    })?;
+    out.flush()?;
+    store.close().await;
+    Ok(ExitCode::SUCCESS)
 }

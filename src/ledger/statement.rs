@@ -25,6 +25,7 @@ use crate::{
     store::{InstantRow, Sql, Store, StoreError, fetch_all, fetch_optional, row, statements},
 };
 
+pub mod export;
 pub mod sheet;
 pub mod view;
 

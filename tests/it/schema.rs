@@ -62,6 +62,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/moved.rs", ledger::moved::STATEMENTS),
     ("ledger/programs.rs", ledger::programs::STATEMENTS),
     ("ledger/statement.rs", ledger::statement::STATEMENTS),
+    ("ledger/statement/export.rs", ledger::statement::export::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),

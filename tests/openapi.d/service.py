@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,6 +18,8 @@ from gateway import KEY_ID, PARTNER, SECRET, sandbox
 class Service:
     url: str
     key: str
+    # Runs a command beside the service, and gives what it prints.
+    run: Callable[..., str]
 
 
 def binary(root: pathlib.Path) -> str:
@@ -62,7 +64,7 @@ def serving(noshi: str, scratch: pathlib.Path) -> Iterator[Service]:
             process = subprocess.Popen([noshi, "serve"], env=environment, cwd=scratch, stdout=log, stderr=log)
         try:
             until_up(url, process)
-            yield Service(url, key)
+            yield Service(url, key, run)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)

@@ -1,5 +1,5 @@
 //! A month's statement: to the cent what the ledger's entries say, month by month over a year, whatever the account's clock does; in each of
-//! its forms the same.
+//! its forms the same; and as text for accounting programs. That these read it, `tests/books` shows with the real ones.
 
 use std::collections::BTreeMap;
 
@@ -194,6 +194,21 @@ fn command(app: &App, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
+/// The transactions of a text for hledger or Beancount: their postings' accounts and values. An assertion is none.
+fn transactions(text: &str) -> Vec<Vec<(String, Decimal)>> {
+    let mut all: Vec<Vec<(String, Decimal)>> = Vec::new();
+    for line in text.lines() {
+        if line.chars().next().is_some_and(|c| c.is_ascii_digit()) && line.contains(" * ") {
+            all.push(Vec::new());
+        } else if line.trim_start().starts_with(char::is_uppercase) && line.ends_with(" USD") && !line.contains('=') {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            all.last_mut().unwrap().push((words[0].to_owned(), words[1].parse().unwrap()));
+        }
+    }
+    all.retain(|postings| !postings.is_empty());
+    all
+}
+
 /// A service with what a month has: two programs, one reward canceled, one without a program.
 async fn a_month(backend: Backend) -> (App, String) {
     let app = App::shaped(backend, Shape::default().with("NOSHI__ACCOUNTS__MAIN__TIME_ZONE", "UTC")).await;
@@ -326,9 +341,45 @@ on_each_backend! {
             (&["ledger", "statement", "--month", "2026-01", "--account", "other"], "there is no account of that id"),
             (&["ledger", "statement", "--month", "2026-01", "--html"], "--account"),
             (&["ledger", "statement", "--month", "2026-01", "--csv", "--json"], "cannot be used with"),
+            (&["ledger", "export", "--month", "9999-12", "--account", "main", "--format", "hledger"], "the month has not begun"),
         ] {
             let refused = command(&app, bad).unwrap_err();
             assert!(refused.contains(words), "{bad:?}: {refused}");
+        }
+        app.end().await;
+    }
+
+    async fn an_export_balances_and_comes_to_the_closing_balance(backend: Backend) {
+        let (app, month) = a_month(backend).await;
+        let said = statement(&app, &month).await;
+        for format in ["hledger", "beancount"] {
+            let of = |more: &[&str]| {
+                let export = ["ledger", "export", "--account", "main", "--month", &month, "--format", format];
+                command(&app, &[&export[..], more].concat()).unwrap()
+            };
+            let whole = of(&[]);
+            let all = transactions(&whole);
+            assert_eq!(all.len(), 1 + 4 + 1, "the opening, four purchases, a cancel: {whole}");
+            let mut by_account: BTreeMap<&str, Decimal> = BTreeMap::new();
+            for postings in &all {
+                assert_eq!(postings.iter().map(|(_name, value)| *value).sum::<Decimal>(), Decimal::ZERO, "{postings:?}");
+                for (name, value) in postings {
+                    *by_account.entry(name).or_default() += *value;
+                }
+            }
+            let closing = amount(&said["closing"]);
+            assert_eq!(by_account["Assets:Amazon:Main"], closing, "{whole}");
+            assert_eq!(by_account["Expenses:Rewards:Prg-spring"].to_string(), "12.00");
+            assert_eq!(by_account["Expenses:Rewards:Prg-autumn"].to_string(), "2.00");
+            assert_eq!(by_account["Expenses:Rewards:None"].to_string(), "0.00");
+            let asserted = whole.lines().filter(|line| line.contains(&format!("{closing} USD")) && (line.contains('=') || line.contains(" balance "))).count();
+            assert_eq!(asserted, 1, "{whole}");
+            let named = if format == "beancount" { r#"external_id: "say \"4711\" \\ <b>, a: b""# } else { r#"; external_id: say "4711" \ <b>, a: b"# };
+            assert_eq!(whole.matches(named).count(), 2, "{whole}");
+            // Beside the months before, what was held at first is only asserted.
+            let appended = of(&["--append"]);
+            assert_eq!(transactions(&appended).len(), 1 + 4 + 1, "the ledger's own opening is of this month: {appended}");
+            assert_eq!(appended.matches(if format == "beancount" { " balance " } else { " = " }).count(), 2, "{appended}");
         }
         app.end().await;
     }

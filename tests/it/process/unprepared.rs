@@ -46,6 +46,7 @@ const COMMANDS: &[Row] = &[
     Row("audit list", &[], Refuses),
     Row("ledger sums", &[], Refuses),
     Row("ledger statement", &["--month", "2026-10"], Refuses),
+    Row("ledger export", &["--account", "main", "--month", "2026-10", "--format", "hledger"], Refuses),
     Row("ledger adjust", &["--account", "main", "--amount", "1.00", "--reason", "found", "--by", "kim"], Refuses),
     Row("reconcile", &["--account", "main", "--from", "2026-11-01", "--to", "2026-11-01"], Refuses),
     Row("reconcile days", &["--account", "main"], Refuses),
