@@ -17,6 +17,7 @@ mod retention;
 mod rewards;
 mod sandbox;
 mod stop;
+mod webhooks;
 
 use std::{
     io::{self, Write},
@@ -100,6 +101,9 @@ enum CliCommand {
     /// Look at how far the archiving of settled rewards has come, or do it now (`rewards.retention_days`).
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
+    /// Look at the endpoints that clients have events sent to, and end one.
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhooksCommand),
     /// Run an Amazon Incentives gateway, for trials and tests: JSON and XML, plain or TLS, with faults on demand.
     Sandbox(sandbox::SandboxArguments),
     /// Print the description of the API (OpenAPI 3.1), as a service answers it at `/openapi.json`.
@@ -143,6 +147,8 @@ enum CommandError {
     #[error(transparent)]
     Retention(#[from] retention::RetentionError),
     #[error(transparent)]
+    Webhooks(#[from] webhooks::WebhooksError),
+    #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -165,6 +171,7 @@ impl CommandError {
             | Self::Backup(_)
             | Self::Reconcile(_)
             | Self::Retention(_)
+            | Self::Webhooks(_)
             | Self::Demo(_)
             | Self::Io(_) => 1,
         }
@@ -253,6 +260,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?, stop).await,
         CliCommand::Retention(command) => retention::run(command, &load(cli.config.as_deref())?, stop).await,
+        CliCommand::Webhooks(command) => webhooks::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,
         CliCommand::OpenApi => say(&crate::server::openapi().to_pretty_json().map_err(io::Error::other)?),
         CliCommand::Demo(arguments) => demo::run(arguments, stop).await,

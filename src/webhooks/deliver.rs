@@ -1,11 +1,11 @@
 //! The worker: it passes facts on, sends what is due, and removes what is old.
 //!
-//! Each replica runs one. A delivery is taken for a while by moving its due time, in a transaction that skips what another replica is taking; after a
-//! crash it is due again once that time is over. So an event may be sent twice, under the same id, and is never lost. What became of an
-//! attempt is written only while the delivery has not been taken again.
+//! Each replica runs one. It takes a delivery by moving its due time, and skips rows that another replica is taking. After a crash the delivery
+//! becomes due again: an event may be sent twice, under the same id, and a crash loses none. What became of an attempt is written only while
+//! the delivery has not been taken again.
 //!
-//! An endpoint that fails is asked with one event at a time, after pauses that grow with the time for which it has failed. One that has failed
-//! for days is disabled, and its events wait. One client has a part of what is on its way at once, and its endpoints take turns.
+//! While an endpoint fails, a replica sends it one event at a time, after pauses that grow with the time for which it has failed. One that has
+//! failed for days is disabled, and its events wait. A limit for each client keeps room for the others. Endpoints take turns.
 
 use std::{
     collections::BTreeMap,
@@ -50,7 +50,7 @@ const SENDING_MAX: usize = 64;
 const SENDING_TO_CLIENT_MAX: usize = 16;
 const SENDING_TO_ONE_MAX: usize = 8;
 const SENDING_TO_FAILING_MAX: usize = 1;
-/// The pause of an endpoint that fails: a part of the time for which it has failed, within these.
+/// The pause of an endpoint that fails: a part of the time for which it has failed, within these, or as long as its receiver asks.
 const PAUSE_MIN: TimeDelta = TimeDelta::seconds(5);
 const PAUSE_MAX: TimeDelta = TimeDelta::minutes(15);
 const PAUSE_PART: i32 = 4;
@@ -122,7 +122,7 @@ impl Webhooks {
                 tracing::warn!(error = %Chain(&error), "facts could not be passed on to endpoints; tried again");
                 FanOutStep::Idle
             });
-            if step != FanOutStep::Unheard
+            if step != FanOutStep::NobodyListens
                 && let Err(error) = self.send_due(&on_the_way, &mut served).await
             {
                 tracing::warn!(error = %Chain(&error), "webhooks could not be sent; tried again");
@@ -210,10 +210,16 @@ impl Webhooks {
 
     async fn attempt(&self, endpoint: &WebhookEndpoint, delivery: &WebhookDelivery) -> Result<(), StoreError> {
         let body = message::body(&mut self.store.snapshot().await?, delivery).await?;
-        let Some(body) = body else { return self.put_back(endpoint, delivery, "subject_missing").await };
+        let Some(body) = body else {
+            tracing::error!(
+                webhooks.delivery = delivery.id,
+                "there is nothing to send any more: what the event is about is missing"
+            );
+            return self.put_back(None, delivery, "subject_missing").await;
+        };
         let now = self.ambient.now();
         let Some(secrets) = self.secrets(endpoint, now) else {
-            return self.put_back(endpoint, delivery, "secret_sealed").await;
+            return self.put_back(Some(endpoint), delivery, "secret_sealed").await;
         };
         let outcome = match EndpointUrl::parse(&endpoint.url, self.reachable) {
             // The settings have changed since it was made.
@@ -226,7 +232,7 @@ impl Webhooks {
                     Ok(poster) => poster,
                     Err(error) => {
                         tracing::error!(error = %Chain(&error), "no message can be sent to any endpoint; events wait");
-                        return self.put_back(endpoint, delivery, "no_client").await;
+                        return self.put_back(Some(endpoint), delivery, "no_client").await;
                     }
                 };
                 poster.post(&url, &WebhookMessage { id: &id, at: now, body: &body, signature: &signature }).await
@@ -248,17 +254,19 @@ impl Webhooks {
         Some(std::iter::once(newest).chain(old.filter_map(|(sealed, _until)| open(sealed).ok())).collect())
     }
 
-    /// Has it wait for a while, for a reason of ours, and all else that waits for the endpoint with it.
+    /// Has it wait for a while, for a reason of ours; where the reason is the endpoint's, all else that waits for the endpoint, too.
     async fn put_back(
         &self,
-        endpoint: &WebhookEndpoint,
+        paused: Option<&WebhookEndpoint>,
         delivery: &WebhookDelivery,
         why: &'static str,
     ) -> Result<(), StoreError> {
         let until = after(self.ambient.now(), PUT_BACK_FOR);
         let mut tx = self.store.begin_as("webhooks.put_back").await?;
         deliveries::put_back(&mut tx, delivery, until, why).await?;
-        endpoints::pause(&mut tx, endpoint.id, until).await?;
+        if let Some(endpoint) = paused {
+            endpoints::pause(&mut tx, endpoint.id, until).await?;
+        }
         tx.commit(()).await?;
         self.metrics.attempted(AttemptOutcome::NotSent);
         Ok(())
@@ -324,11 +332,8 @@ impl Webhooks {
             return Ok(Some(DisabledWhy::Failing));
         }
         let failing = endpoint.failing_since.map_or(TimeDelta::zero(), |since| now.signed_duration_since(since));
-        let asked = match outcome {
-            PostOutcome::Answered { retry_after: Some(pause), .. } => TimeDelta::from_std(*pause).unwrap_or(PAUSE_MAX),
-            PostOutcome::Answered { retry_after: None, .. } | PostOutcome::NotDelivered(_) => TimeDelta::zero(),
-        };
-        let pause = failing.checked_div(PAUSE_PART).unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX).max(asked);
+        let pause = failing.checked_div(PAUSE_PART).unwrap_or(PAUSE_MAX).clamp(PAUSE_MIN, PAUSE_MAX);
+        let pause = pause.max(schedule::asked(outcome));
         endpoints::failed(tx, endpoint.id, now, after(now, pause), before(now, QUIET)).await?;
         Ok(None)
     }

@@ -196,7 +196,7 @@ pub(crate) struct WebhookDelivery {
     pub(crate) sequence: Option<i64>,
     pub(crate) happened_at: DateTime<Utc>,
     pub(crate) state: DeliveryState,
-    /// How often it was sent, since it was to be sent last.
+    /// Attempts since the event was queued, redelivered or replayed.
     pub(crate) attempts: i64,
     /// How often it was taken: what came of an attempt is written only while no other has begun.
     claims: i64,
@@ -209,8 +209,8 @@ pub(crate) struct WebhookDelivery {
 }
 
 impl WebhookDelivery {
-    /// The id of the message, the same over all attempts and endpoints. A restored back-up gives ids of facts again: with the time no two
-    /// events have the same.
+    /// The id of the message, the same over all attempts and endpoints. After a restore the database gives fact ids again: the time keeps
+    /// message ids distinct.
     pub(crate) fn message_id(&self) -> String {
         let at = self.happened_at.timestamp_millis();
         self.fact.map_or_else(|| format!("test_{}_{at}", self.id), |fact| format!("evt_{fact}_{at}"))

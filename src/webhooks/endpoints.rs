@@ -112,12 +112,16 @@ statements! {
          failing_since = CASE WHEN paused_until > $4 THEN COALESCE(failing_since, $2) ELSE $2 END \
          WHERE id = $1 AND state = 'enabled'",
     );
-    /// Touches the row of an endpoint that had failed alone.
+    /// Changes only rows with failures.
     SUCCEEDED = Sql::same(
         "webhook_endpoints.succeeded",
         "UPDATE webhook_endpoints SET failures = 0, failing_since = NULL, paused_until = NULL WHERE id = $1 AND failures > 0",
     );
-    RESUME = Sql::same("webhook_endpoints.resume", "UPDATE webhook_endpoints SET paused_until = NULL WHERE id = $1");
+    /// The end of the pause stays: by it a failure is judged to go on with those before.
+    RESUME = Sql::same(
+        "webhook_endpoints.resume",
+        "UPDATE webhook_endpoints SET paused_until = $2 WHERE id = $1 AND paused_until > $2",
+    );
     COUNTS = Sql::same(
         "webhook_endpoints.counts",
         "SELECT state, COUNT(*) AS endpoints FROM webhook_endpoints WHERE state <> 'deleted' GROUP BY state",
@@ -277,7 +281,7 @@ pub(super) async fn change(tx: &mut Tx, changed: &WebhookEndpoint, now: DateTime
     execute!(tx, CHANGE, changed.id.uuid(), url, description, types, now).map(drop)
 }
 
-/// What waits is sent at once.
+/// Sends to it again; [`super::deliveries::hurry`] makes what waits due.
 pub(super) async fn enable(tx: &mut Tx, id: WebhookEndpointId, now: DateTime<Utc>) -> Result<(), StoreError> {
     execute!(tx, ENABLE, id.uuid(), now).map(drop)
 }
@@ -338,7 +342,7 @@ pub(super) async fn pause(tx: &mut Tx, id: WebhookEndpointId, until: DateTime<Ut
     execute!(tx, PAUSE, id.uuid(), until).map(drop)
 }
 
-/// Notes a failure, and until when nothing is sent to it. One behind which it was quiet begins anew.
+/// Notes a failure, and until when nothing is sent to it. After two quiet days it begins a new series.
 pub(super) async fn failed(
     tx: &mut Tx,
     id: WebhookEndpointId,
@@ -355,8 +359,8 @@ pub(super) async fn succeeded(tx: &mut Tx, id: WebhookEndpointId) -> Result<(), 
 }
 
 /// Ends a pause.
-pub(super) async fn resume(tx: &mut Tx, id: WebhookEndpointId) -> Result<(), StoreError> {
-    execute!(tx, RESUME, id.uuid()).map(drop)
+pub(super) async fn resume(tx: &mut Tx, id: WebhookEndpointId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, RESUME, id.uuid(), now).map(drop)
 }
 
 /// How many there are in each state.

@@ -27,6 +27,8 @@ use crate::{
 /// Ids of one step, and deliveries that it puts down; those of its last fact may exceed them.
 const WINDOW: i64 = 200;
 const DELIVERIES_MAX: usize = 400;
+/// Windows without a fact that the metrics page looks through.
+const GAPS_MAX: usize = 20;
 
 statements! {
     THROUGH = Sql::same("webhook_feed.through", "SELECT through FROM webhook_feed WHERE id = 1");
@@ -50,7 +52,7 @@ row! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FanOutStep {
     /// Nobody listens.
-    Unheard,
+    NobodyListens,
     /// No fact waits, or the first that does can still be preceded by another.
     Idle,
     /// Another replica was faster.
@@ -63,7 +65,7 @@ pub(super) enum FanOutStep {
 pub(super) async fn step(store: &Store, ambient: &Ambient) -> Result<FanOutStep, StoreError> {
     let mut snapshot = store.snapshot().await?;
     if endpoints::listening(&mut snapshot).await?.is_empty() {
-        return Ok(FanOutStep::Unheard);
+        return Ok(FanOutStep::NobodyListens);
     }
     let through = fetch_optional!(ThroughRow, snapshot, THROUGH)?.map_or(0, |row| row.through);
     let given = stream::given(&mut snapshot).await?;
@@ -74,7 +76,7 @@ pub(super) async fn step(store: &Store, ambient: &Ambient) -> Result<FanOutStep,
     if target <= through {
         return Ok(FanOutStep::Idle);
     }
-    // Behind the mark: whoever is not in this list was answered after the last of these facts was written.
+    // Read the endpoints after the mark: one that is missing here was made after these facts. The first read only asks whether anybody listens.
     let listening = endpoints::listening(&mut snapshot).await?;
     let facts = stream::window(&mut snapshot, through, target).await?;
     let mut new = heard(&mut snapshot, &listening, facts).await?;
@@ -105,11 +107,21 @@ fn cut(new: &mut Vec<NewDelivery>) -> Option<i64> {
     is_cut.then_some(last)
 }
 
-/// When the first fact was written that has not been passed on, while somebody listens.
+/// When the first fact was written that has not been passed on, while somebody listens. Ids have gaps.
 pub(super) async fn behind_since(snapshot: &mut Snapshot) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let through = fetch_optional!(ThroughRow, snapshot, THROUGH)?.map_or(0, |row| row.through);
-    let facts = stream::window(snapshot, through, through.saturating_add(WINDOW)).await?;
-    Ok(facts.first().map(|fact| fact.at))
+    let mut through = fetch_optional!(ThroughRow, snapshot, THROUGH)?.map_or(0, |row| row.through);
+    let given = stream::given(snapshot).await?;
+    for _ in 0..GAPS_MAX {
+        if through >= given {
+            break;
+        }
+        let next = through.saturating_add(WINDOW);
+        if let Some(first) = stream::window(snapshot, through, next).await?.first() {
+            return Ok(Some(first.at));
+        }
+        through = next;
+    }
+    Ok(None)
 }
 
 /// Begins behind the facts that are there, where nobody has listened. The transaction has the audit's turn: no two do so at once.

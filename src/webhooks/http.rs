@@ -96,7 +96,8 @@ fn endpoint_id(text: &str) -> Result<WebhookEndpointId, Problem> {
 
 /// Make an endpoint
 ///
-/// It hears of what happens from now on, as far as the key may see it. The secret is shown this once.
+/// It hears of what happens from now on. The key needs the scopes that reading these events takes: `rewards:read` for those of rewards,
+/// `ledger:read` for all others. The secret is shown this once.
 #[utoipa::path(
     post,
     path = "/v1/webhook-endpoints",

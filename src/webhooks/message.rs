@@ -73,13 +73,13 @@ struct MessageValue {
     currency_code: &'static str,
 }
 
-/// What happened to a program, an account, a client or the database; as `GET /v1/events` has it.
+/// What happened to a program, an account, a client or the database.
 #[derive(Serialize, ToSchema)]
 struct NamedData<'a> {
     /// What it is about.
     #[schema(example = "prg_spring")]
     subject: &'a str,
-    /// What there is to say of it.
+    /// What `GET /v1/events` has as `data`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, value_type = Option<Object>)]
     details: Option<&'a RawValue>,
@@ -125,7 +125,7 @@ fn written(delivery: &WebhookDelivery, data: MessageData<'_>) -> Option<String> 
     serde_json::to_string(&message).ok()
 }
 
-/// The type of a test, and what it is about: no two tests wait for each other.
+/// The type of a test, and what it is about. The token gives each test a subject of its own, so that tests do not wait for each other.
 pub(super) fn test_of(endpoint: &str, token: &str) -> (&'static str, String) {
     (TEST, subject_of_named(&format!("test_{token}"), endpoint))
 }

@@ -19,7 +19,7 @@ const JITTER_PART: i64 = 10;
 pub enum DeliveryVerdict {
     /// It has arrived.
     Delivered,
-    /// The receiver wants nothing more: 410.
+    /// It answered 410: the endpoint is disabled, and the message waits.
     Gone,
     /// It is sent again, after so long.
     Again(TimeDelta),
@@ -31,18 +31,26 @@ pub enum DeliveryVerdict {
 /// ([`Ambient::draw`](crate::ambient::Ambient::draw)).
 #[must_use]
 pub fn after(attempt: u32, outcome: &PostOutcome, draw: u32) -> DeliveryVerdict {
-    let asked = match outcome {
+    match outcome {
         PostOutcome::Answered { status: 200..=299, .. } => return DeliveryVerdict::Delivered,
         PostOutcome::Answered { status: 410, .. } => return DeliveryVerdict::Gone,
+        PostOutcome::Answered { .. } | PostOutcome::NotDelivered(_) => {}
+    }
+    let waited = usize::try_from(attempt.saturating_sub(1)).ok().and_then(|failed| WAITS_SECONDS.get(failed));
+    match waited {
+        Some(seconds) => DeliveryVerdict::Again(later(TimeDelta::seconds(*seconds).max(asked(outcome)), draw)),
+        None => DeliveryVerdict::GivenUp,
+    }
+}
+
+/// For how long the receiver asks to be left alone, a day at most: `Retry-After`, where Standard Webhooks keeps it.
+#[must_use]
+pub fn asked(outcome: &PostOutcome) -> TimeDelta {
+    match outcome {
         PostOutcome::Answered { status: 429 | 502 | 503 | 504, retry_after: Some(asked) } => {
             TimeDelta::from_std(*asked).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX)
         }
         PostOutcome::Answered { .. } | PostOutcome::NotDelivered(_) => TimeDelta::zero(),
-    };
-    let waited = usize::try_from(attempt.saturating_sub(1)).ok().and_then(|failed| WAITS_SECONDS.get(failed));
-    match waited {
-        Some(seconds) => DeliveryVerdict::Again(later(TimeDelta::seconds(*seconds).max(asked), draw)),
-        None => DeliveryVerdict::GivenUp,
     }
 }
 

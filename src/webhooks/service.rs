@@ -3,7 +3,6 @@
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
@@ -15,12 +14,13 @@ use super::{
     fan_out,
     message::test_of,
     metrics::Metrics,
+    operator,
     post::{NoPoster, Poster},
     secret::{EndpointSecret, NoEndpointSecret},
 };
 use crate::{
     ambient::Ambient,
-    audit::{AuditAction, AuditActor, Deed, Scribe},
+    audit::{AuditAction, AuditActor, Scribe},
     events::{scopes::LEDGER_READ, stream},
     identity::{Caller, Scope, Scopes},
     incentives::scopes::REWARDS_READ,
@@ -127,6 +127,13 @@ pub(super) struct EndpointChange {
     pub(super) description: Option<Option<String>>,
     pub(super) event_types: Option<EventFilter>,
     pub(super) state: Option<EndpointState>,
+}
+
+impl EndpointChange {
+    const fn is_empty(&self) -> bool {
+        let Self { url, description, event_types, state } = self;
+        url.is_none() && description.is_none() && event_types.is_none() && state.is_none()
+    }
 }
 
 /// An endpoint that was made, or has another secret.
@@ -236,7 +243,7 @@ impl Webhooks {
         let now = self.ambient.now();
         let tx = self.begin(&by.actor).await?;
         let (known, tx) = Self::known(tx, caller, id).await?;
-        // What it hears, and what waits for it, must be for the eyes of whoever says where it goes.
+        // The key that sets the URL must be allowed to read all that the endpoint receives.
         let may = by
             .check(&known.event_types)
             .and_then(|()| change.event_types.as_ref().map_or(Ok(()), |types| by.check(types)));
@@ -246,6 +253,10 @@ impl Webhooks {
             let free = self.check_room(&mut tx, caller, url, Some(id)).await;
             tx = tx.or_undo(free).await?;
             url.as_str().clone_into(&mut wanted.url);
+        }
+        if change.is_empty() {
+            tx.undo().await;
+            return Ok(known);
         }
         wanted.description = change.description.unwrap_or(wanted.description);
         wanted.event_types = change.event_types.unwrap_or(wanted.event_types);
@@ -309,7 +320,7 @@ impl Webhooks {
         let enabled = if known.state == EndpointState::Enabled { Ok(()) } else { Err(WebhookError::Disabled) };
         let mut tx = tx.or_undo(enabled).await?;
         let (event_type, subject) = test_of(&id.to_string(), &token.simple().to_string());
-        endpoints::resume(&mut tx, id).await?;
+        endpoints::resume(&mut tx, id, self.ambient.now()).await?;
         let made = deliveries::insert_test(&mut tx, id, event_type, &subject, self.ambient.now()).await?;
         Ok(tx.commit(made).await?.into_inner())
     }
@@ -339,7 +350,7 @@ impl Webhooks {
         let (_known, mut tx) = Self::known(self.store.begin().await?, caller, id).await?;
         let found = deliveries::redeliver(&mut tx, id, delivery, self.ambient.now()).await?;
         let mut tx = tx.or_undo(found.as_ref().map(|_found| ()).ok_or(WebhookError::NotFound)).await?;
-        endpoints::resume(&mut tx, id).await?;
+        endpoints::resume(&mut tx, id, self.ambient.now()).await?;
         let again = tx.commit(found).await?.into_inner();
         again.ok_or(WebhookError::NotFound)
     }
@@ -421,7 +432,7 @@ impl Webhooks {
     ) -> Result<(), WebhookError> {
         let own = endpoints::of_client(tx, caller.client).await?;
         let others = || own.iter().filter(|endpoint| Some(endpoint.id) != but);
-        // Of one that the caller does not see, not even the id is shown.
+        // Do not show the id of an endpoint that the caller may not see.
         if let Some(same) = others().find(|endpoint| endpoint.url == url.as_str() && is_of(endpoint, caller)) {
             return Err(WebhookError::Taken(same.id));
         }
@@ -435,14 +446,7 @@ impl Webhooks {
         action: AuditAction,
         endpoint: &WebhookEndpoint,
     ) -> Result<(), StoreError> {
-        // Of the URL the host alone: receivers put secrets into the rest.
-        let host = EndpointUrl::from_stored(&endpoint.url).map(|url| url.host().to_owned()).ok();
-        let details = json!({
-            "client_id": endpoint.client.to_string(), "host": host, "event_types": endpoint.event_types.words(),
-            "state": endpoint.state.as_str(), "everyone": endpoint.everyone,
-        });
-        let subject = endpoint.id.to_string();
-        self.scribe.of(by).write(tx, Deed { action, subject: &subject, details }, self.ambient.now()).await
+        operator::record(tx, &self.scribe.of(by), action, endpoint, self.ambient.now()).await
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn webhooks() -> Option<Paths> {
         "tags": ["webhooks"],
         "security": [],
         "parameters": [
-            header("webhook-id", "The id of the message: the same at each attempt", "evt_42"),
+            header("webhook-id", "The id of the message: the same at each attempt", "evt_42_1795858200123"),
             header("webhook-timestamp", "When this attempt was signed, in seconds since 1970", "1795858200"),
             header(
                 "webhook-signature",

@@ -157,20 +157,20 @@ pub(super) struct DeliveryView {
     /// Its id.
     #[schema(example = "whd_4711")]
     id: String,
-    /// The `webhook-id` of its message: the same at each attempt. Of an event, also its id in `GET /v1/events`.
-    #[schema(example = "evt_42")]
+    /// The `webhook-id` of its message: the same at each attempt. It begins with the event's id in `GET /v1/events`.
+    #[schema(example = "evt_42_1795858200123")]
     message_id: String,
     /// The type of the event.
     #[serde(rename = "type")]
     #[schema(example = "reward.issued")]
     event_type: String,
-    /// What it is about: a reward's id, or a kind and a name. Events about one subject are sent in their order.
+    /// What it is about: a reward's id, or a kind and a name as in `program:prg_spring`. Events about one subject are sent in their order.
     #[schema(example = "rwd_0190000000007000800000000000002a")]
     subject: String,
     /// `pending`, `delivered` or `failed`.
     #[schema(example = "delivered")]
     state: &'static str,
-    /// How often it was sent.
+    /// Attempts since the event was queued, redelivered or replayed.
     #[schema(example = 1)]
     attempts: i64,
     /// When it is sent next.

@@ -57,11 +57,14 @@ const COMMANDS: &[Row] = &[
     ),
     Row("retention status", &[], Refuses),
     Row("retention run", &[], Refuses),
+    Row("webhooks list", &[], Refuses),
+    Row("webhooks disable", &[ENDPOINT], Refuses),
     Row("sandbox", &[], Has("it has no database")),
     Row("openapi", &[], Has("it prints what is built in")),
     Row("demo", &[], Has("it makes its own")),
 ];
 const KEY: &str = "key_01907000800070008000000000000001";
+const ENDPOINT: &str = "whe_01907000800070008000000000000001";
 const REWARD: &str = "rwd_01907000800070008000000000000001";
 
 /// The commands that refuse, as their words.

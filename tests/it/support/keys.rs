@@ -67,7 +67,8 @@ impl App {
         let time = |at: DateTime<Utc>| format!("'{}'", at.format(instant));
         let hash = data_encoding::HEXLOWER.encode(&minted.secret_sha256);
         let (all, words): (Vec<&str>, Vec<&str>) = scopes.iter().partition(|word| *word == "clients:all");
-        let (later, words): (Vec<&str>, Vec<&str>) = words.into_iter().partition(|word| word.starts_with("key_pairs:"));
+        let is_later = |word: &&str| ["key_pairs:", "webhooks:"].iter().any(|room| word.starts_with(room));
+        let (later, words): (Vec<&str>, Vec<&str>) = words.into_iter().partition(is_later);
         let insert = format!(
             "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
              VALUES ({}, {}, 'test', {blob}{hash}', '{}', {}, {}, {})",

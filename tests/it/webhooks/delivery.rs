@@ -110,7 +110,16 @@ on_each_backend! {
         sender.listen(&observer, &["webhook_endpoint.disabled"]).await;
         receiver.always(status(503));
         app.issue("one", "5.00").await;
-        for attempt in 1..=5 {
+        sender.until_attempts(&listener, 1).await;
+        let since = sender.endpoint(&listener).await["failing_since"].clone();
+        sender.advance(3600);
+        assert_eq!(app.post(&format!("/v1/webhook-endpoints/{}/test", listener.id), json!({})).await.status, 202);
+        found("the test has failed, too", async || {
+            (sender.endpoint(&listener).await["failures"].as_i64()? > 1).then_some(())
+        })
+        .await;
+        assert_eq!(sender.endpoint(&listener).await["failing_since"], since, "whoever tests does not begin anew");
+        for attempt in 2..=6 {
             sender.until_attempts(&listener, attempt).await;
             sender.advance(27 * 3600);
         }
@@ -127,7 +136,8 @@ on_each_backend! {
         assert_eq!((enabled.status, &enabled.json["state"]), (200, &json!("enabled")), "{}", enabled.text);
         receiver.until(before + 2).await;
         found("both are delivered", async || {
-            (sender.deliveries(&listener, "?state=delivered").await.len() == 2).then_some(())
+            let delivered = sender.deliveries(&listener, "?state=delivered").await;
+            (delivered.iter().filter(|one| one["type"] == "reward.issued").count() == 2).then_some(())
         })
         .await;
         sender.end().await;

@@ -7,7 +7,10 @@ use super::{
     Listener, Sender, is_signed, own_key,
     receiver::{Receiver, Sent, status},
 };
-use crate::support::{App, Backend, look::Look, on_each_backend, scope};
+use crate::{
+    audit::command,
+    support::{App, Backend, look::Look, on_each_backend, scope},
+};
 
 const ALL: &str = "/v1/webhook-endpoints";
 
@@ -205,6 +208,24 @@ on_each_backend! {
             assert_eq!(app.get(&format!("{ALL}/{}{path}", listener.id)).await.status, 400, "{path}");
         }
         assert_eq!(app.post(&format!("{path}/deliveries/whd_999999/redeliver"), json!({})).await.status, 404);
+        sender.end().await;
+    }
+
+    async fn an_operator_sees_the_endpoints_of_all_clients_and_ends_one(backend: Backend) {
+        let (sender, receiver) = (Sender::open(backend).await, Receiver::start().await);
+        let theirs = own_key(&sender.app, "theirs").await;
+        let listener = sender.listen_by(&theirs, &receiver, &["reward.issued"]).await;
+        let (code, listed, _) = command(&sender.app, &["webhooks", "list"]);
+        assert!(code == Some(0) && listed.contains(&listener.id) && listed.contains("127.0.0.1"), "{listed}");
+        assert!(!listed.contains("open-sesame"), "receivers put secrets into URLs: {listed}");
+        let (code, said, _) = command(&sender.app, &["webhooks", "disable", &listener.id]);
+        assert!(code == Some(0) && said.contains("is disabled"), "{said}");
+        let seen = sender.ask(&theirs, "GET", &format!("{ALL}/{}", listener.id), None).await;
+        assert_eq!((&seen.json["state"], &seen.json["disabled_why"]), (&json!("disabled"), &json!("asked")));
+        let (code, _, said) = command(&sender.app, &["webhooks", "disable", &listener.id]);
+        assert!(code == Some(1) && said.contains("no enabled endpoint"), "{said}");
+        let audited = "SELECT COUNT(*) FROM audit_records WHERE action = 'webhook_endpoint.changed' AND actor LIKE '%command%'";
+        assert_eq!(sender.app.database.number(audited).await, 1);
         sender.end().await;
     }
 
