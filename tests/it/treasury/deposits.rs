@@ -13,7 +13,7 @@ use serde_json::json;
 use super::{CONFIRM_SECONDS, events, ledger_is_amazons, metric, observe, settle, sum};
 use crate::{
     process::Served,
-    support::{Answer, App, Backend, PARTNER, Shape, look::Look, on_each_backend, order, with_json},
+    support::{Answer, App, Backend, PARTNER, Shape, look::Look, on_each_backend, order, wait, with_json},
 };
 
 fn pay_in(app: &App, amount: i64) {
@@ -221,7 +221,8 @@ async fn ask(app: &App, base: &str, key: String, amount: &str) -> Answer {
 async fn storm(app: &App, bases: [&str; 2]) -> i64 {
     let paid_all = AtomicBool::new(false);
     let buy = async {
-        for round in 0..40 {
+        // As long as money comes in, however fast the machine is.
+        for round in 0.. {
             if round >= 20 && paid_all.load(Ordering::Relaxed) {
                 break;
             }
@@ -236,7 +237,14 @@ async fn storm(app: &App, bases: [&str; 2]) -> i64 {
     };
     let pay = async {
         let mut paid = 0;
-        for (pause, amount) in [(150, 1000), (900, 37), (20, 5), (1700, 250), (600, 1), (2100, 4096), (350, 12)] {
+        for (at, (pause, amount)) in
+            [(150, 1000), (900, 37), (20, 5), (1700, 250), (600, 1), (2100, 4096), (350, 12)].into_iter().enumerate()
+        {
+            if at == 4 {
+                // Some of it is found while purchases run: that they go on for so long must not hang on the machine.
+                let found = async || !events(app, "funds.deposit_detected").await.is_empty();
+                wait::until("a deposit is found under way", found).await;
+            }
             tokio::time::sleep(Duration::from_millis(pause)).await;
             pay_in(app, amount);
             paid += amount;
