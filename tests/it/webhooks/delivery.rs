@@ -273,6 +273,10 @@ on_each_backend! {
             buy(&ours, format!("ours-{at}")).await;
         }
         quick.until(10).await;
+        let all = sender.ask(&theirs, "GET", "/v1/webhook-endpoints", None).await;
+        let failures = |one: &Value| one["failures"].as_i64().unwrap();
+        let failed: i64 = all.json["data"].as_array().unwrap().iter().map(failures).sum();
+        assert_eq!(failed, 0, "they are on their way still: ours did not wait for their time-outs");
         drop(slow);
         sender.end().await;
     }
