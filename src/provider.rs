@@ -2,4 +2,4 @@
 
 pub mod incentives;
 pub mod login;
-mod transport;
+pub(crate) mod transport;

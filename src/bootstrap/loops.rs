@@ -6,7 +6,7 @@
 //! | `recovery` | always | takes up rewards that are due | takes no more; what it carries is waited for |
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `retention` | if `rewards.retention_days` is set | archives settled rewards, one replica at a time | ends after its batch |
-//! | `webhooks` | always | passes facts on to endpoints of clients, and sends what is due | takes no more; what it sends is waited for |
+//! | `webhooks` | always | passes facts on to endpoints of clients, and sends what is due | takes no more; what it sends is waited for, 2 seconds |
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
 //! | `log_filter` | always | brings the log's filter of the settings back a quarter of an hour after it was changed | ends |

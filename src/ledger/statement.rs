@@ -45,11 +45,9 @@ macro_rules! effect {
 
 /// The entries of a stretch that buy, give back or release, as the index of these has them.
 macro_rules! bought {
-    ($columns:literal) => {
+    () => {
         concat!(
-            "SELECT ",
-            $columns,
-            " FROM ledger_entries e WHERE account = $1 AND currency = $2 AND kind IN ('issued', 'canceled', 'released') \
+            "SELECT program_id, kind, CAST(SUM(amount_minor) AS BIGINT) AS amount_minor, COUNT(*) AS entries FROM ledger_entries e WHERE account = $1 AND currency = $2 AND kind IN ('issued', 'canceled', 'released') \
              AND at >= $3 AND at < $4"
         )
     };
@@ -87,7 +85,7 @@ statements! {
     BOUGHT = Sql::same(
         "ledger_entries.bought",
         concat!(
-            bought!("program_id, kind, CAST(SUM(amount_minor) AS BIGINT) AS amount_minor, COUNT(*) AS entries"),
+            bought!(),
             " GROUP BY program_id, kind"
         ),
     );
@@ -95,7 +93,7 @@ statements! {
     BOUGHT_BY_CLIENT = Sql::same(
         "ledger_entries.bought_by_client",
         concat!(
-            bought!("program_id, kind, CAST(SUM(amount_minor) AS BIGINT) AS amount_minor, COUNT(*) AS entries"),
+            bought!(),
             " AND (SELECT r.client_id FROM rewards r WHERE r.id = e.reward_id) = $5 \
              AND (CAST($6 AS TEXT) IS NULL OR program_id = $6) GROUP BY program_id, kind"
         ),
@@ -232,7 +230,7 @@ impl Statement {
 /// Makes the statement of a month; `None` where the month has not begun.
 ///
 /// # Errors
-/// [`StoreError`] from the database; also where the totals differ from the entries.
+/// [`StoreError`] from the database; also where the funds of a closed month by its entries and by the hourly sums differ.
 pub(crate) async fn make(
     store: &Store,
     account: &StatementAccount,
@@ -260,7 +258,7 @@ pub(crate) async fn make(
     if let (true, Some(funds)) = (closed, funds)
         && balance_at(store, account, stretch.to).await? != funds.closing.minor()
     {
-        // Entry by entry and by the counted hours it is not the same: neither is to be believed.
+        // The entries and the hourly sums differ. We cannot know which is right.
         return Err(StoreError::Inconsistent { table: "hourly_spending", column: "issued_minor" });
     }
     Ok(Some(Statement { account: account.clone(), month, stretch, closed, funds, lines, total }))

@@ -85,18 +85,20 @@ pub(super) fn unconnected(error: &reqwest::Error) -> NotSent {
 /// Whether the connection was given up because of the certificate that was shown. A time-out or a reset of the handshake is none of
 /// it: only TLS's own verdict is.
 fn distrusts(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
-            return true;
-        }
+    causes(error).any(|cause| matches!(cause.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))))
+}
+
+/// The error, and what it was made from, one after the other.
+pub(crate) fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    let first: &(dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |one| {
+        let one = *one;
         // An error of the operating system's type that was made from another hides that one: its source is that one's.
-        cause = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        match one.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
             Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    false
+            None => one.source(),
+        }
+    })
 }
 
 /// The body, up to the cap, wiped when dropped; the HTTP library's own buffers are out of our reach.

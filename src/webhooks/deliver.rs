@@ -37,6 +37,9 @@ use crate::{
     store::{StoreError, Tx},
 };
 
+/// How long a stop waits for what is on its way: a receiver that answers at all has answered by then. What has not is sent again, once the time is
+/// over for which it was taken.
+const STOP_GRACE: Duration = Duration::from_secs(2);
 /// Between two looks at the database.
 const POLL: Duration = Duration::from_secs(1);
 /// Windows of facts that are passed on between two looks at what is due.
@@ -112,7 +115,7 @@ impl Drop for Sending {
 }
 
 impl Webhooks {
-    /// Delivers until the process stops. What is on its way then is waited for with the other tasks.
+    /// Delivers until the process stops. What is on its way then is waited for with the other tasks, for [`STOP_GRACE`].
     pub(crate) async fn deliver_until_stopped(self) {
         let on_the_way = Arc::new(OnTheWay::default());
         let (mut swept, mut served) = (None, None);
@@ -235,11 +238,21 @@ impl Webhooks {
                         return self.put_back(Some(endpoint), delivery, "no_client").await;
                     }
                 };
-                poster.post(&url, &WebhookMessage { id: &id, at: now, body: &body, signature: &signature }).await
+                let message = WebhookMessage { id: &id, at: now, body: &body, signature: &signature };
+                tokio::select! {
+                    outcome = poster.post(&url, &message) => outcome,
+                    () = self.stop_is_due() => return Ok(()),
+                }
             }
         };
         failpoint::pass("webhooks", "sent");
         self.settle(endpoint, delivery, &outcome).await
+    }
+
+    /// Resolves when the process stops and has waited long enough.
+    async fn stop_is_due(&self) {
+        self.tasks.stopping().cancelled().await;
+        tokio::time::sleep(STOP_GRACE).await;
     }
 
     /// The secrets that sign now, the newest first. One whose key is not listed is left out; `None` where that is the newest.

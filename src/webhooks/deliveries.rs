@@ -17,24 +17,40 @@ macro_rules! columns {
 /// The first that are due of an endpoint (`$1`) at an instant (`$2`).
 macro_rules! first_due {
     ($by:literal) => {
+        first_due!($by, "")
+    };
+    ($by:literal, $lock:literal) => {
         concat!(
             "SELECT w.id FROM webhook_deliveries w",
             $by,
-            " WHERE w.endpoint_id = $1 AND w.state = 'pending' AND w.due_at <= $2 ORDER BY w.due_at, w.id LIMIT 200"
+            " WHERE w.endpoint_id = $1 AND w.state = 'pending' AND w.due_at <= $2 ORDER BY w.due_at, w.id LIMIT 200",
+            $lock
         )
     };
 }
 
-/// Those of the first that are due which an earlier one holds up become due with it: else they would be looked at again and again.
+/// Those of the first that are due which an earlier one holds up become due with it: else they would be looked at again and again. Rows that
+/// another replica has locked are left to it: two that lock some in turn would wait for each other.
 macro_rules! deferred {
-    ($by:literal) => {
+    ($by:literal, $lock:literal) => {
         concat!(
             "UPDATE webhook_deliveries SET due_at = (SELECT MAX(b.due_at) FROM webhook_deliveries b WHERE b.endpoint_id = $1 \
              AND b.subject = webhook_deliveries.subject AND b.state = 'pending' AND b.id < webhook_deliveries.id) \
              WHERE id IN (",
-            first_due!($by),
+            first_due!($by, $lock),
             ") AND state = 'pending' AND due_at <= $2 AND EXISTS (SELECT 1 FROM webhook_deliveries b WHERE b.endpoint_id = $1 \
              AND b.subject = webhook_deliveries.subject AND b.state = 'pending' AND b.id < webhook_deliveries.id AND b.due_at > $2)"
+        )
+    };
+}
+
+macro_rules! hurried {
+    ($lock:literal) => {
+        concat!(
+            "UPDATE webhook_deliveries SET due_at = $2 WHERE id IN (SELECT w.id FROM webhook_deliveries w WHERE w.endpoint_id = $1 \
+             AND w.state = 'pending' AND w.due_at > $2 ORDER BY w.due_at LIMIT 5000",
+            $lock,
+            ")"
         )
     };
 }
@@ -77,19 +93,19 @@ statements! {
         due!(" INDEXED BY webhook_deliveries_due", ""),
         due!("", " FOR UPDATE OF d SKIP LOCKED"),
     );
-    DEFER = Sql::each("webhook_deliveries.defer", deferred!(" INDEXED BY webhook_deliveries_due"), deferred!(""));
+    DEFER = Sql::each(
+        "webhook_deliveries.defer",
+        deferred!(" INDEXED BY webhook_deliveries_due", ""),
+        deferred!("", " FOR UPDATE OF w SKIP LOCKED"),
+    );
     /// The next one about the same subject is due.
     RELEASE = Sql::same(
         "webhook_deliveries.release",
         "UPDATE webhook_deliveries SET due_at = $3 WHERE id = (SELECT MIN(n.id) FROM webhook_deliveries n WHERE n.endpoint_id = $1 \
          AND n.subject = $2 AND n.state = 'pending') AND due_at > $3",
     );
-    /// Some of what waits is due at once.
-    HURRY = Sql::same(
-        "webhook_deliveries.hurry",
-        "UPDATE webhook_deliveries SET due_at = $2 WHERE id IN (SELECT w.id FROM webhook_deliveries w WHERE w.endpoint_id = $1 \
-         AND w.state = 'pending' AND w.due_at > $2 ORDER BY w.due_at LIMIT 5000)",
-    );
+    /// Some of what waits is due at once. What is being settled is left out: its transaction waits for the endpoint's row.
+    HURRY = Sql::each("webhook_deliveries.hurry", hurried!(""), hurried!(" FOR UPDATE OF w SKIP LOCKED"));
     SETTLE = Sql::same(
         "webhook_deliveries.settle",
         "UPDATE webhook_deliveries SET state = $3, attempts = attempts + 1, due_at = $4, last_status = $5, last_failure = $6, done_at = $7 \
@@ -295,8 +311,8 @@ pub(super) async fn claim(
 }
 
 /// Has those that an earlier one holds up wait with it.
-pub(super) async fn defer(tx: &mut Tx, endpoint: WebhookEndpointId, now: DateTime<Utc>) -> Result<u64, StoreError> {
-    execute!(tx, DEFER, endpoint.uuid(), now)
+pub(super) async fn defer(tx: &mut Tx, endpoint: WebhookEndpointId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, DEFER, endpoint.uuid(), now).map(drop)
 }
 
 /// Makes the next one about this subject due.

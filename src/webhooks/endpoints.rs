@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 use uuid::Uuid;
 
-use super::event::EventFilter;
+use super::{endpoint_url::EndpointUrl, event::EventFilter};
 use crate::{
     config::KeyId,
     kernel::{ClientId, ProgramId, WebhookEndpointId, word_methods},
@@ -195,6 +195,13 @@ pub(crate) struct WebhookEndpoint {
     pub(crate) updated_at: DateTime<Utc>,
 }
 
+impl WebhookEndpoint {
+    /// Of its URL what may be shown to others than its client: receivers put secrets into the rest.
+    pub(super) fn host(&self) -> Option<String> {
+        EndpointUrl::from_stored(&self.url).map(|url| url.host().to_owned()).ok()
+    }
+}
+
 fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "webhook_endpoints", column }
 }
@@ -313,8 +320,8 @@ pub(super) async fn delete(tx: &mut Tx, id: WebhookEndpointId, now: DateTime<Utc
 }
 
 /// Takes away deleted ones without deliveries.
-pub(super) async fn remove(tx: &mut Tx) -> Result<u64, StoreError> {
-    execute!(tx, REMOVE)
+pub(super) async fn remove(tx: &mut Tx) -> Result<(), StoreError> {
+    execute!(tx, REMOVE).map(drop)
 }
 
 /// Disables it because its receiver wants no more; `false` where it is disabled, or has another URL by now.

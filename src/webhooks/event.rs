@@ -157,3 +157,46 @@ pub(super) fn program_of(fact: &StreamedFact) -> Option<ProgramId> {
         About::Named { .. } | About::Reward { .. } | About::Other => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The words with a dot that a section of the page for callers has in code.
+    fn words(section: &str) -> BTreeSet<&'static str> {
+        let page = include_str!("../http/API.md");
+        let text = page.split("\n## ").find(|text| text.starts_with(section)).unwrap();
+        let words = text.split('`').skip(1).step_by(2);
+        let in_word = |c: char| c.is_ascii_lowercase() || matches!(c, '_' | '.');
+        words.filter(|word| word.contains('.') && !word.starts_with('.') && word.chars().all(in_word)).collect()
+    }
+
+    #[test]
+    fn what_happens_to_anything_but_a_reward_is_an_event_of_the_page_and_the_other_way_round() {
+        let listed: BTreeSet<&str> = EVENT_TYPES.iter().copied().filter(|kind| !is_about_reward(kind)).collect();
+        assert_eq!(words("Events\n"), listed);
+    }
+
+    #[test]
+    fn each_event_of_a_reward_is_on_the_page() {
+        let listed: BTreeSet<&str> = EVENT_TYPES.iter().copied().filter(|kind| is_about_reward(kind)).collect();
+        let named = words("Webhooks\n");
+        assert!(listed.is_subset(&named), "{:?}", listed.difference(&named));
+        let of_rewards = named.into_iter().filter(|word| is_about_reward(word)).collect();
+        assert_eq!(listed, of_rewards, "the page names another");
+    }
+
+    #[test]
+    fn an_endpoint_hears_what_it_asked_for_or_all_and_no_step_within_the_service() {
+        let some = EventFilter::of(&["reward.issued".to_owned(), "balance.low".to_owned()]).unwrap();
+        assert!(some.passes("reward.issued") && !some.passes("reward.failed"));
+        assert!(some.hears_of_rewards() && some.hears_of_others());
+        let all = EventFilter::default();
+        assert!(all.passes("reward.failed") && all.hears_of_rewards() && all.hears_of_others());
+        assert!(!is_event("attempt.sent") && !is_event(TEST));
+        assert_eq!(EventFilter::of(&["attempt.sent".to_owned()]), Err(UnknownEvent { at: 0 }));
+        assert_eq!(EventFilter::from_stored(&some.to_stored()), some);
+    }
+}

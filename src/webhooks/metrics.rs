@@ -7,7 +7,7 @@ use strum::{IntoStaticStr, VariantArray};
 use super::endpoints::{DisabledWhy, EndpointState};
 use crate::telemetry::metrics::{Registry, at_zero};
 
-/// What became of one attempt, or of a delivery that was never made.
+/// What became of one attempt, of one that was not made, or of a delivery that was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub(super) enum AttemptOutcome {

@@ -2,16 +2,15 @@
 //! client alone.
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
 
 use super::{
-    endpoint_url::EndpointUrl,
     endpoints::{self, DisabledWhy, WebhookEndpoint},
+    service::record,
 };
 use crate::{
-    audit::{AuditAction, Deed, Scribe},
+    audit::{AuditAction, Scribe},
     kernel::{ClientId, WebhookEndpointId},
-    store::{Store, StoreError, Tx},
+    store::{Store, StoreError},
 };
 
 /// An endpoint as an operator sees it.
@@ -20,7 +19,7 @@ pub(crate) struct EndpointLine {
     pub(crate) client: ClientId,
     /// `enabled` or `disabled`.
     pub(crate) state: &'static str,
-    /// Of the URL the host alone: receivers put secrets into the rest.
+    /// The host of its URL.
     pub(crate) host: String,
     /// Failed attempts since the last one that was taken.
     pub(crate) failures: i64,
@@ -39,7 +38,7 @@ pub(crate) async fn all(store: &Store) -> Result<Vec<EndpointLine>, StoreError> 
         id: endpoint.id,
         client: endpoint.client,
         state: endpoint.state.as_str(),
-        host: host(&endpoint).unwrap_or_default(),
+        host: endpoint.host().unwrap_or_default(),
         failures: endpoint.failures,
         everyone: endpoint.everyone,
         created_at: endpoint.created_at,
@@ -64,24 +63,4 @@ pub(crate) async fn disable(
         record(&mut tx, scribe, AuditAction::WebhookEndpointChanged, &endpoint, now).await?;
     }
     Ok(tx.commit(disabled).await?.into_inner())
-}
-
-/// Writes a change of an endpoint into the audit.
-pub(super) async fn record(
-    tx: &mut Tx,
-    scribe: &Scribe,
-    action: AuditAction,
-    endpoint: &WebhookEndpoint,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let details = json!({
-        "client_id": endpoint.client.to_string(), "host": host(endpoint), "event_types": endpoint.event_types.words(),
-        "state": endpoint.state.as_str(), "everyone": endpoint.everyone,
-    });
-    let subject = endpoint.id.to_string();
-    scribe.write(tx, Deed { action, subject: &subject, details }, now).await
-}
-
-fn host(endpoint: &WebhookEndpoint) -> Option<String> {
-    EndpointUrl::from_stored(&endpoint.url).map(|url| url.host().to_owned()).ok()
 }

@@ -8,7 +8,6 @@
 mod tests;
 
 use std::{
-    error::Error,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
@@ -27,7 +26,10 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use tokio::net::lookup_host;
 
 use super::endpoint_url::{EndpointUrl, Reachable};
-use crate::{kernel::word_methods, provider::incentives::install_tls_provider};
+use crate::{
+    kernel::word_methods,
+    provider::{incentives::install_tls_provider, transport::causes},
+};
 
 /// How long a name may be looked up and a connection be made, its TLS included: what cannot be reached in this time is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ pub struct WebhookMessage<'a> {
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostOutcome {
-    /// The receiver has answered. What it says beside the status is not read.
+    /// The receiver has answered. Of its answer nothing else is kept.
     Answered {
         /// The status. Of a redirection, too: none is followed.
         status: u16,
@@ -221,21 +223,15 @@ async fn drain(mut response: Response) {
 
 /// Why there was no answer. What our own resolver and TLS said is found among the causes, whatever the library makes of it.
 fn fault(error: &reqwest::Error) -> PostFault {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(one) = cause {
-        match one.downcast_ref() {
+    for cause in causes(error) {
+        match cause.downcast_ref() {
             Some(NoAddress::NotFound) => return PostFault::NameNotFound,
             Some(NoAddress::Refused) => return PostFault::AddressRefused,
             None => {}
         }
-        if one.is::<rustls::Error>() {
+        if cause.is::<rustls::Error>() {
             return PostFault::Tls;
         }
-        // An error of the operating system's type that was made from another hides that one: its source is that one's.
-        cause = match one.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => one.source(),
-        };
     }
     if error.is_timeout() {
         PostFault::Timeout

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{
@@ -14,13 +15,12 @@ use super::{
     fan_out,
     message::test_of,
     metrics::Metrics,
-    operator,
     post::{NoPoster, Poster},
     secret::{EndpointSecret, NoEndpointSecret},
 };
 use crate::{
     ambient::Ambient,
-    audit::{AuditAction, AuditActor, Scribe},
+    audit::{AuditAction, AuditActor, Deed, Scribe},
     events::{scopes::LEDGER_READ, stream},
     identity::{Caller, Scope, Scopes},
     incentives::scopes::REWARDS_READ,
@@ -156,7 +156,7 @@ impl Webhooks {
         Ok(EndpointSecret::parse(text.in_clear())?)
     }
 
-    /// Sends messages.
+    /// What sends messages; made at the first one.
     pub(super) fn poster(&self) -> Result<&Poster, NoPoster> {
         match self.poster.get() {
             Some(poster) => Ok(poster),
@@ -227,7 +227,7 @@ impl Webhooks {
             updated_at: now,
         };
         endpoints::insert(&mut tx, &endpoint).await?;
-        self.record(&mut tx, by, AuditAction::WebhookEndpointCreated, &endpoint).await?;
+        record(&mut tx, &self.scribe.of(by), AuditAction::WebhookEndpointCreated, &endpoint, now).await?;
         tx.commit(()).await?;
         Ok(WithSecret { endpoint, secret })
     }
@@ -272,7 +272,7 @@ impl Webhooks {
             None => {}
         }
         let changed = endpoints::find(&mut tx, id).await?.ok_or(WebhookError::NotFound)?;
-        self.record(&mut tx, by, AuditAction::WebhookEndpointChanged, &changed).await?;
+        record(&mut tx, &self.scribe.of(by), AuditAction::WebhookEndpointChanged, &changed, now).await?;
         tx.commit(()).await?;
         Ok(changed)
     }
@@ -293,7 +293,7 @@ impl Webhooks {
         let old_until = now.checked_add_signed(overlap).filter(|until| *until > now);
         endpoints::rotate(&mut tx, id, &sealed, old_until, now).await?;
         let endpoint = endpoints::find(&mut tx, id).await?.ok_or(WebhookError::NotFound)?;
-        self.record(&mut tx, by, AuditAction::WebhookSecretRotated, &endpoint).await?;
+        record(&mut tx, &self.scribe.of(by), AuditAction::WebhookSecretRotated, &endpoint, now).await?;
         tx.commit(()).await?;
         Ok(WithSecret { endpoint, secret })
     }
@@ -305,10 +305,11 @@ impl Webhooks {
         by: AuditActor,
         id: WebhookEndpointId,
     ) -> Result<(), WebhookError> {
+        let now = self.ambient.now();
         let tx = self.begin(&by).await?;
         let (known, mut tx) = Self::known(tx, caller, id).await?;
-        endpoints::delete(&mut tx, id, self.ambient.now()).await?;
-        self.record(&mut tx, by, AuditAction::WebhookEndpointDeleted, &known).await?;
+        endpoints::delete(&mut tx, id, now).await?;
+        record(&mut tx, &self.scribe.of(by), AuditAction::WebhookEndpointDeleted, &known, now).await?;
         tx.commit(()).await?;
         Ok(())
     }
@@ -438,16 +439,22 @@ impl Webhooks {
         }
         if others().count() >= ENDPOINTS_MAX { Err(WebhookError::TooMany) } else { Ok(()) }
     }
+}
 
-    async fn record(
-        &self,
-        tx: &mut Tx,
-        by: AuditActor,
-        action: AuditAction,
-        endpoint: &WebhookEndpoint,
-    ) -> Result<(), StoreError> {
-        operator::record(tx, &self.scribe.of(by), action, endpoint, self.ambient.now()).await
-    }
+/// Writes a change of an endpoint into the audit.
+pub(super) async fn record(
+    tx: &mut Tx,
+    scribe: &Scribe,
+    action: AuditAction,
+    endpoint: &WebhookEndpoint,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let details = json!({
+        "client_id": endpoint.client.to_string(), "host": endpoint.host(), "event_types": endpoint.event_types.words(),
+        "state": endpoint.state.as_str(), "everyone": endpoint.everyone,
+    });
+    let subject = endpoint.id.to_string();
+    scribe.write(tx, Deed { action, subject: &subject, details }, now).await
 }
 
 const fn place(id: WebhookEndpointId) -> Place {

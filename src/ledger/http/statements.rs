@@ -35,7 +35,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-u
 /// Read a month's statement of an account
 ///
 /// What the account held at first, what came, what each program bought and what was taken back, and what the account held at the end. With
-/// `Accept: text/csv` or `text/html` the same as a table or as a page to print.
+/// `Accept: text/csv` the figures of the account and of each program as rows, with `text/html` a page to print.
 #[utoipa::path(
     get,
     path = "/v1/statements/{account_id}/{month}",

@@ -134,7 +134,7 @@ impl<W: Write> MonthWriter<'_, W> {
         let (account, month, zone) = (&statement.account.id, statement.month_text(), statement.account.zone.name());
         writeln!(self.out, "; The account {account} in {month}. Days are those of {zone}.")?;
         if !statement.closed {
-            writeln!(self.out, "; Not closed: the month is not over.")?;
+            writeln!(self.out, "; Not closed: entries may still come.")?;
         }
         match self.format {
             ExportFormat::Beancount => writeln!(self.out, "plugin \"beancount.plugins.auto_accounts\""),

@@ -118,7 +118,7 @@ fn programs_table(statement: &Statement) -> String {
 pub(crate) fn html(statement: &Statement) -> String {
     let title = escaped(&format!("Statement {} {}", statement.account.id, statement.month_text()));
     let zone = escaped(statement.account.zone.name());
-    let state = if statement.closed { "Closed." } else { "Not closed: the month is not over, and figures change." };
+    let state = if statement.closed { "Closed." } else { "Not closed: entries may still come." };
     let (funds, programs) = (funds_table(statement), programs_table(statement));
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\

@@ -20,7 +20,7 @@ use crate::{
 /// Characters of the longest description.
 const DESCRIPTION_MAX: usize = 200;
 /// For how long an old secret signs beside its successor, in hours.
-pub(super) const OVERLAP_HOURS: u32 = 24;
+const OVERLAP_HOURS: u32 = 24;
 const OVERLAP_HOURS_MAX: u32 = 7 * 24;
 
 #[derive(Deserialize, ToSchema)]

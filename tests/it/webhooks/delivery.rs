@@ -313,6 +313,23 @@ on_each_backend! {
         sender.end().await;
     }
 
+    async fn a_stop_does_not_wait_for_a_receiver_that_hangs_and_its_event_is_sent_by_the_next_start(backend: Backend) {
+        let (mut sender, receiver) = (Sender::open(backend).await, Receiver::start().await);
+        // The shortest that a drain may have, and shorter than an attempt.
+        sender.app.restart_with("NOSHI__SERVER__DRAIN_TIMEOUT_SECONDS", "12").await;
+        let listener = sender.listen(&receiver, &["reward.issued"]).await;
+        receiver.script([Reply::Hang]);
+        sender.app.issue("one", "5.00").await;
+        receiver.until(1).await;
+        assert!(sender.app.stop().await, "it waited for the receiver");
+        sender.app.start().await;
+        sender.advance(61);
+        let sent = receiver.until(2).await;
+        assert_eq!(sent[0].header("webhook-id"), sent[1].header("webhook-id"));
+        found("it is delivered", async || (sender.deliveries(&listener, "?state=delivered").await.len() == 1).then_some(())).await;
+        sender.end().await;
+    }
+
     async fn deliveries_are_kept_for_thirty_days_and_what_is_left_of_a_deleted_endpoint_goes(backend: Backend) {
         let (sender, receiver) = (Sender::open(backend).await, Receiver::start().await);
         let [kept, deleted] = [sender.listen(&receiver, &[]).await, {

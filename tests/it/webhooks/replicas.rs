@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::json;
 use sqlx::Executor as _;
 
-use super::{Receiver, Sender, shape};
+use super::{Receiver, Sender, receiver::status, shape};
 use crate::{
     kill::start,
     support::{App, Backend, Shape, wait},
@@ -78,6 +78,25 @@ async fn an_event_that_is_committed_after_the_endpoint_was_made_is_heard_whateve
     sender.listen(&receiver, &["reveals.many"]).await;
     late.execute("COMMIT").await.unwrap();
     receiver.until(1).await;
+    sender.end().await;
+}
+
+/// PostgreSQL only: there rows are locked one by one. What another replica settles has its delivery's row, and waits for the endpoint's; whoever
+/// enables the endpoint has that one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_enables_an_endpoint_does_not_wait_for_what_is_being_settled() {
+    let (sender, receiver) = (Sender::open(Backend::Postgres).await, Receiver::start().await);
+    let listener = sender.listen(&receiver, &["reward.issued"]).await;
+    receiver.script([status(500)]);
+    sender.app.issue("one", "5.00").await;
+    sender.until_attempts(&listener, 1).await;
+    let mut settling = sender.app.database.postgres().await;
+    settling.execute("BEGIN; SELECT 1 FROM webhook_deliveries FOR UPDATE").await.unwrap();
+    let enabled = sender.patch(&listener, json!({"state": "enabled"})).await;
+    assert_eq!(enabled.status, 200, "{}", enabled.text);
+    settling.execute("ROLLBACK").await.unwrap();
+    sender.advance(10);
+    receiver.until(2).await;
     sender.end().await;
 }
 
