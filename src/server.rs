@@ -195,6 +195,7 @@ pub fn scopes() -> Vec<Scope> {
         identity::caller::SCOPES,
         accounts::scopes::SCOPES,
         webhooks::scopes::SCOPES,
+        identity::caller::LATER_SCOPES,
     ]
     .concat()
 }
@@ -339,7 +340,7 @@ mod tests {
         let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
                         programs:read programs:write reconciliations:write clients:all key_pairs:read key_pairs:write \
-                        webhooks:read webhooks:write";
+                        webhooks:read webhooks:write rewards:all";
         assert_eq!(words.join(" "), promised);
         let given: Vec<&str> =
             scopes.iter().filter(|scope| scope.is_by_default()).map(|scope| scope.as_str()).collect();

@@ -19,7 +19,7 @@ use crate::{
     config::Settings,
     identity::{
         Scopes,
-        caller::CLIENTS_ALL,
+        caller::{CLIENTS_ALL, REWARDS_ALL},
         clients::{self, ClientError},
         keys::{self, ApiKey, mint},
         scope::UnknownScope,
@@ -134,7 +134,9 @@ pub(super) enum KeysError {
     UnknownProgram,
     #[error("the program belongs to another client")]
     ForeignProgram,
-    #[error("a key that is bound to a program deals with nothing else: leave --program out, or clients:all")]
+    #[error(
+        "a key that is bound to a program deals with nothing else: leave --program out, or clients:all and rewards:all"
+    )]
     BoundToAll,
     #[error("there is no active key of that id")]
     Unknown,
@@ -217,7 +219,7 @@ pub(super) async fn create(
             return Err(KeysError::Name);
         }
     }
-    if program.is_some() && scopes.allow(CLIENTS_ALL) {
+    if program.is_some() && [CLIENTS_ALL, REWARDS_ALL].into_iter().any(|scope| scopes.allow(scope)) {
         return Err(KeysError::BoundToAll);
     }
     let now = ambient.now();

@@ -6,8 +6,14 @@ use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 /// Deal with what belongs to any client: the whole ledger, every event, program and reconciliation. An operator's.
 pub(crate) const CLIENTS_ALL: Scope = Scope::on_request("clients:all");
 
+/// Deal with the rewards of any client. Support's: a customer on the phone knows an order's number, and no client. It is not part of
+/// `clients:all`, which a migration gave to keys that release 0.1.0 made.
+pub(crate) const REWARDS_ALL: Scope = Scope::on_request("rewards:all");
+
 /// All scopes that are no slice's.
 pub(crate) const SCOPES: &[Scope] = &[CLIENTS_ALL];
+/// Those that came after the slices had all of theirs: a list of scopes keeps its order from release to release.
+pub(crate) const LATER_SCOPES: &[Scope] = &[REWARDS_ALL];
 
 /// Who asks for something.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +25,7 @@ pub struct Caller {
     /// The program that the key is bound to: it deals with nothing else.
     program: Option<ProgramId>,
     everyone: bool,
+    every_reward: bool,
 }
 
 /// Whose entries a list shows. What is `None` is not asked for.
@@ -34,14 +41,15 @@ impl Caller {
     /// The holder of a key with these scopes.
     #[must_use]
     pub(super) fn of_key(client: ClientId, key: ApiKeyId, scopes: &Scopes, program: Option<ProgramId>) -> Self {
-        let everyone = scopes.allow(CLIENTS_ALL) && program.is_none();
-        Self { client, key: Some(key), program, everyone }
+        let with = |scope| scopes.allow(scope) && program.is_none();
+        let (everyone, every_reward) = (with(CLIENTS_ALL), with(REWARDS_ALL));
+        Self { client, key: Some(key), program, everyone, every_reward }
     }
 
     /// The service itself, for this client.
     #[must_use]
     pub const fn of_client(client: ClientId) -> Self {
-        Self { client, key: None, program: None, everyone: false }
+        Self { client, key: None, program: None, everyone: false, every_reward: false }
     }
 
     /// The program that the key is bound to.
@@ -50,10 +58,11 @@ impl Caller {
         self.program.as_ref()
     }
 
-    /// Whether a reward of this client, paid by this program, is the caller's. A reward is nobody else's, an operator's neither.
+    /// Whether the caller deals with a reward of this client, paid by this program.
     #[must_use]
-    pub fn owns(&self, client: ClientId, program: Option<&ProgramId>) -> bool {
-        self.client == client && self.program.as_ref().is_none_or(|own| Some(own) == program)
+    pub fn deals_with_reward(&self, client: ClientId, program: Option<&ProgramId>) -> bool {
+        let bound = self.program.as_ref().is_none_or(|own| Some(own) == program);
+        bound && (self.every_reward || self.client == client)
     }
 
     /// Whether the caller deals with this program of this owner. One without an owner is everybody's.
@@ -67,6 +76,12 @@ impl Caller {
     #[must_use]
     pub const fn is_operator(&self) -> bool {
         self.everyone
+    }
+
+    /// Whether the caller deals with rewards of other clients.
+    #[must_use]
+    pub const fn sees_every_reward(&self) -> bool {
+        self.every_reward
     }
 
     /// Whose entries lists show to the caller.
@@ -88,14 +103,22 @@ mod tests {
         let (mine, theirs) = (ClientId::of_name("mine"), ClientId::of_name("theirs"));
         let [spring, autumn]: [ProgramId; 2] = ["prg_spring", "prg_autumn"].map(|id| id.parse().unwrap());
         let key = ApiKeyId::new(uuid::Uuid::nil());
-        let all = Scopes::new([CLIENTS_ALL]);
+        let all = Scopes::new([CLIENTS_ALL, REWARDS_ALL]);
         let bound = Caller::of_key(mine, key, &all, Some(spring.clone()));
-        assert!(bound.owns(mine, Some(&spring)) && bound.deals_with(&spring, None));
-        assert!(!bound.owns(mine, Some(&autumn)) && !bound.owns(mine, None) && !bound.owns(theirs, Some(&spring)));
+        assert!(bound.deals_with_reward(mine, Some(&spring)) && bound.deals_with(&spring, None));
+        assert!(
+            !bound.deals_with_reward(mine, Some(&autumn))
+                && !bound.deals_with_reward(mine, None)
+                && !bound.deals_with_reward(theirs, Some(&spring))
+        );
         assert!(!bound.deals_with(&autumn, Some(mine)) && !bound.deals_with(&spring, Some(theirs)));
         assert_eq!(bound.shown(), OwnedBy { client: Some(mine), program: Some(spring.clone()) });
+        let other = Caller::of_key(mine, key, &Scopes::default(), None);
+        assert!(other.deals_with_reward(mine, Some(&spring)) && !other.deals_with_reward(theirs, Some(&spring)));
+        let finance = Caller::of_key(mine, key, &Scopes::new([CLIENTS_ALL]), None);
+        assert!(finance.is_operator() && !finance.deals_with_reward(theirs, None), "clients:all opens no reward");
         let operator = Caller::of_key(mine, key, &all, None);
-        assert!(operator.deals_with(&autumn, Some(theirs)) && !operator.owns(theirs, None));
+        assert!(operator.deals_with(&autumn, Some(theirs)) && operator.deals_with_reward(theirs, None));
         assert_eq!(operator.shown(), OwnedBy::default());
     }
 }

@@ -4,6 +4,8 @@
 //! or in another database, must have the id that it had: the id derives from the name ([`ClientId::of_name`]). A client that
 //! release 0.1.0 made has a random id, which its row keeps; whoever moves it to another database states that id.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -78,6 +80,14 @@ pub async fn find_or_make(
 pub async fn names(on: &mut impl Read) -> Result<Vec<String>, StoreError> {
     let all = fetch_all!(ClientRow, on, ALL)?;
     Ok(all.into_iter().filter(|row| row.id != ClientId::ADOPTED.uuid()).map(|row| row.name).collect())
+}
+
+/// The names of all clients by their ids, the service's own included.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn by_id(on: &mut impl Read) -> Result<BTreeMap<ClientId, String>, StoreError> {
+    Ok(fetch_all!(ClientRow, on, ALL)?.into_iter().map(|row| (ClientId::new(row.id), row.name)).collect())
 }
 
 /// The client that has exactly this name.

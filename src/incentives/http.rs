@@ -15,6 +15,7 @@ use super::{
     dto::{CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
     issue::check_patience,
     scopes,
+    service::ClientNames,
 };
 use crate::{
     events::timeline::TimelineOrder,
@@ -177,9 +178,13 @@ async fn get(
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     no_query(&request)?;
     let id = reward_id(&id)?;
-    let found = http.run(async move { rewards.ask_for(&principal.caller(), id).await }).await?;
+    let work = async move {
+        let caller = principal.caller();
+        Ok::<_, StoreError>((rewards.ask_for(&caller, id).await?, rewards.client_names(&caller).await?))
+    };
+    let (found, names) = http.run(work).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
-    Ok(HttpResponse::Ok().json(RewardView::new(&reward, None)))
+    Ok(HttpResponse::Ok().json(RewardView::new(&reward, None).of_client(names.of(&reward))))
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -241,20 +246,26 @@ struct ReasonedCall {
     reward: RewardId,
     reason: String,
     arrived: Instant,
+    names: ClientNames,
 }
 
 impl ReasonedCall {
     async fn open(
         http: &Http,
+        rewards: &Rewards,
         request: &HttpRequest,
         id: &str,
         payload: web::Payload,
         scope: Scope,
     ) -> Result<Self, Problem> {
         let arrived = http.ambient.monotonic();
-        let principal = Principal::of(http, request, scope).await?;
+        let caller = Principal::of(http, request, scope).await?.caller();
         let body: ReasonBody = http.body(request, payload).await?;
-        Ok(Self { caller: principal.caller(), reward: reward_id(id)?, reason: body.into_reason()?, arrived })
+        let (reward, reason) = (reward_id(id)?, body.into_reason()?);
+        // Before the work: an answer that has a code must not wait for the database, nor fail with it.
+        let (asked, of) = (rewards.clone(), caller.clone());
+        let names = http.run(async move { asked.client_names(&of).await }).await?;
+        Ok(Self { caller, reward, reason, arrived, names })
     }
 }
 
@@ -279,15 +290,15 @@ async fn cancel(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let ReasonedCall { caller, reward, reason, arrived } =
-        ReasonedCall::open(&http, &request, &id, payload, scopes::REWARDS_CANCEL).await?;
+    let ReasonedCall { caller, reward, reason, arrived, names } =
+        ReasonedCall::open(&http, &rewards, &request, &id, payload, scopes::REWARDS_CANCEL).await?;
     let reward = rewards.cancel.run(caller, reward, reason, arrived).await?;
     let mut answer = if is_final(reward.state()) { HttpResponse::Ok() } else { HttpResponse::Accepted() };
     if !is_final(reward.state()) {
         answer.insert_header((header::RETRY_AFTER, "1"));
     }
     failpoint::pass("cancel", "before_answer");
-    Ok(answer.json(RewardView::new(&reward, None)))
+    Ok(answer.json(RewardView::new(&reward, None).of_client(names.of(&reward))))
 }
 
 /// Have the claim code of a reward shown again
@@ -311,11 +322,11 @@ async fn reveal(
     id: web::Path<String>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let ReasonedCall { caller, reward, reason, arrived } =
-        ReasonedCall::open(&http, &request, &id, payload, scopes::CLAIM_CODES_REVEAL).await?;
+    let ReasonedCall { caller, reward, reason, arrived, names } =
+        ReasonedCall::open(&http, &rewards, &request, &id, payload, scopes::CLAIM_CODES_REVEAL).await?;
     let (reward, code) = rewards.reveal.run(caller, reward, reason, arrived).await?;
     failpoint::pass("show", "before_answer");
-    Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code))))
+    Ok(HttpResponse::Ok().json(RewardView::new(&reward, Some(&code)).of_client(names.of(&reward))))
 }
 
 /// Ask Amazon how a physical card stands
@@ -343,11 +354,15 @@ async fn check(
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let body: CheckBody = http.body(&request, payload).await?;
     let (service, id) = (rewards.get_ref().clone(), reward_id(&id)?);
-    let found = http.run(async move { service.find(&principal.caller(), id).await }).await?;
+    let work = async move {
+        let caller = principal.caller();
+        Ok::<_, StoreError>((service.find(&caller, id).await?, service.client_names(&caller).await?))
+    };
+    let (found, names) = http.run(work).await?;
     let reward = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     let target = body.into_target(reward.kind)?;
     let checked = rewards.check.run(reward, target, arrived).await?;
-    Ok(HttpResponse::Ok().json(CheckedView::new(&checked)))
+    Ok(HttpResponse::Ok().json(CheckedView::new(&checked, names.of(&checked.reward))))
 }
 
 /// What names no reward is answered like a reward of someone else's.

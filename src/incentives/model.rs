@@ -153,7 +153,7 @@ impl Reward {
     /// Whether this caller deals with it.
     #[must_use]
     pub fn is_of_caller(&self, caller: &Caller) -> bool {
-        caller.owns(self.client, self.budget.as_ref().map(|budget| &budget.program))
+        caller.deals_with_reward(self.client, self.budget.as_ref().map(|budget| &budget.program))
     }
 
     /// The same reward with its order changed.

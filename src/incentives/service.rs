@@ -1,6 +1,6 @@
 //! The use cases of rewards, a type each, and the plain reads.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::Notify;
 
@@ -26,11 +26,23 @@ use crate::{
         Subject,
         timeline::{self, EntryRow, TimelineOrder},
     },
-    identity::Caller,
-    kernel::RewardId,
+    identity::{Caller, clients},
+    kernel::{ClientId, RewardId},
     lifecycle::Tasks,
     store::StoreError,
 };
+
+/// The names of clients, for a caller that deals with the rewards of all.
+#[derive(Debug, Clone, Default)]
+pub struct ClientNames(BTreeMap<ClientId, String>);
+
+impl ClientNames {
+    /// Whose reward it is; `None` where the caller has no need of that.
+    #[must_use]
+    pub fn of(&self, reward: &Reward) -> Option<&str> {
+        self.0.get(&reward.client).map(String::as_str)
+    }
+}
 
 /// The use cases of rewards. Cheap to clone.
 ///
@@ -124,6 +136,18 @@ impl Rewards {
         Ok(found)
     }
 
+    /// The names that are shown beside the rewards of many clients. For a caller of one client there are none: its rewards are
+    /// its own client's.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub async fn client_names(&self, caller: &Caller) -> Result<ClientNames, StoreError> {
+        if !caller.sees_every_reward() {
+            return Ok(ClientNames::default());
+        }
+        clients::by_id(&mut self.courier.store.snapshot().await?).await.map(ClientNames)
+    }
+
     /// A page of this caller's rewards, newest first.
     ///
     /// # Errors
@@ -135,7 +159,16 @@ impl Rewards {
             }
             filter.program = Some(own.as_str().to_owned());
         }
-        list::list(&mut self.courier.store.question().await?, caller.client, &filter).await
+        let mut snapshot = self.courier.store.question().await?;
+        let of = match filter.client.as_deref() {
+            Some(name) => clients::find(&mut snapshot, name).await?.into_iter().collect(),
+            None if caller.sees_every_reward() => clients::by_id(&mut snapshot).await?.into_keys().collect(),
+            None => vec![caller.client],
+        };
+        if !caller.sees_every_reward() && of != [caller.client] {
+            return Ok(Vec::new());
+        }
+        list::list(&mut snapshot, &of, &filter).await
     }
 
     /// A page of a reward's timeline, the entries that follow this place in the order; `None` when the reward is not this caller's.

@@ -29,7 +29,7 @@ use serde_json::{Value, json};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use database::{Backend, Database};
-pub(crate) use keys::scope;
+pub(crate) use keys::{but_for_all_rewards, scope};
 use partners::Partner;
 
 /// The partner account of every test.

@@ -114,7 +114,7 @@ impl Sender {
 
 /// A client's key without an operator's reach.
 async fn own_key(app: &App, client: &str) -> String {
-    let scopes = noshi::server::scopes().into_iter().filter(|scope| scope.as_str() != "clients:all");
+    let scopes = noshi::server::scopes().into_iter().filter(|scope| !scope.as_str().ends_with(":all"));
     app.mint_key(client, Scopes::new(scopes)).await.1
 }
 

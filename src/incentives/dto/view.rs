@@ -32,9 +32,9 @@ pub(crate) struct CheckedView<'a> {
 
 impl<'a> CheckedView<'a> {
     #[must_use]
-    pub(crate) fn new(checked: &'a Checked) -> Self {
+    pub(crate) fn new(checked: &'a Checked, client: Option<&'a str>) -> Self {
         Self {
-            reward: RewardView::new(&checked.reward, None),
+            reward: RewardView::new(&checked.reward, None).of_client(client),
             shown: match checked.sight {
                 Sight::Live | Sight::Unattributed => "active",
                 Sight::Absent | Sight::Reversed => "inactive",
@@ -93,6 +93,10 @@ pub(crate) struct RewardView<'a> {
     /// Its id.
     #[schema(example = "rwd_01990000000070008000000000000000")]
     id: String,
+    /// Whose it is: the name of a client. Shown to a key with `rewards:all` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "shop")]
+    client: Option<&'a str>,
     /// `pending`, `issuing`, `unresolved`, `issued`, `failed`, `canceling`, `canceled` or `needs_attention`; more may come.
     #[schema(example = "issued")]
     status: &'static str,
@@ -175,6 +179,12 @@ pub(crate) struct RewardView<'a> {
 }
 
 impl<'a> RewardView<'a> {
+    /// The same, with whose it is.
+    #[must_use]
+    pub(crate) fn of_client(self, name: Option<&'a str>) -> Self {
+        Self { client: name, ..self }
+    }
+
     /// The reward, with its code only where a caller gives one.
     #[must_use]
     pub(crate) fn new(reward: &'a Reward, code: Option<&'a ClaimCode>) -> Self {
@@ -187,6 +197,7 @@ impl<'a> RewardView<'a> {
         };
         Self {
             id: reward.id.to_string(),
+            client: None,
             status: order.state().as_str(),
             kind: reward.kind.as_str(),
             value: reward.value.into(),

@@ -19,15 +19,22 @@ use crate::{
         scopes,
         sql::list::RewardFilter,
     },
+    store::StoreError,
 };
 
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct RewardsQuery {
-    /// The caller's reference.
+    /// Whose: the name of a client. Without it a key with `rewards:all` is shown those of all clients.
+    #[param(example = "shop")]
+    client: Option<String>,
+    /// The client's reference.
     #[param(example = "order-4711")]
     external_id: Option<String>,
+    /// Amazon's id of it.
+    #[param(example = "AwssbAbCdEfGhIjKlMnOpQrStUvWxYz0123456")]
+    creation_request_id: Option<String>,
     /// Its status.
     #[param(example = "issued")]
     status: Option<String>,
@@ -65,7 +72,9 @@ impl RewardsQuery {
         let kind = self.kind.map(|word| Kind::from_word(&word).ok_or_else(bad("kind", kinds))).transpose()?;
         let (before, limit) = (before(self.cursor)?, size(self.limit)?);
         Ok(RewardFilter {
+            client: text(self.client, "client")?,
             external_id: text(self.external_id, "external_id")?,
+            creation_request_id: text(self.creation_request_id, "creation_request_id")?,
             state,
             kind,
             account: text(self.account_id, "account_id")?,
@@ -98,9 +107,14 @@ pub(super) async fn list(
     let asked: RewardsQuery = query(&request)?;
     let filter = asked.into_filter()?;
     let limit = filter.limit;
-    let found = http.run(async move { rewards.list(&principal.caller(), filter).await }).await?;
+    let work = async move {
+        let caller = principal.caller();
+        Ok::<_, StoreError>((rewards.list(&caller, filter).await?, rewards.client_names(&caller).await?))
+    };
+    let (found, names) = http.run(work).await?;
     let last = found.last().map(|last| cursor(last.id.uuid()));
-    Ok(page(&request, found.iter().map(|reward| RewardView::new(reward, None)).collect(), limit, last))
+    let shown = found.iter().map(|reward| RewardView::new(reward, None).of_client(names.of(reward))).collect();
+    Ok(page(&request, shown, limit, last))
 }
 
 #[derive(Serialize, ToSchema)]

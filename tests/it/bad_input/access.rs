@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use noshi::identity::Scopes;
-
 use super::{
     Case, refuse_all, service,
     wire::{Draft, Reply, exchange, with_key},
 };
 use crate::{
     reach::routes,
-    support::{Backend, on_each_backend},
+    support::{Backend, but_for_all_rewards, on_each_backend},
 };
 
 /// Every route with the methods that it knows.
@@ -313,7 +311,7 @@ on_each_backend! {
     async fn a_reward_of_someone_elses_is_not_there(backend: Backend) {
         let app = service(backend).await;
         let sold = app.issue("mine", "10.00").await;
-        let (_other, key) = app.mint_key("others", Scopes::new(noshi::server::scopes())).await;
+        let (_other, key) = app.mint_key("others", but_for_all_rewards()).await;
         let none = "rwd_00000000000070008000000000000000";
         for tail in ["", "/events", "/reveal", "/cancel", "/check"] {
             let mut answers = Vec::new();

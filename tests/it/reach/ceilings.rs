@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{command, every_scope_but};
+use super::{command, every_scope_of_a_client};
 use crate::{
     process::Served,
     support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, with_json},
@@ -57,7 +57,7 @@ on_each_backend! {
         let counted = "noshi_ceiling_refusals_total{account=\"main\",ceiling=\"client_day_maximum\"} 4";
         assert!(app.metrics().await.contains(counted), "{}", app.metrics().await);
         // Another client has its own, and tomorrow everyone has all of it.
-        let (_client, other) = app.mint_key("other", every_scope_but("clients:all")).await;
+        let (_client, other) = app.mint_key("other", every_scope_of_a_client()).await;
         let own = std::mem::replace(&mut app.key, other);
         assert_eq!(app.issue("other", "10.00").await.status, 201);
         assert_eq!(events(&app).await, Vec::<serde_json::Value>::new(), "another client's");
@@ -75,7 +75,7 @@ on_each_backend! {
             assert_eq!(app.issue(key, "2.00").await.status, 201);
         }
         refused(&app.issue("d", "2.00").await, "client_day_rewards");
-        let (_client, other) = app.mint_key("other", every_scope_but("clients:all")).await;
+        let (_client, other) = app.mint_key("other", every_scope_of_a_client()).await;
         let own = std::mem::replace(&mut app.key, other);
         assert_eq!(app.issue("e", "9.00").await.status, 201);
         refused(&app.issue("f", "0.15").await, "account_day_maximum");
@@ -118,7 +118,7 @@ async fn three_replicas_together_spend_exactly_the_ceiling() {
     let replicas = [Served::start(app.environment()), Served::start(app.environment())];
     let mut bases: Vec<String> = replicas.iter().map(|served| served.base.clone()).collect();
     bases.push(app.base.clone());
-    let (_client, other) = app.mint_key("other", every_scope_but("clients:all")).await;
+    let (_client, other) = app.mint_key("other", every_scope_of_a_client()).await;
     let keys = [app.key.clone(), other];
     let caller = async |at: usize| {
         let mut bought = 0;

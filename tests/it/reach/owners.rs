@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{charged, command, every_scope_but};
+use super::{charged, command, every_scope_of_a_client};
 use crate::support::{App, Backend, on_each_backend};
 
 /// A program of a database that has just been migrated.
@@ -16,7 +16,7 @@ on_each_backend! {
     async fn a_program_of_the_release_before_goes_on_for_everyone_until_it_has_an_owner(backend: Backend) {
         let mut app = App::spawn(backend).await;
         nobodys(&app, "prg_spring").await;
-        let (_client, other) = app.mint_key("other", every_scope_but("clients:all")).await;
+        let (_client, other) = app.mint_key("other", every_scope_of_a_client()).await;
         let own = std::mem::replace(&mut app.key, other.clone());
         assert_eq!(app.issue_body("before", charged(Some("prg_spring"))).await.status, 201);
         assert_eq!(app.get("/v1/programs/prg_spring").await.json["client"], Value::Null);
@@ -44,7 +44,7 @@ on_each_backend! {
 
     async fn an_operator_makes_programs_for_others_and_nobody_else_does(backend: Backend) {
         let mut app = App::spawn(backend).await;
-        let (_client, other) = app.mint_key("other", every_scope_but("clients:all")).await;
+        let (_client, other) = app.mint_key("other", every_scope_of_a_client()).await;
         let theirs = |id: &str, client: &str| json!({"id": id, "name": "Gifts", "account_id": "main", "client": client});
         let made = app.post("/v1/programs", theirs("prg_theirs", "other")).await;
         assert_eq!((made.status, &made.json["client"]), (201, &json!("other")), "{}", made.text);

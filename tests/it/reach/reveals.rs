@@ -3,7 +3,7 @@
 use noshi::sandbox::{Fault, Operation};
 use serde_json::json;
 
-use super::every_scope_but;
+use super::every_scope_of_a_client;
 use crate::support::{App, Backend, Shape, faults::of, on_each_backend};
 
 async fn levels(app: &App) -> Vec<(String, String)> {
@@ -58,7 +58,7 @@ on_each_backend! {
         // Everything else goes on: orders, the answer to the same key, another key.
         assert_eq!(app.issue("second", "5.00").await.status, 201);
         assert_eq!(app.issue("first", "5.00").await.code(), issued.code());
-        let (_client, other) = app.mint_key("tests", every_scope_but("clients:all")).await;
+        let (_client, other) = app.mint_key("tests", every_scope_of_a_client()).await;
         let own = std::mem::replace(&mut app.key, other);
         assert_eq!(app.reveal(issued.id()).await.status, 200, "another key of the client's");
         app.key = own;
@@ -126,7 +126,7 @@ on_each_backend! {
         let old = app.issue("old", "5.00").await;
         app.advance(25 * 3600);
         begin_an_hour(&mut app);
-        let (_client, other) = app.mint_key("others", every_scope_but("clients:all")).await;
+        let (_client, other) = app.mint_key("others", every_scope_of_a_client()).await;
         let own = std::mem::replace(&mut app.key, other);
         let others = app.issue("others", "5.00").await;
         app.key = own;

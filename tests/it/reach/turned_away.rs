@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::every_scope_but;
+use super::every_scope_of_a_client;
 use crate::{
     process::Served,
     support::{Answer, App, Backend, on_each_backend, wait::found},
@@ -11,10 +11,10 @@ use crate::{
 on_each_backend! {
     async fn a_key_that_is_turned_away_is_counted_by_reason_and_hears_the_same_for_each(backend: Backend) {
         let app = App::spawn(backend).await;
-        let (_client, revoked) = app.mint_key("gone", every_scope_but("clients:all")).await;
+        let (_client, revoked) = app.mint_key("gone", every_scope_of_a_client()).await;
         app.revoke_key(&revoked).await;
         let past = app.ambient.now() - chrono::TimeDelta::seconds(1);
-        let (_client, expired) = app.mint_key_until("late", every_scope_but("clients:all"), Some(past)).await;
+        let (_client, expired) = app.mint_key_until("late", every_scope_of_a_client(), Some(past)).await;
         let (id, secret) = app.key.rsplit_once('_').unwrap();
         let wrong = format!("{id}_{}", expired.rsplit_once('_').unwrap().1);
         let unknown = format!("nsk_{}_{secret}", "0".repeat(32));
@@ -49,8 +49,8 @@ const TIMES: usize = 40;
 async fn strangers_do_not_fill_the_log() {
     let mut app = App::spawn(Backend::Sqlite).await;
     let started = app.ambient.monotonic();
-    let (_client, one) = app.mint_key("gone", every_scope_but("clients:all")).await;
-    let (_client, other) = app.mint_key("gone-too", every_scope_but("clients:all")).await;
+    let (_client, one) = app.mint_key("gone", every_scope_of_a_client()).await;
+    let (_client, other) = app.mint_key("gone-too", every_scope_of_a_client()).await;
     app.revoke_key(&one).await;
     app.revoke_key(&other).await;
     assert!(app.stop().await);

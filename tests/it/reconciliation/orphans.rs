@@ -4,14 +4,15 @@
 use futures_util::future::join_all;
 use noshi::{
     engine::schedule::Resolution,
-    identity::Scopes,
     incentives::attention::{self, SettleDecision},
     kernel::RewardId,
 };
 use serde_json::{Value, json};
 
 use super::{counts, items, reconcile};
-use crate::support::{Answer, App, Backend, books::books_match, on_each_backend, order, with_json};
+use crate::support::{
+    Answer, App, Backend, books::books_match, but_for_all_rewards, on_each_backend, order, with_json,
+};
 
 const DAY_SECONDS: i64 = 24 * 3600;
 
@@ -116,7 +117,7 @@ on_each_backend! {
         assert_eq!(creates(&app), before, "nothing was sent for it");
 
         // Another caller's key of the same text is another intent, and buys a card of its own.
-        let (_other, key) = app.mint_key("another", Scopes::new(noshi::server::scopes())).await;
+        let (_other, key) = app.mint_key("another", but_for_all_rewards()).await;
         let request = app.http.post(format!("{}/v1/rewards", app.base)).bearer_auth(key).header("Idempotency-Key", "lost");
         let other = Answer::of(with_json(request, &order("5.00"))).await;
         assert_eq!(other.status, 201, "{}", other.text);

@@ -2,6 +2,7 @@
 //! on SQLite. Both are counts, so they are the same on every machine.
 
 use std::{
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use noshi::ambient::Ambient;
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Executor};
 
 use super::{
@@ -36,8 +38,36 @@ fn asked(what: &'static str, statement: &'static str, parameters: &[&str]) -> As
     Asked { what, statement, parameters: parameters.iter().map(|&text| text.to_owned()).collect() }
 }
 
+/// Clients as lists are asked for them. The first has the half of the rewards.
+fn listed(numbers: Range<u32>) -> String {
+    let ids: Vec<String> = numbers.map(|number| format!("00000000000070008000{number:012}")).collect();
+    format!("'{}'", json!(ids))
+}
+
+/// Lists of the rewards of every client.
+fn lists_of_everyone(backend: Backend) -> Vec<Asked> {
+    let id = |hex: &str| match backend {
+        Backend::Sqlite => format!("X'{hex}'"),
+        Backend::Postgres => format!("CAST('{hex}' AS UUID)"),
+    };
+    let (none, last, everyone) = (&id(&"0".repeat(32)), &id(&"f".repeat(32)), &listed(100..120));
+    let (rare, waiting, pending) = ("'rare'", "'[\"needs_attention\"]'", "'[\"pending\"]'");
+    vec![
+        asked("of everyone", "rewards.list", &[everyone, last, none, "5", KINDS, STATES]),
+        asked("rare state of everyone", "rewards.list", &[everyone, last, none, "5", KINDS, waiting]),
+        asked("rare account of everyone", "rewards.list_of_account", &[everyone, last, none, "5", KINDS, STATES, rare]),
+        asked(
+            "no state of everyone's program",
+            "rewards.list_of_program",
+            &[everyone, last, none, "5", KINDS, pending, "'prg_4'"],
+        ),
+        asked("external id of everyone", "rewards.by_external_id", &[everyone, "'order_1000'"]),
+        asked("Amazon's id", "rewards.by_creation_request_id", &["'AwssbA1000'"]),
+    ]
+}
+
 /// Whatever finds much, little and nothing. The pages are so small that the smaller database fills them as well.
-fn all_asked(backend: Backend) -> Vec<Asked> {
+fn asked_of_one(backend: Backend) -> Vec<Asked> {
     let client = &client(backend);
     let id = |hex: &str| match backend {
         Backend::Sqlite => format!("X'{hex}'"),
@@ -58,32 +88,25 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
     let load = "'[\"balance_load\"]'";
     let ever = "9223372036854775807";
     let key = "'key_00000000000000000000000000000003'";
+    let one = &listed(100..101);
     vec![
-        asked("all", "rewards.list", &[client, last, none, "5", KINDS, STATES]),
-        asked("often a state", "rewards.list", &[client, last, none, "5", KINDS, failed]),
-        asked("rare state", "rewards.list", &[client, last, none, "5", KINDS, waiting]),
-        asked("no such state", "rewards.list", &[client, last, none, "5", KINDS, pending]),
-        asked("rare kind", "rewards.list", &[client, last, none, "5", load, STATES]),
-        asked("old day", "rewards.list", &[client, to, from, "5", KINDS, STATES]),
-        asked("account", "rewards.list_of_account", &[client, last, none, "5", KINDS, STATES, "'main'"]),
-        asked("rare account", "rewards.list_of_account", &[client, last, none, "5", KINDS, STATES, rare]),
-        asked(
-            "rare state of an account",
-            "rewards.list_of_account",
-            &[client, last, none, "5", KINDS, waiting, "'main'"],
-        ),
-        asked("program", "rewards.list_of_program", &[client, last, none, "5", KINDS, STATES, "'prg_4'"]),
-        asked(
-            "no state of a program",
-            "rewards.list_of_program",
-            &[client, last, none, "5", KINDS, pending, "'prg_4'"],
-        ),
+        asked("all", "rewards.list", &[one, last, none, "5", KINDS, STATES]),
+        asked("often a state", "rewards.list", &[one, last, none, "5", KINDS, failed]),
+        asked("rare state", "rewards.list", &[one, last, none, "5", KINDS, waiting]),
+        asked("no such state", "rewards.list", &[one, last, none, "5", KINDS, pending]),
+        asked("rare kind", "rewards.list", &[one, last, none, "5", load, STATES]),
+        asked("old day", "rewards.list", &[one, to, from, "5", KINDS, STATES]),
+        asked("account", "rewards.list_of_account", &[one, last, none, "5", KINDS, STATES, "'main'"]),
+        asked("rare account", "rewards.list_of_account", &[one, last, none, "5", KINDS, STATES, rare]),
+        asked("rare state of an account", "rewards.list_of_account", &[one, last, none, "5", KINDS, waiting, "'main'"]),
+        asked("program", "rewards.list_of_program", &[one, last, none, "5", KINDS, STATES, "'prg_4'"]),
+        asked("no state of a program", "rewards.list_of_program", &[one, last, none, "5", KINDS, pending, "'prg_4'"]),
         asked(
             "rare account of a program",
             "rewards.list_of_program_and_account",
-            &[client, last, none, "5", KINDS, STATES, "'prg_4'", rare],
+            &[one, last, none, "5", KINDS, STATES, "'prg_4'", rare],
         ),
-        asked("external id", "rewards.by_external_id", &[client, "'order_1000'"]),
+        asked("external id", "rewards.by_external_id", &[one, "'order_1000'"]),
         asked("unfinished", "rewards.unfinished", &[]),
         asked("unproven", "rewards.unproven", &["'main'", "'USD'"]),
         asked("due", "rewards.due_lanes", &[begin, "'[\"main\",\"second\",\"rare\"]'"]),
@@ -109,6 +132,10 @@ fn all_asked(backend: Backend) -> Vec<Asked> {
         asked("rare runs", "reconciliations.list_of_account", &[last, "5", rare]),
         asked("budgets of a reward", "budget_usage.of_key", &["'prg_3'", "'2026-01-05'", "'2026-01'", key]),
     ]
+}
+
+fn all_asked(backend: Backend) -> Vec<Asked> {
+    lists_of_everyone(backend).into_iter().chain(asked_of_one(backend)).collect()
 }
 
 fn text_of(backend: Backend, asked: &Asked) -> String {

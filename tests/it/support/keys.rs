@@ -16,10 +16,15 @@ pub(crate) fn scope(word: &str) -> Scope {
     noshi::server::scopes().into_iter().find(|scope| scope.as_str() == word).unwrap()
 }
 
+/// Every scope but the one that shows a key the rewards of other clients.
+pub(crate) fn but_for_all_rewards() -> Scopes {
+    Scopes::new(noshi::server::scopes().into_iter().filter(|scope| scope.as_str() != "rewards:all"))
+}
+
 impl App {
     /// The key that the test asks with.
     pub(crate) async fn mint_own_key(&mut self) {
-        (self.client, self.key) = self.mint_key("tests", Scopes::new(noshi::server::scopes())).await;
+        (self.client, self.key) = self.mint_key("tests", but_for_all_rewards()).await;
     }
 
     /// A new key of a client of this name.
@@ -67,7 +72,8 @@ impl App {
         let time = |at: DateTime<Utc>| format!("'{}'", at.format(instant));
         let hash = data_encoding::HEXLOWER.encode(&minted.secret_sha256);
         let (all, words): (Vec<&str>, Vec<&str>) = scopes.iter().partition(|word| *word == "clients:all");
-        let is_later = |word: &&str| ["key_pairs:", "webhooks:"].iter().any(|room| word.starts_with(room));
+        let is_later =
+            |word: &&str| ["key_pairs:", "webhooks:", "rewards:all"].iter().any(|room| word.starts_with(room));
         let (later, words): (Vec<&str>, Vec<&str>) = words.into_iter().partition(is_later);
         let insert = format!(
             "INSERT INTO api_keys (id, client_id, name, secret_sha256, scopes, created_at, expires_at, program_id) \
