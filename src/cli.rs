@@ -1,8 +1,10 @@
-//! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings.
+//! The command line: parse, build, run. Exit codes: 0 done, 1 failed, 2 usage or settings. Of commands that work through the API also
+//! 3, where the service refused or has nothing of that name, and 4, where the outcome is not known yet.
 
 mod accounts;
 mod audit;
 mod backup;
+mod balance;
 mod check;
 mod core_dump;
 mod demo;
@@ -13,9 +15,12 @@ mod ledger;
 mod loopback;
 mod month;
 mod reconcile;
+mod report;
 mod retention;
 mod rewards;
 mod sandbox;
+mod service;
+mod shell;
 mod stop;
 mod webhooks;
 
@@ -83,9 +88,14 @@ enum CliCommand {
     /// Create, list and revoke API keys.
     #[command(subcommand)]
     Keys(keys::KeysCommand),
-    /// Decide about rewards that need a person.
+    /// Issue, find, show, reveal, cancel, list and export rewards, and decide about those that need a person.
     #[command(subcommand)]
     Rewards(rewards::RewardsCommand),
+    /// Show what the accounts hold, through the API.
+    Balance(balance::BalanceArguments),
+    /// Show what was bought, through the API.
+    #[command(subcommand)]
+    Report(report::ReportCommand),
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
     Programs(ledger::ProgramsCommand),
@@ -101,7 +111,7 @@ enum CliCommand {
     /// Look at how far the archiving of settled rewards has come, or do it now (`rewards.retention_days`).
     #[command(subcommand)]
     Retention(retention::RetentionCommand),
-    /// Look at the endpoints that clients have events sent to, and end one.
+    /// Make, try and remove the endpoints that events are sent to, and end those of any client.
     #[command(subcommand)]
     Webhooks(webhooks::WebhooksCommand),
     /// Run an Amazon Incentives gateway, for trials and tests: JSON and XML, plain or TLS, with faults on demand.
@@ -109,6 +119,10 @@ enum CliCommand {
     /// Print the description of the API (OpenAPI 3.1), as a service answers it at `/openapi.json`.
     #[command(name = "openapi")]
     OpenApi,
+    /// Print what a shell needs to complete these commands: `source <(noshi completion bash)`.
+    Completion(shell::CompletionArguments),
+    /// Print the manual's page of `noshi`, or write those of all commands into a folder.
+    Man(shell::ManArguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
     Demo(demo::DemoArguments),
 }
@@ -137,7 +151,9 @@ enum CommandError {
     #[error(transparent)]
     Keys(#[from] keys::KeysError),
     #[error(transparent)]
-    Rewards(#[from] rewards::RewardsError),
+    Attention(#[from] rewards::attention::AttentionError),
+    #[error(transparent)]
+    Client(#[from] service::CallError),
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
     #[error(transparent)]
@@ -147,7 +163,7 @@ enum CommandError {
     #[error(transparent)]
     Retention(#[from] retention::RetentionError),
     #[error(transparent)]
-    Webhooks(#[from] webhooks::WebhooksError),
+    Webhooks(#[from] webhooks::operator::WebhooksError),
     #[error(transparent)]
     Demo(#[from] demo::DemoError),
     #[error(transparent)]
@@ -157,6 +173,7 @@ enum CommandError {
 impl CommandError {
     const fn exit_code(&self) -> u8 {
         match self {
+            Self::Client(error) => error.exit_code(),
             Self::Settings(_) | Self::PartnersFile(_) | Self::Backup(backup::BackupError::OwnTools) => 2,
             Self::Start(_)
             | Self::Store(_)
@@ -166,7 +183,7 @@ impl CommandError {
             | Self::Accounts(_)
             | Self::Audit(_)
             | Self::Keys(_)
-            | Self::Rewards(_)
+            | Self::Attention(_)
             | Self::Ledger(_)
             | Self::Backup(_)
             | Self::Reconcile(_)
@@ -254,15 +271,19 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Healthcheck(arguments) => healthcheck::run(arguments, load(cli.config.as_deref())).await,
         CliCommand::Accounts(command) => accounts::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
-        CliCommand::Rewards(command) => rewards::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Rewards(command) => rewards::run(command, || load(cli.config.as_deref())).await,
+        CliCommand::Balance(arguments) => balance::run(arguments).await,
+        CliCommand::Report(command) => report::run(command).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Audit(command) => audit::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,
         CliCommand::Reconcile(arguments) => reconcile::run(arguments, &load(cli.config.as_deref())?, stop).await,
         CliCommand::Retention(command) => retention::run(command, &load(cli.config.as_deref())?, stop).await,
-        CliCommand::Webhooks(command) => webhooks::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Webhooks(command) => webhooks::run(command, || load(cli.config.as_deref())).await,
         CliCommand::Sandbox(arguments) => sandbox::run(arguments, stop).await,
         CliCommand::OpenApi => say(&crate::server::openapi().to_pretty_json().map_err(io::Error::other)?),
+        CliCommand::Completion(arguments) => shell::completion(&arguments),
+        CliCommand::Man(arguments) => shell::man(&arguments),
         CliCommand::Demo(arguments) => demo::run(arguments, stop).await,
     }
 }

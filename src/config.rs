@@ -9,6 +9,7 @@
 
 mod ceilings;
 mod check;
+pub(crate) mod client;
 mod create;
 mod database;
 #[cfg(any(test, fuzzing))]

@@ -11,6 +11,7 @@
 //! | room | subject |
 //! |---|---|
 //! | [`cli`] | commands, the demo |
+//! | `client` | the API as a caller sees it: what commands that work through it stand on |
 //! | [`bootstrap`] | settings → store → providers → services → servers and loops, and the way back |
 //! | [`server`] | the two ports; gathers the routes, scopes and problem codes that the slices offer |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
@@ -166,6 +167,7 @@ pub mod store;
 
 pub mod sealing;
 
+pub(crate) mod client;
 pub mod config;
 pub mod lifecycle;
 pub mod telemetry;

@@ -70,10 +70,15 @@ pub fn repeats(text: &str, secret: &str) -> bool {
 
 /// Whether a spreadsheet may take a text for a formula: what is blank or unseen before it is no hindrance, and its first sign may be
 /// full width.
-#[must_use]
-pub fn begins_formula(text: &str) -> bool {
+fn begins_formula(text: &str) -> bool {
     let shown = |c: &char| !c.is_whitespace() && !c.is_control() && !is_unseen(*c);
     text.nfkd().find(shown).is_some_and(|first| matches!(first, '=' | '+' | '-' | '@' | '|' | '%' | '\u{2212}'))
+}
+
+/// The text as a cell of a file that a spreadsheet opens: one that it would take for a formula stands behind an apostrophe.
+#[must_use]
+pub fn tame(text: &str) -> Cow<'_, str> {
+    if begins_formula(text) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
 /// Characters that change nothing that a reader sees: accents of a decomposed letter, and all that has no width.

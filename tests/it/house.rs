@@ -18,6 +18,7 @@ use text::{Source, forbidden_attributes, imports, logged, mentions, sites};
 const RANKS: &[&[&str]] = &[
     &["main"],
     &["cli"],
+    &["client"],
     &["bootstrap"],
     &["server"],
     &["webhooks"],
@@ -50,7 +51,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("sqlx", &["store"]),
     ("ring", &["provider", "sandbox", "sealing", "server", "telemetry", "webhooks"]),
     ("libsqlite3_sys", &["store"]),
-    ("reqwest", &["provider", "webhooks"]),
+    ("reqwest", &["client", "provider", "webhooks"]),
     ("aws_sigv4", &["provider"]),
     ("aws_credential_types", &["provider"]),
     ("hyper", &["provider", "sandbox", "cli", "telemetry"]),
@@ -60,8 +61,8 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("prost", &["telemetry"]),
 ];
 
-/// Where a claim code becomes text, tests apart: the writer of the answer, once.
-const CLAIM_CODE_SITES: [(&str, usize); 1] = [("incentives/dto/view.rs", 1)];
+/// Where a claim code becomes text, tests apart: the writer of the answer, once; and the command that a person asks for it.
+const CLAIM_CODE_SITES: [(&str, usize); 2] = [("cli/rewards/one.rs", 1), ("incentives/dto/view.rs", 1)];
 /// Where the target of a reward is taken out of its type, tests apart: its kind sends it, and shows its last digits. And where the secret of
 /// an endpoint is: its maker is shown it once, and it is sealed as a target is.
 const TARGET_SITES: [(&str, usize); 4] = [
@@ -71,8 +72,10 @@ const TARGET_SITES: [(&str, usize); 4] = [
     ("webhooks/service.rs", 2),
 ];
 /// Where a secret is opened, tests apart: the two halves of the key pair are signed with, and two pairs are compared; the
-/// keys that seal are derived; the database's URL is opened; the admin port's token is hashed; a shopper's access token is presented, hashed, and compared.
-const SECRET_SITES: [(&str, usize); 5] = [
+/// keys that seal are derived; the database's URL is opened; the admin port's token is hashed; a shopper's access token is presented, hashed, and
+/// compared; a command presents the key that it was given.
+const SECRET_SITES: [(&str, usize); 6] = [
+    ("client/service.rs", 1),
     ("identity/admin_token.rs", 1),
     ("provider/incentives/sign.rs", 6),
     ("provider/login/shopper.rs", 3),

@@ -18,6 +18,7 @@ mod canary;
 mod cancel;
 mod certification;
 mod clock;
+mod commands;
 mod database;
 mod door;
 mod events;

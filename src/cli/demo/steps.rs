@@ -235,7 +235,12 @@ impl Demo {
              curl -s $NOSHI/v1/rewards -H \"Authorization: Bearer $KEY\" -H \"Idempotency-Key: my-first-order\" \\\n  \
              -H \"Content-Type: application/json\" -d '{{\"kind\":\"gift_code\",\"value\":{{\"amount\":\"5.00\",\"currency_code\":\"USD\"}}}}'\n\
              curl -s $NOSHI/v1/rewards/{id}/events -H \"Authorization: Bearer $KEY\"\n\
-             curl -s $NOSHI/v1/balances -H \"Authorization: Bearer $KEY\"\n"
+             curl -s $NOSHI/v1/balances -H \"Authorization: Bearer $KEY\"\n\n\
+             The same without curl:\n\n\
+             export NOSHI_URL=$NOSHI NOSHI_API_KEY=$KEY\n\
+             noshi rewards show {id}        # or: cargo run -q -- rewards show {id}\n\
+             noshi rewards list\n\
+             noshi balance\n"
         ))
     }
 

@@ -18,7 +18,7 @@ use crate::{
         routing::{read, resource},
     },
     identity::{OwnedBy, Principal},
-    kernel::glyphs,
+    kernel::glyphs::tame,
     ledger::{
         Ledger,
         journal::{
@@ -159,11 +159,6 @@ impl From<LedgerEntry> for LedgerEntryView {
     }
 }
 
-/// Text that a spreadsheet would take for a formula is put behind an apostrophe.
-fn tame(text: Option<String>) -> Option<String> {
-    text.map(|text| if glyphs::begins_formula(&text) { format!("'{text}") } else { text })
-}
-
 #[derive(Clone, Copy)]
 enum StreamFormat {
     Csv,
@@ -206,7 +201,8 @@ impl StreamFormat {
                 }
                 for entry in entries {
                     let view = LedgerEntryView::from(entry);
-                    let [note, made_by, external_id] = [view.note, view.made_by, view.external_id].map(tame);
+                    let [note, made_by, external_id] = [view.note, view.made_by, view.external_id]
+                        .map(|text| text.map(|text| tame(&text).into_owned()));
                     let view = LedgerEntryView { note, made_by, external_id, ..view };
                     csv.serialize(view).map_err(|_error| failed())?;
                 }

@@ -35,6 +35,15 @@ const COMMANDS: &[Row] = &[
     Row("keys list", &[], Refuses),
     Row("keys rotate", &[KEY], Refuses),
     Row("keys revoke", &[KEY], Refuses),
+    Row("rewards issue", &["--key", "a", "--amount", "1.00", "--currency", "USD"], Has(ASKS)),
+    Row("rewards find", &["4711"], Has(ASKS)),
+    Row("rewards show", &[REWARD], Has(ASKS)),
+    Row("rewards reveal", &[REWARD, "--reason", "seen"], Has(ASKS)),
+    Row("rewards cancel", &[REWARD, "--reason", "seen"], Has(ASKS)),
+    Row("rewards list", &[], Has(ASKS)),
+    Row("rewards export", &[], Has(ASKS)),
+    Row("balance", &[], Has(ASKS)),
+    Row("report month", &[], Has(ASKS)),
     Row("rewards attention list", &[], Refuses),
     Row("rewards attention settle", &[REWARD, "--as", "issued", "--reason", "seen", "--by", "kim"], Refuses),
     Row("programs create", &["prg_spring", "--account", "main", "--name", "Spring", "--any-client"], Refuses),
@@ -57,12 +66,24 @@ const COMMANDS: &[Row] = &[
     ),
     Row("retention status", &[], Refuses),
     Row("retention run", &[], Refuses),
+    Row("webhooks endpoints", &[], Has(ASKS)),
+    Row("webhooks add", &["https://example.com"], Has(ASKS)),
+    Row("webhooks test", &[ENDPOINT], Has(ASKS)),
+    Row("webhooks deliveries", &[ENDPOINT], Has(ASKS)),
+    Row("webhooks redeliver", &[ENDPOINT, "whd_1"], Has(ASKS)),
+    Row("webhooks replay", &[ENDPOINT, "--from", "2026-11-28T09:00:00Z"], Has(ASKS)),
+    Row("webhooks rotate-secret", &[ENDPOINT], Has(ASKS)),
+    Row("webhooks remove", &[ENDPOINT], Has(ASKS)),
     Row("webhooks list", &[], Refuses),
     Row("webhooks disable", &[ENDPOINT], Refuses),
     Row("sandbox", &[], Has("it has no database")),
     Row("openapi", &[], Has("it prints what is built in")),
+    Row("completion", &["bash"], Has("it prints what is built in")),
+    Row("man", &[], Has("it prints what is built in")),
     Row("demo", &[], Has("it makes its own")),
 ];
+/// A command that works through the API.
+const ASKS: &str = "it asks a service";
 const KEY: &str = "key_01907000800070008000000000000001";
 const ENDPOINT: &str = "whe_01907000800070008000000000000001";
 const REWARD: &str = "rwd_01907000800070008000000000000001";

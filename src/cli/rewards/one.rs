@@ -1,0 +1,183 @@
+//! One reward: looked at, revealed, canceled.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::{
+    cli::{
+        CommandError, say,
+        service::{CallError, NOT_KNOWN_YET, ServiceArguments, text},
+    },
+    client::{
+        Ask, ServiceClient, ServiceReply,
+        pages::ListWalk,
+        reward::{ErrorReply, RewardReply},
+    },
+};
+
+/// Entries of a timeline that are shown: nearly always all.
+const TIMELINE: usize = 1000;
+
+#[derive(Args)]
+pub(in crate::cli) struct ShowArguments {
+    /// Its id, `rwd_…`.
+    id: String,
+    #[command(flatten)]
+    service: ServiceArguments,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct ReasonArguments {
+    /// Its id, `rwd_…`.
+    id: String,
+    /// Why, for the timeline.
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    service: ServiceArguments,
+}
+
+#[derive(Args)]
+pub(in crate::cli) struct CancelArguments {
+    #[command(flatten)]
+    of: ReasonArguments,
+    /// How long to wait for the outcome.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+}
+
+/// Whether a code that an answer has is printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codes {
+    /// It is asked for.
+    Shown,
+    /// It stays in the answer.
+    Withheld,
+}
+
+pub(super) async fn show(arguments: ShowArguments) -> Result<ExitCode, CommandError> {
+    let service = arguments.service.service()?;
+    let path = ["rewards", &arguments.id];
+    let reply = service.ask(&Ask::get(&path)).await.map_err(CallError::from)?;
+    let path = ["rewards", &arguments.id, "events"];
+    let mut entries = Vec::new();
+    let mut pages = ListWalk::new(&service, &path, Vec::new(), TIMELINE);
+    while let Some(mut page) = pages.next().await.map_err(CallError::from)? {
+        entries.append(&mut page);
+    }
+    if arguments.service.json {
+        let mut whole: Value = reply.json().map_err(CallError::from)?;
+        whole.as_object_mut().map(|members| members.insert("events".to_owned(), Value::Array(entries)));
+        return say(&whole.to_string());
+    }
+    let reward: RewardReply = reply.json().map_err(CallError::from)?;
+    let mut lines = lines(&reward);
+    lines.push(String::new());
+    lines.extend(entries.iter().map(|entry| format!("{}  {}{}", text(entry, "/at"), text(entry, "/kind"), why(entry))));
+    say(&lines.join("\n"))
+}
+
+pub(super) async fn reveal(arguments: ReasonArguments) -> Result<ExitCode, CommandError> {
+    let service = arguments.service.service()?;
+    let path = ["rewards", &arguments.id, "reveal"];
+    let ask = Ask::post(&path, &json!({"reason": arguments.reason}));
+    let reply = service.ask(&ask).await.map_err(CallError::from)?;
+    say_reward(&reply, arguments.service.json, Codes::Shown)
+}
+
+pub(super) async fn cancel(arguments: CancelArguments) -> Result<ExitCode, CommandError> {
+    let CancelArguments { of: ReasonArguments { id, reason, service: of }, wait } = arguments;
+    let service = of.service()?;
+    let path = ["rewards", &id, "cancel"];
+    let ask = Ask::post(&path, &json!({"reason": reason})).repeatable();
+    let reply = service.ask(&ask).await.map_err(CallError::from)?;
+    let reply =
+        settled(&service, reply, wait, |reward| reward.status == "canceled" || reward.status == "failed").await?;
+    say_reward(&reply, of.json, Codes::Withheld)
+}
+
+/// The reward once it is settled, or as it is when the time is up. One that still does what was asked for is not settled.
+pub(super) async fn settled(
+    service: &ServiceClient,
+    mut reply: ServiceReply,
+    wait: u64,
+    is_done: impl Fn(&RewardReply) -> bool,
+) -> Result<ServiceReply, CallError> {
+    let until = service.after(Duration::from_secs(wait));
+    loop {
+        let reward: RewardReply = reply.json()?;
+        let waits = reply.status == 202 || !reward.is_settled();
+        if is_done(&reward) || !waits || !service.pause(reply.retry_after, until).await {
+            return Ok(reply);
+        }
+        let path = ["rewards", &reward.id];
+        let found = service.ask(&Ask::get(&path)).await?;
+        let now: RewardReply = found.json()?;
+        // A read is a 200, also of what is not settled: what was answered 202 stays open until it is.
+        reply = ServiceReply { status: if now.is_settled() { 200 } else { 202 }, ..found };
+    }
+}
+
+/// Prints a reward. The exit code says whether its outcome is known.
+pub(super) fn say_reward(reply: &ServiceReply, as_json: bool, codes: Codes) -> Result<ExitCode, CommandError> {
+    let reward: RewardReply = reply.json().map_err(CallError::from)?;
+    if as_json {
+        let mut whole: Value = reply.json().map_err(CallError::from)?;
+        if codes == Codes::Withheld {
+            whole.as_object_mut().map(|members| members.remove("claim_code"));
+        }
+        say(&whole.to_string())?;
+    } else {
+        let mut lines = lines(&reward);
+        match (&reward.claim_code, codes) {
+            (Some(code), Codes::Shown) => lines.push(format!("claim code   {}", code.expose())),
+            (Some(_code), Codes::Withheld) => {
+                lines.push(format!("claim code   not shown: noshi rewards reveal {} --reason …", reward.id));
+            }
+            (None, _) => {}
+        }
+        say(&lines.join("\n"))?;
+    }
+    Ok(if reward.is_settled() { ExitCode::SUCCESS } else { ExitCode::from(NOT_KNOWN_YET) })
+}
+
+/// A reward as a person reads it.
+fn lines(reward: &RewardReply) -> Vec<String> {
+    let value = format!("{} {}", reward.value.amount, reward.value.currency_code);
+    let metadata = reward.metadata.as_ref().map(|texts| Value::Object(texts.clone()).to_string());
+    let refused = reward.last_error.as_ref().map(|ErrorReply { error_code, error_type }| {
+        let kind = error_type.as_ref().map(|kind| format!(" {kind}")).unwrap_or_default();
+        format!("{error_code}{kind}")
+    });
+    let all = [
+        ("reward", Some(reward.id.clone())),
+        ("client", reward.client.clone()),
+        ("status", Some(reward.status.clone())),
+        ("needs", reward.attention.clone()),
+        ("value", Some(value)),
+        ("kind", Some(reward.kind.clone())),
+        ("account", Some(reward.account_id.clone())),
+        ("program", reward.program_id.clone()),
+        ("order", reward.external_id.clone()),
+        ("at Amazon", Some(reward.creation_request_id.clone())),
+        ("metadata", metadata),
+        ("refused", refused),
+        ("not canceled", reward.cancel_failure.clone()),
+        ("recorded", Some(reward.created_at.clone())),
+        ("issued", reward.issued_at.clone()),
+        ("canceled", reward.canceled_at.clone()),
+        ("archived", reward.archived_at.clone()),
+        ("cancel until", reward.cancelable_until.clone()),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some(format!("{name:<12} {}", value?))).collect()
+}
+
+/// What a timeline's entry says beside its kind.
+fn why(entry: &Value) -> String {
+    let known = ["/detail/reason", "/detail/error_code", "/detail/outcome", "/detail/attention"];
+    let said: Vec<&str> =
+        known.into_iter().map(|pointer| text(entry, pointer)).filter(|said| !said.is_empty()).collect();
+    if said.is_empty() { String::new() } else { format!("  {}", said.join(", ")) }
+}

@@ -1,0 +1,48 @@
+//! The commands that work through the API, against a real service: what a person types, reads, and gets as an exit code.
+
+mod books;
+mod paths;
+mod rewards;
+mod shells;
+mod webhooks;
+
+use std::process::Output;
+
+use crate::{process::noshi, support::App};
+
+/// A command that has ended.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ended {
+    fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    /// What it printed, once it has succeeded.
+    fn good(self) -> String {
+        assert_eq!(self.code, 0, "{} {}", self.out, self.err);
+        self.out
+    }
+
+    /// The text behind a name of what a person reads.
+    fn line(&self, name: &str) -> String {
+        line(&self.out, name)
+    }
+}
+
+fn line(text: &str, name: &str) -> String {
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {name} in\n{text}")).trim().to_owned()
+}
+
+/// Runs a command with the app's key at its service.
+fn run(app: &App, arguments: &[&str]) -> Ended {
+    let mut command = noshi();
+    command.args(arguments).env("NOSHI_URL", &app.base).env("NOSHI_API_KEY", &app.key);
+    Ended::of(command.output().unwrap())
+}
