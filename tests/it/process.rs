@@ -9,6 +9,7 @@ mod first;
 mod guarded;
 mod healthcheck;
 pub(crate) mod neighbour;
+mod release;
 mod sandbox;
 mod settings;
 mod unprepared;

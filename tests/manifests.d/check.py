@@ -1,5 +1,6 @@
 """Renders everything under k8s/, judges it, and shows that the judges see faults. Started by tests/manifests."""
 
+import copy
 import os
 import pathlib
 import shutil
@@ -9,6 +10,7 @@ import time
 
 import yaml
 
+import compose
 import faults
 import image
 import program
@@ -77,7 +79,7 @@ def all_files_are_rendered(report: Report, bundles: dict[str, Bundle]) -> None:
         named = {path for path in folder.rglob("*") if str(path.relative_to(folder)) in text}
         theirs = {path for path in folder.rglob("*") if path.suffix in {".yaml", ".json", ".toml"} and path != kustomization}
         # Tests of alarms are for promtool.
-        theirs = {path for path in theirs if not path.stem.endswith("_test")}
+        theirs = {path for path in theirs if not path.stem.endswith("_test") and path != ROOT / compose.FILE}
         for path in sorted(theirs - named):
             report.expect(False, f"{path.relative_to(ROOT)} is named by no kustomization.yaml")
     for kind in ("Deployment", "StatefulSet", "Job", "Ingress", "ServiceMonitor", "PodDisruptionBudget"):
@@ -111,6 +113,18 @@ def good_ones(report: Report, bundles: dict[str, Bundle], work: pathlib.Path) ->
     for name, (old, new) in image.FAULTS.items():
         report.expect(old in text, f"Dockerfile fault {name!r}: there is nothing to break")
         report.expect(bool(list(image.findings(text.replace(old, new)))), f"Dockerfile fault {name!r} was not noticed")
+
+
+def the_compose_file(report: Report) -> None:
+    report.section("the Compose file")
+    document, version = compose.read()
+    for wrong in compose.findings(document, version):
+        report.expect(False, f"{compose.FILE}: {wrong}")
+    for name, breaks in compose.FAULTS.items():
+        broken = copy.deepcopy(document)
+        breaks(broken)
+        report.expect(broken != document, f"Compose fault {name!r}: nothing was broken")
+        report.expect(bool(list(compose.findings(broken, version))), f"Compose fault {name!r} was not noticed")
 
 
 def broken_ones(report: Report, bundles: dict[str, Bundle], work: pathlib.Path) -> list[Fault]:
@@ -157,9 +171,10 @@ def main() -> int:
     bundles = render(work)
     all_files_are_rendered(report, bundles)
     good_ones(report, bundles, work)
+    the_compose_file(report)
     for_scanner = broken_ones(report, bundles, work)
     scanned(report, bundles, work, for_scanner)
-    broken = len(faults.ALL) + len(image.FAULTS)
+    broken = len(faults.ALL) + len(image.FAULTS) + len(compose.FAULTS)
     report.section("done")
     print(f"manifests: {len(bundles)} bundles, {len(rules.ALL)} rules, {broken} broken copies, {report.failed} failed")
     return 1 if report.failed else 0
