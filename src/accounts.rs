@@ -28,4 +28,5 @@ pub(crate) use rate::Rate;
 pub(crate) use slot::Departure;
 pub use slot::Slot;
 pub(crate) use turns::Turns;
-pub(crate) use waiting::{Purpose, Wanted};
+pub use waiting::Purpose;
+pub(crate) use waiting::Wanted;

@@ -299,6 +299,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
 
 /// Makes due at once what the process before had leased. Only on SQLite, where this process is the only one.
 async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
+    state.batches.abandon().await?;
     let abandoned = state.rewards.courier().abandon_leases().await?;
     if abandoned > 0 {
         tracing::info!(

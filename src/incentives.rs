@@ -44,6 +44,7 @@ pub(crate) mod statement;
 pub mod target;
 pub mod till;
 pub mod timeline;
+mod unawaited;
 
 pub use metrics::Metrics;
 pub use model::{Command, Reward};

@@ -14,6 +14,7 @@
 //! | `client` | the API as a caller sees it: what commands that work through it stand on |
 //! | [`bootstrap`] | settings → store → providers → services → servers and loops, and the way back |
 //! | [`server`] | the two ports; gathers the routes, scopes and problem codes that the slices offer |
+//! | [`batches`] | many rewards that are bought one after the other, while others are served |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
 //! | [`ledger`] | the journal, programs and their budgets |
@@ -135,6 +136,7 @@
 //! | runway | how long a balance lasts at the present spending |
 //! | deed, actor, scribe | what was done by hand, who did it, and who writes it into the audit in that name |
 //! | head | the newest record of the audit; kept elsewhere, it finds a cut tail |
+//! | batch, item | rewards that are bought one after the other, for which nobody waits; one of them |
 //! | endpoint | of webhooks: where a client listens. A delivery is one fact on its way to one endpoint |
 //! | canary | a value that must be found nowhere; the tests look everywhere for it |
 
@@ -144,6 +146,8 @@ pub mod bootstrap;
 pub mod server;
 
 pub mod webhooks;
+
+pub mod batches;
 
 pub mod treasury;
 

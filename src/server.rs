@@ -35,6 +35,7 @@ pub(crate) use self::{
 use crate::{
     accounts,
     audit::AuditWatch,
+    batches::{self, Batches},
     config, events,
     http::{
         Code, Http, Problem,
@@ -74,6 +75,7 @@ pub(crate) struct AppState {
     pub(crate) reconciliations: Reconciliations,
     pub(crate) audit: AuditWatch,
     pub(crate) webhooks: Webhooks,
+    pub(crate) batches: Batches,
     pub(crate) log: LogFilter,
     pub(crate) admin_token: AdminToken,
     pub(crate) metrics: Arc<Metrics>,
@@ -101,6 +103,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
     let funds = web::Data::new(funds_check(&state.balances));
     let refusals = web::Data::new(state.refusals.clone());
     let webhooks = web::Data::new(state.webhooks.clone());
+    let batches = web::Data::new(state.batches.clone());
     let port = PortSettings {
         listen: settings.listen,
         workers: settings.workers,
@@ -123,6 +126,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(accounts.clone())
             .app_data(reconciliations.clone())
             .app_data(webhooks.clone())
+            .app_data(batches.clone())
             .wrap(from_fn(observe))
             .wrap(from_fn(let_in))
             .wrap(from_fn(framing::frame))
@@ -135,6 +139,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(events::http::routes)
             .configure(accounts::http::routes)
             .configure(webhooks::http::routes)
+            .configure(batches::http::routes)
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
             .service(resource(HEALTH, "GET, HEAD", [read().to(healthz)]))
             .configure(describe::routes)
@@ -208,6 +213,7 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
         incentives::problems::CODES,
         treasury::problems::CODES,
         webhooks::problems::CODES,
+        batches::problems::CODES,
     ];
     Code::OF_HTTP.iter().chain(slices.into_iter().flatten()).copied()
 }
@@ -362,6 +368,7 @@ mod tests {
             include_str!("ledger/problems.rs"),
             include_str!("treasury/problems.rs"),
             include_str!("webhooks/problems.rs"),
+            include_str!("batches/problems.rs"),
         ];
         let made: usize = sources.iter().map(|source| source.matches(": Code =").count()).sum();
         let made_here = include_str!("http/problem.rs").matches(": Self =").count();

@@ -12,6 +12,7 @@
 //! batch leaves room for others. Each replica asks for slots when it is its turn by what was booked there, or the quickest
 //! replica would take them all. A caller who has nothing waiting need not wait for the end of the line.
 
+mod batches;
 mod line;
 
 use std::{
@@ -97,6 +98,8 @@ struct Taking {
     looks_again: Option<Instant>,
     /// …and from then on the new rewards of all replicas yield to one of them.
     looks_urge: Option<Instant>,
+    /// Until then a batch leaves slots to the new rewards that wait in other replicas.
+    batch_yields: Option<Instant>,
 }
 
 impl Rate {
@@ -140,8 +143,8 @@ impl Rate {
         let Slots { shared, metrics, .. } = &*self.slots;
         let began = shared.ambient.monotonic();
         let slot = self.wait(wanted, patience).await;
-        // What the database does not give says nothing of Amazon's rate.
-        if !matches!(slot, Err(NoSlot::NoDatabase)) {
+        // What the database does not give says nothing of Amazon's rate; and a batch waits by design.
+        if !matches!(slot, Err(NoSlot::NoDatabase)) && wanted.purpose != Purpose::Batch {
             metrics.waited_for_slot(&shared.account, slot.is_ok().then(|| began.elapsed()));
         }
         slot
@@ -259,7 +262,7 @@ impl Slots {
         }
         let interval = match wanted.purpose {
             Purpose::Purchase => self.purchases().interval.unwrap_or(spacing).max(spacing),
-            Purpose::Cancel | Purpose::Recovery | Purpose::Look => spacing,
+            Purpose::Cancel | Purpose::Recovery | Purpose::Look | Purpose::Batch => spacing,
         };
         let (ahead, own) = (waiting.ahead(wanted), waiting.own(wanted));
         let expected = interval.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
@@ -360,6 +363,12 @@ impl Slots {
             // New rewards wait in another replica.
             return left;
         }
+        if purpose == Purpose::Batch {
+            if let Some(pause) = self.yields_to_line(now).await {
+                return pause;
+            }
+            ask.by_us = now.saturating_add(micros(batches::AHEAD));
+        }
         if purpose == Purpose::Purchase {
             // Who is still asking for a place has none.
             let Some(first) = self.bookings().first().copied() else { return IDLE_LOOK };
@@ -395,7 +404,7 @@ impl Slots {
                 Duration::ZERO
             }
             Ok(None) => match self.look().await {
-                Some(limiter) => self.wait_for(&limiter, ask.urgent, turn),
+                Some(limiter) => self.wait_for(&limiter, ask.urgent, turn).saturating_add(batches::behind(purpose)),
                 None => DATABASE_PAUSE,
             },
             Err(error) => {
@@ -451,6 +460,9 @@ impl Slots {
                         let mut taking = self.taking();
                         taking.looks_again = now.checked_add(of_slots(2));
                         taking.looks_urge = now.checked_add(of_slots(LOOKS_URGE_SLOTS));
+                    }
+                    if purpose == Purpose::Batch {
+                        self.batch_was_served(now);
                     }
                     if purpose == Purpose::Purchase {
                         let mut booked = self.bookings();

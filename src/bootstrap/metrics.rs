@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    accounts, audit,
+    accounts, audit, batches,
     config::{ServerSettings, Settings},
     http::{
         self,
@@ -31,6 +31,7 @@ pub(super) struct AllMetrics {
     pub(super) store: Arc<store::Metrics>,
     pub(super) treasury: Arc<treasury::Metrics>,
     pub(super) webhooks: Arc<webhooks::Metrics>,
+    pub(super) batches: Arc<batches::Metrics>,
 }
 
 impl AllMetrics {
@@ -57,6 +58,7 @@ impl AllMetrics {
             store: Arc::new(store::Metrics::new(&registry)?),
             treasury: Arc::new(treasury::Metrics::new(&registry)?),
             webhooks: Arc::new(webhooks::Metrics::new(&registry)?),
+            batches: Arc::new(batches::Metrics::new(&registry)?),
             server: Arc::new(server::Metrics::new(registry, lost)?),
         })
     }

@@ -10,6 +10,7 @@ use crate::{
     accounts::Accounts,
     ambient::Ambient,
     audit::{AuditWatch, Scribe},
+    batches::{BatchDependencies, Batches},
     config::Settings,
     http::{Http, stranger_lines::StrangerLines},
     identity::{AdminToken, endings::KeyEndings},
@@ -49,9 +50,11 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
     let restored = restore_note::last(&mut ground.store.snapshot().await?).await?;
     let accounts = accounts::build(ground)?;
     accounts::adopt_key_pairs(&accounts).await?;
+    let rewards = ground.rewards(&accounts, restored)?;
     Ok(AppState {
         http: ground.http(),
-        rewards: ground.rewards(&accounts, restored)?,
+        batches: ground.batches(&rewards),
+        rewards,
         balances: ground.balances(&accounts),
         ledger: ground.ledger(&accounts),
         keys: KeyEndings {
@@ -129,6 +132,18 @@ impl Ground<'_> {
             metrics: Arc::clone(&self.metrics.audit),
             hour: self.settings.reconciliation.hour,
         }
+    }
+
+    fn batches(&self, rewards: &Rewards) -> Batches {
+        Batches::new(BatchDependencies {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            tasks: self.tasks.clone(),
+            rewards: rewards.clone(),
+            metrics: Arc::clone(&self.metrics.batches),
+            lease: self.settings.rewards.lease,
+            in_flight_max: self.settings.rewards.in_flight_max,
+        })
     }
 
     fn webhooks(&self) -> Result<Webhooks, SealingError> {

@@ -15,11 +15,13 @@ use serde_json::error::Category;
 use zeroize::Zeroizing;
 
 use self::strict::{Pointer, Strict};
-use super::{Code, Http, Problem, headers, paging::no_query};
+use super::{Code, Http, Problem, connection::Connection, headers, paging::no_query};
 use crate::lifecycle::workplaces::outside;
 
 /// Bytes of the largest body.
 pub(crate) const BODY_BYTES_MAX: usize = 4096;
+/// So many times as long as another body a large one may take.
+const LARGE_BODY_TIMES: u32 = 6;
 
 impl Http {
     /// Reads the body as JSON into a type that refuses unknown fields. Beside it a query would mean nothing, and is refused.
@@ -33,10 +35,33 @@ impl Http {
     ) -> Result<T, Problem> {
         no_query(request)?;
         check_type(request, "application/json")?;
-        let bytes = outside(tokio::time::timeout(self.body_timeout, read(payload)))
-            .await
-            .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
+        let bytes = self.read(payload, BODY_BYTES_MAX).await?;
         parse(&bytes)
+    }
+
+    /// Reads a body of one of these media types, of so many bytes at most: which of them it is, and the bytes.
+    ///
+    /// # Errors
+    /// `unsupported-media-type`, `payload-too-large` or `request-timeout`.
+    pub(crate) async fn bytes(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        types: &[&'static str],
+        max: usize,
+    ) -> Result<(&'static str, Zeroizing<Vec<u8>>), Problem> {
+        let expected =
+            || Problem::new(Code::UNSUPPORTED_MEDIA_TYPE).detail(format!("expected: {}", types.join(" or ")));
+        let sent = types.iter().find(|expected| check_type(request, expected).is_ok()).ok_or_else(expected)?;
+        Connection::of(request).expect_more(max);
+        Ok((sent, self.read(payload, max).await?))
+    }
+
+    /// A large body has more time than a small one.
+    async fn read(&self, payload: web::Payload, max: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        let times = if max > BODY_BYTES_MAX { LARGE_BODY_TIMES } else { 1 };
+        let read = outside(tokio::time::timeout(self.body_timeout.saturating_mul(times), read(payload, max))).await;
+        read.map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))?
     }
 }
 
@@ -47,9 +72,7 @@ impl Http {
     /// As [`Http::body`].
     pub(crate) async fn line(&self, request: &HttpRequest, payload: web::Payload) -> Result<String, Problem> {
         check_type(request, "text/plain").map_err(|refused| refused.detail("text/plain is expected"))?;
-        let bytes = outside(tokio::time::timeout(self.body_timeout, read(payload)))
-            .await
-            .map_err(|_elapsed| Problem::new(Code::REQUEST_TIMEOUT))??;
+        let bytes = self.read(payload, BODY_BYTES_MAX).await?;
         let text = str::from_utf8(&bytes)
             .map_err(|_error| Problem::new(Code::INVALID_REQUEST).detail("the body is not UTF-8"))?;
         let line = text.strip_suffix('\n').unwrap_or(text);
@@ -73,13 +96,13 @@ fn check_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
 
 /// The whole body, wiped when dropped: what a reward acts on may be in it. The buffer has its full size from the start, so
 /// that it never moves and leaves no copy; the HTTP library's own buffers are out of our reach.
-async fn read(mut payload: web::Payload) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_BYTES_MAX));
+async fn read(mut payload: web::Payload, max: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max));
     while let Some(chunk) = payload.next().await {
         let chunk =
             chunk.map_err(|_broken| Problem::new(Code::INVALID_REQUEST).detail("the body could not be read"))?;
-        if bytes.len().saturating_add(chunk.len()) > BODY_BYTES_MAX {
-            return Err(Problem::new(Code::PAYLOAD_TOO_LARGE).detail("a body may have 4096 bytes"));
+        if bytes.len().saturating_add(chunk.len()) > max {
+            return Err(Problem::new(Code::PAYLOAD_TOO_LARGE).detail(format!("a body may have {max} bytes")));
         }
         bytes.extend_from_slice(&chunk);
     }

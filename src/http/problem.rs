@@ -351,9 +351,21 @@ impl Problem {
         self.0.code
     }
 
+    /// When the same request can succeed.
+    #[must_use]
+    pub(crate) fn retry(&self) -> Retry {
+        if self.0.in_vain { Retry::Never } else { self.0.code.retry }
+    }
+
+    /// How long that takes at least, where it is known.
+    #[must_use]
+    pub(crate) fn pause(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let until = self.0.retry_at.and_then(|at| at.signed_duration_since(now).to_std().ok());
+        self.0.retry_after.or(until)
+    }
+
     /// What is wrong with parts of the request.
-    #[cfg(test)]
-    pub(super) fn errors(&self) -> &[FieldError] {
+    pub(crate) fn errors(&self) -> &[FieldError] {
         &self.0.errors
     }
 
@@ -400,7 +412,7 @@ impl Problem {
             instance: format!("urn:noshi:request:{request_id}"),
             code: self.0.code.as_str(),
             retryable: self.0.code.retryable() && !self.0.in_vain,
-            retry: if self.0.in_vain { Retry::Never } else { self.0.code.retry },
+            retry: self.retry(),
             money_moved: self.0.money_moved,
             request_id,
             errors: &self.0.errors,

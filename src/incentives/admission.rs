@@ -92,7 +92,7 @@ impl Issue {
         let asking = Asking::New { minor: command.value.minor() };
         let admitted = account.breaker().admit(asking, self.courier.limits.breaker).await;
         admitted.map_err(IssueError::Refused)?;
-        let slot = self.take_slot(account, client, Purpose::Purchase, arrived).await?;
+        let slot = self.take_slot(account, client, command.purpose, arrived).await?;
         Ok(Admitted { account, slot, target })
     }
 
@@ -111,14 +111,43 @@ impl Issue {
     async fn check(&self, command: &Command, client: ClientId) -> Result<(&Account, Purchase<'_>), IssueError> {
         check_texts(command)?;
         let policy = self.policy(command, client).await?;
-        let account = self.choose_account(command, policy.as_ref())?;
-        check_value(account, command.value)?;
-        members_of(account, command, command.program.as_ref())?;
-        Courier::check_aim(account, command)?;
+        let account = self.payer_of_command(command, policy.as_ref())?;
         if let Some(policy) = &policy {
             self.look_at_budgets(account, command, policy).await?;
         }
         Ok((account, Purchase { account, client, value: command.value, at: self.courier.ambient.now() }))
+    }
+
+    /// Checks the commands of a batch, all of one program, as far as nothing that was bought before decides: for each the account that would
+    /// pay, or what is wrong with it.
+    ///
+    /// # Errors
+    /// [`IssueError`] where the program may not be charged, or the database fails.
+    pub(crate) async fn check_batch(
+        &self,
+        commands: &[Command],
+        client: ClientId,
+    ) -> Result<Vec<Result<&Account, IssueError>>, IssueError> {
+        let policy = match commands.first() {
+            Some(first) => self.policy(first, client).await?,
+            None => None,
+        };
+        let one = |command: &Command| {
+            check_texts(command)?;
+            let account = self.payer_of_command(command, policy.as_ref())?;
+            policy.as_ref().map_or(Ok(()), |policy| check(policy, account, command.value))?;
+            Ok(account)
+        };
+        Ok(commands.iter().map(one).collect())
+    }
+
+    /// The account that would pay, which takes what the command says.
+    fn payer_of_command(&self, command: &Command, policy: Option<&Policy>) -> Result<&Account, IssueError> {
+        let account = self.choose_account(command, policy)?;
+        check_value(account, command.value)?;
+        members_of(account, command, command.program.as_ref())?;
+        Courier::check_aim(account, command)?;
+        Ok(account)
     }
 
     async fn look_at_ceilings(&self, purchase: &Purchase<'_>) -> Result<(), IssueError> {

@@ -1,5 +1,6 @@
 //! Rewards on the wire: what callers send. `view` is what they see, `refused` what Amazon refused.
 
+mod item;
 mod refused;
 mod view;
 
@@ -10,6 +11,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 pub(crate) use self::{
+    item::BatchItemBody,
     refused::{lapsed, refusal},
     view::{CheckedView, EventView, RewardView, ValueView},
 };
@@ -20,6 +22,7 @@ use super::{
     problems,
 };
 use crate::{
+    accounts::Purpose,
     engine::State,
     http::{
         Code, Problem,
@@ -158,7 +161,20 @@ impl IssueBody {
             (named, own) => named.or_else(|| own.clone()),
         };
         let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money()?);
-        Ok(Command { key, account, kind, value, program, asked_by, external_id, metadata, on_unresolved, aim, asked })
+        Ok(Command {
+            key,
+            account,
+            kind,
+            value,
+            program,
+            asked_by,
+            external_id,
+            metadata,
+            on_unresolved,
+            aim,
+            asked,
+            purpose: Purpose::Purchase,
+        })
     }
 }
 

@@ -265,7 +265,7 @@ impl Issue {
         }
     }
 
-    async fn find_intent(&self, intent: &Intent) -> Result<Option<Reward>, StoreError> {
+    pub(super) async fn find_intent(&self, intent: &Intent) -> Result<Option<Reward>, StoreError> {
         sql::peek_intent(&mut self.courier.store.snapshot().await?, intent).await
     }
 

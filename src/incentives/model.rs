@@ -11,6 +11,7 @@ use super::{
     retention::MetadataDigest,
 };
 use crate::{
+    accounts::Purpose,
     engine::{OnUnproven, Order, Stage, State},
     identity::Caller,
     kernel::{
@@ -77,6 +78,8 @@ pub struct Command {
     pub aim: Aim,
     /// What else Amazon is to know.
     pub asked: AskedMembers,
+    /// In whose turn it takes its slot of Amazon's rate.
+    pub purpose: Purpose,
 }
 
 /// The last definite refusal or unknown outcome.

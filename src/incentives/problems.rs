@@ -12,7 +12,7 @@ pub(super) const ALREADY_CLAIMED: Code =
 pub(super) const EXTERNAL_ID_CONFLICT: Code =
     Code::new("external-id-conflict", 409, Retry::Never, "The external_id names another reward");
 pub(super) const GONE: Code = Code::new("gone", 410, Retry::Never, "The reward is canceled");
-pub(super) const IDEMPOTENCY_MISMATCH: Code =
+pub(crate) const IDEMPOTENCY_MISMATCH: Code =
     Code::new("idempotency-mismatch", 422, Retry::Never, "The Idempotency-Key was used for another request");
 pub(super) const AMOUNT_OUT_OF_RANGE: Code =
     Code::new("amount-out-of-range", 422, Retry::Never, "The amount is outside the account's limits");
@@ -30,7 +30,7 @@ pub(super) const REVEAL_LIMIT_REACHED: Code = Code::new(
     Retry::Later,
     "The API key has revealed as many codes in this hour as it may",
 );
-pub(super) const UPSTREAM_BUSY: Code =
+pub(crate) const UPSTREAM_BUSY: Code =
     Code::new("upstream-busy", 429, Retry::Later, "Amazon's request rate is used up");
 pub(super) const ACCOUNT_PROBLEM: Code =
     Code::new("account-problem", 503, Retry::AfterOperator, "Amazon refuses the account; an operator must act");

@@ -16,7 +16,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    accounts::{Account, Asking, Purpose},
+    accounts::{Account, Asking},
     engine::schedule::{self, Moment},
     provider::incentives::ErrorType,
     sealing::Target,
@@ -67,7 +67,7 @@ impl Issue {
         if let Err(paced) = account.breaker().admit(asking, courier.limits.breaker).await {
             return Err(IssueError::NotYet { reward: Box::new(existing), retry_after: paced.retry_after });
         }
-        let slot = self.take_slot(account, existing.client, Purpose::Purchase, arrived).await?;
+        let slot = self.take_slot(account, existing.client, command.purpose, arrived).await?;
         self.retry(existing, command, Admitted { account, slot, target }).await
     }
 

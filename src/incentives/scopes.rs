@@ -3,7 +3,7 @@
 use crate::identity::Scope;
 
 /// Issue and validate rewards.
-pub(super) const REWARDS_WRITE: Scope = Scope::by_default("rewards:write");
+pub(crate) const REWARDS_WRITE: Scope = Scope::by_default("rewards:write");
 /// Read rewards, their events and the catalogue.
 pub(crate) const REWARDS_READ: Scope = Scope::by_default("rewards:read");
 /// Cancel rewards.

@@ -73,7 +73,7 @@ impl Courier {
     }
 
     /// How long a caller waits before another try of what Amazon refused the account.
-    pub(super) fn pace(&self) -> Duration {
+    pub(crate) fn pace(&self) -> Duration {
         self.limits.breaker.max(Duration::from_secs(1))
     }
 }

@@ -81,6 +81,12 @@ prefixed_id!(
     "whe"
 );
 
+prefixed_id!(
+    /// Many rewards that are bought one after the other.
+    BatchId,
+    "bat"
+);
+
 /// A program: `prg_` and 1 to 40 characters of a-z, 0-9 and `_`, chosen by whoever makes it, so that it reads well on a
 /// dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

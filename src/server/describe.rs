@@ -22,7 +22,7 @@ use utoipa_swagger_ui::Config;
 
 use super::{GeneralApi, door::ANSWER_BUFFER_BYTES, problem_codes};
 use crate::{
-    accounts, events,
+    accounts, batches, events,
     http::{
         Code, Problem, openapi,
         routing::{read, resource},
@@ -62,6 +62,7 @@ pub fn openapi() -> OpenApi {
         treasury::reconciliation::http::ReconciliationsApi::openapi(),
         accounts::http::KeyPairsApi::openapi(),
         webhooks::http::WebhooksApi::openapi(),
+        batches::http::BatchesApi::openapi(),
     ] {
         api.merge(slice);
     }

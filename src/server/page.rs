@@ -33,6 +33,7 @@ pub(super) enum GaugesOf {
     Keys,
     Reconciliations,
     Webhooks,
+    Batches,
 }
 
 impl GaugesOf {
@@ -44,6 +45,7 @@ impl GaugesOf {
             Self::Keys => state.keys.publish().await,
             Self::Reconciliations => state.reconciliations.publish().await,
             Self::Webhooks => state.webhooks.publish().await,
+            Self::Batches => state.batches.publish().await,
         }
     }
 
@@ -55,6 +57,7 @@ impl GaugesOf {
             Self::Keys => state.keys.retract(),
             Self::Reconciliations => state.reconciliations.retract(),
             Self::Webhooks => state.webhooks.retract(),
+            Self::Batches => state.batches.retract(),
         }
     }
 }

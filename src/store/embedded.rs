@@ -66,6 +66,7 @@ macro_rules! files {
             "0031_from_0007_retention",
             "0032_from_0007_webhooks",
             "0033_from_0007_funded",
+            "0034_from_0007_batches",
         }
     };
     ($database:literal: $($name:literal,)+) => {

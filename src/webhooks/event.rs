@@ -44,6 +44,7 @@ pub(crate) const EVENT_TYPES: &[&str] = &[
     "database.restored",
     "database.reconciled",
     "reconciliation.days_accepted",
+    "batch.finished",
     DISABLED,
 ];
 

@@ -241,7 +241,7 @@ on_each_backend! {
         let (kind, value) = (Kind::GiftCode, Money::from_minor(2500, Currency::Usd));
         let command = Command {
             key, account: None, program: None, asked_by: ApiKeyId::new(uuid::Uuid::nil()), kind, value, external_id: None, metadata: None, on_unresolved: OnUnresolved::Keep, aim: Aim::Nothing,
-            asked: AskedMembers::default(),
+            asked: AskedMembers::default(), purpose: accounts::Purpose::Purchase,
         };
         let issued = production(&app, store.clone()).issue.run(app.client, command, None, app.ambient.monotonic()).await.unwrap();
         assert_eq!(issued.reward.creation_request_id.as_str(), app.amazon_id("F0000"));

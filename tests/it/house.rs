@@ -22,6 +22,7 @@ const RANKS: &[&[&str]] = &[
     &["bootstrap"],
     &["server"],
     &["webhooks"],
+    &["batches"],
     &["treasury"],
     &["incentives"],
     &["ledger"],

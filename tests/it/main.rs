@@ -14,6 +14,7 @@ mod amazon_client;
 mod answers;
 mod audit;
 mod bad_input;
+mod batches;
 mod canary;
 mod cancel;
 mod certification;

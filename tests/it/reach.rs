@@ -52,6 +52,11 @@ pub(crate) enum Subject {
     /// A new one for its maker.
     NewEndpoint,
     Endpoints,
+    /// A batch that the path names.
+    Batch,
+    /// The same for whoever changes it.
+    OwnBatch,
+    Batches,
 }
 
 /// Each route: its method, its scope, what it deals with. `HEAD` is `GET` without a body.
@@ -98,6 +103,13 @@ pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("GET", "/v1/webhook-endpoints/{id}/deliveries", "webhooks:read", Subject::Endpoint),
     ("POST", "/v1/webhook-endpoints/{id}/deliveries/{delivery}/redeliver", "webhooks:write", Subject::Endpoint),
     ("POST", "/v1/webhook-endpoints/{id}/replay", "webhooks:write", Subject::Endpoint),
+    ("GET", "/v1/batches", "rewards:read", Subject::Batches),
+    ("POST", "/v1/batches", "rewards:write", Subject::Charge),
+    ("GET", "/v1/batches/{id}", "rewards:read", Subject::Batch),
+    ("GET", "/v1/batches/{id}/items", "rewards:read", Subject::Batch),
+    ("POST", "/v1/batches/{id}/pause", "rewards:write", Subject::OwnBatch),
+    ("POST", "/v1/batches/{id}/resume", "rewards:write", Subject::OwnBatch),
+    ("POST", "/v1/batches/{id}/cancel", "rewards:write", Subject::OwnBatch),
 ];
 
 fn row(route: &Route) -> Option<(&'static str, Subject)> {
@@ -148,6 +160,8 @@ struct World {
     days: (String, String),
     /// An endpoint for the program that it concerns, and the folder of the key that seals its secret.
     endpoint: String,
+    /// A batch that is charged to it.
+    batch: String,
     _folder: tempfile::TempDir,
 }
 
@@ -185,7 +199,11 @@ impl World {
             ("theirs", &foreign, Some("prg_theirs")),
         ] {
             app.key.clone_from(key);
-            let issued = app.issue_body(label, charged(program)).await;
+            let mut body = charged(program);
+            if label == "spring" {
+                body["external_id"] = json!(TAKEN);
+            }
+            let issued = app.issue_body(label, body).await;
             assert_eq!(issued.status, 201, "{}", issued.text);
             rewards.push((label, issued.id().to_owned()));
         }
@@ -197,6 +215,7 @@ impl World {
             endpoint = app.post("/v1/webhook-endpoints", at_nobody(label)).await.id().to_owned();
         }
         assert_eq!(app.post(&format!("/v1/webhook-endpoints/{endpoint}/test"), json!({})).await.json["id"], "whd_1");
+        let batch = batches_of_nothing(&mut app, &own).await;
         app.key = operator.clone();
         app.control.edit_activity(|records| records.clear());
         let day = app.ambient.now().date_naive().to_string();
@@ -212,7 +231,7 @@ impl World {
             (Holder::Operator, operator),
         ];
         let days = (day.clone(), day);
-        Self { app, keys, rewards, run, days, endpoint, _folder: folder }
+        Self { app, keys, rewards, run, days, endpoint, batch, _folder: folder }
     }
 
     async fn ask(&self, holder: Holder, route: &Route, at: usize) -> Answer {
@@ -228,6 +247,7 @@ impl World {
         let id = match route.pattern.split('/').nth(2).unwrap() {
             "webhook-endpoints" => doomed.as_ref().unwrap_or(&self.endpoint),
             "rewards" => &self.rewards[0].1,
+            "batches" => &self.batch,
             "programs" => "prg_spring",
             "balances" | "key-pairs" | "statements" => "main",
             _ => &self.run,
@@ -243,6 +263,7 @@ impl World {
         let (from, to) = &self.days;
         let body = match (route.method.as_str(), route.pattern.as_str()) {
             ("GET" | "HEAD", _) => return Answer::of(request).await,
+            (_, "/v1/batches") => batch_of_nothing(Some("prg_spring"), "spring"),
             (_, "/v1/rewards" | "/v1/rewards/validate") => charged(Some("prg_spring")),
             (_, "/v1/rewards/{id}/reveal" | "/v1/rewards/{id}/cancel") => json!({"reason": "test"}),
             (_, "/v1/key-pairs/{account_id}/{slot}/activate") => json!({"key": "a"}),
@@ -268,6 +289,7 @@ impl World {
             Subject::Programs => text(entry, "id"),
             Subject::Events => text(entry, "subject"),
             Subject::Entries | Subject::Items => label(text(entry, "reward_id")),
+            Subject::Batches => text(entry, "name"),
             Subject::Endpoints => text(entry, "url").rsplit('/').next().unwrap().to_owned(),
             Subject::Anyone
             | Subject::Reward
@@ -277,11 +299,38 @@ impl World {
             | Subject::KeyPairs
             | Subject::Endpoint
             | Subject::NewEndpoint
+            | Subject::Batch
+            | Subject::OwnBatch
             | Subject::Statement
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
-        data.iter().map(name).collect()
+        // The cells themselves send batches.
+        data.iter().filter(|entry| entry["type"] != "batch.finished").map(name).collect()
     }
+}
+
+/// The external id of a reward that is there: an item of this name is refused, so that a batch of it buys nothing.
+const TAKEN: &str = "order-taken";
+
+fn batch_of_nothing(program: Option<&str>, name: &str) -> Value {
+    let value = json!({"amount": "1.00", "currency_code": "USD"});
+    let mut body = json!({"name": name, "items": [{"external_id": TAKEN, "value": value}]});
+    if let Some(program) = program {
+        body["program_id"] = json!(program);
+    }
+    body
+}
+
+/// Sends a batch of no program and one of `prg_spring`; the id of the second.
+async fn batches_of_nothing(app: &mut App, key: &str) -> String {
+    app.key = key.to_owned();
+    let mut id = String::new();
+    for (program, name) in [(None, "plain"), (Some("prg_spring"), "spring")] {
+        let request = app.request("POST", "/v1/batches").header("Idempotency-Key", name);
+        id = Answer::of(with_json(request, &batch_of_nothing(program, name))).await.id().to_owned();
+    }
+    app.until_number("SELECT COUNT(*) FROM batches WHERE state = 'finished'", 2).await;
+    id
 }
 
 /// An endpoint where nobody listens.
@@ -317,6 +366,9 @@ fn shown(subject: Subject, holder: Holder) -> BTreeSet<String> {
         (Subject::Programs | Subject::Events, Holder::Bound) => "prg_spring",
         (Subject::Programs | Subject::Events, Holder::Elsewhere) => "prg_autumn",
         (Subject::Programs | Subject::Events, Holder::Operator) => "prg_spring prg_autumn prg_shared prg_theirs",
+        (Subject::Batches, Holder::Own | Holder::Operator) => "plain spring",
+        (Subject::Batches, Holder::Bound) => "spring",
+        (Subject::Batches, Holder::Foreign | Holder::Elsewhere) => "",
         (Subject::Endpoints, Holder::Own) => "plain spring",
         (Subject::Endpoints, Holder::Bound) => "spring",
         (Subject::Endpoints, Holder::Foreign | Holder::Elsewhere | Holder::Operator) => "",
@@ -338,14 +390,19 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
     let reached = !matches!(answer.status, 401 | 403 | 404);
     match subject {
         Subject::Anyone => assert!(reached, "{cell}"),
+        Subject::OwnBatch => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),
         Subject::Endpoint => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),
         Subject::NewEndpoint => assert_eq!(answer.status, 201, "{cell}"),
-        Subject::Reward | Subject::Program => {
+        Subject::Reward | Subject::Program | Subject::Batch => {
             assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound | Holder::Operator), "{cell}");
         }
         Subject::Charge => {
             let charges = matches!(holder, Holder::Own | Holder::Bound);
-            let status = if charges && route.pattern == "/v1/rewards" { 201 } else { 200 };
+            let status = match route.pattern.as_str() {
+                "/v1/rewards" => 201,
+                "/v1/batches" => 202,
+                _ => 200,
+            };
             assert_eq!(answer.status, if charges { status } else { 403 }, "{cell}");
             assert!(charges || answer.json["code"] == "program-forbidden", "{cell}");
         }
@@ -379,6 +436,7 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
         | Subject::Entries
         | Subject::Events
         | Subject::Items
+        | Subject::Batches
         | Subject::Endpoints => {
             assert_eq!(answer.status, 200, "{cell}");
             if route.method != "HEAD" {

@@ -13,7 +13,7 @@ mod transactions;
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 
 use noshi::{
-    accounts, audit,
+    accounts, audit, batches,
     bootstrap::{self, StartError},
     events, identity, incentives,
     kernel::Chain,
@@ -36,6 +36,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("accounts/key_pairs/book.rs", accounts::key_pairs::book::STATEMENTS),
     ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
     ("audit/sql.rs", audit::sql::STATEMENTS),
+    ("batches/sql.rs", batches::sql::STATEMENTS),
     ("events/outbox.rs", events::outbox::STATEMENTS),
     ("events/stream.rs", events::stream::STATEMENTS),
     ("events/timeline.rs", events::timeline::STATEMENTS),

@@ -24,7 +24,10 @@ const HYPHENED: [&str; 7] = [
 /// The shape of a code, and digits alone behind the first group: an order number.
 const ORDER: &str = "1234-567890-1234";
 /// The columns that may hold one.
-const OF_ORDERS: [(&str, &str); 5] = [
+const OF_ORDERS: [(&str, &str); 8] = [
+    ("batches", "name"),
+    ("batch_items", "external_id"),
+    ("batch_items", "metadata"),
     ("rewards", "external_id"),
     ("rewards", "metadata"),
     ("rewards", "create_members"),
@@ -36,7 +39,7 @@ const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", 
 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
-const FREE: [(&str, &str, &str); 14] = [
+const FREE: [(&str, &str, &str); 17] = [
     ("audit_records", "actor", "JSON of ours with the names of a user and a machine in it"),
     ("audit_records", "details", "JSON of ours with the operator's words in it"),
     ("facts", "data", "JSON of ours with the caller's reason in it"),
@@ -49,6 +52,9 @@ const FREE: [(&str, &str, &str); 14] = [
     ("rewards", "external_id", "the caller's own reference"),
     ("rewards", "metadata", "the caller's own words as JSON"),
     ("rewards", "create_members", "JSON of ours with the caller's reference in it"),
+    ("batches", "name", "the client's words for a batch"),
+    ("batch_items", "external_id", "the caller's own reference"),
+    ("batch_items", "metadata", "the caller's own words as JSON"),
     ("webhook_endpoints", "url", "where the client wants its events"),
     ("webhook_endpoints", "description", "the client's words for an endpoint"),
 ];
@@ -200,6 +206,19 @@ async fn with_webhooks(app: &App, sealed: &str) {
                     due_at, last_status, last_failure, created_at, pending_since, done_at) SELECT id, 1, 'reward.issued', 'rwd_1', 1, created_at, \
                     'failed', 10, 10, created_at, 500, 'timeout', created_at, created_at, created_at FROM webhook_endpoints";
     assert_eq!(app.database.execute(delivery).await.unwrap(), 1);
+    with_batches(app, sealed).await;
+}
+
+/// A batch that was held up and has ended, and an item of it that was refused.
+async fn with_batches(app: &App, sealed: &str) {
+    let batch = format!(
+        "INSERT INTO batches SELECT id, client_id, id, 'prg_spring', account, 'Points', intent, substr({sealed}, 1, 32), 1, 'canceled', 'lapsed', \
+                 created_at, 0, created_at, created_at, created_at, created_at, created_at FROM rewards"
+    );
+    assert_eq!(app.database.execute(&batch).await.unwrap(), 1);
+    let item = "INSERT INTO batch_items SELECT id, 0, 'order-1', 'gift_code', 100, 'USD', '{}', 'refused', created_at, id, 'lapsed', '/value', 1 \
+                FROM batches";
+    assert_eq!(app.database.execute(item).await.unwrap(), 1);
 }
 
 /// A service that has written to every table, stopped again.

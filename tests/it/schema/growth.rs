@@ -197,6 +197,28 @@ fn beside(backend: Backend, all: i64) -> Vec<String> {
     ]
 }
 
+/// Batches, and five items of each.
+fn batches(backend: Backend) -> Vec<String> {
+    let d = Dialect(backend);
+    let (at, few) = (d.instant(&format!("{BEGIN} + n * 60")), d.numbers(0, 2_000));
+    let id = uuid(backend, &format!("'0190000000007000800000000000' || {}", d.hex("n", 4)));
+    let client = uuid(backend, &format!("'00000000000070008000' || {}", d.digits("100 + n % 20", 12)));
+    let (intent, hash) = (d.bytes(&d.digits("n", 20)), uuid_bytes(&d));
+    vec![
+        format!(
+            "{few} INSERT INTO batches (id, client_id, api_key_id, account, intent, digest, items, state, setbacks, moved_at, created_at, updated_at, \
+             ended_at) SELECT {id}, {client}, {id}, 'main', {intent}, {hash}, 10, CASE WHEN n % 100 = 3 THEN 'running' ELSE 'finished' END, 0, {at}, {at}, \
+             {at}, CASE WHEN n % 100 <> 3 THEN {at} END FROM numbers"
+        ),
+        format!(
+            "{few} INSERT INTO batch_items (batch_id, place, external_id, kind, amount_minor, currency, state, due_at, claims) \
+             SELECT {id}, places.place, 'order_' || n, 'gift_code', 500, 'USD', CASE WHEN n % 100 = 3 THEN 'waiting' ELSE 'done' END, \
+             CASE WHEN n % 100 = 3 THEN {at} END, 0 FROM numbers CROSS JOIN (SELECT 0 AS place UNION ALL SELECT 1 UNION ALL SELECT 2 \
+             UNION ALL SELECT 3 UNION ALL SELECT 4) AS places"
+        ),
+    ]
+}
+
 fn uuid_bytes(d: &Dialect) -> String {
     d.bytes(&d.digits("n", 32))
 }
@@ -222,6 +244,7 @@ pub(crate) async fn grow(database: &Database, all: i64) {
         texts.extend(rewards(backend, from, all.min(from + STEP), all));
     }
     texts.extend(beside(backend, all));
+    texts.extend(batches(backend));
     for account in ["main", "second", "rare"] {
         texts.push(format!(
             "INSERT INTO ledger_marks (account, currency, through_id, through_at, mark_id, mark_at) \

@@ -30,6 +30,8 @@ const GROWING: &[&str] = &[
     "day_spending",
     "hourly_spending",
     "webhook_deliveries",
+    "batch_items",
+    "batches",
 ];
 
 /// Indexes of what is unfinished: they do not grow with what happened.
@@ -42,6 +44,9 @@ const SMALL: &[&str] = &[
     "webhook_deliveries_due",
     "webhook_deliveries_in_order",
     "webhook_deliveries_waiting",
+    "batches_open",
+    "batches_aged",
+    "batch_items_due",
 ];
 
 /// On which database.
@@ -54,6 +59,8 @@ enum On {
 
 /// Statements that may, and why.
 const EXCEPTIONS: &[(&str, On, &str)] = &[
+    ("batches.page_named", On::Postgres, "the batches of one name"),
+    ("batch_items.cancel", On::Postgres, "the items of one batch"),
     ("audit_records.newest", On::Sqlite, "one row, the last by its key: SQLite calls it a scan"),
     ("audit_records.counts", On::Both, "stands beside the check of every record, once a day"),
     ("rewards.youngest", On::Both, "asked once, by the first start after a restore"),

@@ -1,0 +1,187 @@
+//! How a batch goes on: paused, canceled, held up, beside others, on several replicas.
+
+use std::time::Duration;
+
+use noshi::{
+    identity::Scopes,
+    sandbox::{Fault, FaultRule},
+};
+use serde_json::json;
+
+use super::{each_once, item, items, lines, read, send, taken, until_ended, until_state};
+use crate::{
+    kill::start,
+    support::{Answer, App, Backend, Shape, on_each_backend, wait, with_json},
+};
+
+/// Amazon's rate, as slow as that.
+fn at_rate(per_second: u32) -> Shape {
+    Shape::default().with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", per_second)
+}
+
+on_each_backend! {
+    async fn a_paused_batch_begins_nothing_and_goes_on_where_it_stopped(backend: Backend) {
+        let app = App::shaped(backend, at_rate(5)).await;
+        let id = taken(&app, "one", items("order", 30)).await;
+        let paused = app.post(&format!("/v1/batches/{id}/pause"), json!({})).await;
+        assert_eq!((paused.status, &paused.json["state"]), (200, &json!("paused")), "{}", paused.text);
+        wait::until("what was handed over has ended", async || read(&app, &id).await["counts"]["sent"] == 0).await;
+        let bought = app.control.book().len();
+        assert!(bought < 30, "{bought}");
+        // Longer than the runner waits between two looks.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert_eq!((app.control.book().len(), &read(&app, &id).await["state"]), (bought, &json!("paused")));
+        app.post(&format!("/v1/batches/{id}/resume"), json!({})).await;
+        assert_eq!(until_ended(&app, &id).await["counts"]["issued"], 30);
+        each_once(&app, 30);
+        app.post(&format!("/v1/batches/{id}/resume"), json!({})).await.is_problem(409, "invalid-state");
+        app.end().await;
+    }
+
+    async fn what_was_not_handed_over_when_a_batch_is_canceled_is_never_bought(backend: Backend) {
+        let app = App::shaped(backend, at_rate(5)).await;
+        let id = taken(&app, "one", items("order", 30)).await;
+        app.until_bought().await;
+        let canceled = app.post(&format!("/v1/batches/{id}/cancel"), json!({})).await;
+        assert_eq!((canceled.status, &canceled.json["state"]), (200, &json!("canceled")), "{}", canceled.text);
+        let left = canceled.json["counts"]["canceled"].as_i64().unwrap();
+        assert!(left > 0, "{}", canceled.text);
+        let ended = until_ended(&app, &id).await;
+        assert_eq!((&ended["state"], &ended["counts"]["sent"]), (&json!("canceled"), &json!(0)));
+        assert!(ended["counts"]["canceled"].as_i64().unwrap() >= left);
+        each_once(&app, usize::try_from(ended["counts"]["issued"].as_i64().unwrap()).unwrap());
+        app.post(&format!("/v1/batches/{id}/pause"), json!({})).await.is_problem(409, "invalid-state");
+        assert_eq!(app.post(&format!("/v1/batches/{id}/cancel"), json!({})).await.status, 200, "it is so already");
+        let events = app.get("/v1/events?type=batch.finished").await;
+        let data = &events.json["data"][0]["data"];
+        assert_eq!((&data["batch_id"], &data["state"]), (&json!(id), &json!("canceled")), "{}", events.text);
+        app.end().await;
+    }
+
+    async fn a_batch_waits_for_funds_and_loses_no_item(backend: Backend) {
+        let mut app = App::shaped(backend, Shape { funds: 3, ..Shape::default() }).await;
+        let id = taken(&app, "one", items("order", 8)).await;
+        wait::until("it waits", async || read(&app, &id).await["waiting_for"] == "insufficient-funds").await;
+        wait::until("all are back", async || read(&app, &id).await["counts"]["sent"] == 0).await;
+        let held = read(&app, &id).await;
+        assert_eq!((&held["state"], &held["counts"]["issued"], &held["counts"]["waiting"]), (&json!("running"), &json!(3), &json!(5)));
+        app.set_funds(100);
+        app.advance(120);
+        let ended = until_ended(&app, &id).await;
+        assert_eq!((&ended["counts"]["issued"], &ended["waiting_for"]), (&json!(8), &json!(null)));
+        each_once(&app, 8);
+        app.end().await;
+    }
+
+    async fn a_batch_waits_for_the_next_day_of_a_budget_and_for_a_suspended_program(backend: Backend) {
+        let mut app = App::shaped(backend, Shape::default().with("NOSHI__ACCOUNTS__MAIN__TIME_ZONE", "UTC")).await;
+        let program = json!({"id": "prg_spring", "name": "Spring", "account_id": "main", "limits": [{"span": "day", "unit": "count", "hard": "2"}]});
+        let made = app.post("/v1/programs", program).await;
+        assert_eq!(made.status, 201, "{}", made.text);
+        let batch = send(&app, "one", &json!({"program_id": "prg_spring", "items": items("order", 3)})).await;
+        assert_eq!(batch.status, 202, "{}", batch.text);
+        let id = batch.id().to_owned();
+        wait::until("it waits", async || read(&app, &id).await["waiting_for"] == "budget-exceeded").await;
+        app.post("/v1/programs/prg_spring/suspend", json!({})).await;
+        app.advance(24 * 3600);
+        wait::until("it waits for the program", async || read(&app, &id).await["waiting_for"] == "program-suspended").await;
+        app.post("/v1/programs/prg_spring/resume", json!({})).await;
+        app.post(&format!("/v1/batches/{id}/resume"), json!({})).await;
+        assert_eq!(until_ended(&app, &id).await["counts"]["issued"], 3);
+        each_once(&app, 3);
+        app.end().await;
+    }
+
+    async fn a_batch_of_a_revoked_key_stops_and_another_key_takes_it_on(backend: Backend) {
+        let mut app = App::shaped(backend, at_rate(5)).await;
+        let first = app.key.clone();
+        app.key = app.mint_key("tests", Scopes::new(noshi::server::scopes())).await.1;
+        let id = taken(&app, "one", items("order", 40)).await;
+        app.until_bought().await;
+        let revoked = "UPDATE api_keys SET revoked_at = created_at WHERE id IN (SELECT api_key_id FROM batches)";
+        assert_eq!(app.database.execute(revoked).await.unwrap(), 1);
+        app.key = first;
+        wait::until("it stops", async || read(&app, &id).await["waiting_for"] == "unauthorized").await;
+        assert!(app.control.book().len() < 40);
+        app.post(&format!("/v1/batches/{id}/resume"), json!({})).await;
+        assert_eq!(until_ended(&app, &id).await["counts"]["issued"], 40);
+        each_once(&app, 40);
+        app.end().await;
+    }
+
+    /// Judged by the order in which Amazon is asked, never by a clock.
+    async fn a_single_request_passes_a_batch_that_is_under_way(backend: Backend) {
+        let app = App::shaped(backend, at_rate(10)).await;
+        let id = taken(&app, "one", items("order", 60)).await;
+        app.until_received("Create", 3).await;
+        for at in 0..4 {
+            let before = app.received("Create").len();
+            let answer = app.issue(&format!("single-{at}"), "5.00").await;
+            assert_eq!(answer.status, 201, "{}", answer.text);
+            let amazons = app.amazon_id(&format!("single-{at}"));
+            let place = app.received("Create").iter().position(|one| one.creation_request_id.as_deref() == Some(amazons.as_str()));
+            let passed = place.unwrap() - before;
+            assert!(passed <= 3, "{passed} of the batch went before it");
+        }
+        assert_eq!(read(&app, &id).await["state"], "running", "the batch is under way all the time");
+        app.post(&format!("/v1/batches/{id}/cancel"), json!({})).await;
+        until_ended(&app, &id).await;
+        app.end().await;
+    }
+
+    async fn a_batch_whose_reward_is_in_doubt_ends_with_it(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let key = app.amazon_id("batch:order-0");
+        app.control.script(FaultRule { creation_request_id: Some(key), ..FaultRule::always(Fault::DropAfterWork) }).unwrap();
+        let id = taken(&app, "one", vec![item("order-0", "1.00"), item("order-1", "1.00")]).await;
+        wait::until("one is in doubt", async || read(&app, &id).await["counts"]["unresolved"] == 1).await;
+        assert!(read(&app, &id).await["ended_at"].is_null());
+        app.control.clear_faults();
+        app.advance(120);
+        assert_eq!(until_ended(&app, &id).await["counts"]["issued"], 2);
+        each_once(&app, 2);
+        app.end().await;
+    }
+
+    async fn the_items_of_an_old_batch_are_removed_and_its_rewards_stay(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let id = taken(&app, "one", items("order", 2)).await;
+        until_state(&app, &id, "finished").await;
+        let reward = lines(&app, &id).await[0]["reward_id"].as_str().unwrap().to_owned();
+        app.advance(91 * 24 * 3600);
+        app.until_number("SELECT COUNT(*) FROM batch_items", 0).await;
+        let batch = app.get(&format!("/v1/batches/{id}")).await;
+        assert_eq!((&batch.json["state"], &batch.json["counts"]), (&json!("finished"), &json!(null)), "{}", batch.text);
+        assert_eq!(app.read(&reward).await["status"], "issued");
+        let again = send(&app, "one", &json!({"items": items("order", 2)})).await;
+        assert_eq!((again.status, again.id()), (200, id.as_str()));
+        each_once(&app, 2);
+        app.end().await;
+    }
+}
+
+/// PostgreSQL only: one process serves a file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_replicas_share_a_batch_and_buy_each_item_once() {
+    let mut app = App::shaped(Backend::Postgres, Shape::default()).await;
+    assert!(app.stop().await);
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(start(app.environment().to_vec()).await.unwrap());
+    }
+    app.base.clone_from(&replicas[0].base);
+    let body = json!({"items": items("order", 200)});
+    let answer =
+        Answer::of(with_json(app.request("POST", "/v1/batches").header("Idempotency-Key", "one"), &body)).await;
+    assert_eq!(answer.status, 202, "{}", answer.text);
+    assert_eq!(until_ended(&app, answer.id()).await["counts"]["issued"], 200);
+    each_once(&app, 200);
+    assert_eq!(app.received("Create").len(), 200, "none was sent twice");
+    assert_eq!(
+        app.database.number("SELECT COUNT(*) FROM batch_items WHERE claims <> 1").await,
+        0,
+        "none was taken twice"
+    );
+    drop(replicas);
+    app.end().await;
+}
