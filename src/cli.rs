@@ -5,6 +5,7 @@ mod accounts;
 mod audit;
 mod backup;
 mod balance;
+mod batch;
 mod check;
 mod core_dump;
 mod demo;
@@ -91,6 +92,9 @@ enum CliCommand {
     /// Issue, find, show, reveal, cancel, list and export rewards, and decide about those that need a person.
     #[command(subcommand)]
     Rewards(rewards::RewardsCommand),
+    /// Buy what a file lists, see how far it has come, hold and end it, through the API.
+    #[command(subcommand)]
+    Batch(batch::BatchCommand),
     /// Show what the accounts hold, through the API.
     Balance(balance::BalanceArguments),
     /// Show what was bought, through the API.
@@ -272,6 +276,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Accounts(command) => accounts::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Keys(command) => keys::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Rewards(command) => rewards::run(command, || load(cli.config.as_deref())).await,
+        CliCommand::Batch(command) => batch::run(command).await,
         CliCommand::Balance(arguments) => balance::run(arguments).await,
         CliCommand::Report(command) => report::run(command).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,

@@ -10,7 +10,7 @@ use clap::Args;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::Value;
 
-use super::{CommandError, say};
+use super::{CommandError, batch::FileFault, say};
 use crate::{
     client::{ServiceClient, ServiceError},
     config::client::{NoApiKey, ServiceVariables},
@@ -48,6 +48,8 @@ pub(super) enum CallError {
     Service(#[from] ServiceError),
     #[error("{0}")]
     Usage(String),
+    #[error(transparent)]
+    File(#[from] Box<FileFault>),
     #[error("no reward has {0:?} as its id, its order number or Amazon's id")]
     NothingFound(String),
 }
@@ -58,6 +60,7 @@ impl CallError {
         match self {
             Self::Key(_)
             | Self::Usage(_)
+            | Self::File(_)
             | Self::Service(ServiceError::Url | ServiceError::PlainHttp | ServiceError::Key) => 2,
             Self::Service(ServiceError::Refused(_)) | Self::NothingFound(_) => REFUSED,
             Self::Service(ServiceError::NoClient(_) | ServiceError::Unheard(..) | ServiceError::Odd(_)) => 1,

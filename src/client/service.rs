@@ -185,6 +185,11 @@ impl ServiceClient {
         there_is_time
     }
 
+    /// Lets some time pass.
+    pub(crate) async fn rest(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
     /// The instant after this time.
     pub(crate) fn after(&self, time: Duration) -> Instant {
         self.ambient.monotonic() + time

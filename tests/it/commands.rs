@@ -1,5 +1,6 @@
 //! The commands that work through the API, against a real service: what a person types, reads, and gets as an exit code.
 
+mod batches;
 mod books;
 mod paths;
 mod rewards;

@@ -1,0 +1,226 @@
+//! The file of a campaign, and the uploads that are made of it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+/// What the service takes at once: so many items, in so many bytes with room for what stands around them.
+const ITEMS_MAX: usize = 1000;
+const BYTES_MAX: usize = 1000 * 1000;
+/// A column of this prefix is a text of the metadata.
+const METADATA: &str = "metadata.";
+/// Faults that are named at once.
+const FAULTS_SHOWN: usize = 20;
+
+/// Why nothing of a file was sent.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum FileFault {
+    #[error("{0}: cannot be read")]
+    Read(PathBuf, #[source] csv::Error),
+    #[error(
+        "{0}: the first line names the columns: external_id, amount, currency_code, and perhaps kind and metadata.NAME; {1}"
+    )]
+    Heads(PathBuf, String),
+    #[error("{0}: nothing was sent\n{1}")]
+    Rows(PathBuf, String),
+}
+
+/// What is of every item.
+#[derive(Debug, Default)]
+pub(super) struct CampaignTerms {
+    pub(super) name: Option<String>,
+    pub(super) account: Option<String>,
+    pub(super) program: Option<String>,
+}
+
+/// A batch as it is sent. The same rows have the same key, so a command that runs again finds its batches.
+pub(super) struct CampaignPart {
+    pub(super) key: String,
+    pub(super) body: Value,
+    pub(super) items: u64,
+}
+
+/// A column.
+enum CampaignColumn {
+    ExternalId,
+    Amount,
+    Currency,
+    Kind,
+    Metadata(String),
+}
+
+/// Reads a file and makes uploads of it. Every row is looked at first.
+pub(super) fn uploads(path: &Path, common: &CampaignTerms) -> Result<Vec<CampaignPart>, FileFault> {
+    let fault = |error| FileFault::Read(path.to_owned(), error);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(fault)?;
+    let columns = columns(reader.headers().map_err(fault)?).map_err(|why| FileFault::Heads(path.to_owned(), why))?;
+    let (mut items, mut first_line, mut faults) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(fault)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        let item = item(&columns, &record);
+        for missing in ["/external_id", "/value/amount", "/value/currency_code"] {
+            if item.pointer(missing).and_then(Value::as_str).is_none_or(str::is_empty) {
+                faults.push(format!(
+                    "  line {line}: {} is empty",
+                    missing.trim_start_matches("/value").trim_start_matches('/')
+                ));
+            }
+        }
+        let id = item.pointer("/external_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(first) = first_line.get(&id).filter(|_first| !id.is_empty()) {
+            faults.push(format!("  line {line}: external_id is that of line {first}"));
+        } else {
+            first_line.insert(id, line);
+        }
+        items.push(item);
+    }
+    if items.is_empty() {
+        faults.push("  it has no rows".to_owned());
+    }
+    if !faults.is_empty() {
+        faults.truncate(FAULTS_SHOWN);
+        return Err(FileFault::Rows(path.to_owned(), faults.join("\n")));
+    }
+    Ok(cut(items, common))
+}
+
+fn columns(heads: &csv::StringRecord) -> Result<Vec<CampaignColumn>, String> {
+    let mut columns = Vec::new();
+    for (at, head) in heads.iter().enumerate() {
+        if heads.iter().take(at).any(|before| before == head) {
+            return Err(format!("{head:?} is there twice"));
+        }
+        columns.push(match head {
+            "external_id" => CampaignColumn::ExternalId,
+            "amount" => CampaignColumn::Amount,
+            "currency_code" => CampaignColumn::Currency,
+            "kind" => CampaignColumn::Kind,
+            other => match other.strip_prefix(METADATA) {
+                Some(name) if !name.is_empty() => CampaignColumn::Metadata(name.to_owned()),
+                Some(_) | None => return Err(format!("{other:?} is none of them")),
+            },
+        });
+    }
+    for needed in ["external_id", "amount", "currency_code"] {
+        if !heads.iter().any(|head| head == needed) {
+            return Err(format!("{needed} is missing"));
+        }
+    }
+    Ok(columns)
+}
+
+/// A row as the service takes it. An empty cell of a column that may be left out is left out.
+fn item(columns: &[CampaignColumn], record: &csv::StringRecord) -> Value {
+    let (mut item, mut value, mut metadata) = (Map::new(), Map::new(), Map::new());
+    for (column, cell) in columns.iter().zip(record) {
+        let text = json!(cell);
+        match column {
+            CampaignColumn::ExternalId => drop(item.insert("external_id".to_owned(), text)),
+            CampaignColumn::Amount => drop(value.insert("amount".to_owned(), text)),
+            CampaignColumn::Currency => drop(value.insert("currency_code".to_owned(), text)),
+            CampaignColumn::Kind if cell.is_empty() => {}
+            CampaignColumn::Kind => drop(item.insert("kind".to_owned(), text)),
+            CampaignColumn::Metadata(_) if cell.is_empty() => {}
+            CampaignColumn::Metadata(name) => drop(metadata.insert(name.clone(), text)),
+        }
+    }
+    item.insert("value".to_owned(), Value::Object(value));
+    if !metadata.is_empty() {
+        item.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    Value::Object(item)
+}
+
+/// Cuts the rows into uploads.
+fn cut(items: Vec<Value>, common: &CampaignTerms) -> Vec<CampaignPart> {
+    let (mut uploads, mut part, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
+    for item in items {
+        let length = item.to_string().len();
+        if part.len() == ITEMS_MAX || (bytes.saturating_add(length) > BYTES_MAX && !part.is_empty()) {
+            uploads.push(upload(std::mem::take(&mut part), common));
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(length).saturating_add(1);
+        part.push(item);
+    }
+    uploads.push(upload(part, common));
+    uploads
+}
+
+fn upload(items: Vec<Value>, common: &CampaignTerms) -> CampaignPart {
+    let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
+    let mut body = Map::new();
+    for (name, text) in [("name", &common.name), ("account_id", &common.account), ("program_id", &common.program)] {
+        body.extend(text.as_ref().map(|text| (name.to_owned(), json!(text))));
+    }
+    body.insert("items".to_owned(), Value::Array(items));
+    let body = Value::Object(body);
+    let digest = Sha256::digest(body.to_string());
+    let digest = data_encoding::HEXLOWER.encode(digest.get(..16).unwrap_or_default());
+    CampaignPart { key: format!("\"noshi-batch-{digest}\""), body, items: count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Vec<CampaignPart>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("campaign.csv");
+        std::fs::write(&path, text).unwrap();
+        uploads(&path, &CampaignTerms { name: Some("spring".to_owned()), ..CampaignTerms::default() })
+            .map_err(|fault| fault.to_string().replace(&path.display().to_string(), "FILE"))
+    }
+
+    #[test]
+    fn rows_become_items_and_the_same_rows_the_same_key() {
+        let text =
+            "external_id,amount,currency_code,metadata.row,kind\n4711,25.00,USD,1,\n 4712 ,\"10.00\",USD,,gift_code\n";
+        let [first] = &of(text).unwrap()[..] else { panic!("one upload") };
+        let expected = json!({"name": "spring", "items": [
+            {"external_id": "4711", "value": {"amount": "25.00", "currency_code": "USD"}, "metadata": {"row": "1"}},
+            {"external_id": "4712", "value": {"amount": "10.00", "currency_code": "USD"}, "kind": "gift_code"},
+        ]});
+        assert_eq!((&first.body, first.items), (&expected, 2));
+        assert_eq!(of(text).unwrap()[0].key, first.key);
+        assert_ne!(of(&text.replace("25.00", "26.00")).unwrap()[0].key, first.key);
+    }
+
+    #[test]
+    fn many_rows_are_cut_by_number_and_by_bytes_and_none_is_lost() {
+        let rows = |count: usize, id: &dyn Fn(usize) -> String| {
+            let rows: String = (0..count).map(|at| format!("{},1.00,USD\n", id(at))).collect();
+            of(&format!("external_id,amount,currency_code\n{rows}")).unwrap()
+        };
+        let sizes = |uploads: Vec<CampaignPart>| uploads.iter().map(|one| one.items).collect::<Vec<_>>();
+        assert_eq!(sizes(rows(2500, &|at| at.to_string())), [1000, 1000, 500]);
+        assert_eq!(sizes(rows(1000, &|at| at.to_string())), [1000]);
+        let long = rows(900, &|at| format!("{at:0>2000}"));
+        assert!(long.len() == 2 && long.iter().all(|one| one.body.to_string().len() < 1024 * 1024));
+        assert_eq!(sizes(long).iter().sum::<u64>(), 900);
+    }
+
+    #[test]
+    fn what_cannot_be_bought_is_named_by_its_line_and_nothing_is_sent() {
+        let heads = "external_id,amount,currency_code";
+        for (text, said) in [
+            ("external_id,amount\n1,2\n".to_owned(), "currency_code is missing"),
+            (format!("{heads},colour\n1,2,USD,red\n"), "\"colour\" is none of them"),
+            (format!("{heads},amount\n1,2,USD,3\n"), "\"amount\" is there twice"),
+            (
+                format!("{heads}\n1,2.00,USD\n,2.00,USD\n3,,USD\n1,2.00,USD\n"),
+                "line 3: external_id is empty\n  line 4: amount is empty\n  line 5: external_id is that of line 2",
+            ),
+            (format!("{heads}\n"), "it has no rows"),
+            (format!("{heads}\n1,2\n"), "cannot be read"),
+        ] {
+            let why = of(&text).map(|uploads| uploads.len()).unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+    }
+}
