@@ -83,6 +83,8 @@ pub struct ServerSettings {
     pub admin_token: Option<SecretString>,
     /// The file that holds it, if a file does.
     pub admin_token_file: Option<PathBuf>,
+    /// Whether the admin port serves the console.
+    pub console: bool,
     /// How the API's port speaks TLS; without it, it speaks plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Threads that parse requests and write responses.

@@ -14,6 +14,7 @@
 //! | `client` | the API as a caller sees it: what commands that work through it stand on |
 //! | [`bootstrap`] | settings → store → providers → services → servers and loops, and the way back |
 //! | [`server`] | the two ports; gathers the routes, scopes and problem codes that the slices offer |
+//! | [`console`] | the operator's pages: search, a reward, balances, months, budgets; calls the slices' use cases in process |
 //! | [`batches`] | many rewards that are bought one after the other, while others are served |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
@@ -144,6 +145,8 @@ pub mod cli;
 
 pub mod bootstrap;
 pub mod server;
+
+pub mod console;
 
 pub mod webhooks;
 

@@ -36,7 +36,9 @@ use crate::{
     accounts,
     audit::AuditWatch,
     batches::{self, Batches},
-    config, events,
+    config,
+    console::Console,
+    events,
     http::{
         Code, Http, Problem,
         forget::forget,
@@ -163,8 +165,12 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
         tls: None,
     };
     let door = Door::new(port.connections_max, port.unread_timeout, state.metrics.door.of_port("admin"));
+    let console = settings
+        .console
+        .then(|| Console::new(&state.http, &state.rewards, &state.balances, &state.ledger, &state.refusals));
     let state = web::Data::new(state.clone());
     bind(&port, &door, move || {
+        let console = console.clone();
         App::new()
             .app_data(state.clone())
             .wrap(DefaultHeaders::new().add((header::CACHE_CONTROL, "no-store")))
@@ -175,6 +181,7 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
             .service(resource("/readyz", "GET, HEAD", [read().to(readyz)]))
             .service(resource("/metrics", "GET, HEAD", [read().to(metrics_page)]))
             .configure(log_filter::routes)
+            .configure(|config| console.into_iter().for_each(|console| console.routes(config)))
             .default_service(web::to(not_found))
     })
 }

@@ -78,6 +78,7 @@ pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCod
     let service = bootstrap::start_with(&settings, ambient.clone(), log.controls.clone()).await?;
     announce(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
     announce(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
+    announce(&format!("  console  http://{}/console   (log in with the key below)", service.admin_address()))?;
     announce(&format!("  metrics  http://{}/metrics", service.admin_address()))?;
     announce(&format!("  gateway  http://{}   (our Amazon sandbox; no real money)", sandbox.gateway_addr()))?;
     announce(&format!("  its book http://{}/book", sandbox.control_addr()))?;
@@ -145,6 +146,7 @@ fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Se
     let environment = [
         ("NOSHI__SERVER__LISTEN", format!("127.0.0.1:{port}")),
         ("NOSHI__SERVER__ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+        ("NOSHI__SERVER__CONSOLE", "true".to_owned()),
         ("NOSHI__STORE__URL", format!("sqlite://{}", folder.join("noshi.db").display())),
         ("NOSHI__LOG__FILTER", "warn".to_owned()),
         ("NOSHI__BALANCES__POLL_SECONDS", "2".to_owned()),

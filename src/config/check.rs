@@ -89,13 +89,13 @@ fn server(mut section: Section<'_>) -> ServerSettings {
     if listen.port() == admin_listen.port() && listen.port() != 0 {
         section.refuse("admin_listen", "must be another port than server.listen");
     }
-    let admin_token_file = section.file_of("admin_token");
     let tls = tls_files(&mut section);
     // TLS holds more for each connection (`server::door::memory`).
     let connections_max = if tls.is_some() { 256 } else { 512 };
     ServerSettings {
+        admin_token_file: section.file_of("admin_token"),
         admin_token: section.secret("admin_token", admin_token),
-        admin_token_file,
+        console: section.flag("console").unwrap_or(false),
         listen,
         admin_listen,
         tls,

@@ -22,6 +22,7 @@ pub(super) fn render(settings: &Settings) -> String {
     if server.admin_token.is_some() {
         page.kept_in("admin_token", HIDDEN, server.admin_token_file.as_deref());
     }
+    page.plain("console", server.console);
     if let Some(TlsFiles { certificate, private_key, client_ca }) = &server.tls {
         page.text("tls_certificate_file", &certificate.display().to_string());
         page.text("tls_private_key_file", &private_key.display().to_string());

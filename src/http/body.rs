@@ -80,6 +80,35 @@ impl Http {
     }
 }
 
+impl Http {
+    /// Reads the body as the fields of a form, each of them once.
+    ///
+    /// # Errors
+    /// As [`Http::body`].
+    pub(crate) async fn form(&self, request: &HttpRequest, payload: web::Payload) -> Result<FormFields, Problem> {
+        check_type(request, "application/x-www-form-urlencoded")
+            .map_err(|refused| refused.detail("a form is expected"))?;
+        let bytes = self.read(payload, BODY_BYTES_MAX).await?;
+        let mut fields = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(&bytes) {
+            if fields.insert(name.into_owned(), Zeroizing::new(value.into_owned())).is_some() {
+                return Err(Problem::new(Code::INVALID_REQUEST).detail("a field of the form came twice"));
+            }
+        }
+        Ok(FormFields(fields))
+    }
+}
+
+/// The fields of a form. They are wiped when dropped: a key's text may be among them.
+pub(crate) struct FormFields(BTreeMap<String, Zeroizing<String>>);
+
+impl FormFields {
+    /// The value of a field; empty where the form has none.
+    pub(crate) fn value(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", |value| value.as_str())
+    }
+}
+
 fn check_type(request: &HttpRequest, expected: &str) -> Result<(), Problem> {
     let unsupported = || Problem::new(Code::UNSUPPORTED_MEDIA_TYPE);
     let one = |name| headers::only(request, name).map_err(|headers::NotOne| unsupported());

@@ -257,6 +257,12 @@ impl Problem {
         }))
     }
 
+    /// What was said besides the title.
+    #[must_use]
+    pub(crate) fn said(&self) -> Option<&str> {
+        self.0.detail.as_deref().or_else(|| self.0.errors.first().map(|error| error.detail.as_ref()))
+    }
+
     /// Says more. Never put a value of the caller's or of Amazon's in.
     #[must_use]
     pub(crate) fn detail(mut self, text: impl Into<String>) -> Self {

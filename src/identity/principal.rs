@@ -58,26 +58,40 @@ impl Principal {
     /// # Errors
     /// `unauthorized` and `dependency-unavailable`, as [`Principal::of`]; `rate-limited`.
     pub(crate) async fn of_any_scope(http: &Http, request: &HttpRequest) -> Result<Self, Problem> {
-        let refused = |reason, key| {
-            if let Some(refusals) = request.app_data::<web::Data<KeyRefusals>>() {
-                refusals.count(reason);
-            }
-            let peer = request.peer_addr().map(|peer| peer.ip());
-            let turned_away = TurnedAway { reason, key, peer };
-            let line = refusals::log(turned_away, &http.stranger_lines, http.ambient.monotonic());
-            request.extensions_mut().insert(line);
-            Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN)
-        };
         let value = headers::only(request, header::AUTHORIZATION)
-            .map_err(|_several| refused(KeyRefusal::Malformed, None))?
-            .ok_or_else(|| refused(KeyRefusal::Absent, None))?;
-        let presented = bearer(value).and_then(Presented::parse).ok_or_else(|| refused(KeyRefusal::Malformed, None))?;
+            .map_err(|_several| refused(http, request, KeyRefusal::Malformed, None))?
+            .ok_or_else(|| refused(http, request, KeyRefusal::Absent, None))?;
+        Self::of_text(http, request, bearer(value)).await
+    }
+
+    /// The client behind the text of a key, however the caller sent it.
+    ///
+    /// # Errors
+    /// As [`Principal::of_any_scope`].
+    pub(crate) async fn of_text(http: &Http, request: &HttpRequest, text: Option<&str>) -> Result<Self, Problem> {
+        let presented = text.and_then(Presented::parse);
+        let presented = presented.ok_or_else(|| refused(http, request, KeyRefusal::Malformed, None))?;
         let (store, id) = (http.store.clone(), presented.id);
         let found = http.run(async move { keys::find(&store, id).await }).await?;
         let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
-        let key = found.ok_or_else(|| refused(KeyRefusal::Unknown, None))?;
+        Self::enter(http, request, found, genuine)
+    }
+
+    /// The client behind a key that proved to be good before, in a session that is still open. It is looked up again, so that a session
+    /// ends with its key.
+    ///
+    /// # Errors
+    /// As [`Principal::of_any_scope`].
+    pub(crate) async fn of_session(http: &Http, request: &HttpRequest, id: ApiKeyId) -> Result<Self, Problem> {
+        let store = http.store.clone();
+        let found = http.run(async move { keys::find(&store, id).await }).await?;
+        Self::enter(http, request, found, true)
+    }
+
+    fn enter(http: &Http, request: &HttpRequest, found: Option<ApiKey>, genuine: bool) -> Result<Self, Problem> {
+        let key = found.ok_or_else(|| refused(http, request, KeyRefusal::Unknown, None))?;
         if let Some(reason) = not_good(&key, genuine, http.ambient.now()) {
-            return Err(refused(reason, Some(key.id)));
+            return Err(refused(http, request, reason, Some(key.id)));
         }
         request.extensions_mut().insert(Asker { client: key.client, key: key.id });
         Connection::of(request).know(key.id);
@@ -93,6 +107,17 @@ impl Principal {
             program: key.program,
         })
     }
+}
+
+/// Counts and logs a key that is turned away. The caller hears the same, whatever the reason.
+fn refused(http: &Http, request: &HttpRequest, reason: KeyRefusal, key: Option<ApiKeyId>) -> Problem {
+    if let Some(refusals) = request.app_data::<web::Data<KeyRefusals>>() {
+        refusals.count(reason);
+    }
+    let peer = request.peer_addr().map(|peer| peer.ip());
+    let line = refusals::log(TurnedAway { reason, key, peer }, &http.stranger_lines, http.ambient.monotonic());
+    request.extensions_mut().insert(line);
+    Problem::new(problems::UNAUTHORIZED).challenge(INVALID_TOKEN)
 }
 
 /// Why a key that is there opens nothing.

@@ -231,9 +231,17 @@ impl ReasonBody {
     /// # Errors
     /// The problem that names the field.
     pub(crate) fn into_reason(self) -> Result<String, Problem> {
-        let reason = printable(self.reason, "/reason", REASON_LEN_MAX)?;
-        if may_hold_claim_code(&reason) { Err(may_be_code("/reason")) } else { Ok(reason) }
+        checked_reason(self.reason)
     }
+}
+
+/// The reason of a cancel or a reveal, checked.
+///
+/// # Errors
+/// The problem that names the field.
+pub(crate) fn checked_reason(text: String) -> Result<String, Problem> {
+    let reason = printable(text, "/reason", REASON_LEN_MAX)?;
+    if may_hold_claim_code(&reason) { Err(may_be_code("/reason")) } else { Ok(reason) }
 }
 
 /// The body of a check.

@@ -7,9 +7,9 @@ pub(crate) const REWARDS_WRITE: Scope = Scope::by_default("rewards:write");
 /// Read rewards, their events and the catalogue.
 pub(crate) const REWARDS_READ: Scope = Scope::by_default("rewards:read");
 /// Cancel rewards.
-pub(super) const REWARDS_CANCEL: Scope = Scope::by_default("rewards:cancel");
+pub(crate) const REWARDS_CANCEL: Scope = Scope::by_default("rewards:cancel");
 /// Have a claim code shown again.
-pub(super) const CLAIM_CODES_REVEAL: Scope = Scope::on_request("claim_codes:reveal");
+pub(crate) const CLAIM_CODES_REVEAL: Scope = Scope::on_request("claim_codes:reveal");
 
 /// All of them.
 pub(crate) const SCOPES: &[Scope] = &[REWARDS_WRITE, REWARDS_READ, REWARDS_CANCEL, CLAIM_CODES_REVEAL];

@@ -3,7 +3,7 @@
 use crate::identity::Scope;
 
 /// Read programs and their budgets.
-pub(super) const PROGRAMS_READ: Scope = Scope::by_default("programs:read");
+pub(crate) const PROGRAMS_READ: Scope = Scope::by_default("programs:read");
 /// Make and change programs. Callers spend a budget, so they must not set it.
 pub(super) const PROGRAMS_WRITE: Scope = Scope::on_request("programs:write");
 

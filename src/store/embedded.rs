@@ -67,6 +67,7 @@ macro_rules! files {
             "0032_from_0007_webhooks",
             "0033_from_0007_funded",
             "0034_from_0007_batches",
+            "0035_from_0007_console",
         }
     };
     ($database:literal: $($name:literal,)+) => {

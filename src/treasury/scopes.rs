@@ -3,7 +3,7 @@
 use crate::identity::Scope;
 
 /// Read balances: they are the accounts', for all clients together.
-pub(super) const BALANCES_READ: Scope = Scope::on_request("balances:read");
+pub(crate) const BALANCES_READ: Scope = Scope::on_request("balances:read");
 /// Start a reconciliation.
 pub(super) const RECONCILIATIONS_WRITE: Scope = Scope::on_request("reconciliations:write");
 

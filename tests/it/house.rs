@@ -21,6 +21,7 @@ const RANKS: &[&[&str]] = &[
     &["client"],
     &["bootstrap"],
     &["server"],
+    &["console"],
     &["webhooks"],
     &["batches"],
     &["treasury"],
@@ -45,7 +46,8 @@ const KERNEL: &str = "kernel";
 /// Stands alone: imports nothing of ours, and only these import it.
 const SANDBOX: (&str, [&str; 1]) = ("sandbox", ["cli"]);
 /// Crates with one home each (more for hyper's server and client), tests apart.
-const HOMES: [(&str, &[&str]); 14] = [
+const HOMES: [(&str, &[&str]); 15] = [
+    ("askama", &["console"]),
     ("actix_http", &["server"]),
     ("actix_server", &["server"]),
     ("actix_service", &["server"]),
@@ -62,8 +64,10 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("prost", &["telemetry"]),
 ];
 
-/// Where a claim code becomes text, tests apart: the writer of the answer, once; and the command that a person asks for it.
-const CLAIM_CODE_SITES: [(&str, usize); 2] = [("cli/rewards/one.rs", 1), ("incentives/dto/view.rs", 1)];
+/// Where a claim code becomes text, tests apart: the writer of the answer, once; the page that somebody asks for it; and the command that a
+/// person asks for it.
+const CLAIM_CODE_SITES: [(&str, usize); 3] =
+    [("cli/rewards/one.rs", 1), ("console/reward/reveal.rs", 1), ("incentives/dto/view.rs", 1)];
 /// Where the target of a reward is taken out of its type, tests apart: its kind sends it, and shows its last digits. And where the secret of
 /// an endpoint is: its maker is shown it once, and it is sealed as a target is.
 const TARGET_SITES: [(&str, usize); 4] = [

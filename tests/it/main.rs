@@ -20,6 +20,7 @@ mod cancel;
 mod certification;
 mod clock;
 mod commands;
+mod console;
 mod database;
 mod door;
 mod events;

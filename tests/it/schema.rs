@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};
 use noshi::{
     accounts, audit, batches,
     bootstrap::{self, StartError},
-    events, identity, incentives,
+    console, events, identity, incentives,
     kernel::Chain,
     ledger,
     sandbox::{Fault, FaultRule, Operation},
@@ -37,6 +37,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
     ("audit/sql.rs", audit::sql::STATEMENTS),
     ("batches/sql.rs", batches::sql::STATEMENTS),
+    ("console/sessions.rs", console::sessions::STATEMENTS),
     ("events/outbox.rs", events::outbox::STATEMENTS),
     ("events/stream.rs", events::stream::STATEMENTS),
     ("events/timeline.rs", events::timeline::STATEMENTS),

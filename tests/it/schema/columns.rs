@@ -221,6 +221,22 @@ async fn with_batches(app: &App, sealed: &str) {
     assert_eq!(app.database.execute(item).await.unwrap(), 1);
 }
 
+/// A key pair, and a replica that holds it.
+async fn with_key_pair(app: &App, fingerprint: &str) {
+    let pair = format!("INSERT INTO key_pairs (account, fingerprint, met_us) VALUES ('main', {fingerprint}, 1)");
+    assert_eq!(app.database.execute(&pair).await.unwrap(), 1);
+    let holder = "INSERT INTO key_pair_holders (account, replica, fingerprint, signs, seen_us) \
+                  SELECT 'main', rewards.id, fingerprint, TRUE, 1 FROM key_pairs, rewards";
+    assert_eq!(app.database.execute(holder).await.unwrap(), 1);
+}
+
+/// Somebody who is logged in to the console.
+async fn with_console_session(app: &App, hash: &str) {
+    let session =
+        format!("INSERT INTO console_sessions SELECT {hash}, id, created_at, created_at FROM api_keys LIMIT 1");
+    assert_eq!(app.database.execute(&session).await.unwrap(), 1);
+}
+
 /// A service that has written to every table, stopped again.
 async fn with_rows(backend: Backend) -> App {
     let mut app = App::spawn(backend).await;
@@ -282,18 +298,14 @@ async fn with_rows(backend: Backend) -> App {
     let floor =
         "INSERT INTO funds_floors SELECT account, currency, 'Awssb', 0, 0, as_of, 0, as_of, as_of, as_of FROM balances";
     assert_eq!(app.database.execute(floor).await.unwrap(), 1);
-    // A key pair, and a replica that holds it.
-    let pair = format!("INSERT INTO key_pairs (account, fingerprint, met_us) VALUES ('main', {}, 1)", bytes(&[3; 32]));
-    assert_eq!(app.database.execute(&pair).await.unwrap(), 1);
-    let holder = "INSERT INTO key_pair_holders (account, replica, fingerprint, signs, seen_us) \
-                  SELECT 'main', rewards.id, fingerprint, TRUE, 1 FROM key_pairs, rewards";
-    assert_eq!(app.database.execute(holder).await.unwrap(), 1);
+    with_key_pair(&app, &bytes(&[3; 32])).await;
     // A hash's key, which these settings lack. A record takes no change: this is another one.
     let keyed = "INSERT INTO audit_records SELECT sequence + 1000, at_us, actor, action, subject, details, '2026-11', previous_hash, hash \
                  FROM audit_records WHERE sequence = 1";
     assert_eq!(app.database.execute(keyed).await.unwrap(), 1);
     assert_eq!(app.database.execute("INSERT INTO retention_waiting SELECT id FROM rewards").await.unwrap(), 1);
     with_webhooks(&app, &bytes(&[1; 40])).await;
+    with_console_session(&app, &bytes(&[1; 32])).await;
     // Entries of timelines from before the outbox.
     let early = "INSERT INTO early_reward_events SELECT id, 1, created_at, 'reward.received', '{}' FROM rewards";
     assert!(app.database.execute(early).await.unwrap() > 0);

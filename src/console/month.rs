@@ -1,0 +1,145 @@
+//! A month of an account by program: the statement, with a chart. It prints.
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use askama::Template;
+use chrono::{Datelike, Months, NaiveDate};
+
+use super::{
+    Console,
+    page::{MONTHS, PageFrame, answer, finish},
+    visitor::{Halt, Visitor},
+    words::Words,
+};
+use crate::{
+    http::{Code, Problem},
+    kernel::{Money, calendar},
+    ledger::statement::{self, Statement, StatementAccount, StatementFunds, StatementLine},
+};
+
+/// Width of the longest bar, in units of the drawing.
+const BAR_MAX: i64 = 400;
+/// Height of a bar's row.
+const ROW: usize = 32;
+
+/// The last month of an account, and this one.
+pub(super) struct MonthLink {
+    pub(super) account: String,
+    pub(super) last: String,
+    pub(super) this: String,
+}
+
+/// A program's month.
+struct MonthRow {
+    program: String,
+    issued: String,
+    count: i64,
+    canceled: String,
+    net: String,
+    /// In the chart: how long the bar is, and where.
+    bar: i64,
+    top: usize,
+    text_top: usize,
+}
+
+#[derive(Template)]
+#[template(path = "month.html", config = "src/console/askama.toml")]
+struct MonthPage {
+    frame: PageFrame,
+    account: String,
+    currency: &'static str,
+    month: String,
+    zone: &'static str,
+    is_closed: bool,
+    funds: Vec<(&'static str, String)>,
+    rows: Vec<MonthRow>,
+    total: MonthRow,
+    chart_height: usize,
+    earlier: Option<String>,
+    later: Option<String>,
+}
+
+/// Where each account's last month is.
+pub(super) fn links(console: &Console) -> Vec<MonthLink> {
+    let now = console.http.ambient.now();
+    let link = |account: StatementAccount| {
+        let this = now.with_timezone(&account.zone).date_naive().with_day(1)?;
+        let last = this.checked_sub_months(Months::new(1))?;
+        Some(MonthLink { last: address(&account.id, last), this: address(&account.id, this), account: account.id })
+    };
+    console.ledger.accounts.iter().map(StatementAccount::of).filter_map(link).collect()
+}
+
+fn address(account: &str, month: NaiveDate) -> String {
+    format!("/console/months/{account}/{}", month.format("%Y-%m"))
+}
+
+pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let came = month(&console, &request).await;
+    finish(&console, &request, came)
+}
+
+async fn month(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
+    let visitor = Visitor::with(console, request, MONTHS).await?;
+    let not_found = || Problem::new(Code::NOT_FOUND);
+    let path = request.match_info();
+    let account = console.ledger.account(path.query("account")).map(StatementAccount::of).ok_or_else(not_found)?;
+    let month = calendar::month(path.query("month")).ok_or_else(not_found)?;
+    let (shown, ledger, now) = (visitor.caller().shown(), console.ledger.clone(), console.http.ambient.now());
+    let made = async move { statement::make(&ledger.store, &account, month, &shown, now).await };
+    let statement = console.http.run(made).await?.ok_or_else(not_found)?;
+    let later = statement.stretch.to <= now;
+    let frame = PageFrame::new(console, request, Some(&visitor));
+    Ok(answer(StatusCode::OK, &page(frame, &statement, later))?)
+}
+
+fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
+    let (words, id) = (frame.words, &statement.account.id);
+    let largest = statement.lines.iter().map(|line| line.net().minor()).max().unwrap_or(0).max(1);
+    let row = |(place, line): (usize, &StatementLine)| {
+        MonthRow::new(line, line.program.as_deref().unwrap_or(words.no_program), place, largest)
+    };
+    let rows: Vec<MonthRow> = statement.lines.iter().enumerate().map(row).collect();
+    let next = |months: Option<NaiveDate>| months.map(|month| address(id, month));
+    MonthPage {
+        account: id.clone(),
+        currency: statement.account.currency.code(),
+        month: statement.month_text(),
+        zone: statement.account.zone.name(),
+        is_closed: statement.closed,
+        funds: statement.funds.as_ref().map(|funds| funds_of(funds, words)).unwrap_or_default(),
+        chart_height: rows.len().saturating_mul(ROW),
+        total: MonthRow::new(&statement.total, words.total, 0, largest),
+        earlier: next(statement.month.checked_sub_months(Months::new(1))),
+        later: next(statement.month.checked_add_months(Months::new(1)).filter(|_month| has_later)),
+        rows,
+        frame,
+    }
+}
+
+fn funds_of(funds: &StatementFunds, words: &Words) -> Vec<(&'static str, String)> {
+    let all = [
+        (words.opening, funds.opening, true),
+        (words.initial, funds.initial.value, funds.initial.entries > 0),
+        (words.deposits, funds.deposits.value, true),
+        (words.adjustments, funds.adjustments.value, funds.adjustments.entries > 0),
+        (words.closing, funds.closing, true),
+    ];
+    all.into_iter().filter(|(_name, _value, shown)| *shown).map(|(name, value, _)| (name, value.to_string())).collect()
+}
+
+impl MonthRow {
+    fn new(line: &StatementLine, program: &str, place: usize, largest: i64) -> Self {
+        let (net, top): (Money, usize) = (line.net(), place.saturating_mul(ROW));
+        let long = i128::from(net.minor().max(0)).saturating_mul(i128::from(BAR_MAX)).div_euclid(i128::from(largest));
+        Self {
+            program: program.to_owned(),
+            issued: line.issued.value.to_string(),
+            count: line.issued.entries,
+            canceled: line.canceled.value.to_string(),
+            net: net.to_string(),
+            bar: i64::try_from(long).unwrap_or(BAR_MAX).clamp(1, BAR_MAX),
+            top,
+            text_top: top.saturating_add(17),
+        }
+    }
+}

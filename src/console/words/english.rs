@@ -1,0 +1,197 @@
+//! English.
+
+use super::{DoneNote, Words};
+use crate::engine::State;
+
+pub(super) static WORDS: Words = Words {
+    language: "en",
+    title: "Noshi console",
+    skip: "Skip to the content",
+    navigation: "Pages",
+    overview: "Overview",
+    rewards: "Rewards",
+    balances: "Balances",
+    programs: "Budgets",
+    log_in: "Log in",
+    log_out: "Log out",
+    api_key: "API key",
+    api_key_hint: "It begins with nsk_. You see and do what this key may.",
+    log_in_why: "For support and finance: find a reward, cancel it, read the month.",
+    wrong_key: "This key opens nothing here. It may be wrong, ended or revoked.",
+    logged_in_as: "Logged in with the key",
+    other_language: "ja",
+    other_language_name: "日本語",
+    find_reward: "Find a reward",
+    find_hint: "Order number, reward id (rwd_…) or Amazon's id, in full",
+    find: "Find",
+    found_none: "No reward has this number. Check that it is complete: a part of it is not searched for.",
+    found_many: "Several rewards have this number.",
+    no_scope: "This key may not do that",
+    needs_scope: "An operator can give a key this scope:",
+    attention: "A person must decide",
+    attention_none: "Nothing waits for a person.",
+    reward: "Reward",
+    order_number: "Order number",
+    client: "Client",
+    value: "Value",
+    account: "Account",
+    program: "Program",
+    kind: "Kind",
+    state_label: "State",
+    reward_id: "Reward id",
+    amazon_id: "Amazon's id",
+    recorded: "Recorded",
+    issued_at: "Issued",
+    canceled_at: "Canceled",
+    last_error: "Last refusal",
+    timeline: "What happened",
+    actions: "What you can do",
+    detail: "Detail",
+    cancel: "Cancel this reward…",
+    cancel_why: "The code stops working and the money comes back. This cannot be undone.",
+    cancel_reason: "Reason, for the timeline",
+    cancel_now: "Cancel the reward",
+    cancel_until: "It can be canceled until",
+    cancel_left: "left",
+    cancel_closed: "The time to cancel is over.",
+    archived: "This reward was archived: its timeline is gone.",
+    reveal: "Show the code…",
+    reveal_why: "Amazon is asked for the code. The timeline records that this key has seen it.",
+    reveal_reason: "Reason, for the timeline",
+    reveal_now: "Show the code now",
+    revealed_title: "The code",
+    revealed_once: "It is on this page alone. Whoever has it can spend it: do not put it into a ticket or a chat.",
+    claim_code: "Claim code",
+    back_to_reward: "Back to the reward",
+    reserved: "Under way",
+    as_of: "As of",
+    stale: "Old report",
+    never_asked: "Amazon has not answered yet",
+    runway: "Lasts about",
+    runway_worst: "at worst",
+    runway_long: "more than 400 days, or too little is known",
+    days: "days",
+    hours: "hours",
+    last_month: "Last month",
+    this_month: "This month",
+    months: "Months",
+    month_of: "Month",
+    month_open: "The month is not closed: figures may still change.",
+    month_closed: "The month is closed.",
+    opening: "Balance at first",
+    deposits: "Deposits",
+    adjustments: "Corrections",
+    initial: "Held when the ledger began",
+    closing: "Balance at the end",
+    issued: "Issued",
+    canceled: "Canceled",
+    net: "Net cost",
+    count: "Rewards",
+    no_program: "No program",
+    total: "All",
+    print_hint: "This page can be printed.",
+    spending_chart: "Net cost by program",
+    earlier: "Month before",
+    later: "Month after",
+    budgets: "Budgets",
+    period: "Period",
+    limit: "Limit",
+    used: "Used",
+    no_limit: "No limit",
+    suspended: "Suspended",
+    active: "Active",
+    period_day: "Today",
+    period_month: "This month",
+    period_ever: "In all",
+    no_programs: "There is no program that this key sees.",
+    went_wrong: "That did not work",
+    rewards_unit: "rewards",
+    reason_default: "The customer asked for it",
+    reveal_default: "The customer lost the code",
+    all_rewards: "Newest rewards",
+    not_found: "There is no such page",
+    reference: "For the operator",
+    state,
+    meaning,
+    happened,
+    done,
+    problem,
+};
+
+const fn state(state: State) -> &'static str {
+    match state {
+        State::Pending => "Waiting",
+        State::Issuing => "Being issued",
+        State::Unresolved => "Not known yet",
+        State::Issued => "Issued",
+        State::Failed => "Failed",
+        State::Canceling => "Being canceled",
+        State::Canceled => "Canceled",
+        State::NeedsAttention => "A person must decide",
+    }
+}
+
+const fn meaning(state: State) -> &'static str {
+    match state {
+        State::Pending => "The order is recorded. Amazon has not been asked yet.",
+        State::Issuing => "Amazon is being asked now.",
+        State::Unresolved => "Amazon did not answer clearly. The service goes on asking; nothing is bought twice.",
+        State::Issued => "Amazon has issued the gift. The money is spent.",
+        State::Failed => "Amazon refused. Nothing was bought and no money is spent.",
+        State::Canceling => "Amazon is being asked to take it back.",
+        State::Canceled => "It was taken back. The code is dead and the money came back.",
+        State::NeedsAttention => "The service cannot decide this by itself. An operator must look at it.",
+    }
+}
+
+fn happened(kind: &str) -> Option<&'static str> {
+    Some(match kind {
+        "reward.received" => "The order came in",
+        "attempt.sent" => "Amazon was asked",
+        "attempt.not_sent" => "The question did not reach Amazon",
+        "attempt.refused" => "Amazon refused for now",
+        "attempt.read" => "Amazon answered",
+        "attempt.unknown" => "Amazon's answer was lost or unclear",
+        "attempt.abandoned" => "The attempt was given up",
+        "attempt.ended" => "The attempt ended",
+        "reward.issued" => "Amazon issued the gift",
+        "reward.proven" => "Amazon proved that the gift exists",
+        "reward.failed" => "Amazon refused the order",
+        "reward.canceled" => "The reward was canceled",
+        "reward.needs_attention" => "The service stopped: a person must decide",
+        "cancel.requested" => "Somebody asked to cancel it",
+        "cancel.failed" => "It could not be canceled",
+        "cancel.refused" => "Amazon refused the cancel for now",
+        "cancel.unknown" => "Amazon's answer to the cancel was lost or unclear",
+        "claim_code.revealed" => "The code was shown",
+        "claim_code.redelivered" => "The shop got the code again",
+        _ => return None,
+    })
+}
+
+const fn done(note: DoneNote) -> &'static str {
+    match note {
+        DoneNote::Canceled => "The reward is canceled.",
+        DoneNote::CancelRecorded => {
+            "The cancel is recorded. Its outcome is not known yet: load this page again in a minute."
+        }
+        DoneNote::LoggedOut => "You are logged out.",
+    }
+}
+
+fn problem(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "cancel-window-closed" => "It is too late: Amazon cancels within 15 minutes only.",
+        "already-claimed" => "It was claimed already, so it cannot be canceled.",
+        "invalid-state" => "The reward's state does not allow that.",
+        "gone" => "The reward is canceled: there is no code any more.",
+        "rate-limited" | "reveal-limit-reached" => "This key asks for more than it may. Wait, and try again.",
+        "not-found" => "There is no such thing, or this key does not see it.",
+        "forbidden" => {
+            "The form is not of a page of this session. Go back, load the page again, and send it once more."
+        }
+        "dependency-unavailable" => "The database does not answer. Try again in a minute.",
+        "upstream-busy" => "Amazon takes no more questions now. Try again in a minute.",
+        _ => return None,
+    })
+}
