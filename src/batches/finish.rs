@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{
     model::{ItemOutcome, RewardBatch},
     service::Batches,
-    sql::{self, OutcomeCounts},
+    sql::{self, OutcomeCounts, ends},
 };
 use crate::{
     events::{Named, outbox},
@@ -43,8 +43,8 @@ impl Batches {
         if is_due(rounds.looked, LOOK_EVERY) {
             rounds.looked = Some(now);
             let behind = rounds.behind.unwrap_or(Uuid::nil());
-            let exhausted = sql::exhausted(&mut self.store.snapshot().await?, behind, LOOKED_AT).await?;
-            rounds.behind = exhausted.last().map(|batch| batch.id.uuid());
+            let (exhausted, last) = ends::exhausted(&mut self.store.snapshot().await?, behind, LOOKED_AT).await?;
+            rounds.behind = last;
             for batch in exhausted {
                 self.finish(&batch).await?;
             }
@@ -59,7 +59,12 @@ impl Batches {
     async fn finish(&self, batch: &RewardBatch) -> Result<(), StoreError> {
         let now = self.ambient.now();
         let mut tx = self.store.begin_as("batches.finish").await?;
-        if !sql::finish(&mut tx, batch.id, now).await? {
+        if ends::take_up_again(&mut tx, batch.id, now).await? {
+            tx.commit(()).await?;
+            self.wake.notify_one();
+            return Ok(());
+        }
+        if !ends::finish(&mut tx, batch.id, now).await? {
             tx.undo().await;
             return Ok(());
         }
@@ -80,9 +85,9 @@ impl Batches {
     async fn sweep(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let before = now.checked_sub_signed(KEPT_FOR).unwrap_or(DateTime::UNIX_EPOCH);
         for _ in 0..SWEPT_AT_ONCE {
-            let Some(aged) = sql::aged(&mut self.store.snapshot().await?, before).await? else { break };
+            let Some(aged) = ends::aged(&mut self.store.snapshot().await?, before).await? else { break };
             let mut tx = self.store.begin_as("batches.sweep").await?;
-            sql::empty(&mut tx, aged.id, now).await?;
+            ends::empty(&mut tx, aged.id, now).await?;
             tx.commit(()).await?;
         }
         Ok(())

@@ -9,12 +9,13 @@
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use uuid::Uuid;
 
 use super::{
     metrics::ItemTurn,
     model::{BatchItem, BatchState, ItemRefusal, RewardBatch, item_key},
     service::Batches,
-    sql,
+    sql::{self, ClaimOrder},
 };
 use crate::{
     accounts::Purpose,
@@ -38,7 +39,7 @@ use crate::{
 /// Between two looks at the database.
 const POLL: Duration = Duration::from_millis(500);
 /// What ends within this time is followed by one look.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(100);
 /// So many of a client's items are under way at an account: what it may send within this time, within these. Amazon seldom takes longer.
 const AHEAD: Duration = Duration::from_secs(2);
 const AHEAD_MIN: usize = 4;
@@ -47,6 +48,10 @@ const AHEAD_MAX: usize = 64;
 const ITEM_REST: TimeDelta = TimeDelta::seconds(1);
 const PAUSE_MIN: TimeDelta = TimeDelta::seconds(1);
 const PAUSE_MAX: TimeDelta = TimeDelta::seconds(60);
+/// Batches that are looked at in a row.
+const LOOKED_AT: i64 = 100;
+/// Of so many tries of a batch that is held up, one takes an item that was never tried: what holds it up may be the item.
+const FRESH_TRY_OF: i64 = 4;
 /// How exactly it is known when a batch last came on.
 const MOVED_EVERY: TimeDelta = TimeDelta::seconds(5);
 
@@ -91,17 +96,16 @@ impl Batches {
     /// Takes items up, as far as there is room. The batch that was served last comes last.
     async fn begin_due(&self, served: &mut Option<BatchId>) -> Result<(), StoreError> {
         let now = self.ambient.now();
-        let mut ready = sql::ready(&mut self.store.snapshot().await?, now).await?;
-        let behind = ready.iter().position(|batch| Some(batch.id) > *served).unwrap_or(0);
-        ready.rotate_left(behind);
-        for batch in ready {
+        let behind = served.map_or(Uuid::nil(), |id| id.uuid());
+        for batch in sql::ready(&mut self.store.snapshot().await?, now, behind, LOOKED_AT).await? {
             // One that is held up asks with a single item whether it still is.
             let room = if batch.setbacks > 0 { self.room(&batch).min(1) } else { self.room(&batch) };
             let id = batch.id;
             if self.tasks.stopping().is_cancelled() {
                 break;
             }
-            if room == 0 {
+            // An account that this replica's settings do not name yet, or no more, is another's.
+            if room == 0 || self.rewards.accounts().get(&batch.account).is_none() {
                 continue;
             }
             if batch.state == BatchState::Running && !self.is_good(batch.asked_by, now).await? {
@@ -110,8 +114,10 @@ impl Batches {
                     .await?;
                 continue;
             }
-            self.begin_some(batch, room).await?;
             *served = Some(id);
+            if let Err(error) = self.begin_some(batch, room).await {
+                tracing::warn!(batches.batch = %id, error = %Chain(&error), "items of a batch could not be taken up; tried again");
+            }
         }
         Ok(())
     }
@@ -139,7 +145,9 @@ impl Batches {
         let now = self.ambient.now();
         let until = now.checked_add_signed(self.lease).unwrap_or(now);
         let mut tx = self.store.begin_as("batches.claim").await?;
-        let taken = sql::claim(&mut tx, batch.id, now, room, until).await?;
+        let refused_first = batch.setbacks > 0 && batch.setbacks.checked_rem(FRESH_TRY_OF) != Some(0);
+        let order = if refused_first { ClaimOrder::RefusedFirst } else { ClaimOrder::Any };
+        let taken = sql::claim(&mut tx, batch.id, now, room, order, until).await?;
         tx.commit(()).await?;
         failpoint::pass("batches", "claimed");
         let batch = Arc::new(batch);
@@ -198,6 +206,16 @@ impl Batches {
                 Turn::PutBack { reward: Some(reward.id), held_up: Some(HeldUp { code, pause: Some(retry_after) }) }
             }
             Err(IssueError::Lapsed { reward, .. }) => Turn::Done(reward.id),
+            Err(
+                error @ (IssueError::UnknownAccount
+                | IssueError::KindNotSold { .. }
+                | IssueError::Currency(_)
+                | IssueError::AmountOutOfRange { .. }),
+            ) => {
+                // It was good when it arrived: the settings of this replica are others.
+                let code = Problem::from(error).code().as_str();
+                Turn::PutBack { reward: item.reward, held_up: Some(HeldUp { code, pause: None }) }
+            }
             Err(error) => self.refused_by_us(item, Problem::from(error)),
         }
     }

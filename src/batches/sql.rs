@@ -32,28 +32,22 @@ macro_rules! item_columns {
 
 /// Items are claimed in their order. Another replica may be taking some: they are left to it.
 macro_rules! claimed {
-    ($first:literal, $by:literal, $last:literal) => {
+    ($first:literal, $by:literal, $which:literal, $last:literal) => {
         concat!(
             "UPDATE batch_items SET state = 'started', due_at = $4, claims = claims + 1 WHERE batch_id = $1 AND due_at <= $2 AND place ",
             $first,
             "SELECT d.place FROM batch_items d",
             $by,
-            " WHERE d.batch_id = $1 AND d.due_at IS NOT NULL AND d.due_at <= $2 AND EXISTS (SELECT 1 FROM batches b WHERE b.id = $1 \
-             AND b.state IN ('running', 'canceled')) ORDER BY d.due_at, d.place LIMIT $3",
+            " WHERE d.batch_id = $1 AND d.due_at IS NOT NULL AND d.due_at <= $2",
+            $which,
+            " AND EXISTS (SELECT 1 FROM batches b WHERE b.id = $1 AND b.state IN ('running', 'canceled')) ORDER BY d.due_at, d.place LIMIT $3",
             $last,
             " RETURNING place, external_id, kind, amount_minor, currency, metadata, state, reward_id, refused_code, refused_pointer, claims"
         )
     };
 }
 
-/// A batch of which nothing is left to begin, and no reward is still being carried.
-macro_rules! is_over {
-    () => {
-        "NOT EXISTS (SELECT 1 FROM batch_items i WHERE i.batch_id = batches.id AND i.due_at IS NOT NULL) \
-         AND NOT EXISTS (SELECT 1 FROM batch_items i CROSS JOIN rewards r WHERE i.batch_id = batches.id AND r.id = i.reward_id \
-         AND r.due_at IS NOT NULL)"
-    };
-}
+pub mod ends;
 
 statements! {
     INSERT = Sql::same(
@@ -115,21 +109,27 @@ statements! {
             columns!(),
             " FROM batches b INDEXED BY batches_open WHERE b.ended_at IS NULL AND b.state IN ('running', 'canceled') \
              AND (b.resume_at IS NULL OR b.resume_at <= $1) AND EXISTS (SELECT 1 FROM batch_items i INDEXED BY batch_items_due \
-             WHERE i.batch_id = b.id AND i.due_at IS NOT NULL AND i.due_at <= $1) ORDER BY b.id"
+             WHERE i.batch_id = b.id AND i.due_at IS NOT NULL AND i.due_at <= $1) AND b.id > $2 ORDER BY b.id LIMIT $3"
         ),
         concat!(
             "SELECT ",
             columns!(),
             " FROM batches b WHERE b.ended_at IS NULL AND b.state IN ('running', 'canceled') \
              AND (b.resume_at IS NULL OR b.resume_at <= $1) AND EXISTS (SELECT 1 FROM batch_items i \
-             WHERE i.batch_id = b.id AND i.due_at IS NOT NULL AND i.due_at <= $1) ORDER BY b.id"
+             WHERE i.batch_id = b.id AND i.due_at IS NOT NULL AND i.due_at <= $1) AND b.id > $2 ORDER BY b.id LIMIT $3"
         ),
     );
     /// On PostgreSQL the list is made once: as a subquery it may be asked for each row, and takes others each time.
     CLAIM = Sql::each(
         "batch_items.claim",
-        claimed!("IN (", " INDEXED BY batch_items_due", ")"),
-        claimed!("= ANY (ARRAY(", "", " FOR UPDATE OF d SKIP LOCKED))"),
+        claimed!("IN (", " INDEXED BY batch_items_due", "", ")"),
+        claimed!("= ANY (ARRAY(", "", "", " FOR UPDATE OF d SKIP LOCKED))"),
+    );
+    /// Those that Amazon refused before. A new one would be another reward that counts under the day's ceilings.
+    CLAIM_REFUSED = Sql::each(
+        "batch_items.claim_refused",
+        claimed!("IN (", " INDEXED BY batch_items_due", " AND d.reward_id IS NOT NULL", ")"),
+        claimed!("= ANY (ARRAY(", "", " AND d.reward_id IS NOT NULL", " FOR UPDATE OF d SKIP LOCKED))"),
     );
     /// On SQLite one process serves the file: what is taken up at its start was taken up by one that is dead.
     ABANDON = Sql::each(
@@ -205,43 +205,6 @@ statements! {
              WHERE i.batch_id = $1 AND i.place > $2 ORDER BY i.place LIMIT $3"
         ),
     );
-    /// Some that may be over: with nothing left to begin.
-    EXHAUSTED = Sql::each(
-        "batches.exhausted",
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM batches b INDEXED BY batches_open WHERE b.ended_at IS NULL AND b.id > $1 AND NOT EXISTS (SELECT 1 FROM batch_items i \
-             INDEXED BY batch_items_due WHERE i.batch_id = b.id AND i.due_at IS NOT NULL) ORDER BY b.id LIMIT $2"
-        ),
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM batches b WHERE b.ended_at IS NULL AND b.id > $1 AND NOT EXISTS (SELECT 1 FROM batch_items i \
-             WHERE i.batch_id = b.id AND i.due_at IS NOT NULL) ORDER BY b.id LIMIT $2"
-        ),
-    );
-    FINISH = Sql::same(
-        "batches.finish",
-        concat!(
-            "UPDATE batches SET state = CASE WHEN state = 'canceled' THEN 'canceled' ELSE 'finished' END, waiting_for = NULL, resume_at = NULL, \
-             ended_at = $2, updated_at = $2 WHERE id = $1 AND ended_at IS NULL AND ",
-            is_over!()
-        ),
-    );
-    AGED = Sql::same(
-        "batches.aged",
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM batches b WHERE b.ended_at IS NOT NULL AND b.emptied_at IS NULL AND b.ended_at < $1 ORDER BY b.ended_at LIMIT 1"
-        ),
-    );
-    EMPTY = Sql::same(
-        "batches.empty",
-        "UPDATE batches SET emptied_at = $2, updated_at = $2 WHERE id = $1 AND emptied_at IS NULL AND ended_at IS NOT NULL",
-    );
-    REMOVE_ITEMS = Sql::same("batch_items.remove", "DELETE FROM batch_items WHERE batch_id = $1");
     /// The service's figures: how many items wait, and how many are under way.
     OPEN_ITEMS = Sql::each(
         "batch_items.open",
@@ -255,14 +218,16 @@ statements! {
         "SELECT state, COUNT(*) AS count FROM batches INDEXED BY batches_open WHERE ended_at IS NULL GROUP BY state",
         "SELECT state, COUNT(*) AS count FROM batches WHERE ended_at IS NULL GROUP BY state",
     );
-    /// Since when a batch has not come on although nothing holds it up.
+    /// Since when a batch has not come on, although nothing holds it up that ends by itself or by money.
     STALLED = Sql::each(
         "batches.stalled",
         "SELECT MIN(b.moved_at) AS at FROM batches b INDEXED BY batches_open WHERE b.ended_at IS NULL AND b.state = 'running' \
-         AND b.waiting_for IS NULL AND EXISTS (SELECT 1 FROM batch_items i INDEXED BY batch_items_due WHERE i.batch_id = b.id \
+         AND COALESCE(b.waiting_for, '') NOT IN ('insufficient-funds', 'ceiling-reached', 'budget-exceeded', 'program-suspended') \
+         AND EXISTS (SELECT 1 FROM batch_items i INDEXED BY batch_items_due WHERE i.batch_id = b.id \
          AND i.due_at IS NOT NULL)",
         "SELECT MIN(b.moved_at) AS at FROM batches b WHERE b.ended_at IS NULL AND b.state = 'running' \
-         AND b.waiting_for IS NULL AND EXISTS (SELECT 1 FROM batch_items i WHERE i.batch_id = b.id AND i.due_at IS NOT NULL)",
+         AND COALESCE(b.waiting_for, '') NOT IN ('insufficient-funds', 'ceiling-reached', 'budget-exceeded', 'program-suspended') \
+         AND EXISTS (SELECT 1 FROM batch_items i WHERE i.batch_id = b.id AND i.due_at IS NOT NULL)",
     );
 }
 
@@ -323,12 +288,33 @@ pub(super) async fn open_of_client(on: &mut impl Read, client: ClientId) -> Resu
     Ok(fetch_optional!(OpenCountRow, on, OPEN_OF_CLIENT, client.uuid())?.map_or(0, |row| row.count))
 }
 
-/// Those of which something may be begun, or taken up again. One that cannot be read holds up no other.
-pub(super) async fn ready(on: &mut impl Read, now: DateTime<Utc>) -> Result<Vec<RewardBatch>, StoreError> {
-    let readable = |row: BatchRow| {
-        RewardBatch::try_from(row).inspect_err(|error| tracing::error!(error = %error, "a batch cannot be read")).ok()
-    };
-    Ok(fetch_all!(BatchRow, on, READY, now)?.into_iter().filter_map(readable).collect())
+/// Those of which something may be begun, or taken up again, behind this one and then from the first on.
+pub(super) async fn ready(
+    on: &mut impl Read,
+    now: DateTime<Utc>,
+    behind: Uuid,
+    limit: i64,
+) -> Result<Vec<RewardBatch>, StoreError> {
+    let mut rows = fetch_all!(BatchRow, on, READY, now, behind, limit)?;
+    if i64::try_from(rows.len()).is_ok_and(|found| found < limit) {
+        let first = fetch_all!(BatchRow, on, READY, now, Uuid::nil(), limit)?;
+        rows.extend(first.into_iter().take_while(|row| row.id <= behind));
+    }
+    Ok(rows.into_iter().filter_map(readable).collect())
+}
+
+/// One that cannot be read holds up no other.
+fn readable(row: BatchRow) -> Option<RewardBatch> {
+    RewardBatch::try_from(row).inspect_err(|error| tracing::error!(error = %error, "a batch cannot be read")).ok()
+}
+
+/// Which items are taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClaimOrder {
+    /// Whichever is next.
+    Any,
+    /// One that Amazon refused before, where there is one.
+    RefusedFirst,
 }
 
 /// Takes items up until this instant, in their order.
@@ -337,13 +323,18 @@ pub(super) async fn claim(
     id: BatchId,
     now: DateTime<Utc>,
     limit: usize,
+    order: ClaimOrder,
     until: DateTime<Utc>,
 ) -> Result<Vec<BatchItem>, StoreError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let mut items: Vec<BatchItem> = fetch_all!(BatchItemRow, tx, CLAIM, id.uuid(), now, limit, until)?
-        .into_iter()
-        .map(BatchItem::try_from)
-        .collect::<Result<_, _>>()?;
+    let mut rows = match order {
+        ClaimOrder::RefusedFirst => fetch_all!(BatchItemRow, tx, CLAIM_REFUSED, id.uuid(), now, limit, until)?,
+        ClaimOrder::Any => Vec::new(),
+    };
+    if rows.is_empty() {
+        rows = fetch_all!(BatchItemRow, tx, CLAIM, id.uuid(), now, limit, until)?;
+    }
+    let mut items: Vec<BatchItem> = rows.into_iter().map(BatchItem::try_from).collect::<Result<_, _>>()?;
     items.sort_by_key(|item| item.position);
     Ok(items)
 }
@@ -441,29 +432,6 @@ pub(super) async fn items(
     limit: i64,
 ) -> Result<Vec<(BatchItem, ItemOutcome)>, StoreError> {
     fetch_all!(OutcomeRow, on, ITEMS, id.uuid(), behind, limit)?.into_iter().map(OutcomeRow::read).collect()
-}
-
-/// Some of which nothing is left to begin, behind this one.
-pub(super) async fn exhausted(on: &mut impl Read, behind: Uuid, limit: i64) -> Result<Vec<RewardBatch>, StoreError> {
-    fetch_all!(BatchRow, on, EXHAUSTED, behind, limit)?.into_iter().map(RewardBatch::try_from).collect()
-}
-
-/// Ends a batch if nothing is left to do; says whether it did.
-pub(super) async fn finish(tx: &mut Tx, id: BatchId, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    Ok(execute!(tx, FINISH, id.uuid(), now)? == 1)
-}
-
-/// One that ended before this instant and has its items still.
-pub(super) async fn aged(on: &mut impl Read, before: DateTime<Utc>) -> Result<Option<RewardBatch>, StoreError> {
-    fetch_optional!(BatchRow, on, AGED, before)?.map(RewardBatch::try_from).transpose()
-}
-
-/// Removes the items of a batch that has ended.
-pub(super) async fn empty(tx: &mut Tx, id: BatchId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    if execute!(tx, EMPTY, id.uuid(), now)? == 1 {
-        execute!(tx, REMOVE_ITEMS, id.uuid())?;
-    }
-    Ok(())
 }
 
 /// How many items of open batches wait, and how many were handed over; how many batches are open, by state.

@@ -61,7 +61,9 @@ impl CallError {
             Self::Key(_)
             | Self::Usage(_)
             | Self::File(_)
-            | Self::Service(ServiceError::Url | ServiceError::PlainHttp | ServiceError::Key) => 2,
+            | Self::Service(ServiceError::Url | ServiceError::PlainHttp | ServiceError::Key | ServiceError::Segment) => {
+                2
+            }
             Self::Service(ServiceError::Refused(_)) | Self::NothingFound(_) => REFUSED,
             Self::Service(ServiceError::NoClient(_) | ServiceError::Unheard(..) | ServiceError::Odd(_)) => 1,
         }

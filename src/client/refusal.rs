@@ -46,6 +46,11 @@ impl ProblemReply {
         }
     }
 
+    /// Whether it was refused before anything was looked up: what is counted was not.
+    pub(super) fn did_nothing(&self) -> bool {
+        matches!(self.code.as_str(), "overloaded" | "rate-limited")
+    }
+
     /// Whether the same request may be sent again after a while.
     pub(super) fn passes(&self) -> bool {
         matches!(self.retry.as_str(), "now" | "later") && matches!(self.status, 408 | 429 | 503)

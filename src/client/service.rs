@@ -38,6 +38,8 @@ pub(crate) enum ServiceError {
         "plain http would show the API key to everyone on the way: use https, or say --plain-http inside a network of your own"
     )]
     PlainHttp,
+    #[error("an id has characters, and is neither . nor ..")]
+    Segment,
     #[error("the API key is no header's value")]
     Key,
     #[error("the HTTP client cannot be made")]
@@ -85,7 +87,7 @@ impl<'a> Ask<'a> {
         Self { method: Method::GET, path, query: Vec::new(), idempotency_key: None, body: None, repeatable: true }
     }
 
-    /// Changes something that may be changed once only: sent again only where it did not arrive.
+    /// Changes something that may be changed once only: sent again only where it did not arrive, or was refused before anything was done.
     pub(crate) fn post(path: &'a [&'a str], body: &serde_json::Value) -> Self {
         let body = Some(body.to_string());
         Self { method: Method::POST, body, repeatable: false, ..Self::get(path) }
@@ -153,13 +155,19 @@ impl ServiceClient {
     /// # Errors
     /// [`ServiceError`].
     pub(crate) async fn ask(&self, ask: &Ask<'_>) -> Result<ServiceReply, ServiceError> {
+        // The library would leave such a segment out, and ask for something else.
+        if ask.path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
+            return Err(ServiceError::Segment);
+        }
         let until = self.ambient.monotonic() + PATIENCE;
         let mut rest = REST;
         loop {
             let (failed, wait) = match self.send(ask).await {
                 Ok(response) => match heard(response, &self.base).await {
                     Ok(reply) => return Ok(reply),
-                    Err((ServiceError::Refused(refusal), asked_for)) if refusal.passes() => {
+                    Err((ServiceError::Refused(refusal), asked_for))
+                        if refusal.passes() && (ask.repeatable || refusal.did_nothing()) =>
+                    {
                         (ServiceError::Refused(refusal), asked_for.unwrap_or(rest))
                     }
                     Err((unheard @ ServiceError::Unheard(..), _)) if ask.repeatable => (unheard, rest),

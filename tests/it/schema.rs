@@ -37,6 +37,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("accounts/limiter.rs", accounts::limiter::STATEMENTS),
     ("audit/sql.rs", audit::sql::STATEMENTS),
     ("batches/sql.rs", batches::sql::STATEMENTS),
+    ("batches/sql/ends.rs", batches::sql::ends::STATEMENTS),
     ("console/sessions.rs", console::sessions::STATEMENTS),
     ("events/outbox.rs", events::outbox::STATEMENTS),
     ("events/stream.rs", events::stream::STATEMENTS),

@@ -34,6 +34,10 @@ impl Slots {
         if self.line_seen().is_none() {
             self.look().await;
         }
+        // The line may be this replica's own. Its batches are asked for only once so many of those have passed that it is their turn.
+        if self.waiting().has(Purpose::Purchase) {
+            return None;
+        }
         let yields = self.taking().batch_yields.is_some_and(|at| at > self.shared.ambient.monotonic());
         let others_wait = self.line_seen().is_some_and(|booked| booked > now_us);
         (yields && others_wait).then(|| self.spacing.unwrap_or_default().min(LOOK_WHILE_WAITING))

@@ -12,7 +12,7 @@ use crate::{
 
 row! {
     pub(super) struct BatchRow {
-        id: Uuid, client_id: Uuid, api_key_id: Uuid, program_id: Option<String>, account: String, name: Option<String>, intent: Vec<u8>,
+        pub(super) id: Uuid, client_id: Uuid, api_key_id: Uuid, program_id: Option<String>, account: String, name: Option<String>, intent: Vec<u8>,
         digest: Vec<u8>, items: i64, state: String, waiting_for: Option<String>, resume_at: Option<DateTime<Utc>>, setbacks: i64,
         moved_at: DateTime<Utc>, created_at: DateTime<Utc>, ended_at: Option<DateTime<Utc>>, emptied_at: Option<DateTime<Utc>>,
     }

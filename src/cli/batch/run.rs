@@ -85,8 +85,10 @@ pub(super) async fn run(arguments: CampaignArguments) -> Result<ExitCode, Comman
     let CampaignArguments { name, account, program, .. } = &arguments;
     let common = CampaignTerms { name: name.clone(), account: account.clone(), program: program.clone() };
     let uploads = uploads(&arguments.file, &common).map_err(|fault| CallError::File(Box::new(fault)))?;
-    // Before anything is bought: a file that cannot be made would be found out after all of it was.
-    let results = arguments.results.as_ref().map(fs::File::create_new).transpose()?;
+    // Before anything is bought. It is made at the end, so that a command that was ended before can run again.
+    if let Some(file) = arguments.results.as_ref().filter(|file| file.exists()) {
+        return Err(CallError::Usage(format!("--results {}: is there already", file.display())).into());
+    }
     let items = uploads.iter().map(|upload| upload.items).sum();
     let bar = progress(items);
     let mut sent = Vec::new();
@@ -98,8 +100,8 @@ pub(super) async fn run(arguments: CampaignArguments) -> Result<ExitCode, Comman
         wait(&service, &mut sent, &bar).await?;
     }
     bar.finish_and_clear();
-    if let Some(file) = results {
-        write_results(&service, &sent, file).await?;
+    if let Some(file) = &arguments.results {
+        write_results(&service, &sent, fs::File::create_new(file)?).await?;
     }
     summary(&sent, items, arguments.service.json)
 }

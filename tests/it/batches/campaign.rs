@@ -50,6 +50,17 @@ async fn singles(
     (waits, at)
 }
 
+/// Sends so many items, as whole batches.
+async fn send_all(app: &App, all: usize) {
+    for batch in 0..all.div_ceil(OF_BATCH) {
+        let body =
+            json!({"name": "campaign", "items": items(&format!("b{batch}"), OF_BATCH.min(all - batch * OF_BATCH))});
+        let request = app.request("POST", "/v1/batches").header("Idempotency-Key", format!("b{batch}"));
+        let answer = Answer::of(with_json(request, &body)).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "minutes; its figures are the machine's (tests/soak)"]
 async fn a_campaign_uses_the_rate_beside_single_requests_though_replicas_die() {
@@ -72,13 +83,7 @@ async fn a_campaign_uses_the_rate_beside_single_requests_though_replicas_die() {
     }
     app.base.clone_from(&replicas[0].base);
     let began = app.ambient.monotonic();
-    for batch in 0..all.div_ceil(OF_BATCH) {
-        let body =
-            json!({"name": "campaign", "items": items(&format!("b{batch}"), OF_BATCH.min(all - batch * OF_BATCH))});
-        let request = app.request("POST", "/v1/batches").header("Idempotency-Key", format!("b{batch}"));
-        let answer = Answer::of(with_json(request, &body)).await;
-        assert_eq!(answer.status, 202, "{}", answer.text);
-    }
+    send_all(&app, all).await;
     let bases = std::sync::Mutex::new(replicas.iter().map(|one| one.base.clone()).collect::<Vec<_>>());
     let over = tokio::sync::Notify::new();
     let open = "SELECT COUNT(*) FROM batch_items WHERE due_at IS NOT NULL";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use noshi::{
     identity::Scopes,
     sandbox::{Fault, FaultRule},
@@ -60,16 +61,26 @@ on_each_backend! {
 
     async fn a_batch_waits_for_funds_and_loses_no_item(backend: Backend) {
         let mut app = App::shaped(backend, Shape { funds: 3, ..Shape::default() }).await;
-        let id = taken(&app, "one", items("order", 8)).await;
+        let id = taken(&app, "one", items("order", 60)).await;
         wait::until("it waits", async || read(&app, &id).await["waiting_for"] == "insufficient-funds").await;
         wait::until("all are back", async || read(&app, &id).await["counts"]["sent"] == 0).await;
         let held = read(&app, &id).await;
-        assert_eq!((&held["state"], &held["counts"]["issued"], &held["counts"]["waiting"]), (&json!("running"), &json!(3), &json!(5)));
+        assert_eq!((&held["state"], &held["counts"]["issued"], &held["counts"]["waiting"]), (&json!("running"), &json!(3), &json!(57)));
+        // Whoever asks again asks with a reward that was refused before: another one would count under the ceilings of the day.
+        let rewards = app.database.number("SELECT COUNT(*) FROM rewards").await;
+        for tries in 2..=3 {
+            app.advance(61);
+            app.until_number(&format!("SELECT COUNT(*) FROM batches WHERE setbacks >= {tries}"), 1).await;
+        }
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, rewards);
+        // As if Amazon had refused those only after they were handed over, when the runner did not look any more.
+        let late = "UPDATE batch_items SET state = 'done', due_at = NULL WHERE state = 'waiting' AND reward_id IS NOT NULL";
+        assert!(app.database.execute(late).await.unwrap() > 0);
         app.set_funds(100);
         app.advance(120);
         let ended = until_ended(&app, &id).await;
-        assert_eq!((&ended["counts"]["issued"], &ended["waiting_for"]), (&json!(8), &json!(null)));
-        each_once(&app, 8);
+        assert_eq!((&ended["counts"]["issued"], &ended["waiting_for"]), (&json!(60), &json!(null)));
+        each_once(&app, 60);
         app.end().await;
     }
 
@@ -161,6 +172,22 @@ on_each_backend! {
 }
 
 /// PostgreSQL only: one process serves a file.
+/// More of them than pass a batch in a row: it has its turns, and they have the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_single_requests_at_once_are_all_answered_beside_a_batch() {
+    let app = App::shaped(Backend::Sqlite, at_rate(10)).await;
+    let id = taken(&app, "one", items("order", 400)).await;
+    app.until_received("Create", 3).await;
+    // Nine of ten slots are seven a second: so many are served in half of the time that a caller has.
+    let keys: Vec<String> = (0..25).map(|at| format!("single-{at}")).collect();
+    for answer in join_all(keys.iter().map(|key| app.issue(key, "5.00"))).await {
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+    app.post(&format!("/v1/batches/{id}/cancel"), json!({})).await;
+    until_ended(&app, &id).await;
+    app.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_replicas_share_a_batch_and_buy_each_item_once() {
     let mut app = App::shaped(Backend::Postgres, Shape::default()).await;

@@ -30,6 +30,8 @@ async fn a_file_is_bought_once_however_often_it_is_run_and_each_order_has_its_li
     for card in app.live_cards() {
         assert!(!lines.contains(&card.claim_code) && !first.out.contains(&card.claim_code));
     }
+    let there = campaign(&app, &file, &["--results", results.to_str().unwrap()]);
+    assert!(there.code == 2 && there.err.contains("is there already"), "{}", there.err);
     let again = campaign(&app, &file, &["--json"]);
     let said: Value = serde_json::from_str(&again.out).unwrap();
     assert_eq!((again.code, &said["counts"]["issued"], app.live_cards().len()), (0, &5.into(), 5));

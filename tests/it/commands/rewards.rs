@@ -45,6 +45,7 @@ async fn a_reward_is_issued_once_found_by_each_id_shown_revealed_and_canceled() 
         let entry: Value = serde_json::from_str(&run(&app, &["rewards", "find", text, "--json"]).good()).unwrap();
         assert_eq!(entry["id"], id.as_str());
     }
+    assert_eq!(run(&app, &["rewards", "show", ".."]).code, 2, "the library would ask for the list");
     for text in ["4712", "rwd_01907000800070008000000000000001", "../keys"] {
         let nothing = run(&app, &["rewards", "find", text]);
         assert!(

@@ -61,6 +61,7 @@ enum On {
 const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("batches.page_named", On::Postgres, "the batches of one name"),
     ("batch_items.cancel", On::Postgres, "the items of one batch"),
+    ("batch_items.take_up_again", On::Postgres, "the items of one batch"),
     ("audit_records.newest", On::Sqlite, "one row, the last by its key: SQLite calls it a scan"),
     ("audit_records.counts", On::Both, "stands beside the check of every record, once a day"),
     ("rewards.youngest", On::Both, "asked once, by the first start after a restore"),
