@@ -18,5 +18,5 @@ pub mod sql;
 
 pub(crate) use {
     metrics::Metrics,
-    service::{BatchDependencies, Batches},
+    service::{BatchDependencies, BatchError, BatchWish, Batches, CountedBatch},
 };

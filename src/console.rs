@@ -1,5 +1,5 @@
 //! The operator's pages, on the admin port: search for a reward, read what became of it, cancel it, have its code shown; balances, months,
-//! budgets. Off unless `server.console` is set.
+//! budgets, campaigns, webhooks, reconciliations, the ages of keys. Off unless `server.console` is set.
 //!
 //! Whoever comes logs in with an API key, and sees and does what the key may. A page calls the use cases that the API calls, in process:
 //! there is no second way to money, and what is done names the key in the timeline as ever. The only table of this room is that of its
@@ -7,20 +7,25 @@
 //!
 //! A new page is a file here, a template, its words in each language, a row in [`page::NAVIGATION`] and a route below.
 
+mod alarms;
 mod assets;
 mod balances;
+mod batches;
+mod keys;
 mod login;
 mod month;
 mod overview;
 mod page;
 mod programs;
+mod reconciliations;
 mod reward;
 mod search;
 pub mod sessions;
 mod visitor;
+mod webhooks;
 mod words;
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use actix_web::{
     http::header::{self, HeaderName},
@@ -30,6 +35,7 @@ use actix_web::{
 
 use self::assets::Assets;
 use crate::{
+    batches::Batches,
     http::{
         Http,
         observe::observe,
@@ -38,7 +44,8 @@ use crate::{
     identity::refusals::KeyRefusals,
     incentives::Rewards,
     ledger::Ledger,
-    treasury::Balances,
+    treasury::{Balances, Reconciliations},
+    webhooks::Webhooks,
 };
 
 /// Nothing but what this port serves, no script or style within a page, and no frame around it.
@@ -48,30 +55,34 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 /// What the pages work with. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Console {
-    http: Http,
-    rewards: Rewards,
-    balances: Balances,
-    ledger: Ledger,
-    refusals: KeyRefusals,
+    parts: ConsoleParts,
     assets: Arc<Assets>,
 }
 
+/// The use cases that the pages call.
+#[derive(Clone)]
+pub(crate) struct ConsoleParts {
+    pub(crate) http: Http,
+    pub(crate) rewards: Rewards,
+    pub(crate) balances: Balances,
+    pub(crate) ledger: Ledger,
+    pub(crate) refusals: KeyRefusals,
+    pub(crate) reconciliations: Reconciliations,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) batches: Batches,
+}
+
+impl Deref for Console {
+    type Target = ConsoleParts;
+
+    fn deref(&self) -> &ConsoleParts {
+        &self.parts
+    }
+}
+
 impl Console {
-    pub(crate) fn new(
-        http: &Http,
-        rewards: &Rewards,
-        balances: &Balances,
-        ledger: &Ledger,
-        refusals: &KeyRefusals,
-    ) -> Self {
-        Self {
-            http: http.clone(),
-            rewards: rewards.clone(),
-            balances: balances.clone(),
-            ledger: ledger.clone(),
-            refusals: refusals.clone(),
-            assets: Arc::new(Assets::new()),
-        }
+    pub(crate) fn new(parts: ConsoleParts) -> Self {
+        Self { parts, assets: Arc::new(Assets::new()) }
     }
 
     /// Adds the pages.
@@ -94,8 +105,24 @@ impl Console {
             .service(resource("/rewards/{id}/cancel", "POST", [web::post().to(reward::cancel)]))
             .service(resource("/rewards/{id}/reveal", "POST", [web::post().to(reward::reveal::show)]))
             .service(resource("/balances", "GET, HEAD", [read().to(balances::show)]))
+            .service(resource("/months/{account}/{month}.csv", "GET, HEAD", [read().to(month::sheet)]))
             .service(resource("/months/{account}/{month}", "GET, HEAD", [read().to(month::show)]))
             .service(resource("/programs", "GET, HEAD", [read().to(programs::show)]))
+            .service(resource("/batches", "GET, HEAD", [read().to(batches::list)]))
+            .service(resource(
+                "/batches/{id}",
+                "GET, HEAD, POST",
+                [read().to(batches::show), web::post().to(batches::change)],
+            ))
+            .service(resource("/reconciliations", "GET, HEAD", [read().to(reconciliations::list)]))
+            .service(resource("/reconciliations/{id}", "GET, HEAD", [read().to(reconciliations::show)]))
+            .service(resource("/webhooks", "GET, HEAD", [read().to(webhooks::show)]))
+            .service(resource(
+                "/webhooks/{id}/deliveries/{delivery}/redeliver",
+                "POST",
+                [web::post().to(webhooks::redeliver)],
+            ))
+            .service(resource("/keys", "GET, HEAD", [read().to(keys::show)]))
             .default_service(web::to(page::nowhere))
             .wrap(from_fn(observe))
             // Around all: `observe` makes a new answer of a problem.

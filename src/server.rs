@@ -37,7 +37,7 @@ use crate::{
     audit::AuditWatch,
     batches::{self, Batches},
     config,
-    console::Console,
+    console::{Console, ConsoleParts},
     events,
     http::{
         Code, Http, Problem,
@@ -165,9 +165,7 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
         tls: None,
     };
     let door = Door::new(port.connections_max, port.unread_timeout, state.metrics.door.of_port("admin"));
-    let console = settings
-        .console
-        .then(|| Console::new(&state.http, &state.rewards, &state.balances, &state.ledger, &state.refusals));
+    let console = settings.console.then(|| Console::new(console_parts(state)));
     let state = web::Data::new(state.clone());
     bind(&port, &door, move || {
         let console = console.clone();
@@ -184,6 +182,19 @@ pub(crate) fn admin(state: &AppState, settings: &config::ServerSettings) -> io::
             .configure(|config| console.into_iter().for_each(|console| console.routes(config)))
             .default_service(web::to(not_found))
     })
+}
+
+fn console_parts(state: &AppState) -> ConsoleParts {
+    ConsoleParts {
+        http: state.http.clone(),
+        rewards: state.rewards.clone(),
+        balances: state.balances.clone(),
+        ledger: state.ledger.clone(),
+        refusals: state.refusals.clone(),
+        reconciliations: state.reconciliations.clone(),
+        webhooks: state.webhooks.clone(),
+        batches: state.batches.clone(),
+    }
 }
 
 /// Lets the slice of rewards look at balances, which lie above it.

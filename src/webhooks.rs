@@ -28,4 +28,7 @@ pub use endpoint_url::{EndpointUrl, Reachable, UrlFault};
 pub use post::{NoPoster, PostFault, PostOutcome, Poster, WebhookMessage};
 pub use schedule::DeliveryVerdict;
 pub use secret::{EndpointSecret, NoEndpointSecret, signature};
-pub(crate) use {metrics::Metrics, service::Webhooks};
+pub(crate) use {
+    metrics::Metrics,
+    service::{WebhookError, Webhooks},
+};

@@ -3,7 +3,7 @@
 use crate::identity::Scope;
 
 /// Read how the pairs stand.
-pub(super) const KEY_PAIRS_READ: Scope = Scope::on_request("key_pairs:read");
+pub(crate) const KEY_PAIRS_READ: Scope = Scope::on_request("key_pairs:read");
 /// Ask Amazon about a pair, and put one in force.
 pub(super) const KEY_PAIRS_WRITE: Scope = Scope::on_request("key_pairs:write");
 

@@ -132,7 +132,7 @@ pub struct RewardBatch {
 
 impl RewardBatch {
     /// Whether this caller changes it.
-    pub(super) fn is_of(&self, caller: &Caller) -> bool {
+    pub(crate) fn is_of(&self, caller: &Caller) -> bool {
         self.client == caller.client && caller.bound_to().is_none_or(|own| self.program.as_ref() == Some(own))
     }
 

@@ -91,14 +91,14 @@ pub(super) struct NewBatch {
 }
 
 /// A batch, and what became of its items; `None` once they were removed.
-pub(super) struct CountedBatch {
-    pub(super) batch: RewardBatch,
-    pub(super) counts: Option<OutcomeCounts>,
+pub(crate) struct CountedBatch {
+    pub(crate) batch: RewardBatch,
+    pub(crate) counts: Option<OutcomeCounts>,
 }
 
 /// What a caller asks of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BatchWish {
+pub(crate) enum BatchWish {
     Pause,
     Resume,
     Cancel,
@@ -226,13 +226,13 @@ impl Batches {
     }
 
     /// The batch, if the caller may see it.
-    pub(super) async fn find(&self, caller: &Caller, id: BatchId) -> Result<CountedBatch, BatchError> {
+    pub(crate) async fn find(&self, caller: &Caller, id: BatchId) -> Result<CountedBatch, BatchError> {
         let found = sql::find(&mut self.store.question().await?, id).await?;
         self.counted(found.filter(|batch| batch.is_seen_by(caller)).ok_or(BatchError::NotFound)?).await
     }
 
     /// A page of the caller's batches before this one, newest first.
-    pub(super) async fn list(
+    pub(crate) async fn list(
         &self,
         caller: &Caller,
         name: Option<String>,
@@ -246,7 +246,7 @@ impl Batches {
     }
 
     /// A page of the items of a batch, behind this one; none once they were removed.
-    pub(super) async fn items(
+    pub(crate) async fn items(
         &self,
         caller: &Caller,
         id: BatchId,
@@ -260,7 +260,7 @@ impl Batches {
     }
 
     /// Does as the caller asks. Asking again for what is so already changes nothing.
-    pub(super) async fn change(
+    pub(crate) async fn change(
         &self,
         caller: &Caller,
         asked_by: ApiKeyId,

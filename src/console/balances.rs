@@ -5,13 +5,13 @@ use askama::Template;
 
 use super::{
     Console,
-    page::{PageFrame, ShownTime, answer, finish},
+    page::{PageFrame, ShownTime, answer, figure, finish},
     visitor::{Halt, Visitor},
     words::Words,
 };
 use crate::{http::Problem, treasury};
 
-const HOUR: i64 = 3600;
+pub(super) const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
 /// The balance of one account.
@@ -39,8 +39,8 @@ pub(super) async fn cards(console: &Console, words: &Words) -> Result<Vec<Balanc
     let card = |balance: treasury::balances::Balance| BalanceCard {
         account: balance.account,
         currency: balance.currency.code(),
-        available: balance.available.map(|available| available.to_string()),
-        reserved: balance.reserved.to_string(),
+        available: balance.available.map(|available| figure(&available)),
+        reserved: figure(&balance.reserved),
         as_of: balance.as_of.map(ShownTime::from),
         is_stale: balance.stale,
         runway: balance.runway.median.map(|seconds| lasting(seconds, words)),
@@ -50,7 +50,7 @@ pub(super) async fn cards(console: &Console, words: &Words) -> Result<Vec<Balanc
 }
 
 /// A stretch of time in whole days, or in hours where it is short.
-fn lasting(seconds: i64, words: &Words) -> String {
+pub(super) fn lasting(seconds: i64, words: &Words) -> String {
     let seconds = seconds.max(0);
     if seconds < 2 * DAY {
         format!("{} {}", seconds.div_euclid(HOUR), words.hours)

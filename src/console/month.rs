@@ -1,12 +1,16 @@
 //! A month of an account by program: the statement, with a chart. It prints.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use askama::Template;
 use chrono::{Datelike, Months, NaiveDate};
 
 use super::{
     Console,
-    page::{MONTHS, PageFrame, answer, finish},
+    page::{MONTHS, PageFrame, answer, figure, finish},
     visitor::{Halt, Visitor},
     words::Words,
 };
@@ -49,6 +53,8 @@ struct MonthPage {
     currency: &'static str,
     month: String,
     zone: &'static str,
+    /// Where it is for a spreadsheet.
+    sheet: String,
     is_closed: bool,
     funds: Vec<(&'static str, String)>,
     rows: Vec<MonthRow>,
@@ -80,16 +86,37 @@ pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> R
 
 async fn month(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, MONTHS).await?;
+    let statement = asked(console, request, &visitor).await?;
+    let later = statement.stretch.to <= console.http.ambient.now();
+    let frame = PageFrame::new(console, request, Some(&visitor));
+    Ok(answer(StatusCode::OK, &page(frame, &statement, later))?)
+}
+
+/// The same for a spreadsheet.
+pub(super) async fn sheet(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let came = as_sheet(&console, &request).await;
+    finish(&console, &request, came)
+}
+
+async fn as_sheet(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
+    let visitor = Visitor::with(console, request, MONTHS).await?;
+    let statement = asked(console, request, &visitor).await?;
+    let body = statement::sheet::csv(&statement).map_err(|_error| Problem::new(Code::INTERNAL))?;
+    let name = format!("attachment; filename=\"{}-{}.csv\"", statement.account.id, statement.month_text());
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((header::CONTENT_DISPOSITION, name));
+    Ok(answer.content_type("text/csv; charset=utf-8; header=present").body(body))
+}
+
+/// The statement that the path names.
+async fn asked(console: &Console, request: &HttpRequest, visitor: &Visitor) -> Result<Statement, Problem> {
     let not_found = || Problem::new(Code::NOT_FOUND);
     let path = request.match_info();
     let account = console.ledger.account(path.query("account")).map(StatementAccount::of).ok_or_else(not_found)?;
     let month = calendar::month(path.query("month")).ok_or_else(not_found)?;
     let (shown, ledger, now) = (visitor.caller().shown(), console.ledger.clone(), console.http.ambient.now());
     let made = async move { statement::make(&ledger.store, &account, month, &shown, now).await };
-    let statement = console.http.run(made).await?.ok_or_else(not_found)?;
-    let later = statement.stretch.to <= now;
-    let frame = PageFrame::new(console, request, Some(&visitor));
-    Ok(answer(StatusCode::OK, &page(frame, &statement, later))?)
+    console.http.run(made).await?.ok_or_else(not_found)
 }
 
 fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
@@ -105,6 +132,7 @@ fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
         currency: statement.account.currency.code(),
         month: statement.month_text(),
         zone: statement.account.zone.name(),
+        sheet: format!("{}.csv", address(id, statement.month)),
         is_closed: statement.closed,
         funds: statement.funds.as_ref().map(|funds| funds_of(funds, words)).unwrap_or_default(),
         chart_height: rows.len().saturating_mul(ROW),
@@ -124,7 +152,7 @@ fn funds_of(funds: &StatementFunds, words: &Words) -> Vec<(&'static str, String)
         (words.adjustments, funds.adjustments.value, funds.adjustments.entries > 0),
         (words.closing, funds.closing, true),
     ];
-    all.into_iter().filter(|(_name, _value, shown)| *shown).map(|(name, value, _)| (name, value.to_string())).collect()
+    all.into_iter().filter(|(_name, _value, shown)| *shown).map(|(name, value, _)| (name, figure(&value))).collect()
 }
 
 impl MonthRow {
@@ -133,10 +161,10 @@ impl MonthRow {
         let long = i128::from(net.minor().max(0)).saturating_mul(i128::from(BAR_MAX)).div_euclid(i128::from(largest));
         Self {
             program: program.to_owned(),
-            issued: line.issued.value.to_string(),
+            issued: figure(&line.issued.value),
             count: line.issued.entries,
-            canceled: line.canceled.value.to_string(),
-            net: net.to_string(),
+            canceled: figure(&line.canceled.value),
+            net: figure(&net),
             bar: i64::try_from(long).unwrap_or(BAR_MAX).clamp(1, BAR_MAX),
             top,
             text_top: top.saturating_add(17),

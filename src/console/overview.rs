@@ -5,6 +5,7 @@ use askama::Template;
 
 use super::{
     Console,
+    alarms::{self, Alarm},
     balances::{self, BalanceCard},
     month::{self, MonthLink},
     page::{MONTHS, PageFrame, answer, finish},
@@ -20,6 +21,7 @@ const WAITING_MAX: i64 = 10;
 #[template(path = "overview.html", config = "src/console/askama.toml")]
 struct OverviewPage {
     frame: PageFrame,
+    alarms: Vec<Alarm>,
     /// `None` where the key may not see them.
     waiting: Option<Vec<RewardLine>>,
     balances: Vec<BalanceCard>,
@@ -45,6 +47,7 @@ async fn overview(console: &Console, request: &HttpRequest) -> Result<HttpRespon
     } else {
         Vec::new()
     };
+    let alarms = alarms::all(console, &visitor, frame.words).await?;
     let months = if visitor.may(MONTHS) { month::links(console) } else { Vec::new() };
-    Ok(answer(StatusCode::OK, &OverviewPage { frame, waiting, balances, months })?)
+    Ok(answer(StatusCode::OK, &OverviewPage { frame, alarms, waiting, balances, months })?)
 }

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     events,
     http::{Code, Problem},
-    identity::Scope,
-    incentives, ledger, treasury,
+    identity::{Scope, caller::CLIENTS_ALL},
+    incentives, ledger, treasury, webhooks,
 };
 
 type LabelOf = fn(&Words) -> &'static str;
@@ -28,6 +28,10 @@ pub(super) const NAVIGATION: &[(&str, LabelOf, Option<Scope>)] = &[
     ("/console/rewards", |words| words.rewards, Some(incentives::scopes::REWARDS_READ)),
     ("/console/balances", |words| words.balances, Some(treasury::scopes::BALANCES_READ)),
     ("/console/programs", |words| words.programs, Some(ledger::scopes::PROGRAMS_READ)),
+    ("/console/batches", |words| words.batches, Some(incentives::scopes::REWARDS_READ)),
+    ("/console/reconciliations", |words| words.reconciliations, Some(MONTHS)),
+    ("/console/webhooks", |words| words.webhooks, Some(webhooks::scopes::WEBHOOKS_READ)),
+    ("/console/keys", |words| words.keys, Some(CLIENTS_ALL)),
 ];
 
 /// A link of the navigation.
@@ -170,5 +174,32 @@ impl From<DateTime<Utc>> for ShownTime {
             text: at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
             machine: at.to_rfc3339_opts(SecondsFormat::Millis, true),
         }
+    }
+}
+
+/// An amount for people: with a comma before each three digits of its whole part.
+pub(super) fn figure(amount: &impl ToString) -> String {
+    let text = amount.to_string();
+    let (sign, text) = text.strip_prefix('-').map_or(("", text.as_str()), |rest| ("-", rest));
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut all = sign.to_owned();
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && whole.len().saturating_sub(place).is_multiple_of(3) {
+            all.push(',');
+        }
+        all.push(digit);
+    }
+    all + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figure;
+
+    #[test]
+    fn an_amount_has_a_comma_before_each_three_digits() {
+        let shown =
+            ["0", "999", "1000", "12345.00", "1234567.89", "-1234.50", "-100", "100000"].map(|text| figure(&text));
+        assert_eq!(shown, ["0", "999", "1,000", "12,345.00", "1,234,567.89", "-1,234.50", "-100", "100,000"]);
     }
 }

@@ -5,7 +5,7 @@ use askama::Template;
 
 use super::{
     Console,
-    page::{PageFrame, answer, finish},
+    page::{PageFrame, answer, figure, finish},
     visitor::{Halt, Visitor},
     words::Words,
 };
@@ -101,7 +101,7 @@ fn budgets(spending: &ProgramSpending, currency: Currency, words: &Words) -> Vec
                 .filter(|hard| *hard > 0)
                 .map_or(0, |hard| i128::from(taken.max(0)).saturating_mul(100).div_euclid(i128::from(hard)).min(100));
             let shown = |minor| match measure {
-                Measure::Amount => format!("{} {}", currency, number(measure, minor, currency)),
+                Measure::Amount => format!("{} {}", currency, figure(&number(measure, minor, currency))),
                 Measure::Count => format!("{} {}", number(measure, minor, currency), words.rewards_unit),
             };
             BudgetRow {

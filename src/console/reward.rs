@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     Console,
-    page::{PageFrame, ShownTime, answer, finish, lead_to},
+    page::{PageFrame, ShownTime, answer, figure, finish, lead_to},
     visitor::{Halt, Visitor},
     words::{DoneNote, Words},
 };
@@ -111,7 +111,7 @@ fn facts(reward: &Reward, client: Option<&str>, words: &Words) -> Vec<(&'static 
         None => error.code.clone(),
     });
     let all = [
-        (words.value, Some(format!("{} {}", reward.value.currency(), reward.value))),
+        (words.value, Some(format!("{} {}", reward.value.currency(), figure(&reward.value)))),
         (words.order_number, reward.external_id.clone()),
         (words.client, client.map(str::to_owned)),
         (words.program, reward.budget.as_ref().map(|budget| budget.program.to_string())),
@@ -164,10 +164,7 @@ pub(super) async fn cancel(
 async fn carry_out(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {
     let arrived = console.http.ambient.monotonic();
     let (visitor, form) = Visitor::sending(console, request, payload).await?;
-    let scope = incentives::scopes::REWARDS_CANCEL;
-    if !visitor.may(scope) {
-        return Err(Halt::NoScope(scope));
-    }
+    visitor.must(incentives::scopes::REWARDS_CANCEL)?;
     let (id, reason) = (id(request)?, dto::checked_reason(form.value("reason").to_owned())?);
     let canceled = console.rewards.cancel.run(visitor.caller(), id, reason, arrived).await;
     let state = canceled.map_err(Problem::from)?.state();

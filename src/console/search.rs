@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Console,
-    page::{PageFrame, ShownTime, answer, finish, lead_to},
+    page::{PageFrame, ShownTime, answer, figure, finish, lead_to},
     visitor::{Halt, Visitor},
     words::Words,
 };
@@ -44,7 +44,7 @@ impl RewardLine {
             href: format!("/console/rewards/{id}"),
             name: reward.external_id.clone().unwrap_or(id),
             client: names.of(reward).map(str::to_owned),
-            value: format!("{} {}", reward.value.currency(), reward.value),
+            value: format!("{} {}", reward.value.currency(), figure(&reward.value)),
             state: (words.state)(reward.state()),
             mark: reward.state().as_str(),
             at: reward.order.created_at.into(),

@@ -70,7 +70,8 @@ impl Visitor {
     /// The same, whose key must have this scope.
     pub(super) async fn with(console: &Console, request: &HttpRequest, scope: Scope) -> Result<Self, Halt> {
         let visitor = Self::of(console, request).await?;
-        if visitor.may(scope) { Ok(visitor) } else { Err(Halt::NoScope(scope)) }
+        visitor.must(scope)?;
+        Ok(visitor)
     }
 
     /// Whoever sends a form that was on a page of their own session.
@@ -83,6 +84,14 @@ impl Visitor {
         let visitor = Self::of(console, request).await?;
         let form = console.http.form(request, payload).await?;
         if visitor.token.proves(form.value(PROOF_FIELD)) { Ok((visitor, form)) } else { Err(forged().into()) }
+    }
+
+    /// Whether the key has this scope.
+    ///
+    /// # Errors
+    /// [`Halt::NoScope`] where it has not.
+    pub(super) fn must(&self, scope: Scope) -> Result<(), Halt> {
+        if self.may(scope) { Ok(()) } else { Err(Halt::NoScope(scope)) }
     }
 
     pub(super) fn may(&self, scope: Scope) -> bool {

@@ -5,7 +5,13 @@ mod japanese;
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use crate::engine::State;
+use crate::{
+    accounts::KeyState,
+    batches::model::{BatchState, ItemOutcome},
+    engine::State,
+    treasury::reconciliation::compare::{Class, TheirState},
+    webhooks::{deliveries::DeliveryState, endpoints::DisabledWhy},
+};
 
 /// A language of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
@@ -40,6 +46,10 @@ pub(super) enum DoneNote {
     Canceled,
     CancelRecorded,
     LoggedOut,
+    Redelivered,
+    BatchPaused,
+    BatchResumed,
+    BatchCanceled,
 }
 
 impl DoneNote {
@@ -63,6 +73,18 @@ macro_rules! words {
             /// What happened, by the timeline's word. A later version may write others.
             pub(super) happened: fn(&str) -> Option<&'static str>,
             pub(super) done: fn(DoneNote) -> &'static str,
+            pub(super) batch_state: fn(BatchState) -> &'static str,
+            /// What became of an item of a campaign.
+            pub(super) outcome: fn(ItemOutcome) -> &'static str,
+            /// What a reconciliation found.
+            pub(super) class: fn(Class) -> &'static str,
+            /// What became of a card, as Amazon lists it.
+            pub(super) theirs: fn(TheirState) -> &'static str,
+            pub(super) delivery: fn(DeliveryState) -> &'static str,
+            /// Why an endpoint is sent nothing.
+            pub(super) disabled: fn(DisabledWhy) -> &'static str,
+            /// How a pair of Amazon's stands.
+            pub(super) pair: fn(KeyState) -> &'static str,
             /// A problem by its code, where the pages have words of their own for it.
             pub(super) problem: fn(&str) -> Option<&'static str>,
         }
@@ -85,7 +107,14 @@ words! {
     reserved, as_of, stale, never_asked, runway, runway_worst, runway_long, days, hours, last_month, this_month, months, month_of,
     month_open, month_closed, opening, deposits, adjustments, initial, closing, issued, canceled, net, count, no_program, total, print_hint,
     spending_chart, earlier, later, budgets, period, limit, used, no_limit, suspended, active, period_day, period_month, period_ever, no_programs,
-    went_wrong, rewards_unit, reason_default, reveal_default, all_rewards, not_found, reference
+    went_wrong, rewards_unit, reason_default, reveal_default, all_rewards, not_found, reference,
+    batches, batch, no_batches, batch_id, progress, done_so_far, waits_for, tried_again, ended, began, pause, pause_why, pause_now, resume,
+    resume_why, resume_now, cancel_batch, cancel_batch_why, cancel_batch_now, first_items, reconciliations, reconciliation,
+    reconciliations_why, no_runs, days_compared, findings, finding, difference, matched, no_findings, ours, theirs_label, why_failed,
+    run_id, run_running, run_failed, run_finished, run_clean, run_differs, happened_at, webhooks, webhooks_why, no_webhooks, all_delivered,
+    undelivered, failures, failing_since, event, attempts, last_answer, next_attempt, redeliver, enabled, keys, api_keys, scopes, made_at,
+    ends_at, never_ends, gone_keys, key_pairs, no_pairs, slot, in_force_since, asked_at, ago, just_now, within_hour, ahead, as_csv, alarms, alarm_funds,
+    alarm_account, alarm_stale, alarm_low, alarm_webhook, alarm_batch, alarm_key, alarm_pair,
 }
 
 #[cfg(test)]

@@ -197,7 +197,7 @@ pub(crate) struct WebhookEndpoint {
 
 impl WebhookEndpoint {
     /// Of its URL what may be shown to others than its client: receivers put secrets into the rest.
-    pub(super) fn host(&self) -> Option<String> {
+    pub(crate) fn host(&self) -> Option<String> {
         EndpointUrl::from_stored(&self.url).map(|url| url.host().to_owned()).ok()
     }
 }

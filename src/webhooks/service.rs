@@ -177,7 +177,7 @@ impl Webhooks {
     }
 
     /// Those of the caller's client that the caller may see.
-    pub(super) async fn list(&self, caller: &Caller) -> Result<Vec<WebhookEndpoint>, WebhookError> {
+    pub(crate) async fn list(&self, caller: &Caller) -> Result<Vec<WebhookEndpoint>, WebhookError> {
         let all = endpoints::of_client(&mut self.store.question().await?, caller.client).await?;
         Ok(all.into_iter().filter(|endpoint| is_of(endpoint, caller)).collect())
     }
@@ -327,7 +327,7 @@ impl Webhooks {
     }
 
     /// The deliveries of an endpoint, newest first.
-    pub(super) async fn deliveries(
+    pub(crate) async fn deliveries(
         &self,
         caller: &Caller,
         id: WebhookEndpointId,
@@ -342,7 +342,7 @@ impl Webhooks {
     }
 
     /// Has a delivery sent again at once, whatever became of it.
-    pub(super) async fn redeliver(
+    pub(crate) async fn redeliver(
         &self,
         caller: &Caller,
         id: WebhookEndpointId,

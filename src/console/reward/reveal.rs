@@ -7,7 +7,7 @@ use super::id;
 use crate::{
     console::{
         Console,
-        page::{PageFrame, answer, finish},
+        page::{PageFrame, answer, figure, finish},
         visitor::{Halt, Visitor},
     },
     http::Problem,
@@ -36,15 +36,12 @@ pub(in crate::console) async fn show(
 async fn reveal(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {
     let arrived = console.http.ambient.monotonic();
     let (visitor, form) = Visitor::sending(console, request, payload).await?;
-    let scope = incentives::scopes::CLAIM_CODES_REVEAL;
-    if !visitor.may(scope) {
-        return Err(Halt::NoScope(scope));
-    }
+    visitor.must(incentives::scopes::CLAIM_CODES_REVEAL)?;
     let (id, reason) = (id(request)?, dto::checked_reason(form.value("reason").to_owned())?);
     let href = format!("/console/rewards/{id}");
     let frame = PageFrame { here: href.clone(), ..PageFrame::new(console, request, Some(&visitor)) };
     let shown = console.rewards.reveal.run(visitor.caller(), id, reason, arrived).await;
     let (reward, code) = shown.map_err(Problem::from)?;
-    let value = format!("{} {}", reward.value.currency(), reward.value);
+    let value = format!("{} {}", reward.value.currency(), figure(&reward.value));
     Ok(answer(StatusCode::OK, &RevealedPage { frame, href, value, code: code.expose() })?)
 }

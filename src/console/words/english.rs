@@ -1,7 +1,13 @@
 //! English.
 
 use super::{DoneNote, Words};
-use crate::engine::State;
+use crate::{
+    accounts::KeyState,
+    batches::model::{BatchState, ItemOutcome},
+    engine::State,
+    treasury::reconciliation::compare::{Class, TheirState},
+    webhooks::{deliveries::DeliveryState, endpoints::DisabledWhy},
+};
 
 pub(super) static WORDS: Words = Words {
     language: "en",
@@ -111,10 +117,96 @@ pub(super) static WORDS: Words = Words {
     all_rewards: "Newest rewards",
     not_found: "There is no such page",
     reference: "For the operator",
+    batches: "Campaigns",
+    batch: "Campaign",
+    no_batches: "There is no campaign that this key sees.",
+    batch_id: "Campaign id",
+    progress: "{done} of {all} done",
+    done_so_far: "Progress",
+    waits_for: "It waits",
+    tried_again: "Tried again",
+    ended: "Ended",
+    began: "Began",
+    pause: "Have it wait…",
+    pause_why: "What is under way comes to its end. Nothing more is bought until somebody has it go on.",
+    pause_now: "Have it wait",
+    resume: "Have it go on…",
+    resume_why: "What is left is bought, with this key as the one that asked for it.",
+    resume_now: "Have it go on",
+    cancel_batch: "End this campaign…",
+    cancel_batch_why: "What is not bought yet is never bought. What is bought stays: cancel such a reward on its own page. This cannot be undone.",
+    cancel_batch_now: "End the campaign",
+    first_items: "The first 200 are shown. The API has all of them.",
+    reconciliations: "Reconciliations",
+    reconciliation: "Reconciliation",
+    reconciliations_why: "Amazon’s books against ours, id by id.",
+    no_runs: "Nothing was reconciled yet.",
+    days_compared: "Days (UTC)",
+    findings: "Differences",
+    finding: "What differs",
+    difference: "Difference in value",
+    matched: "Agree",
+    no_findings: "Nothing differs in what this key sees.",
+    ours: "With us",
+    theirs_label: "With Amazon",
+    why_failed: "Why it failed",
+    run_id: "Run id",
+    run_running: "Under way",
+    run_failed: "Failed",
+    run_finished: "Finished",
+    run_clean: "All agrees",
+    run_differs: "Something differs",
+    happened_at: "When",
+    webhooks: "Webhooks",
+    webhooks_why: "Where this client listens, and what has not arrived there.",
+    no_webhooks: "This client has no endpoint.",
+    all_delivered: "All was delivered.",
+    undelivered: "Not delivered",
+    failures: "Failures without a success between",
+    failing_since: "since",
+    event: "Event",
+    attempts: "Attempts",
+    last_answer: "Last answer",
+    next_attempt: "next",
+    redeliver: "Send again",
+    enabled: "Sends",
+    keys: "Keys",
+    api_keys: "API keys",
+    scopes: "Scopes",
+    made_at: "Made",
+    ends_at: "Ends",
+    never_ends: "Never",
+    gone_keys: "Keys that ended or were revoked, not listed",
+    key_pairs: "Amazon’s key pairs",
+    no_pairs: "The pairs are in the settings themselves: their age is not known here.",
+    slot: "Slot",
+    in_force_since: "In force",
+    asked_at: "Amazon was last asked",
+    just_now: "less than an hour ago",
+    within_hour: "within an hour",
+    ago: "{} ago",
+    ahead: "in {}",
+    as_csv: "Download as CSV",
+    alarms: "Worth a look",
+    alarm_funds: "Account {}: its funds are used up, and new rewards are refused.",
+    alarm_account: "Account {}: Amazon refuses it, and new rewards are refused.",
+    alarm_stale: "Account {}: the balance is an old report.",
+    alarm_low: "Account {}: the balance may last less than a week.",
+    alarm_webhook: "Webhook endpoint at {}: nothing is sent to it.",
+    alarm_batch: "Campaign {} waits: {why}",
+    alarm_key: "API key {} ends {left}.",
+    alarm_pair: "Account {}: Amazon refuses one of its key pairs.",
     state,
     meaning,
     happened,
     done,
+    batch_state,
+    outcome,
+    class,
+    theirs,
+    delivery,
+    disabled,
+    pair,
     problem,
 };
 
@@ -176,6 +268,77 @@ const fn done(note: DoneNote) -> &'static str {
             "The cancel is recorded. Its outcome is not known yet: load this page again in a minute."
         }
         DoneNote::LoggedOut => "You are logged out.",
+        DoneNote::Redelivered => "It is on its way again.",
+        DoneNote::BatchPaused => "The campaign waits.",
+        DoneNote::BatchResumed => "The campaign goes on.",
+        DoneNote::BatchCanceled => "The campaign was ended.",
+    }
+}
+
+const fn batch_state(of: BatchState) -> &'static str {
+    match of {
+        BatchState::Running => "Going on",
+        BatchState::Paused => "Waits for somebody",
+        BatchState::Canceled => "Was ended",
+        BatchState::Finished => "Done",
+    }
+}
+
+const fn outcome(of: ItemOutcome) -> &'static str {
+    match of {
+        ItemOutcome::Waiting => "To be bought",
+        ItemOutcome::Sent => "Under way",
+        ItemOutcome::Issued => "Issued",
+        ItemOutcome::Failed => "Amazon refused",
+        ItemOutcome::Unresolved => "Not known yet",
+        ItemOutcome::NeedsAttention => "A person must decide",
+        ItemOutcome::Canceled => "Canceled",
+        ItemOutcome::Refused => "Refused by the service",
+    }
+}
+
+const fn class(of: Class) -> &'static str {
+    match of {
+        Class::OursOnly => "Amazon does not list it",
+        Class::TheirsOnly => "We do not hold it",
+        Class::AmountDiffers => "The amounts differ",
+        Class::StateDiffers => "The states differ",
+        Class::Unproven => "Ours is still open",
+    }
+}
+
+const fn theirs(of: TheirState) -> &'static str {
+    match of {
+        TheirState::Live => "Bought",
+        TheirState::Canceled => "Given back",
+        TheirState::BoughtAgain => "Bought once more",
+    }
+}
+
+const fn delivery(of: DeliveryState) -> &'static str {
+    match of {
+        DeliveryState::Pending => "To be sent",
+        DeliveryState::Delivered => "Delivered",
+        DeliveryState::Failed => "Given up",
+    }
+}
+
+const fn disabled(of: DisabledWhy) -> &'static str {
+    match of {
+        DisabledWhy::Asked => "Switched off",
+        DisabledWhy::Gone => "Off: the receiver is gone",
+        DisabledWhy::Failing => "Off: nothing arrived for days",
+    }
+}
+
+const fn pair(of: KeyState) -> &'static str {
+    match of {
+        KeyState::Empty => "Empty",
+        KeyState::Unproven => "Not proven yet",
+        KeyState::Refused => "Amazon refuses it",
+        KeyState::Ended => "Ended",
+        KeyState::Accepted => "Amazon takes it",
+        KeyState::InForce => "Signs",
     }
 }
 
@@ -192,6 +355,11 @@ fn problem(code: &str) -> Option<&'static str> {
         }
         "dependency-unavailable" => "The database does not answer. Try again in a minute.",
         "upstream-busy" => "Amazon takes no more questions now. Try again in a minute.",
+        "insufficient-funds" => "The account’s funds do not suffice.",
+        "budget-exceeded" => "A budget is used up.",
+        "limit-exceeded" => "A limit is reached.",
+        "account-problem" => "Amazon refuses the account for now.",
+        "invalid-request" => "The form was not filled in as expected.",
         _ => return None,
     })
 }

@@ -1,7 +1,13 @@
 //! Japanese.
 
 use super::{DoneNote, Words};
-use crate::engine::State;
+use crate::{
+    accounts::KeyState,
+    batches::model::{BatchState, ItemOutcome},
+    engine::State,
+    treasury::reconciliation::compare::{Class, TheirState},
+    webhooks::{deliveries::DeliveryState, endpoints::DisabledWhy},
+};
 
 pub(super) static WORDS: Words = Words {
     language: "ja",
@@ -111,10 +117,96 @@ pub(super) static WORDS: Words = Words {
     all_rewards: "最近のギフト",
     not_found: "ページがありません",
     reference: "管理者向け情報",
+    batches: "キャンペーン",
+    batch: "キャンペーン（一括発行）",
+    no_batches: "このキーで見られるキャンペーンはありません。",
+    batch_id: "キャンペーンID",
+    progress: "{all}件中{done}件完了",
+    done_so_far: "進み具合",
+    waits_for: "待機の理由",
+    tried_again: "再試行の予定",
+    ended: "終了日時",
+    began: "開始日時",
+    pause: "一時停止する…",
+    pause_why: "処理中のものは最後まで進みます。再開するまで、新しい購入はありません。",
+    pause_now: "一時停止",
+    resume: "再開する…",
+    resume_why: "残りを購入します。依頼者としてこのキーが記録されます。",
+    resume_now: "再開",
+    cancel_batch: "このキャンペーンを終了する…",
+    cancel_batch_why: "未購入の分は購入されません。購入済みの分は残ります（個別の画面で取り消せます）。元には戻せません。",
+    cancel_batch_now: "キャンペーンを終了",
+    first_items: "最初の200件を表示しています。全件はAPIで取得できます。",
+    reconciliations: "照合",
+    reconciliation: "Amazonとの照合",
+    reconciliations_why: "Amazonの記録と当方の記録を1件ずつ照合した結果です。",
+    no_runs: "まだ照合は行われていません。",
+    days_compared: "対象日（UTC）",
+    findings: "相違",
+    finding: "相違の内容",
+    difference: "差額",
+    matched: "一致",
+    no_findings: "このキーで見られる範囲に相違はありません。",
+    ours: "当方",
+    theirs_label: "Amazon側",
+    why_failed: "失敗の理由",
+    run_id: "照合ID",
+    run_running: "照合中",
+    run_failed: "照合失敗",
+    run_finished: "照合完了",
+    run_clean: "すべて一致",
+    run_differs: "相違あり",
+    happened_at: "日時",
+    webhooks: "通知（Webhook）",
+    webhooks_why: "このクライアントの通知先と、まだ届いていない通知です。",
+    no_webhooks: "このクライアントに通知先はありません。",
+    all_delivered: "すべて配信されました。",
+    undelivered: "未配信の通知",
+    failures: "連続失敗回数",
+    failing_since: "最初の失敗",
+    event: "イベント",
+    attempts: "試行回数",
+    last_answer: "直近の応答",
+    next_attempt: "次回",
+    redeliver: "再送",
+    enabled: "配信中",
+    keys: "キー",
+    api_keys: "有効なAPIキー",
+    scopes: "スコープ",
+    made_at: "作成",
+    ends_at: "期限",
+    never_ends: "無期限",
+    gone_keys: "期限切れ・失効のキー（一覧に含まず）",
+    key_pairs: "Amazonのキーペア",
+    no_pairs: "キーペアは設定に直接書かれているため、経過日数は分かりません。",
+    slot: "スロット",
+    in_force_since: "使用開始",
+    asked_at: "Amazonへの最終確認",
+    just_now: "1時間以内に作成",
+    within_hour: "1時間以内",
+    ago: "{}前",
+    ahead: "あと{}",
+    as_csv: "CSVをダウンロード",
+    alarms: "要確認",
+    alarm_funds: "アカウント {}：残高が不足し、新規発行を停止しています。",
+    alarm_account: "アカウント {}：Amazonに拒否され、新規発行を停止しています。",
+    alarm_stale: "アカウント {}：残高の情報が古くなっています。",
+    alarm_low: "アカウント {}：残高が1週間以内に尽きる可能性があります。",
+    alarm_webhook: "{} への通知が停止しています。",
+    alarm_batch: "キャンペーン {} が待機中：{why}",
+    alarm_key: "APIキー {} の期限は{left}です。",
+    alarm_pair: "アカウント {}：キーペアの1つがAmazonに拒否されています。",
     state,
     meaning,
     happened,
     done,
+    batch_state,
+    outcome,
+    class,
+    theirs,
+    delivery,
+    disabled,
+    pair,
     problem,
 };
 
@@ -174,6 +266,77 @@ const fn done(note: DoneNote) -> &'static str {
         DoneNote::Canceled => "ギフトを取り消しました。",
         DoneNote::CancelRecorded => "取り消しを受け付けました。結果はまだ不明です。1分後に再読み込みしてください。",
         DoneNote::LoggedOut => "ログアウトしました。",
+        DoneNote::Redelivered => "再送を受け付けました。",
+        DoneNote::BatchPaused => "キャンペーンを一時停止しました。",
+        DoneNote::BatchResumed => "キャンペーンを再開しました。",
+        DoneNote::BatchCanceled => "キャンペーンを終了しました。",
+    }
+}
+
+const fn batch_state(of: BatchState) -> &'static str {
+    match of {
+        BatchState::Running => "進行中",
+        BatchState::Paused => "一時停止中",
+        BatchState::Canceled => "中止",
+        BatchState::Finished => "完了",
+    }
+}
+
+const fn outcome(of: ItemOutcome) -> &'static str {
+    match of {
+        ItemOutcome::Waiting => "購入待ち",
+        ItemOutcome::Sent => "処理中",
+        ItemOutcome::Issued => "発行済み",
+        ItemOutcome::Failed => "Amazonが拒否",
+        ItemOutcome::Unresolved => "結果確認中",
+        ItemOutcome::NeedsAttention => "担当者の判断待ち",
+        ItemOutcome::Canceled => "取消済み",
+        ItemOutcome::Refused => "受付不可",
+    }
+}
+
+const fn class(of: Class) -> &'static str {
+    match of {
+        Class::OursOnly => "Amazonの記録にない",
+        Class::TheirsOnly => "当方の記録にない",
+        Class::AmountDiffers => "金額が異なる",
+        Class::StateDiffers => "状態が異なる",
+        Class::Unproven => "当方が確認中",
+    }
+}
+
+const fn theirs(of: TheirState) -> &'static str {
+    match of {
+        TheirState::Live => "購入済み",
+        TheirState::Canceled => "取消済み",
+        TheirState::BoughtAgain => "再購入",
+    }
+}
+
+const fn delivery(of: DeliveryState) -> &'static str {
+    match of {
+        DeliveryState::Pending => "送信待ち",
+        DeliveryState::Delivered => "配信済み",
+        DeliveryState::Failed => "配信断念",
+    }
+}
+
+const fn disabled(of: DisabledWhy) -> &'static str {
+    match of {
+        DisabledWhy::Asked => "停止中",
+        DisabledWhy::Gone => "停止：受信先が廃止",
+        DisabledWhy::Failing => "停止：数日間届かず",
+    }
+}
+
+const fn pair(of: KeyState) -> &'static str {
+    match of {
+        KeyState::Empty => "空き",
+        KeyState::Unproven => "未確認",
+        KeyState::Refused => "Amazonが拒否",
+        KeyState::Ended => "終了",
+        KeyState::Accepted => "Amazonが承認",
+        KeyState::InForce => "使用中",
     }
 }
 
@@ -188,6 +351,11 @@ fn problem(code: &str) -> Option<&'static str> {
         "forbidden" => "このセッションの画面から送られたものではありません。再読み込みして、もう一度送信してください。",
         "dependency-unavailable" => "データベースが応答しません。1分後にやり直してください。",
         "upstream-busy" => "Amazonが混み合っています。1分後にやり直してください。",
+        "insufficient-funds" => "アカウントの残高が足りません。",
+        "budget-exceeded" => "予算の上限に達しました。",
+        "limit-exceeded" => "上限に達しました。",
+        "account-problem" => "Amazonがアカウントを一時的に拒否しています。",
+        "invalid-request" => "入力内容に誤りがあります。",
         _ => return None,
     })
 }

@@ -6,15 +6,21 @@ use std::{
     process::{Command, Stdio},
 };
 
-use chrono::{Datelike, Months};
+use chrono::{Datelike, Months, TimeDelta};
 use noshi::identity::Scopes;
 use serde_json::{Value, json};
 
-use super::{issue, with_console};
-use crate::support::{App, Backend};
+use super::{
+    issue,
+    operations::{deaf_endpoint, reconciled, until_tried, waiting_campaign},
+};
+use crate::{
+    support::{App, Backend},
+    webhooks,
+};
 
-/// Checks at least: three stories, and two of each page in each language, light and dark.
-const CHECKS: usize = 80;
+/// Checks at least: three stories, one of each page in each language, light and dark, and one more of each page.
+const CHECKS: usize = 90;
 
 /// What a program bought in the last month, as the ledger has it, moved there from this one.
 async fn with_a_last_month(app: &App) -> String {
@@ -45,20 +51,28 @@ fn looked(asked: &Value) -> Option<Vec<Value>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_page_is_whole_in_a_browser_in_both_languages_by_day_and_by_night() {
-    let mut app = with_console(Backend::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut app = App::shaped(Backend::Sqlite, webhooks::shape(&folder).with("NOSHI__SERVER__CONSOLE", "true")).await;
     app.key = app.mint_key("tests", Scopes::new(noshi::server::scopes())).await.1;
     let last = with_a_last_month(&app).await;
     // Into the next month.
     let now = app.ambient.now();
     let next = now.date_naive().with_day(1).unwrap().checked_add_months(Months::new(1)).unwrap();
     app.advance((next.and_hms_opt(12, 0, 0).unwrap().and_utc() - now).num_seconds() + 24 * 3600);
+    let days = (app.ambient.now().date_naive() - now.date_naive()).num_days();
+    let run = reconciled(&app, days).await;
+    let (endpoint, _address) = deaf_endpoint(&app).await;
+    let soon = app.ambient.now() + TimeDelta::days(12) + TimeDelta::hours(1);
+    app.mint_key_until("shop", Scopes::new(noshi::server::scopes()), Some(soon)).await;
     let (reward, canceled) = (issue(&app, "4712").await, issue(&app, "4713").await);
     assert_eq!(app.cancel(canceled.id()).await.status, 200);
     issue(&app, "4711").await;
+    until_tried(&app, &endpoint).await;
+    let batch = waiting_campaign(&mut app).await;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/console");
     let asked = json!({
         "admin": app.admin, "key": app.key, "order": "4711", "reward": reward.id(), "canceled": canceled.id(), "last": last,
-        "program": "prg_spring", "folder": folder,
+        "program": "prg_spring", "folder": folder, "run": run, "batch": batch,
     });
     let Some(checks) = tokio::task::spawn_blocking(move || looked(&asked)).await.unwrap() else { return };
     println!("what it saw: {}", folder.display());
