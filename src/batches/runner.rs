@@ -44,7 +44,7 @@ const GATHER: Duration = Duration::from_millis(100);
 const AHEAD: Duration = Duration::from_secs(2);
 const AHEAD_MIN: usize = 4;
 const AHEAD_MAX: usize = 64;
-/// How long an item rests that found no room, and the pause of a batch that is held up: the first, doubled each time, and the longest.
+/// The rest of an item that found no room; the first pause of a batch that is held up, doubled each time; the longest pause.
 const ITEM_REST: TimeDelta = TimeDelta::seconds(1);
 const PAUSE_MIN: TimeDelta = TimeDelta::seconds(1);
 const PAUSE_MAX: TimeDelta = TimeDelta::seconds(60);

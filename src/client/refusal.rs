@@ -46,7 +46,7 @@ impl ProblemReply {
         }
     }
 
-    /// Whether it was refused before anything was looked up: what is counted was not.
+    /// Whether the service refused it before it looked anything up. Such a request was not counted.
     pub(super) fn did_nothing(&self) -> bool {
         matches!(self.code.as_str(), "overloaded" | "rate-limited")
     }

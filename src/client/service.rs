@@ -45,7 +45,7 @@ pub(crate) enum ServiceError {
     #[error("the HTTP client cannot be made")]
     NoClient(#[source] reqwest::Error),
     /// What was asked may have been done, unless nobody was reached.
-    #[error("no answer from {0}: the same command again is safe")]
+    #[error("no answer from {0}: what was asked may have been done")]
     Unheard(String, #[source] reqwest::Error),
     #[error("the answer is not what this client knows: is another release served there?")]
     Odd(#[source] Option<serde_json::Error>),

@@ -210,7 +210,10 @@ async fn batch(console: &Console, request: &HttpRequest) -> Result<HttpResponse,
         has_more: batch.items > ITEMS_MAX && !items.is_empty(),
         items: items.into_iter().map(|(item, outcome)| BatchItemLine::new(item, outcome, words)).collect(),
         may_pause: may && batch.state == BatchState::Running,
-        may_resume: may && batch.state == BatchState::Paused,
+        // One that waits for a good key goes on by the key that resumes it.
+        may_resume: may
+            && (batch.state == BatchState::Paused
+                || (batch.state == BatchState::Running && batch.waiting_for.is_some())),
         may_cancel: may && matches!(batch.state, BatchState::Running | BatchState::Paused),
         line: BatchLine::new(&counted, words),
         frame,

@@ -165,7 +165,7 @@ impl MonthRow {
             count: line.issued.entries,
             canceled: figure(&line.canceled.value),
             net: figure(&net),
-            bar: i64::try_from(long).unwrap_or(BAR_MAX).clamp(1, BAR_MAX),
+            bar: i64::try_from(long).unwrap_or(BAR_MAX).clamp(0, BAR_MAX),
             top,
             text_top: top.saturating_add(17),
         }

@@ -24,6 +24,7 @@ use crate::{
         service::{CallError, NOT_KNOWN_YET, REFUSED, ServiceArguments, text},
     },
     client::{Ask, ServiceClient, ServiceError, pages::ListWalk},
+    kernel::glyphs::tame,
 };
 
 /// How often the service is asked how far it has come.
@@ -168,8 +169,8 @@ async fn write_results(service: &ServiceClient, sent: &[SentBatch], file: fs::Fi
         let mut pages = ListWalk::new(service, &path, Vec::new(), usize::MAX);
         while let Some(page) = pages.next().await.map_err(CallError::from)? {
             for item in &page {
-                let cells =
-                    ["/external_id", "/outcome", "/reward_id", "/problem/code"].map(|pointer| text(item, pointer));
+                let pointers = ["/external_id", "/outcome", "/reward_id", "/problem/code"];
+                let cells = pointers.map(|pointer| tame(text(item, pointer)).into_owned());
                 writer.write_record(cells).map_err(failed)?;
             }
         }

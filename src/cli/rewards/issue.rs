@@ -90,7 +90,7 @@ pub(super) async fn run(arguments: IssueArguments) -> Result<ExitCode, CommandEr
         // Its code is in the answer to the same key alone.
         reply = service.ask(&ask).await.map_err(CallError::from)?;
     }
-    say_reward(&reply, arguments.service.json, codes)
+    say_reward(&reply, arguments.service.json, codes, &["issued"])
 }
 
 /// As a structured field (RFC 8941), which the header is.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     cli::{
         CommandError, say,
-        service::{CallError, NOT_KNOWN_YET, ServiceArguments, text},
+        service::{CallError, NOT_KNOWN_YET, REFUSED, ServiceArguments, text},
     },
     client::{
         Ask, ServiceClient, ServiceReply,
@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+/// The states in which a canceled reward ends: nothing was bought, or it was given back.
+const UNDONE: [&str; 2] = ["canceled", "failed"];
 /// Entries of a timeline that are shown: nearly always all.
 const TIMELINE: usize = 1000;
 
@@ -84,7 +86,7 @@ pub(super) async fn reveal(arguments: ReasonArguments) -> Result<ExitCode, Comma
     let path = ["rewards", &arguments.id, "reveal"];
     let ask = Ask::post(&path, &json!({"reason": arguments.reason}));
     let reply = service.ask(&ask).await.map_err(CallError::from)?;
-    say_reward(&reply, arguments.service.json, Codes::Shown)
+    say_reward(&reply, arguments.service.json, Codes::Shown, &["issued"])
 }
 
 pub(super) async fn cancel(arguments: CancelArguments) -> Result<ExitCode, CommandError> {
@@ -93,9 +95,8 @@ pub(super) async fn cancel(arguments: CancelArguments) -> Result<ExitCode, Comma
     let path = ["rewards", &id, "cancel"];
     let ask = Ask::post(&path, &json!({"reason": reason})).repeatable();
     let reply = service.ask(&ask).await.map_err(CallError::from)?;
-    let reply =
-        settled(&service, reply, wait, |reward| reward.status == "canceled" || reward.status == "failed").await?;
-    say_reward(&reply, of.json, Codes::Withheld)
+    let reply = settled(&service, reply, wait, |reward| UNDONE.contains(&reward.status.as_str())).await?;
+    say_reward(&reply, of.json, Codes::Withheld, &UNDONE)
 }
 
 /// The reward once it is settled, or as it is when the time is up. One that still does what was asked for is not settled.
@@ -120,8 +121,13 @@ pub(super) async fn settled(
     }
 }
 
-/// Prints a reward. The exit code says whether its outcome is known.
-pub(super) fn say_reward(reply: &ServiceReply, as_json: bool, codes: Codes) -> Result<ExitCode, CommandError> {
+/// Prints a reward. The exit code says whether it is in one of the states that were wanted, in another for good, or in neither yet.
+pub(super) fn say_reward(
+    reply: &ServiceReply,
+    as_json: bool,
+    codes: Codes,
+    wanted: &[&str],
+) -> Result<ExitCode, CommandError> {
     let reward: RewardReply = reply.json().map_err(CallError::from)?;
     if as_json {
         let mut whole: Value = reply.json().map_err(CallError::from)?;
@@ -140,7 +146,11 @@ pub(super) fn say_reward(reply: &ServiceReply, as_json: bool, codes: Codes) -> R
         }
         say(&lines.join("\n"))?;
     }
-    Ok(if reward.is_settled() { ExitCode::SUCCESS } else { ExitCode::from(NOT_KNOWN_YET) })
+    Ok(match (wanted.contains(&reward.status.as_str()), reward.is_settled()) {
+        (true, _) => ExitCode::SUCCESS,
+        (false, true) => ExitCode::from(REFUSED),
+        (false, false) => ExitCode::from(NOT_KNOWN_YET),
+    })
 }
 
 /// A reward as a person reads it.

@@ -1,4 +1,4 @@
-// Counts the time down in which a reward can be canceled. Without it the page says until when.
+// Counts down the time that is left to cancel a reward. Without this script the page shows the end alone.
 "use strict";
 for (const time of document.querySelectorAll("time.countdown")) {
   const left = Date.parse(time.dateTime) - Date.parse(time.dataset.now);
@@ -7,7 +7,7 @@ for (const time of document.querySelectorAll("time.countdown")) {
   const show = () => {
     const seconds = Math.max(0, Math.floor((left - (performance.now() - began)) / 1000));
     const clock = `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-    time.textContent = `${until} (${clock} ${time.dataset.left})`;
+    time.textContent = `${until} (${time.dataset.left.replace("{}", clock)})`;
     if (seconds === 0) {
       clearInterval(timer);
     }

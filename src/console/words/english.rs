@@ -58,7 +58,7 @@ pub(super) static WORDS: Words = Words {
     cancel_reason: "Reason, for the timeline",
     cancel_now: "Cancel the reward",
     cancel_until: "It can be canceled until",
-    cancel_left: "left",
+    cancel_left: "{} left",
     cancel_closed: "The time to cancel is over.",
     archived: "This reward was archived: its timeline is gone.",
     reveal: "Show the code…",
@@ -71,7 +71,7 @@ pub(super) static WORDS: Words = Words {
     back_to_reward: "Back to the reward",
     reserved: "Under way",
     as_of: "As of",
-    stale: "Old report",
+    stale: "Out of date",
     never_asked: "Amazon has not answered yet",
     runway: "Lasts about",
     runway_worst: "at worst",
@@ -94,7 +94,7 @@ pub(super) static WORDS: Words = Words {
     net: "Net cost",
     count: "Rewards",
     no_program: "No program",
-    total: "All",
+    total: "Total",
     print_hint: "This page can be printed.",
     spending_chart: "Net cost by program",
     earlier: "Month before",
@@ -124,15 +124,15 @@ pub(super) static WORDS: Words = Words {
     progress: "{done} of {all} done",
     done_so_far: "Progress",
     waits_for: "It waits",
-    tried_again: "Tried again",
+    tried_again: "Next try",
     ended: "Ended",
     began: "Began",
-    pause: "Have it wait…",
+    pause: "Pause…",
     pause_why: "What is under way comes to its end. Nothing more is bought until somebody has it go on.",
-    pause_now: "Have it wait",
-    resume: "Have it go on…",
+    pause_now: "Pause",
+    resume: "Resume…",
     resume_why: "What is left is bought, with this key as the one that asked for it.",
-    resume_now: "Have it go on",
+    resume_now: "Resume",
     cancel_batch: "End this campaign…",
     cancel_batch_why: "What is not bought yet is never bought. What is bought stays: cancel such a reward on its own page. This cannot be undone.",
     cancel_batch_now: "End the campaign",
@@ -169,7 +169,7 @@ pub(super) static WORDS: Words = Words {
     last_answer: "Last answer",
     next_attempt: "next",
     redeliver: "Send again",
-    enabled: "Sends",
+    enabled: "Enabled",
     keys: "Keys",
     api_keys: "API keys",
     scopes: "Scopes",
@@ -278,7 +278,7 @@ const fn done(note: DoneNote) -> &'static str {
 const fn batch_state(of: BatchState) -> &'static str {
     match of {
         BatchState::Running => "Going on",
-        BatchState::Paused => "Waits for somebody",
+        BatchState::Paused => "Paused",
         BatchState::Canceled => "Was ended",
         BatchState::Finished => "Done",
     }
@@ -338,28 +338,36 @@ const fn pair(of: KeyState) -> &'static str {
         KeyState::Refused => "Amazon refuses it",
         KeyState::Ended => "Ended",
         KeyState::Accepted => "Amazon takes it",
-        KeyState::InForce => "Signs",
+        KeyState::InForce => "In use",
     }
 }
 
 fn problem(code: &str) -> Option<&'static str> {
     Some(match code {
         "cancel-window-closed" => "It is too late: Amazon cancels within 15 minutes only.",
-        "already-claimed" => "It was claimed already, so it cannot be canceled.",
-        "invalid-state" => "The reward's state does not allow that.",
+        "already-claimed" => "Amazon does not permit the cancel. In most cases the code was claimed.",
+        "invalid-state" => "Its state or its age does not allow that.",
         "gone" => "The reward is canceled: there is no code any more.",
         "rate-limited" | "reveal-limit-reached" => "This key asks for more than it may. Wait, and try again.",
         "not-found" => "There is no such thing, or this key does not see it.",
         "forbidden" => {
             "The form is not of a page of this session. Go back, load the page again, and send it once more."
         }
-        "dependency-unavailable" => "The database does not answer. Try again in a minute.",
-        "upstream-busy" => "Amazon takes no more questions now. Try again in a minute.",
+        "dependency-unavailable" => "The database or Amazon does not answer. Try again in a minute.",
+        "upstream-busy" => "Amazon’s rate is used up. Try again in a minute.",
         "insufficient-funds" => "The account’s funds do not suffice.",
         "budget-exceeded" => "A budget is used up.",
+        "ceiling-reached" => "A ceiling of the day is reached. It goes on the next day.",
+        "program-suspended" => "The program is suspended.",
+        "unauthorized" => "The key that asked for it has ended or was revoked. Resume it with a good key.",
+        "internal" => "The service failed.",
+        "idempotency-mismatch" => "This order number was used for something else.",
+        "external-id-conflict" => "Another reward has this order number.",
         "limit-exceeded" => "A limit is reached.",
         "account-problem" => "Amazon refuses the account for now.",
-        "invalid-request" => "The form was not filled in as expected.",
+        "invalid-request" => {
+            "The form was not filled in as expected. A reason has at most 200 characters and holds no code."
+        }
         _ => return None,
     })
 }

@@ -31,6 +31,10 @@ impl Tagged {
         assert!(well, "{err}");
         let clone = Self(folder);
         fs::copy(root.join("k8s/release"), clone.path("k8s/release")).unwrap();
+        let changes = fs::read_to_string(clone.path("CHANGELOG.md")).unwrap();
+        let (head, rest) = changes.split_once("## Unreleased").unwrap();
+        let released = rest.split_once(&format!("## {VERSION}")).unwrap().1;
+        fs::write(clone.path("CHANGELOG.md"), format!("{head}## Unreleased\n\n## {VERSION}{released}")).unwrap();
         clone.commit();
         // Instead of the program, which has a hundred megabytes here, what starts it.
         let starts = format!("#!/bin/sh\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_noshi"));
@@ -92,6 +96,13 @@ fn a_tagged_commit_becomes_archives_sums_provenance_and_manifests_by_digest_and_
     fs::write(clone.path("left"), "").unwrap();
     assert!(clone.release("none", &[]).2.contains("changes that are not committed"));
     fs::remove_file(clone.path("left")).unwrap();
+    let changes = fs::read_to_string(clone.path("CHANGELOG.md")).unwrap();
+    fs::write(clone.path("CHANGELOG.md"), changes.replace("## Unreleased\n", "## Unreleased\n\nA change.\n")).unwrap();
+    clone.commit();
+    clone.git(&["tag", "--force", &tag]);
+    assert!(clone.release("none", &[]).2.contains("has changes under Unreleased"));
+    clone.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+    clone.git(&["tag", "--force", &tag]);
     assert!(clone.release("none", &["--image", "noshi:latest"]).2.contains("--image: expected a name and a digest"));
     assert!(!clone.0.path().join("none").exists());
 
