@@ -22,7 +22,8 @@ pub(super) const SECRET_ACCESS_KEY: &str = "sandbox-secret-known-to-everyone";
 pub(super) const PARTNER_ID: &str = "Awssb";
 
 #[derive(Args)]
-#[command(after_help = "--help names the faults, the mock ids and the limits.", after_long_help = long_help())]
+// The guide has columns of its own, which wrapped lines would break.
+#[command(term_width = 0, after_help = "--help names the faults, the mock ids and the limits.", after_long_help = long_help())]
 pub(super) struct SandboxArguments {
     /// Where AGCOD clients connect: on loopback unless this says otherwise, as in a container (0.0.0.0:8081).
     #[arg(long, default_value = "127.0.0.1:8081", value_name = "ADDRESS")]

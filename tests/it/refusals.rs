@@ -10,8 +10,8 @@ use noshi::{
 use serde_json::{Value, json};
 
 use crate::support::{
-    Answer, App, Backend, Shape, books::books_match, faults::refusal, on_each_backend, order, refused::expected, scope,
-    with_json,
+    Answer, App, Backend, Shape, books::books_match, but_for_all_rewards, faults::refusal, on_each_backend, order,
+    refused::expected, scope, with_json,
 };
 
 /// Every errorType that we know, and one that we do not.
@@ -65,7 +65,7 @@ fn only(scope: Scope) -> Scopes {
 }
 
 fn all() -> Scopes {
-    Scopes::new(noshi::server::scopes())
+    but_for_all_rewards()
 }
 
 /// A second and a third account, so that a command can name another one.
