@@ -33,7 +33,7 @@ pub(super) async fn form(console: web::Data<Console>, request: HttpRequest) -> R
     answer(StatusCode::OK, &page)
 }
 
-/// The key is looked up, compared and counted as the API does. A wrong one is told from no other.
+/// The key is looked up, compared and counted as the API does. Every wrong key gets the same answer.
 pub(super) async fn enter(
     console: web::Data<Console>,
     request: HttpRequest,
