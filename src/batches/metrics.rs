@@ -49,7 +49,7 @@ impl Metrics {
             batches: registry.int_gauge_vec("batches_open", "Batches that have not ended, by state.", &["state"])?,
             stalled: registry.int_gauge_vec(
                 "batch_stalled_age_seconds",
-                "For how long a batch has not come on although it names nothing that holds it up; 0 when there is none.",
+                "For how long a batch has not come on, though it waits for no funds, ceiling, budget or suspended program; 0 when there is none.",
                 &[],
             )?,
         })

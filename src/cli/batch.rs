@@ -71,11 +71,10 @@ pub(super) async fn run(command: BatchCommand) -> Result<ExitCode, CommandError>
 
 async fn list(arguments: BatchListArguments) -> Result<ExitCode, CommandError> {
     let service = arguments.service.service()?;
-    let mut pages = ListWalk::new(&service, &["batches"], vec![("name", arguments.name)], arguments.limit);
-    let mut all = Vec::new();
-    while let Some(mut page) = pages.next().await.map_err(CallError::from)? {
-        all.append(&mut page);
-    }
+    let all = ListWalk::new(&service, &["batches"], vec![("name", arguments.name)], arguments.limit)
+        .all()
+        .await
+        .map_err(CallError::from)?;
     if arguments.service.json {
         say_lines(&all)?;
         return Ok(ExitCode::SUCCESS);
@@ -123,11 +122,7 @@ async fn one(arguments: BatchArguments, asked: Option<&str>) -> Result<ExitCode,
 async fn items(arguments: BatchArguments) -> Result<ExitCode, CommandError> {
     let service = arguments.service.service()?;
     let path = ["batches", &arguments.id, "items"];
-    let mut pages = ListWalk::new(&service, &path, Vec::new(), usize::MAX);
-    let mut all = Vec::new();
-    while let Some(mut page) = pages.next().await.map_err(CallError::from)? {
-        all.append(&mut page);
-    }
+    let all = ListWalk::new(&service, &path, Vec::new(), usize::MAX).all().await.map_err(CallError::from)?;
     if arguments.service.json {
         say_lines(&all)?;
         return Ok(ExitCode::SUCCESS);

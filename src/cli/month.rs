@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A month as in 2026-10.
-fn month(text: &str) -> Result<NaiveDate, &'static str> {
+pub(super) fn month(text: &str) -> Result<NaiveDate, &'static str> {
     calendar::month(text).ok_or("a month is written as in 2026-10")
 }
 

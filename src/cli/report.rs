@@ -8,12 +8,10 @@ use serde_json::Value;
 
 use super::{
     CommandError,
+    month::month,
     service::{CallError, ServiceArguments, say_lines, say_table, text},
 };
-use crate::{
-    client::{Ask, ServiceClient, pages::ListPage},
-    kernel::calendar,
-};
+use crate::client::{Ask, ServiceClient, pages::ListPage};
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
@@ -40,10 +38,6 @@ pub(super) struct MonthArguments {
 enum By {
     Program,
     Account,
-}
-
-fn month(text: &str) -> Result<NaiveDate, &'static str> {
-    calendar::month(text).ok_or("a month is written as in 2026-10")
 }
 
 pub(super) async fn run(command: ReportCommand) -> Result<ExitCode, CommandError> {

@@ -39,6 +39,18 @@ impl<'a> ListWalk<'a> {
         Self { service, path, query, cursor: None, left: wanted, ended: false }
     }
 
+    /// All that is left of it.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub(crate) async fn all(mut self) -> Result<Vec<Value>, ServiceError> {
+        let mut all = Vec::new();
+        while let Some(mut page) = self.next().await? {
+            all.append(&mut page);
+        }
+        Ok(all)
+    }
+
     /// The next page; `None` after the last. A page may be empty, and others follow.
     ///
     /// # Errors

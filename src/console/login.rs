@@ -10,8 +10,8 @@ use askama::Template;
 use super::{
     Console,
     page::{PageFrame, answer, finish, lead_to},
-    sessions::{self, SessionHash},
-    visitor::{Halt, LANGUAGE_COOKIE, SESSION_COOKIE, Visitor, check_origin},
+    sessions::{self, SessionHash, SessionToken},
+    visitor::{Halt, LANGUAGE_COOKIE, SESSION_COOKIE, Visitor, check_origin, cookie},
     words::Language,
 };
 use crate::{
@@ -55,15 +55,17 @@ async fn log_in(console: &Console, request: &HttpRequest, payload: web::Payload)
         .await
         .map_err(|refused| if refused.code().status() == 401 { Halt::NotLoggedIn } else { refused.into() })?;
     let (store, ambient, key) = (http.store.clone(), http.ambient.clone(), principal.key);
-    let token = http.run(async move { sessions::begin(&store, &ambient, key).await }).await?;
+    let before = cookie(request, SESSION_COOKIE).and_then(SessionToken::parse).map(|token| SessionHash::from(&token));
+    let token = http.run(async move { sessions::begin(&store, &ambient, key, before).await }).await?;
     tracing::info!(api_key.id = %principal.key, "somebody logged in to the console");
     let mut leads = lead_to("/console");
-    let cookie = format!(
-        "{SESSION_COOKIE}={}; Path=/console; HttpOnly; SameSite=Strict; Max-Age=28800{}",
+    let fresh = format!(
+        "{SESSION_COOKIE}={}; Path=/console; HttpOnly; SameSite=Strict; Max-Age={}{}",
         token.text().as_str(),
+        sessions::LIFE.num_seconds(),
         secure(request)
     );
-    set_cookie(&mut leads, &cookie);
+    set_cookie(&mut leads, &fresh);
     Ok(leads)
 }
 
@@ -115,9 +117,9 @@ async fn choose(console: &Console, request: &HttpRequest, payload: web::Payload)
     let language = Language::from_word(form.value("language")).unwrap_or(Language::English);
     let back = Some(form.value("back")).filter(|back| is_page(back)).unwrap_or("/console");
     let mut leads = lead_to(back);
-    let cookie =
+    let chosen =
         format!("{LANGUAGE_COOKIE}={}; Path=/console; HttpOnly; SameSite=Strict; Max-Age=31536000", language.as_str());
-    set_cookie(&mut leads, &cookie);
+    set_cookie(&mut leads, &chosen);
     Ok(leads)
 }
 

@@ -168,6 +168,12 @@ async fn carry_out(console: &Console, request: &HttpRequest, payload: web::Paylo
     let (id, reason) = (id(request)?, dto::checked_reason(form.value("reason").to_owned())?);
     let canceled = console.rewards.cancel.run(visitor.caller(), id, reason, arrived).await;
     let state = canceled.map_err(Problem::from)?.state();
-    let note = if dto::is_final(state) { DoneNote::Canceled } else { DoneNote::CancelRecorded };
-    Ok(lead_to(&format!("/console/rewards/{id}?done={}", note.as_str())))
+    let note = match state {
+        State::Canceled => Some(DoneNote::Canceled),
+        // Nothing was bought, or it stands: the page says which.
+        State::Failed | State::Issued | State::NeedsAttention => None,
+        State::Pending | State::Issuing | State::Unresolved | State::Canceling => Some(DoneNote::CancelRecorded),
+    };
+    let done = note.map(|note| format!("?done={}", note.as_str())).unwrap_or_default();
+    Ok(lead_to(&format!("/console/rewards/{id}{done}")))
 }

@@ -18,7 +18,8 @@ use crate::{
     store::{Sql, Store, StoreError, execute, fetch_optional, row, statements},
 };
 
-const LIFE: TimeDelta = TimeDelta::hours(8);
+/// Whatever is looked at meanwhile.
+pub(super) const LIFE: TimeDelta = TimeDelta::hours(8);
 const IDLE: TimeDelta = TimeDelta::minutes(30);
 /// A session is written to at most so often.
 const PROLONGED_AFTER: TimeDelta = TimeDelta::minutes(1);
@@ -89,11 +90,20 @@ impl SessionToken {
     }
 }
 
-/// Begins a session of this key, and removes some that have ended.
-pub(super) async fn begin(store: &Store, ambient: &Ambient, key: ApiKeyId) -> Result<SessionToken, StoreError> {
+/// Begins a session of this key, and removes some that have ended. The browser forgets the one of `before`, so that one ends: nobody could log
+/// out of it any more.
+pub(super) async fn begin(
+    store: &Store,
+    ambient: &Ambient,
+    key: ApiKeyId,
+    before: Option<SessionHash>,
+) -> Result<SessionToken, StoreError> {
     let (token, now) = (SessionToken::new(ambient)?, ambient.now());
     let mut tx = store.begin().await?;
     execute!(tx, REMOVE, now, REMOVED_MAX)?;
+    if let Some(SessionHash(before)) = before {
+        execute!(tx, END, before.as_slice())?;
+    }
     execute!(tx, INSERT, token.hash().as_slice(), key.uuid(), now, now + IDLE)?;
     Ok(tx.commit(token).await?.into_inner())
 }

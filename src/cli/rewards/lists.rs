@@ -141,11 +141,7 @@ async fn found(service: &ServiceClient, id: &str) -> Result<Vec<Value>, CallErro
         };
     }
     for filter in ["external_id", "creation_request_id"] {
-        let mut pages = ListWalk::new(service, &["rewards"], vec![(filter, Some(id.to_owned()))], usize::MAX);
-        let mut found = Vec::new();
-        while let Some(mut page) = pages.next().await? {
-            found.append(&mut page);
-        }
+        let found = ListWalk::new(service, &["rewards"], vec![(filter, Some(id.to_owned()))], usize::MAX).all().await?;
         if !found.is_empty() {
             return Ok(found);
         }
@@ -155,11 +151,10 @@ async fn found(service: &ServiceClient, id: &str) -> Result<Vec<Value>, CallErro
 
 pub(super) async fn list(arguments: RewardListArguments) -> Result<ExitCode, CommandError> {
     let service = arguments.service.service()?;
-    let mut pages = ListWalk::new(&service, &["rewards"], arguments.filters.query(), arguments.limit);
-    let mut all = Vec::new();
-    while let Some(mut page) = pages.next().await.map_err(CallError::from)? {
-        all.append(&mut page);
-    }
+    let all = ListWalk::new(&service, &["rewards"], arguments.filters.query(), arguments.limit)
+        .all()
+        .await
+        .map_err(CallError::from)?;
     say_rewards(&all, arguments.service.json)
 }
 

@@ -64,11 +64,7 @@ pub(super) async fn show(arguments: ShowArguments) -> Result<ExitCode, CommandEr
     let path = ["rewards", &arguments.id];
     let reply = service.ask(&Ask::get(&path)).await.map_err(CallError::from)?;
     let path = ["rewards", &arguments.id, "events"];
-    let mut entries = Vec::new();
-    let mut pages = ListWalk::new(&service, &path, Vec::new(), TIMELINE);
-    while let Some(mut page) = pages.next().await.map_err(CallError::from)? {
-        entries.append(&mut page);
-    }
+    let entries = ListWalk::new(&service, &path, Vec::new(), TIMELINE).all().await.map_err(CallError::from)?;
     if arguments.service.json {
         let mut whole: Value = reply.json().map_err(CallError::from)?;
         whole.as_object_mut().map(|members| members.insert("events".to_owned(), Value::Array(entries)));

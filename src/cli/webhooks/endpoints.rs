@@ -134,11 +134,7 @@ pub(super) async fn deliveries(arguments: DeliveriesArguments) -> Result<ExitCod
     let DeliveriesArguments { of: OneArguments { id, service: of }, state, limit } = arguments;
     let service = of.service()?;
     let path = ["webhook-endpoints", &id, "deliveries"];
-    let mut pages = ListWalk::new(&service, &path, vec![("state", state)], limit);
-    let mut all = Vec::new();
-    while let Some(mut page) = pages.next().await.map_err(CallError::from)? {
-        all.append(&mut page);
-    }
+    let all = ListWalk::new(&service, &path, vec![("state", state)], limit).all().await.map_err(CallError::from)?;
     if of.json {
         say_lines(&all)?;
         return Ok(ExitCode::SUCCESS);

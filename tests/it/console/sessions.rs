@@ -70,6 +70,13 @@ on_each_backend! {
         assert_eq!((gone.status, gone.header("location")), (303, "/console/login?done=logged-out"), "{}", gone.text);
         assert!(gone.header("set-cookie").contains("Max-Age=0"));
         assert!(!is_open(&left).await && sessions(&app).await == 0);
+
+        // The browser has the new cookie alone: nobody could log out of the session of the old one.
+        let first = Desk::log_in(&app, &app.key).await;
+        let second = first.send("/console/login", &[("key", app.key.as_str())]).await;
+        assert_eq!((second.status, second.header("location")), (303, "/console"), "{}", second.text);
+        assert!(second.header("set-cookie").contains("; Max-Age=28800"), "{:?}", second.headers);
+        assert!(!is_open(&first).await && sessions(&app).await == 1);
         app.end().await;
     }
 
