@@ -142,11 +142,15 @@ pub(super) fn say_reward(
         }
         say(&lines.join("\n"))?;
     }
-    Ok(match (wanted.contains(&reward.status.as_str()), reward.is_settled()) {
-        (true, _) => ExitCode::SUCCESS,
-        (false, true) => ExitCode::from(REFUSED),
-        (false, false) => ExitCode::from(NOT_KNOWN_YET),
-    })
+    Ok(ExitCode::from(exit_code(&reward, wanted)))
+}
+
+fn exit_code(reward: &RewardReply, wanted: &[&str]) -> u8 {
+    match (wanted.contains(&reward.status.as_str()), reward.is_settled()) {
+        (true, _) => 0,
+        (false, true) => REFUSED,
+        (false, false) => NOT_KNOWN_YET,
+    }
 }
 
 /// A reward as a person reads it.
@@ -186,4 +190,24 @@ fn why(entry: &Value) -> String {
     let said: Vec<&str> =
         known.into_iter().map(|pointer| text(entry, pointer)).filter(|said| !said.is_empty()).collect();
     if said.is_empty() { String::new() } else { format!("  {}", said.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_ends_well_only_with_the_state_that_was_asked_for() {
+        let code = |status: &str, wanted: &[&str]| {
+            let reward = json!({
+                "id": "rwd_1", "status": status, "kind": "gift_code", "value": {"amount": "1.00", "currency_code": "USD"},
+                "account_id": "us", "creation_request_id": "A1", "created_at": "2026-11-28T09:30:00.000Z"
+            });
+            exit_code(&serde_json::from_value(reward).unwrap(), wanted)
+        };
+        let issue = ["issued", "failed", "needs_attention", "unresolved", "pending", "of a later release"];
+        assert_eq!(issue.map(|status| code(status, &["issued"])), [0, 3, 3, 4, 4, 4]);
+        let cancel = ["canceled", "failed", "issued", "needs_attention", "canceling", "unresolved"];
+        assert_eq!(cancel.map(|status| code(status, &UNDONE)), [0, 0, 3, 3, 4, 4]);
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{each_once, item, items, lines, read, send, taken, until_ended, until_state};
 use crate::{
     kill::start,
-    support::{Answer, App, Backend, Shape, on_each_backend, wait, with_json},
+    support::{Answer, App, Backend, Shape, but_for_all_rewards, on_each_backend, order, wait, with_json},
 };
 
 /// Amazon's rate, as slow as that.
@@ -60,14 +60,17 @@ on_each_backend! {
     }
 
     async fn a_batch_waits_for_funds_and_loses_no_item(backend: Backend) {
-        let mut app = App::shaped(backend, Shape { funds: 3, ..Shape::default() }).await;
-        let id = taken(&app, "one", items("order", 60)).await;
+        let mut app = App::shaped(backend, Shape { funds: 3, ..at_rate(10) }).await;
+        let id = taken(&app, "one", items("order", 30)).await;
         wait::until("it waits", async || read(&app, &id).await["waiting_for"] == "insufficient-funds").await;
         wait::until("all are back", async || read(&app, &id).await["counts"]["sent"] == 0).await;
         let held = read(&app, &id).await;
-        assert_eq!((&held["state"], &held["counts"]["issued"], &held["counts"]["waiting"]), (&json!("running"), &json!(3), &json!(57)));
+        assert_eq!((&held["state"], &held["counts"]["issued"], &held["counts"]["waiting"]), (&json!("running"), &json!(3), &json!(27)));
         // Whoever asks again asks with a reward that was refused before: another one would count under the ceilings of the day.
         let rewards = app.database.number("SELECT COUNT(*) FROM rewards").await;
+        let untried = "UPDATE batch_items SET due_at = (SELECT created_at FROM batches) WHERE state = 'waiting' AND reward_id IS NULL";
+        assert!(app.database.execute(untried).await.unwrap() > 0, "all were tried at once");
+        app.database.execute("UPDATE batches SET setbacks = 1").await.unwrap();
         for tries in 2..=3 {
             app.advance(61);
             app.until_number(&format!("SELECT COUNT(*) FROM batches WHERE setbacks >= {tries}"), 1).await;
@@ -79,8 +82,8 @@ on_each_backend! {
         app.set_funds(100);
         app.advance(120);
         let ended = until_ended(&app, &id).await;
-        assert_eq!((&ended["counts"]["issued"], &ended["waiting_for"]), (&json!(60), &json!(null)));
-        each_once(&app, 60);
+        assert_eq!((&ended["counts"]["issued"], &ended["waiting_for"]), (&json!(30), &json!(null)));
+        each_once(&app, 30);
         app.end().await;
     }
 
@@ -176,11 +179,18 @@ on_each_backend! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_single_requests_at_once_are_all_answered_beside_a_batch() {
     let app = App::shaped(Backend::Sqlite, at_rate(10)).await;
-    let id = taken(&app, "one", items("order", 400)).await;
+    let id = taken(&app, "one", items("order", 200)).await;
     app.until_received("Create", 3).await;
-    // Nine of ten slots are seven a second: so many are served in half of the time that a caller has.
-    let keys: Vec<String> = (0..25).map(|at| format!("single-{at}")).collect();
-    for answer in join_all(keys.iter().map(|key| app.issue(key, "5.00"))).await {
+    // Of three clients, because one may not fill the line. Seven slots a second are theirs, and a caller waits nine seconds.
+    let (_client, second) = app.mint_key("second", but_for_all_rewards()).await;
+    let (_client, third) = app.mint_key("third", but_for_all_rewards()).await;
+    let single = async |at: usize| {
+        let key = [&app.key, &second, &third][at % 3];
+        let request =
+            app.anonymous("POST", "/v1/rewards").bearer_auth(key).header("Idempotency-Key", format!("single-{at}"));
+        Answer::of(with_json(request, &order("5.00"))).await
+    };
+    for answer in join_all((0..30).map(single)).await {
         assert_eq!(answer.status, 201, "{}", answer.text);
     }
     app.post(&format!("/v1/batches/{id}/cancel"), json!({})).await;
