@@ -9,7 +9,8 @@
 //! as long nobody has found all workplaces taken. Until then the service is asked for more than it can do.
 //!
 //! A key that has many leaves a part to others. Requests on whose connection nobody has shown a key have half, until they show one, and share
-//! that by the key that they claim to have.
+//! that by the key that they claim to have. A quarter of what a key with many leaves is theirs: a caller whose connections were idle
+//! comes by a new one. The rest is left to those who have shown a key and have few.
 
 use std::{
     collections::HashMap,
@@ -86,7 +87,7 @@ impl TakenPlaces {
         let own = self.held.get(&who).copied().unwrap_or(0);
         if who.is_stranger() && !is_batch {
             let half = most.div_ceil(2);
-            let kept = left_free(most, most);
+            let kept = left_free(most, most) * 3 / 4;
             return self.strangers < half.saturating_sub(left_free(half, own)) && self.all < most.saturating_sub(kept);
         }
         self.all < most.saturating_sub(left_free(most, own))

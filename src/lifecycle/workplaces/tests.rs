@@ -70,10 +70,21 @@ fn under_overload_a_key_that_has_many_leaves_room_for_others_and_strangers_share
     let greedy = fill(&places, KEY, later);
     assert_eq!(strangers.len() + another.len() + greedy.len(), 72);
     assert!(places.take(KEY, later).is_none());
-    assert!(places.take(PlaceHolder::Stranger(3), later).is_none());
     assert!(places.take(OTHER, later).is_some(), "whoever has none");
     drop((strangers, another));
     assert_eq!(fill(&places, STRANGER, later).len(), 36);
+}
+
+#[test]
+fn under_overload_by_one_key_another_is_served_on_a_new_connection_and_on_an_old_one() {
+    let (places, at) = (Workplaces::new(0), now());
+    let later = at + BATCH_FOR;
+    places.taken().full = Some(Fullness { began: at, last: later });
+    let greedy = fill(&places, KEY, later);
+    let new = fill(&places, STRANGER, later);
+    let old = fill(&places, OTHER, later);
+    assert_eq!((greedy.len(), new.len()), (72, 6), "a quarter of what the greedy key leaves");
+    assert_eq!(old.len(), 2, "the more they have, the more they leave");
 }
 
 #[test]

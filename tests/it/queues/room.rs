@@ -18,6 +18,8 @@ use crate::support::{
 const BATCH: usize = 80;
 /// Callers of one key who ask without a pause.
 const FLOOD: usize = 150;
+/// More than half of what one key leaves to others.
+const STRANGERS: usize = 60;
 /// Tries within which one of a caller in a flood is refused.
 const TRIES: usize = 400;
 
@@ -52,14 +54,29 @@ impl<'a> Caller<'a> {
 }
 
 /// Orders until there is no room; says how many were bought, and whether the connection of the last one was kept.
-async fn until_refused<'a>(name: &str, caller: impl Fn() -> Caller<'a>) -> (usize, bool) {
+async fn until_refused(caller: &Caller<'_>) -> (usize, bool) {
     for bought in 0..TRIES {
-        let answer = caller().ask(&format!("{name}-{bought}"), "main").await;
+        let answer = caller.ask(&format!("greedy-{bought}"), "main").await;
         if answer.status != 201 {
             return (bought, found_no_room(&answer));
         }
     }
-    panic!("{name}: there is always room");
+    panic!("there is always room");
+}
+
+/// So many at once, each by a new connection, until somebody is refused. Says how many were, and whether each connection was closed.
+async fn strangers_until_refused(app: &App, path: &str) -> (usize, bool) {
+    for _crowd in 0..TRIES {
+        let crowd = join_all((0..STRANGERS).map(async |_at| {
+            let stranger = Caller { app, key: &app.key, http: http_client() };
+            stranger.get(path).await
+        }));
+        let refused: Vec<Answer> = crowd.await.into_iter().filter(|answer| answer.status != 200).collect();
+        if !refused.is_empty() {
+            return (refused.len(), refused.iter().all(|answer| !found_no_room(answer)));
+        }
+    }
+    panic!("there is always room for strangers");
 }
 
 /// Fails unless there was no room for it. Says whether its connection was kept.
@@ -75,8 +92,9 @@ on_each_backend! {
     async fn who_finds_no_room_is_refused_and_another_key_is_served(backend: Backend) {
         let shape = Shape::default().with("NOSHI__SERVER__KEY_READS_PER_MINUTE", 1_000_000);
         let app = App::shaped(backend, shape.with("NOSHI__LOG__FILTER", "off")).await;
-        let other = another_caller(&app, "other").await;
-        let (greedy, other) = (Caller::known(&app, &app.key, FLOOD).await, Caller::known(&app, &other, 1).await);
+        let other_key = another_caller(&app, "other").await;
+        let greedy = Caller::known(&app, &app.key, FLOOD).await;
+        let other = Caller { app: &app, key: &other_key, http: http_client() };
         let buyer = Caller::known(&app, &app.key, 1).await;
         let path = format!("/v1/rewards/{}", buyer.ask("first", "main").await.id());
         let (is_over, refused) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -93,31 +111,36 @@ on_each_backend! {
         }));
         let beside = async {
             until("somebody finds no room", async || refused.load(Ordering::Relaxed) > 100).await;
-            let (bought, kept) = until_refused("greedy", || buyer.clone()).await;
+            let (bought, kept) = until_refused(&buyer).await;
             assert!(kept, "a caller's connection is closed");
-            let stranger = || Caller { app: &app, key: &app.key, http: http_client() };
-            let (by_stranger, kept) = until_refused("stranger", stranger).await;
-            assert!(!kept, "a stranger's connection is kept");
-            for _probe in 0..20 {
+            for at in 0..5 {
+                // By a new connection, and by one that is known. A client gives up those that were idle for some seconds.
+                let stranger = Caller { http: http_client(), ..other.clone() };
+                let known = Caller::known(&app, &other_key, 1).await;
+                for (caller, name) in [(&stranger, "new"), (&known, "known")] {
+                    let served = caller.ask(&format!("{name}-{at}"), "main").await;
+                    assert_eq!(served.status, 201, "{name}: {}", served.text);
+                }
+            }
+            let (strangers_refused, are_closed) = strangers_until_refused(&app, &path).await;
+            assert!(are_closed, "a stranger's connection is kept");
+            for _probe in 0..5 {
                 let health = Answer::of(app.anonymous("GET", "/healthz")).await;
                 assert_eq!(health.status, 200, "a busy replica is no dead one: {}", health.text);
             }
-            for at in 0..5 {
-                let served = other.ask(&format!("other-{at}"), "main").await;
-                assert_eq!(served.status, 201, "{}", served.text);
-            }
             is_over.store(true, Ordering::Relaxed);
-            bought + by_stranger
+            (bought, strangers_refused)
         };
-        let (_flood, bought) = tokio::join!(flood, beside);
-        let refused = refused.load(Ordering::Relaxed) + 2;
+        let (_flood, (bought, strangers_refused)) = tokio::join!(flood, beside);
+        // One of them was the buyer.
+        let refused = refused.load(Ordering::Relaxed) + strangers_refused + 1;
         println!("{backend:?}: {refused} were refused");
         let page = app.metrics().await;
         assert!(page.contains(&format!("\nnoshi_requests_refused_total {refused}\n")), "{page}");
         let of_route = "http_server_request_duration_seconds_count{method=\"GET\",route=\"refused\",status=\"503\"}";
-        assert!(page.contains(&format!("{of_route} {}", refused - 2)), "{page}");
+        assert!(page.contains(&format!("{of_route} {}", refused - 1)), "{page}");
         let rows = app.database.number("SELECT COUNT(*) FROM rewards").await;
-        assert_eq!(usize::try_from(rows).unwrap(), 1 + bought + 5, "nothing was done for those who were refused");
+        assert_eq!(usize::try_from(rows).unwrap(), 1 + bought + 10, "nothing was done for those who were refused");
         let later = buyer.ask(&format!("greedy-{bought}"), "main").await;
         assert_eq!(later.status, 201, "who comes back later is served: {}", later.text);
         books_match(&app).await;
