@@ -18,5 +18,5 @@ pub mod sql;
 
 pub(crate) use {
     metrics::Metrics,
-    service::{BatchDependencies, BatchError, BatchWish, Batches, CountedBatch},
+    service::{BatchAsker, BatchDependencies, BatchError, BatchWish, Batches, CountedBatch},
 };

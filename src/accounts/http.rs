@@ -15,7 +15,6 @@ use super::{
     scopes,
 };
 use crate::{
-    audit::AuditActor,
     http::{
         Code, Http, Problem,
         paging::{List, no_query},
@@ -287,8 +286,7 @@ async fn activate(
     let (id, slot) = path.into_inner();
     let slot = slot_of(&slot)?;
     let ActivateBody { key } = http.body(&request, payload).await?;
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
+    let actor = principal.actor(&request);
     let all = accounts.get_ref().clone();
     let ordered = async move {
         let (account, pairs) = pairs_of(&all, &id)?;

@@ -65,6 +65,15 @@ pub enum AuditAction {
     /// Somebody began a pass that archives settled rewards.
     #[strum(serialize = "rewards.archived")]
     RewardsArchived,
+    /// A batch was told to wait.
+    #[strum(serialize = "batch.paused")]
+    BatchPaused,
+    /// A batch goes on, by the key of whoever resumed it.
+    #[strum(serialize = "batch.resumed")]
+    BatchResumed,
+    /// What is left of a batch is not bought.
+    #[strum(serialize = "batch.canceled")]
+    BatchCanceled,
     /// A client listens at a new endpoint.
     #[strum(serialize = "webhook_endpoint.created")]
     WebhookEndpointCreated,

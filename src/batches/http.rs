@@ -8,7 +8,7 @@ use utoipa::OpenApi;
 use self::wire::{BatchBody, BatchItemView, BatchItemsQuery, BatchUpload, BatchView, BatchesQuery};
 use super::{
     problems,
-    service::{BatchError, BatchWish, Batches, ItemFault},
+    service::{BatchAsker, BatchError, BatchWish, Batches, ItemFault},
 };
 use crate::{
     http::{
@@ -217,6 +217,12 @@ async fn items(
     Ok(page(&request, views.collect(), limit, last))
 }
 
+impl BatchAsker {
+    pub(crate) fn new(principal: &Principal, request: &HttpRequest) -> Self {
+        Self { caller: principal.caller(), key: principal.key, actor: principal.actor(request) }
+    }
+}
+
 async fn changed(
     http: &Http,
     batches: &Batches,
@@ -226,8 +232,8 @@ async fn changed(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(http, request, REWARDS_WRITE).await?;
     no_query(request)?;
-    let (service, id) = (batches.clone(), batch_id(id)?);
-    let changed = http.run(async move { service.change(&principal.caller(), principal.key, id, wish).await }).await?;
+    let (service, id, by) = (batches.clone(), batch_id(id)?, BatchAsker::new(&principal, request));
+    let changed = http.run(async move { service.change(by, id, wish).await }).await?;
     Ok(HttpResponse::Ok().json(BatchView::from(changed)))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{
     ambient::Ambient,
+    audit::{AuditAction, AuditActor, Deed, Scribe},
     identity::Caller,
     incentives::{Command, Rewards, issue_error::IssueError},
     kernel::{ApiKeyId, BatchId, ClientId, IdempotencyKey, Intent, ProgramId, held::HeldCounts},
@@ -31,6 +33,7 @@ pub(crate) struct Batches {
     pub(super) tasks: Tasks,
     pub(super) rewards: Rewards,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) scribe: Scribe,
     /// For how long an item is taken up: longer than its reward is carried for.
     pub(super) lease: TimeDelta,
     /// Items that this replica has under way at most.
@@ -104,6 +107,25 @@ pub(crate) enum BatchWish {
     Cancel,
 }
 
+impl BatchWish {
+    const fn action(self) -> AuditAction {
+        match self {
+            Self::Pause => AuditAction::BatchPaused,
+            Self::Resume => AuditAction::BatchResumed,
+            Self::Cancel => AuditAction::BatchCanceled,
+        }
+    }
+}
+
+/// Who asks for a change.
+pub(crate) struct BatchAsker {
+    pub(crate) caller: Caller,
+    /// By which the batch goes on.
+    pub(crate) key: ApiKeyId,
+    /// In whose name it is recorded.
+    pub(crate) actor: AuditActor,
+}
+
 /// What makes the service.
 pub(crate) struct BatchDependencies {
     pub(crate) store: Store,
@@ -111,6 +133,7 @@ pub(crate) struct BatchDependencies {
     pub(crate) tasks: Tasks,
     pub(crate) rewards: Rewards,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) scribe: Scribe,
     /// As for rewards.
     pub(crate) lease: std::time::Duration,
     pub(crate) in_flight_max: usize,
@@ -122,13 +145,14 @@ const UPLOADS_MAX: usize = 4;
 impl Batches {
     /// The use cases. A quarter of what may be in flight is open to batches.
     pub(crate) fn new(parts: BatchDependencies) -> Self {
-        let BatchDependencies { store, ambient, tasks, rewards, metrics, lease, in_flight_max } = parts;
+        let BatchDependencies { store, ambient, tasks, rewards, metrics, scribe, lease, in_flight_max } = parts;
         Self {
             store,
             ambient,
             tasks,
             rewards,
             metrics,
+            scribe,
             lease: TimeDelta::from_std(lease.saturating_mul(2)).unwrap_or(TimeDelta::MAX),
             under_way_max: (in_flight_max / 4).max(1),
             under_way: HeldCounts::default(),
@@ -259,19 +283,20 @@ impl Batches {
         Ok(sql::items(&mut snapshot, id, behind, limit).await?)
     }
 
-    /// Does as the caller asks. Asking again for what is so already changes nothing.
+    /// Does as the caller asks. Asking again for what is so already changes nothing, and is not recorded.
     pub(crate) async fn change(
         &self,
-        caller: &Caller,
-        asked_by: ApiKeyId,
+        by: BatchAsker,
         id: BatchId,
         wish: BatchWish,
     ) -> Result<CountedBatch, BatchError> {
-        let now = self.ambient.now();
+        let (BatchAsker { caller, key, actor }, now) = (&by, self.ambient.now());
+        let scribe = self.scribe.of(actor.clone());
         let mut tx = self.store.begin_as("batches.change").await?;
+        scribe.wait_turn(&mut tx).await?;
         let found = sql::find(&mut tx, id).await?.filter(|batch| batch.is_of(caller));
         let mut tx = tx.or_undo(found.as_ref().map(|_found| ()).ok_or(BatchError::NotFound)).await?;
-        let changed = apply(&mut tx, id, wish, asked_by, now).await?;
+        let changed = apply(&mut tx, id, wish, *key, now).await?;
         let after = sql::find(&mut tx, id).await?.ok_or(BatchError::NotFound)?;
         let is_so = match wish {
             BatchWish::Pause => after.state == BatchState::Paused,
@@ -279,7 +304,12 @@ impl Batches {
             BatchWish::Cancel => after.state == BatchState::Canceled,
         };
         let allowed = if is_so { Ok(()) } else { Err(BatchError::InvalidState(after.state)) };
-        let tx = tx.or_undo(allowed).await?;
+        let mut tx = tx.or_undo(allowed).await?;
+        if changed {
+            let (action, subject) = (wish.action(), id.to_string());
+            // A campaign is stopped whether or not that can be recorded.
+            scribe.write_or_log(&mut tx, Deed { action, subject: &subject, details: json!({}) }, now).await?;
+        }
         tx.commit(()).await?;
         self.wake.notify_one();
         self.counted(after).await

@@ -141,6 +141,7 @@ impl Ground<'_> {
             tasks: self.tasks.clone(),
             rewards: rewards.clone(),
             metrics: Arc::clone(&self.metrics.batches),
+            scribe: self.scribe.clone(),
             lease: self.settings.rewards.lease,
             in_flight_max: self.settings.rewards.in_flight_max,
         })

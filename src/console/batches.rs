@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     batches::{
-        BatchError, BatchWish, CountedBatch,
+        BatchAsker, BatchError, BatchWish, CountedBatch,
         model::{BatchItem, BatchState, ItemOutcome, RewardBatch},
     },
     http::{Code, Problem},
@@ -239,8 +239,7 @@ async fn carry_out(console: &Console, request: &HttpRequest, payload: web::Paylo
         "cancel" => (BatchWish::Cancel, DoneNote::BatchCanceled),
         _ => return Err(Problem::new(Code::INVALID_REQUEST).into()),
     };
-    let (id, service) = (id(request)?, console.batches.clone());
-    let (caller, key) = (visitor.caller(), visitor.principal.key);
-    console.http.run(async move { service.change(&caller, key, id, wish).await }).await?;
+    let (id, service, by) = (id(request)?, console.batches.clone(), BatchAsker::new(&visitor.principal, request));
+    console.http.run(async move { service.change(by, id, wish).await }).await?;
     Ok(lead_to(&format!("/console/batches/{id}?done={}", note.as_str())))
 }

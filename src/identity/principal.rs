@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::keys::{self, ApiKey, Presented};
 use super::refusals::{self, KeyRefusal, KeyRefusals, TurnedAway};
 use super::{Caller, Scope, Scopes, problems};
+use crate::audit::AuditActor;
 use crate::http::{
     Http, Problem,
     connection::Connection,
@@ -37,6 +38,12 @@ impl Principal {
     /// Whose things the key deals with.
     pub(crate) fn caller(&self) -> Caller {
         Caller::of_key(self.client, self.key, &self.scopes, self.program.clone())
+    }
+
+    /// In whose name the audit records what this request does.
+    pub(crate) fn actor(&self, request: &HttpRequest) -> AuditActor {
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        AuditActor::ApiKey { client: self.client, key: self.key, peer }
     }
 
     /// The client behind this request, whose key must have this scope.

@@ -18,7 +18,6 @@ use super::{
     service::{EndpointAsker, WebhookError, Webhooks, WithSecret},
 };
 use crate::{
-    audit::AuditActor,
     http::{
         Code, Http, Problem,
         paging::{List, after, no_query, page, query, size},
@@ -84,8 +83,7 @@ impl From<WebhookError> for Problem {
 /// Who calls, in whose name the audit is written, and what the key may see.
 async fn asker(http: &Http, request: &HttpRequest, scope: Scope) -> Result<(Caller, EndpointAsker), Problem> {
     let principal = Principal::of(http, request, scope).await?;
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
+    let actor = principal.actor(request);
     Ok((principal.caller(), EndpointAsker { actor, scopes: principal.scopes }))
 }
 

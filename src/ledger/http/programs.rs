@@ -8,7 +8,6 @@ use utoipa::OpenApi;
 use self::wire::{ChangeBody, ProgramBody, ProgramView, SpendingView, invalid, limits, name, spending_view};
 use crate::http::paging::{List, no_query};
 use crate::{
-    audit::AuditActor,
     http::{
         Code, Http, Problem,
         routing::{read, resource},
@@ -58,9 +57,7 @@ async fn program_of(
 }
 
 fn by(principal: &Principal, ledger: &Ledger, request: &HttpRequest) -> ChangedBy {
-    let peer = request.peer_addr().map(|peer| peer.ip());
-    let actor = AuditActor::ApiKey { client: principal.client, key: principal.key, peer };
-    ChangedBy { name: principal.key.to_string(), scribe: ledger.scribe.of(actor) }
+    ChangedBy { name: principal.key.to_string(), scribe: ledger.scribe.of(principal.actor(request)) }
 }
 
 /// Whose a new program is to be: the caller's, or whose an operator says.

@@ -20,12 +20,20 @@ fn at_rate(per_second: u32) -> Shape {
     Shape::default().with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", per_second)
 }
 
+/// How often the audit names the key of the tests for this act.
+async fn recorded(app: &App, id: &str, action: &str) -> i64 {
+    let key = app.get("/v1/ping").await.json["key_id"].as_str().unwrap().to_owned();
+    let whose = format!("action = '{action}' AND subject = '{id}' AND actor LIKE '%{key}%'");
+    app.database.number(&format!("SELECT COUNT(*) FROM audit_records WHERE {whose}")).await
+}
+
 on_each_backend! {
     async fn a_paused_batch_begins_nothing_and_goes_on_where_it_stopped(backend: Backend) {
         let app = App::shaped(backend, at_rate(5)).await;
         let id = taken(&app, "one", items("order", 30)).await;
         let paused = app.post(&format!("/v1/batches/{id}/pause"), json!({})).await;
         assert_eq!((paused.status, &paused.json["state"]), (200, &json!("paused")), "{}", paused.text);
+        assert_eq!(app.post(&format!("/v1/batches/{id}/pause"), json!({})).await.status, 200, "it is so already");
         wait::until("what was handed over has ended", async || read(&app, &id).await["counts"]["sent"] == 0).await;
         let bought = app.control.book().len();
         assert!(bought < 30, "{bought}");
@@ -36,6 +44,8 @@ on_each_backend! {
         assert_eq!(until_ended(&app, &id).await["counts"]["issued"], 30);
         each_once(&app, 30);
         app.post(&format!("/v1/batches/{id}/resume"), json!({})).await.is_problem(409, "invalid-state");
+        assert_eq!(recorded(&app, &id, "batch.paused").await, 1, "what changed nothing is no act");
+        assert_eq!(recorded(&app, &id, "batch.resumed").await, 1, "what was refused is none either");
         app.end().await;
     }
 
@@ -53,6 +63,7 @@ on_each_backend! {
         each_once(&app, usize::try_from(ended["counts"]["issued"].as_i64().unwrap()).unwrap());
         app.post(&format!("/v1/batches/{id}/pause"), json!({})).await.is_problem(409, "invalid-state");
         assert_eq!(app.post(&format!("/v1/batches/{id}/cancel"), json!({})).await.status, 200, "it is so already");
+        assert_eq!(recorded(&app, &id, "batch.canceled").await, 1);
         let events = app.get("/v1/events?type=batch.finished").await;
         let data = &events.json["data"][0]["data"];
         assert_eq!((&data["batch_id"], &data["state"]), (&json!(id), &json!("canceled")), "{}", events.text);
