@@ -5,6 +5,7 @@
 mod crash;
 mod delivery;
 mod endpoints;
+mod flood;
 mod receiver;
 mod replicas;
 mod verifier;

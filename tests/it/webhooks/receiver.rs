@@ -103,6 +103,11 @@ impl Receiver {
         self.state.lock().unwrap().sent.clone()
     }
 
+    /// How many requests came.
+    pub(crate) fn count(&self) -> usize {
+        self.state.lock().unwrap().sent.len()
+    }
+
     /// Waits for so many requests.
     pub(crate) async fn until(&self, count: usize) -> Vec<Sent> {
         wait::until(&format!("{count} messages"), async || self.sent().len() >= count).await;
