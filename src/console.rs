@@ -1,5 +1,5 @@
-//! The operator's pages, on the admin port: search for a reward, read what became of it, cancel it, have its code shown; balances, months,
-//! budgets, campaigns, webhooks, reconciliations, the ages of keys. Off unless `server.console` is set.
+//! The operator's pages, on the admin port: search for a reward, read what became of it, cancel it, have its code shown; balances and
+//! what they were, months, budgets, campaigns, webhooks, reconciliations, the ages of keys. Off unless `server.console` is set.
 //!
 //! Whoever comes logs in with an API key, and sees and does what the key may. A page calls the use cases that the API calls, in process:
 //! there is no second way to money, and what is done names the key in the timeline as ever. The only table of this room is that of its
@@ -7,15 +7,18 @@
 //!
 //! A new page is a file here, a template, its words in each language, a row in [`page::NAVIGATION`] and a route below.
 
+mod account;
 mod alarms;
 mod assets;
 mod balances;
 mod batches;
+mod chart;
 mod keys;
 mod login;
 mod month;
 mod overview;
 mod page;
+mod paging;
 mod programs;
 mod reconciliations;
 mod reward;
@@ -28,6 +31,7 @@ mod words;
 use std::{ops::Deref, sync::Arc};
 
 use actix_web::{
+    Resource, Route,
     http::header::{self, HeaderName},
     middleware::{DefaultHeaders, from_fn},
     web,
@@ -96,39 +100,46 @@ impl Console {
             .app_data(http)
             .app_data(refusals)
             .app_data(console)
-            .service(resource("", "GET, HEAD", [read().to(overview::show)]))
-            .service(resource("/login", "GET, HEAD, POST", [read().to(login::form), web::post().to(login::enter)]))
-            .service(resource("/logout", "POST", [web::post().to(login::leave)]))
-            .service(resource("/language", "POST", [web::post().to(login::speak)]))
-            .service(resource("/rewards", "GET, HEAD", [read().to(search::show)]))
-            .service(resource("/rewards/{id}", "GET, HEAD", [read().to(reward::show)]))
-            .service(resource("/rewards/{id}/cancel", "POST", [web::post().to(reward::cancel)]))
-            .service(resource("/rewards/{id}/reveal", "POST", [web::post().to(reward::reveal::show)]))
-            .service(resource("/balances", "GET, HEAD", [read().to(balances::show)]))
-            .service(resource("/months/{account}/{month}.csv", "GET, HEAD", [read().to(month::sheet)]))
-            .service(resource("/months/{account}/{month}", "GET, HEAD", [read().to(month::show)]))
-            .service(resource("/programs", "GET, HEAD", [read().to(programs::show)]))
-            .service(resource("/batches", "GET, HEAD", [read().to(batches::list)]))
-            .service(resource(
+            .service(page_at("", "GET, HEAD", [read().to(overview::show)]))
+            .service(page_at("/login", "GET, HEAD, POST", [read().to(login::form), web::post().to(login::enter)]))
+            .service(page_at("/logout", "POST", [web::post().to(login::leave)]))
+            .service(page_at("/language", "POST", [web::post().to(login::speak)]))
+            .service(page_at("/rewards", "GET, HEAD", [read().to(search::show)]))
+            .service(page_at("/rewards/{id}", "GET, HEAD", [read().to(reward::show)]))
+            .service(page_at("/rewards/{id}/cancel", "POST", [web::post().to(reward::cancel)]))
+            .service(page_at("/rewards/{id}/reveal", "POST", [web::post().to(reward::reveal::show)]))
+            .service(page_at("/balances", "GET, HEAD", [read().to(balances::show)]))
+            .service(page_at("/balances/{account}", "GET, HEAD", [read().to(account::show)]))
+            .service(page_at("/months/{account}/{month}.csv", "GET, HEAD", [read().to(month::sheet)]))
+            .service(page_at("/months/{account}/{month}", "GET, HEAD", [read().to(month::show)]))
+            .service(page_at("/programs", "GET, HEAD", [read().to(programs::show)]))
+            .service(page_at("/batches", "GET, HEAD", [read().to(batches::list)]))
+            .service(page_at(
                 "/batches/{id}",
                 "GET, HEAD, POST",
                 [read().to(batches::show), web::post().to(batches::change)],
             ))
-            .service(resource("/reconciliations", "GET, HEAD", [read().to(reconciliations::list)]))
-            .service(resource("/reconciliations/{id}", "GET, HEAD", [read().to(reconciliations::show)]))
-            .service(resource("/webhooks", "GET, HEAD", [read().to(webhooks::show)]))
-            .service(resource(
+            .service(page_at("/reconciliations", "GET, HEAD", [read().to(reconciliations::list)]))
+            .service(page_at("/reconciliations/{id}", "GET, HEAD", [read().to(reconciliations::show)]))
+            .service(page_at("/webhooks", "GET, HEAD", [read().to(webhooks::show)]))
+            .service(page_at(
                 "/webhooks/{id}/deliveries/{delivery}/redeliver",
                 "POST",
                 [web::post().to(webhooks::redeliver)],
             ))
-            .service(resource("/keys", "GET, HEAD", [read().to(keys::show)]))
+            .service(page_at("/keys", "GET, HEAD", [read().to(keys::show)]))
             .default_service(web::to(page::nowhere))
             .wrap(from_fn(observe))
             // Around all: `observe` makes a new answer of a problem.
             .wrap(headers());
         config.service(pages);
     }
+}
+
+/// A page and its forms. Any other method leads to a page that says so.
+fn page_at(path: &str, allowed: &'static str, routes: impl IntoIterator<Item = Route>) -> Resource {
+    let refuse = move |console, request| page::wrong_method(console, request, allowed);
+    resource(path, allowed, routes).default_service(web::to(refuse))
 }
 
 /// What the head of each answer says. A page's own address goes to this port alone: with `no-referrer` a browser would say of no form

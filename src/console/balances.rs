@@ -61,7 +61,7 @@ pub(super) fn lasting(seconds: i64, words: &Words) -> String {
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = balances(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn balances(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     Console,
     page::{PageFrame, ShownTime, answer, figure, finish, lead_to},
+    paging::{PARTS, PARTS_READ, ROWS, ROWS_READ, behind, cut},
     visitor::{Halt, Visitor},
     words::{DoneNote, Words},
 };
@@ -16,16 +17,12 @@ use crate::{
         model::{BatchItem, BatchState, ItemOutcome, RewardBatch},
     },
     http::{Code, Problem},
-    incentives,
+    incentives::{self, service::ClientNames},
     kernel::BatchId,
 };
 
-/// Campaigns on a page.
-const SHOWN_MAX: i64 = 50;
 /// Open campaigns of a page whose items are counted.
 const COUNTED_MAX: usize = 20;
-/// Items of a campaign on its page.
-const ITEMS_MAX: i64 = 200;
 
 /// How much of a campaign is done.
 struct BatchProgress {
@@ -51,6 +48,8 @@ impl BatchProgress {
 struct BatchLine {
     id: String,
     name: String,
+    /// `None` where the visitor sees those of one client alone.
+    client: Option<String>,
     state: &'static str,
     mark: &'static str,
     items: i64,
@@ -64,6 +63,7 @@ struct BatchLine {
 struct BatchesPage {
     frame: PageFrame,
     batches: Vec<BatchLine>,
+    next: Option<String>,
 }
 
 /// An item of a campaign.
@@ -84,7 +84,7 @@ struct BatchPage {
     facts: Vec<(&'static str, String)>,
     counts: Vec<(&'static str, i64)>,
     items: Vec<BatchItemLine>,
-    has_more: bool,
+    next: Option<String>,
     may_pause: bool,
     may_resume: bool,
     may_cancel: bool,
@@ -118,11 +118,12 @@ pub(super) fn name(batch: &RewardBatch) -> String {
 }
 
 impl BatchLine {
-    fn new(counted: &CountedBatch, words: &Words) -> Self {
+    fn new(counted: &CountedBatch, names: &ClientNames, words: &Words) -> Self {
         let batch = &counted.batch;
         Self {
             id: batch.id.to_string(),
             name: name(batch),
+            client: names.name(batch.client).map(str::to_owned),
             state: (words.batch_state)(batch.state),
             mark: mark(batch.state),
             items: batch.items,
@@ -149,15 +150,18 @@ impl BatchItemLine {
 
 pub(super) async fn list(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = batches(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn batches(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, incentives::scopes::REWARDS_READ).await?;
-    let (service, caller) = (console.batches.clone(), visitor.caller());
+    let (service, rewards, caller) = (console.batches.clone(), console.rewards.clone(), visitor.caller());
+    let before = behind(request, Uuid::max())?;
     let work = async move {
         let (mut all, mut counted) = (Vec::new(), 0_usize);
-        for batch in service.list(&caller, None, Uuid::max(), SHOWN_MAX).await? {
+        let mut batches = service.list(&caller, None, before, ROWS_READ).await?;
+        let next = cut(&mut batches, ROWS, "/console/batches", |last| last.id.uuid().to_string());
+        for batch in batches {
             if batch.ended_at.is_none() && counted < COUNTED_MAX {
                 counted = counted.saturating_add(1);
                 all.push(service.find(&caller, batch.id).await?);
@@ -165,12 +169,12 @@ async fn batches(console: &Console, request: &HttpRequest) -> Result<HttpRespons
                 all.push(CountedBatch { batch, counts: None });
             }
         }
-        Ok::<_, BatchError>(all)
+        Ok::<_, BatchError>((all, next, rewards.client_names(&caller).await?))
     };
-    let all = console.http.run(work).await?;
+    let (all, next, names) = console.http.run(work).await?;
     let frame = PageFrame::new(console, request, Some(&visitor));
-    let batches = all.iter().map(|counted| BatchLine::new(counted, frame.words)).collect();
-    Ok(answer(StatusCode::OK, &BatchesPage { frame, batches })?)
+    let batches = all.iter().map(|counted| BatchLine::new(counted, &names, frame.words)).collect();
+    Ok(answer(StatusCode::OK, &BatchesPage { frame, batches, next })?)
 }
 
 fn id(request: &HttpRequest) -> Result<BatchId, Problem> {
@@ -179,22 +183,27 @@ fn id(request: &HttpRequest) -> Result<BatchId, Problem> {
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = batch(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn batch(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, incentives::scopes::REWARDS_READ).await?;
-    let (id, service, caller) = (id(request)?, console.batches.clone(), visitor.caller());
+    let (id, position) = (id(request)?, behind(request, -1)?);
+    let (service, rewards, caller) = (console.batches.clone(), console.rewards.clone(), visitor.caller());
     let work = async move {
         let found = service.find(&caller, id).await?;
-        Ok::<_, BatchError>((found, service.items(&caller, id, -1, ITEMS_MAX).await?))
+        let items = service.items(&caller, id, position, PARTS_READ).await?;
+        Ok::<_, BatchError>((found, items, rewards.client_names(&caller).await?))
     };
-    let (counted, items) = console.http.run(work).await?;
+    let (counted, mut items, names) = console.http.run(work).await?;
     let frame = PageFrame::new(console, request, Some(&visitor));
     let (words, batch) = (frame.words, &counted.batch);
     let may = visitor.may(incentives::scopes::REWARDS_WRITE) && batch.is_of(&visitor.caller());
     let time = |at| ShownTime::from(at).text;
+    let here = format!("/console/batches/{id}");
+    let next = cut(&mut items, PARTS, &here, |(last, _outcome)| last.position.to_string());
     let facts = [
+        (words.client, names.name(batch.client).map(str::to_owned)),
         (words.program, batch.program.as_ref().map(ToString::to_string)),
         (words.account, Some(batch.account.clone())),
         (words.count, Some(batch.items.to_string())),
@@ -207,7 +216,7 @@ async fn batch(console: &Console, request: &HttpRequest) -> Result<HttpResponse,
     let page = BatchPage {
         facts: facts.into_iter().filter_map(|(name, text)| Some((name, text?))).collect(),
         counts: counts.collect(),
-        has_more: batch.items > ITEMS_MAX && !items.is_empty(),
+        next,
         items: items.into_iter().map(|(item, outcome)| BatchItemLine::new(item, outcome, words)).collect(),
         may_pause: may && batch.state == BatchState::Running,
         // One that waits for a good key goes on by the key that resumes it.
@@ -215,7 +224,7 @@ async fn batch(console: &Console, request: &HttpRequest) -> Result<HttpResponse,
             && (batch.state == BatchState::Paused
                 || (batch.state == BatchState::Running && batch.waiting_for.is_some())),
         may_cancel: may && matches!(batch.state, BatchState::Running | BatchState::Paused),
-        line: BatchLine::new(&counted, words),
+        line: BatchLine::new(&counted, &names, words),
         frame,
     };
     Ok(answer(StatusCode::OK, &page)?)
@@ -227,7 +236,7 @@ pub(super) async fn change(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let came = carry_out(&console, &request, payload).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn carry_out(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {

@@ -130,7 +130,7 @@ pub(super) async fn pairs(console: &Console) -> Result<Vec<(String, SlotStatus)>
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = all(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn all(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {

@@ -44,7 +44,7 @@ pub(super) async fn enter(
         let page = LoginPage { frame: PageFrame::new(&console, &request, None), is_wrong: true };
         return answer(StatusCode::UNAUTHORIZED, &page);
     }
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn log_in(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {
@@ -86,7 +86,7 @@ pub(super) async fn leave(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let came = log_out(&console, &request, payload).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn log_out(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {
@@ -108,7 +108,7 @@ pub(super) async fn speak(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let came = choose(&console, &request, payload).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn choose(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {

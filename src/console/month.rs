@@ -10,20 +10,16 @@ use chrono::{Datelike, Months, NaiveDate};
 
 use super::{
     Console,
+    chart::BarChart,
     page::{MONTHS, PageFrame, answer, figure, finish},
     visitor::{Halt, Visitor},
     words::Words,
 };
 use crate::{
     http::{Code, Problem},
-    kernel::{Money, calendar},
+    kernel::calendar,
     ledger::statement::{self, Statement, StatementAccount, StatementFunds, StatementLine},
 };
-
-/// Width of the longest bar, in units of the drawing.
-const BAR_MAX: i64 = 400;
-/// Height of a bar's row.
-const ROW: usize = 32;
 
 /// The last month of an account, and this one.
 pub(super) struct MonthLink {
@@ -39,10 +35,6 @@ struct MonthRow {
     count: i64,
     canceled: String,
     net: String,
-    /// In the chart: how long the bar is, and where.
-    bar: i64,
-    top: usize,
-    text_top: usize,
 }
 
 #[derive(Template)]
@@ -59,7 +51,7 @@ struct MonthPage {
     funds: Vec<(&'static str, String)>,
     rows: Vec<MonthRow>,
     total: MonthRow,
-    chart_height: usize,
+    chart: BarChart,
     earlier: Option<String>,
     later: Option<String>,
 }
@@ -75,13 +67,13 @@ pub(super) fn links(console: &Console) -> Vec<MonthLink> {
     console.ledger.accounts.iter().map(StatementAccount::of).filter_map(link).collect()
 }
 
-fn address(account: &str, month: NaiveDate) -> String {
+pub(super) fn address(account: &str, month: NaiveDate) -> String {
     format!("/console/months/{account}/{}", month.format("%Y-%m"))
 }
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = month(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn month(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
@@ -95,7 +87,7 @@ async fn month(console: &Console, request: &HttpRequest) -> Result<HttpResponse,
 /// The same for a spreadsheet.
 pub(super) async fn sheet(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = as_sheet(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn as_sheet(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
@@ -121,11 +113,8 @@ async fn asked(console: &Console, request: &HttpRequest, visitor: &Visitor) -> R
 
 fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
     let (words, id) = (frame.words, &statement.account.id);
-    let largest = statement.lines.iter().map(|line| line.net().minor()).max().unwrap_or(0).max(1);
-    let row = |(place, line): (usize, &StatementLine)| {
-        MonthRow::new(line, line.program.as_deref().unwrap_or(words.no_program), place, largest)
-    };
-    let rows: Vec<MonthRow> = statement.lines.iter().enumerate().map(row).collect();
+    let name = |line: &StatementLine| line.program.clone().unwrap_or_else(|| words.no_program.to_owned());
+    let bars: Vec<_> = statement.lines.iter().map(|line| (name(line), line.net().minor())).collect();
     let next = |months: Option<NaiveDate>| months.map(|month| address(id, month));
     MonthPage {
         account: id.clone(),
@@ -135,11 +124,11 @@ fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
         sheet: format!("{}.csv", address(id, statement.month)),
         is_closed: statement.closed,
         funds: statement.funds.as_ref().map(|funds| funds_of(funds, words)).unwrap_or_default(),
-        chart_height: rows.len().saturating_mul(ROW),
-        total: MonthRow::new(&statement.total, words.total, 0, largest),
+        chart: BarChart::new(&bars),
+        total: MonthRow::new(&statement.total, words.total.to_owned()),
         earlier: next(statement.month.checked_sub_months(Months::new(1))),
         later: next(statement.month.checked_add_months(Months::new(1)).filter(|_month| has_later)),
-        rows,
+        rows: statement.lines.iter().map(|line| MonthRow::new(line, name(line))).collect(),
         frame,
     }
 }
@@ -156,18 +145,13 @@ fn funds_of(funds: &StatementFunds, words: &Words) -> Vec<(&'static str, String)
 }
 
 impl MonthRow {
-    fn new(line: &StatementLine, program: &str, place: usize, largest: i64) -> Self {
-        let (net, top): (Money, usize) = (line.net(), place.saturating_mul(ROW));
-        let long = i128::from(net.minor().max(0)).saturating_mul(i128::from(BAR_MAX)).div_euclid(i128::from(largest));
+    fn new(line: &StatementLine, program: String) -> Self {
         Self {
-            program: program.to_owned(),
+            program,
             issued: figure(&line.issued.value),
             count: line.issued.entries,
             canceled: figure(&line.canceled.value),
-            net: figure(&net),
-            bar: i64::try_from(long).unwrap_or(BAR_MAX).clamp(0, BAR_MAX),
-            top,
-            text_top: top.saturating_add(17),
+            net: figure(&line.net()),
         }
     }
 }

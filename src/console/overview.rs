@@ -30,7 +30,7 @@ struct OverviewPage {
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = overview(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn overview(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {

@@ -2,7 +2,10 @@
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
     web,
 };
 use askama::Template;
@@ -124,11 +127,11 @@ pub(super) fn lead_to(place: &str) -> HttpResponse {
     HttpResponse::SeeOther().insert_header((header::LOCATION, place)).finish()
 }
 
-/// What came of a request, as a page.
+/// What came of a request, as a page. Whoever is logged in stays so on the page of a problem.
 ///
 /// # Errors
 /// A problem that not even its own page can say.
-pub(super) fn finish(
+pub(super) async fn finish(
     console: &Console,
     request: &HttpRequest,
     came: Result<HttpResponse, Halt>,
@@ -139,7 +142,9 @@ pub(super) fn finish(
         Err(Halt::NoScope(scope)) => (403, Some(scope), None),
         Err(Halt::Refused(problem)) => (problem.code().status(), None, Some(problem)),
     };
-    let frame = PageFrame::new(console, request, None);
+    // Where the service is in trouble, or this visitor asks too often, nothing more is asked.
+    let visitor = if status < 500 && status != 429 { Visitor::of(console, request).await.ok() } else { None };
+    let frame = PageFrame::new(console, request, visitor.as_ref());
     let words = frame.words;
     let code = problem.as_ref().map_or("insufficient-scope", |problem| problem.code().as_str());
     let own = (words.problem)(code).map(str::to_owned);
@@ -147,6 +152,7 @@ pub(super) fn finish(
     let heading = match code {
         "insufficient-scope" => words.no_scope,
         "not-found" => words.not_found,
+        "method-not-allowed" => words.wrong_method,
         _ => words.went_wrong,
     };
     let text = own.or(said).unwrap_or_else(|| words.needs_scope.to_owned());
@@ -156,7 +162,18 @@ pub(super) fn finish(
 }
 
 pub(super) async fn nowhere(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    finish(&console, &request, Err(Problem::new(Code::NOT_FOUND).into()))
+    finish(&console, &request, Err(Problem::new(Code::NOT_FOUND).into())).await
+}
+
+/// A page of ours that takes no such request: a form's address was typed, or a page was sent to.
+pub(super) async fn wrong_method(
+    console: web::Data<Console>,
+    request: HttpRequest,
+    allowed: &'static str,
+) -> Result<HttpResponse, Problem> {
+    let mut page = finish(&console, &request, Err(Problem::new(Code::METHOD_NOT_ALLOWED).into())).await?;
+    page.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    Ok(page)
 }
 
 /// The scope that a month needs.

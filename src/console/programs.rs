@@ -50,7 +50,7 @@ struct ProgramsPage {
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = programs(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn programs(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {

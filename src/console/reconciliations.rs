@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::{
     Console,
     page::{MONTHS, PageFrame, ShownTime, answer, figure, finish},
+    paging::{PARTS, PARTS_READ, ROWS, ROWS_READ, behind, cut},
     visitor::{Halt, Visitor},
     words::Words,
 };
@@ -17,11 +18,6 @@ use crate::{
     store::StoreError,
     treasury::reconciliation::model::{Item, Reconciliation, RunState},
 };
-
-/// Runs on a page.
-const SHOWN_MAX: i64 = 50;
-/// Findings of a run on its page.
-const FINDINGS_MAX: i64 = 200;
 
 struct RunLine {
     id: String,
@@ -64,6 +60,7 @@ impl RunLine {
 struct ReconciliationsPage {
     frame: PageFrame,
     runs: Vec<RunLine>,
+    next: Option<String>,
 }
 
 /// What differs.
@@ -102,44 +99,46 @@ struct ReconciliationPage {
     facts: Vec<(&'static str, String)>,
     findings: Vec<FindingLine>,
     is_finished: bool,
-    has_more: bool,
+    next: Option<String>,
 }
 
 pub(super) async fn list(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = runs(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn runs(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, MONTHS).await?;
-    let service = console.reconciliations.clone();
-    let runs = console.http.run(async move { service.list(Uuid::max(), None, SHOWN_MAX).await }).await?;
+    let (service, before) = (console.reconciliations.clone(), behind(request, Uuid::max())?);
+    let mut runs = console.http.run(async move { service.list(before, None, ROWS_READ).await }).await?;
+    let next = cut(&mut runs, ROWS, "/console/reconciliations", |last| last.id.uuid().to_string());
     let frame = PageFrame::new(console, request, Some(&visitor));
     let is_operator = visitor.caller().is_operator();
     let runs = runs.iter().map(|run| RunLine::new(run, is_operator, frame.words)).collect();
-    Ok(answer(StatusCode::OK, &ReconciliationsPage { frame, runs })?)
+    Ok(answer(StatusCode::OK, &ReconciliationsPage { frame, runs, next })?)
 }
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = run(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn run(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, MONTHS).await?;
     let not_found = || Problem::new(Code::NOT_FOUND);
     let id: ReconciliationId = request.match_info().query("id").parse().map_err(|_malformed| not_found())?;
+    let place = behind(request, 0)?;
     let (service, shown) = (console.reconciliations.clone(), visitor.caller().shown());
     let work = async move {
         let Some(run) = service.find(id).await? else { return Ok(None) };
-        let items = service.items(&run, &shown, 0, FINDINGS_MAX).await?;
+        let items = service.items(&run, &shown, place, PARTS_READ).await?;
         Ok::<_, StoreError>(Some((run, items)))
     };
-    let (run, items) = console.http.run(work).await?.ok_or_else(not_found)?;
+    let (run, mut items) = console.http.run(work).await?.ok_or_else(not_found)?;
     let frame = PageFrame::new(console, request, Some(&visitor));
     let (words, is_operator) = (frame.words, visitor.caller().is_operator());
     let may_read = visitor.may(incentives::scopes::REWARDS_READ);
-    let has_more = i64::try_from(items.len()).is_ok_and(|found| found >= FINDINGS_MAX);
+    let next = cut(&mut items, PARTS, &format!("/console/reconciliations/{id}"), |last| last.seq.to_string());
     let totals = |count: i64| (is_operator && run.state == RunState::Finished).then(|| count.to_string());
     let line = RunLine::new(&run, is_operator, words);
     let facts = [
@@ -157,7 +156,7 @@ async fn run(console: &Console, request: &HttpRequest) -> Result<HttpResponse, H
         facts: facts.into_iter().filter_map(|(name, text)| Some((name, text?))).collect(),
         findings: items.into_iter().map(|item| FindingLine::new(item, &run, may_read, words)).collect(),
         is_finished: run.state == RunState::Finished,
-        has_more,
+        next,
         line,
         frame,
     };

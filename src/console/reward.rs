@@ -129,7 +129,7 @@ fn facts(reward: &Reward, client: Option<&str>, words: &Words) -> Vec<(&'static 
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = reward(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn reward(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
@@ -158,7 +158,7 @@ pub(super) async fn cancel(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let came = carry_out(&console, &request, payload).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn carry_out(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     Console,
     page::{PageFrame, ShownTime, answer, figure, finish, lead_to},
+    paging::{ROWS, ROWS_READ, behind, cut},
     visitor::{Halt, Visitor},
     words::Words,
 };
@@ -19,13 +20,12 @@ use crate::{
     store::StoreError,
 };
 
-/// Rewards on a page.
-const SHOWN_MAX: i64 = 50;
 /// Characters of the longest number of a reward: an order's.
 const NUMBER_MAX: usize = 128;
 
 /// A reward in a list.
 pub(super) struct RewardLine {
+    pub(super) id: RewardId,
     pub(super) href: String,
     /// The order's number, or the reward's own id where it has none.
     pub(super) name: String,
@@ -41,6 +41,7 @@ impl RewardLine {
     fn new(reward: &Reward, names: &ClientNames, words: &Words) -> Self {
         let id = reward.id.to_string();
         Self {
+            id: reward.id,
             href: format!("/console/rewards/{id}"),
             name: reward.external_id.clone().unwrap_or(id),
             client: names.of(reward).map(str::to_owned),
@@ -91,11 +92,12 @@ struct RewardsPage {
     /// What was searched for; empty: nothing.
     number: String,
     found: Vec<RewardLine>,
+    next: Option<String>,
 }
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = search(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn search(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
@@ -103,14 +105,19 @@ async fn search(console: &Console, request: &HttpRequest) -> Result<HttpResponse
     let frame = PageFrame::new(console, request, Some(&visitor));
     let asked = form_urlencoded::parse(request.query_string().as_bytes()).find(|(name, _value)| name == "q");
     let number = asked.map(|(_name, value)| value.trim().to_owned()).unwrap_or_default();
-    let found = if number.is_empty() {
-        lines(console, &visitor, filter(None, SHOWN_MAX), frame.words).await?
+    let mut found = if number.is_empty() {
+        let all = RewardFilter { before: behind(request, Uuid::max())?, ..filter(None, ROWS_READ) };
+        lines(console, &visitor, all, frame.words).await?
     } else {
         by_number(console, &visitor, &number, frame.words).await?
     };
     match found.as_slice() {
         [only] if !number.is_empty() => Ok(lead_to(&only.href)),
-        _ => Ok(answer(StatusCode::OK, &RewardsPage { frame, number, found })?),
+        _ => {
+            let next = cut(&mut found, ROWS, "/console/rewards", |last| last.id.uuid().to_string());
+            let next = next.filter(|_place| number.is_empty());
+            Ok(answer(StatusCode::OK, &RewardsPage { frame, number, found, next })?)
+        }
     }
 }
 
@@ -127,11 +134,11 @@ async fn by_number(console: &Console, visitor: &Visitor, number: &str, words: &W
         let (found, names) = console.http.run(work).await?;
         return Ok(found.iter().map(|reward| RewardLine::new(reward, &names, words)).collect());
     }
-    let by_order = RewardFilter { external_id: Some(number.to_owned()), ..filter(None, SHOWN_MAX) };
+    let by_order = RewardFilter { external_id: Some(number.to_owned()), ..filter(None, ROWS_READ) };
     let found = lines(console, visitor, by_order, words).await?;
     if !found.is_empty() {
         return Ok(found);
     }
-    let by_request = RewardFilter { creation_request_id: Some(number.to_owned()), ..filter(None, SHOWN_MAX) };
+    let by_request = RewardFilter { creation_request_id: Some(number.to_owned()), ..filter(None, ROWS_READ) };
     lines(console, visitor, by_request, words).await
 }

@@ -92,7 +92,7 @@ impl EndpointCard {
 
 pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let came = endpoints(&console, &request).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn endpoints(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
@@ -122,7 +122,7 @@ pub(super) async fn redeliver(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let came = send_again(&console, &request, payload).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 async fn send_again(console: &Console, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Halt> {

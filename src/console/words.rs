@@ -109,11 +109,12 @@ words! {
     spending_chart, earlier, later, budgets, period, limit, used, no_limit, suspended, active, period_day, period_month, period_ever, no_programs,
     went_wrong, rewards_unit, reason_default, reveal_default, all_rewards, not_found, reference,
     batches, batch, no_batches, batch_id, progress, done_so_far, waits_for, tried_again, ended, began, pause, pause_why, pause_now, resume,
-    resume_why, resume_now, cancel_batch, cancel_batch_why, cancel_batch_now, first_items, reconciliations, reconciliation,
+    resume_why, resume_now, cancel_batch, cancel_batch_why, cancel_batch_now, reconciliations, reconciliation,
     reconciliations_why, no_runs, days_compared, findings, finding, difference, matched, no_findings, ours, theirs_label, why_failed,
     run_id, run_running, run_failed, run_finished, run_clean, run_differs, happened_at, webhooks, webhooks_why, no_webhooks, all_delivered,
     undelivered, failures, failing_since, event, attempts, last_answer, next_attempt, redeliver, enabled, keys, api_keys, scopes, made_at,
-    ends_at, never_ends, gone_keys, key_pairs, no_pairs, slot, in_force_since, asked_at, ago, just_now, within_hour, ahead, as_csv, alarms, alarm_funds,
+    ends_at, never_ends, gone_keys, key_pairs, no_pairs, slot, in_force_since, asked_at, ago, just_now, within_hour, ahead, as_csv, next_rows, balance_history, no_history, as_table, day, available,
+    spent_by_month, counted_by_hour, wrong_method, alarms, alarm_funds,
     alarm_account, alarm_stale, alarm_low, alarm_webhook, alarm_batch, alarm_key, alarm_pair,
 }
 

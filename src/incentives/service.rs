@@ -40,7 +40,13 @@ impl ClientNames {
     /// Whose reward it is; `None` where the caller has no need of that.
     #[must_use]
     pub fn of(&self, reward: &Reward) -> Option<&str> {
-        self.0.get(&reward.client).map(String::as_str)
+        self.name(reward.client)
+    }
+
+    /// What a client is called; `None` where the caller has no need of that.
+    #[must_use]
+    pub fn name(&self, client: ClientId) -> Option<&str> {
+        self.0.get(&client).map(String::as_str)
     }
 }
 

@@ -186,6 +186,22 @@ pub(crate) async fn spending(snapshot: &mut Snapshot, key: LedgerKey<'_>, hours:
     Ok(Spending { by_hour: (first..end).map(of_hour).collect(), end })
 }
 
+/// What was spent in each hour since then, up to the mark: when the hour began, and what was issued less what was canceled, in minor
+/// units. An hour in which more was canceled is below zero.
+pub(crate) async fn spent_by_hour(
+    snapshot: &mut Snapshot,
+    key: LedgerKey<'_>,
+    since: DateTime<Utc>,
+) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
+    let first = since.timestamp().div_euclid(3600);
+    let rows = fetch_all!(HourRow, snapshot, SPENDING, key.account, key.currency.code(), first, i64::MAX)?;
+    let spent = |row: HourRow| {
+        let began = DateTime::from_timestamp(row.hour.saturating_mul(3600), 0)?;
+        Some((began, row.issued_minor.saturating_sub(row.canceled_minor)))
+    };
+    Ok(rows.into_iter().filter_map(spent).collect())
+}
+
 /// What was issued after this entry, in minor units.
 pub(crate) async fn spent_since(snapshot: &mut Snapshot, key: LedgerKey<'_>, entry: i64) -> Result<i64, StoreError> {
     let row = fetch_optional!(SpentRow, snapshot, SPENT_SINCE, key.account, key.currency.code(), entry)?;

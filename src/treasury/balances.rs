@@ -49,6 +49,11 @@ statements! {
         "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor, reported_at) \
          VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (account, hour, as_of) DO NOTHING",
     );
+    HISTORY = Sql::same(
+        "balance_observations.history",
+        "SELECT as_of, available_minor FROM balance_observations \
+         WHERE account = $1 AND currency = $2 AND hour >= $3 ORDER BY account, hour, as_of",
+    );
     YOUNGEST = Sql::same("balances.youngest", "SELECT MAX(as_of) AS at FROM balances");
     THIN = Sql::same(
         "balance_observations.thin",
@@ -68,6 +73,10 @@ row! {
     struct BalanceRow {
         account: String, currency: String, available_minor: i64, as_of: DateTime<Utc>, reported_at: Option<DateTime<Utc>>,
     }
+}
+
+row! {
+    struct ObservedRow { as_of: DateTime<Utc>, available_minor: i64 }
 }
 
 /// How often to check whether much was spent since the last observation. If much was spent, Amazon is asked as often.
@@ -246,6 +255,19 @@ impl Balances {
             all.push(self.balance(account, reported, treasury.as_ref(), reserved(account, &open), now));
         }
         Ok(all)
+    }
+
+    /// What Amazon reported of an account since then, in minor units, oldest first: one an hour, and all of the last two days.
+    pub(crate) async fn history(
+        &self,
+        account: &str,
+        currency: Currency,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(DateTime<Utc>, i64)>, StoreError> {
+        let mut snapshot = self.deps.store.question().await?;
+        let hour = since.timestamp().div_euclid(3600);
+        let rows = fetch_all!(ObservedRow, snapshot, HISTORY, account, currency.code(), hour)?;
+        Ok(rows.into_iter().map(|row| (row.as_of, row.available_minor)).collect())
     }
 
     /// Whether the last known balance of an account, less what is reserved, covers a value; `None` when it is stale.

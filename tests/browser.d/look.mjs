@@ -79,7 +79,7 @@ const reveal = async () => {
 
 const pages = [
   ["login", "/console/login", false], ["overview", "/console"], ["rewards", "/console/rewards"], ["none", "/console/rewards?q=nothing"],
-  ["reward", `/console/rewards/${asked.reward}`], ["canceled", `/console/rewards/${asked.canceled}`], ["balances", "/console/balances"],
+  ["reward", `/console/rewards/${asked.reward}`], ["canceled", `/console/rewards/${asked.canceled}`], ["balances", "/console/balances"], ["account", "/console/balances/main"],
   ["month", `/console/months/main/${asked.last}`], ["programs", "/console/programs"], ["batches", "/console/batches"], ["batch", `/console/batches/${asked.batch}`],
   ["reconciliations", "/console/reconciliations"], ["reconciliation", `/console/reconciliations/${asked.run}`],
   ["webhooks", "/console/webhooks"], ["keys", "/console/keys"], ["nowhere", "/console/nowhere"],

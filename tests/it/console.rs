@@ -2,7 +2,9 @@
 
 mod browser;
 mod desk;
+mod million;
 mod operations;
+mod pages;
 mod sessions;
 
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/console/rewards?q=nothing", "rewards:read"),
     ("/console/rewards/{id}", "rewards:read"),
     ("/console/balances", "balances:read"),
+    ("/console/balances/main", "balances:read"),
     ("/console/months/main/{month}", "ledger:read"),
     ("/console/months/main/{month}.csv", "ledger:read"),
     ("/console/programs", "programs:read"),

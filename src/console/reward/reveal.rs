@@ -29,7 +29,7 @@ pub(in crate::console) async fn show(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let came = reveal(&console, &request, payload).await;
-    finish(&console, &request, came)
+    finish(&console, &request, came).await
 }
 
 /// The same reveal as the API's: counted by key, recorded in the timeline, and only then shown.
