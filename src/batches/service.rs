@@ -307,8 +307,12 @@ impl Batches {
         let mut tx = tx.or_undo(allowed).await?;
         if changed {
             let (action, subject) = (wish.action(), id.to_string());
-            // A campaign is stopped whether or not that can be recorded.
-            scribe.write_or_log(&mut tx, Deed { action, subject: &subject, details: json!({}) }, now).await?;
+            let deed = Deed { action, subject: &subject, details: json!({}) };
+            match wish {
+                BatchWish::Resume => scribe.write(&mut tx, deed, now).await?,
+                // A campaign is stopped whether or not that can be recorded.
+                BatchWish::Pause | BatchWish::Cancel => drop(scribe.write_or_log(&mut tx, deed, now).await?),
+            }
         }
         tx.commit(()).await?;
         self.wake.notify_one();

@@ -11,7 +11,7 @@ use super::{
     month::month,
     service::{CallError, ServiceArguments, say_lines, say_table, text},
 };
-use crate::client::{Ask, ServiceClient, pages::ListPage};
+use crate::client::{Ask, ServiceClient, ServiceError, pages::ListPage};
 
 #[derive(Subcommand)]
 pub(super) enum ReportCommand {
@@ -65,7 +65,13 @@ pub(super) async fn run(command: ReportCommand) -> Result<ExitCode, CommandError
 
 /// The accounts that the service deals in.
 async fn accounts(service: &ServiceClient) -> Result<Vec<String>, CallError> {
-    let page: ListPage = service.ask(&Ask::get(&["catalog"])).await?.json()?;
+    let page: ListPage = match service.ask(&Ask::get(&["catalog"])).await {
+        // Finance reads balances, and no rewards.
+        Err(ServiceError::Refused(refusal)) if refusal.status == 403 => {
+            service.ask(&Ask::get(&["balances"])).await?.json()?
+        }
+        asked => asked?.json()?,
+    };
     Ok(page.data.iter().map(|entry| text(entry, "/account_id").to_owned()).collect())
 }
 

@@ -65,7 +65,12 @@ impl CallError {
                 2
             }
             Self::Service(ServiceError::Refused(_)) | Self::NothingFound(_) => REFUSED,
-            Self::Service(ServiceError::NoClient(_) | ServiceError::Unheard(..) | ServiceError::Odd(_)) => 1,
+            Self::Service(
+                ServiceError::NoClient(_)
+                | ServiceError::Unreached(..)
+                | ServiceError::Unheard(..)
+                | ServiceError::Odd(_),
+            ) => 1,
         }
     }
 }

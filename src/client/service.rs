@@ -44,7 +44,10 @@ pub(crate) enum ServiceError {
     Key,
     #[error("the HTTP client cannot be made")]
     NoClient(#[source] reqwest::Error),
-    /// What was asked may have been done, unless nobody was reached.
+    /// No connection was made, at any try.
+    #[error("no answer from {0}: no connection was made, so nothing was done")]
+    Unreached(String, #[source] reqwest::Error),
+    /// What was asked may have been done.
     #[error("no answer from {0}: what was asked may have been done")]
     Unheard(String, #[source] reqwest::Error),
     #[error("the answer is not what this client knows: is another release served there?")]
@@ -160,7 +163,7 @@ impl ServiceClient {
             return Err(ServiceError::Segment);
         }
         let until = self.ambient.monotonic() + PATIENCE;
-        let mut rest = REST;
+        let (mut rest, mut is_reached) = (REST, false);
         loop {
             let (failed, wait) = match self.send(ask).await {
                 Ok(response) => match heard(response, &self.base).await {
@@ -173,9 +176,13 @@ impl ServiceClient {
                     Err((unheard @ ServiceError::Unheard(..), _)) if ask.repeatable => (unheard, rest),
                     Err((error, _)) => return Err(error),
                 },
+                Err(error) if error.is_connect() && !is_reached => {
+                    (ServiceError::Unreached(self.origin(), error.without_url()), rest)
+                }
                 Err(error) if error.is_connect() || ask.repeatable => (self.unheard(error), rest),
                 Err(error) => return Err(self.unheard(error)),
             };
+            is_reached |= !matches!(failed, ServiceError::Unreached(..));
             if !self.pause(Some(wait), until).await {
                 return Err(failed);
             }
@@ -209,7 +216,11 @@ impl ServiceClient {
     }
 
     fn unheard(&self, error: reqwest::Error) -> ServiceError {
-        ServiceError::Unheard(self.base.origin().ascii_serialization(), error.without_url())
+        ServiceError::Unheard(self.origin(), error.without_url())
+    }
+
+    fn origin(&self) -> String {
+        self.base.origin().ascii_serialization()
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place from which a command asks a service")]

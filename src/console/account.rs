@@ -31,7 +31,7 @@ const DAYS: i64 = 90;
 /// Months of spending, this one among them.
 const SPENT_MONTHS: u32 = 12;
 
-/// The balance at the end of a day, or the last one that is known of it.
+/// The last balance that is known of a day. Of days long ago it is the first of its last hour.
 struct DayLine {
     day: String,
     available: String,
@@ -65,6 +65,12 @@ struct AccountPage {
     balances: Vec<BalanceCard>,
     /// `None` where fewer than two days are known.
     history: Option<BalanceHistory>,
+    /// `None` for a key that is no operator's: it is of all clients together.
+    spending: Option<MonthlySpending>,
+}
+
+/// What all clients together spent in each of the last months.
+struct MonthlySpending {
     chart: BarChart,
     months: Vec<MonthLine>,
 }
@@ -81,6 +87,20 @@ impl BalanceHistory {
             days: days.iter().rev().map(line).collect(),
             chart,
         })
+    }
+}
+
+impl MonthlySpending {
+    /// `links`: whether the visitor may read months.
+    fn new(account: &StatementAccount, spent: &[(NaiveDate, i64)], links: bool) -> Self {
+        let label = |month: &NaiveDate| month.format("%Y-%m").to_string();
+        let line = |(month, minor): &(NaiveDate, i64)| MonthLine {
+            month: label(month),
+            href: links.then(|| month::address(&account.id, *month)),
+            net: figure(&Money::from_minor(*minor, account.currency)),
+        };
+        let bars: Vec<_> = spent.iter().map(|(month, minor)| (label(month), *minor)).collect();
+        Self { chart: BarChart::new(&bars), months: spent.iter().map(line).collect() }
     }
 }
 
@@ -117,31 +137,27 @@ async fn account(console: &Console, request: &HttpRequest) -> Result<HttpRespons
     let frame = PageFrame::new(console, request, Some(&visitor));
     let (now, currency) = (frame.now, account.currency);
     let (funds, ledger, of) = (console.balances.clone(), console.ledger.clone(), account.clone());
+    let is_operator = visitor.caller().is_operator();
     let work = async move {
         let observed = funds.history(&of.id, currency, now - TimeDelta::days(DAYS)).await?;
+        if !is_operator {
+            return Ok::<_, StoreError>((observed, None));
+        }
         let since = now - TimeDelta::days(i64::from(SPENT_MONTHS).saturating_mul(31));
         let mut snapshot = ledger.store.question().await?;
         let key = LedgerKey { account: &of.id, currency };
-        Ok::<_, StoreError>((observed, totals::spent_by_hour(&mut snapshot, key, since).await?))
+        Ok((observed, Some(totals::spent_by_hour(&mut snapshot, key, since).await?)))
     };
     let (observed, hours) = console.http.run(work).await?;
     let mut cards = balances::cards(console, frame.words).await?;
     cards.retain(|card| card.account == account.id);
-    let spent = by_month(&hours, account.zone, now);
-    let may_read = visitor.may(MONTHS);
-    let label = |month: &NaiveDate| month.format("%Y-%m").to_string();
-    let months = spent.iter().map(|(month, minor)| MonthLine {
-        month: label(month),
-        href: may_read.then(|| month::address(&account.id, *month)),
-        net: figure(&Money::from_minor(*minor, currency)),
-    });
     let page = AccountPage {
         currency: currency.code(),
         zone: account.zone.name(),
         balances: cards,
         history: BalanceHistory::new(&by_day(&observed, account.zone), currency),
-        chart: BarChart::new(&spent.iter().map(|(month, minor)| (label(month), *minor)).collect::<Vec<_>>()),
-        months: months.collect(),
+        spending: hours
+            .map(|hours| MonthlySpending::new(&account, &by_month(&hours, account.zone, now), visitor.may(MONTHS))),
         account: account.id.clone(),
         frame,
     };

@@ -1,7 +1,7 @@
 //! The frame of every page: navigation, language, what was done; and how a page becomes an answer.
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpMessage, HttpRequest, HttpResponse,
     http::{
         StatusCode,
         header::{self, HeaderValue},
@@ -142,8 +142,12 @@ pub(super) async fn finish(
         Err(Halt::NoScope(scope)) => (403, Some(scope), None),
         Err(Halt::Refused(problem)) => (problem.code().status(), None, Some(problem)),
     };
-    // Where the service is in trouble, or this visitor asks too often, nothing more is asked.
-    let visitor = if status < 500 && status != 429 { Visitor::of(console, request).await.ok() } else { None };
+    let known = request.extensions().get::<Visitor>().cloned();
+    let visitor = match known {
+        // Where there is no page, nobody was looked up yet. Else a second look-up would count under the key's limits.
+        None if matches!(status, 404 | 405) => Visitor::of(console, request).await.ok(),
+        known => known,
+    };
     let frame = PageFrame::new(console, request, visitor.as_ref());
     let words = frame.words;
     let code = problem.as_ref().map_or("insufficient-scope", |problem| problem.code().as_str());

@@ -53,6 +53,7 @@ row! {
 }
 
 /// The secret of a session. It is in the browser's cookie alone.
+#[derive(Clone)]
 pub(super) struct SessionToken(Zeroizing<[u8; TOKEN_BYTES]>);
 
 impl SessionToken {

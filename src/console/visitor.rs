@@ -1,7 +1,7 @@
 //! Who looks at a page: an open session, its key, and the language. And whether a form was sent by a page of ours.
 
 use actix_web::{
-    HttpRequest,
+    HttpMessage, HttpRequest,
     http::{
         Uri,
         header::{self, HeaderName},
@@ -49,6 +49,7 @@ impl From<StoreError> for Halt {
 }
 
 /// Somebody who is logged in.
+#[derive(Clone)]
 pub(super) struct Visitor {
     pub(super) principal: Principal,
     pub(super) token: SessionToken,
@@ -64,7 +65,9 @@ impl Visitor {
         let principal = Principal::of_session(http, request, key.ok_or(Halt::NotLoggedIn)?).await;
         let principal = principal
             .map_err(|refused| if refused.code().status() == 401 { Halt::NotLoggedIn } else { refused.into() })?;
-        Ok(Self { principal, token })
+        let visitor = Self { principal, token };
+        request.extensions_mut().insert(visitor.clone());
+        Ok(visitor)
     }
 
     /// The same, whose key must have this scope.

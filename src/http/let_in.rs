@@ -5,20 +5,18 @@
 //! A caller keeps the connection, because a new one costs both sides more than the request. So the request's body is taken off it; the
 //! framework closes behind an answer whose request has not come to its end.
 
-use std::{
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use actix_web::{
     Error, HttpMessage,
     body::{BoxBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    http::header::{AUTHORIZATION, HeaderMap},
     middleware::Next,
     web,
 };
 use futures_util::StreamExt;
+use uuid::Uuid;
 
 use super::{
     Code, Http, Problem,
@@ -77,9 +75,8 @@ fn claims(headers: &HeaderMap, key: ApiKeyId) -> bool {
 /// Whoever has shown no key yet is told apart by the id of the one that they claim, not by its secret: others who come by new connections
 /// are not held up by a batch.
 fn claimed(headers: &HeaderMap) -> PlaceHolder {
-    let value = headers.get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    let id = value.get(..CLAIM_BYTES).unwrap_or_default();
-    PlaceHolder::Stranger(BuildHasherDefault::<DefaultHasher>::default().hash_one(id))
+    let id = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().get(SCHEME_BYTES..CLAIM_BYTES));
+    PlaceHolder::Stranger(id.and_then(|id| Uuid::try_parse_ascii(id).ok()).map(ApiKeyId::new))
 }
 
 fn refuse(http: &Http, request: ServiceRequest, key: Option<ApiKeyId>, arrived: Instant) -> ServiceResponse<BoxBody> {

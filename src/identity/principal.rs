@@ -55,7 +55,9 @@ impl Principal {
         let principal = Self::of_any_scope(http, request).await?;
         if !principal.scopes.allow(scope) {
             let challenge = format!("Bearer realm=\"noshi\", error=\"insufficient_scope\", scope=\"{scope}\"");
-            return Err(Problem::new(problems::INSUFFICIENT_SCOPE).challenge(challenge));
+            return Err(Problem::new(problems::INSUFFICIENT_SCOPE)
+                .challenge(challenge)
+                .detail(format!("the key has no scope {scope}")));
         }
         Ok(principal)
     }

@@ -187,12 +187,16 @@ impl ValueBody {
                 "not a currency of ours",
             )
         })?;
+        let example = Money::from_minor(12_i64.saturating_mul(10_i64.saturating_pow(currency.exponent())), currency);
         let money = Money::parse(&self.amount, currency).map_err(|error| match error {
             MoneyError::NotDecimal => invalid("/value/amount", "not a plain decimal number"),
             MoneyError::Precision => Problem::new(problems::AMOUNT_PRECISION).field(
                 "/value/amount",
                 "precision",
-                "must have exactly the currency's decimal places",
+                format!(
+                    "must have exactly the currency's decimal places: {}, as in {currency} {example}",
+                    currency.exponent()
+                ),
             ),
             MoneyError::Overflow => {
                 Problem::new(problems::AMOUNT_OUT_OF_RANGE).field("/value/amount", "range", "too large to be counted")

@@ -62,8 +62,8 @@ struct Fullness {
 pub(crate) enum PlaceHolder {
     /// Of whoever has shown this key.
     Key(ApiKeyId),
-    /// Of somebody who has shown none yet, by a digest of what they claim.
-    Stranger(u64),
+    /// Of somebody who has shown none yet, by the key that they claim to have.
+    Stranger(Option<ApiKeyId>),
 }
 
 impl PlaceHolder {
@@ -85,9 +85,13 @@ impl TakenPlaces {
     /// Whether they may have one of so many. In a batch strangers are no fewer than others.
     fn have_room(&self, who: PlaceHolder, most: usize, is_batch: bool) -> bool {
         let own = self.held.get(&who).copied().unwrap_or(0);
-        if who.is_stranger() && !is_batch {
+        if let PlaceHolder::Stranger(claimed) = who
+            && !is_batch
+        {
             let half = most.div_ceil(2);
-            let kept = left_free(most, most) * 3 / 4;
+            // Whoever shows the key that they claim holds its places next: those of a key that floods are refused as it is.
+            let of_key = claimed.and_then(|key| self.held.get(&PlaceHolder::Key(key))).copied().unwrap_or(0);
+            let kept = (left_free(most, most) * 3 / 4).max(left_free(most, of_key));
             return self.strangers < half.saturating_sub(left_free(half, own)) && self.all < most.saturating_sub(kept);
         }
         self.all < most.saturating_sub(left_free(most, own))

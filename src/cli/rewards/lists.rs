@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -158,11 +158,19 @@ pub(super) async fn list(arguments: RewardListArguments) -> Result<ExitCode, Com
     say_rewards(&all, arguments.service.json)
 }
 
+fn unmade(file: &Path, error: io::Error) -> CommandError {
+    if error.kind() == io::ErrorKind::AlreadyExists {
+        CallError::Usage(format!("--output {}: is there already", file.display())).into()
+    } else {
+        error.into()
+    }
+}
+
 pub(super) async fn export(arguments: RewardExportArguments) -> Result<ExitCode, CommandError> {
     let service = arguments.service.service()?;
     let form = if arguments.service.json { Form::Ndjson } else { arguments.format };
     let out: Box<dyn Write + Send> = match &arguments.output {
-        Some(file) => Box::new(fs::File::create_new(file)?),
+        Some(file) => Box::new(fs::File::create_new(file).map_err(|error| unmade(file, error))?),
         None => Box::new(io::stdout()),
     };
     let mut out = io::BufWriter::new(out);

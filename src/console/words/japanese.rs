@@ -193,7 +193,7 @@ pub(super) static WORDS: Words = Words {
     day: "日付",
     available: "利用可能額",
     spent_by_month: "月別の正味費用",
-    counted_by_hour: "1時間単位の集計で、数分遅れます。正確な額は各月のページをご覧ください。タイムゾーン：",
+    counted_by_hour: "最大で30分ほど遅れます。正確な額は各月のページをご覧ください。タイムゾーン：",
     wrong_method: "このページはその方法では開けません",
     alarms: "要確認",
     alarm_funds: "アカウント {}：残高が不足し、新規発行を停止しています。",

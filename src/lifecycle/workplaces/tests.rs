@@ -16,7 +16,8 @@ fn key(number: u128) -> ApiKeyId {
 
 const KEY: PlaceHolder = PlaceHolder::Key(ApiKeyId::new(uuid::Uuid::from_u128(1)));
 const OTHER: PlaceHolder = PlaceHolder::Key(ApiKeyId::new(uuid::Uuid::from_u128(2)));
-const STRANGER: PlaceHolder = PlaceHolder::Stranger(1);
+const STRANGER: PlaceHolder = PlaceHolder::Stranger(Some(ApiKeyId::new(uuid::Uuid::from_u128(11))));
+const OTHER_STRANGER: PlaceHolder = PlaceHolder::Stranger(None);
 
 fn fill(places: &Workplaces, who: PlaceHolder, at: Instant) -> Vec<Arc<Workplace>> {
     std::iter::from_fn(|| places.take(who, at)).collect()
@@ -65,7 +66,7 @@ fn under_overload_a_key_that_has_many_leaves_room_for_others_and_strangers_share
     places.taken().full = Some(Fullness { began: at, last: later });
     let strangers = fill(&places, STRANGER, later);
     assert_eq!(strangers.len(), 36, "of one claim");
-    let another = fill(&places, PlaceHolder::Stranger(2), later);
+    let another = fill(&places, OTHER_STRANGER, later);
     assert!(!another.is_empty() && another.len() < 12, "{}", another.len());
     let greedy = fill(&places, KEY, later);
     assert_eq!(strangers.len() + another.len() + greedy.len(), 72);
@@ -81,6 +82,7 @@ fn under_overload_by_one_key_another_is_served_on_a_new_connection_and_on_an_old
     let later = at + BATCH_FOR;
     places.taken().full = Some(Fullness { began: at, last: later });
     let greedy = fill(&places, KEY, later);
+    assert!(places.take(PlaceHolder::Stranger(Some(key(1))), later).is_none(), "the greedy key's own new connections");
     let new = fill(&places, STRANGER, later);
     let old = fill(&places, OTHER, later);
     assert_eq!((greedy.len(), new.len()), (72, 6), "a quarter of what the greedy key leaves");
@@ -92,7 +94,7 @@ fn a_batch_by_new_connections_leaves_room_for_another_caller_who_comes_by_one() 
     let (places, at) = (Workplaces::new(256), now());
     let batch = fill(&places, STRANGER, at);
     assert_eq!(batch.len(), 192);
-    assert!(places.take(PlaceHolder::Stranger(2), at).is_some());
+    assert!(places.take(OTHER_STRANGER, at).is_some());
 }
 
 #[tokio::test]

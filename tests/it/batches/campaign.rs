@@ -71,7 +71,9 @@ async fn a_campaign_uses_the_rate_beside_single_requests_though_replicas_die() {
     );
     let shape = Shape { funds: 100_000_000, ..Shape::default() }
         .with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", per_second)
-        .with("NOSHI__ACCOUNTS__MAIN__CLIENT_DAY_REWARDS", 1_000_000)
+        .with("NOSHI__ACCOUNTS__MAIN__CLIENT_DAY_REWARDS", "unlimited")
+        .with("NOSHI__ACCOUNTS__MAIN__CLIENT_DAY_MAXIMUM", "unlimited")
+        .with("NOSHI__ACCOUNTS__MAIN__ACCOUNT_DAY_MAXIMUM", "unlimited")
         .with("NOSHI__REWARDS__UPSTREAM_TIMEOUT_SECONDS", 1)
         .with("NOSHI__REWARDS__LEASE_SECONDS", 11)
         .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info");

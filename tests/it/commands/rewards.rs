@@ -123,7 +123,7 @@ async fn lists_and_exports_go_on_over_pages_and_support_sees_whose_each_is() {
     assert!(rows.last().unwrap().contains(",'=1+1,issued,gift_code,1.00,USD,main,"), "{csv}");
     let again = run(&app, &["rewards", "export", "--output", file]);
     assert!(
-        again.code == 1 && std::fs::read_to_string(file).unwrap() == csv,
+        again.code == 2 && std::fs::read_to_string(file).unwrap() == csv,
         "a file that is there stays: {}",
         again.err
     );

@@ -1,8 +1,9 @@
 //! How long each page takes with a million rewards behind it, of whatever program `NOSHI_TEST_PROGRAM` names:
-//! `tests/run --run-ignored=only a_million_rewards_behind_the_console`.
+//! `tests/run --run-ignored=only how_long_each_page`.
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use noshi::{ambient::Ambient, identity::Scopes};
 
 use super::{
@@ -25,10 +26,36 @@ fn first_link(page: &str, begin: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
+/// Of the account: its funds hour by hour for ninety days, and what each hour of a year cost.
+async fn grow_history(database: &Database) {
+    let (now, zone) = (Ambient::system().now(), "+00:00");
+    let hour = now.timestamp() / 3600;
+    let observed = |ago: i64| {
+        let at = (now - TimeDelta::hours(ago)).format("%Y-%m-%dT%H:%M:%S");
+        format!("('main', {}, '{at}{zone}', 'USD', {})", hour - ago, 5_000_000 - ago * 700)
+    };
+    let spent = |ago: i64| format!("('main', 'USD', {}, {}, 100, 3)", hour - ago, 1_500 + ago % 24 * 100);
+    let rows = |row: &dyn Fn(i64) -> String, hours: i64| (1..hours).map(row).collect::<Vec<_>>().join(", ");
+    let texts = [
+        format!(
+            "INSERT INTO balance_observations (account, hour, as_of, currency, available_minor) VALUES {}",
+            rows(&observed, 90 * 24)
+        ),
+        format!(
+            "INSERT INTO hourly_spending (account, currency, hour, issued_minor, canceled_minor, rewards) VALUES {}",
+            rows(&spent, 365 * 24)
+        ),
+    ];
+    for text in texts {
+        database.execute(&text).await.unwrap();
+    }
+}
+
 async fn look(backend: Backend) {
     let database = Database::migrated(backend).await;
     let rewards = rounds::count_of("NOSHI_TEST_MANY_REWARDS", MANY);
     grow(&database, i64::try_from(rewards).unwrap()).await;
+    grow_history(&database).await;
     let shape = Shape::default().with("NOSHI__SERVER__CONSOLE", "true");
     let shape = shape.with("NOSHI__SERVER__KEY_READS_PER_MINUTE", 1_000_000).with("NOSHI__LOG__FILTER", "off");
     let mut app = App::not_started(database, shape).await;
@@ -71,12 +98,12 @@ async fn look(backend: Backend) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a million rewards take minutes; the times are the machine's"]
-async fn a_million_rewards_behind_the_console_hold_up_no_page_on_sqlite() {
+async fn how_long_each_page_takes_before_a_million_rewards_on_sqlite() {
     look(Backend::Sqlite).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a million rewards take minutes; the times are the machine's"]
-async fn a_million_rewards_behind_the_console_hold_up_no_page_on_postgres() {
+async fn how_long_each_page_takes_before_a_million_rewards_on_postgres() {
     look(Backend::Postgres).await;
 }

@@ -68,6 +68,11 @@ async fn a_campaign_shows_its_progress_and_is_paused_resumed_and_ended_by_the_ke
     for (what, text) in [("the list", &list), ("its page", &page)] {
         assert!(text.contains("3 of 12 done") && text.contains("funds do not suffice"), "{what}: {text}");
     }
+    assert!(!list.contains("<td>tests</td>"), "whose it is, to whoever sees those of one client alone");
+    let words = ["rewards:read", "rewards:all"].map(scope);
+    let (_client, support) = app.mint_key("support", Scopes::new(words)).await;
+    let all = Desk::log_in(&app, &support).await.get("/console/batches").await.text;
+    assert!(all.contains("<td>tests</td>"), "{all}");
     assert!(page.contains("thanks-5") && page.contains("/console/rewards/rwd_"), "{page}");
     assert!(desk.get("/console").await.text.contains("Campaign Spring thanks waits: "), "an alarm");
 

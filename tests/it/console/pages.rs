@@ -6,15 +6,20 @@ use chrono::{Datelike, Months, TimeDelta};
 use serde_json::json;
 
 use super::{desk::Desk, issue, with_console};
-use crate::support::{Answer, Backend, on_each_backend, with_json};
+use noshi::identity::Scopes;
+
+use crate::support::{Answer, App, Backend, Shape, on_each_backend, scope, wait, with_json};
 
 on_each_backend! {
     async fn an_account_shows_what_it_had_and_what_each_month_cost(backend: Backend) {
-        let app = with_console(backend).await;
+        let shape = Shape::default().with("NOSHI__SERVER__CONSOLE", "true").with("NOSHI__BALANCES__POLL_SECONDS", 3_600);
+        let app = App::shaped(backend, shape.with("NOSHI__BALANCES__STALE_AFTER_SECONDS", 7_200)).await;
         let desk = Desk::log_in(&app, &app.key).await;
+        let observed = "SELECT COUNT(*) FROM balance_observations";
+        wait::until("the first balance is known", async || app.database.number(observed).await > 0).await;
         app.database.execute("DELETE FROM balance_observations").await.unwrap();
         let fresh = desk.get("/console/balances/main").await;
-        assert!(fresh.status == 200 && fresh.text.contains("Less than two days are known"), "{}", fresh.text);
+        assert!(fresh.status == 200 && fresh.text.contains("Fewer than two days are known"), "{}", fresh.text);
 
         let now = app.ambient.now();
         for (days, available) in [(2, 123_456), (1, 100_000), (91, 999_999)] {
@@ -36,6 +41,11 @@ on_each_backend! {
         }
         assert!(!page.contains("9,999.99"), "longer ago than is shown");
         assert_eq!(desk.get("/console/balances/nobody").await.status, 404);
+        // What all clients together spent is an operator's to know.
+        let words = ["balances:read", "ledger:read"];
+        let (_client, other) = app.mint_key("other", Scopes::new(words.map(scope))).await;
+        let others = Desk::log_in(&app, &other).await.get("/console/balances/main").await;
+        assert!(others.status == 200 && others.text.contains("1,000.00") && !others.text.contains("22.00"), "{}", others.text);
         app.end().await;
     }
 
@@ -46,6 +56,12 @@ on_each_backend! {
         let desk = Desk::log_in(&app, &app.key).await;
         assert_eq!(each_row(&desk, "/console/rewards", "/console/rewards/rwd_").await, [50, 2]);
 
+        for at in 0..51 {
+            let items = json!({"items": [{"external_id": format!("single-{at}"), "value": {"amount": "1.00", "currency_code": "USD"}}]});
+            let request = app.request("POST", "/v1/batches").header("Idempotency-Key", format!("small-{at}"));
+            assert_eq!(Answer::of(with_json(request, &items)).await.status, 202);
+        }
+        assert_eq!(each_row(&desk, "/console/batches", "/console/batches/bat_").await, [50, 1]);
         app.set_funds(0);
         let item = |at: usize| json!({"external_id": format!("thanks-{at}"), "value": {"amount": "1.00", "currency_code": "USD"}});
         let body = json!({"items": (0..203).map(item).collect::<Vec<_>>()});
@@ -107,5 +123,17 @@ async fn a_page_of_what_went_wrong_says_so_in_words_and_keeps_the_visitor_logged
     let stranger = Answer::of(desk.http.get(format!("{}/console/nothing", app.admin))).await;
     assert!(stranger.status == 404 && !stranger.text.contains("Logged in with"), "{}", stranger.text);
     assert_eq!(app.read(&id).await["status"], "issued", "nothing was done");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_page_of_a_problem_counts_once_under_the_keys_limits() {
+    let shape = Shape::default().with("NOSHI__SERVER__CONSOLE", "true").with("NOSHI__SERVER__KEY_READS_PER_MINUTE", 40);
+    let app = App::shaped(Backend::Sqlite, shape).await;
+    let desk = Desk::log_in(&app, &app.key).await;
+    for at in 0..30 {
+        let page = desk.get("/console/rewards/rwd_none").await;
+        assert!(page.status == 404 && page.text.contains("Logged in with the key"), "{at}: {}", page.text);
+    }
     app.end().await;
 }
