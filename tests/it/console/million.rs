@@ -13,7 +13,7 @@ use super::{
 use crate::{
     process::Served,
     schema::growth::grow,
-    support::{App, Backend, Database, Shape, rounds, wait::until},
+    support::{Answer, App, Backend, Database, Shape, rounds, wait::until},
 };
 
 /// How often each page is asked for.
@@ -61,7 +61,8 @@ async fn look(backend: Backend) {
     let mut app = App::not_started(database, shape).await;
     app.key = app.mint_key("operator", Scopes::new(noshi::server::scopes())).await.1;
     let served = Served::start(app.environment());
-    until("it is ready", async || app.http.get(format!("{}/readyz", served.admin)).send().await.is_ok()).await;
+    let ready = async || Answer::try_of(app.http.get(format!("{}/readyz", served.admin))).await;
+    until("it is ready", async || ready().await.is_some_and(|answer| answer.status == 200)).await;
     app.admin.clone_from(&served.admin);
     let desk = Desk::log_in(&app, &app.key).await;
     let list = desk.get("/console/rewards").await.text;
