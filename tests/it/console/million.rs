@@ -57,7 +57,9 @@ async fn look(backend: Backend) {
     grow(&database, i64::try_from(rewards).unwrap()).await;
     grow_history(&database).await;
     let shape = Shape::default().with("NOSHI__SERVER__CONSOLE", "true");
-    let shape = shape.with("NOSHI__SERVER__KEY_READS_PER_MINUTE", 1_000_000).with("NOSHI__LOG__FILTER", "off");
+    let shape = shape
+        .with("NOSHI__SERVER__KEY_READS_PER_MINUTE", 1_000_000)
+        .with("NOSHI__LOG__FILTER", "off,noshi::bootstrap=info");
     let mut app = App::not_started(database, shape).await;
     app.key = app.mint_key("operator", Scopes::new(noshi::server::scopes())).await.1;
     let served = Served::start(app.environment());
