@@ -2,7 +2,6 @@
 
 mod browser;
 mod desk;
-mod million;
 mod operations;
 mod pages;
 mod sessions;
