@@ -116,10 +116,8 @@ fn wrong_rate(app: &App, seconds: u64) -> Vec<String> {
     if busiest > PER_SECOND {
         wrong.push(format!("{busiest} in one second"));
     }
-    // Slots lie 120 % of an even spacing apart. A machine that stands still for a moment loses some of them.
-    let slots = PER_SECOND * seconds as usize * 100 / 120;
-    if in_time * 10 < 9 * slots {
-        wrong.push(format!("{in_time} in {seconds} s is less than nine in ten of {slots} slots"));
+    if in_time < 8 * seconds as usize {
+        wrong.push(format!("{in_time} in {seconds} s is less than 8 a second"));
     }
     wrong
 }
