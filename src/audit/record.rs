@@ -65,7 +65,7 @@ pub enum AuditAction {
     /// Somebody began a pass that archives settled rewards.
     #[strum(serialize = "rewards.archived")]
     RewardsArchived,
-    /// A batch was told to wait.
+    /// A batch was paused.
     #[strum(serialize = "batch.paused")]
     BatchPaused,
     /// A batch goes on, by the key of whoever resumed it.

@@ -290,13 +290,13 @@ impl Batches {
         id: BatchId,
         wish: BatchWish,
     ) -> Result<CountedBatch, BatchError> {
-        let (BatchAsker { caller, key, actor }, now) = (&by, self.ambient.now());
-        let scribe = self.scribe.of(actor.clone());
+        let BatchAsker { caller, key, actor } = by;
+        let (scribe, now) = (self.scribe.of(actor), self.ambient.now());
         let mut tx = self.store.begin_as("batches.change").await?;
         scribe.wait_turn(&mut tx).await?;
-        let found = sql::find(&mut tx, id).await?.filter(|batch| batch.is_of(caller));
+        let found = sql::find(&mut tx, id).await?.filter(|batch| batch.is_of(&caller));
         let mut tx = tx.or_undo(found.as_ref().map(|_found| ()).ok_or(BatchError::NotFound)).await?;
-        let changed = apply(&mut tx, id, wish, *key, now).await?;
+        let changed = apply(&mut tx, id, wish, key, now).await?;
         let after = sql::find(&mut tx, id).await?.ok_or(BatchError::NotFound)?;
         let is_so = match wish {
             BatchWish::Pause => after.state == BatchState::Paused,
@@ -311,7 +311,9 @@ impl Batches {
             match wish {
                 BatchWish::Resume => scribe.write(&mut tx, deed, now).await?,
                 // A campaign is stopped whether or not that can be recorded.
-                BatchWish::Pause | BatchWish::Cancel => drop(scribe.write_or_log(&mut tx, deed, now).await?),
+                BatchWish::Pause | BatchWish::Cancel => {
+                    let _recorded = scribe.write_or_log(&mut tx, deed, now).await?;
+                }
             }
         }
         tx.commit(()).await?;

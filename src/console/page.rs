@@ -169,7 +169,7 @@ pub(super) async fn nowhere(console: web::Data<Console>, request: HttpRequest) -
     finish(&console, &request, Err(Problem::new(Code::NOT_FOUND).into())).await
 }
 
-/// A page of ours that takes no such request: a form's address was typed, or a page was sent to.
+/// Answers a request whose method the page does not take, as when the address of a form is typed.
 pub(super) async fn wrong_method(
     console: web::Data<Console>,
     request: HttpRequest,

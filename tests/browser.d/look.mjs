@@ -108,7 +108,6 @@ const judge = async (locale, colorScheme) => {
   await logIn(judged.page);
   for (const [name, path] of pages) {
     await judged.page.goto(asked.admin + path);
-    await judged.page.screenshot({ path: `${asked.folder}/${name}-${locale.slice(0, 2)}-${colorScheme}.png`, fullPage: true });
     await judged.page.evaluate(axe);
     const { violations, passes } = await judged.page.evaluate(() => globalThis.axe.run());
     const grave = violations.filter(({ impact }) => ["serious", "critical"].includes(impact));
@@ -122,9 +121,12 @@ try {
   await finance();
   await support();
   await reveal();
-  // At once: each waits for the service and for the screen most of the time. Either sees all words and all colours, and both together
-  // each language by day and by night.
-  await Promise.all([look("en-US", "dark"), look("ja-JP", "light"), judge("en-US", "light"), judge("ja-JP", "dark")]);
+  // At once: each waits for the service and for the screen most of the time. axe judges once by day and once by night, each in another
+  // language: all words and all colours.
+  await Promise.all([
+    look("en-US", "light"), look("en-US", "dark"), look("ja-JP", "light"), look("ja-JP", "dark"),
+    judge("en-US", "light"), judge("ja-JP", "dark"),
+  ]);
 } catch (error) {
   say("the browser was led through all pages", false, error.stack ?? error);
 } finally {

@@ -2,6 +2,7 @@
 
 mod browser;
 mod desk;
+mod million;
 mod operations;
 mod pages;
 mod sessions;

@@ -13,6 +13,7 @@ use super::{each_once, item, items, lines, read, send, taken, until_ended, until
 use crate::{
     kill::start,
     support::{Answer, App, Backend, Shape, but_for_all_rewards, on_each_backend, order, wait, with_json},
+    webhooks,
 };
 
 /// Amazon's rate, as slow as that.
@@ -231,5 +232,22 @@ async fn three_replicas_share_a_batch_and_buy_each_item_once() {
         "none was taken twice"
     );
     drop(replicas);
+    app.end().await;
+}
+
+/// The audit is keyed, and the settings list no key any more: nothing can be recorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_is_stopped_though_that_cannot_be_recorded_and_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = webhooks::shape(&folder).with("NOSHI__ACCOUNTS__MAIN__REQUESTS_PER_SECOND", 5);
+    let mut app = App::shaped(Backend::Sqlite, shape).await;
+    app.restart_with("NOSHI__SEALING__KEYS", "[]").await;
+    let id = taken(&app, "one", items("order", 30)).await;
+    let change = async |wish: &str| app.post(&format!("/v1/batches/{id}/{wish}"), json!({})).await;
+    assert_eq!(change("pause").await.status, 200);
+    change("resume").await.is_problem(500, "internal");
+    assert_eq!(read(&app, &id).await["state"], "paused", "nobody could say who had it bought");
+    assert_eq!(change("cancel").await.status, 200);
+    assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records WHERE action LIKE 'batch.%'").await, 0);
     app.end().await;
 }

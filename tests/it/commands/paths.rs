@@ -38,6 +38,7 @@ fn without_a_key_or_a_good_address_nothing_is_asked_and_the_command_ends_with_2(
     drop(held);
     let alone = with(&["--url", &nobody], &[("NOSHI_API_KEY", "nsk_a")]);
     assert!(alone.code == 1 && alone.err.contains("no answer from http://127.0.0.1:"), "{} {}", alone.code, alone.err);
+    assert!(alone.err.contains("no connection was made, so nothing was done"), "{}", alone.err);
 }
 
 /// Stands before the service. The first answers are lost on their way back.

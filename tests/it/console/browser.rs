@@ -19,8 +19,8 @@ use crate::{
     webhooks,
 };
 
-/// Checks at least: three stories, and one of each page in each language, by day and by night.
-const CHECKS: usize = 70;
+/// Checks at least: three stories, one of each page in each language, light and dark, and one more of each page.
+const CHECKS: usize = 90;
 
 /// What a program bought in the last month, as the ledger has it, moved there from this one.
 async fn with_a_last_month(app: &App) -> String {

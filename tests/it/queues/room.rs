@@ -124,7 +124,7 @@ on_each_backend! {
             }
             let (strangers_refused, are_closed) = strangers_until_refused(&app, &path).await;
             assert!(are_closed, "a stranger's connection is kept");
-            for _probe in 0..5 {
+            for _probe in 0..20 {
                 let health = Answer::of(app.anonymous("GET", "/healthz")).await;
                 assert_eq!(health.status, 200, "a busy replica is no dead one: {}", health.text);
             }

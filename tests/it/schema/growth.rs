@@ -71,6 +71,11 @@ impl Dialect {
         }
     }
 
+    /// The digits of an API key's id, which is a UUID: the service refuses to read a row with another one.
+    fn key(&self, number: &str) -> String {
+        format!("'00000000000070008000' || {}", self.digits(number, 12))
+    }
+
     fn id(&self, rewards: i64) -> String {
         let millis = self.hex(&format!("(({BEGIN} + n * {YEAR} / {rewards}) * 1000)"), 12);
         uuid(self.0, &format!("{millis} || '70008000' || {}", self.hex("n", 12)))
@@ -93,7 +98,7 @@ fn rewards(backend: Backend, from: i64, to: i64, all: i64) -> Vec<String> {
     let (numbers, id, client) = (d.numbers(from, to), d.id(all), d.client());
     let at = d.instant(&format!("{BEGIN} + n * {YEAR} / {all}"));
     let (intent, request) = (d.bytes(&d.digits("n", 20)), d.digits("n", 32));
-    let (key, day) = (d.digits("n % 50", 32), format!("substr(CAST({} AS TEXT), 1, 10)", at));
+    let (key, day) = (d.key("n % 50"), format!("substr(CAST({} AS TEXT), 1, 10)", at));
     vec![
         format!(
             "{numbers} INSERT INTO rewards (id, client_id, intent, account, marketplace, environment, creation_request_id, kind, \
@@ -131,7 +136,7 @@ fn beside(backend: Backend, all: i64) -> Vec<String> {
     let at = d.instant(&format!("{BEGIN} + n * 60"));
     let listed = all.min(15_000);
     let (many, few, seen) = (d.numbers(0, 15_000), d.numbers(0, 2_000), d.numbers(0, listed));
-    let (key, request) = (d.digits("n / 30 % 50", 32), d.digits(&format!("n * {all} / {listed}"), 32));
+    let (key, request) = (d.key("n / 30 % 50"), d.digits(&format!("n * {all} / {listed}"), 32));
     let run = uuid(backend, &format!("'0190000000007000800000000000' || {}", d.hex("n", 4)));
     let running = uuid(backend, "'0190000000007000800000000000ffff'");
     let (hash, of_day) = (uuid_bytes(&d), d.digits("1 + n % 28", 2));

@@ -87,7 +87,7 @@ fn asked_of_one(backend: Backend) -> Vec<Asked> {
     let pending = "'[\"pending\"]'";
     let load = "'[\"balance_load\"]'";
     let ever = "9223372036854775807";
-    let key = "'key_00000000000000000000000000000003'";
+    let key = "'key_00000000000070008000000000000003'";
     let one = &listed(100..101);
     vec![
         asked("all", "rewards.list", &[one, last, none, "5", KINDS, STATES]),
