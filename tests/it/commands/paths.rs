@@ -41,6 +41,22 @@ fn without_a_key_or_a_good_address_nothing_is_asked_and_the_command_ends_with_2(
     assert!(alone.err.contains("no connection was made, so nothing was done"), "{}", alone.err);
 }
 
+/// Somebody takes the first try, and is gone before it answers.
+#[test]
+fn what_was_taken_once_may_have_been_done_although_nobody_is_there_any_more() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let taken = thread::spawn(move || {
+        let (mut connection, _peer) = listener.accept().unwrap();
+        connection.read(&mut [0; 64]).unwrap()
+    });
+    let issue = ["rewards", "issue", "--key", "a", "--amount", "5.00", "--currency", "USD", "--url", &url];
+    let ended = Ended::of(noshi().args(issue).env("NOSHI_API_KEY", "nsk_a").output().unwrap());
+    assert!(taken.join().unwrap() > 0);
+    assert!(ended.code == 1 && ended.err.contains("what was asked may have been done"), "{} {}", ended.code, ended.err);
+    assert!(!ended.err.contains("nothing was done"), "{}", ended.err);
+}
+
 /// Stands before the service. The first answers are lost on their way back.
 fn lossy(service: SocketAddr, losses: usize) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
