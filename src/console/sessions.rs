@@ -18,7 +18,7 @@ use crate::{
     store::{Sql, Store, StoreError, execute, fetch_optional, row, statements},
 };
 
-/// Whatever is looked at meanwhile.
+/// A session ends after so long, whatever is looked at meanwhile.
 pub(super) const LIFE: TimeDelta = TimeDelta::hours(8);
 const IDLE: TimeDelta = TimeDelta::minutes(30);
 /// A session is written to at most so often.
