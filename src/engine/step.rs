@@ -8,7 +8,8 @@
 //! - while the window is open a refused reversal is tried again, unless the remote service says that its own is over;
 //! - before the window is over, "not reversed" is a verdict only if no reversal is in doubt;
 //! - what was not reversed and is nobody's needs a person;
-//! - a read that does not show whose the effect is ends no doubt about a reversal.
+//! - a read that does not show whose the effect is ends no doubt about a reversal;
+//! - what the remote service has taken and not decided is in doubt; a decision against it that a read shows ends every doubt.
 
 use chrono::{DateTime, Utc};
 
@@ -37,6 +38,10 @@ pub enum Sight {
     Mismatch,
     /// Not there. Only a read by an operation of its own shows this: an attempt that is on its way can still arrive.
     Absent,
+    /// The remote service has taken it under an id of its own, and decides later.
+    Undecided,
+    /// The remote service had taken it, and has decided against it: nothing was done, and under this id nothing will be.
+    Declined,
 }
 
 /// What a definite refusal means for the same request later.
@@ -296,7 +301,16 @@ impl Step<'_> {
                 }
             }
             Sight::Odd => attention_of(sent, AttentionReason::OddStatus),
+            // It was seen done before.
+            Sight::Declined if sent.done => attention_of(sent, AttentionReason::OddStatus),
             Sight::Mismatch => attention_of(sent, AttentionReason::Mismatch),
+            Sight::Undecided => {
+                let reversal_wanted = sent.reversal_wanted || self.on_unproven == OnUnproven::Reverse;
+                // Asked again, it may be refused: that is no decision.
+                to(Stage::Unproven(Try { doubt: true, reversal_wanted, refusals: 0, ..sent }), Wake::Backoff)
+            }
+            Sight::Declined if sent.reversal_wanted => self.never_done(),
+            Sight::Declined => to(Stage::Refused { retryable: false }, Wake::Never),
             // The answer to an attempt itself proves nothing by that.
             Sight::Absent | Sight::Unattributed if is_sent(&stage) => {
                 to(Stage::Unproven(Try { doubt: true, ..sent }), Wake::Backoff)
@@ -362,11 +376,11 @@ impl Step<'_> {
                 let shown = Proof { handed_out: true, ..proof };
                 Ok(Next { deliver: true, ..to(Stage::Proven(shown), Wake::Never) })
             }
-            // A read without a receipt that finds it as it was.
-            Event::Seen(Sight::Unattributed) => Ok(to(stage, Wake::Never)),
+            // A read without a receipt that finds it as it was; or one that lags behind.
+            Event::Seen(Sight::Unattributed | Sight::Undecided) => Ok(to(stage, Wake::Never)),
             // What was proven and is gone was reversed.
             Event::Seen(Sight::Reversed | Sight::Absent) => Ok(attention(AttentionReason::CanceledElsewhere)),
-            Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
+            Event::Seen(Sight::Odd | Sight::Declined) => Ok(attention(AttentionReason::OddStatus)),
             Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),
             // A read that came to nothing changes nothing.
             Event::Refused(_) | Event::Lost | Event::NotSent => Ok(to(stage, Wake::Never)),
@@ -393,7 +407,7 @@ impl Step<'_> {
             })
         };
         match self.event {
-            Event::ReversalDone | Event::Seen(Sight::Reversed | Sight::Absent) => {
+            Event::ReversalDone | Event::Seen(Sight::Reversed | Sight::Absent | Sight::Declined) => {
                 let reversed = Reversed {
                     first_sent_at: Some(reversal.first_sent_at),
                     proven_at: reversal.proven_at,
@@ -411,7 +425,11 @@ impl Step<'_> {
             Event::ReversalLost => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Backoff)),
             // The process died with a reversal perhaps on its way.
             Event::Abandoned => Ok(reversing(Reversal { doubt: true, ..reversal }, Wake::Now)),
-            Event::ReversalNotSent | Event::Refused(_) | Event::Lost | Event::NotSent => Ok(to(stage, Wake::Backoff)),
+            Event::ReversalNotSent
+            | Event::Refused(_)
+            | Event::Lost
+            | Event::NotSent
+            | Event::Seen(Sight::Undecided) => Ok(to(stage, Wake::Backoff)),
             Event::Seen(sight @ (Sight::Live | Sight::Unattributed)) => Ok(self.verdict(stage, reversal, sight)),
             Event::Seen(Sight::Odd) => Ok(attention(AttentionReason::OddStatus)),
             Event::Seen(Sight::Mismatch) => Ok(attention(AttentionReason::Mismatch)),

@@ -19,7 +19,7 @@ const FINAL: Event = Event::Refused(RefusalClass::Final);
 const CURABLE: Event = Event::Refused(RefusalClass::Curable);
 const ELSEWHERE: Event = Event::Refused(RefusalClass::Elsewhere);
 
-const EVENTS: [Event; 20] = [
+const EVENTS: [Event; 22] = [
     Event::Begin,
     Event::Abandoned,
     Event::Seen(Sight::Live),
@@ -28,6 +28,8 @@ const EVENTS: [Event; 20] = [
     Event::Seen(Sight::Mismatch),
     Event::Seen(Sight::Absent),
     Event::Seen(Sight::Unattributed),
+    Event::Seen(Sight::Undecided),
+    Event::Seen(Sight::Declined),
     FINAL,
     CURABLE,
     ELSEWHERE,

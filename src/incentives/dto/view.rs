@@ -39,7 +39,7 @@ impl<'a> CheckedView<'a> {
                 Sight::Live | Sight::Unattributed => "active",
                 Sight::Absent | Sight::Reversed => "inactive",
                 Sight::Mismatch => "mismatch",
-                Sight::Odd => "odd",
+                Sight::Odd | Sight::Undecided | Sight::Declined => "odd",
             },
             checked_at: timestamp(checked.at),
         }

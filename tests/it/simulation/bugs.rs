@@ -274,5 +274,6 @@ pub(super) fn proof(bug: Option<Bug>, card: Sight, code: ClaimCode) -> CardProof
         Sight::Odd => CardProof::OddStatus,
         Sight::Mismatch => CardProof::Mismatch,
         Sight::Absent | Sight::Unattributed => panic!("a gift code is read by its replay, which makes the card"),
+        Sight::Undecided | Sight::Declined => panic!("Amazon decides about a gift code at once"),
     }
 }

@@ -57,7 +57,7 @@ classes! {
     OutageSilent = "a day without answers", OutageUnreachable = "a day without connections", OutageDark = "a day without replicas", AbandonAll = "leases abandoned at a start", Final = "a final row", Attention = "a row that needs a person",
 }
 
-pub(super) const EVENTS: [&str; 20] = [
+pub(super) const EVENTS: [&str; 22] = [
     "Begin",
     "Abandoned",
     "Fulfilled",
@@ -78,6 +78,8 @@ pub(super) const EVENTS: [&str; 20] = [
     "Absent",
     "Unattributed",
     "Elsewhere",
+    "Undecided",
+    "Declined",
 ];
 
 fn event_index(event: Event) -> usize {
@@ -102,6 +104,8 @@ fn event_index(event: Event) -> usize {
         Event::Seen(Sight::Absent) => 17,
         Event::Seen(Sight::Unattributed) => 18,
         Event::Refused(RefusalClass::Elsewhere) => 19,
+        Event::Seen(Sight::Undecided) => 20,
+        Event::Seen(Sight::Declined) => 21,
     }
 }
 
@@ -113,13 +117,13 @@ fn state_index(state: State) -> usize {
 #[derive(Clone)]
 pub(super) struct Coverage {
     classes: Vec<u64>,
-    cells: [[u64; 20]; 8],
+    cells: [[u64; EVENTS.len()]; 8],
     pub(super) events: u64,
 }
 
 impl Coverage {
     pub(super) fn new() -> Self {
-        Self { classes: vec![0; Class::ALL.len()], cells: [[0; 20]; 8], events: 0 }
+        Self { classes: vec![0; Class::ALL.len()], cells: [[0; EVENTS.len()]; 8], events: 0 }
     }
 
     pub(super) fn met(&mut self, class: Class) {

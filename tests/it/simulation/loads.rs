@@ -60,7 +60,9 @@ fn outcome(answer: Answer, call: &Call) -> Outcome<LoadSight> {
             Sight::Reversed => LoadSight::Voided,
             Sight::Odd => LoadSight::Odd,
             Sight::Mismatch => LoadSight::Mismatch,
-            Sight::Absent | Sight::Unattributed => panic!("a load is read by its replay, which loads"),
+            Sight::Absent | Sight::Unattributed | Sight::Undecided | Sight::Declined => {
+                panic!("a load is read by its replay, which loads at once")
+            }
         }),
         Answer::Canceled => Outcome::Proven(LoadSight::Voided),
         Answer::Refused(refusal) => Outcome::Refused(refusal),

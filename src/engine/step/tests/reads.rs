@@ -110,3 +110,39 @@ fn what_a_read_does_not_attribute_is_no_verdict_on_a_reversal_in_doubt() {
     assert_eq!(verdict(true, Sight::Live).state(), State::Issued, "ours, and it stands");
     assert_eq!(verdict(false, Sight::Unattributed).state(), State::Issued, "no reversal was done");
 }
+
+/// What is decided later: the charge of a payment method, say. The remote service names it by an id of its own, and is read by that.
+#[test]
+fn what_is_taken_and_not_decided_is_read_until_it_is() {
+    let taken = seen(stage(State::Issuing), Sight::Undecided);
+    assert_eq!((taken.stage, taken.wake), (Stage::Unproven(attempt(true)), Wake::Backoff));
+    assert_eq!(order(taken.stage).action(&READ, at(10)), Some(Action::Read));
+    assert_eq!(seen(taken.stage, Sight::Undecided).stage, taken.stage);
+    assert_eq!(seen(taken.stage, Sight::Live).stage.state(), State::Issued);
+    assert_eq!(seen(taken.stage, Sight::Declined).stage, Stage::Refused { retryable: false });
+    // A worker dies over it, or a read comes to nothing or is refused: only the decision ends it.
+    for event in [Event::Abandoned, Event::Lost, Event::NotSent, FINAL, CURABLE] {
+        let doubtful = by_read(taken.stage, event).stage;
+        assert_eq!(doubtful.state(), State::Unresolved, "{event:?}");
+        assert_eq!(seen(doubtful, Sight::Declined).stage, Stage::Refused { retryable: false });
+        assert_eq!(seen(doubtful, Sight::Live).stage.state(), State::Issued);
+    }
+    let done = Stage::Unproven(Try { done: true, ..attempt(true) });
+    assert_eq!(
+        seen(done, Sight::Declined).stage.attention(),
+        Some(AttentionReason::OddStatus),
+        "it was seen done before"
+    );
+}
+
+#[test]
+fn what_is_to_be_reversed_and_is_decided_against_was_never_done() {
+    let wished = by_read(seen(stage(State::Issuing), Sight::Undecided).stage, Event::ReversalAsked).stage;
+    assert_eq!(seen(wished, Sight::Declined).stage.state(), State::Canceled);
+    assert_eq!(seen(wished, Sight::Declined).stage.first_sent_at(), None);
+    assert_eq!(seen(wished, Sight::Live).stage.state(), State::Canceling);
+    // Whose caller compensates the customer in another way wants it reversed from then on.
+    let careful =
+        Step { on_unproven: OnUnproven::Reverse, rules: &READ, ..awaited_step(Event::Seen(Sight::Undecided), at(9)) };
+    assert!(careful.apply(stage(State::Issuing)).unwrap().stage.reversal_wanted());
+}

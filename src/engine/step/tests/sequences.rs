@@ -42,9 +42,16 @@ proptest! {
             if let (Stage::Reversing(reversal), State::Issued) = (stage, after) {
                 prop_assert!(reversal.handed_out, "what nobody has is never issued quietly");
             }
-            if let Stage::Sending(Try { doubt: true, .. }) | Stage::Unproven(_) = stage {
+            // A decision that a read shows is no refusal of an attempt: it ends every doubt.
+            let decided = event == Event::Seen(Sight::Declined);
+            if let Stage::Sending(Try { doubt: true, .. }) | Stage::Unproven(_) = stage
+                && !decided
+            {
                 prop_assert!(after != State::Failed && after != State::Pending, "doubt is sticky");
                 prop_assert_eq!(next.stage.first_sent_at(), stage.first_sent_at(), "a replay never moves the window");
+            }
+            if let Stage::Sending(Try { done: true, .. }) | Stage::Unproven(Try { done: true, .. }) = stage {
+                prop_assert!(after != State::Failed, "what was done under our id is never reported as nothing");
             }
             let due = action(next.stage, now);
             if due == Some(Action::Reverse) {

@@ -8,12 +8,14 @@ fn every_state_knows_what_every_event_means() {
     const NO: &str = "-";
     let elsewhere = "needs_attention (canceled_elsewhere)";
     let (odd, mismatch) = ("needs_attention (odd_card_status)", "needs_attention (mismatch)");
-    let table: [(State, [&str; 20]); 8] = [
+    let table: [(State, [&str; 22]); 8] = [
         (
             State::Pending,
             [
                 "issuing now",
                 "issuing now",
+                NO,
+                NO,
                 NO,
                 NO,
                 NO,
@@ -45,6 +47,8 @@ fn every_state_knows_what_every_event_means() {
                 mismatch,
                 "unresolved later",
                 "unresolved later",
+                "unresolved later",
+                "failed",
                 "failed",
                 "failed",
                 "failed",
@@ -71,6 +75,8 @@ fn every_state_knows_what_every_event_means() {
                 "issuing now",
                 "issuing now",
                 "unresolved later",
+                "failed",
+                "unresolved later",
                 "unresolved later",
                 "needs_attention (activated_elsewhere)",
                 "unresolved later",
@@ -96,6 +102,8 @@ fn every_state_knows_what_every_event_means() {
                 elsewhere,
                 "issued",
                 "issued",
+                odd,
+                "issued",
                 "issued",
                 "issued",
                 "issued",
@@ -109,7 +117,7 @@ fn every_state_knows_what_every_event_means() {
                 NO,
             ],
         ),
-        (State::Failed, [NO; 20]),
+        (State::Failed, [NO; 22]),
         (
             State::Canceling,
             [
@@ -121,6 +129,8 @@ fn every_state_knows_what_every_event_means() {
                 mismatch,
                 "canceled",
                 "canceling later",
+                "canceling later",
+                "canceled",
                 "canceling later",
                 "canceling later",
                 "canceling later",
@@ -135,8 +145,11 @@ fn every_state_knows_what_every_event_means() {
                 "needs_attention (cancel_unproven)",
             ],
         ),
-        (State::Canceled, [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO]),
-        (State::NeedsAttention, [NO; 20]),
+        (
+            State::Canceled,
+            [NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, NO, "canceled", NO, NO, NO, NO, NO, NO],
+        ),
+        (State::NeedsAttention, [NO; 22]),
     ];
     assert_eq!(table.len(), State::ALL.len());
     for (state, expected) in table {
