@@ -11,9 +11,10 @@
 //!   commits while a request waits, it shows the request's [`Waiter`].
 //! - [`mod@recover`] finds orders that are due and runs them the same way.
 //!
-//! What differs between kinds of effects is data: [`Rules`].
+//! What differs between kinds of effects is data: [`Rules`]. What a row keeps of a stage is a [`FlatStage`].
 
 pub mod drive;
+pub mod flat;
 pub mod ladder;
 pub mod order;
 pub mod recover;
@@ -23,6 +24,7 @@ pub mod schedule;
 pub mod step;
 
 pub use drive::{Drive, DriveLimits, End, Input, Instruction};
+pub use flat::FlatStage;
 pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State, Wisher};
 pub use rules::Rules;
 pub use run::{Effects, Ran, Waiter, carry, run};

@@ -24,7 +24,7 @@ use super::{
     timeline::TimelineEntry,
 };
 use crate::{
-    engine::{Order, ReversalFailure, State},
+    engine::{FlatStage, Order, ReversalFailure, State},
     events::{
         Subject,
         timeline::{self, Fact},
@@ -253,7 +253,7 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
     reward.events = 1;
     reward.booked = reward.belongs();
     let budget = reward.budget.as_ref();
-    let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
+    let (order, flat) = (reward.order, FlatStage::of(&reward.order.stage));
     let new = join!(
         tx,
         INSERT,
@@ -274,7 +274,7 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
         order.lease,
         order.due_at,
         order.created_at,
-        flat.first_send_at,
+        flat.first_sent_at,
         reward.marketplace.code(),
         reward.environment.as_str(),
         budget.map(|budget| budget.program.as_str()),
@@ -282,7 +282,7 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
         budget.map(BudgetRef::day_text),
         reward.booked.as_str(),
         reward.trace.map(|context| context.to_string()),
-        flat.ambiguous,
+        flat.doubt,
         flat.handed_out,
         reward.members.as_ref().map(CreateMembers::as_json)
     )?;
@@ -339,7 +339,7 @@ pub(super) async fn save(
     reward.booked = reward.belongs();
     let budget = reward.budget.as_ref();
     reward.events = first.saturating_add(i64::try_from(entries.len()).unwrap_or(0));
-    let (order, flat) = (reward.order, stage::Flat::of(&reward.order.stage));
+    let (order, flat) = (reward.order, FlatStage::of(&reward.order.stage));
     let unchanged = join!(
         tx,
         SAVE,
@@ -347,10 +347,10 @@ pub(super) async fn save(
         reward.id.uuid(),
         order.version,
         order.state().as_str(),
-        flat.ambiguous,
-        flat.cancel_requested,
-        flat.cancel_doubt,
-        flat.cancel_failure.map(ReversalFailure::as_str),
+        flat.doubt,
+        flat.reversal_wanted,
+        flat.reversal_doubt,
+        flat.reversal_failure.map(ReversalFailure::as_str),
         flat.attention.map(stage::word_of),
         reward.last_error.as_ref().map(|error| error.code.as_str()),
         reward.last_error.as_ref().and_then(|error| error.error_type.as_deref()),
@@ -360,10 +360,10 @@ pub(super) async fn save(
         order.lease,
         order.due_at,
         order.updated_at,
-        flat.first_send_at,
+        flat.first_sent_at,
         order.unproven_since,
-        flat.issued_at,
-        flat.canceled_at,
+        flat.proven_at,
+        flat.reversed_at,
         i64::from(flat.refusals),
         budget.map(|budget| budget.key.to_string()),
         budget.map(BudgetRef::day_text),
