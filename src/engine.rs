@@ -14,6 +14,7 @@
 //! What differs between kinds of effects is data: [`Rules`]. What a row keeps of a stage is a [`FlatStage`].
 
 pub mod drive;
+pub mod event;
 pub mod flat;
 pub mod ladder;
 pub mod order;
@@ -24,8 +25,9 @@ pub mod schedule;
 pub mod step;
 
 pub use drive::{Drive, DriveLimits, End, Input, Instruction};
+pub use event::{Event, RefusalClass, Sight};
 pub use flat::FlatStage;
 pub use order::{Action, AttentionReason, OnUnproven, Order, ReversalFailure, Stage, State, Wisher};
 pub use rules::Rules;
 pub use run::{Effects, Ran, Waiter, carry, run};
-pub use step::{Event, RefusalClass, Rejected, Sight, Wake};
+pub use step::{Rejected, Wake};

@@ -25,10 +25,11 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
+    event::Event,
     order::{Action, Order, Stage, State, Wisher},
     rules::Rules,
     schedule::{self, Lease, Moment},
-    step::{Event, Next, Rejected, Step, Wake},
+    step::{Next, Rejected, Step, Wake},
 };
 
 /// Attempts that a drive makes before it leaves the rest to recovery: forward, reverse and a read fit.

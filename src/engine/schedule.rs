@@ -7,10 +7,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
+    event::Event,
     ladder,
     order::{AttentionReason, OnUnproven, Order, Proof, Reversed, Stage, Try},
     rules::Rules,
-    step::{Event, Next, Rejected, Step, Wake},
+    step::{Next, Rejected, Step, Wake},
 };
 
 /// The longest wait between two tries to reverse while the window is open, unless the remote service refuses them: then

@@ -1,7 +1,7 @@
 //! Who committed the row that stands in the way of an outcome: this drive itself, unheard, or another worker.
 
 use super::*;
-use crate::engine::{order::OnUnproven, rules::LIKE_A_GIFT_CODE as RULES, step::Sight};
+use crate::engine::{event::Sight, order::OnUnproven, rules::LIKE_A_GIFT_CODE as RULES};
 
 const LEASE: Duration = Duration::from_secs(30);
 const TOKEN: Uuid = Uuid::from_u128(1);
