@@ -5,6 +5,7 @@
 
 pub(crate) mod accept;
 pub mod body;
+mod code;
 pub(crate) mod connection;
 pub(crate) mod forget;
 pub(crate) mod framing;
@@ -20,13 +21,15 @@ pub(crate) mod problem;
 mod retry_after;
 pub(crate) mod routing;
 pub(crate) mod stranger_lines;
+pub(crate) mod value;
 
 use std::{sync::Arc, time::Duration};
 
+pub use code::Code;
+pub(crate) use code::Retry;
 use key_limits::KeyLimits;
 pub(crate) use metrics::Metrics;
-pub use problem::Code;
-pub(crate) use problem::{Problem, Retry};
+pub(crate) use problem::Problem;
 use stranger_lines::StrangerLines;
 
 use crate::{

@@ -233,7 +233,7 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
         webhooks::problems::CODES,
         batches::problems::CODES,
     ];
-    Code::OF_HTTP.iter().chain(slices.into_iter().flatten()).copied()
+    Code::OF_HTTP.iter().chain(Code::OF_PRODUCTS).chain(slices.into_iter().flatten()).copied()
 }
 
 /// The operations that are of no slice.

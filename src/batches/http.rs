@@ -17,10 +17,7 @@ use crate::{
         routing::{read, resource},
     },
     identity::Principal,
-    incentives::{
-        problems::IDEMPOTENCY_MISMATCH,
-        scopes::{REWARDS_READ, REWARDS_WRITE},
-    },
+    incentives::scopes::{REWARDS_READ, REWARDS_WRITE},
     kernel::BatchId,
 };
 
@@ -67,7 +64,7 @@ impl From<BatchError> for Problem {
     fn from(error: BatchError) -> Self {
         match error {
             BatchError::NotFound => Self::new(Code::NOT_FOUND),
-            BatchError::Mismatch => Self::new(IDEMPOTENCY_MISMATCH).detail("the key named another batch"),
+            BatchError::Mismatch => Self::new(Code::IDEMPOTENCY_MISMATCH).detail("the key named another batch"),
             BatchError::TooMany => Self::new(problems::TOO_MANY_BATCHES).detail(error.to_string()),
             BatchError::InvalidState(_) => Self::new(Code::INVALID_STATE).detail(error.to_string()),
             BatchError::Items(faults) => {

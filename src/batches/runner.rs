@@ -30,7 +30,6 @@ use crate::{
         issue_error::IssueError,
         kind::{Aim, Kind},
         model::OnUnresolved,
-        problems::UPSTREAM_BUSY,
     },
     kernel::{ApiKeyId, BatchId, Chain, ClientId, RewardId, held::HeldOne},
     store::StoreError,
@@ -230,7 +229,7 @@ impl Batches {
     fn refused_by_us(&self, item: &BatchItem, problem: Problem) -> Turn {
         let code = problem.code();
         // Others were before it, or the database is busy: that holds up no other item.
-        let passing = [UPSTREAM_BUSY, Code::QUOTA_EXCEEDED].contains(&code);
+        let passing = [Code::UPSTREAM_BUSY, Code::QUOTA_EXCEEDED].contains(&code);
         match (problem.retry(), item.reward) {
             (Retry::Now | Retry::Later | Retry::AfterFunding | Retry::AfterOperator, reward) => {
                 let held_up = HeldUp { code: code.as_str(), pause: problem.pause(self.ambient.now()) };

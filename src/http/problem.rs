@@ -10,114 +10,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{kernel::RewardId, store::StoreError};
-
-/// One cause of refusals: a stable word with its status. Codes are added, never renamed. Those here belong to HTTP
-/// itself; each slice has its own in `problems.rs`, and `server` gathers them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Code {
-    word: &'static str,
-    status: u16,
-    retry: Retry,
-    title: &'static str,
-}
-
-/// When the same request with the same key can succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Retry {
-    /// At once.
-    Now,
-    /// After `Retry-After`, or a while.
-    Later,
-    /// Once the account has more funds at Amazon.
-    AfterFunding,
-    /// Once an operator of the service has acted.
-    AfterOperator,
-    /// Another request is needed.
-    Never,
-}
-
-impl Code {
-    pub(crate) const INVALID_REQUEST: Self =
-        Self::new("invalid-request", 400, Retry::Never, "The request is malformed");
-    pub(crate) const IDEMPOTENCY_KEY_MISSING: Self =
-        Self::new("idempotency-key-missing", 400, Retry::Never, "The Idempotency-Key header is missing");
-    pub(crate) const IDEMPOTENCY_KEY_INVALID: Self =
-        Self::new("idempotency-key-invalid", 400, Retry::Never, "The Idempotency-Key header is malformed");
-    pub(crate) const FORBIDDEN: Self = Self::new("forbidden", 403, Retry::Never, "This is not allowed here");
-    pub(crate) const NOT_FOUND: Self = Self::new("not-found", 404, Retry::Never, "Not found");
-    pub(crate) const METHOD_NOT_ALLOWED: Self =
-        Self::new("method-not-allowed", 405, Retry::Never, "The method is not allowed here");
-    pub(crate) const REQUEST_TIMEOUT: Self =
-        Self::new("request-timeout", 408, Retry::Now, "The request's body did not arrive in time");
-    pub(crate) const INVALID_STATE: Self =
-        Self::new("invalid-state", 409, Retry::Never, "The reward's state does not allow it");
-    pub(crate) const PAYLOAD_TOO_LARGE: Self =
-        Self::new("payload-too-large", 413, Retry::Never, "The request's body is too large");
-    pub(crate) const UNSUPPORTED_MEDIA_TYPE: Self =
-        Self::new("unsupported-media-type", 415, Retry::Never, "The request's body must be plain application/json");
-    pub(crate) const QUOTA_EXCEEDED: Self =
-        Self::new("quota-exceeded", 429, Retry::Later, "Too many requests are in flight");
-    pub(crate) const RATE_LIMITED: Self =
-        Self::new("rate-limited", 429, Retry::Later, "The API key asks more of the service than it may");
-    pub(crate) const INTERNAL: Self = Self::new("internal", 500, Retry::Later, "Something went wrong here");
-    pub(crate) const DEPENDENCY_UNAVAILABLE: Self =
-        Self::new("dependency-unavailable", 503, Retry::Later, "A service that is needed does not answer");
-    pub(crate) const OVERLOADED: Self =
-        Self::new("overloaded", 503, Retry::Later, "The service is asked for more than it can do");
-
-    /// All that belong to HTTP itself.
-    pub(crate) const OF_HTTP: &[Self] = &[
-        Self::INVALID_REQUEST,
-        Self::IDEMPOTENCY_KEY_MISSING,
-        Self::IDEMPOTENCY_KEY_INVALID,
-        Self::FORBIDDEN,
-        Self::NOT_FOUND,
-        Self::METHOD_NOT_ALLOWED,
-        Self::REQUEST_TIMEOUT,
-        Self::INVALID_STATE,
-        Self::PAYLOAD_TOO_LARGE,
-        Self::UNSUPPORTED_MEDIA_TYPE,
-        Self::QUOTA_EXCEEDED,
-        Self::RATE_LIMITED,
-        Self::INTERNAL,
-        Self::DEPENDENCY_UNAVAILABLE,
-        Self::OVERLOADED,
-    ];
-
-    pub(crate) const fn new(word: &'static str, status: u16, retry: Retry, title: &'static str) -> Self {
-        Self { word, status, retry, title }
-    }
-
-    /// The word itself, as `code` has it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.word
-    }
-
-    #[must_use]
-    pub(crate) const fn status(self) -> u16 {
-        self.status
-    }
-
-    /// In plain words, for people.
-    #[must_use]
-    pub(crate) const fn title(self) -> &'static str {
-        self.title
-    }
-
-    /// Whether the same request with the same key can succeed later.
-    #[must_use]
-    pub(crate) const fn retryable(self) -> bool {
-        !matches!(self.retry, Retry::Never)
-    }
-
-    /// A document of this code, as the description of the API shows it.
-    pub(super) fn example(self) -> serde_json::Value {
-        serde_json::json!(Problem::new(self).document("01990000000070008000000000000000"))
-    }
-}
+use super::code::{Code, Retry};
+use crate::{
+    kernel::{PaymentId, RewardId},
+    store::StoreError,
+};
 
 /// Whether money has moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -172,6 +69,7 @@ struct Parts {
     errors: Vec<FieldError>,
     upstream: Option<Upstream>,
     reward_id: Option<RewardId>,
+    payment_id: Option<PaymentId>,
     cancelable_until: Option<DateTime<Utc>>,
     allow: Option<&'static str>,
     challenge: Option<String>,
@@ -226,6 +124,10 @@ pub(super) struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "rwd_01990000000070008000000000000000")]
     reward_id: Option<String>,
+    /// Which charge or refund of Amazon Pay it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "pmt_01990000000070008000000000000000")]
+    payment_id: Option<String>,
     /// Since when it is too late.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-11-28T09:30:00.000Z")]
@@ -247,6 +149,7 @@ impl Problem {
             errors: Vec::new(),
             upstream: None,
             reward_id: None,
+            payment_id: None,
             cancelable_until: None,
             allow: None,
             challenge: None,
@@ -300,6 +203,13 @@ impl Problem {
     #[must_use]
     pub(crate) fn reward(mut self, id: RewardId) -> Self {
         self.0.reward_id = Some(id);
+        self
+    }
+
+    /// Which charge or refund of Amazon Pay it is about.
+    #[must_use]
+    pub(crate) fn payment(mut self, id: PaymentId) -> Self {
+        self.0.payment_id = Some(id);
         self
     }
 
@@ -360,7 +270,7 @@ impl Problem {
     /// When the same request can succeed.
     #[must_use]
     pub(crate) fn retry(&self) -> Retry {
-        if self.0.in_vain { Retry::Never } else { self.0.code.retry }
+        if self.0.in_vain { Retry::Never } else { self.0.code.retry() }
     }
 
     /// How long that takes at least, where it is known.
@@ -409,10 +319,10 @@ impl Problem {
         answer.json(self.document(request_id))
     }
 
-    fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
+    pub(super) fn document<'a>(&'a self, request_id: &'a str) -> Document<'a> {
         Document {
             kind: self.kind(),
-            title: self.0.code.title,
+            title: self.0.code.title(),
             status: self.0.code.status(),
             detail: self.0.detail.as_deref(),
             instance: format!("urn:noshi:request:{request_id}"),
@@ -424,6 +334,7 @@ impl Problem {
             errors: &self.0.errors,
             upstream: self.0.upstream.as_ref(),
             reward_id: self.0.reward_id.map(|id| id.to_string()),
+            payment_id: self.0.payment_id.map(|id| id.to_string()),
             cancelable_until: self.0.cancelable_until.map(timestamp),
             violated: self.0.violated.map(|policy| [policy]),
         }

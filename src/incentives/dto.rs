@@ -13,13 +13,12 @@ use utoipa::ToSchema;
 pub(crate) use self::{
     item::BatchItemBody,
     refused::{lapsed, refusal},
-    view::{CheckedView, EventView, RewardView, ValueView},
+    view::{CheckedView, EventView, RewardView},
 };
 use super::{
     issue::Issued,
     kind::{Given, Kind},
     model::{Command, OnUnresolved},
-    problems,
 };
 use crate::{
     accounts::Purpose,
@@ -27,9 +26,10 @@ use crate::{
     http::{
         Code, Problem,
         body::{SecretTexts, Texts},
+        value::{ValueBody, printable},
     },
     identity::Principal,
-    kernel::{Currency, IdempotencyKey, Money, ProgramId, claim_code::may_hold_claim_code, money::MoneyError},
+    kernel::{IdempotencyKey, ProgramId, claim_code::may_hold_claim_code},
     ledger,
     sealing::Target,
 };
@@ -86,18 +86,6 @@ pub(crate) struct IssueBody {
     product_type: Option<String>,
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = ValueRequest)]
-struct ValueBody {
-    /// A decimal number with exactly the currency's decimal places, above zero.
-    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$", example = "25.00")]
-    amount: String,
-    /// ISO 4217.
-    #[schema(example = "USD")]
-    currency_code: String,
-}
-
 /// The body of a cancel or a reveal.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -115,14 +103,6 @@ fn invalid(pointer: &str, detail: &'static str) -> Problem {
 fn unknown_kind() -> Problem {
     let known: Vec<_> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
     invalid("/kind", "not a kind of reward").detail(format!("expected: {}", known.join(" or ")))
-}
-
-/// Text that is stored and shown as it is: bounded and printable.
-fn printable(text: String, pointer: &str, max: usize) -> Result<String, Problem> {
-    if text.is_empty() || text.chars().count() > max || text.chars().any(char::is_control) {
-        return Err(invalid(pointer, "empty, too long, or with control characters"));
-    }
-    Ok(text)
 }
 
 /// A text of the caller's can be a claim code in the wrong place.
@@ -160,7 +140,7 @@ impl IssueBody {
             (Some(named), Some(own)) if named != *own => return Err(Problem::new(ledger::problems::PROGRAM_FORBIDDEN)),
             (named, own) => named.or_else(|| own.clone()),
         };
-        let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money()?);
+        let (account, asked_by, value) = (self.account_id, principal.key, self.value.into_money("/value")?);
         Ok(Command {
             key,
             account,
@@ -175,41 +155,6 @@ impl IssueBody {
             asked,
             purpose: Purpose::Purchase,
         })
-    }
-}
-
-impl ValueBody {
-    fn into_money(self) -> Result<Money, Problem> {
-        let currency: Currency = self.currency_code.parse().map_err(|_unknown| {
-            Problem::new(problems::CURRENCY_NOT_SUPPORTED).field(
-                "/value/currency_code",
-                "unknown",
-                "not a currency of ours",
-            )
-        })?;
-        let example = Money::from_minor(12_i64.saturating_mul(10_i64.saturating_pow(currency.exponent())), currency);
-        let money = Money::parse(&self.amount, currency).map_err(|error| match error {
-            MoneyError::NotDecimal => invalid("/value/amount", "not a plain decimal number"),
-            MoneyError::Precision => Problem::new(problems::AMOUNT_PRECISION).field(
-                "/value/amount",
-                "precision",
-                format!(
-                    "must have exactly the currency's decimal places: {}, as in {currency} {example}",
-                    currency.exponent()
-                ),
-            ),
-            MoneyError::Overflow => {
-                Problem::new(problems::AMOUNT_OUT_OF_RANGE).field("/value/amount", "range", "too large to be counted")
-            }
-        })?;
-        if money.minor() == 0 {
-            return Err(Problem::new(problems::AMOUNT_OUT_OF_RANGE).field(
-                "/value/amount",
-                "range",
-                "must be above zero",
-            ));
-        }
-        Ok(money)
     }
 }
 

@@ -12,7 +12,7 @@ use utoipa::{IntoParams, OpenApi, ToSchema};
 
 use super::{
     Rewards,
-    dto::{CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, ValueView, is_final, issued},
+    dto::{CheckBody, CheckedView, EventView, IssueBody, ReasonBody, RewardView, is_final, issued},
     issue::check_patience,
     scopes,
     service::ClientNames,
@@ -25,6 +25,7 @@ use crate::{
         paging::{self, List, no_query},
         prefer,
         routing::{read, resource},
+        value::ValueView,
     },
     identity::{Caller, Principal, Scope},
     kernel::{IdempotencyKey, Money, RewardId},

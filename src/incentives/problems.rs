@@ -12,16 +12,6 @@ pub(super) const ALREADY_CLAIMED: Code =
 pub(super) const EXTERNAL_ID_CONFLICT: Code =
     Code::new("external-id-conflict", 409, Retry::Never, "The external_id names another reward");
 pub(super) const GONE: Code = Code::new("gone", 410, Retry::Never, "The reward is canceled");
-pub(crate) const IDEMPOTENCY_MISMATCH: Code =
-    Code::new("idempotency-mismatch", 422, Retry::Never, "The Idempotency-Key was used for another request");
-pub(super) const AMOUNT_OUT_OF_RANGE: Code =
-    Code::new("amount-out-of-range", 422, Retry::Never, "The amount is outside the account's limits");
-pub(super) const AMOUNT_PRECISION: Code =
-    Code::new("amount-precision", 422, Retry::Never, "The amount does not have the currency's decimal places");
-pub(super) const CURRENCY_NOT_SUPPORTED: Code =
-    Code::new("currency-not-supported", 422, Retry::Never, "No account deals in this currency");
-pub(super) const UPSTREAM_REJECTED: Code =
-    Code::new("upstream-rejected", 422, Retry::Never, "Amazon refused the request");
 pub(super) const LAPSED: Code =
     Code::new("lapsed", 422, Retry::Never, "Amazon refused the reward, and it cannot be tried again");
 pub(super) const REVEAL_LIMIT_REACHED: Code = Code::new(
@@ -30,10 +20,6 @@ pub(super) const REVEAL_LIMIT_REACHED: Code = Code::new(
     Retry::Later,
     "The API key has revealed as many codes in this hour as it may",
 );
-pub(crate) const UPSTREAM_BUSY: Code =
-    Code::new("upstream-busy", 429, Retry::Later, "Amazon's request rate is used up");
-pub(super) const ACCOUNT_PROBLEM: Code =
-    Code::new("account-problem", 503, Retry::AfterOperator, "Amazon refuses the account; an operator must act");
 
 /// All of them.
 pub(crate) const CODES: &[Code] = &[
@@ -43,13 +29,6 @@ pub(crate) const CODES: &[Code] = &[
     ALREADY_CLAIMED,
     EXTERNAL_ID_CONFLICT,
     GONE,
-    IDEMPOTENCY_MISMATCH,
-    AMOUNT_OUT_OF_RANGE,
-    AMOUNT_PRECISION,
-    CURRENCY_NOT_SUPPORTED,
-    UPSTREAM_REJECTED,
     LAPSED,
     REVEAL_LIMIT_REACHED,
-    UPSTREAM_BUSY,
-    ACCOUNT_PROBLEM,
 ];

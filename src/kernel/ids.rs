@@ -87,6 +87,12 @@ prefixed_id!(
     "bat"
 );
 
+prefixed_id!(
+    /// One movement of a buyer's money: a charge, or a refund.
+    PaymentId,
+    "pmt"
+);
+
 /// A program: `prg_` and 1 to 40 characters of a-z, 0-9 and `_`, chosen by whoever makes it, so that it reads well on a
 /// dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -11,9 +11,9 @@ use crate::{
         paging::{List, no_query},
         problem::timestamp,
         routing::{read, resource},
+        value::ValueView,
     },
     identity::Principal,
-    incentives::dto::ValueView,
 };
 
 /// The operations of balances.

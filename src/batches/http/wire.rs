@@ -18,11 +18,12 @@ use crate::{
         body::parse,
         paging::{no_query, query},
         problem::timestamp,
+        value::ValueView,
     },
     identity::Principal,
     incentives::{
         Command,
-        dto::{BatchItemBody, ValueView, may_be_code},
+        dto::{BatchItemBody, may_be_code},
     },
     kernel::{IdempotencyKey, ProgramId, claim_code::may_hold_claim_code},
     ledger,

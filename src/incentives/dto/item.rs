@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{IssueBody, Texts, ValueBody};
+use super::{IssueBody, Texts};
+use crate::http::value::ValueBody;
 use crate::{
     http::Problem,
     identity::Principal,

@@ -15,7 +15,7 @@ use crate::{
 /// What Amazon refused for good, in our words. A refusal that can be cured is paced.
 pub(crate) fn refusal(reward: &Reward, pace: Duration) -> Problem {
     let problem = refused_as(reward);
-    let is_paced = problem.code() == problems::ACCOUNT_PROBLEM;
+    let is_paced = problem.code() == Code::ACCOUNT_PROBLEM;
     if is_paced { problem.retry_after(pace) } else { problem }
 }
 
@@ -34,14 +34,14 @@ fn refused_as(reward: &Reward) -> Problem {
         }
         ("F300", Some("InsufficientFunds")) => problems::INSUFFICIENT_FUNDS,
         // Our words for keys that Amazon turns away.
-        ("F300" | "signature" | "access_key", _) => problems::ACCOUNT_PROBLEM,
+        ("F300" | "signature" | "access_key", _) => Code::ACCOUNT_PROBLEM,
         (
             "F200",
             Some("MaxAmountExceeded" | "AmountBelowMinThreshold" | "InvalidAmountValue" | "NegativeOrZeroAmount"),
-        ) => problems::AMOUNT_OUT_OF_RANGE,
-        ("F200", Some("FractionalAmountNotAllowed")) => problems::AMOUNT_PRECISION,
-        ("F200", Some("CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace")) => problems::CURRENCY_NOT_SUPPORTED,
-        ("F200", _) => problems::UPSTREAM_REJECTED,
+        ) => Code::AMOUNT_OUT_OF_RANGE,
+        ("F200", Some("FractionalAmountNotAllowed")) => Code::AMOUNT_PRECISION,
+        ("F200", Some("CurrencyCodeMismatch" | "InvalidCurrencyInMarketplace")) => Code::CURRENCY_NOT_SUPPORTED,
+        ("F200", _) => Code::UPSTREAM_REJECTED,
         _ => Code::DEPENDENCY_UNAVAILABLE,
     };
     about(reward, problem)

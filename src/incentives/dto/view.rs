@@ -7,12 +7,12 @@ use utoipa::ToSchema;
 use crate::{
     engine::{AttentionReason, ReversalFailure, Sight, Stage},
     events::timeline::EntryRow,
-    http::problem::timestamp,
+    http::{problem::timestamp, value::ValueView},
     incentives::{
         check::Checked,
         model::{OnUnresolved, Reward},
     },
-    kernel::{ClaimCode, Money},
+    kernel::ClaimCode,
     provider::incentives::CreateMembers,
 };
 
@@ -43,24 +43,6 @@ impl<'a> CheckedView<'a> {
             },
             checked_at: timestamp(checked.at),
         }
-    }
-}
-
-/// An amount on the wire.
-#[derive(Serialize, ToSchema)]
-#[schema(as = Value)]
-pub(crate) struct ValueView {
-    /// A decimal number with the currency's decimal places.
-    #[schema(pattern = r"^[0-9]+(\.[0-9]+)?$", example = "25.00")]
-    amount: String,
-    /// ISO 4217.
-    #[schema(example = "USD")]
-    currency_code: &'static str,
-}
-
-impl From<Money> for ValueView {
-    fn from(money: Money) -> Self {
-        Self { amount: money.to_string(), currency_code: money.currency().code() }
     }
 }
 

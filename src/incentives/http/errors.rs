@@ -51,7 +51,7 @@ impl From<Lost> for Problem {
 impl From<NoSlot> for Problem {
     fn from(none: NoSlot) -> Self {
         match none {
-            NoSlot::UsedUp { retry_after } => Self::new(problems::UPSTREAM_BUSY).retry_after(retry_after),
+            NoSlot::UsedUp { retry_after } => Self::new(Code::UPSTREAM_BUSY).retry_after(retry_after),
             // What is read may look healthy.
             NoSlot::NoDatabase => Self::new(Code::DEPENDENCY_UNAVAILABLE)
                 .detail("the service's database takes no writes now: nothing was sent to Amazon"),
@@ -64,7 +64,7 @@ impl From<IssueError> for Problem {
         match error {
             IssueError::Mismatch { reward, pointer } => {
                 let expected = "what the request of then had: send that, or another Idempotency-Key";
-                let problem = Self::new(problems::IDEMPOTENCY_MISMATCH).field(pointer, "different", expected);
+                let problem = Self::new(Code::IDEMPOTENCY_MISMATCH).field(pointer, "different", expected);
                 // A key may be bound to a program, and sees no reward of another.
                 if pointer == "/program_id" { problem } else { problem.reward(reward) }
             }
@@ -99,7 +99,7 @@ impl From<IssueError> for Problem {
             ),
             IssueError::NotSignedIn(LoginError::Token(bad)) => {
                 let (word, expected) = bad_token(bad);
-                Self::new(problems::UPSTREAM_REJECTED).detail(bad.to_string()).field(
+                Self::new(Code::UPSTREAM_REJECTED).detail(bad.to_string()).field(
                     "/target/access_token",
                     word,
                     expected,
@@ -111,9 +111,9 @@ impl From<IssueError> for Problem {
             }
             IssueError::Unrecognized { reward, why } => unrecognized(why).reward(reward).money(MoneyMoved::Unknown),
             IssueError::NotReclaimed(why) => Self::from(*why).money(MoneyMoved::Unknown),
-            IssueError::Currency(currency) => Self::new(problems::CURRENCY_NOT_SUPPORTED)
+            IssueError::Currency(currency) => Self::new(Code::CURRENCY_NOT_SUPPORTED)
                 .detail(format!("no account of this request deals in {currency}")),
-            IssueError::AmountOutOfRange { minimum, maximum } => Self::new(problems::AMOUNT_OUT_OF_RANGE)
+            IssueError::AmountOutOfRange { minimum, maximum } => Self::new(Code::AMOUNT_OUT_OF_RANGE)
                 .detail(format!("from {minimum} to {maximum} {}", maximum.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),
             IssueError::Budget(refused) => refused.into(),
@@ -141,7 +141,7 @@ impl From<IssueError> for Problem {
 fn account_refused(paced: &Paced) -> Problem {
     let code = match paced.cause {
         BreakerCause::Funds => problems::INSUFFICIENT_FUNDS,
-        BreakerCause::Account => problems::ACCOUNT_PROBLEM,
+        BreakerCause::Account => Code::ACCOUNT_PROBLEM,
     };
     Problem::new(code).retry_after(paced.retry_after)
 }
@@ -293,16 +293,16 @@ impl From<AskError> for Problem {
                 problem.upstream(Upstream { operation, error_code: reason.to_owned(), error_type: None })
             }
             AskError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE),
-            AskError::Throttled => Self::new(problems::UPSTREAM_BUSY),
+            AskError::Throttled => Self::new(Code::UPSTREAM_BUSY),
             AskError::NoDatabase => NoSlot::NoDatabase.into(),
             AskError::TurnedAway { operation, why } => {
                 let error_code = why.as_str().to_owned();
-                Self::new(problems::ACCOUNT_PROBLEM).upstream(Upstream { operation, error_code, error_type: None })
+                Self::new(Code::ACCOUNT_PROBLEM).upstream(Upstream { operation, error_code, error_type: None })
             }
             AskError::Refused { operation, refusal } => {
                 let code = match refusal.family {
-                    Family::F200 => problems::UPSTREAM_REJECTED,
-                    Family::F300 => problems::ACCOUNT_PROBLEM,
+                    Family::F200 => Code::UPSTREAM_REJECTED,
+                    Family::F300 => Code::ACCOUNT_PROBLEM,
                 };
                 Self::new(code).upstream(Upstream {
                     operation,

@@ -10,15 +10,10 @@ use crate::{
     http::{
         Http, Problem,
         paging::{List, bad_query, before, cursor, end_of_time, instant, no_query, page, query, size, text},
+        value::ValueView,
     },
     identity::Principal,
-    incentives::{
-        Rewards,
-        dto::{RewardView, ValueView},
-        kind::Kind,
-        scopes,
-        sql::list::RewardFilter,
-    },
+    incentives::{Rewards, dto::RewardView, kind::Kind, scopes, sql::list::RewardFilter},
     store::StoreError,
 };
 
