@@ -2,4 +2,5 @@
 
 pub mod incentives;
 pub mod login;
+pub mod pay;
 pub(crate) mod transport;

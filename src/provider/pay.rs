@@ -1,0 +1,28 @@
+//! The signed client of Amazon Pay, Checkout v2, the server's part: charge permissions, charges and refunds (`PROTOCOL.md`).
+//!
+//! It guarantees what the client of the Incentives API does: the bytes that are signed are the bytes that are sent, each call is sent
+//! exactly once, and whatever comes back becomes a [`PayOutcome`]. Amazon lists no charges, so one whose answer was lost is found by
+//! its idempotency key and by nothing else: there is no default key, and no call that creates goes without one.
+
+mod classify;
+mod client;
+mod endpoint;
+mod ids;
+mod key;
+mod outcome;
+mod reason;
+mod sign;
+mod wire;
+
+pub use client::{
+    AmazonPayRequestId, LiveKey, PayBuildError, PayClient, PayExchange, PayOperation, PaySettings, PayTimeouts,
+};
+pub use endpoint::{PayEndpoint, PayRegion, PayStandInBeyondLoopback};
+pub use ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId, PayKey, PayReference, SimulationCode};
+pub use key::{MerchantKey, MerchantKeyProblem};
+pub use outcome::{
+    ChargeSeen, ChargeState, Decline, DeclineKind, PayDoubt, PayOutcome, PermissionSeen, PermissionState, RefundSeen,
+    RefundState,
+};
+pub use reason::PayReason;
+pub use wire::ChargeAsked;
