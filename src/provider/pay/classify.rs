@@ -331,3 +331,6 @@ fn is_json(content_type: Option<&str>) -> bool {
     let essence = content_type.and_then(|label| label.split(';').next()).unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
+
+#[cfg(test)]
+mod tests;

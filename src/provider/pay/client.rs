@@ -473,3 +473,6 @@ fn unsent(error: &reqwest::Error) -> PayNoReply {
 fn lost(error: &reqwest::Error) -> PayDoubt {
     if error.is_timeout() { PayDoubt::Timeout } else { PayDoubt::ConnectionLost }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,6 @@ fn read(pem: &SecretString) -> Result<RsaKeyPair, MerchantKeyProblem> {
         _ => MerchantKeyProblem::NotRsa,
     })
 }
+
+#[cfg(test)]
+pub(super) mod tests;

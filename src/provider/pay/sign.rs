@@ -84,3 +84,6 @@ fn canonical(head: PayHead<'_>, named: &[(&'static str, String)], body: &[u8]) -
 fn to_sign(canonical: &str) -> String {
     format!("{ALGORITHM}\n{}", HEXLOWER.encode(&Sha256::digest(canonical)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -333,3 +333,6 @@ fn price(raw: Raw<'_>) -> Option<Money> {
 fn instant(text: &str) -> Option<DateTime<Utc>> {
     NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%SZ").ok().map(|naive| naive.and_utc())
 }
+
+#[cfg(test)]
+mod tests;
