@@ -11,6 +11,7 @@ mod filter;
 mod kinds;
 mod loops;
 mod metrics;
+mod pay;
 mod restoring;
 mod services;
 mod watch;
@@ -42,6 +43,7 @@ use crate::{
 };
 
 pub use kinds::{load_settings, sealed_by};
+pub use pay::SellerUnbuilt;
 pub use restoring::note_restore;
 
 /// Why the service does not start.
@@ -100,6 +102,9 @@ pub enum StartError {
     /// An account's gateway is not on this machine.
     #[error("account {0}: its sandbox gateway is not a loopback address")]
     Gateway(String),
+    /// The client of a seller's account cannot be built.
+    #[error("pay.{0}: its client cannot be built")]
+    Seller(String, #[source] SellerUnbuilt),
     /// A metric cannot be registered.
     #[error("the metrics cannot be set up")]
     Metrics(#[from] prometheus::Error),
@@ -300,6 +305,13 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
 /// Makes due at once what the process before had leased. Only on SQLite, where this process is the only one.
 async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
     state.batches.abandon().await?;
+    let payments = state.payments.courier().abandon_leases().await?;
+    if payments > 0 {
+        tracing::info!(
+            payments.abandoned = payments,
+            "payments were in flight when the last process ended; they are sent again"
+        );
+    }
     let abandoned = state.rewards.courier().abandon_leases().await?;
     if abandoned > 0 {
         tracing::info!(

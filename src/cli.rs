@@ -15,6 +15,7 @@ mod keys;
 mod ledger;
 mod loopback;
 mod month;
+mod pay;
 mod reconcile;
 mod report;
 mod retention;
@@ -100,6 +101,9 @@ enum CliCommand {
     /// Show what was bought, through the API.
     #[command(subcommand)]
     Report(report::ReportCommand),
+    /// Look at charges and refunds of Amazon Pay that need a person, and decide about them.
+    #[command(subcommand)]
+    Pay(pay::PayCommand),
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
     Programs(ledger::ProgramsCommand),
@@ -157,6 +161,8 @@ enum CommandError {
     #[error(transparent)]
     Attention(#[from] rewards::attention::AttentionError),
     #[error(transparent)]
+    Pay(#[from] pay::PayCommandError),
+    #[error(transparent)]
     Client(#[from] service::CallError),
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
@@ -188,6 +194,7 @@ impl CommandError {
             | Self::Audit(_)
             | Self::Keys(_)
             | Self::Attention(_)
+            | Self::Pay(_)
             | Self::Ledger(_)
             | Self::Backup(_)
             | Self::Reconcile(_)
@@ -279,6 +286,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Batch(command) => batch::run(command).await,
         CliCommand::Balance(arguments) => balance::run(arguments).await,
         CliCommand::Report(command) => report::run(command).await,
+        CliCommand::Pay(command) => pay::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Audit(command) => audit::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,

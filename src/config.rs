@@ -16,6 +16,7 @@ mod database;
 pub mod fuzz;
 mod in_force;
 mod key_files;
+mod pay;
 mod retention;
 mod sealing;
 mod source;
@@ -40,6 +41,7 @@ pub use self::{
     create::CreateSettings,
     database::{DatabaseKind, DatabaseUrl},
     key_files::{KeyExchange, KeyFiles},
+    pay::PayAccountSettings,
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     tls::TlsFiles,
     traces::{Ratio, TraceSettings},
@@ -70,6 +72,8 @@ pub struct Settings {
     pub sealing: Sealing,
     /// Accounts at Amazon, by our name for them (`[a-z0-9_-]`, at most 32 characters). May be empty.
     pub accounts: BTreeMap<String, AccountSettings>,
+    /// Sellers' accounts at Amazon Pay, by their names.
+    pub pay: BTreeMap<String, PayAccountSettings>,
 }
 
 /// The two HTTP servers.

@@ -12,7 +12,7 @@ pub mod timeline;
 
 use uuid::Uuid;
 
-use crate::kernel::{ProgramId, RewardId};
+use crate::kernel::{PaymentId, ProgramId, RewardId};
 
 /// What a fact of the outbox is about. Such a subject has a name and no timeline.
 #[derive(Debug, Clone, Copy)]
@@ -54,23 +54,27 @@ impl<'a> Named<'a> {
     }
 }
 
-/// What has a timeline, and what an entry of the ledger is about.
+/// What has a timeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     /// A reward.
     Reward(RewardId),
+    /// A charge or a refund of Amazon Pay.
+    Payment(PaymentId),
 }
 
 impl Subject {
     const fn kind(self) -> &'static str {
         match self {
             Self::Reward(_) => "reward",
+            Self::Payment(_) => "payment",
         }
     }
 
     const fn id(self) -> Uuid {
         match self {
             Self::Reward(id) => id.uuid(),
+            Self::Payment(id) => id.uuid(),
         }
     }
 }

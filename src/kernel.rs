@@ -2,6 +2,7 @@
 //!
 //! Pure: no clock, no randomness, no I/O, and nothing of ours is imported.
 
+pub mod amazon_pay;
 pub mod calendar;
 pub mod card_id;
 pub mod chain;
@@ -23,6 +24,7 @@ pub mod rest;
 pub mod trace_context;
 mod words;
 
+pub use amazon_pay::{AmazonPayId, PayRegion, PaymentKey};
 pub use card_id::CardId;
 pub use chain::Chain;
 pub use claim_code::ClaimCode;

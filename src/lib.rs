@@ -18,6 +18,7 @@
 //! | [`batches`] | many rewards that are bought one after the other, while others are served |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
+//! | [`pay`] | product 2: what buyers pay by Amazon Pay, and what they get back |
 //! | [`ledger`] | the journal, programs and their budgets |
 //! | [`engine`] | carries a remote effect under an id of ours; knows no Amazon, no HTTP, no SQL text |
 //! | [`accounts`] | partner accounts, their key pairs, the shared rate, the breaker |
@@ -139,6 +140,8 @@
 //! | head | the newest record of the audit; kept elsewhere, it finds a cut tail |
 //! | batch, item | rewards that are bought one after the other, for which nobody waits; one of them |
 //! | endpoint | of webhooks: where a client listens. A delivery is one fact on its way to one endpoint |
+//! | payment | a charge, or a refund, of Amazon Pay |
+//! | consent | what a buyer agreed to at Amazon: a charge permission. A charge is made against one |
 //! | canary | a value that must be found nowhere; the tests look everywhere for it |
 
 pub mod cli;
@@ -155,6 +158,8 @@ pub mod batches;
 pub mod treasury;
 
 pub mod incentives;
+
+pub mod pay;
 
 pub mod ledger;
 

@@ -53,6 +53,7 @@ use crate::{
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Ledger},
+    pay::{self, Payments},
     store::{
         StoreError,
         clock::ServerClock,
@@ -68,6 +69,7 @@ use crate::{
 pub(crate) struct AppState {
     pub(crate) http: Http,
     pub(crate) rewards: Rewards,
+    pub(crate) payments: Payments,
     pub(crate) balances: Balances,
     pub(crate) ledger: Ledger,
     pub(crate) keys: KeyEndings,
@@ -106,6 +108,8 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
     let refusals = web::Data::new(state.refusals.clone());
     let webhooks = web::Data::new(state.webhooks.clone());
     let batches = web::Data::new(state.batches.clone());
+    let payments = web::Data::new(state.payments.clone());
+    let sells = !state.payments.accounts().is_empty();
     let port = PortSettings {
         listen: settings.listen,
         workers: settings.workers,
@@ -129,6 +133,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(reconciliations.clone())
             .app_data(webhooks.clone())
             .app_data(batches.clone())
+            .app_data(payments.clone())
             .wrap(from_fn(observe))
             .wrap(from_fn(let_in))
             .wrap(from_fn(framing::frame))
@@ -142,6 +147,11 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(accounts::http::routes)
             .configure(webhooks::http::routes)
             .configure(batches::http::routes)
+            .configure(|config| {
+                if sells {
+                    pay::http::routes(config)
+                }
+            })
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
             .service(resource(HEALTH, "GET, HEAD", [read().to(healthz)]))
             .configure(describe::routes)
@@ -219,6 +229,7 @@ pub fn scopes() -> Vec<Scope> {
         accounts::scopes::SCOPES,
         webhooks::scopes::SCOPES,
         identity::caller::LATER_SCOPES,
+        pay::scopes::SCOPES,
     ]
     .concat()
 }
@@ -232,6 +243,7 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
         treasury::problems::CODES,
         webhooks::problems::CODES,
         batches::problems::CODES,
+        pay::problems::CODES,
     ];
     Code::OF_HTTP.iter().chain(Code::OF_PRODUCTS).chain(slices.into_iter().flatten()).copied()
 }
@@ -364,7 +376,7 @@ mod tests {
         let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
                         programs:read programs:write reconciliations:write clients:all key_pairs:read key_pairs:write \
-                        webhooks:read webhooks:write rewards:all";
+                        webhooks:read webhooks:write rewards:all pay:read pay:write pay:refund";
         assert_eq!(words.join(" "), promised);
         let given: Vec<&str> =
             scopes.iter().filter(|scope| scope.is_by_default()).map(|scope| scope.as_str()).collect();

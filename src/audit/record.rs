@@ -44,6 +44,9 @@ pub enum AuditAction {
     /// A person decided about a reward.
     #[strum(serialize = "reward.settled")]
     RewardSettled,
+    /// A person decided about a payment.
+    #[strum(serialize = "payment.settled")]
+    PaymentSettled,
     /// A person corrected an account's funds.
     #[strum(serialize = "ledger.adjusted")]
     LedgerAdjusted,

@@ -10,7 +10,9 @@ use crate::{
         key_limits::{KeyLimits, KeyQuotas},
     },
     identity::{endings, refusals::KeyRefusals},
-    incentives, ledger, server, store,
+    incentives, ledger,
+    pay::metrics::PayMetrics,
+    server, store,
     telemetry::{LostLines, metrics::Registry, trace::Counters},
     treasury, webhooks,
 };
@@ -26,6 +28,7 @@ pub(super) struct AllMetrics {
     pub(super) incentives: Arc<incentives::Metrics>,
     pub(super) refusals: KeyRefusals,
     pub(super) ledger: Arc<ledger::Metrics>,
+    pub(super) pay: Arc<PayMetrics>,
     pub(super) server: Arc<server::Metrics>,
     pub(super) spans: Counters,
     pub(super) store: Arc<store::Metrics>,
@@ -42,6 +45,7 @@ impl AllMetrics {
             .iter()
             .map(|(id, account)| (id.as_str(), account.marketplace.currency().code()))
             .collect();
+        let sellers: Vec<_> = settings.pay.keys().map(String::as_str).collect();
         let registry = Registry::new()?;
         let operations: Vec<_> = incentives::kind::operations().collect();
         let ledger = Arc::new(ledger::Metrics::new(&registry)?);
@@ -53,6 +57,7 @@ impl AllMetrics {
             identity: Arc::new(endings::Metrics::new(&registry)?),
             incentives: Arc::new(incentives::Metrics::new(&registry, &accounts, Arc::clone(&ledger))?),
             ledger,
+            pay: Arc::new(PayMetrics::new(&registry, &sellers)?),
             refusals: KeyRefusals::new(&registry)?,
             spans: Counters::new(&registry)?,
             store: Arc::new(store::Metrics::new(&registry)?),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use tokio::sync::Notify;
 
-use super::{StartError, accounts, metrics::AllMetrics};
+use super::{StartError, accounts, metrics::AllMetrics, pay};
 use crate::{
     accounts::Accounts,
     ambient::Ambient,
@@ -21,6 +21,7 @@ use crate::{
     },
     ledger::Ledger,
     lifecycle::{Tasks, workplaces::Workplaces},
+    pay::{Payments, courier::PayParts},
     sealing::{Keyring, SealingError},
     server::AppState,
     store::{Store, clock::ServerClock},
@@ -55,6 +56,7 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
         http: ground.http(),
         batches: ground.batches(&rewards),
         rewards,
+        payments: ground.payments()?,
         balances: ground.balances(&accounts),
         ledger: ground.ledger(&accounts),
         keys: KeyEndings {
@@ -112,6 +114,18 @@ impl Ground<'_> {
             keyring: Keyring::new(&self.settings.sealing)?,
         };
         Ok(Rewards::new(parts, limits.in_flight_max, limits.reveals_per_hour, restored))
+    }
+
+    fn payments(&self) -> Result<Payments, StartError> {
+        Ok(Payments::new(PayParts {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            accounts: pay::build(self)?,
+            metrics: Arc::clone(&self.metrics.pay),
+            tasks: self.tasks.clone(),
+            wake: Arc::new(Notify::new()),
+            traces: self.traces.clone(),
+        }))
     }
 
     fn ledger(&self, accounts: &Accounts) -> Ledger {

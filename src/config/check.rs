@@ -14,6 +14,7 @@ use super::{
     ReconciliationSettings, RewardSettings, ServerSettings, Settings, StoreSettings, ceilings,
     create::create,
     key_files::key_exchange,
+    pay,
     retention::retention,
     sealing::sealing,
     source::{RawSettings, Section},
@@ -70,8 +71,11 @@ pub(super) fn settings(source: &mut RawSettings, kinds: Option<&[KnownKind]>) ->
         webhooks: webhooks(source.section("webhooks")),
         sealing,
         accounts: accounts(source, kinds),
+        pay: pay::accounts(source),
     };
-    let production = settings.accounts.values().any(|account| account.environment == Environment::Production);
+    let environments = settings.accounts.values().map(|account| account.environment);
+    let mut environments = environments.chain(settings.pay.values().map(|account| account.environment));
+    let production = environments.any(|environment| environment == Environment::Production);
     // Where money is at stake, a database that is not there was lost, and its successor is a person's decision.
     settings.store.create_on_start &= creation_is_set || !production;
     if production && settings.reconciliation.page_spacing.as_secs() < PAGE_SPACING_SECONDS {
@@ -218,21 +222,23 @@ fn balances(mut section: Section<'_>) -> BalanceSettings {
     balances
 }
 
+/// Looks at the name of an account.
+pub(super) fn named(source: &mut RawSettings, section: &str, id: &str) {
+    if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {
+        source.refuse(
+            &format!("{section}.{id}"),
+            &format!("the name must be 1 to {ACCOUNT_ID_LENGTH_MAX} of a-z 0-9 _ -"),
+        );
+    }
+    if looks_like_claim_code(id) {
+        source.refuse(&format!("{section}.{id}"), "the name has the shape of a claim code, which the database refuses");
+    }
+}
+
 fn accounts(source: &mut RawSettings, kinds: Option<KindRules<'_>>) -> BTreeMap<String, AccountSettings> {
     let mut accounts: BTreeMap<String, AccountSettings> = BTreeMap::new();
     for id in source.names_under("accounts") {
-        if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {
-            source.refuse(
-                &format!("accounts.{id}"),
-                &format!("the name must be 1 to {ACCOUNT_ID_LENGTH_MAX} of a-z 0-9 _ -"),
-            );
-        }
-        if looks_like_claim_code(&id) {
-            source.refuse(
-                &format!("accounts.{id}"),
-                "the name has the shape of a claim code, which the database refuses",
-            );
-        }
+        named(source, "accounts", &id);
         let Some(account) = account(source.section(&format!("accounts.{id}")), kinds) else { continue };
         let same = |other: &AccountSettings| {
             (&other.partner_id, other.environment, other.marketplace)
@@ -332,12 +338,12 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
 }
 
 /// How an account reaches Amazon, or what stands in for it.
-struct WayToAmazon {
-    sandbox_gateway: Option<SocketAddr>,
-    https_proxy: Option<HttpsProxy>,
+pub(super) struct WayToAmazon {
+    pub(super) sandbox_gateway: Option<SocketAddr>,
+    pub(super) https_proxy: Option<HttpsProxy>,
 }
 
-fn way_to_amazon(section: &mut Section<'_>, environment: Option<Environment>) -> WayToAmazon {
+pub(super) fn way_to_amazon(section: &mut Section<'_>, environment: Option<Environment>) -> WayToAmazon {
     let sandbox_gateway = section.text("sandbox_gateway", loopback);
     if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
         section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
@@ -459,7 +465,7 @@ fn loopback(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-fn environment(text: &str) -> Result<Environment, String> {
+pub(super) fn environment(text: &str) -> Result<Environment, String> {
     [Environment::Sandbox, Environment::Production]
         .into_iter()
         .find(|environment| environment.as_str() == text)

@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use toml::Value;
 
-use super::{AccountSettings, RewardSettings, Settings, TlsFiles, ceilings::written};
+use super::{AccountSettings, PayAccountSettings, RewardSettings, Settings, TlsFiles, ceilings::written};
 
 const HIDDEN: &str = "[hidden]";
 
 pub(super) fn render(settings: &Settings) -> String {
-    let Settings { server, store, log, traces, rewards, balances, reconciliation, webhooks, sealing, accounts } =
+    let Settings { server, store, log, traces, rewards, balances, reconciliation, webhooks, sealing, accounts, pay } =
         settings;
     let mut page = SettingsText::default();
     page.section("server");
@@ -74,6 +74,10 @@ pub(super) fn render(settings: &Settings) -> String {
     for (id, account) in accounts {
         page.section(&format!("accounts.{id}"));
         page.account(account);
+    }
+    for (id, account) in pay {
+        page.section(&format!("pay.{id}"));
+        page.pay_account(account);
     }
     page.text
 }
@@ -143,6 +147,21 @@ impl SettingsText {
         self.seconds("breaker_seconds", rewards.breaker);
         self.plain("recovery_poll_milliseconds", rewards.recovery_poll.as_millis());
         self.plain("retention_days", rewards.retention.map_or(0, hours) / 24);
+    }
+
+    fn pay_account(&mut self, account: &PayAccountSettings) {
+        self.text("region", account.region.as_str());
+        self.text("environment", account.environment.as_str());
+        if let Some(gateway) = account.sandbox_gateway {
+            self.text("sandbox_gateway", &gateway.to_string());
+        }
+        if let Some(proxy) = &account.https_proxy {
+            self.text("https_proxy", &proxy.to_string());
+        }
+        self.text("public_key_id", &account.public_key_id);
+        self.kept_in("private_key", HIDDEN, account.private_key_file.as_deref());
+        self.text("currency", account.currency.code());
+        self.text("charge_maximum", &account.charge_maximum.to_string());
     }
 
     fn account(&mut self, account: &AccountSettings) {

@@ -166,6 +166,7 @@ impl RawSettings {
     /// Records each value that was not taken as a mistake: most likely its name is misspelt.
     pub(super) fn refuse_what_is_left(&mut self) {
         self.empty_tables.remove("accounts");
+        self.empty_tables.remove("pay");
         for (key, entry) in std::mem::take(&mut self.entries) {
             let meant = meant(&key, &self.known);
             self.mistakes.push(format!("{key}: no such setting{meant} ({})", entry.origin));
@@ -191,7 +192,7 @@ fn meant(key: &str, known: &BTreeSet<String>) -> String {
     let meant = nearest(key, known.iter().map(String::as_str));
     let section = key.split('.').next().unwrap_or_default();
     // The tables of accounts have the operator's names, so that nothing in it is known before one is set.
-    let sections = known.iter().filter_map(|known| known.split('.').next()).chain(["accounts"]);
+    let sections = known.iter().filter_map(|known| known.split('.').next()).chain(["accounts", "pay"]);
     if meant.is_empty() && sections.clone().all(|known| known != section) { nearest(section, sections) } else { meant }
 }
 

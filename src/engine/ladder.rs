@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-/// After this long without proof automation stops and a person decides, if it was tried often enough.
+/// After this long without proof automation stops and a person decides, if it was tried often enough: the rule of most kinds.
 pub const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// So often it was tried at least before automation stops: a day that has only passed by a clock is none. By the ladder alone
 /// these tries take eight hours. A reversal inside its window, or a caller who asks again and again, makes them sooner.

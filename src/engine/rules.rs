@@ -1,5 +1,7 @@
 //! What differs between kinds of effects, as data.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ladder;
@@ -38,6 +40,9 @@ pub struct Rules {
     pub reading: Reading,
     /// Whether a proven effect has a receipt that is handed to the caller, and shown again by a read.
     pub has_receipt: bool,
+    /// After this long without proof a person decides, if it was tried often enough ([`ladder::TRIES_MIN`]). Longer than the remote
+    /// service takes to decide.
+    pub give_up_after: Duration,
 }
 
 /// A gift code's, for the engine's own tests.
@@ -48,6 +53,7 @@ pub(super) const LIKE_A_GIFT_CODE: Rules = Rules {
     after_refusal: AfterRefusal::SameId,
     reading: Reading::ReplayForward,
     has_receipt: true,
+    give_up_after: ladder::GIVE_UP_AFTER,
 };
 
 impl Rules {

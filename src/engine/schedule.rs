@@ -168,17 +168,18 @@ pub fn take_up(
     rules: &Rules,
     moment: Moment,
 ) -> Result<(Order, Wake), Rejected> {
-    let event = resumed_by(&order, replay_age, moment.now);
+    let event = resumed_by(&order, replay_age, rules, moment.now);
     let at = |event| step(&order, event, moment.now, rules).apply(order.stage);
     let left = if order.lease.is_some() { Event::Abandoned } else { Event::Begin };
     let next = at(event).or_else(|_rejected| at(left))?;
     Ok((apply(order, &next, Some(lease), rules, moment), next.wake))
 }
 
-/// Ends automation for a due order that nobody can carry, once it has been unproven for a day; `None` before.
+/// Ends automation for a due order that nobody can carry, once it has been unproven for as long as its kind's rule says; `None`
+/// before.
 #[must_use]
 pub fn give_up(order: Order, rules: &Rules, moment: Moment) -> Option<(Order, Wake)> {
-    if unproven_for(&order, moment.now) < ladder::GIVE_UP_AFTER {
+    if unproven_for(&order, moment.now) < rules.give_up_after {
         return None;
     }
     let next = step(&order, Event::GiveUp, moment.now, rules).apply(order.stage).ok()?;
@@ -187,9 +188,9 @@ pub fn give_up(order: Order, rules: &Rules, moment: Moment) -> Option<(Order, Wa
 
 /// The event by which a due order is taken up.
 #[must_use]
-pub fn resumed_by(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> Event {
+pub fn resumed_by(order: &Order, replay_age: Duration, rules: &Rules, now: DateTime<Utc>) -> Event {
     match order.lease {
-        _ if is_over(order, replay_age, now) => Event::GiveUp,
+        _ if is_over(order, replay_age, rules, now) => Event::GiveUp,
         Some(_) => Event::Abandoned,
         None => Event::Begin,
     }
@@ -355,13 +356,13 @@ pub fn is_left_by(sent: &Order, outcome: &Order, stored: &Order) -> bool {
         && stored.state() == outcome.state()
 }
 
-/// Whether automation ends here: unproven for a day in which it was really tried, or too old to be replayed. A clock that
-/// jumps ahead by a day, or a service that stood still for one, has tried nothing in it.
+/// Whether automation ends here: unproven for as long as its kind's rule says, and really tried, or too old to be replayed. A clock
+/// that jumps ahead by a day, or a service that stood still for one, has tried nothing in it.
 #[must_use]
-pub fn is_over(order: &Order, replay_age: Duration, now: DateTime<Utc>) -> bool {
+pub fn is_over(order: &Order, replay_age: Duration, rules: &Rules, now: DateTime<Utc>) -> bool {
     let tried = order.attempts.saturating_sub(order.attempts_before);
-    let a_day = unproven_for(order, now) >= ladder::GIVE_UP_AFTER && tried >= ladder::TRIES_MIN;
-    a_day || is_too_old(order, replay_age, now)
+    let long = unproven_for(order, now) >= rules.give_up_after && tried >= ladder::TRIES_MIN;
+    long || is_too_old(order, replay_age, now)
 }
 
 /// Whether the remote service may have forgotten the order's id by now: replaying it would do it a second time.

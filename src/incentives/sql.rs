@@ -395,12 +395,8 @@ pub(super) async fn save(
 /// Writes what the change means for the ledger and the budgets. Every change of a reward comes by here, so that the books
 /// follow whatever led to it. A reservation of a budget is not among it: that can be refused, and is asked for before.
 async fn book(tx: &mut Tx, reward: &Reward, from: LedgerStatus, at: DateTime<Utc>) -> Result<(), StoreError> {
-    let holding = Holding {
-        account: &reward.account,
-        value: reward.value,
-        subject: Subject::Reward(reward.id),
-        budget: reward.budget.as_ref(),
-    };
+    let holding =
+        Holding { account: &reward.account, value: reward.value, reward: reward.id, budget: reward.budget.as_ref() };
     status::change(tx, &holding, from, reward.booked, at).await
 }
 

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::{chart::LedgerAccount, movements::Movement, sums::Sums};
 use crate::{
-    events::Subject,
     kernel::{Currency, Money, ProgramId, RewardId},
     store::{
         InstantRow, Snapshot, Sql, StoreError, Tx,
@@ -51,7 +50,7 @@ pub(crate) struct Posting<'a> {
     /// How much. Below zero only where the movement is reversible.
     pub(crate) value: Money,
     /// What it is about; `None` where it is about the account itself.
-    pub(crate) subject: Option<Subject>,
+    pub(crate) reward: Option<RewardId>,
     /// The program that pays.
     pub(crate) program: Option<&'a ProgramId>,
     /// Why, in a person's words.
@@ -64,7 +63,7 @@ impl<'a> Posting<'a> {
     /// A posting about the account itself.
     #[must_use]
     pub(crate) const fn new(movement: &'static Movement, account: &'a str, value: Money) -> Self {
-        Self { movement, account, value, subject: None, program: None, note: None, made_by: None }
+        Self { movement, account, value, reward: None, program: None, note: None, made_by: None }
     }
 }
 
@@ -92,7 +91,7 @@ pub(crate) async fn write(tx: &mut Tx, posting: &Posting<'_>, at: DateTime<Utc>)
         debit.as_str(),
         credit.as_str(),
         minor,
-        posting.subject.map(|Subject::Reward(id)| id.uuid()),
+        posting.reward.map(RewardId::uuid),
         posting.program.map(ProgramId::as_str),
         posting.note,
         posting.made_by
@@ -129,7 +128,7 @@ pub(crate) struct LedgerEntry {
     /// How much, above zero.
     pub(crate) value: Money,
     /// What it is about.
-    pub(crate) subject: Option<Subject>,
+    pub(crate) reward: Option<RewardId>,
     /// The program that paid.
     pub(crate) program: Option<String>,
     /// Why, in a person's words.
@@ -164,7 +163,7 @@ impl TryFrom<LedgerEntryRow> for LedgerEntry {
             debit,
             credit: LedgerAccount::from_word(&row.credit).ok_or_else(|| bad("credit"))?,
             value: Money::from_minor(row.amount_minor, currency),
-            subject: row.reward_id.map(|id| Subject::Reward(RewardId::new(id))),
+            reward: row.reward_id.map(RewardId::new),
             program: row.program_id,
             note: row.note,
             made_by: row.made_by,

@@ -9,8 +9,7 @@ use super::{
     movements::{CANCEL, ISSUE, Movement, RELEASE, RESERVE},
 };
 use crate::{
-    events::Subject,
-    kernel::{Money, word_methods},
+    kernel::{Money, RewardId, word_methods},
     store::{StoreError, Tx},
 };
 
@@ -51,7 +50,7 @@ pub(crate) struct Holding<'a> {
     pub(crate) account: &'a str,
     pub(crate) value: Money,
     /// What was bought, or is to be bought.
-    pub(crate) subject: Subject,
+    pub(crate) reward: RewardId,
     /// The budgets that the value draws on.
     pub(crate) budget: Option<&'a BudgetRef>,
 }
@@ -67,7 +66,7 @@ pub(crate) async fn change(
 ) -> Result<(), StoreError> {
     for movement in postings_between(from, to) {
         let posting = Posting {
-            subject: Some(holding.subject),
+            reward: Some(holding.reward),
             program: holding.budget.map(|budget| &budget.program),
             ..Posting::new(movement, holding.account, holding.value)
         };

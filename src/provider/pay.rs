@@ -14,10 +14,11 @@ mod reason;
 mod sign;
 mod wire;
 
+pub use crate::kernel::PayRegion;
 pub use client::{
     AmazonPayRequestId, LiveKey, PayBuildError, PayClient, PayExchange, PayOperation, PaySettings, PayTimeouts,
 };
-pub use endpoint::{PayEndpoint, PayRegion, PayStandInBeyondLoopback};
+pub use endpoint::{PayEndpoint, PayStandInBeyondLoopback};
 pub use ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId, PayKey, PayReference, SimulationCode};
 pub use key::{MerchantKey, MerchantKeyProblem};
 pub use outcome::{

@@ -27,7 +27,7 @@ use crate::{
         Code, Problem, openapi,
         routing::{read, resource},
     },
-    identity, incentives, ledger, treasury, webhooks,
+    identity, incentives, ledger, pay, treasury, webhooks,
 };
 
 /// Adds the routes.
@@ -63,6 +63,7 @@ pub fn openapi() -> OpenApi {
         accounts::http::KeyPairsApi::openapi(),
         webhooks::http::WebhooksApi::openapi(),
         batches::http::BatchesApi::openapi(),
+        pay::http::PayApi::openapi(),
     ] {
         api.merge(slice);
     }

@@ -28,6 +28,7 @@ const SHOWN_FOR: TimeDelta = TimeDelta::seconds(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, VariantArray)]
 pub(super) enum GaugesOf {
     Rewards,
+    Payments,
     Balances,
     Ledger,
     Keys,
@@ -40,6 +41,7 @@ impl GaugesOf {
     async fn publish(self, state: &AppState) -> Result<(), StoreError> {
         match self {
             Self::Rewards => state.rewards.publish().await,
+            Self::Payments => state.payments.publish().await,
             Self::Balances => state.balances.publish().await,
             Self::Ledger => state.ledger.publish().await,
             Self::Keys => state.keys.publish().await,
@@ -52,6 +54,7 @@ impl GaugesOf {
     fn retract(self, state: &AppState) {
         match self {
             Self::Rewards => state.rewards.retract(),
+            Self::Payments => state.payments.retract(),
             Self::Balances => state.balances.retract(),
             Self::Ledger => state.ledger.retract(),
             Self::Keys => state.keys.retract(),

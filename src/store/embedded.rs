@@ -68,6 +68,7 @@ macro_rules! files {
             "0033_from_0007_funded",
             "0034_from_0007_batches",
             "0035_from_0007_console",
+            "0036_from_0007_payments",
         }
     };
     ($database:literal: $($name:literal,)+) => {

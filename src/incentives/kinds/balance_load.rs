@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 
 use crate::{
     engine::{
-        Action, Event, RefusalClass, ReversalFailure, Rules, Sight, Stage,
+        Action, Event, RefusalClass, ReversalFailure, Rules, Sight, Stage, ladder,
         rules::{AfterRefusal, Reading},
     },
     incentives::{
@@ -47,6 +47,7 @@ pub const RULES: Rules = Rules {
     after_refusal: AfterRefusal::SameId,
     reading: Reading::ReplayForward,
     has_receipt: false,
+    give_up_after: ladder::GIVE_UP_AFTER,
 };
 
 const NO_ACCOUNT: WrongField = WrongField {

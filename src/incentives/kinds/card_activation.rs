@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     engine::{
-        Action, Event, RefusalClass, ReversalFailure, Rules, Sight, Stage,
+        Action, Event, RefusalClass, ReversalFailure, Rules, Sight, Stage, ladder,
         rules::{AfterRefusal, Reading},
     },
     incentives::{
@@ -50,6 +50,7 @@ pub const RULES: Rules = Rules {
     after_refusal: AfterRefusal::SameId,
     reading: Reading::Operation,
     has_receipt: false,
+    give_up_after: ladder::GIVE_UP_AFTER,
 };
 
 const NO_CARD: WrongField =

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::{
     engine::{
-        Action, Event, RefusalClass, ReversalFailure, Rules, Sight,
+        Action, Event, RefusalClass, ReversalFailure, Rules, Sight, ladder,
         rules::{AfterRefusal, Reading},
     },
     incentives::{
@@ -51,6 +51,7 @@ pub const RULES: Rules = Rules {
     after_refusal: AfterRefusal::SameId,
     reading: Reading::ReplayForward,
     has_receipt: true,
+    give_up_after: ladder::GIVE_UP_AFTER,
 };
 
 /// The longest product that Amazon knows.

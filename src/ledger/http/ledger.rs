@@ -150,7 +150,7 @@ impl From<LedgerEntry> for LedgerEntryView {
             credit: entry.credit.as_str(),
             amount: entry.value.to_string(),
             currency_code: entry.value.currency().code(),
-            reward_id: entry.subject.map(|events::Subject::Reward(id)| id.to_string()),
+            reward_id: entry.reward.map(|id| id.to_string()),
             program_id: entry.program,
             note: entry.note,
             made_by: entry.made_by,

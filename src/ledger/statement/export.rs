@@ -10,7 +10,6 @@ use chrono::{DateTime, Days, Months, NaiveDate, Utc};
 
 use super::{PATIENCE, Statement, WINDOW_ENTRIES, window_ends};
 use crate::{
-    events::Subject,
     kernel::Money,
     ledger::{
         journal::{LedgerEntry, LedgerEntryRow},
@@ -184,7 +183,7 @@ impl<W: Write> MonthWriter<'_, W> {
 
 fn transaction_of(statement: &Statement, names: &AccountNames, entry: LedgerEntry) -> Option<Transaction> {
     let (other, value) = names.counterpart(&entry)?;
-    let reward = entry.subject.map(|Subject::Reward(id)| id.to_string());
+    let reward = entry.reward.map(|id| id.to_string());
     let tags = [
         ("entry", Some(entry.id.to_string())),
         ("reward", reward),

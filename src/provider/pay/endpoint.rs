@@ -2,67 +2,12 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
-
-use crate::kernel::{Currency, Environment};
+use crate::kernel::{Environment, PayRegion};
 
 /// The address of a stand-in is not a loopback address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the address of a stand-in for Amazon Pay must be a loopback address")]
 pub struct PayStandInBeyondLoopback;
-
-/// Where a merchant's account with Amazon Pay is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PayRegion {
-    /// Japan.
-    Jp,
-    /// The United States.
-    Na,
-    /// The European Union, and the United Kingdom.
-    Eu,
-}
-
-impl PayRegion {
-    /// Every region.
-    pub const ALL: [Self; 3] = [Self::Jp, Self::Na, Self::Eu];
-
-    /// The value of `x-amz-pay-region`, and the word in settings.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Jp => "jp",
-            Self::Na => "na",
-            Self::Eu => "eu",
-        }
-    }
-
-    /// The region of this word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|region| region.as_str() == word)
-    }
-
-    /// The host, of both environments.
-    #[must_use]
-    pub const fn host(self) -> &'static str {
-        match self {
-            Self::Jp => "pay-api.amazon.jp",
-            Self::Na => "pay-api.amazon.com",
-            Self::Eu => "pay-api.amazon.eu",
-        }
-    }
-
-    /// Whether a charge there may be in this currency. Europe's accounts charge in more than one.
-    #[must_use]
-    pub const fn takes(self, currency: Currency) -> bool {
-        match self {
-            Self::Jp => matches!(currency, Currency::Jpy),
-            Self::Na => matches!(currency, Currency::Usd),
-            Self::Eu => !matches!(currency, Currency::Jpy),
-        }
-    }
-}
 
 /// One region's endpoint (`PROTOCOL.md`).
 #[derive(Debug, Clone, PartialEq, Eq)]

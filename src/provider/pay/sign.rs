@@ -6,10 +6,10 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 
 use super::{
-    endpoint::PayRegion,
     ids::{PayKey, SimulationCode},
     key::MerchantKey,
 };
+use crate::kernel::PayRegion;
 
 const ALGORITHM: &str = "AMZN-PAY-RSASSA-PSS-V2";
 /// What is sent, and what is asked for in return.

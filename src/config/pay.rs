@@ -1,0 +1,115 @@
+//! Sellers' accounts at Amazon Pay. Without one, nothing of Amazon Pay is served.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
+
+use super::{
+    check::{WayToAmazon, amount, environment, named, way_to_amazon},
+    source::{RawSettings, Section},
+};
+use crate::kernel::{Currency, Environment, HttpsProxy, Money, PayRegion};
+
+/// Characters of the longest public key id: Amazon's have 24, with the environment's name before them.
+const PUBLIC_KEY_ID_LENGTH_MAX: usize = 64;
+
+/// A seller's account.
+#[derive(Debug, Clone)]
+pub struct PayAccountSettings {
+    /// Where it is.
+    pub region: PayRegion,
+    /// Sandbox or production.
+    pub environment: Environment,
+    /// A stand-in for Amazon Pay on this machine; sandbox only.
+    pub sandbox_gateway: Option<SocketAddr>,
+    /// Through which Amazon Pay is reached.
+    pub https_proxy: Option<HttpsProxy>,
+    /// Amazon's name for the public key.
+    pub public_key_id: String,
+    /// The private key, as PEM.
+    pub private_key: SecretString,
+    /// Where that lies, if it lies in a file.
+    pub private_key_file: Option<PathBuf>,
+    /// What buyers pay in.
+    pub currency: Currency,
+    /// The largest charge.
+    pub charge_maximum: Money,
+}
+
+/// Reads them.
+pub(super) fn accounts(source: &mut RawSettings) -> BTreeMap<String, PayAccountSettings> {
+    let mut accounts = BTreeMap::new();
+    for id in source.names_under("pay") {
+        named(source, "pay", &id);
+        let Some(account) = account(source.section(&format!("pay.{id}"))) else { continue };
+        accounts.insert(id, account);
+    }
+    accounts
+}
+
+/// Reads an account; `None` if anything about it is wrong.
+fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
+    for key in ["region", "environment", "public_key_id", "private_key"] {
+        section.require(key);
+    }
+    let environment = section.text("environment", environment);
+    let region = section.text("region", |text| {
+        let known = PayRegion::ALL.iter().map(|region| region.as_str()).collect::<Vec<_>>().join(" ");
+        PayRegion::from_word(text).ok_or_else(|| format!("must be one of {known}"))
+    });
+    let WayToAmazon { sandbox_gateway, https_proxy } = way_to_amazon(&mut section, environment);
+    let public_key_id = section.text("public_key_id", public_key_id);
+    if let (Some(environment), Some(named)) = (environment, public_key_id.as_deref().and_then(environment_of))
+        && environment != named
+    {
+        section.refuse("public_key_id", &format!("is of a key of the {} environment", named.as_str()));
+    }
+    let private_key_file = section.file_of("private_key");
+    // Its form is looked at where it is used: what a key is, the provider knows.
+    let private_key = section.secret("private_key", |text| {
+        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(SecretString::from(text)) }
+    });
+    let Some(region) = region else {
+        section.skip(&["currency", "charge_maximum"]);
+        return None;
+    };
+    let currency = section.text("currency", |text| {
+        let known = region.currencies().iter().map(|currency| currency.code()).collect::<Vec<_>>().join(" or ");
+        let currency = text.parse().ok().filter(|currency| region.currencies().contains(currency));
+        currency.ok_or_else(|| format!("must be {known}, as buyers of the region pay"))
+    });
+    let currency = currency.or_else(|| region.currencies().first().copied())?;
+    let charge_maximum = section.text("charge_maximum", |text| amount(text, currency)).unwrap_or(largest(currency));
+    Some(PayAccountSettings {
+        region,
+        environment: environment?,
+        sandbox_gateway,
+        https_proxy,
+        public_key_id: public_key_id?,
+        private_key: private_key?,
+        private_key_file,
+        currency,
+        charge_maximum,
+    })
+}
+
+/// What Amazon takes at most: 10,000,000 yen, and 150,000 elsewhere.
+fn largest(currency: Currency) -> Money {
+    let whole: i64 = if currency == Currency::Jpy { 10_000_000 } else { 150_000 };
+    Money::from_minor(whole.saturating_mul(10_i64.saturating_pow(currency.exponent())), currency)
+}
+
+fn public_key_id(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+    if plain && (1..=PUBLIC_KEY_ID_LENGTH_MAX).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be 1 to {PUBLIC_KEY_ID_LENGTH_MAX} letters, digits, - and _, as Seller Central shows it"))
+    }
+}
+
+/// The environment that an id of a key names. Older ids name none.
+fn environment_of(public_key_id: &str) -> Option<Environment> {
+    let begins = |word: &str| public_key_id.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    if begins("SANDBOX") { Some(Environment::Sandbox) } else { begins("LIVE").then_some(Environment::Production) }
+}

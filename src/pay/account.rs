@@ -1,0 +1,76 @@
+//! The sellers' accounts that the settings name.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    kernel::{Currency, Environment, Money},
+    provider::pay::PayClient,
+};
+
+/// A seller's account at Amazon Pay.
+pub struct PayAccount {
+    /// Its name in the settings.
+    pub id: String,
+    /// Sandbox or production.
+    pub environment: Environment,
+    /// What buyers pay in.
+    pub currency: Currency,
+    /// The largest charge.
+    pub charge_maximum: Money,
+    /// The way to Amazon.
+    pub client: PayClient,
+}
+
+/// All of them. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct PayAccounts(Arc<BTreeMap<String, PayAccount>>);
+
+/// No account can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NoPayAccount {
+    /// There is none of that name.
+    Unknown,
+    /// Several are paid in this currency.
+    Several,
+    /// None is paid in this currency.
+    Currency,
+}
+
+impl PayAccounts {
+    /// These.
+    #[must_use]
+    pub fn new(accounts: impl IntoIterator<Item = PayAccount>) -> Self {
+        Self(Arc::new(accounts.into_iter().map(|account| (account.id.clone(), account)).collect()))
+    }
+
+    /// The account of this name.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<&PayAccount> {
+        self.0.get(id)
+    }
+
+    /// Whether the settings name none: then nothing of Amazon Pay is served.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Every account, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &PayAccount> {
+        self.0.values()
+    }
+
+    /// The account that is meant: the named one, or the only one that is paid in this currency.
+    pub(super) fn choose(&self, named: Option<&str>, currency: Currency) -> Result<&PayAccount, NoPayAccount> {
+        if let Some(id) = named {
+            let account = self.get(id).ok_or(NoPayAccount::Unknown)?;
+            return if account.currency == currency { Ok(account) } else { Err(NoPayAccount::Currency) };
+        }
+        let mut fitting = self.iter().filter(|account| account.currency == currency);
+        match (fitting.next(), fitting.next()) {
+            (Some(account), None) => Ok(account),
+            (Some(_), Some(_)) => Err(NoPayAccount::Several),
+            (None, _) => Err(NoPayAccount::Currency),
+        }
+    }
+}

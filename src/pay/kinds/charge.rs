@@ -1,0 +1,80 @@
+//! A charge: authorized and captured in one step, against what the buyer consented to.
+
+use crate::{
+    engine::{Action, Sight},
+    kernel::Money,
+    pay::{
+        answer::{PaymentAnswer, PaymentSight},
+        kind::{PayCall, PayErrand, PaymentSpec},
+        model::Payment,
+    },
+    provider::pay::{
+        AmazonChargeId, AmazonPermissionId, ChargeAsked, ChargeSeen, ChargeState, PayKey, PayOperation, PayReference,
+    },
+};
+
+/// The kind.
+pub(in crate::pay) struct Charge;
+
+impl PaymentSpec for Charge {
+    fn operation(&self, action: Action) -> &'static str {
+        operation(action).as_str()
+    }
+
+    fn done(&self) -> &'static str {
+        "paid"
+    }
+
+    fn call<'a>(&self, errand: PayErrand<'a>) -> PayCall<'a> {
+        let PayErrand { client, payment, action, asked_at } = errand;
+        Box::pin(async move {
+            let (name, value) = (operation(action).as_str(), payment.value);
+            let read = |seen: ChargeSeen| read(&seen, value);
+            if action == Action::Read {
+                let Some(id) = payment.remote_id.as_ref().and_then(|id| AmazonChargeId::parse(id.as_str())) else {
+                    return PaymentAnswer::unsent(name, asked_at);
+                };
+                return PaymentAnswer::of(client.get_charge(&id).await, name, asked_at, read);
+            }
+            match asked(payment) {
+                Some((key, asked)) => PaymentAnswer::of(client.create_charge(&key, &asked).await, name, asked_at, read),
+                None => PaymentAnswer::unsent(name, asked_at),
+            }
+        })
+    }
+}
+
+/// A charge is captured at once, so there is nothing to void: an order of this kind is never reversed.
+const fn operation(action: Action) -> PayOperation {
+    match action {
+        Action::Forward | Action::Reverse => PayOperation::CreateCharge,
+        Action::Read => PayOperation::GetCharge,
+    }
+}
+
+/// What is asked of Amazon, in each attempt alike.
+fn asked(payment: &Payment) -> Option<(PayKey, ChargeAsked)> {
+    let asked = ChargeAsked {
+        permission: AmazonPermissionId::parse(payment.against.as_str())?,
+        amount: payment.value,
+        capture_now: true,
+        may_wait: payment.may_wait,
+        reference: PayReference::parse(&payment.id.to_string())?,
+    };
+    Some((PayKey::parse(payment.pay_key.as_str())?, asked))
+}
+
+/// What a charge of Amazon's shows of one for this value.
+fn read(seen: &ChargeSeen, value: Money) -> PaymentSight {
+    let (sight, decline, reason) = match seen.state {
+        ChargeState::Paid if seen.captured.is_some_and(|captured| captured != value) => (Sight::Mismatch, None, None),
+        ChargeState::Paid => (Sight::Live, None, None),
+        // Authorized: the capture comes with it. A word that we do not know is asked about again, and at last by a person.
+        ChargeState::Pending | ChargeState::Authorized | ChargeState::Capturing | ChargeState::Odd => {
+            (Sight::Undecided, None, None)
+        }
+        ChargeState::Declined(decline) => (Sight::Declined, Some(decline.kind), Some(decline.reason.as_str())),
+        ChargeState::Voided(reason) => (Sight::Declined, None, Some(reason.as_str())),
+    };
+    PaymentSight { id: seen.id.to_string(), sight, decline, reason }
+}

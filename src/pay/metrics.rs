@@ -1,0 +1,126 @@
+//! Metrics of payments. Without an account at Amazon Pay they have no series.
+
+use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
+
+use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, sql};
+use crate::{
+    engine::State,
+    kernel::horizon,
+    provider::pay::DeclineKind,
+    store::StoreError,
+    telemetry::metrics::{Registry, at_zero, seconds},
+};
+
+/// How a payment can end, by its status.
+const ENDS: [(PaymentKind, [&str; 4]); 2] = [
+    (PaymentKind::Charge, ["paid", "declined", "failed", "needs_attention"]),
+    (PaymentKind::Refund, ["refunded", "declined", "failed", "needs_attention"]),
+];
+/// States of a payment that are gauges; finished ones are counters.
+const OPEN_STATES: [State; 4] = [State::Pending, State::Issuing, State::Unresolved, State::NeedsAttention];
+
+/// Counters are of this process; the gauges of unfinished payments are set from the database.
+pub(crate) struct PayMetrics {
+    finished: IntCounterVec,
+    declines: IntCounterVec,
+    calls: IntCounterVec,
+    in_state: IntGaugeVec,
+    oldest_unproven: GaugeVec,
+}
+
+impl PayMetrics {
+    /// Registers them. `accounts` are those of the settings.
+    ///
+    /// # Errors
+    /// When the registry has a metric of such a name.
+    pub(crate) fn new(registry: &Registry, accounts: &[&str]) -> Result<Self, prometheus::Error> {
+        let ends = accounts.iter().flat_map(|account| {
+            ENDS.into_iter().flat_map(move |(kind, ends)| ends.map(|status| [*account, kind.as_str(), status]))
+        });
+        let declines = accounts.iter().flat_map(|account| {
+            let kinds = PaymentKind::ALL.iter().map(|kind| kind.as_str());
+            kinds.flat_map(move |kind| DeclineKind::ALL.iter().map(move |decline| [*account, kind, decline.as_str()]))
+        });
+        Ok(Self {
+            finished: at_zero(
+                registry.counter_vec(
+                    "payments_total",
+                    "Charges and refunds of Amazon Pay that reached a final status in this process.",
+                    &["account", "kind", "status"],
+                )?,
+                ends,
+            )?,
+            declines: at_zero(
+                registry.counter_vec(
+                    "payment_declines_total",
+                    "Charges and refunds that Amazon Pay declined, by what the decline asks for.",
+                    &["account", "kind", "decline"],
+                )?,
+                declines,
+            )?,
+            calls: registry.counter_vec(
+                "pay_upstream_requests_total",
+                "Calls to Amazon Pay, by what is known after them.",
+                &["account", "operation", "outcome"],
+            )?,
+            in_state: registry.int_gauge_vec(
+                "payments_in_state",
+                "Unfinished charges and refunds of the whole service.",
+                &["account", "kind", "state"],
+            )?,
+            oldest_unproven: registry.gauge_vec(
+                "payment_oldest_unproven_age_seconds",
+                "Age of the oldest charge or refund that Amazon has neither made nor refused, of the whole service.",
+                &["account", "kind"],
+            )?,
+        })
+    }
+
+    /// A payment came to its end, or needs a person.
+    pub(super) fn finished(&self, payment: &Payment) {
+        let (account, kind) = (payment.account.as_str(), payment.kind.as_str());
+        self.finished.with_label_values(&[account, kind, payment.status()]).inc();
+        if let Some(decline) = payment.decline {
+            self.declines.with_label_values(&[account, kind, decline.as_str()]).inc();
+        }
+    }
+
+    /// A call to Amazon Pay was answered, or not.
+    pub(super) fn called(&self, account: &str, answer: &PaymentAnswer) {
+        self.calls.with_label_values(&[account, answer.call.operation, answer.call.class]).inc();
+    }
+}
+
+impl Payments {
+    /// Sets the gauges of unfinished payments from the database.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database; the gauges stay as they were.
+    pub(crate) async fn publish(&self) -> Result<(), StoreError> {
+        if self.accounts().is_empty() {
+            return Ok(());
+        }
+        let (metrics, now) = (&self.courier().metrics, self.courier().ambient.now());
+        let open = sql::unfinished(&mut self.courier().store.snapshot().await?).await?;
+        for account in self.accounts().iter() {
+            for kind in PaymentKind::ALL {
+                let labels = [account.id.as_str(), kind.as_str()];
+                let of_it = || open.iter().filter(|open| open.account == account.id && open.kind == *kind);
+                for state in OPEN_STATES {
+                    let payments = of_it().filter(|open| open.state == state).map(|open| open.payments).sum();
+                    metrics.in_state.with_label_values(&[labels[0], labels[1], state.as_str()]).set(payments);
+                }
+                let age = |since| horizon::age(since, now).num_seconds();
+                let oldest = of_it().filter_map(|open| open.unproven_since).map(age).max().unwrap_or(0);
+                metrics.oldest_unproven.with_label_values(&labels).set(seconds(oldest));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        self.courier().metrics.in_state.reset();
+        self.courier().metrics.oldest_unproven.reset();
+    }
+}

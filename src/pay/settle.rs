@@ -1,0 +1,98 @@
+//! Payments that need a person: what they are, and what the person found out. Nothing here calls Amazon.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::{sql, timeline::PaymentEntry};
+use crate::{
+    audit::{AuditAction, Deed, Scribe},
+    engine::schedule::{self, Resolution},
+    kernel::{AmazonPayId, Money, PaymentId},
+    store::{Store, StoreError},
+};
+
+/// Why a decision was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PaySettleError {
+    /// No such payment.
+    #[error("there is no such payment")]
+    NotFound,
+    /// It needs no person.
+    #[error("the payment is {0}; only one that needs attention is settled by hand")]
+    InvalidState(&'static str),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a person found out about a payment.
+#[derive(Debug, Clone)]
+pub(crate) enum Finding {
+    /// Amazon made it, under this id of Amazon's.
+    Made(AmazonPayId),
+    /// Amazon did not make it, and will not.
+    NotMade,
+}
+
+/// A payment that needs a person, as an operator looks for it at Amazon.
+#[derive(Debug, Clone)]
+pub(crate) struct WaitingPayment {
+    pub(crate) id: PaymentId,
+    pub(crate) kind: &'static str,
+    /// Why.
+    pub(crate) why: &'static str,
+    pub(crate) value: Money,
+    pub(crate) account: String,
+    /// The key that Amazon knows it by.
+    pub(crate) pay_key: String,
+    /// Amazon's id of what it is made against.
+    pub(crate) against: String,
+    /// Since when.
+    pub(crate) since: DateTime<Utc>,
+}
+
+/// Every payment that needs a person, oldest first; 1,000 at most.
+pub(crate) async fn list(store: &Store) -> Result<Vec<WaitingPayment>, StoreError> {
+    let found = sql::attention(&mut store.snapshot().await?).await?;
+    let waiting = found.into_iter().map(|payment| WaitingPayment {
+        id: payment.id,
+        kind: payment.kind.as_str(),
+        why: payment.order.stage.attention().map_or("unknown", |why| why.as_str()),
+        value: payment.value,
+        account: payment.account,
+        pay_key: payment.pay_key.as_str().to_owned(),
+        against: payment.against.to_string(),
+        since: payment.order.updated_at,
+    });
+    Ok(waiting.collect())
+}
+
+/// Writes down what a person found out about a payment, and why; answers its status. It is final afterwards.
+pub(crate) async fn settle(
+    store: &Store,
+    id: PaymentId,
+    finding: Finding,
+    reason: String,
+    scribe: &Scribe,
+    now: DateTime<Utc>,
+) -> Result<&'static str, PaySettleError> {
+    let mut tx = store.begin().await?;
+    let mut payment = sql::lock(&mut tx, id).await?.ok_or(PaySettleError::NotFound)?;
+    let before = payment.status();
+    let resolution = match &finding {
+        Finding::Made(_) => Resolution::Issued,
+        Finding::NotMade => Resolution::NotBought,
+    };
+    payment.order = schedule::resolve(payment.order, resolution, now).ok_or(PaySettleError::InvalidState(before))?;
+    if let Finding::Made(remote_id) = finding {
+        (payment.remote_id, payment.last_error) = (Some(remote_id), None);
+    }
+    if !sql::save(&mut tx, &mut payment, Some(&PaymentEntry::settled(reason)), now).await? {
+        return Err(StoreError::Unconfirmed.into());
+    }
+    // The reason stands in the timeline.
+    let details = json!({"from": before, "to": payment.status()});
+    let deed = Deed { action: AuditAction::PaymentSettled, subject: &id.to_string(), details };
+    scribe.write(&mut tx, deed, now).await?;
+    Ok(tx.commit(payment).await?.get().status())
+}

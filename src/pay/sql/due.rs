@@ -1,0 +1,83 @@
+//! Payments that are due, locked to be leased.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{PaymentRow, known_kinds};
+use crate::{
+    engine::recover::FreeHands,
+    pay::model::Payment,
+    store::{Snapshot, Sql, StoreError, Tx, fetch_all, row, statements},
+};
+
+/// Of an account, due, and of none of these owners. States and kinds are named: this version would lease what it cannot carry.
+macro_rules! due {
+    (sqlite) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM payments WHERE account = $3 AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
+             AND kind IN (SELECT value FROM json_each($4)) AND client_id NOT IN (SELECT unhex(value) FROM json_each($5)) \
+             ORDER BY due_at LIMIT $2"
+        )
+    };
+    (postgres) => {
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM payments WHERE account = $3 AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
+             AND kind = ANY (ARRAY(SELECT json_array_elements_text(CAST($4 AS JSON)))) \
+             AND client_id <> ALL (ARRAY(SELECT CAST(json_array_elements_text(CAST($5 AS JSON)) AS UUID))) \
+             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED"
+        )
+    };
+}
+
+statements! {
+    /// The accounts are JSON. For each one question at the head of the index, however much is due.
+    LANES = Sql::each(
+        "payments.due_accounts",
+        "SELECT accounts.value AS account FROM json_each($2) AS accounts WHERE \
+         (SELECT p.id FROM payments p WHERE p.account = accounts.value AND p.due_at <= $1 ORDER BY p.due_at LIMIT 1) IS NOT NULL",
+        "SELECT accounts.value AS account FROM json_array_elements_text(CAST($2 AS JSON)) AS accounts (value) WHERE \
+         (SELECT p.id FROM payments p WHERE p.account = accounts.value AND p.due_at <= $1 ORDER BY p.due_at LIMIT 1) IS NOT NULL",
+    );
+    DUE = Sql::each("payments.due", due!(sqlite), due!(postgres));
+}
+
+row! {
+    struct PaymentLaneRow { account: String }
+}
+
+/// Those of these accounts in which something is due.
+pub(crate) async fn accounts(
+    snapshot: &mut Snapshot,
+    accounts: &[&str],
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, StoreError> {
+    let rows = fetch_all!(PaymentLaneRow, snapshot, LANES, now, json!(accounts).to_string())?;
+    Ok(rows.into_iter().map(|row| row.account).collect())
+}
+
+/// Payments of an account that are due, longest due first; on PostgreSQL those that another replica holds are passed over. One that
+/// cannot be read holds up no other: it is returned beside them.
+pub(crate) async fn find(
+    tx: &mut Tx,
+    account: &str,
+    free: &FreeHands,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Payment>, Vec<(Uuid, StoreError)>), StoreError> {
+    let limit = i64::try_from(free.limit).unwrap_or(i64::MAX);
+    let owners = json!(free.except.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string();
+    let rows = fetch_all!(PaymentRow, tx, DUE, now, limit, account, known_kinds(), owners)?;
+    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
+    for row in rows {
+        let id = row.id;
+        match Payment::try_from(row) {
+            Ok(payment) => found.push(payment),
+            Err(error) => unreadable.push((id, error)),
+        }
+    }
+    Ok((found, unreadable))
+}
