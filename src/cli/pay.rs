@@ -11,7 +11,7 @@ use crate::{
     config::Settings,
     http::problem::timestamp,
     kernel::{AmazonPayId, PaymentId, claim_code::may_hold_claim_code},
-    pay::settle::{self, Finding, PaySettleError, WaitingPayment},
+    pay::settle::{self, PaySettleError, PaymentFinding, WaitingPayment},
 };
 
 #[derive(Subcommand)]
@@ -66,8 +66,8 @@ pub(super) async fn run(command: PayCommand, settings: &Settings) -> Result<Exit
         PayCommand::Attention => settle::list(&store).await?.iter().map(line).collect::<Vec<_>>().join("\n"),
         PayCommand::Settle(PaySettleArguments { id, found, amazon_id, reason, by }) => {
             let finding = match found {
-                FindingWord::Made => Finding::Made(amazon_id.ok_or(PayCommandError::AmazonId)?),
-                FindingWord::NotMade => Finding::NotMade,
+                FindingWord::Made => PaymentFinding::Made(amazon_id.ok_or(PayCommandError::AmazonId)?),
+                FindingWord::NotMade => PaymentFinding::NotMade,
             };
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
             let scribe = scribe(settings, AuditActor::command())?;

@@ -287,7 +287,7 @@ impl Effects for PayCourier {
         row: &Payment,
         change: Change,
         answer: Option<&PaymentAnswer>,
-        (): &(),
+        _note: &(),
     ) -> Result<Written<Payment>, StoreError> {
         self.write(row, change, answer).await.inspect_err(|error| {
             tracing::warn!(payment.id = %row.id, error = %Chain(error), "a change of a payment was not confirmed");
@@ -301,7 +301,7 @@ impl Effects for PayCourier {
         answer
     }
 
-    async fn read(&self, row: &Payment, (): &()) -> Option<PaymentAnswer> {
+    async fn read(&self, row: &Payment, _note: &()) -> Option<PaymentAnswer> {
         self.call(row, |_now| Action::Read).await
     }
 

@@ -3,10 +3,11 @@
 
 mod errors;
 
+use std::time::Instant;
+
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use utoipa::{IntoParams, OpenApi};
-use uuid::Uuid;
 
 use super::{
     Payments,
@@ -14,7 +15,7 @@ use super::{
     kind::PaymentKind,
     model::PaymentCommand,
     scopes,
-    sql::list::{By, PaymentPage},
+    sql::list::{ListedBy, PaymentPage},
 };
 use crate::{
     failpoint,
@@ -70,7 +71,7 @@ async fn charge(
     let principal = principal(&http, &request, scopes::PAY_WRITE).await?;
     let body: ChargeBody = http.body(&request, payload).await?;
     let command = body.into_command(headers::idempotency_key(&request)?, &principal)?;
-    make(&http, &payments, &request, &principal, (command, arrived)).await
+    make(&http, &payments, &request, &principal, command, arrived).await
 }
 
 /// Give money of a charge back
@@ -98,7 +99,7 @@ async fn refund(
     let principal = principal(&http, &request, scopes::PAY_REFUND).await?;
     let body: RefundBody = http.body(&request, payload).await?;
     let command = body.into_command(headers::idempotency_key(&request)?, &principal)?;
-    make(&http, &payments, &request, &principal, (command, arrived)).await
+    make(&http, &payments, &request, &principal, command, arrived).await
 }
 
 /// Whoever a request comes from. A key that is bound to a program deals with that program's rewards alone.
@@ -115,7 +116,8 @@ async fn make(
     payments: &Payments,
     request: &HttpRequest,
     principal: &Principal,
-    (command, arrived): (PaymentCommand, std::time::Instant),
+    command: PaymentCommand,
+    arrived: Instant,
 ) -> Result<HttpResponse, Problem> {
     let patience = prefer::patience(request);
     let wait = patience.map(|patience| patience.wait);
@@ -296,11 +298,11 @@ async fn charges(
     let principal = principal(&http, &request, scopes::PAY_READ).await?;
     let ChargesQuery { external_id, consent_id, cursor, limit } = query(&request)?;
     let by = match (text(external_id, "external_id")?, consent_id) {
-        (None, None) => By::Client,
-        (Some(id), None) => By::ExternalId(id),
+        (None, None) => ListedBy::Client,
+        (Some(id), None) => ListedBy::ExternalId(id),
         (None, Some(id)) => {
             let id = id.parse::<AmazonPayId>();
-            By::Against(
+            ListedBy::Against(
                 id.map_err(|_malformed| bad_query("consent_id", "an id of Amazon Pay, as C03-1234567-1234567"))?
                     .to_string(),
             )
@@ -330,11 +332,11 @@ async fn refunds(
     let principal = principal(&http, &request, scopes::PAY_READ).await?;
     let RefundsQuery { external_id, charge_id, cursor, limit } = query(&request)?;
     let by = match (text(external_id, "external_id")?, charge_id) {
-        (None, None) => By::Client,
-        (Some(id), None) => By::ExternalId(id),
+        (None, None) => ListedBy::Client,
+        (Some(id), None) => ListedBy::ExternalId(id),
         (None, Some(id)) => {
             let id = id.parse::<PaymentId>().map_err(|_malformed| bad_query("charge_id", "the id of a charge"))?;
-            By::Charge(id.uuid())
+            ListedBy::Charge(id.uuid())
         }
         (Some(_), Some(_)) => return Err(bad_query("charge_id", "one of external_id and charge_id")),
     };
@@ -351,7 +353,7 @@ async fn list(
 ) -> Result<HttpResponse, Problem> {
     let (payments, caller, limit) = (payments.clone(), principal.caller(), asked.limit);
     let found = http.run(async move { Ok::<_, StoreError>(payments.list(&caller, &asked).await?) }).await?;
-    let last = found.last().map(|last| cursor(Uuid::from(last.id.uuid())));
+    let last = found.last().map(|last| cursor(last.id.uuid()));
     let shown = found.iter().map(PaymentView::new).collect();
     Ok(page(request, shown, limit, last))
 }

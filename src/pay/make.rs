@@ -92,7 +92,7 @@ pub(crate) struct MakePayment {
 }
 
 /// What the transaction of a new payment writes.
-struct Draft<'a> {
+struct PaymentDraft<'a> {
     account: &'a PayAccount,
     against: crate::kernel::AmazonPayId,
     parent: Option<PaymentId>,
@@ -213,7 +213,7 @@ impl MakePayment {
                 if consent.environment().is_some_and(|of| of != account.environment) {
                     return Err(PayError::OtherEnvironment(account.environment));
                 }
-                Draft { account, against: consent.clone(), parent: None, may_wait: *may_wait }
+                PaymentDraft { account, against: consent.clone(), parent: None, may_wait: *may_wait }
             }
             (Make::Refund(_), Some((charge, refunds, returned))) => {
                 self.for_refund(charge, *refunds, *returned, command.value)?
@@ -242,7 +242,13 @@ impl MakePayment {
         Ok(account)
     }
 
-    fn for_refund(&self, charge: &Payment, refunds: i64, returned: Money, value: Money) -> Result<Draft<'_>, PayError> {
+    fn for_refund(
+        &self,
+        charge: &Payment,
+        refunds: i64,
+        returned: Money,
+        value: Money,
+    ) -> Result<PaymentDraft<'_>, PayError> {
         let paid = matches!(charge.order.stage, Stage::Proven(_));
         let against = charge.remote_id.clone().filter(|_id| paid).ok_or(PayError::NotPaid(charge.status()))?;
         refundable(charge.value, returned, refunds, value).map_err(|no| match no {
@@ -251,7 +257,7 @@ impl MakePayment {
         })?;
         let account = self.courier.account_of(charge).ok_or(PayError::UnknownAccount)?;
         // Amazon decides about each refund later.
-        Ok(Draft { account, against, parent: Some(charge.id), may_wait: true })
+        Ok(PaymentDraft { account, against, parent: Some(charge.id), may_wait: true })
     }
 
     fn draft(
@@ -259,9 +265,9 @@ impl MakePayment {
         caller: &Caller,
         command: &PaymentCommand,
         intent: Intent,
-        draft: Draft<'_>,
+        draft: PaymentDraft<'_>,
     ) -> Result<Payment, StoreError> {
-        let (courier, Draft { account, against, parent, may_wait }) = (&self.courier, draft);
+        let (courier, PaymentDraft { account, against, parent, may_wait }) = (&self.courier, draft);
         let now = courier.ambient.now();
         Ok(Payment {
             id: PaymentId::new(courier.ambient.row_id(now)?),

@@ -27,7 +27,7 @@ pub(crate) enum PaySettleError {
 
 /// What a person found out about a payment.
 #[derive(Debug, Clone)]
-pub(crate) enum Finding {
+pub(crate) enum PaymentFinding {
     /// Amazon made it, under this id of Amazon's.
     Made(AmazonPayId),
     /// Amazon did not make it, and will not.
@@ -71,7 +71,7 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<WaitingPayment>, StoreErro
 pub(crate) async fn settle(
     store: &Store,
     id: PaymentId,
-    finding: Finding,
+    finding: PaymentFinding,
     reason: String,
     scribe: &Scribe,
     now: DateTime<Utc>,
@@ -80,11 +80,11 @@ pub(crate) async fn settle(
     let mut payment = sql::lock(&mut tx, id).await?.ok_or(PaySettleError::NotFound)?;
     let before = payment.status();
     let resolution = match &finding {
-        Finding::Made(_) => Resolution::Issued,
-        Finding::NotMade => Resolution::NotBought,
+        PaymentFinding::Made(_) => Resolution::Issued,
+        PaymentFinding::NotMade => Resolution::NotBought,
     };
     payment.order = schedule::resolve(payment.order, resolution, now).ok_or(PaySettleError::InvalidState(before))?;
-    if let Finding::Made(remote_id) = finding {
+    if let PaymentFinding::Made(remote_id) = finding {
         (payment.remote_id, payment.last_error) = (Some(remote_id), None);
     }
     if !sql::save(&mut tx, &mut payment, Some(&PaymentEntry::settled(reason)), now).await? {

@@ -25,7 +25,7 @@ const RANKS: &[&[&str]] = &[
     &["webhooks"],
     &["batches"],
     &["treasury"],
-    &["incentives"],
+    &["incentives", "pay"],
     &["ledger"],
     &["engine"],
     &["accounts"],

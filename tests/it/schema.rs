@@ -17,7 +17,7 @@ use noshi::{
     bootstrap::{self, StartError},
     console, events, identity, incentives,
     kernel::Chain,
-    ledger,
+    ledger, pay,
     sandbox::{Fault, FaultRule, Operation},
     store::{
         self, Conn, Read, Sql, Store, StoreError, StoreOptions,
@@ -68,6 +68,9 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/statement/export.rs", ledger::statement::export::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
+    ("pay/sql.rs", pay::sql::STATEMENTS),
+    ("pay/sql/due.rs", pay::sql::due::STATEMENTS),
+    ("pay/sql/list.rs", pay::sql::list::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),

@@ -32,7 +32,7 @@ statements! {
 
 /// What a page is asked for by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum ListedBy {
     /// All of the client's.
     Client,
     /// The caller's own reference.
@@ -47,7 +47,7 @@ pub(crate) enum By {
 #[derive(Debug, Clone)]
 pub(crate) struct PaymentPage {
     pub(crate) kind: PaymentKind,
-    pub(crate) by: By,
+    pub(crate) by: ListedBy,
     /// Older than this one: the last of the page before.
     pub(crate) before: Uuid,
     /// At most so many.
@@ -62,10 +62,10 @@ pub(crate) async fn list(
 ) -> Result<Vec<Payment>, StoreError> {
     let (client, kind, before, limit) = (client.uuid(), asked.kind.as_str(), asked.before, asked.limit);
     let rows = match &asked.by {
-        By::Client => fetch_all!(PaymentRow, snapshot, OF_CLIENT, client, kind, before, limit)?,
-        By::ExternalId(id) => fetch_all!(PaymentRow, snapshot, NAMED, client, kind, before, limit, id.as_str())?,
-        By::Against(id) => fetch_all!(PaymentRow, snapshot, AGAINST, client, kind, before, limit, id.as_str())?,
-        By::Charge(id) => fetch_all!(PaymentRow, snapshot, OF_PARENT, client, kind, before, limit, *id)?,
+        ListedBy::Client => fetch_all!(PaymentRow, snapshot, OF_CLIENT, client, kind, before, limit)?,
+        ListedBy::ExternalId(id) => fetch_all!(PaymentRow, snapshot, NAMED, client, kind, before, limit, id.as_str())?,
+        ListedBy::Against(id) => fetch_all!(PaymentRow, snapshot, AGAINST, client, kind, before, limit, id.as_str())?,
+        ListedBy::Charge(id) => fetch_all!(PaymentRow, snapshot, OF_PARENT, client, kind, before, limit, *id)?,
     };
     rows.into_iter().map(Payment::try_from).collect()
 }

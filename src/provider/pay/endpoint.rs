@@ -75,6 +75,7 @@ impl PayEndpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::Currency;
 
     #[test]
     fn each_region_has_its_host_its_word_and_its_currencies() {

@@ -78,7 +78,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_webhook_oldest_pending_age_seconds", "gauge", &[]),
 ];
 /// Metrics whose series come with what they are about: a key pair that lies in files, a period that was reconciled, a threshold in the settings, a week
-/// of spending.
+/// of spending, an account at Amazon Pay.
 pub(super) const COMING: &[(&str, &str, &[&str])] = &[
     ("noshi_credential_state", "gauge", &["account", "slot", "state"]),
     ("noshi_funds_low_threshold", "gauge", &["account", "currency"]),
@@ -86,6 +86,11 @@ pub(super) const COMING: &[(&str, &str, &[&str])] = &[
     ("noshi_reconciliation_difference", "gauge", &["account", "currency"]),
     ("noshi_reconciliation_last_success_timestamp_seconds", "gauge", &["account"]),
     ("noshi_reconciliation_unmatched", "gauge", &["account", "side"]),
+    ("noshi_pay_upstream_requests_total", "counter", &["account", "operation", "outcome"]),
+    ("noshi_payment_declines_total", "counter", &["account", "decline", "kind"]),
+    ("noshi_payment_oldest_unproven_age_seconds", "gauge", &["account", "kind"]),
+    ("noshi_payments_in_state", "gauge", &["account", "kind", "state"]),
+    ("noshi_payments_total", "counter", &["account", "kind", "status"]),
 ];
 /// Programs that have series of their own.
 const PROGRAMS_SHOWN: usize = 200;

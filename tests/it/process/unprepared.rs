@@ -71,6 +71,12 @@ const COMMANDS: &[Row] = &[
         &["--account", "main", "--from", "2026-11-01", "--to", "2026-11-01", "--reason", "seen", "--by", "kim"],
         Refuses,
     ),
+    Row("pay attention", &[], Refuses),
+    Row(
+        "pay settle",
+        &["pmt_01990000000070008000000000000000", "--as", "not-made", "--reason", "seen", "--by", "kim"],
+        Refuses,
+    ),
     Row("retention status", &[], Refuses),
     Row("retention run", &[], Refuses),
     Row("webhooks endpoints", &[], Has(ASKS)),

@@ -24,7 +24,8 @@ const HYPHENED: [&str; 7] = [
 /// The shape of a code, and digits alone behind the first group: an order number.
 const ORDER: &str = "1234-567890-1234";
 /// The columns that may hold one.
-const OF_ORDERS: [(&str, &str); 8] = [
+const OF_ORDERS: [(&str, &str); 9] = [
+    ("payments", "external_id"),
     ("batches", "name"),
     ("batch_items", "external_id"),
     ("batch_items", "metadata"),
@@ -39,7 +40,8 @@ const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", 
 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
-const FREE: [(&str, &str, &str); 17] = [
+const FREE: [(&str, &str, &str); 18] = [
+    ("payments", "external_id", "the caller's own reference"),
     ("audit_records", "actor", "JSON of ours with the names of a user and a machine in it"),
     ("audit_records", "details", "JSON of ours with the operator's words in it"),
     ("facts", "data", "JSON of ours with the caller's reason in it"),
@@ -207,6 +209,7 @@ async fn with_webhooks(app: &App, sealed: &str) {
                     'failed', 10, 10, created_at, 500, 'timeout', created_at, created_at, created_at FROM webhook_endpoints";
     assert_eq!(app.database.execute(delivery).await.unwrap(), 1);
     with_batches(app, sealed).await;
+    with_payment(app).await;
 }
 
 /// A batch that was held up and has ended, and an item of it that was refused.
@@ -219,6 +222,22 @@ async fn with_batches(app: &App, sealed: &str) {
     let item = "INSERT INTO batch_items SELECT id, 0, 'order-1', 'gift_code', 100, 'USD', '{}', 'refused', created_at, id, 'lapsed', '/value', 1 \
                 FROM batches";
     assert_eq!(app.database.execute(item).await.unwrap(), 1);
+}
+
+/// A refund that needs a person, with whatever a payment can have; it is its own charge.
+async fn with_payment(app: &App) {
+    let key = "0123456789abcdef0123456789abcdef";
+    let payment = format!(
+        "INSERT INTO payments (id, client_id, intent, account, environment, kind, pay_key, against, parent_id, amount_minor, currency, \
+         external_id, may_wait, simulation, state, version, doubt, refusals, reversal_wanted, reversal_doubt, reversal_failure, attention, \
+         retryable, done, first_sent_at, unproven_since, proven_at, reversed_at, remote_id, decline, error_code, attempts, \
+         attempts_before, events, lease_token, due_at, created_at, updated_at, trace_context) SELECT id, client_id, intent, 'shop', \
+         'sandbox', 'refund', '{key}', 'P03-1234567-1234567-C123456', id, 100, 'JPY', 'order-1', TRUE, 'SoftDeclined', \
+         'needs_attention', 1, TRUE, 0, FALSE, FALSE, 'too_late', 'unproven', FALSE, TRUE, created_at, created_at, created_at, \
+         created_at, 'P03-1234567-1234567-R123456', 'soft', 'SoftDeclined', 1, 0, 1, id, created_at, created_at, created_at, \
+         '00-{key}-0123456789abcdef-01' FROM rewards"
+    );
+    assert_eq!(app.database.execute(&payment).await.unwrap(), 1);
 }
 
 /// A key pair, and a replica that holds it.

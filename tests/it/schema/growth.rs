@@ -224,6 +224,40 @@ fn batches(backend: Backend) -> Vec<String> {
     ]
 }
 
+/// Charges of consents that have many each, some of them unfinished, and a refund of every fifth.
+fn payments(backend: Backend, all: i64) -> Vec<String> {
+    let d = Dialect(backend);
+    let (numbers, id, client) = (d.numbers(0, all), d.id(all), d.client());
+    let refund = uuid(
+        backend,
+        &format!(
+            "{} || '7000a000' || {}",
+            d.hex(&format!("(({BEGIN} + n * {YEAR} / {all}) * 1000)"), 12),
+            d.hex("n", 12)
+        ),
+    );
+    let at = d.instant(&format!("{BEGIN} + n * {YEAR} / {all}"));
+    let made = |kind: &str, id: &str, against: &str, parent: &str, number: &str, which: &str| {
+        let (intent, key) = (d.bytes(&d.digits(number, 20)), d.hex(number, 32));
+        let state = "CASE WHEN n % 97 = 13 AND n < 2000 THEN 'needs_attention' WHEN n % 97 = 17 AND n < 2000 THEN 'unresolved' \
+                     WHEN n % 50 = 18 THEN 'failed' ELSE 'issued' END";
+        format!(
+            "{numbers} INSERT INTO payments (id, client_id, intent, account, environment, kind, pay_key, against, parent_id, amount_minor, \
+             currency, external_id, may_wait, state, version, doubt, refusals, reversal_wanted, reversal_doubt, first_sent_at, \
+             unproven_since, proven_at, attempts, attempts_before, events, due_at, created_at, updated_at) SELECT {id}, {client}, {intent}, \
+             'shop', 'sandbox', '{kind}', {key}, {against}, {parent}, 500, 'JPY', CASE WHEN n % 2 = 0 THEN 'order_' || n END, FALSE, {state}, \
+             1, FALSE, 0, FALSE, FALSE, {at}, CASE WHEN {state} = 'unresolved' THEN {at} END, CASE WHEN {state} = 'issued' THEN {at} END, \
+             1, 0, 2, CASE WHEN {state} = 'unresolved' THEN {at} END, {at}, {at} FROM numbers WHERE {which}"
+        )
+    };
+    let consent = format!("'C03-1234567-' || {}", d.digits("n % 1000", 7));
+    let charge = format!("'P03-1234567-' || {} || '-C123456'", d.digits("n", 7));
+    vec![
+        made("charge", &id, &consent, "NULL", "n", "n >= 0"),
+        made("refund", &refund, &charge, &id, &format!("n + {all}"), "n % 5 = 0"),
+    ]
+}
+
 fn uuid_bytes(d: &Dialect) -> String {
     d.bytes(&d.digits("n", 32))
 }
@@ -250,6 +284,7 @@ pub(crate) async fn grow(database: &Database, all: i64) {
     }
     texts.extend(beside(backend, all));
     texts.extend(batches(backend));
+    texts.extend(payments(backend, all.min(20_000)));
     for account in ["main", "second", "rare"] {
         texts.push(format!(
             "INSERT INTO ledger_marks (account, currency, through_id, through_at, mark_id, mark_at) \

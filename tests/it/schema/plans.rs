@@ -32,6 +32,7 @@ const GROWING: &[&str] = &[
     "webhook_deliveries",
     "batch_items",
     "batches",
+    "payments",
 ];
 
 /// Indexes of what is unfinished: they do not grow with what happened.
@@ -47,6 +48,8 @@ const SMALL: &[&str] = &[
     "batches_open",
     "batches_aged",
     "batch_items_due",
+    "payments_due",
+    "payments_attention",
 ];
 
 /// On which database.
@@ -59,6 +62,8 @@ enum On {
 
 /// Statements that may, and why.
 const EXCEPTIONS: &[(&str, On, &str)] = &[
+    ("payments.returned", On::Postgres, "the refunds of one charge: ten at most"),
+    ("payments.list_of_parent", On::Postgres, "the refunds of one charge: ten at most"),
     ("batches.page_named", On::Postgres, "the batches of one name"),
     ("batch_items.cancel", On::Postgres, "the items of one batch"),
     ("batch_items.take_up_again", On::Postgres, "the items of one batch"),

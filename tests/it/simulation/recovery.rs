@@ -45,7 +45,7 @@ impl World<'_> {
         let (left, state) = (row.order.lease, row.order.state());
         let moment = Moment { now: self.clock(replica), draw: self.draw(), patience: Duration::ZERO, awaited: false };
         let order = bugs::taken_up(self.bug, row.order, moment);
-        self.cover.stepped(state, schedule::resumed_by(&order, REPLAY_AGE, moment.now));
+        self.cover.stepped(state, schedule::resumed_by(&order, REPLAY_AGE, &self.rules(), moment.now));
         let lease = self.lease();
         let Ok((order, wake)) = schedule::take_up(order, lease, REPLAY_AGE, &self.rules(), moment) else {
             return self.oracle.fail("I15: a due row knows no next step");

@@ -1,3 +1,5 @@
+//! Keys as files of other programs hold them, made by openssl.
+
 use std::process::{Command, Stdio};
 
 use super::*;

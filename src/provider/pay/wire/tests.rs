@@ -1,3 +1,5 @@
+//! The bytes of requests, and what is read of answers.
+
 use super::*;
 
 fn yen(minor: i64) -> Money {
