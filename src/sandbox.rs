@@ -49,6 +49,7 @@ mod mock;
 mod money;
 mod operations;
 mod partners;
+mod pay;
 mod record;
 mod shoppers;
 mod signature;
@@ -79,6 +80,10 @@ pub use self::login::{NewToken, PlantedToken};
 pub use self::members::{CardMembers, CardSource};
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
+};
+pub use self::pay::{
+    ConsentAct, NewConsent, NewPayMerchant, PayCall, PaySettlement, ShownCharge, ShownConsent, ShownPayMerchant,
+    ShownRefund,
 };
 pub use self::record::Received;
 pub use self::shoppers::Shopper;
@@ -218,6 +223,7 @@ impl Sandbox {
             deck: kinds::Deck::default(),
             shoppers: shoppers::Shoppers::default(),
             tokens: login::Tokens::default(),
+            pay: pay::PayOffice::default(),
             pace: latency::Pace::of(options.latency).map_err(SandboxStartError::Accounts)?,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),

@@ -130,7 +130,7 @@ impl Journal {
             GatewayAnswer::Refused { refusal, .. } => (Some(refusal.error_type.to_string()), None),
             GatewayAnswer::OfKind(_) => (None, fields.text("cardNumber").ok().flatten()),
             GatewayAnswer::Funds { .. }
-            | GatewayAnswer::Login { .. }
+            | GatewayAnswer::Plain { .. }
             | GatewayAnswer::Page(_)
             | GatewayAnswer::Front { .. }
             | GatewayAnswer::Unread { .. } => return,

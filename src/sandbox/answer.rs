@@ -65,9 +65,11 @@ pub(super) enum GatewayAnswer {
     Page(Box<Page>),
     /// The success of an operation that one kind of reward needs, as JSON.
     OfKind(Box<RawValue>),
-    /// What Login with Amazon answers, as JSON.
-    Login {
+    /// What Login with Amazon answers, or Amazon Pay, as JSON.
+    Plain {
         status: StatusCode,
+        /// The reason code of a refusal of Amazon Pay's.
+        reason: Option<String>,
         json: Box<RawValue>,
     },
     Refused {
@@ -111,12 +113,12 @@ impl GatewayAnswer {
         match self {
             Self::Refused { refusal, .. } => (Some(refusal.code.to_string()), Some(refusal.error_type.to_string())),
             Self::Front { exception, .. } => (None, exception.map(str::to_owned)),
+            Self::Plain { reason, .. } => (reason.clone(), None),
             Self::Card(_)
             | Self::Canceled { .. }
             | Self::Funds { .. }
             | Self::Page(_)
             | Self::OfKind(_)
-            | Self::Login { .. }
             | Self::Unread { .. } => (None, None),
         }
     }
@@ -132,7 +134,7 @@ impl GatewayAnswer {
             | Self::Funds { .. }
             | Self::Page(_)
             | Self::OfKind(_)
-            | Self::Login { .. } => None,
+            | Self::Plain { .. } => None,
         }
     }
 
@@ -146,7 +148,7 @@ impl GatewayAnswer {
             | Self::Page(_)
             | Self::OfKind(_)
             | Self::Refused { .. }
-            | Self::Login { .. }
+            | Self::Plain { .. }
             | Self::Front { .. } => None,
         }
     }
@@ -158,7 +160,7 @@ impl GatewayAnswer {
                 StatusCode::OK
             }
             Self::Refused { .. } => REFUSAL_STATUS,
-            Self::Login { status, .. } | Self::Front { status, .. } | Self::Unread { status, .. } => *status,
+            Self::Plain { status, .. } | Self::Front { status, .. } | Self::Unread { status, .. } => *status,
         }
     }
 
@@ -171,7 +173,7 @@ impl GatewayAnswer {
             | Self::Funds { .. }
             | Self::Page(_)
             | Self::OfKind(_)
-            | Self::Login { .. }
+            | Self::Plain { .. }
             | Self::Refused { .. }
             | Self::Unread { .. } => None,
         };
@@ -206,7 +208,7 @@ impl GatewayAnswer {
             | Self::Canceled { .. }
             | Self::Page(_)
             | Self::OfKind(_)
-            | Self::Login { .. }
+            | Self::Plain { .. }
             | Self::Refused { .. } => {
                 format!("{}Response", operation.map_or("AGCOD", Operation::name))
             }
@@ -229,7 +231,7 @@ impl GatewayAnswer {
                 timestamp: Some(at.format("%Y%m%dT%H%M%SZ").to_string()),
             }),
             Self::Page(page) => page.body(),
-            Self::OfKind(json) | Self::Login { json, .. } => Ok(json.get().as_bytes().to_vec()),
+            Self::OfKind(json) | Self::Plain { json, .. } => Ok(json.get().as_bytes().to_vec()),
             Self::Refused { refusal, echo } => refused(refusal, echo),
             Self::Front { message, .. } => serde_json::to_vec(&serde_json::json!({ "message": message })),
             Self::Unread { message, .. } => serde_json::to_vec(&serde_json::json!({ "Message": message })),
@@ -350,9 +352,11 @@ fn refused(refusal: &AgcodError, echo: &Echo) -> Result<Vec<u8>, serde_json::Err
         Operation::GetAvailableFunds => {
             wrapped(refusal, FundsBody { __type, available_funds: None, status, timestamp: None })
         }
-        Operation::GetGiftCardActivityPage | Operation::OfKind(_) | Operation::TokenInfo | Operation::UserProfile => {
-            wrapped(refusal, BareRefusedBody { __type, status })
-        }
+        Operation::GetGiftCardActivityPage
+        | Operation::OfKind(_)
+        | Operation::TokenInfo
+        | Operation::UserProfile
+        | Operation::Pay(_) => wrapped(refusal, BareRefusedBody { __type, status }),
     }
 }
 

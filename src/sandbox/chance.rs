@@ -70,6 +70,11 @@ impl Chance {
         )
     }
 
+    /// So many digits.
+    pub(super) fn digits(&self, count: usize) -> String {
+        self.draw(DIGITS, count)
+    }
+
     fn draw(&self, alphabet: &[u8], length: usize) -> String {
         let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         (0..length).filter_map(|_| alphabet.choose(&mut *rng).copied().map(char::from)).collect()

@@ -2,6 +2,7 @@
 
 mod page;
 mod partners;
+mod pay;
 mod port;
 mod routes;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
 use super::kinds::OfKind;
+use super::pay::PayCall;
 
 /// The longest delay that a fault may ask for: ten minutes.
 pub(super) const DELAY_MILLISECONDS_MAX: u64 = 10 * 60 * 1_000;
@@ -32,6 +33,8 @@ pub enum Operation {
     TokenInfo,
     /// Login with Amazon: who signed in.
     UserProfile,
+    /// An operation of Amazon Pay.
+    Pay(PayCall),
 }
 
 impl Operation {
@@ -50,6 +53,7 @@ impl Operation {
             Self::OfKind(operation) => operation.name(),
             Self::TokenInfo => "tokeninfo",
             Self::UserProfile => "profile",
+            Self::Pay(call) => call.name(),
         }
     }
 
@@ -61,16 +65,17 @@ impl Operation {
             | Self::GetAvailableFunds
             | Self::GetGiftCardActivityPage
             | Self::TokenInfo
-            | Self::UserProfile => "creationRequestId",
+            | Self::UserProfile
+            | Self::Pay(_) => "creationRequestId",
             Self::OfKind(operation) => operation.request_id(),
         }
     }
 
-    /// The call of that exact name; one of Login with Amazon as well.
+    /// The call of that exact name; one of Login with Amazon or of Amazon Pay as well.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let of_login = || [Self::TokenInfo, Self::UserProfile].into_iter().find(|call| call.name() == name);
-        Self::of_gateway(name).or_else(of_login)
+        Self::of_gateway(name).or_else(of_login).or_else(|| PayCall::named(name).map(Self::Pay))
     }
 
     /// The operation of the Incentives API of that exact name.
@@ -202,6 +207,15 @@ pub enum Fault {
         /// Whether the work was done.
         after_work: bool,
     },
+    /// A refusal of Amazon Pay's of your choice; no fault of any other call.
+    ReasonCode {
+        /// The HTTP status.
+        status: u16,
+        /// Its `reasonCode`.
+        reason_code: String,
+        /// Whether the work was done.
+        after_work: bool,
+    },
     /// 403, as if the date were stale; nothing was done.
     SignatureExpired,
     /// 403, as if the key were unknown; nothing was done.
@@ -218,7 +232,7 @@ impl Fault {
         {
             return Some(format!("milliseconds must be at most {DELAY_MILLISECONDS_MAX}, not {milliseconds}"));
         }
-        if let Self::HtmlError { status, .. } = self
+        if let Self::HtmlError { status, .. } | Self::ReasonCode { status, .. } = self
             && !(200..=599).contains(status)
         {
             return Some(format!("status must be between 200 and 599, not {status}"));
@@ -249,10 +263,11 @@ pub struct FaultRule {
     /// Only this operation; any if absent.
     #[serde(default)]
     pub operation: Option<Operation>,
-    /// Only calls of this partner; any if absent.
+    /// Only calls of this partner, or of this merchant of Amazon Pay's; any if absent.
     #[serde(default)]
     pub partner_id: Option<String>,
-    /// Only calls with this request id, whatever the operation calls it; any if absent.
+    /// Only calls with this request id, whatever the operation calls it; any if absent. A call of Amazon Pay has its idempotency key,
+    /// or the id of what it is about.
     #[serde(default)]
     pub creation_request_id: Option<String>,
     /// How many matching calls pass unharmed first.

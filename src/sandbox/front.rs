@@ -3,6 +3,7 @@
 mod delivery;
 mod distort;
 mod gateway;
+mod pay;
 mod report;
 mod route;
 mod server;

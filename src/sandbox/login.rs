@@ -150,7 +150,7 @@ pub(super) fn answer(world: &World, operation: Operation, headers: &HeaderMap, q
     };
     shown.map_or(
         GatewayAnswer::Unread { status: StatusCode::INTERNAL_SERVER_ERROR, message: None, member: None },
-        |json| GatewayAnswer::Login { status: StatusCode::OK, json },
+        |json| GatewayAnswer::Plain { status: StatusCode::OK, reason: None, json },
     )
 }
 
@@ -189,7 +189,7 @@ fn refused(world: &World, error: &str, error_description: &str) -> GatewayAnswer
     let body = to_raw_value(&LoginRefusal { error, error_description, request_id: world.chance.request_id() });
     let status = StatusCode::BAD_REQUEST;
     match body {
-        Ok(json) => GatewayAnswer::Login { status, json },
+        Ok(json) => GatewayAnswer::Plain { status, reason: None, json },
         Err(_unprinted) => GatewayAnswer::Unread { status, message: None, member: None },
     }
 }

@@ -83,7 +83,8 @@ impl Throttle {
             | Operation::CancelGiftCard
             | Operation::OfKind(_)
             | Operation::TokenInfo
-            | Operation::UserProfile => None,
+            | Operation::UserProfile
+            | Operation::Pay(_) => None,
             Operation::GetAvailableFunds => Some((funds, WINDOW, FUNDS_REQUESTS_PER_SECOND)),
             Operation::GetGiftCardActivityPage => Some((activity, MINUTE, ACTIVITY_REQUESTS_PER_MINUTE)),
         };

@@ -15,6 +15,7 @@ use super::kinds::Deck;
 use super::latency::Pace;
 use super::login::Tokens;
 use super::partners::Partners;
+use super::pay::PayOffice;
 use super::record::RequestLog;
 use super::shoppers::Shoppers;
 use super::throttle::Throttle;
@@ -28,6 +29,7 @@ pub(super) struct World {
     pub(super) deck: Deck,
     pub(super) shoppers: Shoppers,
     pub(super) tokens: Tokens,
+    pub(super) pay: PayOffice,
     pub(super) journal: Journal,
     pub(super) pace: Pace,
     pub(super) throttle: Throttle,

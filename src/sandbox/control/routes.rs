@@ -67,6 +67,45 @@ pub(super) const ROUTES: &[Route] = &[
         "makes an access token: {\"client_id\":\"…\",\"user_id\":\"amzn1.account.…\",\"expires_in_seconds\":3600}",
         |control, body| Ok(ok(&control.plant_token(parsed(body)?)?)),
     ),
+    row("GET", "/pay/merchants", "the public keys of Amazon Pay's merchants", |control, _body| {
+        Ok(ok(&control.pay_merchants()))
+    }),
+    row(
+        "POST",
+        "/pay/merchants",
+        "registers a public key: {\"merchant_id\":\"…\",\"public_key_id\":\"SANDBOX-…\",\"public_key\":\"-----BEGIN PUBLIC KEY-----…\"}",
+        |control, body| {
+            control.register_pay_merchant(parsed(body)?)?;
+            Ok(ok(&control.pay_merchants()))
+        },
+    ),
+    row("GET", "/pay/permissions", "every charge permission", |control, _body| Ok(ok(&control.pay_permissions()))),
+    row(
+        "POST",
+        "/pay/permissions",
+        "a buyer's consent: {\"merchant_id\":\"…\",\"limit\":\"100000\",\"recurring\":true}",
+        consent,
+    ),
+    row(
+        "PUT",
+        "/pay/permissions",
+        "{\"act\":\"suspend\",\"charge_permission_id\":\"…\"}, or mend, or close as the buyer",
+        |control, body| {
+            control.act_on_consent(parsed(body)?)?;
+            Ok(ok(&control.pay_permissions()))
+        },
+    ),
+    row("GET", "/pay/charges", "every charge", |control, _body| Ok(ok(&control.charges()))),
+    row("GET", "/pay/refunds", "every refund", |control, _body| Ok(ok(&control.refunds()))),
+    row(
+        "PUT",
+        "/pay/pending",
+        "declines a pending authorization, capture or refund: {\"id\":\"…\",\"reason\":\"AmazonRejected\"}",
+        |control, body| {
+            control.decline_pending(&parsed(body)?)?;
+            Ok(ok(&Health { status: "declined" }))
+        },
+    ),
     row("GET", "/requests", "what the gateway received", |control, _body| Ok(ok(&control.requests()))),
     row("DELETE", "/requests", "forgets what was received", |control, _body| {
         control.clear_requests();
@@ -240,6 +279,12 @@ fn latency(wanted: LatencySetting) -> Result<Latency, Refused> {
 #[serde(deny_unknown_fields)]
 struct Setting {
     enabled: bool,
+}
+
+fn consent(control: &Control, body: &[u8]) -> Result<Answered, Refused> {
+    let id = control.consent(parsed(body)?)?;
+    let made = control.pay_permissions().into_iter().find(|permission| permission.charge_permission_id == id);
+    Ok(ok(&made))
 }
 
 fn script(control: &Control, body: &[u8]) -> Result<Answered, Refused> {

@@ -113,6 +113,8 @@ pub(super) fn strike(fault: &Fault, struck: &Struck<'_>, work: impl FnOnce() -> 
             let refusal = Say::Answer(refuse(AgcodError::scripted(code, error_type)));
             if *after_work { after(work, refusal) } else { refusal }
         }
+        // Of Amazon Pay alone.
+        Fault::ReasonCode { .. } => Say::Answer(work()),
         Fault::Throttle => Say::Answer(throttled()),
         Fault::SignatureExpired => Say::Answer(rejected(&Rejection::expired(struck.date, struck.now))),
         Fault::BadKey => Say::Answer(rejected(&Rejection::UnknownKey)),
@@ -169,7 +171,7 @@ fn falsified(fault: &Fault, echo: &Echo, answer: GatewayAnswer) -> GatewayAnswer
         }
         GatewayAnswer::Canceled { .. }
         | GatewayAnswer::Funds { .. }
-        | GatewayAnswer::Login { .. }
+        | GatewayAnswer::Plain { .. }
         | GatewayAnswer::Page(_)
         | GatewayAnswer::Refused { .. }
         | GatewayAnswer::Front { .. }
@@ -235,7 +237,7 @@ fn other_currency(currency: &str) -> String {
 }
 
 /// An id of the same length with another last part, so that only a comparison of the whole id notices.
-fn other_id(id: &str) -> String {
+pub(super) fn other_id(id: &str) -> String {
     let mut other = id.to_owned();
     let last = other.pop();
     other.push(if last == Some('0') { '1' } else { '0' });

@@ -14,7 +14,7 @@ use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
 use super::server::{Answered, Handler, whole_body};
 use super::socket::{ConnectionEnd, Switch};
-use super::{report, route};
+use super::{pay, report, route};
 use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::fault::{Fault, Operation};
@@ -22,6 +22,7 @@ use crate::sandbox::fields::Fields;
 use crate::sandbox::login;
 use crate::sandbox::market::Market;
 use crate::sandbox::operations::{self, GatewayCall};
+use crate::sandbox::pay::{PayArrival, is_pay};
 use crate::sandbox::record::{BODY_CHARACTERS_MAX, Received};
 use crate::sandbox::signature::{self, Rejection, SignedRequest, ValidSignature};
 use crate::sandbox::throttle::Arrived;
@@ -44,32 +45,70 @@ impl Handler for Gateway {
         let world = self.world;
         let (parts, body) = request.into_parts();
         let read = whole_body(body, REQUEST_BODY_BYTES_MAX, world.body_time).await;
+        if is_pay(parts.uri.path()) {
+            return pay_answer(world, parts, read, &switch).await;
+        }
         let arrival = Arrival::of(parts, read.clone().unwrap_or_default());
         let manner = arrival.manner;
         let said = match read {
-            // In a task of its own: the work must go on when the client hangs up.
-            Ok(_) => match world.tasks.spawn(exchange(Arc::clone(&world), arrival)).await {
-                Ok(said) => said,
-                Err(error) => {
-                    tracing::error!(%error, "an exchange of the sandbox broke down");
-                    let status = StatusCode::INTERNAL_SERVER_ERROR;
-                    Say::Answer(GatewayAnswer::Unread { status, message: None, member: None })
-                }
-            },
+            Ok(_) => apart(&world, exchange(Arc::clone(&world), arrival)).await,
             Err((status, message)) => {
                 tracing::info!("refused {} {}: {message}", status.as_u16(), arrival.name());
                 Say::Answer(GatewayAnswer::Unread { status, message: Some(message), member: None })
             }
         };
-        if let Some(wait) = world.pace.next(&world.chance) {
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = world.stopping.cancelled() => {}
-            }
-        }
-        let delivery = Delivery::of(said, manner, &world.chance.request_id(), world.clock.signature_now());
-        delivery::deliver(delivery, &world, &switch).await
+        answered(&world, said, manner, &switch).await
     }
+}
+
+/// In a task of its own: the work must go on when the client hangs up.
+async fn apart(world: &World, exchange: impl Future<Output = Say> + Send + 'static) -> Say {
+    match world.tasks.spawn(exchange).await {
+        Ok(said) => said,
+        Err(error) => {
+            tracing::error!(%error, "an exchange of the sandbox broke down");
+            let status = StatusCode::INTERNAL_SERVER_ERROR;
+            Say::Answer(GatewayAnswer::Unread { status, message: None, member: None })
+        }
+    }
+}
+
+/// The answer of Amazon Pay. It names its call in a header of its own.
+async fn pay_answer(
+    world: Arc<World>,
+    parts: Parts,
+    read: Result<Bytes, (StatusCode, String)>,
+    switch: &Switch,
+) -> Answered {
+    let said = match read {
+        Ok(body) => {
+            let Parts { method, uri, headers, .. } = parts;
+            let (path, query) = (uri.path().to_owned(), uri.query().unwrap_or_default().to_owned());
+            let arrival = PayArrival { method, path, query, headers, body };
+            apart(&world, pay::exchange(Arc::clone(&world), arrival)).await
+        }
+        Err((status, message)) => {
+            tracing::info!("refused {} {}: {message}", status.as_u16(), parts.uri.path());
+            Say::Answer(pay::unread(status, message))
+        }
+    };
+    let mut answer = answered(&world, said, pay::MANNER, switch).await;
+    if let Some(id) = answer.headers_mut().remove("x-amzn-requestid") {
+        answer.headers_mut().insert("x-amz-pay-request-id", id);
+    }
+    answer
+}
+
+/// Sends what is said, after as long as answers take.
+async fn answered(world: &World, said: Say, manner: Manner, switch: &Switch) -> Answered {
+    if let Some(wait) = world.pace.next(&world.chance) {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = world.stopping.cancelled() => {}
+        }
+    }
+    let delivery = Delivery::of(said, manner, &world.chance.request_id(), world.clock.signature_now());
+    delivery::deliver(delivery, world, switch).await
 }
 
 /// A request that arrived.
@@ -226,7 +265,7 @@ async fn login_exchange(world: Arc<World>, arrival: Arrival, operation: Operatio
 }
 
 /// Waits where the fault says so. A break: the work has not begun, as if the gateway had been killed while it waited.
-async fn wait_before_work(world: &World, fault: Option<&Fault>) -> ControlFlow<()> {
+pub(super) async fn wait_before_work(world: &World, fault: Option<&Fault>) -> ControlFlow<()> {
     let Some(Fault::DelayWork { milliseconds }) = fault else { return ControlFlow::Continue(()) };
     tokio::select! {
         () = tokio::time::sleep(Duration::from_millis(*milliseconds)) => ControlFlow::Continue(()),
@@ -253,7 +292,7 @@ fn misnamed(arrival: &Arrival, operation: Operation) -> Option<GatewayAnswer> {
 }
 
 /// Adds the answer to the log, right before it is sent.
-fn concluded(world: &World, sequence: u64, say: Say, real_op: bool) -> Say {
+pub(super) fn concluded(world: &World, sequence: u64, say: Say, real_op: bool) -> Say {
     let status = say.status().map(|status| status.as_u16());
     let (error_code, error_type) = match &say {
         Say::Answer(answer) | Say::Late(answer, _) | Say::Half(answer, ..) => answer.error(),

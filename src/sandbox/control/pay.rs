@@ -1,0 +1,53 @@
+//! Amazon Pay, as its merchants, buyers and banks see it.
+
+use super::{Control, ControlError};
+use crate::sandbox::pay::{
+    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, ShownCharge, ShownConsent, ShownPayMerchant, ShownRefund,
+};
+
+impl Control {
+    /// The public keys that merchants registered.
+    #[must_use]
+    pub fn pay_merchants(&self) -> Vec<ShownPayMerchant> {
+        self.world.pay.merchants.all()
+    }
+
+    /// Registers a merchant's public key, or replaces the one of that id.
+    pub fn register_pay_merchant(&self, new: NewPayMerchant) -> Result<(), ControlError> {
+        self.world.pay.merchants.register(new).map_err(ControlError::Rule)
+    }
+
+    /// Every charge permission, oldest first.
+    #[must_use]
+    pub fn pay_permissions(&self) -> Vec<ShownConsent> {
+        self.world.pay.book.shown_consents(self.world.clock.now())
+    }
+
+    /// Makes a charge permission, as a buyer's consent does, and returns its id.
+    pub fn consent(&self, new: NewConsent) -> Result<String, ControlError> {
+        let world = &self.world;
+        world.pay.book.consent(new, world.clock.now(), &world.chance).map_err(ControlError::Rule)
+    }
+
+    /// Suspends, mends or closes a charge permission.
+    pub fn act_on_consent(&self, act: ConsentAct) -> Result<(), ControlError> {
+        self.world.pay.book.act(act, self.world.clock.now()).map_err(ControlError::Rule)
+    }
+
+    /// Every charge, oldest first.
+    #[must_use]
+    pub fn charges(&self) -> Vec<ShownCharge> {
+        self.world.pay.book.shown_charges(self.world.clock.now())
+    }
+
+    /// Every refund, oldest first.
+    #[must_use]
+    pub fn refunds(&self) -> Vec<ShownRefund> {
+        self.world.pay.book.shown_refunds(self.world.clock.now())
+    }
+
+    /// Declines a pending authorization, capture or refund.
+    pub fn decline_pending(&self, settlement: &PaySettlement) -> Result<(), ControlError> {
+        self.world.pay.book.decline(settlement, self.world.clock.now()).map_err(ControlError::Rule)
+    }
+}

@@ -1,0 +1,103 @@
+//! The objects of Amazon Pay, as its answers show them.
+
+use chrono::{DateTime, Utc};
+use hyper::StatusCode;
+use rust_decimal::Decimal;
+use serde_json::{Value, json};
+
+use super::PayShown;
+use super::charge::{BookedCharge, ChargeStage};
+use super::permission::{Consent, ConsentState};
+use super::refund::BookedRefund;
+
+pub(super) fn shown(status: StatusCode, json: Value) -> PayShown {
+    PayShown { status, json, reason: None }
+}
+
+pub(super) fn charge(charge: &BookedCharge, refunded: Decimal) -> Value {
+    let price = |amount: Decimal| price(amount, &charge.currency);
+    let taken = matches!(charge.stage, ChargeStage::Captured | ChargeStage::CaptureInitiated);
+    let word: &'static str = charge.stage.into();
+    json!({
+        "chargeId": charge.id,
+        "chargePermissionId": charge.permission_id,
+        "chargeAmount": price(charge.amount),
+        "captureAmount": if taken { price(charge.captured) } else { Value::Null },
+        "refundedAmount": if refunded.is_zero() { Value::Null } else { price(refunded) },
+        "softDescriptor": null,
+        "captureNow": charge.capture_now,
+        "canHandlePendingAuthorization": charge.may_wait,
+        "providerMetadata": { "providerReferenceId": null },
+        "merchantMetadata": charge.metadata,
+        "creationTimestamp": stamp(charge.created),
+        "expirationTimestamp": stamp(charge.expires()),
+        "statusDetails": {
+            "state": word,
+            "reasonCode": charge.reason,
+            "reasonDescription": null,
+            "lastUpdatedTimestamp": stamp(charge.changed),
+        },
+        "convertedAmount": null,
+        "conversionRate": null,
+        "releaseEnvironment": "Sandbox",
+        "platformId": null,
+    })
+}
+
+pub(super) fn refund(refund: &BookedRefund) -> Value {
+    let word: &'static str = refund.stage.into();
+    json!({
+        "refundId": refund.id,
+        "chargeId": refund.charge_id,
+        "refundAmount": price(refund.amount, &refund.currency),
+        "softDescriptor": null,
+        "creationTimestamp": stamp(refund.created),
+        "statusDetails": {
+            "state": word,
+            "reasonCode": refund.reason,
+            "reasonDescription": null,
+            "lastUpdatedTimestamp": stamp(refund.changed),
+        },
+        "releaseEnvironment": "Sandbox",
+    })
+}
+
+/// Who the buyer is, and where they live, is nobody's business here.
+pub(super) fn permission(consent: &Consent, balance: Decimal) -> Value {
+    let (state, reason) = match &consent.state {
+        ConsentState::Chargeable => ("Chargeable", None),
+        ConsentState::NonChargeable(reason) => ("NonChargeable", Some(reason)),
+        ConsentState::Closed(reason) => ("Closed", Some(reason)),
+    };
+    let reasons = reason.map(|reason| json!([{ "reasonCode": reason, "reasonDescription": null }]));
+    let frequency = json!({ "frequency": { "unit": "Month", "value": "1" }, "amount": null });
+    json!({
+        "chargePermissionId": consent.id,
+        "chargePermissionReferenceId": null,
+        "platformId": null,
+        "buyer": null,
+        "shippingAddress": null,
+        "billingAddress": null,
+        "paymentPreferences": [{ "paymentDescriptor": format!("** (Card ending in {})", consent.card) }],
+        "statusDetails": { "state": state, "reasons": reasons, "lastUpdatedTimestamp": stamp(consent.changed) },
+        "creationTimestamp": stamp(consent.created),
+        "expirationTimestamp": stamp(consent.expires()),
+        "merchantMetadata": { "merchantReferenceId": consent.reference, "merchantStoreName": null },
+        "releaseEnvironment": "Sandbox",
+        "limits": {
+            "amountLimit": price(consent.limit, &consent.currency),
+            "amountBalance": price(balance, &consent.currency),
+        },
+        "chargePermissionType": if consent.recurs { "Recurring" } else { "OneTime" },
+        "recurringMetadata": if consent.recurs { frequency } else { Value::Null },
+        "presentmentCurrency": consent.currency,
+    })
+}
+
+fn price(amount: Decimal, currency: &str) -> Value {
+    json!({ "amount": amount.to_string(), "currencyCode": currency })
+}
+
+fn stamp(at: DateTime<Utc>) -> String {
+    at.format("%Y%m%dT%H%M%SZ").to_string()
+}
