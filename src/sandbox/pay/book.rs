@@ -295,3 +295,6 @@ fn demand_currency(price: &PayPrice, currency: &str) -> Result<(), PayRefused> {
     let wrong = || PayRefused::bad("CurrencyMismatch", format!("the currency is {currency}"));
     (price.currency == currency).then_some(()).ok_or_else(wrong)
 }
+
+#[cfg(test)]
+mod tests;

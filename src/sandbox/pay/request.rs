@@ -268,3 +268,6 @@ pub(super) fn price(amount: &str, currency: &str) -> Option<PayPrice> {
     let fine = amount.scale() <= market::fraction_digits(currency);
     (known && digits && fine).then(|| PayPrice { amount, currency: currency.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ fn query(query: &str) -> String {
 fn to_sign(canonical: &str) -> String {
     format!("{ALGORITHM}\n{}", HEXLOWER.encode(&Sha256::digest(canonical)))
 }
+
+#[cfg(test)]
+mod tests;
