@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    event::Event,
+    event::{Event, Sight},
     order::{Action, Order, Stage, State, Wisher},
     rules::Rules,
     schedule::{self, Lease, Moment},
@@ -389,6 +389,10 @@ impl Drive {
     /// waits.
     fn held(&self, step: &Step<'_>, moment: Moment) -> Option<(Order, Duration)> {
         if moment.patience <= ATTEMPT {
+            return None;
+        }
+        // What the remote service decides later is not decided while somebody waits.
+        if step.event == Event::Seen(Sight::Undecided) {
             return None;
         }
         let next: Next = step.apply_while_awaited(self.order.stage).ok().filter(|next| next.wake == Wake::Backoff)?;

@@ -115,17 +115,18 @@ impl PayCourier {
     /// One call to Amazon, traced and counted.
     async fn call(&self, payment: &Payment, action: impl Fn(DateTime<Utc>) -> Action) -> Option<PaymentAnswer> {
         let account = self.account_of(payment)?;
-        let client = match payment.simulation.as_deref() {
-            // Where the account is not of the sandbox any more nothing is sent.
-            Some(code) => account.client.simulating(SimulationCode::parse(code)?).ok()?,
-            None => account.client.clone(),
-        };
         let asked_at = self.ambient.now();
         // While a row is leased it is due when the lease ends: whoever slept over that has lost it.
         if payment.order.lease.is_some() && payment.order.due_at.is_some_and(|ends_at| ends_at <= asked_at) {
             return None;
         }
         let (spec, action) = (payment.kind.spec(), action(asked_at));
+        // A code is for what makes a payment: Amazon refuses it with a read.
+        let client = match payment.simulation.as_deref().filter(|_code| action == Action::Forward) {
+            // Where the account is not of the sandbox any more nothing is sent.
+            Some(code) => account.client.simulating(SimulationCode::parse(code)?).ok()?,
+            None => account.client.clone(),
+        };
         let span = trace::call(spec.operation(action));
         let started = self.ambient.monotonic();
         let mut answer = spec.call(PayErrand { client: &client, payment, action, asked_at }).await;

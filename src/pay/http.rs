@@ -59,7 +59,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same charge, for ever", example = "fee-2026-11", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = ChargeBody,
     responses((status = 201, description = "Paid now", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the charge is paid", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: send the same key again, or read the charge, after `Retry-After`. `needs_attention` is among these: a person decides", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "payment-declined", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "no-pay-account", "upstream-rejected", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "payment-declined", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
 )]
 async fn charge(
     http: web::Data<Http>,
@@ -87,7 +87,7 @@ async fn charge(
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same refund, for ever", example = "return-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = RefundBody,
     responses((status = 201, description = "The buyer has the money", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the buyer has the money", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: read the refund after `Retry-After`", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "payment-declined", "not-refundable", "invalid-state", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "no-pay-account", "upstream-rejected", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "payment-declined", "not-refundable", "invalid-state", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
 )]
 async fn refund(
     http: web::Data<Http>,
@@ -288,7 +288,7 @@ struct RefundsQuery {
     security(("api_key" = ["pay:read"])),
     params(ChargesQuery),
     responses((status = 200, description = "Newest first", body = List<PaymentView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["not-found"])))
 )]
 async fn charges(
     http: web::Data<Http>,
@@ -322,7 +322,7 @@ async fn charges(
     security(("api_key" = ["pay:read"])),
     params(RefundsQuery),
     responses((status = 200, description = "Newest first", body = List<PaymentView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["not-found"])))
 )]
 async fn refunds(
     http: web::Data<Http>,

@@ -50,9 +50,6 @@ pub(crate) enum PayError {
     /// No account is paid in it.
     #[error("no account is paid in this currency")]
     Currency,
-    /// The settings name no account at all.
-    #[error("there is no account at Amazon Pay")]
-    NoAccount,
     /// More than the account's settings allow.
     #[error("at most {0}")]
     TooMuch(Money),
@@ -188,9 +185,6 @@ impl MakePayment {
         intent: Intent,
     ) -> Result<Option<Committed<Payment>>, PayError> {
         let courier = &self.courier;
-        if courier.accounts.is_empty() {
-            return Err(PayError::NoAccount);
-        }
         let charge = match command.make {
             Make::Charge { .. } => None,
             Make::Refund(id) => Some(id),

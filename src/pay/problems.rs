@@ -6,8 +6,6 @@ pub(super) const PAYMENT_DECLINED: Code =
     Code::new("payment-declined", 402, Retry::Never, "The buyer's money did not come");
 pub(super) const NOT_REFUNDABLE: Code =
     Code::new("not-refundable", 409, Retry::Never, "So much of the charge cannot be given back");
-pub(super) const NO_PAY_ACCOUNT: Code =
-    Code::new("no-pay-account", 422, Retry::AfterOperator, "The service has no such account at Amazon Pay");
 
 /// All of them.
-pub(crate) const CODES: &[Code] = &[PAYMENT_DECLINED, NOT_REFUNDABLE, NO_PAY_ACCOUNT];
+pub(crate) const CODES: &[Code] = &[PAYMENT_DECLINED, NOT_REFUNDABLE];

@@ -38,6 +38,7 @@ mod monitoring;
 mod openapi;
 mod partition;
 mod patience;
+mod pay;
 mod process;
 mod queues;
 mod quota;

@@ -9,6 +9,8 @@ pub(crate) mod look;
 pub(crate) mod partners;
 pub(crate) mod refused;
 pub(crate) mod rounds;
+pub(crate) mod seller;
+mod shape;
 pub(crate) mod trap;
 pub(crate) mod wait;
 
@@ -30,7 +32,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 pub(crate) use database::{Backend, Database};
 pub(crate) use keys::{but_for_all_rewards, scope};
-use partners::Partner;
+pub(crate) use shape::Shape;
 
 /// The partner account of every test.
 pub(crate) const PARTNER: &str = "Awssb";
@@ -59,30 +61,6 @@ macro_rules! on_each_backend {
     };
 }
 pub(crate) use on_each_backend;
-
-/// How a test's service differs from the usual.
-#[derive(Clone)]
-pub(crate) struct Shape {
-    pub(crate) marketplace: &'static str,
-    pub(crate) funds: i64,
-    /// More settings, as environment variables.
-    pub(crate) settings: Vec<(String, String)>,
-    /// More partner accounts, each with the same funds.
-    pub(crate) partners: Vec<Partner>,
-}
-
-impl Default for Shape {
-    fn default() -> Self {
-        Self { marketplace: "US", funds: 100_000, settings: Vec::new(), partners: Vec::new() }
-    }
-}
-
-impl Shape {
-    pub(crate) fn with(mut self, name: impl Into<String>, value: impl ToString) -> Self {
-        self.settings.push((name.into(), value.to_string()));
-        self
-    }
-}
 
 /// The service under test and everything around it.
 pub(crate) struct App {
@@ -138,6 +116,7 @@ impl App {
         let mut options = SandboxOptions::on_any_port(accounts);
         options.throttle = false;
         let sandbox = Sandbox::start(options).await.unwrap();
+        partners::register(&shape, &sandbox.control());
         let environment = environment(&shape, &database, &sandbox.gateway_addr().to_string());
         let settings = Settings::load(None, environment.clone()).unwrap();
         let ambient = Ambient::movable(seed());

@@ -1,4 +1,4 @@
-//! Who committed the row that stands in the way of an outcome: this drive itself, unheard, or another worker.
+//! Who committed the row that stands in the way of an outcome: this drive itself, unheard, or another worker; and what a caller waits for.
 
 use super::*;
 use crate::engine::{event::Sight, order::OnUnproven, rules::LIKE_A_GIFT_CODE as RULES};
@@ -85,5 +85,25 @@ fn the_wish_of_whoever_has_gone_is_recorded_again_whoever_else_may_have_the_rece
     assert_eq!(wishing(Wisher::Present), Instruction::Done(End::Unconfirmed), "they are answered so");
     for gone in [Wisher::Gone, Wisher::GonePerhapsServed] {
         assert!(matches!(wishing(gone), Instruction::Sleep(_)), "{gone:?}");
+    }
+}
+
+/// While the caller waits, an attempt whose outcome is unknown is repeated. What the remote service decides later is left to recovery.
+#[test]
+fn nobody_is_kept_waiting_for_what_is_decided_later() {
+    for (event, is_kept) in [(Event::Lost, true), (Event::Seen(Sight::Undecided), false)] {
+        let order = schedule::begin(OnUnproven::Keep, false, Lease { token: TOKEN, holds: LEASE }, moment().now);
+        let limits = DriveLimits { lease: LEASE, replay_age: Duration::from_secs(30 * 86_400) };
+        let mut drive = Drive::carry(order, TOKEN, RULES, limits);
+        let waiting = Moment { patience: Duration::from_secs(20), awaited: true, ..moment() };
+        assert_eq!(drive.next(Input::Begin, waiting), Instruction::Send);
+        let answer = DatedEvent { event, asked_at: waiting.now };
+        let Instruction::Commit(change) = drive.next(Input::Answered(answer), waiting) else {
+            panic!("nothing to commit")
+        };
+        assert_eq!(change.order.lease.is_some(), is_kept, "{event:?}");
+        let next = drive.next(Input::Committed, waiting);
+        let held = matches!(next, Instruction::Hold(_));
+        assert!(if is_kept { held } else { next == Instruction::Done(End::Settled { deliver: false }) }, "{next:?}");
     }
 }

@@ -24,7 +24,6 @@ impl From<PayError> for Problem {
                 "unsupported",
                 "the currency of an account at Amazon Pay",
             ),
-            PayError::NoAccount => Self::new(problems::NO_PAY_ACCOUNT),
             PayError::TooMuch(most) => Self::new(Code::AMOUNT_OUT_OF_RANGE)
                 .detail(format!("at most {most} {}", most.currency()))
                 .field("/value/amount", "range", "outside the account's limits"),

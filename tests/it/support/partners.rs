@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use noshi::{
     kernel::{CreationRequestId, IdempotencyKey, Intent, Marketplace},
-    sandbox::{AccessKey, PartnerAccount},
+    sandbox::{AccessKey, Control, PartnerAccount},
 };
 use rust_decimal::Decimal;
 
-use super::{App, SECRET_ACCESS_KEY, Shape};
+use super::{App, SECRET_ACCESS_KEY, Shape, seller};
 
 /// A partner account of the sandbox's and of the settings.
 #[derive(Clone)]
@@ -71,5 +71,13 @@ pub(super) fn environment(shape: &Shape, sandbox: &str) -> Vec<(String, String)>
         ]
         .map(|(name, value)| (format!("NOSHI__ACCOUNTS__{}__{name}", partner.id.to_uppercase()), value))
     };
-    shape.partners.iter().flat_map(of_one).collect()
+    let seller = shape.sells.then(|| seller::environment(sandbox));
+    shape.partners.iter().flat_map(of_one).chain(seller.into_iter().flatten()).collect()
+}
+
+/// Makes known to the sandbox whom it is not started with.
+pub(super) fn register(shape: &Shape, control: &Control) {
+    if shape.sells {
+        seller::register(control);
+    }
 }

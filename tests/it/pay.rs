@@ -1,0 +1,76 @@
+//! Amazon Pay: a buyer pays once, whatever is lost, declined, pending or killed on the way, and gets back no more than Amazon gives.
+
+mod caps;
+mod crash;
+mod declines;
+mod doubt;
+mod off;
+mod once;
+mod person;
+
+use serde_json::{Value, json};
+
+use crate::support::{Answer, App, Backend, Shape, seller, wait, with_json};
+
+/// What a buyer consents to in most tests, in yen a month.
+const LIMIT: u32 = 100_000;
+
+/// A service with a seller's account.
+pub(crate) fn selling() -> Shape {
+    Shape { sells: true, ..Shape::default() }
+}
+
+async fn shop(backend: Backend) -> App {
+    App::shaped(backend, selling()).await
+}
+
+/// A charge as a caller asks for it.
+pub(crate) fn charge_of(consent: &str, amount: &str) -> Value {
+    json!({"consent_id": consent, "value": {"amount": amount, "currency_code": "JPY"}})
+}
+
+fn refund_of(charge: &str, amount: &str) -> Value {
+    json!({"charge_id": charge, "value": {"amount": amount, "currency_code": "JPY"}})
+}
+
+/// Asks for a payment under this key, of charges or refunds.
+pub(crate) async fn make(app: &App, path: &str, key: &str, body: &Value) -> Answer {
+    Answer::of(with_json(app.request("POST", path).header("Idempotency-Key", key), body)).await
+}
+
+async fn charge(app: &App, key: &str, body: &Value) -> Answer {
+    make(app, "/v1/pay/charges", key, body).await
+}
+
+async fn refund(app: &App, key: &str, body: &Value) -> Answer {
+    make(app, "/v1/pay/refunds", key, body).await
+}
+
+/// Waits until a payment has this status.
+async fn until(app: &App, path: &str, id: &str, status: &str) -> Value {
+    let mut last = Value::Null;
+    wait::until(&format!("{id} is {status}"), async || {
+        last = app.get(&format!("{path}/{id}")).await.json;
+        last["status"] == status
+    })
+    .await;
+    last
+}
+
+/// The kinds of a payment's timeline, in order.
+async fn events(app: &App, path: &str, id: &str) -> Vec<String> {
+    let events = app.get(&format!("{path}/{id}/events")).await;
+    assert_eq!(events.status, 200, "{}", events.text);
+    let kind = |event: &Value| event["kind"].as_str().unwrap().to_owned();
+    events.json["data"].as_array().unwrap().iter().map(kind).collect()
+}
+
+/// What Amazon took of a consent, by the sandbox's book.
+fn captured(app: &App, consent: &str) -> Vec<String> {
+    let charges = app.control.charges().into_iter().filter(|charge| charge.charge_permission_id == consent);
+    charges.filter(|charge| charge.state == "Captured").map(|charge| charge.captured).collect()
+}
+
+fn consent(app: &App) -> String {
+    seller::consent(&app.control, LIMIT, "1111")
+}

@@ -1,0 +1,99 @@
+//! What is lost on the way: the same key proves it, and a buyer pays once.
+
+use noshi::sandbox::{Fault, FaultRule, Operation, PayCall};
+
+use super::{captured, charge, charge_of, consent, refund, refund_of, shop, until};
+use crate::support::{Backend, on_each_backend};
+
+/// What can go wrong with a call whose work may have been done.
+fn faults() -> Vec<(&'static str, Fault)> {
+    let reason =
+        |status, code: &str, after_work| Fault::ReasonCode { status, reason_code: code.to_owned(), after_work };
+    vec![
+        ("lost before", Fault::DropBeforeWork),
+        ("lost after", Fault::DropAfterWork),
+        ("reset before", Fault::ResetBeforeWork),
+        ("reset after", Fault::ResetAfterWork),
+        ("reset in the body", Fault::ResetInBody),
+        ("cut", Fault::TruncatedBody),
+        ("garbage", Fault::Garbage),
+        ("empty", Fault::EmptyBody),
+        ("too large", Fault::OversizedBody),
+        ("a page and nothing done", Fault::HtmlError { status: 502, after_work: false }),
+        ("a page and done", Fault::HtmlError { status: 504, after_work: true }),
+        ("busy", reason(500, "ProcessingFailure", false)),
+        ("500 and done", reason(500, "InternalServerError", true)),
+        ("503", reason(503, "ServiceUnavailable", false)),
+        ("408 and done", reason(408, "RequestTimeout", true)),
+        ("throttled", reason(429, "TooManyRequests", false)),
+    ]
+}
+
+fn strike(call: PayCall, fault: Fault, times: u32) -> FaultRule {
+    FaultRule { operation: Some(Operation::Pay(call)), times: Some(times), ..FaultRule::always(fault) }
+}
+
+on_each_backend! {
+    async fn whatever_becomes_of_an_answer_a_buyer_pays_once(backend: Backend) {
+        let app = shop(backend).await;
+        for (name, fault) in faults() {
+            let consent = consent(&app);
+            app.control.clear_faults();
+            app.control.script(strike(PayCall::CreateCharge, fault, 1)).unwrap();
+            let answer = charge(&app, name, &charge_of(&consent, "980")).await;
+            assert!([201, 202].contains(&answer.status), "{name}: {}", answer.text);
+            until(&app, "/v1/pay/charges", answer.id(), "paid").await;
+            assert_eq!(captured(&app, &consent), ["980"], "{name}");
+        }
+        app.end().await;
+    }
+
+    async fn whatever_becomes_of_an_answer_money_goes_back_once(backend: Backend) {
+        let mut app = shop(backend).await;
+        let consent = consent(&app);
+        for (name, fault) in faults() {
+            let paid = charge(&app, &format!("charge {name}"), &charge_of(&consent, "980")).await;
+            assert_eq!(paid.status, 201, "{}", paid.text);
+            app.control.clear_faults();
+            app.control.script(strike(PayCall::CreateRefund, fault, 1)).unwrap();
+            let answer = refund(&app, name, &refund_of(paid.id(), "980")).await;
+            assert_eq!(answer.status, 202, "{name}: {}", answer.text);
+            until(&app, "/v1/pay/refunds", answer.id(), "pending").await;
+            app.advance(31);
+            until(&app, "/v1/pay/refunds", answer.id(), "refunded").await;
+            let of_it = paid.json["amazon_id"].as_str().unwrap();
+            let refunds = app.control.refunds().into_iter().filter(|refund| refund.charge_id == of_it);
+            assert_eq!(refunds.map(|refund| refund.amount).collect::<Vec<_>>(), ["980"], "{name}");
+        }
+        app.end().await;
+    }
+
+    /// Reads that come to nothing decide nothing.
+    async fn what_is_pending_stays_so_until_a_read_shows_the_decision(backend: Backend) {
+        let mut app = shop(backend).await;
+        let consent = consent(&app);
+        let paid = charge(&app, "fee", &charge_of(&consent, "980")).await;
+        let not_found = Fault::ReasonCode { status: 404, reason_code: "ResourceNotFound".to_owned(), after_work: false };
+        app.control.script(strike(PayCall::GetRefund, not_found, 2)).unwrap();
+        app.control.script(strike(PayCall::GetRefund, Fault::DropBeforeWork, 1)).unwrap();
+        let begun = refund(&app, "back", &refund_of(paid.id(), "980")).await;
+        assert_eq!(begun.status, 202, "{}", begun.text);
+        app.advance(31);
+        until(&app, "/v1/pay/refunds", begun.id(), "refunded").await;
+        assert_eq!(app.control.refunds().len(), 1);
+        app.end().await;
+    }
+
+    async fn a_caller_whose_time_is_up_hears_that_it_is_not_known_and_where_to_look(backend: Backend) {
+        let app = shop(backend).await;
+        let consent = consent(&app);
+        app.control.script(strike(PayCall::CreateCharge, Fault::Delay { milliseconds: 3_000 }, 1)).unwrap();
+        let request = app.request("POST", "/v1/pay/charges").header("Idempotency-Key", "fee").header("Prefer", "wait=1");
+        let answer = crate::support::Answer::of(crate::support::with_json(request, &charge_of(&consent, "980"))).await;
+        assert_eq!((answer.status, answer.json["status"].as_str()), (202, Some("sent")), "{}", answer.text);
+        assert_eq!(answer.header("preference-applied"), "wait");
+        until(&app, "/v1/pay/charges", answer.id(), "paid").await;
+        assert_eq!(captured(&app, &consent), ["980"]);
+        app.end().await;
+    }
+}
