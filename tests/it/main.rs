@@ -11,6 +11,7 @@
 
 mod activation;
 mod amazon_client;
+mod amazon_pay;
 mod answers;
 mod audit;
 mod bad_input;
