@@ -100,7 +100,8 @@ macro_rules! words {
 
 words! {
     language, title, skip, navigation, overview, rewards, balances, programs, log_in, log_out, api_key, api_key_hint, log_in_why,
-    wrong_key, logged_in_as, other_language, other_language_name, find_reward, find_hint, find, found_none, found_many, no_scope,
+    wrong_key, logged_in_as, other_language, other_language_name, find_reward, find_hint, find, found_none, found_no_code, found_many,
+    no_scope,
     needs_scope, attention, attention_none, reward, order_number, client, value, account, program, kind, state_label, reward_id,
     amazon_id, recorded, issued_at, canceled_at, last_error, timeline, actions, detail, cancel, cancel_why, cancel_reason, cancel_now,
     cancel_until, cancel_left, cancel_closed, archived, reveal, reveal_why, reveal_reason, reveal_now, revealed_title, revealed_once,

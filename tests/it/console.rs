@@ -1,6 +1,7 @@
 //! The console by plain HTTP: who gets in, what a form must show, what each key sees, and that a code is on one page alone.
 
 mod browser;
+mod canary;
 mod desk;
 mod million;
 mod operations;

@@ -31,6 +31,7 @@ pub(super) static WORDS: Words = Words {
     find_hint: "Order number, reward id (rwd_…) or Amazon's id, in full",
     find: "Find",
     found_none: "No reward has this number. Check that it is complete: a part of it is not searched for.",
+    found_no_code: "This may be a claim code. Codes are not kept, so none can be searched for: use the order number.",
     found_many: "Several rewards have this number.",
     no_scope: "This key may not do that",
     needs_scope: "An operator can give a key this scope:",
