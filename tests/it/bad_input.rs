@@ -5,6 +5,7 @@ pub(crate) mod access;
 mod bodies;
 mod framing;
 mod headers;
+mod ids;
 mod json;
 mod money;
 mod shapes;
