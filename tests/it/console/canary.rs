@@ -21,8 +21,14 @@ use crate::{
 /// Orders, of which each has a code.
 const ORDERS: usize = 12;
 /// Pages of one thing or of nobody, besides [`PAGES`]. `{batch}`, `{run}` and so on are filled in.
-const MORE: [&str; 4] =
-    ["/console/login", "/console/nowhere", "/console/batches/{batch}", "/console/reconciliations/{run}"];
+const MORE: [&str; 6] = [
+    "/console/login",
+    "/console/nowhere",
+    "/console/batches/{batch}",
+    "/console/reconciliations/{run}",
+    "/console/months/main/{month}.journal",
+    "/console/months/main/{month}.beancount",
+];
 /// Where somebody may type a code into an address.
 const ADDRESSES: [&str; 16] = [
     "/console/rewards?q=CODE",
