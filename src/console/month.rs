@@ -26,15 +26,17 @@ use crate::{
     },
 };
 
-/// A month as an accounting program reads it.
-struct Book {
+/// A program that reads a month.
+struct AccountingProgram {
     name: &'static str,
     format: ExportFormat,
     ending: &'static str,
 }
 
-const HLEDGER: Book = Book { name: "hledger", format: ExportFormat::Hledger, ending: "journal" };
-const BEANCOUNT: Book = Book { name: "Beancount", format: ExportFormat::Beancount, ending: "beancount" };
+const HLEDGER: AccountingProgram =
+    AccountingProgram { name: "hledger", format: ExportFormat::Hledger, ending: "journal" };
+const BEANCOUNT: AccountingProgram =
+    AccountingProgram { name: "Beancount", format: ExportFormat::Beancount, ending: "beancount" };
 
 /// The last month of an account, and this one.
 pub(super) struct MonthLink {
@@ -130,7 +132,7 @@ pub(super) async fn beancount(console: web::Data<Console>, request: HttpRequest)
 }
 
 /// The entries of the whole month. The funds are all clients', and so an operator's to see.
-async fn as_book(console: &Console, request: &HttpRequest, book: &Book) -> Result<HttpResponse, Halt> {
+async fn as_book(console: &Console, request: &HttpRequest, book: &AccountingProgram) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, MONTHS).await?;
     visitor.must(CLIENTS_ALL)?;
     let statement = asked(console, request, &visitor).await?;
@@ -139,13 +141,12 @@ async fn as_book(console: &Console, request: &HttpRequest, book: &Book) -> Resul
     let export = MonthExport::new(&console.ledger.store, statement, shape);
     let mut answer = HttpResponse::Ok();
     answer.content_type("text/plain; charset=utf-8").insert_header((header::CONTENT_DISPOSITION, name));
-    Ok(answer.streaming(Box::pin(stream::try_unfold((console.http.clone(), export), next_part))))
+    let parts = stream::try_unfold((console.http.clone(), export), |(http, export)| next_part(http, export));
+    Ok(answer.streaming(Box::pin(parts)))
 }
 
 /// The next part of a stream. One that cannot be read cuts the connection: nobody takes half a month for the whole.
-async fn next_part(
-    (http, mut export): (Http, MonthExport),
-) -> Result<Option<(web::Bytes, (Http, MonthExport))>, Problem> {
+async fn next_part(http: Http, mut export: MonthExport) -> Result<Option<(web::Bytes, (Http, MonthExport))>, Problem> {
     let (part, export) = http
         .run(async move {
             let part = export.next().await.map_err(|error| match error {

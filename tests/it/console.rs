@@ -2,7 +2,7 @@
 
 mod browser;
 mod canary;
-mod desk;
+pub(crate) mod desk;
 mod million;
 mod operations;
 mod pages;

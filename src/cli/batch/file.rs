@@ -104,9 +104,9 @@ impl LineCount<'_> {
 
 /// Reads a file and makes uploads of it. Every row is looked at first.
 pub(super) fn uploads(path: &Path, common: &CampaignTerms) -> Result<Vec<CampaignPart>, FileFault> {
-    let fault = |error: csv::Error| match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => FileFault::Encoding(path.to_owned()),
-        _ => FileFault::Read(path.to_owned(), error),
+    let fault = |error: csv::Error| {
+        let is_of_text = matches!(error.kind(), csv::ErrorKind::Utf8 { .. });
+        if is_of_text { FileFault::Encoding(path.to_owned()) } else { FileFault::Read(path.to_owned(), error) }
     };
     let bytes = fs::read(path).map_err(|error| fault(error.into()))?;
     let mut reader = csv::ReaderBuilder::new();
@@ -254,7 +254,7 @@ mod tests {
         ]});
         assert_eq!((&first.body, first.items), (&expected, 2));
         assert_eq!(of(text).unwrap()[0].key, first.key);
-        assert_ne!(of(&text.replace("25.00", "26.00")).unwrap()[0].key, first.key);
+        assert_ne!(of(text.replace("25.00", "26.00")).unwrap()[0].key, first.key);
     }
 
     #[test]
@@ -294,7 +294,7 @@ mod tests {
     fn many_rows_are_cut_by_number_and_by_bytes_and_none_is_lost() {
         let rows = |count: usize, id: &dyn Fn(usize) -> String| {
             let rows: String = (0..count).map(|at| format!("{},1.00,USD\n", id(at))).collect();
-            of(&format!("external_id,amount,currency_code\n{rows}")).unwrap()
+            of(format!("external_id,amount,currency_code\n{rows}")).unwrap()
         };
         let sizes = |uploads: Vec<CampaignPart>| uploads.iter().map(|one| one.items).collect::<Vec<_>>();
         assert_eq!(sizes(rows(2500, &|at| at.to_string())), [1000, 1000, 500]);

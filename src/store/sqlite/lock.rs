@@ -79,7 +79,7 @@ pub(super) async fn wait_for_lock(path: &Path, limit: Duration) -> Result<File, 
     }
     tracing::warn!(
         seconds.at_most = limit.as_secs(),
-        holder = holder(path),
+        process.holder = holder(path),
         "another process serves this database; waiting for its end"
     );
     let freed = async {

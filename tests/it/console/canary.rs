@@ -197,7 +197,8 @@ async fn mistype(run: &mut DeskRun, app: &App, desk: &Desk, key: &str) {
         assert_eq!(refused.status, 400, "{}", refused.text);
     }
     let (id, secret) = key.rsplit_once('_').unwrap();
-    let wrong = format!("{}{}", if secret.starts_with('z') { "y" } else { "z" }, &secret[1..]);
+    let first = if secret.starts_with('z') { "y" } else { "z" };
+    let wrong = format!("{first}{}", secret.chars().skip(1).collect::<String>());
     run.secrets.push(wrong.clone());
     for key in
         [run.planted(), format!("{id}_{wrong}"), format!("nsk_{}_{wrong}", "0".repeat(32)), format!("{key}{key}")]
