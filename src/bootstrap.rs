@@ -116,7 +116,7 @@ pub enum StartError {
     #[error("the export of spans cannot be set up")]
     Export(#[source] crate::telemetry::trace::export::ExportError),
     /// A server cannot listen on its port.
-    #[error("cannot listen on {address} (server.{setting})")]
+    #[error("cannot listen on {address} (server.{setting}){}", taken(.address, .source))]
     Listen {
         /// The key of the settings that says where.
         setting: &'static str,
@@ -126,6 +126,17 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+/// What helps where another process listens already.
+fn taken(address: &SocketAddr, source: &io::Error) -> String {
+    if source.kind() != io::ErrorKind::AddrInUse {
+        return String::new();
+    }
+    format!(
+        ": another process listens there; `ss -ltnp 'sport = :{}'` names it: end it, or set another address",
+        address.port()
+    )
 }
 
 /// The running service.

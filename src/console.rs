@@ -111,6 +111,8 @@ impl Console {
             .service(page_at("/balances", "GET, HEAD", [read().to(balances::show)]))
             .service(page_at("/balances/{account}", "GET, HEAD", [read().to(account::show)]))
             .service(page_at("/months/{account}/{month}.csv", "GET, HEAD", [read().to(month::sheet)]))
+            .service(page_at("/months/{account}/{month}.journal", "GET, HEAD", [read().to(month::hledger)]))
+            .service(page_at("/months/{account}/{month}.beancount", "GET, HEAD", [read().to(month::beancount)]))
             .service(page_at("/months/{account}/{month}", "GET, HEAD", [read().to(month::show)]))
             .service(page_at("/programs", "GET, HEAD", [read().to(programs::show)]))
             .service(page_at("/batches", "GET, HEAD", [read().to(batches::list)]))

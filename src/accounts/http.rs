@@ -19,7 +19,7 @@ use crate::{
         Code, Http, Problem,
         paging::{List, no_query},
         problem::timestamp,
-        routing::{read, resource},
+        routing::{no_account, nothing_of, read, resource},
     },
     identity::{Principal, Scope},
 };
@@ -139,20 +139,20 @@ async fn operator(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Pr
 
 /// An account and the pairs in its files.
 fn pairs_of<'a>(accounts: &'a Accounts, id: &str) -> Result<(&'a Account, &'a KeyPairs), Problem> {
-    let account = accounts.get(id).ok_or(Problem::new(Code::NOT_FOUND))?;
+    let account = accounts.get(id).ok_or_else(no_account)?;
     let elsewhere = "the account's key pair is not in files: set access_key_id_file and secret_access_key_file";
     let pairs = account.key_pairs().ok_or_else(|| Problem::new(Code::INVALID_STATE).detail(elsewhere))?;
     Ok((account, pairs))
 }
 
 fn slot_of(word: &str) -> Result<KeySlot, Problem> {
-    KeySlot::from_word(word).ok_or(Problem::new(Code::NOT_FOUND))
+    KeySlot::from_word(word).ok_or_else(|| nothing_of("no slot: expected primary or second"))
 }
 
 async fn view(http: &Http, accounts: &Accounts, id: &str) -> Result<KeyPairsView, Problem> {
     let (accounts, id) = (accounts.clone(), id.to_owned());
     let looked = async move {
-        let account = accounts.get(&id).ok_or(Problem::new(Code::NOT_FOUND))?;
+        let account = accounts.get(&id).ok_or_else(no_account)?;
         let status = match account.key_pairs() {
             Some(pairs) => Some(pairs.status(account).await?),
             None => None,

@@ -14,11 +14,10 @@ use crate::{
     http::{
         Code, Http, Problem, accept, headers,
         paging::{List, after, before, cursor, no_query, page, query, size, text},
-        routing::{read, resource},
+        routing::{path_id, read, resource},
     },
     identity::Principal,
     incentives::scopes::{REWARDS_READ, REWARDS_WRITE},
-    kernel::BatchId,
 };
 
 /// Bytes of the largest batch.
@@ -74,11 +73,6 @@ impl From<BatchError> for Problem {
             BatchError::Store(error) => error.into(),
         }
     }
-}
-
-/// What names no batch is answered like one that is not there.
-fn batch_id(text: &str) -> Result<BatchId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }
 
 /// Send a batch
@@ -169,7 +163,7 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, REWARDS_READ).await?;
     no_query(&request)?;
-    let (service, id) = (batches.get_ref().clone(), batch_id(&id)?);
+    let (service, id) = (batches.get_ref().clone(), path_id(&id)?);
     let found = http.run(async move { service.find(&principal.caller(), id).await }).await?;
     Ok(HttpResponse::Ok().json(BatchView::from(found)))
 }
@@ -198,7 +192,7 @@ async fn items(
     let limit = size(asked.limit)?;
     let behind = asked.cursor.map_or(Ok(-1), |text| after(Some(text)))?;
     let lines = accept::preferred(&request, &["application/json", NDJSON]) == Some(NDJSON);
-    let (service, id) = (batches.get_ref().clone(), batch_id(&id)?);
+    let (service, id) = (batches.get_ref().clone(), path_id(&id)?);
     let most = if lines { ALL_ITEMS } else { limit };
     let found = http.run(async move { service.items(&principal.caller(), id, behind, most).await }).await?;
     let last = found.last().map(|(item, _outcome)| item.position.to_string());
@@ -229,7 +223,7 @@ async fn changed(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(http, request, REWARDS_WRITE).await?;
     no_query(request)?;
-    let (service, id, by) = (batches.clone(), batch_id(id)?, BatchAsker::new(&principal, request));
+    let (service, id, by) = (batches.clone(), path_id(id)?, BatchAsker::new(&principal, request));
     let changed = http.run(async move { service.change(by, id, wish).await }).await?;
     Ok(HttpResponse::Ok().json(BatchView::from(changed)))
 }

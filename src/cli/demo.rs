@@ -84,6 +84,7 @@ pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCod
     announce(&format!("  its book http://{}/book", sandbox.control_addr()))?;
     let demo = steps::Demo {
         address: service.api_address(),
+        admin: service.admin_address(),
         key,
         control: sandbox.control(),
         ambient,

@@ -17,7 +17,7 @@ use crate::{
     kernel::calendar,
     ledger::statement::{
         self, Statement, StatementAccount,
-        export::{self, ExportFormat, ExportShape, MonthExportError},
+        export::{ExportFormat, ExportShape, MonthExport, MonthExportError},
         sheet,
         view::StatementView,
     },
@@ -122,10 +122,14 @@ pub(super) async fn print_export(asked: ExportArguments, settings: &Settings) ->
         LedgerReader::Beancount => ExportFormat::Beancount,
     };
     let (shape, mut out) = (ExportShape { format, append: asked.append }, io::BufWriter::new(io::stdout()));
-    export::write(&mut out, &store, &statement, shape).await.map_err(|error| match error {
+    let mut export = MonthExport::new(&store, statement, shape);
+    let failed = |error| match error {
         MonthExportError::Store(error) => CommandError::Store(error),
         MonthExportError::Io(error) => CommandError::Io(error),
-    })?;
+    };
+    while let Some(part) = export.next().await.map_err(failed)? {
+        out.write_all(&part)?;
+    }
     out.flush()?;
     store.close().await;
     Ok(ExitCode::SUCCESS)

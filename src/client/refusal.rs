@@ -46,6 +46,14 @@ impl ProblemReply {
         }
     }
 
+    /// With another word for each place that has one, as the line of a file that the request was made of.
+    pub(crate) fn placed(mut self, place: impl Fn(&str) -> Option<String>) -> Self {
+        for field in &mut self.errors {
+            field.pointer = place(&field.pointer).unwrap_or_else(|| std::mem::take(&mut field.pointer));
+        }
+        self
+    }
+
     /// Whether the service refused it before it looked anything up. Such a request was not counted.
     pub(super) fn did_nothing(&self) -> bool {
         matches!(self.code.as_str(), "overloaded" | "rate-limited")

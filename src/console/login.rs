@@ -17,6 +17,7 @@ use super::{
 use crate::{
     http::{Problem, headers},
     identity::Principal,
+    kernel::claim_code::may_hold_claim_code,
 };
 
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -123,11 +124,12 @@ async fn choose(console: &Console, request: &HttpRequest, payload: web::Payload)
     Ok(leads)
 }
 
-/// Whether an address is one of a page of ours, and can stand in a header.
+/// Whether an address is one of a page of ours, can stand in a header, and holds no code.
 fn is_page(address: &str) -> bool {
     let rest = address.strip_prefix("/console");
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
         && address.bytes().all(|b| b.is_ascii_graphic())
+        && !may_hold_claim_code(address)
 }
 
 #[cfg(test)]
@@ -139,7 +141,9 @@ mod tests {
         for address in ["/console", "/console?done=canceled", "/console/rewards?q=4711"] {
             assert!(is_page(address), "{address}");
         }
-        for address in ["", "/", "//example.com", "/consoles", "https://example.com/console", "/console/\r\nx: y"] {
+        const CODE: &str = "/console/rewards?q=AB12-CD34EF-GH56";
+        for address in ["", "/", "//example.com", "/consoles", "https://example.com/console", "/console/\r\nx: y", CODE]
+        {
             assert!(!is_page(address), "{address:?}");
         }
     }

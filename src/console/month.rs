@@ -7,6 +7,7 @@ use actix_web::{
 };
 use askama::Template;
 use chrono::{Datelike, Months, NaiveDate};
+use futures_util::stream;
 
 use super::{
     Console,
@@ -16,10 +17,26 @@ use super::{
     words::Words,
 };
 use crate::{
-    http::{Code, Problem},
+    http::{Code, Http, Problem},
+    identity::caller::CLIENTS_ALL,
     kernel::calendar,
-    ledger::statement::{self, Statement, StatementAccount, StatementFunds, StatementLine},
+    ledger::statement::{
+        self, Statement, StatementAccount, StatementFunds, StatementLine,
+        export::{ExportFormat, ExportShape, MonthExport, MonthExportError},
+    },
 };
+
+/// A program that reads a month.
+struct AccountingProgram {
+    name: &'static str,
+    format: ExportFormat,
+    ending: &'static str,
+}
+
+const HLEDGER: AccountingProgram =
+    AccountingProgram { name: "hledger", format: ExportFormat::Hledger, ending: "journal" };
+const BEANCOUNT: AccountingProgram =
+    AccountingProgram { name: "Beancount", format: ExportFormat::Beancount, ending: "beancount" };
 
 /// The last month of an account, and this one.
 pub(super) struct MonthLink {
@@ -47,6 +64,8 @@ struct MonthPage {
     zone: &'static str,
     /// Where it is for a spreadsheet.
     sheet: String,
+    /// Where it is for accounting programs, and what they are called; none for a key that is no operator's.
+    books: Vec<(&'static str, String)>,
     is_closed: bool,
     funds: Vec<(&'static str, String)>,
     rows: Vec<MonthRow>,
@@ -100,6 +119,46 @@ async fn as_sheet(console: &Console, request: &HttpRequest) -> Result<HttpRespon
     Ok(answer.content_type("text/csv; charset=utf-8; header=present").body(body))
 }
 
+/// The text that hledger reads.
+pub(super) async fn hledger(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let came = as_book(&console, &request, &HLEDGER).await;
+    finish(&console, &request, came).await
+}
+
+/// The text that Beancount reads.
+pub(super) async fn beancount(console: web::Data<Console>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let came = as_book(&console, &request, &BEANCOUNT).await;
+    finish(&console, &request, came).await
+}
+
+/// The entries of the whole month. The funds are all clients', and so an operator's to see.
+async fn as_book(console: &Console, request: &HttpRequest, book: &AccountingProgram) -> Result<HttpResponse, Halt> {
+    let visitor = Visitor::with(console, request, MONTHS).await?;
+    visitor.must(CLIENTS_ALL)?;
+    let statement = asked(console, request, &visitor).await?;
+    let name = format!("attachment; filename=\"{}-{}.{}\"", statement.account.id, statement.month_text(), book.ending);
+    let shape = ExportShape { format: book.format, append: false };
+    let export = MonthExport::new(&console.ledger.store, statement, shape);
+    let mut answer = HttpResponse::Ok();
+    answer.content_type("text/plain; charset=utf-8").insert_header((header::CONTENT_DISPOSITION, name));
+    let parts = stream::try_unfold((console.http.clone(), export), |(http, export)| next_part(http, export));
+    Ok(answer.streaming(Box::pin(parts)))
+}
+
+/// The next part of a stream. One that cannot be read cuts the connection: nobody takes half a month for the whole.
+async fn next_part(http: Http, mut export: MonthExport) -> Result<Option<(web::Bytes, (Http, MonthExport))>, Problem> {
+    let (part, export) = http
+        .run(async move {
+            let part = export.next().await.map_err(|error| match error {
+                MonthExportError::Store(error) => error.into(),
+                MonthExportError::Io(_) => Problem::new(Code::INTERNAL),
+            })?;
+            Ok::<_, Problem>((part, export))
+        })
+        .await?;
+    Ok(part.map(|part| (web::Bytes::from(part), (http, export))))
+}
+
 /// The statement that the path names.
 async fn asked(console: &Console, request: &HttpRequest, visitor: &Visitor) -> Result<Statement, Problem> {
     let not_found = || Problem::new(Code::NOT_FOUND);
@@ -109,6 +168,13 @@ async fn asked(console: &Console, request: &HttpRequest, visitor: &Visitor) -> R
     let (shown, ledger, now) = (visitor.caller().shown(), console.ledger.clone(), console.http.ambient.now());
     let made = async move { statement::make(&ledger.store, &account, month, &shown, now).await };
     console.http.run(made).await?.ok_or_else(not_found)
+}
+
+/// Where the month is for accounting programs. A statement has funds where it is of all clients.
+fn books(statement: &Statement) -> Vec<(&'static str, String)> {
+    let here = address(&statement.account.id, statement.month);
+    let all = [&HLEDGER, &BEANCOUNT].into_iter().filter(|_book| statement.funds.is_some());
+    all.map(|book| (book.name, format!("{here}.{}", book.ending))).collect()
 }
 
 fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
@@ -122,6 +188,7 @@ fn page(frame: PageFrame, statement: &Statement, has_later: bool) -> MonthPage {
         month: statement.month_text(),
         zone: statement.account.zone.name(),
         sheet: format!("{}.csv", address(id, statement.month)),
+        books: books(statement),
         is_closed: statement.closed,
         funds: statement.funds.as_ref().map(|funds| funds_of(funds, words)).unwrap_or_default(),
         chart: BarChart::new(&bars),

@@ -5,6 +5,7 @@ use actix_web::{
     http::{
         StatusCode,
         header::{self, HeaderValue},
+        uri::PathAndQuery,
     },
     web,
 };
@@ -20,7 +21,9 @@ use crate::{
     events,
     http::{Code, Problem},
     identity::{Scope, caller::CLIENTS_ALL},
-    incentives, ledger, treasury, webhooks,
+    incentives,
+    kernel::claim_code::may_hold_claim_code,
+    ledger, treasury, webhooks,
 };
 
 type LabelOf = fn(&Words) -> &'static str;
@@ -71,8 +74,9 @@ impl PageFrame {
     pub(super) fn new(console: &Console, request: &HttpRequest, visitor: Option<&Visitor>) -> Self {
         let (words, assets) = (language(request).words(), &console.assets);
         let path = request.path();
-        // What a form led to cannot be got.
-        let here = request.uri().path_and_query().filter(|_path| request.method().is_safe());
+        // What a form led to cannot be got, and an address that somebody typed a code into is not repeated.
+        let here = request.uri().path_and_query().map(PathAndQuery::as_str);
+        let here = here.filter(|here| request.method().is_safe() && !may_hold_claim_code(here));
         let is_here = |href: &str| path == href || href != "/console" && path.starts_with(href);
         let link = |(href, label, scope): &(&'static str, LabelOf, Option<Scope>)| {
             let may = visitor.is_some_and(|visitor| scope.is_none_or(|scope| visitor.may(scope)));
@@ -84,7 +88,7 @@ impl PageFrame {
             style: format!("/console/assets/{}", assets.style),
             script: format!("/console/assets/{}", assets.script),
             mark: format!("/console/assets/{}", assets.mark),
-            here: here.map_or_else(|| "/console".to_owned(), ToString::to_string),
+            here: here.unwrap_or("/console").to_owned(),
             links: NAVIGATION.iter().filter_map(link).collect(),
             holder: visitor.map(|visitor| KeyHolder {
                 key_name: visitor.principal.key_name.clone(),

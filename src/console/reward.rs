@@ -64,6 +64,8 @@ struct RewardPage {
     is_archived: bool,
     /// Whether the form to cancel it is shown.
     may_cancel: bool,
+    /// Whether there is none because the key lacks the scope for it.
+    lacks_cancel: bool,
     /// Until when; `None`: there is no end yet, or nothing to cancel.
     until: Option<ShownTime>,
     /// Whether the time for a cancel is over.
@@ -84,6 +86,8 @@ impl RewardPage {
             Stage::Sending(_) | Stage::Unproven(_) | Stage::Proven(_) => until.is_some() && !is_late,
             Stage::Reversing(_) | Stage::Refused { .. } | Stage::Reversed(_) | Stage::Attention(_) => false,
         };
+        let (is_open, may) =
+            (can_be_canceled && !stage.reversal_wanted(), visitor.may(incentives::scopes::REWARDS_CANCEL));
         let may_reveal = reward.state() == State::Issued && reward.kind.rules().has_receipt;
         Self {
             name: reward.external_id.clone().unwrap_or_else(|| id.clone()),
@@ -93,7 +97,8 @@ impl RewardPage {
             meaning: (words.meaning)(reward.state()),
             entries: entries.into_iter().map(|entry| TimelineLine::new(entry, words)).collect(),
             is_archived: reward.archived_at.is_some(),
-            may_cancel: can_be_canceled && !stage.reversal_wanted() && visitor.may(incentives::scopes::REWARDS_CANCEL),
+            may_cancel: is_open && may,
+            lacks_cancel: is_open && !may,
             until: until.filter(|_until| can_be_canceled).map(ShownTime::from),
             is_late: is_late && reward.state() == State::Issued,
             now: ShownTime::from(now).machine,

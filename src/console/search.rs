@@ -16,7 +16,7 @@ use crate::{
     engine::State,
     http::{Problem, paging::end_of_time},
     incentives::{self, Reward, service::ClientNames, sql::list::RewardFilter},
-    kernel::RewardId,
+    kernel::{RewardId, claim_code::may_hold_claim_code},
     store::StoreError,
 };
 
@@ -89,8 +89,10 @@ pub(super) async fn lines(
 #[template(path = "rewards.html", config = "src/console/askama.toml")]
 struct RewardsPage {
     frame: PageFrame,
-    /// What was searched for; empty: nothing.
+    /// What was searched for; empty: nothing, or what is not repeated.
     number: String,
+    /// Why a search found nothing; `None`: there is a list.
+    found_none: Option<&'static str>,
     found: Vec<RewardLine>,
     next: Option<String>,
 }
@@ -100,11 +102,16 @@ pub(super) async fn show(console: web::Data<Console>, request: HttpRequest) -> R
     finish(&console, &request, came).await
 }
 
+/// A code that somebody typed goes no further: neither to the database nor back onto the page.
 async fn search(console: &Console, request: &HttpRequest) -> Result<HttpResponse, Halt> {
     let visitor = Visitor::with(console, request, incentives::scopes::REWARDS_READ).await?;
     let frame = PageFrame::new(console, request, Some(&visitor));
     let asked = form_urlencoded::parse(request.query_string().as_bytes()).find(|(name, _value)| name == "q");
     let number = asked.map(|(_name, value)| value.trim().to_owned()).unwrap_or_default();
+    if may_hold_claim_code(&number) {
+        let (number, found_none) = (String::new(), Some(frame.words.found_no_code));
+        return Ok(answer(StatusCode::OK, &RewardsPage { frame, number, found_none, found: Vec::new(), next: None })?);
+    }
     let mut found = if number.is_empty() {
         let all = RewardFilter { before: behind(request, Uuid::max())?, ..filter(None, ROWS_READ) };
         lines(console, &visitor, all, frame.words).await?
@@ -116,7 +123,8 @@ async fn search(console: &Console, request: &HttpRequest) -> Result<HttpResponse
         _ => {
             let next = cut(&mut found, ROWS, "/console/rewards", |last| last.id.uuid().to_string());
             let next = next.filter(|_place| number.is_empty());
-            Ok(answer(StatusCode::OK, &RewardsPage { frame, number, found, next })?)
+            let found_none = (!number.is_empty() && found.is_empty()).then_some(frame.words.found_none);
+            Ok(answer(StatusCode::OK, &RewardsPage { frame, number, found_none, found, next })?)
         }
     }
 }

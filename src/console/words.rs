@@ -100,11 +100,12 @@ macro_rules! words {
 
 words! {
     language, title, skip, navigation, overview, rewards, balances, programs, log_in, log_out, api_key, api_key_hint, log_in_why,
-    wrong_key, logged_in_as, other_language, other_language_name, find_reward, find_hint, find, found_none, found_many, no_scope,
+    wrong_key, logged_in_as, other_language, other_language_name, find_reward, find_hint, find, found_none, found_no_code, found_many,
+    no_scope,
     needs_scope, attention, attention_none, reward, order_number, client, value, account, program, kind, state_label, reward_id,
     amazon_id, recorded, issued_at, canceled_at, last_error, timeline, actions, detail, cancel, cancel_why, cancel_reason, cancel_now,
-    cancel_until, cancel_left, cancel_closed, archived, reveal, reveal_why, reveal_reason, reveal_now, revealed_title, revealed_once,
-    claim_code, back_to_reward, reserved, as_of, stale, never_asked, runway, runway_worst, runway_long, days, hours, last_month,
+    cancel_until, cancel_left, cancel_closed, cancel_lacks, archived, reveal, reveal_why, reveal_reason, reveal_now, revealed_title, revealed_once,
+    claim_code, back_to_reward, reserved, as_of, stale, never_asked, runway, runway_about, runway_worst, runway_long, runway_unknown, days, hours, one_hour, no_hour, last_month,
     this_month, months, month_of, month_open, month_closed, opening, deposits, adjustments, initial, closing, issued, canceled, net,
     count, no_program, total, print_hint, spending_chart, earlier, later, budgets, period, limit, used, no_limit, suspended, active,
     period_day, period_month, period_ever, no_programs, went_wrong, rewards_unit, reason_default, reveal_default, all_rewards,
@@ -114,7 +115,7 @@ words! {
     theirs_label, why_failed, run_id, run_running, run_failed, run_finished, run_clean, run_differs, happened_at, webhooks,
     webhooks_why, no_webhooks, all_delivered, undelivered, failures, failing_since, event, attempts, last_answer, next_attempt,
     redeliver, enabled, keys, api_keys, scopes, made_at, ends_at, never_ends, gone_keys, key_pairs, no_pairs, slot, in_force_since,
-    asked_at, ago, just_now, within_hour, ahead, as_csv, next_rows, balance_history, no_history, as_table, day, available,
+    asked_at, ago, just_now, within_hour, ahead, as_csv, as_books, next_rows, balance_history, no_history, as_table, day, available,
     spent_by_month, counted_by_hour, wrong_method, alarms, alarm_funds, alarm_account, alarm_stale, alarm_low, alarm_webhook,
     alarm_batch, alarm_key, alarm_pair,
 }

@@ -24,7 +24,7 @@ use crate::{
         Code, Http, Problem, headers,
         paging::{self, List, no_query},
         prefer,
-        routing::{read, resource},
+        routing::{path_id, read, resource},
         value::ValueView,
     },
     identity::{Caller, Principal, Scope},
@@ -178,7 +178,7 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     no_query(&request)?;
-    let id = reward_id(&id)?;
+    let id = path_id(&id)?;
     let work = async move {
         let caller = principal.caller();
         Ok::<_, StoreError>((rewards.ask_for(&caller, id).await?, rewards.client_names(&caller).await?))
@@ -220,7 +220,7 @@ async fn events(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
-    let id = reward_id(&id)?;
+    let id = path_id(&id)?;
     let query: TimelineQuery = paging::query(&request)?;
     let limit = query.limit.map_or(Ok(TIMELINE), |limit| paging::size(Some(limit)))?;
     let order = match query.order.as_deref() {
@@ -262,7 +262,7 @@ impl ReasonedCall {
         let arrived = http.ambient.monotonic();
         let caller = Principal::of(http, request, scope).await?.caller();
         let body: ReasonBody = http.body(request, payload).await?;
-        let (reward, reason) = (reward_id(id)?, body.into_reason()?);
+        let (reward, reason) = (path_id(id)?, body.into_reason()?);
         // Before the work: an answer that has a code must not wait for the database, nor fail with it.
         let (asked, of) = (rewards.clone(), caller.clone());
         let names = http.run(async move { asked.client_names(&of).await }).await?;
@@ -354,7 +354,7 @@ async fn check(
     let arrived = http.ambient.monotonic();
     let principal = Principal::of(&http, &request, scopes::REWARDS_READ).await?;
     let body: CheckBody = http.body(&request, payload).await?;
-    let (service, id) = (rewards.get_ref().clone(), reward_id(&id)?);
+    let (service, id) = (rewards.get_ref().clone(), path_id(&id)?);
     let work = async move {
         let caller = principal.caller();
         Ok::<_, StoreError>((service.find(&caller, id).await?, service.client_names(&caller).await?))
@@ -364,9 +364,4 @@ async fn check(
     let target = body.into_target(reward.kind)?;
     let checked = rewards.check.run(reward, target, arrived).await?;
     Ok(HttpResponse::Ok().json(CheckedView::new(&checked, names.of(&checked.reward))))
-}
-
-/// What names no reward is answered like a reward of someone else's.
-fn reward_id(text: &str) -> Result<RewardId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }

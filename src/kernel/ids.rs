@@ -9,8 +9,15 @@ use uuid::{Uuid, Variant};
 
 /// The text is not an id of this kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an id of this kind")]
-pub struct MalformedId;
+#[error("expected {0}")]
+pub struct MalformedId(&'static str);
+
+impl MalformedId {
+    /// Of a text that is not of this form.
+    pub(crate) const fn expecting(form: &'static str) -> Self {
+        Self(form)
+    }
+}
 
 macro_rules! prefixed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -42,13 +49,15 @@ macro_rules! prefixed_id {
             type Err = MalformedId;
 
             fn from_str(text: &str) -> Result<Self, MalformedId> {
-                let hex = text.strip_prefix(concat!($prefix, "_")).ok_or(MalformedId)?;
+                const MALFORMED: MalformedId =
+                    MalformedId::expecting(concat!($prefix, "_ and 32 digits of 0-9 and a-f, as an answer has it"));
+                let hex = text.strip_prefix(concat!($prefix, "_")).ok_or(MALFORMED)?;
                 if hex.len() != 32 || !hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-                    return Err(MalformedId);
+                    return Err(MALFORMED);
                 }
                 // The store keeps no UUID of another variant.
                 let uuid = Uuid::try_parse(hex).ok().filter(|uuid| uuid.get_variant() == Variant::RFC4122);
-                uuid.map(Self).ok_or(MalformedId)
+                uuid.map(Self).ok_or(MALFORMED)
             }
         }
     };
@@ -116,10 +125,11 @@ impl FromStr for ProgramId {
     type Err = MalformedId;
 
     fn from_str(text: &str) -> Result<Self, MalformedId> {
-        let name = text.strip_prefix("prg_").ok_or(MalformedId)?;
+        const MALFORMED: MalformedId = MalformedId::expecting("prg_ and 1 to 40 characters of a-z, 0-9 and underscore");
+        let name = text.strip_prefix("prg_").ok_or(MALFORMED)?;
         let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         let fits = (1..=40).contains(&name.len()) && name.bytes().all(known);
-        fits.then(|| Self(text.to_owned())).ok_or(MalformedId)
+        fits.then(|| Self(text.to_owned())).ok_or(MALFORMED)
     }
 }
 
@@ -153,7 +163,8 @@ mod tests {
         }
         let long = format!("prg_{}", "a".repeat(41));
         for text in ["", "prg_", "spring", "prg_Spring", "prg_a-b", "prg_a b", &long] {
-            assert_eq!(text.parse::<ProgramId>(), Err(MalformedId), "{text}");
+            let malformed = text.parse::<ProgramId>().unwrap_err().to_string();
+            assert_eq!(malformed, "expected prg_ and 1 to 40 characters of a-z, 0-9 and underscore", "{text}");
         }
     }
 
@@ -187,7 +198,8 @@ mod tests {
             "rwd_00000000000000000000000000000000",
             "rwd_ffffffffffffffffffffffffffffffff",
         ] {
-            assert_eq!(text.parse::<RewardId>(), Err(MalformedId), "{text}");
+            let malformed = text.parse::<RewardId>().unwrap_err().to_string();
+            assert_eq!(malformed, "expected rwd_ and 32 digits of 0-9 and a-f, as an answer has it", "{text}");
         }
     }
 }

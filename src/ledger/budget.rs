@@ -111,7 +111,7 @@ impl BudgetRef {
         day: Option<String>,
     ) -> Result<Option<Self>, MalformedId> {
         let Some((program, (key, day))) = program.zip(key.zip(day)) else { return Ok(None) };
-        let day = day.parse().map_err(|_error| MalformedId)?;
+        let day = day.parse().map_err(|_error| MalformedId::expecting("a day"))?;
         Ok(Some(Self { program: program.parse()?, key: key.parse()?, day }))
     }
 

@@ -23,7 +23,7 @@ use crate::{
         Code, Http, Problem, headers,
         paging::{List, bad_query, before, cursor, no_query, page, query, size, text},
         prefer,
-        routing::{read, resource},
+        routing::{path_id, read, resource},
     },
     identity::{Principal, Scope},
     kernel::{AmazonPayId, PaymentId},
@@ -183,7 +183,7 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(http, request, scopes::PAY_READ).await?;
     no_query(request)?;
-    let (id, payments) = (payment_id(id)?, payments.clone());
+    let (id, payments) = (path_id::<PaymentId>(id)?, payments.clone());
     let found = http.run(async move { payments.ask_for(&principal.caller(), kind, id).await }).await?;
     let payment = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok().json(PaymentView::new(&payment)))
@@ -238,7 +238,7 @@ async fn events(
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(http, request, scopes::PAY_READ).await?;
     no_query(request)?;
-    let (id, payments) = (payment_id(id)?, payments.clone());
+    let (id, payments) = (path_id::<PaymentId>(id)?, payments.clone());
     let found = http.run(async move { payments.events(&principal.caller(), kind, id).await }).await?;
     let entries = found.ok_or(Problem::new(Code::NOT_FOUND))?;
     Ok(HttpResponse::Ok()
@@ -356,9 +356,4 @@ async fn list(
     let last = found.last().map(|last| cursor(last.id.uuid()));
     let shown = found.iter().map(PaymentView::new).collect();
     Ok(page(request, shown, limit, last))
-}
-
-/// What names no payment is answered like a payment of someone else's.
-fn payment_id(text: &str) -> Result<PaymentId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }

@@ -5,12 +5,13 @@
 //! before it. So a group forms while transactions wait, without a timer, and a single transaction commits at once. `commit`
 //! returns to each of them only after the COMMIT of their group is on the disk.
 
+mod lock;
 mod place;
 pub(super) mod question;
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fs::{File, OpenOptions},
+    io,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf, absolute},
     sync::{
@@ -30,17 +31,19 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
 };
 
-use self::{place::FilePlace, question::Question};
-use super::{ACQUIRE_TIMEOUT, Conn, QUESTION_MAX, StoreError, StoreOptions, backup::beside, sql, writes::Writes};
+pub(super) use self::lock::{check_index, take_lock};
+use self::{
+    lock::{is_marked, mark, wait_for_lock},
+    place::FilePlace,
+    question::Question,
+};
+use super::{ACQUIRE_TIMEOUT, Conn, QUESTION_MAX, StoreError, StoreOptions, sql, writes::Writes};
 use crate::failpoint;
 
 /// Transactions that may wait for the writer; the next one is refused.
 const WAITING_MAX: usize = 512;
 /// Transactions that share one commit at most.
 const GROUP_MAX: usize = 128;
-/// The pause between two tries for the lock of the process that serves the file. A killed process holds the lock until the
-/// kernel has ended it, and one that drains until it has closed the file.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
 // SQLite before 3.51.3 can corrupt a WAL that two connections reset at once.
 const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 
@@ -397,67 +400,6 @@ fn is_missing(path: &Path) -> bool {
 
 fn create_private(path: &Path) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
-}
-
-/// Writes into the lock file that a database is beside it: if that is gone one day, it was lost, and is not to be made anew.
-fn mark(mut lock: &File) -> io::Result<()> {
-    if is_marked(lock) { Ok(()) } else { lock.write_all(b"a database of noshi is beside this file\n") }
-}
-
-fn is_marked(lock: &File) -> bool {
-    lock.metadata().is_ok_and(|found| found.len() > 0)
-}
-
-/// The file's name without symbolic links: the lock stands beside it under its own name, so every name must lead to one lock.
-/// A hard link is a second name that this does not find.
-fn one_name(path: &Path) -> PathBuf {
-    // Before the file is there, only its folder can be a link.
-    path.canonicalize().unwrap_or_else(|_absent| match (path.parent().map(Path::canonicalize), path.file_name()) {
-        (Some(Ok(folder)), Some(name)) => folder.join(name),
-        (_, _) => path.to_owned(),
-    })
-}
-
-fn lock_of(path: &Path) -> PathBuf {
-    beside(&one_name(path), ".lock")
-}
-
-/// Refuses to open a database beside the process that serves it, where the two would not see each other's commits.
-pub(super) async fn check_index(path: &Path) -> Result<(), StoreError> {
-    place::refuse_without_index(path, &lock_of(path)).await
-}
-
-/// Takes the lock of the process that serves the file, and waits for the process before it to let go.
-async fn wait_for_lock(path: &Path, limit: Duration) -> Result<File, StoreError> {
-    if let Some(lock) = try_lock(path)? {
-        return Ok(lock);
-    }
-    tracing::warn!(seconds.at_most = limit.as_secs(), "another process serves this database; waiting for its end");
-    let freed = async {
-        loop {
-            tokio::time::sleep(LOCK_PAUSE).await;
-            if let Some(lock) = try_lock(path)? {
-                return Ok(lock);
-            }
-        }
-    };
-    tokio::time::timeout(limit, freed).await.unwrap_or_else(|_elapsed| take_lock(path))
-}
-
-/// Takes the lock of the process that serves the file. Two such processes would each take the other's leases for their own.
-pub(super) fn take_lock(path: &Path) -> Result<File, StoreError> {
-    try_lock(path)?.ok_or_else(|| StoreError::Open("another process serves this file".to_owned()))
-}
-
-/// `None` when another process holds it.
-fn try_lock(path: &Path) -> Result<Option<File>, StoreError> {
-    let failed = |error: io::Error| StoreError::Open(format!("the lock file beside the database: {}", error.kind()));
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(lock_of(path)).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
 }
 
 #[cfg(test)]

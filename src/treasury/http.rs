@@ -7,10 +7,10 @@ use utoipa::{OpenApi, ToSchema};
 use super::{Balances, balances::Balance, scopes};
 use crate::{
     http::{
-        Code, Http, Problem,
+        Http, Problem,
         paging::{List, no_query},
         problem::timestamp,
-        routing::{read, resource},
+        routing::{no_account, read, resource},
         value::ValueView,
     },
     identity::Principal,
@@ -151,5 +151,5 @@ async fn one(http: &Http, balances: &Balances, account: &str) -> Result<HttpResp
 }
 
 fn shown(found: Option<Balance>) -> Result<HttpResponse, Problem> {
-    Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or(Problem::new(Code::NOT_FOUND))?)))
+    Ok(HttpResponse::Ok().json(BalanceView::from(found.ok_or_else(no_account)?)))
 }

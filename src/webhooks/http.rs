@@ -21,10 +21,10 @@ use crate::{
     http::{
         Code, Http, Problem,
         paging::{List, after, no_query, page, query, size},
-        routing::{read, resource},
+        routing::{path_id, read, resource},
     },
     identity::{Caller, Principal, Scope, problems::INSUFFICIENT_SCOPE},
-    kernel::{Chain, WebhookEndpointId},
+    kernel::Chain,
 };
 
 /// The operations of webhooks.
@@ -85,11 +85,6 @@ async fn asker(http: &Http, request: &HttpRequest, scope: Scope) -> Result<(Call
     let principal = Principal::of(http, request, scope).await?;
     let actor = principal.actor(request);
     Ok((principal.caller(), EndpointAsker { actor, scopes: principal.scopes }))
-}
-
-/// What names no endpoint is answered like one that is not there.
-fn endpoint_id(text: &str) -> Result<WebhookEndpointId, Problem> {
-    text.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))
 }
 
 /// Make an endpoint
@@ -166,7 +161,7 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     let (caller, _by) = asker(&http, &request, scopes::WEBHOOKS_READ).await?;
     no_query(&request)?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     let found = http.run(async move { service.find(&caller, id).await }).await?;
     Ok(HttpResponse::Ok().json(EndpointView::from(found)))
 }
@@ -193,7 +188,7 @@ async fn change(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (caller, by) = asker(&http, &request, scopes::WEBHOOKS_WRITE).await?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     let body: EndpointChangeBody = http.body(&request, payload).await?;
     let change = body.into_change(service.reachable)?;
     let changed = http.run(async move { service.change(&caller, by, id, change).await }).await?;
@@ -221,7 +216,7 @@ async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let (caller, by) = asker(&http, &request, scopes::WEBHOOKS_WRITE).await?;
     no_query(&request)?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     http.run(async move { service.delete(&caller, by.actor, id).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -245,7 +240,7 @@ async fn test(
 ) -> Result<HttpResponse, Problem> {
     let (caller, _by) = asker(&http, &request, scopes::WEBHOOKS_WRITE).await?;
     no_query(&request)?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     let made = http.run(async move { service.test(&caller, id).await }).await?;
     Ok(HttpResponse::Accepted().json(DeliveryView::from(made)))
 }
@@ -272,7 +267,7 @@ async fn rotate_secret(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (caller, by) = asker(&http, &request, scopes::WEBHOOKS_WRITE).await?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     let body: RotationBody = http.body(&request, payload).await?;
     let overlap = TimeDelta::hours(i64::from(body.hours()?));
     let WithSecret { endpoint, secret } =
@@ -300,7 +295,7 @@ async fn deliveries(
     id: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let (caller, _by) = asker(&http, &request, scopes::WEBHOOKS_READ).await?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     let asked: DeliveriesQuery = query(&request)?;
     let (limit, state) = (size(asked.limit)?, state(asked.state)?);
     let before = match after(asked.cursor)? {
@@ -331,7 +326,7 @@ async fn redeliver(
 ) -> Result<HttpResponse, Problem> {
     let (caller, _by) = asker(&http, &request, scopes::WEBHOOKS_WRITE).await?;
     no_query(&request)?;
-    let (service, id, delivery) = (webhooks.get_ref().clone(), endpoint_id(&ids.0)?, delivery_number(&ids.1)?);
+    let (service, id, delivery) = (webhooks.get_ref().clone(), path_id(&ids.0)?, delivery_number(&ids.1)?);
     let again = http.run(async move { service.redeliver(&caller, id, delivery).await }).await?;
     Ok(HttpResponse::Accepted().json(DeliveryView::from(again)))
 }
@@ -358,7 +353,7 @@ async fn replay(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (caller, _by) = asker(&http, &request, scopes::WEBHOOKS_WRITE).await?;
-    let (service, id) = (webhooks.get_ref().clone(), endpoint_id(&id)?);
+    let (service, id) = (webhooks.get_ref().clone(), path_id(&id)?);
     let body: ReplayBody = http.body(&request, payload).await?;
     let (from, behind) = body.read(service.kept_since())?;
     let replayed = http.run(async move { service.replay(&caller, id, from, behind).await }).await?;

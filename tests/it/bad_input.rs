@@ -5,6 +5,7 @@ pub(crate) mod access;
 mod bodies;
 mod framing;
 mod headers;
+mod ids;
 mod json;
 mod money;
 mod shapes;
@@ -73,7 +74,7 @@ impl Case {
 async fn service(backend: Backend) -> App {
     let shape =
         Shape::default().with("NOSHI__SERVER__HEAD_TIMEOUT_SECONDS", 1).with("NOSHI__SERVER__BODY_TIMEOUT_SECONDS", 1);
-    App::shaped(backend, shape).await
+    App::shaped(backend, Shape { sells: true, ..shape }).await
 }
 
 /// Sends every case, with an honest request after each; fails with everything that went wrong.

@@ -4,14 +4,14 @@
 //! Out of scope here: this process's own memory, because the sandbox with its book lives in it; the files of the
 //! PostgreSQL cluster, which is not ours (its rows are searched).
 
-mod capture;
+pub(crate) mod capture;
 mod card;
 mod drive;
 mod load;
 mod memory;
 mod panics;
 mod planted;
-mod scan;
+pub(crate) mod scan;
 mod target;
 
 use std::{collections::BTreeMap, fs, path::Path};
@@ -29,10 +29,10 @@ use scan::{Scanner, forms};
 const CANARIES: usize = 2_000;
 
 /// A place and all that is in it.
-type Places = BTreeMap<String, Vec<u8>>;
+pub(crate) type Places = BTreeMap<String, Vec<u8>>;
 
 /// Every value of every column, by column.
-async fn rows(database: &Database) -> Places {
+pub(crate) async fn rows(database: &Database) -> Places {
     let mut look = Look::at(database).await;
     let mut places = Places::new();
     for column in look.columns().await {
@@ -44,7 +44,7 @@ async fn rows(database: &Database) -> Places {
 
 /// Every file of the database: itself, its WAL, what else lies there. One that is gone by the time it is read held
 /// nothing that lasts; the three that must be there are asked for by name.
-fn files(folder: &Path) -> Places {
+pub(crate) fn files(folder: &Path) -> Places {
     let read = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().unwrap();
         fs::read(entry.path()).ok().map(|bytes| (format!("file {name}"), bytes))
@@ -79,7 +79,7 @@ async fn everywhere(app: &App, drive: &Drive, collector: &Receiver) -> Places {
 }
 
 /// What leaked: for each place and form how much, and an example.
-fn search(scanner: &Scanner, places: &Places) -> Vec<String> {
+pub(crate) fn search(scanner: &Scanner, places: &Places) -> Vec<String> {
     let mut leaks: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
     for (place, bytes) in places {
         for hit in scanner.find(bytes) {

@@ -1,7 +1,8 @@
 //! The console by plain HTTP: who gets in, what a form must show, what each key sees, and that a code is on one page alone.
 
 mod browser;
-mod desk;
+mod canary;
+pub(crate) mod desk;
 mod million;
 mod operations;
 mod pages;

@@ -4,8 +4,10 @@
 mod ceilings;
 mod keys;
 mod owners;
+mod pay;
 mod reveals;
 pub(crate) mod routes;
+mod rows;
 mod support_desk;
 mod turned_away;
 mod who;
@@ -15,102 +17,16 @@ use std::collections::BTreeSet;
 use noshi::identity::{Scope, Scopes};
 use serde_json::{Value, json};
 
-use self::routes::{Route, of_source};
+pub(crate) use self::rows::{ROWS, Subject};
+use self::{
+    pay::Payments,
+    routes::{Route, of_source},
+};
 use crate::{
     process::noshi,
-    support::{Answer, App, Backend, on_each_backend, order, scope, with_json},
+    support::{Answer, App, Backend, Shape, on_each_backend, order, scope, with_json},
     webhooks,
 };
-
-/// What a route deals with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Subject {
-    /// Whoever asks, or what is the same for all.
-    Anyone,
-    /// The reward that the path names.
-    Reward,
-    /// The program that the path names.
-    Program,
-    /// A reward that is charged to the program of `prg_spring`.
-    Charge,
-    /// A new program for its maker.
-    NewProgram,
-    Rewards,
-    Programs,
-    Entries,
-    /// A month's statement: the lines of the holder's own rewards; an account's funds are over all clients.
-    Statement,
-    Events,
-    /// What a reconciliation found.
-    Items,
-    /// Amazon's key pairs: an operator's alone.
-    KeyPairs,
-    /// Reconciliations: their totals are over all clients.
-    Totals,
-    /// An endpoint of webhooks that the path names.
-    Endpoint,
-    /// A new one for its maker.
-    NewEndpoint,
-    Endpoints,
-    /// A batch that the path names.
-    Batch,
-    /// The same for whoever changes it.
-    OwnBatch,
-    Batches,
-}
-
-/// Each route: its method, its scope, what it deals with. `HEAD` is `GET` without a body.
-pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
-    ("GET", "/v1/ping", "", Subject::Anyone),
-    ("GET", "/v1/catalog", "rewards:read", Subject::Anyone),
-    ("GET", "/v1/rewards", "rewards:read", Subject::Rewards),
-    ("POST", "/v1/rewards", "rewards:write", Subject::Charge),
-    ("POST", "/v1/rewards/validate", "rewards:write", Subject::Charge),
-    ("GET", "/v1/rewards/{id}", "rewards:read", Subject::Reward),
-    ("GET", "/v1/rewards/{id}/events", "rewards:read", Subject::Reward),
-    ("POST", "/v1/rewards/{id}/reveal", "claim_codes:reveal", Subject::Reward),
-    ("POST", "/v1/rewards/{id}/cancel", "rewards:cancel", Subject::Reward),
-    ("POST", "/v1/rewards/{id}/check", "rewards:read", Subject::Reward),
-    ("GET", "/v1/balances", "balances:read", Subject::Anyone),
-    ("GET", "/v1/balances/{account_id}", "balances:read", Subject::Anyone),
-    ("POST", "/v1/balances/{account_id}/refresh", "balances:read", Subject::Anyone),
-    ("GET", "/v1/key-pairs", "key_pairs:read", Subject::KeyPairs),
-    ("GET", "/v1/key-pairs/{account_id}", "key_pairs:read", Subject::KeyPairs),
-    ("POST", "/v1/key-pairs/{account_id}/{slot}/verify", "key_pairs:write", Subject::KeyPairs),
-    ("POST", "/v1/key-pairs/{account_id}/{slot}/activate", "key_pairs:write", Subject::KeyPairs),
-    ("GET", "/v1/programs", "programs:read", Subject::Programs),
-    ("POST", "/v1/programs", "programs:write", Subject::NewProgram),
-    ("GET", "/v1/programs/{id}", "programs:read", Subject::Program),
-    ("PATCH", "/v1/programs/{id}", "programs:write", Subject::Program),
-    ("GET", "/v1/programs/{id}/budget", "programs:read", Subject::Program),
-    ("POST", "/v1/programs/{id}/suspend", "programs:write", Subject::Program),
-    ("POST", "/v1/programs/{id}/resume", "programs:write", Subject::Program),
-    ("GET", "/v1/ledger-entries", "ledger:read", Subject::Entries),
-    ("GET", "/v1/statements/{account_id}/{month}", "ledger:read", Subject::Statement),
-    ("GET", "/v1/events", "ledger:read", Subject::Events),
-    ("GET", "/v1/reconciliation-days", "ledger:read", Subject::Anyone),
-    ("GET", "/v1/reconciliations", "ledger:read", Subject::Totals),
-    ("POST", "/v1/reconciliations", "reconciliations:write", Subject::Totals),
-    ("GET", "/v1/reconciliations/{id}", "ledger:read", Subject::Totals),
-    ("GET", "/v1/reconciliations/{id}/items", "ledger:read", Subject::Items),
-    ("GET", "/v1/webhook-endpoints", "webhooks:read", Subject::Endpoints),
-    ("POST", "/v1/webhook-endpoints", "webhooks:write", Subject::NewEndpoint),
-    ("GET", "/v1/webhook-endpoints/{id}", "webhooks:read", Subject::Endpoint),
-    ("PATCH", "/v1/webhook-endpoints/{id}", "webhooks:write", Subject::Endpoint),
-    ("DELETE", "/v1/webhook-endpoints/{id}", "webhooks:write", Subject::Endpoint),
-    ("POST", "/v1/webhook-endpoints/{id}/test", "webhooks:write", Subject::Endpoint),
-    ("POST", "/v1/webhook-endpoints/{id}/rotate-secret", "webhooks:write", Subject::Endpoint),
-    ("GET", "/v1/webhook-endpoints/{id}/deliveries", "webhooks:read", Subject::Endpoint),
-    ("POST", "/v1/webhook-endpoints/{id}/deliveries/{delivery}/redeliver", "webhooks:write", Subject::Endpoint),
-    ("POST", "/v1/webhook-endpoints/{id}/replay", "webhooks:write", Subject::Endpoint),
-    ("GET", "/v1/batches", "rewards:read", Subject::Batches),
-    ("POST", "/v1/batches", "rewards:write", Subject::Charge),
-    ("GET", "/v1/batches/{id}", "rewards:read", Subject::Batch),
-    ("GET", "/v1/batches/{id}/items", "rewards:read", Subject::Batch),
-    ("POST", "/v1/batches/{id}/pause", "rewards:write", Subject::OwnBatch),
-    ("POST", "/v1/batches/{id}/resume", "rewards:write", Subject::OwnBatch),
-    ("POST", "/v1/batches/{id}/cancel", "rewards:write", Subject::OwnBatch),
-];
 
 fn row(route: &Route) -> Option<(&'static str, Subject)> {
     let method = if route.method == "HEAD" { "GET" } else { &route.method };
@@ -162,6 +78,7 @@ struct World {
     endpoint: String,
     /// A batch that is charged to it.
     batch: String,
+    payments: Payments,
     _folder: tempfile::TempDir,
 }
 
@@ -181,6 +98,7 @@ impl World {
     async fn make(backend: Backend) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let shape = webhooks::shape(&folder).with("NOSHI__ACCOUNTS__MAIN__TIME_ZONE", "UTC");
+        let shape = Shape { sells: true, ..shape };
         let mut app = App::shaped(backend, shape).await;
         let (_client, own) = app.mint_key("mine", every_scope_of_a_client()).await;
         let (_client, foreign) = app.mint_key("theirs", every_scope_of_a_client()).await;
@@ -216,6 +134,7 @@ impl World {
         }
         assert_eq!(app.post(&format!("/v1/webhook-endpoints/{endpoint}/test"), json!({})).await.json["id"], "whd_1");
         let batch = batches_of_nothing(&mut app, &own).await;
+        let payments = Payments::make(&mut app, &own, &foreign).await;
         app.key = operator.clone();
         app.control.edit_activity(|records| records.clear());
         let day = app.ambient.now().date_naive().to_string();
@@ -231,7 +150,7 @@ impl World {
             (Holder::Operator, operator),
         ];
         let days = (day.clone(), day);
-        Self { app, keys, rewards, run, days, endpoint, batch, _folder: folder }
+        Self { app, keys, rewards, run, days, endpoint, batch, payments, _folder: folder }
     }
 
     async fn ask(&self, holder: Holder, route: &Route, at: usize) -> Answer {
@@ -248,6 +167,7 @@ impl World {
             "webhook-endpoints" => doomed.as_ref().unwrap_or(&self.endpoint),
             "rewards" => &self.rewards[0].1,
             "batches" => &self.batch,
+            "pay" => self.payments.named_by(route),
             "programs" => "prg_spring",
             "balances" | "key-pairs" | "statements" => "main",
             _ => &self.run,
@@ -263,6 +183,7 @@ impl World {
         let (from, to) = &self.days;
         let body = match (route.method.as_str(), route.pattern.as_str()) {
             ("GET" | "HEAD", _) => return Answer::of(request).await,
+            (_, "/v1/pay/charges" | "/v1/pay/refunds") => self.payments.asked(route),
             (_, "/v1/batches") => batch_of_nothing(Some("prg_spring"), "spring"),
             (_, "/v1/rewards" | "/v1/rewards/validate") => charged(Some("prg_spring")),
             (_, "/v1/rewards/{id}/reveal" | "/v1/rewards/{id}/cancel") => json!({"reason": "test"}),
@@ -301,6 +222,9 @@ impl World {
             | Subject::NewEndpoint
             | Subject::Batch
             | Subject::OwnBatch
+            | Subject::Payment
+            | Subject::NewPayment
+            | Subject::Payments
             | Subject::Statement
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
@@ -389,6 +313,9 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
     let cell = format!("{route} by {holder:?}: {} {}", answer.status, answer.text);
     let reached = !matches!(answer.status, 401 | 403 | 404);
     match subject {
+        Subject::Payment | Subject::NewPayment | Subject::Payments => {
+            return world.payments.judge(holder, route, answer);
+        }
         Subject::Anyone => assert!(reached, "{cell}"),
         Subject::OwnBatch => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),
         Subject::Endpoint => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),
@@ -474,7 +401,7 @@ on_each_backend! {
 /// its body was good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scope_opens_its_own_routes_and_no_other() {
-    let app = App::spawn(Backend::Sqlite).await;
+    let app = App::shaped(Backend::Sqlite, Shape { sells: true, ..Shape::default() }).await;
     let (scopes, mut cells): (Vec<Scope>, usize) = (noshi::server::scopes(), 0);
     for held in &scopes {
         let (_client, key) = app.mint_key("narrow", Scopes::new([*held])).await;

@@ -94,7 +94,14 @@ pub(super) async fn run(arguments: CampaignArguments) -> Result<ExitCode, Comman
     let bar = progress(items);
     let mut sent = Vec::new();
     for upload in &uploads {
-        sent.push(send(&service, upload, &bar).await?);
+        match send(&service, upload, &bar).await {
+            Ok(batch) => sent.push(batch),
+            Err(error) => {
+                bar.finish_and_clear();
+                say_what_was_sent(&sent)?;
+                return Err(error.into());
+            }
+        }
         show(&bar, &sent);
     }
     if !arguments.no_wait {
@@ -105,6 +112,18 @@ pub(super) async fn run(arguments: CampaignArguments) -> Result<ExitCode, Comman
         write_results(&service, &sent, fs::File::create_new(file)?).await?;
     }
     summary(&sent, items, arguments.service.json)
+}
+
+/// What is bought although a later part of the file was refused.
+fn say_what_was_sent(sent: &[SentBatch]) -> io::Result<()> {
+    let items: u64 = sent.iter().map(|batch| number(&batch.newest, "/items")).sum();
+    if items == 0 {
+        return Ok(());
+    }
+    writeln!(
+        io::stderr(),
+        "the first {items} orders were sent before, and are bought. Once the file is right, run the command again: each order is bought once"
+    )
 }
 
 /// Has a batch written down at the service. One that it has already is answered as it is now.
@@ -120,6 +139,10 @@ async fn send(service: &ServiceClient, upload: &CampaignPart, bar: &ProgressBar)
             Err(ServiceError::Refused(refusal)) if refusal.code == "too-many-batches" => {
                 bar.set_message("too many batches are running, waiting for one to end");
                 service.rest(LOOK).await;
+            }
+            Err(ServiceError::Refused(refusal)) => {
+                let placed = refusal.placed(|pointer| upload.place(pointer));
+                return Err(ServiceError::Refused(Box::new(placed)).into());
             }
             Err(error) => return Err(error.into()),
         }

@@ -25,6 +25,8 @@ const LOADED: &str = "20.00";
 /// The demo in progress.
 pub(super) struct Demo {
     pub(super) address: SocketAddr,
+    /// The port of the console.
+    pub(super) admin: SocketAddr,
     pub(super) key: String,
     pub(super) control: Control,
     pub(super) ambient: Ambient,
@@ -240,7 +242,10 @@ impl Demo {
              export NOSHI_URL=$NOSHI NOSHI_API_KEY=$KEY\n\
              noshi rewards show {id}        # or: cargo run -q -- rewards show {id}\n\
              noshi rewards list\n\
-             noshi balance\n"
+             noshi balance\n\n\
+             In a browser: http://{admin}/console; log in with the key, {key}\n\n\
+             Ctrl-C ends the demo. The next `noshi demo` goes on with the same rewards and with another key.",
+            admin = self.admin
         ))
     }
 

@@ -11,7 +11,7 @@ use chrono::{NaiveDate, TimeDelta};
 use super::{Diagnosis, Trouble};
 use crate::{
     bootstrap::StartError,
-    config::{AccountSettings, KeyFiles, Settings, TlsFiles},
+    config::{AccountSettings, KeyFiles, Settings, TlsFiles, WebhookSettings},
     kernel::{Chain, LoginHost},
     server::certificate_validity,
 };
@@ -37,8 +37,33 @@ pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDat
         findings.extend(of_account(id, account, today));
     }
     findings.extend(settings.server.tls.as_ref().map(|files| of_tls(files, today)));
+    findings.extend(of_webhooks(&settings.webhooks));
     findings.extend(of_files(settings, file));
     findings
+}
+
+/// What the settings let webhooks reach besides HTTPS on the public Internet.
+fn of_webhooks(webhooks: &WebhookSettings) -> impl Iterator<Item = Diagnosis> {
+    let opened = [
+        (
+            webhooks.allow_private_networks,
+            "webhooks.allow_private_networks",
+            "endpoints may lie in private networks and on this machine",
+            "whoever has the scope webhooks:write can have the service call what only the service reaches",
+            "set it to false: it is for tests, and for a service whose keys with webhooks:write are all the operator's own",
+        ),
+        (
+            webhooks.allow_plain_http,
+            "webhooks.allow_plain_http",
+            "endpoints may use http without TLS",
+            "anybody between the service and a receiver can read the events",
+            "set it to false, and give each receiver a certificate: http is for tests",
+        ),
+    ];
+    opened.into_iter().filter(|(is_set, ..)| *is_set).map(|(_is_set, place, what, why, way_out)| {
+        let trouble = Trouble { what: what.to_owned(), why: why.to_owned(), way_out: way_out.to_owned() };
+        Diagnosis::warning(place, trouble)
+    })
 }
 
 /// The certificate that callers are shown.

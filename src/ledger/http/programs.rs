@@ -10,7 +10,7 @@ use crate::http::paging::{List, no_query};
 use crate::{
     http::{
         Code, Http, Problem,
-        routing::{read, resource},
+        routing::{path_id, read, resource},
     },
     identity::{Principal, Scope},
     kernel::{ClientId, ProgramId},
@@ -47,7 +47,7 @@ async fn program_of(
 ) -> Result<(Principal, ProgramDetails), Problem> {
     let principal = Principal::of(http, request, scope).await?;
     no_query(request)?;
-    let id: ProgramId = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
+    let id: ProgramId = path_id(id)?;
     let service = ledger.clone();
     let known = http.run(async move { service.details(&id).await }).await?;
     if principal.caller().deals_with(&known.program.id, known.owner()) {

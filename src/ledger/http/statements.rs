@@ -8,7 +8,7 @@ use crate::{
     http::{
         Code, Http, Problem, accept,
         paging::no_query,
-        routing::{read, resource},
+        routing::{no_account, nothing_of, read, resource},
     },
     identity::Principal,
     kernel::calendar,
@@ -55,13 +55,12 @@ async fn statement(
     let principal = Principal::of(&http, &request, events::scopes::LEDGER_READ).await?;
     no_query(&request)?;
     let (account, month) = path.into_inner();
-    let not_found = || Problem::new(Code::NOT_FOUND);
-    let account = ledger.account(&account).map(StatementAccount::of).ok_or_else(not_found)?;
-    let month = calendar::month(&month).ok_or_else(not_found)?;
+    let account = ledger.account(&account).map(StatementAccount::of).ok_or_else(no_account)?;
+    let month = calendar::month(&month).ok_or_else(|| nothing_of("no month: expected YYYY-MM, as in 2026-10"))?;
     let (shown, ledger) = (principal.caller().shown(), ledger.get_ref().clone());
     let made =
         http.run(async move { statement::make(&ledger.store, &account, month, &shown, ledger.ambient.now()).await });
-    answer(&request, &made.await?.ok_or_else(not_found)?)
+    answer(&request, &made.await?.ok_or_else(|| nothing_of("the month has not begun, by the account's time zone"))?)
 }
 
 /// In the form that the caller likes best.

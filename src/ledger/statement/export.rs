@@ -121,14 +121,14 @@ struct Transaction {
 }
 
 /// Writes the text for one program.
-struct MonthWriter<'a, W> {
-    out: &'a mut W,
+struct MonthWriter {
+    out: Vec<u8>,
     format: ExportFormat,
     names: AccountNames,
     code: &'static str,
 }
 
-impl<W: Write> MonthWriter<'_, W> {
+impl MonthWriter {
     fn begin(&mut self, statement: &Statement) -> io::Result<()> {
         let (account, month, zone) = (&statement.account.id, statement.month_text(), statement.account.zone.name());
         writeln!(self.out, "; The account {account} in {month}. Days are those of {zone}.")?;
@@ -213,47 +213,94 @@ async fn window(
     Ok(entries)
 }
 
-/// Writes the month of a statement, window by window: memory does not grow with it.
-///
-/// # Errors
-/// [`MonthExportError`]: what was written is not the whole month, and its last assertion is missing.
-pub(crate) async fn write(
-    out: &mut impl Write,
-    store: &Store,
-    statement: &Statement,
-    shape: ExportShape,
-) -> Result<(), MonthExportError> {
-    let (names, code) = (AccountNames::of(&statement.account.id), statement.account.currency.code());
-    let mut writer = MonthWriter { out, format: shape.format, names, code };
-    writer.begin(statement)?;
-    if let Some(opening) = statement.funds.map(|funds| funds.opening) {
-        if shape.append {
-            writer.assertion(statement.month, "what the month before came to", opening)?;
+/// How far the text of a month is.
+#[derive(Clone, Copy)]
+enum ExportPlace {
+    Head,
+    /// The entries from this instant on are next.
+    Entries(DateTime<Utc>),
+    End,
+}
+
+/// The text of a month, part by part: memory does not grow with it.
+pub(crate) struct MonthExport {
+    store: Store,
+    statement: Statement,
+    append: bool,
+    writer: MonthWriter,
+    place: ExportPlace,
+    /// What the funds come to by what was written.
+    sum: i64,
+}
+
+impl MonthExport {
+    /// The text of the month of a statement.
+    pub(crate) fn new(store: &Store, statement: Statement, shape: ExportShape) -> Self {
+        let (names, code) = (AccountNames::of(&statement.account.id), statement.account.currency.code());
+        let writer = MonthWriter { out: Vec::new(), format: shape.format, names, code };
+        let sum = statement.funds.map_or(0, |funds| funds.opening.minor());
+        Self { store: store.clone(), statement, append: shape.append, writer, place: ExportPlace::Head, sum }
+    }
+
+    /// The next part, which is not empty; `None` after the last.
+    ///
+    /// # Errors
+    /// [`MonthExportError`]: what was read is not the whole month, and its last assertion is missing.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, MonthExportError> {
+        let Stretch { from: first, to } = self.statement.stretch;
+        while self.writer.out.is_empty() {
+            self.place = match self.place {
+                ExportPlace::Head => {
+                    self.head()?;
+                    ExportPlace::Entries(first)
+                }
+                ExportPlace::Entries(from) if from < to => ExportPlace::Entries(self.entries(from).await?),
+                ExportPlace::Entries(_over) => {
+                    self.close()?;
+                    ExportPlace::End
+                }
+                ExportPlace::End => return Ok(None),
+            };
+        }
+        Ok(Some(std::mem::take(&mut self.writer.out)))
+    }
+
+    fn head(&mut self) -> io::Result<()> {
+        self.writer.begin(&self.statement)?;
+        let Some(opening) = self.statement.funds.map(|funds| funds.opening) else { return Ok(()) };
+        let day = self.statement.month;
+        if self.append {
+            self.writer.assertion(day, "what the month before came to", opening)
         } else if opening.minor() != 0 {
-            let other = writer.names.opening.clone();
-            let first =
-                Transaction { day: statement.month, words: "opening balance", tags: Vec::new(), other, value: opening };
-            writer.transaction(&first)?;
+            let other = self.writer.names.opening.clone();
+            let first = Transaction { day, words: "opening balance", tags: Vec::new(), other, value: opening };
+            self.writer.transaction(&first)
+        } else {
+            Ok(())
         }
     }
-    let Stretch { mut from, to } = statement.stretch;
-    let mut sum = statement.funds.map_or(0, |funds| funds.opening.minor());
-    while from < to {
-        let end = window_ends(store, &statement.account, Stretch { from, to }, WINDOW_ENTRIES).await?;
-        for entry in window(store, statement, from, end).await? {
-            if let Some(transaction) = transaction_of(statement, &writer.names, entry) {
-                sum = sum.saturating_add(transaction.value.minor());
-                writer.transaction(&transaction)?;
+
+    /// Writes the entries of a window. Returns when it ends.
+    async fn entries(&mut self, from: DateTime<Utc>) -> Result<DateTime<Utc>, MonthExportError> {
+        let left = Stretch { from, to: self.statement.stretch.to };
+        let end = window_ends(&self.store, &self.statement.account, left, WINDOW_ENTRIES).await?;
+        for entry in window(&self.store, &self.statement, from, end).await? {
+            if let Some(transaction) = transaction_of(&self.statement, &self.writer.names, entry) {
+                self.sum = self.sum.saturating_add(transaction.value.minor());
+                self.writer.transaction(&transaction)?;
             }
         }
-        from = end;
+        Ok(end)
     }
-    // Of a month that is not over, more may have been written than the statement knew of.
-    let closing = Money::from_minor(sum, statement.account.currency);
-    let known = statement.funds.filter(|_funds| statement.closed).map_or(closing, |funds| funds.closing);
-    let next = statement.month.checked_add_months(Months::new(1)).unwrap_or(statement.month);
-    writer.assertion(next, "what the month came to", known)?;
-    Ok(())
+
+    fn close(&mut self) -> io::Result<()> {
+        let Statement { month, funds, closed, ref account, .. } = self.statement;
+        // Of a month that is not over, more may have been written than the statement knew of.
+        let closing = Money::from_minor(self.sum, account.currency);
+        let known = funds.filter(|_funds| closed).map_or(closing, |funds| funds.closing);
+        let next = month.checked_add_months(Months::new(1)).unwrap_or(month);
+        self.writer.assertion(next, "what the month came to", known)
+    }
 }
 
 #[cfg(test)]

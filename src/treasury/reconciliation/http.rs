@@ -27,7 +27,7 @@ use crate::{
         connection::Connection,
         headers::{self, NotOne},
         paging::{self, List, after, after_day, before, no_query, page, query, size, text},
-        routing::{read, resource},
+        routing::{path_id, read, resource},
     },
     identity::{Caller, Principal},
     kernel::{ReconciliationId, calendar},
@@ -316,7 +316,7 @@ async fn list(
 }
 
 async fn find(http: &Http, reconciliations: &Reconciliations, id: &str) -> Result<Reconciliation, Problem> {
-    let id: ReconciliationId = id.parse().map_err(|_malformed| Problem::new(Code::NOT_FOUND))?;
+    let id: ReconciliationId = path_id(id)?;
     let service = reconciliations.clone();
     http.run(async move { service.find(id).await }).await?.ok_or(Problem::new(Code::NOT_FOUND))
 }

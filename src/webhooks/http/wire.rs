@@ -13,7 +13,7 @@ use super::super::{
     service::{EndpointChange, Replayed},
 };
 use crate::{
-    http::{Code, Problem, paging::bad_query, problem::timestamp},
+    http::{Code, Problem, paging::bad_query, problem::timestamp, routing::nothing_of},
     kernel::{calendar::is_storable, claim_code::looks_like_claim_code},
 };
 
@@ -280,7 +280,8 @@ pub(super) fn state(word: Option<String>) -> Result<Option<DeliveryState>, Probl
 /// The number of a delivery's id.
 pub(super) fn delivery_number(id: &str) -> Result<i64, Problem> {
     let number = id.strip_prefix("whd_").filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    number.and_then(|digits| digits.parse().ok()).ok_or(Problem::new(Code::NOT_FOUND))
+    let number = number.and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| nothing_of("no id: expected whd_ and a number, as an answer has it"))
 }
 
 impl From<WebhookEndpoint> for EndpointView {

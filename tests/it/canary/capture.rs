@@ -10,19 +10,19 @@ use tracing::dispatcher;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The one capture. Tests that share a process share it: the canaries of each are its own.
-pub(super) fn log() -> &'static Captured {
+pub(crate) fn log() -> &'static Captured {
     static LOG: Captured = Captured { text: Mutex::new(Vec::new()), begun: OnceLock::new() };
     &LOG
 }
 
-pub(super) struct Captured {
+pub(crate) struct Captured {
     text: Mutex<Vec<u8>>,
     begun: OnceLock<()>,
 }
 
 impl Captured {
     /// Captures from now on, whatever thread it is.
-    pub(super) fn start(&'static self) {
+    pub(crate) fn start(&'static self) {
         self.begun.get_or_init(|| {
             let settings = LogSettings { format: LogFormat::Json, filter: "trace".to_owned() };
             let dispatch = noshi::telemetry::dispatch(&settings, Writer).unwrap();
@@ -32,7 +32,7 @@ impl Captured {
     }
 
     /// All that was logged.
-    pub(super) fn taken(&self) -> Vec<u8> {
+    pub(crate) fn taken(&self) -> Vec<u8> {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 
 use super::scan::Scanner;
 use crate::{
+    console::desk::Desk,
     process::Served,
     support::{
         App, Backend, SECRET_ACCESS_KEY, http_client,
@@ -54,12 +55,13 @@ struct Copies {
     /// Codes of which there was one at least.
     codes_found: usize,
     api_key: usize,
+    cookie: usize,
     amazon: usize,
     planted: usize,
 }
 
 /// Counts in a process that stands still. `None` where this machine lets nobody read its memory.
-fn copies(served: &Served, scanner: &Scanner, api_key: &str) -> Option<Copies> {
+fn copies(served: &Served, scanner: &Scanner, api_key: &str, cookie: &str) -> Option<Copies> {
     served.signal("STOP");
     let memory = of(&served.id());
     served.signal("CONT");
@@ -70,20 +72,24 @@ fn copies(served: &Served, scanner: &Scanner, api_key: &str) -> Option<Copies> {
     };
     let mut counts: BTreeMap<&str, usize> = scanner.count(&memory);
     let mut take = |name: &str| counts.remove(name).unwrap_or(0);
-    let (api_key, amazon, planted) = (take(api_key), take(SECRET_ACCESS_KEY), take(PLANTED));
-    Some(Copies { codes: counts.values().sum(), codes_found: counts.len(), api_key, amazon, planted })
+    let (api_key, cookie) = (take(api_key), take(cookie));
+    let (amazon, planted) = (take(SECRET_ACCESS_KEY), take(PLANTED));
+    Some(Copies { codes: counts.values().sum(), codes_found: counts.len(), api_key, cookie, amazon, planted })
 }
 
-/// Issues so many codes, each a second time by its key, and shows every other one.
-async fn issue(app: &App, count: usize) -> Vec<String> {
+/// Issues so many codes, each a second time by its key, and shows every other one: half of these in the console.
+async fn issue(app: &App, desk: &Desk, count: usize) -> Vec<String> {
     let (mut codes, keys) = (Vec::new(), (0..count).map(|at| format!("memory-{at}")).collect::<Vec<_>>());
     for keys in keys.chunks(BATCH) {
         for answer in join_all(keys.iter().map(|key| app.issue(key, "5.00"))).await {
             assert_eq!(answer.status, 201, "{}", answer.text);
             codes.push(answer.code().to_owned());
-            if codes.len() % 2 == 0 {
-                assert_eq!(app.reveal(answer.id()).await.status, 200);
-            }
+            let shown = match codes.len() % 4 {
+                0 => desk.send(&format!("/console/rewards/{}/reveal", answer.id()), &[("reason", "lost")]).await,
+                2 => app.reveal(answer.id()).await,
+                _ => continue,
+            };
+            assert!(shown.status == 200 && shown.text.contains(answer.code()), "{}", shown.text);
         }
         for answer in join_all(keys.iter().map(|key| app.issue(key, "5.00"))).await {
             assert_eq!(answer.status, 200, "{}", answer.text);
@@ -99,28 +105,34 @@ async fn once_all_is_answered_no_code_and_no_callers_key_is_in_the_memory_of_the
     assert!(app.stop().await);
     let mut environment = app.environment().to_vec();
     environment.push(("PLANTED".to_owned(), PLANTED.to_owned()));
+    environment.push(("NOSHI__SERVER__CONSOLE".to_owned(), "true".to_owned()));
     let served = Served::start(&environment);
     app.base.clone_from(&served.base);
-    let codes = issue(&app, count).await;
+    app.admin.clone_from(&served.admin);
+    let desk = Desk::log_in(&app, &app.key).await;
+    let codes = issue(&app, &desk, count).await;
     let api_key = app.key.rsplit_once('_').unwrap().1.to_owned();
-    let secrets = [api_key.clone(), SECRET_ACCESS_KEY.to_owned(), PLANTED.to_owned()];
+    let cookie = desk.cookie.split_once('=').unwrap().1.to_owned();
+    let secrets = [api_key.clone(), cookie.clone(), SECRET_ACCESS_KEY.to_owned(), PLANTED.to_owned()];
     let scanner = Scanner::new(&[codes.as_slice(), &secrets].concat());
-    let Some(busy) = copies(&served, &scanner, &api_key) else {
+    let Some(busy) = copies(&served, &scanner, &api_key, &cookie) else {
         println!("skipped: this machine lets nobody read the memory of a process that is not dumpable");
         return;
     };
     // The connections end: those of the caller now, that to Amazon a while after its last call.
     app.http = http_client();
+    drop(desk);
     tokio::time::sleep(IDLE).await;
-    let idle = copies(&served, &scanner, &api_key).unwrap();
-    for (when, Copies { codes, codes_found, api_key, amazon, planted }) in [("at once", &busy), ("idle", &idle)] {
+    let idle = copies(&served, &scanner, &api_key, &cookie).unwrap();
+    for (when, Copies { codes, codes_found, api_key, cookie, amazon, planted }) in [("at once", &busy), ("idle", &idle)]
+    {
         print(&format!(
             "memory, {when}: {count} codes, {codes} copies of {codes_found} of them; {api_key} of the API key's secret, \
-             {amazon} of Amazon's, {planted} of what was planted"
+             {cookie} of the console's cookie, {amazon} of Amazon's, {planted} of what was planted"
         ));
     }
     assert!(busy.planted > 0 && idle.planted > 0 && idle.amazon > 0, "the search finds nothing");
-    assert_eq!((idle.codes, idle.api_key), (0, 0));
+    assert_eq!((idle.codes, idle.api_key, idle.cookie), (0, 0, 0));
     assert!(served.terminate().success());
     app.end().await;
 }

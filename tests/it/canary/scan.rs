@@ -130,7 +130,7 @@ fn bare(c: char) -> Option<char> {
 
 /// A canary that was found, with what stands around it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Hit {
+pub(crate) struct Hit {
     pub(super) form: &'static str,
     pub(super) canary: String,
     around: String,
@@ -143,7 +143,7 @@ impl std::fmt::Display for Hit {
 }
 
 /// Looks for many patterns at once.
-pub(super) struct Scanner {
+pub(crate) struct Scanner {
     canaries: Vec<String>,
     /// Which canary a pattern is, and in which form.
     patterns: Vec<(usize, &'static str)>,
@@ -151,7 +151,7 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    pub(super) fn new(canaries: &[String]) -> Self {
+    pub(crate) fn new(canaries: &[String]) -> Self {
         let distinct: BTreeSet<&String> = canaries.iter().collect();
         let canaries: Vec<String> = distinct.into_iter().cloned().collect();
         let (mut known, mut texts, mut patterns) = (BTreeSet::new(), Vec::new(), Vec::new());
@@ -178,7 +178,7 @@ impl Scanner {
     }
 
     /// What was found, each pattern once.
-    pub(super) fn find(&self, bytes: &[u8]) -> Vec<Hit> {
+    pub(crate) fn find(&self, bytes: &[u8]) -> Vec<Hit> {
         let mut hits = self.find_bare(bytes);
         hits.extend(self.find_bare(&undressed(bytes)));
         hits

@@ -63,6 +63,31 @@ async fn a_file_is_bought_once_however_often_it_is_run_and_each_order_has_its_li
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_service_refuses_of_a_spreadsheets_file_is_named_by_its_line() {
+    let app = App::spawn(Backend::Sqlite).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("campaign.csv");
+    let heads = format!("\u{feff}{}", HEADS.replace(',', ";").replace('\n', "\r\n"));
+    let rows = |last: &str| format!("{heads}order-1;1.00;USD;\r\norder-2;2.00;USD;\r\n\r\norder-3;{last};USD;\r\n");
+    fs::write(&file, rows("3.001")).unwrap();
+    let refused = campaign(&app, &file, &[]);
+    assert_eq!((refused.code, app.live_cards().len()), (3, 0), "{}", refused.err);
+    assert!(refused.err.contains("\n  line 5, amount: ") && !refused.err.contains("/items/"), "{}", refused.err);
+    assert!(!refused.err.contains("were sent before"), "{}", refused.err);
+    fs::write(&file, rows("3.00")).unwrap();
+    assert_eq!(campaign(&app, &file, &[]).good(), "3 orders in 1 batches: 3 issued\n");
+
+    // The second batch is refused: what the first one buys is said.
+    let many: String = (1..=1000).map(|at| format!("many-{at};1.00;USD;\r\n")).collect();
+    app.control.set_funds(crate::support::PARTNER, 0.into()).unwrap();
+    fs::write(&file, format!("{heads}{many}many-1001;1.001;USD;\r\n")).unwrap();
+    let half = campaign(&app, &file, &[]);
+    assert!(half.code == 3 && half.err.contains("the first 1000 orders were sent before"), "{}", half.err);
+    assert!(half.err.contains("\n  line 1002, amount: "), "{}", half.err);
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_campaign_without_funds_waits_and_is_held_resumed_and_ended_by_hand() {
     let mut app = App::spawn(Backend::Sqlite).await;
     app.set_funds(3);

@@ -14,10 +14,10 @@ pub(super) fn http_client() -> reqwest::Client {
     stays.timeout(Duration::from_secs(20)).build().unwrap()
 }
 
-pub(super) struct Desk {
+pub(crate) struct Desk {
     pub(super) http: reqwest::Client,
     pub(super) admin: String,
-    pub(super) cookie: String,
+    pub(crate) cookie: String,
     pub(super) proof: String,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn as_form(request: reqwest::RequestBuilder, fields: &[(&str, &str)])
 }
 
 impl Desk {
-    pub(super) async fn log_in(app: &App, key: &str) -> Self {
+    pub(crate) async fn log_in(app: &App, key: &str) -> Self {
         let entered = try_log_in(app, key).await;
         assert_eq!((entered.status, entered.header("location")), (303, "/console"), "{}", entered.text);
         let cookie = entered.header("set-cookie").split(';').next().unwrap().to_owned();
@@ -63,7 +63,7 @@ impl Desk {
     }
 
     /// Sends a form of a page of this session.
-    pub(super) async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn send(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let with_proof: Vec<_> = fields.iter().copied().chain([("proof", self.proof.as_str())]).collect();
         Answer::of(as_form(self.request("POST", path).header("Origin", &self.admin), &with_proof)).await
     }

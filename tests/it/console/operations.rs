@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{desk::Desk, issue, with_console};
 use crate::{
+    process::noshi,
     reconciliation::reconcile,
     support::{Answer, App, Backend, Shape, but_for_all_rewards, scope, wait, with_json},
     webhooks,
@@ -205,5 +206,32 @@ async fn a_month_is_the_same_sheet_as_the_api_gives() {
     let by_key = app.request("GET", &format!("/v1/statements/main/{month}")).header("Accept", "text/csv");
     assert_eq!((sheet.status, &sheet.text), (200, &Answer::of(by_key).await.text));
     assert_eq!(sheet.header("content-disposition"), format!("attachment; filename=\"main-{month}.csv\""));
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_month_is_linked_for_accounting_programs_as_the_command_writes_it() {
+    let app = with_console(Backend::Sqlite).await;
+    app.cancel(issue(&app, "4711").await.id()).await;
+    issue(&app, "4712").await;
+    let month = app.ambient.now().format("%Y-%m").to_string();
+    let (desk, here) = (Desk::log_in(&app, &app.key).await, format!("/console/months/main/{month}"));
+    let (_client, other) = app.mint_key("other", Scopes::new([scope("ledger:read")])).await;
+    let client = Desk::log_in(&app, &other).await;
+    let (page, others) = (desk.get(&here).await.text, client.get(&here).await);
+    assert!(others.status == 200 && !others.text.contains("hledger"), "{}", others.text);
+    for (format, ending) in [("hledger", "journal"), ("beancount", "beancount")] {
+        let link = format!("{here}.{ending}");
+        assert!(page.contains(&format!("href=\"{link}\"")), "{page}");
+        let book = desk.get(&link).await;
+        let words = ["ledger", "export", "--account", "main", "--month", &month, "--format", format];
+        let written = noshi().args(words).envs(app.environment().iter().cloned()).output().unwrap();
+        assert_eq!((book.status, book.text.as_bytes()), (200, written.stdout.as_slice()), "{}", book.text);
+        assert!(book.text.contains("4712") && book.text.matches("Expenses:Rewards:None").count() == 3, "{}", book.text);
+        assert_eq!(book.header("content-disposition"), format!("attachment; filename=\"main-{month}.{ending}\""));
+        let refused = client.get(&link).await;
+        assert!(refused.status == 403 && refused.text.contains("<code>clients:all</code>"), "{}", refused.text);
+        assert_eq!(desk.get(&format!("/console/months/main/2099-01.{ending}")).await.status, 404);
+    }
     app.end().await;
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{Datelike, Months, TimeDelta};
 use serde_json::json;
 
-use super::{desk::Desk, issue, with_console};
+use super::{desk::Desk, issue, operations::reconciled, with_console};
 use noshi::identity::Scopes;
 
 use crate::support::{Answer, App, Backend, Shape, on_each_backend, scope, wait, with_json};
@@ -75,6 +75,44 @@ on_each_backend! {
         }
         app.end().await;
     }
+}
+
+#[tokio::test]
+async fn what_a_reconciliation_found_goes_on_on_the_next_page_and_shows_each_finding_once() {
+    let mut app = with_console(Backend::Sqlite).await;
+    let numbers: Vec<String> = (0..203).map(|at| format!("order-{at}")).collect();
+    for some in numbers.chunks(50) {
+        futures_util::future::join_all(some.iter().map(|number| issue(&app, number))).await;
+    }
+    app.advance(2 * 24 * 3600);
+    let run = reconciled(&app, 2).await;
+    let desk = Desk::log_in(&app, &app.key).await;
+    let path = format!("/console/reconciliations/{run}");
+    assert_eq!(each_row(&desk, &path, "/console/rewards/rwd_").await, [200, 3]);
+    assert_eq!(desk.get(&format!("{path}?behind=x")).await.status, 404);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_key_that_may_not_cancel_is_shown_why_there_is_no_form() {
+    let app = with_console(Backend::Sqlite).await;
+    let issued = issue(&app, "4711").await;
+    let path = format!("/console/rewards/{}", issued.id());
+    let (_client, reader) = app.mint_key("tests", Scopes::new([scope("rewards:read")])).await;
+    let (may, may_not) = (Desk::log_in(&app, &app.key).await, Desk::log_in(&app, &reader).await);
+    let shown = async |desk: &Desk| {
+        let page = desk.get(&path).await.text;
+        (page.contains(&format!("action=\"{path}/cancel\"")), page.contains("This key may not cancel it."))
+    };
+    assert_eq!((shown(&may).await, shown(&may_not).await), ((true, false), (false, true)));
+    assert!(may_not.get(&path).await.text.contains("<code>rewards:cancel</code>"));
+    assert_eq!(app.cancel(issued.id()).await.status, 200);
+    assert_eq!(
+        (shown(&may).await, shown(&may_not).await),
+        ((false, false), (false, false)),
+        "there is nothing to cancel"
+    );
+    app.end().await;
 }
 
 /// Follows a list to its end. How many rows each page has; no row is on two.

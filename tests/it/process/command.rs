@@ -1,7 +1,8 @@
 //! The command line: what it prints, and how it ends.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Command, Output, Stdio},
 };
 
@@ -24,6 +25,12 @@ const STEPS: [&str; 6] = [
     "Every step held",
 ];
 
+/// Where the demo says that its API is.
+fn api(shown: &[String]) -> &str {
+    let line = shown.iter().find_map(|line| line.strip_prefix("  service  http://")).unwrap();
+    line.split_whitespace().next().unwrap()
+}
+
 #[test]
 fn the_demo_holds_every_step_and_a_second_start_goes_on_until_it_is_stopped() {
     let folder = TempDir::new().unwrap();
@@ -41,7 +48,16 @@ fn the_demo_holds_every_step_and_a_second_start_goes_on_until_it_is_stopped() {
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
     let mut shown: Vec<String> = Vec::new();
     // It is stopped as soon as it has said all, and an earlier end fails the last assertion.
-    shown.extend(lines.by_ref().take_while(|line| !line.starts_with("curl -s $NOSHI/v1/balances")));
+    shown.extend(lines.by_ref().take_while(|line| !line.starts_with("Ctrl-C ends the demo.")));
+    let last = shown.iter().rfind(|line| line.starts_with("In a browser: http://")).unwrap().clone();
+    let (address, key) =
+        last.trim_start_matches("In a browser: http://").split_once("/console; log in with the key, ").unwrap();
+    assert!(shown.contains(&format!("export NOSHI=http://{} KEY={key}", api(&shown))), "{last}");
+    let mut console = TcpStream::connect(address).unwrap();
+    console.write_all(b"GET /console/login HTTP/1.0\r\n\r\n").unwrap();
+    let mut page = String::new();
+    console.read_to_string(&mut page).unwrap();
+    assert!(page.starts_with("HTTP/1.0 200") && page.contains("name=\"key\""), "{page}");
     assert!(Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().unwrap().success());
     assert!(demo.wait().unwrap().success(), "{shown:?}");
     let out = shown.join("\n");
@@ -138,8 +154,37 @@ async fn a_file_that_another_process_serves_is_refused() {
     let short = ("NOSHI__STORE__LOCK_WAIT_SECONDS", "1");
     let second = noshi().arg("serve").envs(environment.iter().cloned()).env(short.0, short.1).output().unwrap();
     assert_eq!(second.status.code(), Some(1));
-    assert!(text(&second).1.contains("another process serves this file"), "{}", text(&second).1);
+    let (_out, err) = text(&second);
+    let file = environment.iter().find_map(|(name, value)| (name == "NOSHI__STORE__URL").then_some(value)).unwrap();
+    let (holder, file) = (format!("process {} on ", served.id()), file.trim_start_matches("sqlite://"));
+    assert!(err.contains(&holder) && err.contains(&format!(" serves {file}: end it first")), "{err}");
     assert!(served.terminate().success());
+    // The next one is named, and not the one before.
+    let next = Served::start(&environment);
+    let third = noshi().arg("serve").envs(environment.iter().cloned()).env(short.0, short.1).output().unwrap();
+    assert!(text(&third).1.contains(&format!("process {} on ", next.id())), "{}", text(&third).1);
+    assert!(next.terminate().success());
+    app.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_another_process_has_is_refused_with_what_names_it() {
+    let mut app = App::spawn(Backend::Sqlite).await;
+    assert!(app.stop().await);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let held = std::net::TcpListener::bind(taken).unwrap();
+    for setting in ["listen", "admin_listen"] {
+        let name = format!("NOSHI__SERVER__{}", setting.to_uppercase());
+        let second =
+            noshi().arg("serve").envs(app.environment().iter().cloned()).env(name, taken.to_string()).output().unwrap();
+        let (_out, err) = text(&second);
+        let said = format!(
+            "cannot listen on {taken} (server.{setting}): another process listens there; `ss -ltnp 'sport = :{}'` names it",
+            taken.port()
+        );
+        assert!(second.status.code() == Some(1) && err.contains(&said), "{err}");
+    }
+    drop(held);
     app.end().await;
 }
 

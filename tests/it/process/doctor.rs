@@ -225,6 +225,32 @@ fn check_warns_of_what_the_settings_leave_open_and_a_pipeline_may_stop_at_it() {
 }
 
 #[test]
+fn check_warns_of_webhooks_that_are_let_into_private_networks_and_go_without_tls() {
+    let folder = TempDir::new().unwrap();
+    let account = format!(
+        "[accounts.us]\npartner_id = \"{PARTNER}\"\nmarketplace = \"US\"\nenvironment = \"sandbox\"\nsandbox_gateway = \"127.0.0.1:8081\"\n\
+         access_key_id = \"{ACCESS_KEY_ID}\"\nsecret_access_key = \"{SECRET_ACCESS_KEY}\"\n"
+    );
+    let check = |set: &str| {
+        let file = written(folder.path(), "noshi.toml", &format!("{account}[webhooks]\n{set}"), 0o600);
+        let checked = noshi().args(["check", "--strict", "--config", &file]).output().unwrap();
+        (checked.status.code(), String::from_utf8(checked.stderr).unwrap())
+    };
+    assert_eq!(check("allow_private_networks = false\nallow_plain_http = false\n"), (Some(0), String::new()));
+    for (setting, opened) in [
+        (
+            "allow_private_networks",
+            "endpoints may lie in private networks and on this machine\n         why: whoever has the scope webhooks:write",
+        ),
+        ("allow_plain_http", "endpoints may use http without TLS\n         why: anybody between"),
+    ] {
+        let (code, err) = check(&format!("{setting} = true\n"));
+        assert_eq!((code, err.matches("warning").count()), (Some(1), 1), "{err}");
+        assert!(err.contains(&format!("warning  webhooks.{setting}: {opened}")) && err.contains("for tests"), "{err}");
+    }
+}
+
+#[test]
 fn the_mode_of_the_settings_file_matters_where_it_holds_a_secret() {
     let folder = TempDir::new().unwrap();
     let account = format!(

@@ -1,7 +1,7 @@
 //! The REST surface: who may ask, what is refused, pages and their cursors, and the days that are reconciled by themselves.
 
 use noshi::identity::Scopes;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{DAY, begin, counts, reconcile};
 use crate::support::{Answer, App, Backend, Shape, on_each_backend, scope};
@@ -76,6 +76,50 @@ on_each_backend! {
         let second = app.get(next).await;
         assert_eq!((second.json["data"].as_array().unwrap().len(), &second.json["data"][0]["id"]), (1, &ids[2]));
         assert_eq!(app.get("/v1/reconciliations?account_id=other").await.json["data"], json!([]));
+        app.end().await;
+    }
+
+    async fn what_was_found_is_listed_page_by_page_and_a_client_is_shown_its_own_alone(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let words = ["rewards:write", "ledger:read"];
+        let (operator, (_client, shop)) = (app.key.clone(), app.mint_key("shop", Scopes::new(words.map(scope))).await);
+        let mut ids: Vec<(String, Value)> = Vec::new();
+        // In turns, so that the rows of one client do not stand side by side.
+        for at in 0..9 {
+            app.key.clone_from(if at % 3 == 1 { &shop } else { &operator });
+            let issued = app.issue(&format!("found-{at}"), "1.00").await;
+            assert_eq!(issued.status, 201, "{}", issued.text);
+            ids.push((app.key.clone(), issued.json["id"].clone()));
+        }
+        let day = app.ambient.now().date_naive().to_string();
+        app.control.edit_activity(Vec::clear);
+        app.advance(2 * 86_400);
+        app.key.clone_from(&operator);
+        let run = reconcile(&app, &day, &day).await;
+        assert_eq!(counts(&run), [0, 9, 0, 0, 0, 0, 0]);
+        let path = format!("/v1/reconciliations/{}/items", run["id"].as_str().unwrap());
+        for (key, limit, sizes) in [(&operator, 4, vec![4, 4, 1]), (&operator, 3, vec![3, 3, 3, 0]), (&shop, 2, vec![2, 1]), (&shop, 200, vec![3])] {
+            app.key.clone_from(key);
+            let mut expected: Vec<&Value> = ids.iter().filter(|(of, _id)| key == &operator || of == key).map(|(_of, id)| id).collect();
+            let (mut seen, mut pages, mut next) = (Vec::new(), Vec::new(), Some(format!("{path}?limit={limit}")));
+            while let Some(target) = next {
+                let page = app.get(&target).await;
+                assert_eq!(page.status, 200, "{}", page.text);
+                let rows = page.json["data"].as_array().unwrap();
+                pages.push(rows.len());
+                seen.extend(rows.iter().map(|row| row["reward_id"].clone()));
+                let link = page.header("link").strip_prefix('<').and_then(|link| link.split_once('>'));
+                next = link.map(|(target, _rel)| target.to_owned());
+                let cursor = page.json["next_cursor"].as_str();
+                assert_eq!(cursor.is_some(), next.is_some(), "{}", page.text);
+                assert!(next.iter().all(|next| next.ends_with(&format!("cursor={}", cursor.unwrap()))), "{next:?}");
+            }
+            let mut sorted: Vec<&Value> = seen.iter().collect();
+            for ids in [&mut sorted, &mut expected] {
+                ids.sort_by_key(|id| id.to_string());
+            }
+            assert_eq!((pages, sorted), (sizes, expected), "{limit} a page");
+        }
         app.end().await;
     }
 

@@ -339,7 +339,7 @@ async fn a_database_that_someone_has_open_is_not_restored() {
     back_up(&app, &copy);
     let served = Served::start(app.environment());
     let (code, _out, error) = restore(&app, &copy);
-    assert!(code == Some(1) && error.contains("another process serves this file"), "{error}");
+    assert!(code == Some(1) && error.contains(&format!("process {} on ", served.id())), "{error}");
     assert!(served.terminate().success());
     // A command that only looks holds no lock of ours, and has the file open all the same.
     let mut looking = app.database.sqlite().await;

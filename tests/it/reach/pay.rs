@@ -1,0 +1,81 @@
+//! The cells of Amazon Pay: a client deals with its own payments, whoever else it may look after; a key that is bound to a program deals
+//! with none.
+
+use serde_json::{Value, json};
+
+use super::{Holder, Route};
+use crate::{
+    pay::{charge_of, make},
+    support::{Answer, App, seller},
+};
+
+/// A charge of mine with a refund, and a charge of theirs.
+pub(super) struct Payments {
+    consent: String,
+    mine: String,
+    theirs: String,
+    refund: String,
+}
+
+impl Payments {
+    pub(super) async fn make(app: &mut App, own: &str, foreign: &str) -> Self {
+        let consent = seller::consent(&app.control, 1_000_000, "1111");
+        let mut made = Vec::new();
+        for key in [foreign, own] {
+            app.key = key.to_owned();
+            let charge = make(app, "/v1/pay/charges", "charge", &charge_of(&consent, "500")).await;
+            assert_eq!(charge.status, 201, "{}", charge.text);
+            made.push(charge.id().to_owned());
+        }
+        let [theirs, mine] = <[String; 2]>::try_from(made).unwrap();
+        let back = json!({"charge_id": mine, "value": {"amount": "1", "currency_code": "JPY"}});
+        let refund = make(app, "/v1/pay/refunds", "refund", &back).await.id().to_owned();
+        Self { consent, mine, theirs, refund }
+    }
+
+    pub(super) fn named_by(&self, route: &Route) -> &str {
+        if route.pattern.contains("/refunds") { &self.refund } else { &self.mine }
+    }
+
+    pub(super) fn asked(&self, route: &Route) -> Value {
+        if route.pattern.contains("/refunds") {
+            json!({"charge_id": self.mine, "value": {"amount": "1", "currency_code": "JPY"}})
+        } else {
+            charge_of(&self.consent, "500")
+        }
+    }
+
+    pub(super) fn judge(&self, holder: Holder, route: &Route, answer: &Answer) {
+        let cell = format!("{route} by {holder:?}: {} {}", answer.status, answer.text);
+        if matches!(holder, Holder::Bound | Holder::Elsewhere) {
+            return assert_eq!(answer.status, 403, "{cell}");
+        }
+        let (named, is_mine) = (route.pattern.contains('{'), holder == Holder::Own);
+        let expected = match (route.method.as_str(), named) {
+            ("POST", _) if route.pattern.ends_with("/charges") => 201,
+            ("POST", _) => {
+                if is_mine {
+                    202
+                } else {
+                    400
+                }
+            }
+            (_, true) => {
+                if is_mine {
+                    200
+                } else {
+                    404
+                }
+            }
+            (_, false) => 200,
+        };
+        assert_eq!(answer.status, expected, "{cell}");
+        if route.method == "GET" && !named {
+            let shown = |id: &str| answer.text.contains(&format!("\"id\":\"{id}\""));
+            let charges = route.pattern.ends_with("/charges");
+            assert_eq!(shown(&self.mine), charges && is_mine, "{cell}");
+            assert_eq!(shown(&self.theirs), charges && holder == Holder::Foreign, "{cell}");
+            assert_eq!(shown(&self.refund), !charges && is_mine, "{cell}");
+        }
+    }
+}
