@@ -22,6 +22,7 @@ mod sealing;
 mod source;
 mod tls;
 mod traces;
+mod way;
 mod webhooks;
 
 use std::{

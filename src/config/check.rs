@@ -20,12 +20,10 @@ use super::{
     source::{RawSettings, Section},
     tls::tls_files,
     traces::traces,
+    way::{environment, named, way_to_amazon},
     webhooks::webhooks,
 };
-use crate::kernel::{
-    Currency, Environment, HttpsProxy, LoginHost, Marketplace, Money, NoHttpsProxy, calendar,
-    claim_code::looks_like_claim_code,
-};
+use crate::kernel::{Currency, Environment, LoginHost, Marketplace, Money, calendar};
 
 /// Amazon's advice for one call, and our promise to the caller.
 const UPSTREAM_SECONDS_MAX: u64 = 6;
@@ -42,7 +40,6 @@ const CLOSE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Amazon allows one page of the activity report a minute, and may block a partner that asks more often.
 const PAGE_SPACING_SECONDS: u64 = 60;
-const ACCOUNT_ID_LENGTH_MAX: usize = 32;
 const PARTNER_ID_LENGTH_MAX: usize = 8;
 /// Characters of the admin port's token: enough that nobody guesses it.
 const ADMIN_TOKEN_LENGTH: RangeInclusive<usize> = 24..=256;
@@ -222,19 +219,6 @@ fn balances(mut section: Section<'_>) -> BalanceSettings {
     balances
 }
 
-/// Looks at the name of an account.
-pub(super) fn named(source: &mut RawSettings, section: &str, id: &str) {
-    if !(1..=ACCOUNT_ID_LENGTH_MAX).contains(&id.len()) {
-        source.refuse(
-            &format!("{section}.{id}"),
-            &format!("the name must be 1 to {ACCOUNT_ID_LENGTH_MAX} of a-z 0-9 _ -"),
-        );
-    }
-    if looks_like_claim_code(id) {
-        source.refuse(&format!("{section}.{id}"), "the name has the shape of a claim code, which the database refuses");
-    }
-}
-
 fn accounts(source: &mut RawSettings, kinds: Option<KindRules<'_>>) -> BTreeMap<String, AccountSettings> {
     let mut accounts: BTreeMap<String, AccountSettings> = BTreeMap::new();
     for id in source.names_under("accounts") {
@@ -337,24 +321,6 @@ fn account(mut section: Section<'_>, kind_rules: Option<KindRules<'_>>) -> Optio
     })
 }
 
-/// How an account reaches Amazon, or what stands in for it.
-pub(super) struct WayToAmazon {
-    pub(super) sandbox_gateway: Option<SocketAddr>,
-    pub(super) https_proxy: Option<HttpsProxy>,
-}
-
-pub(super) fn way_to_amazon(section: &mut Section<'_>, environment: Option<Environment>) -> WayToAmazon {
-    let sandbox_gateway = section.text("sandbox_gateway", loopback);
-    if sandbox_gateway.is_some() && environment == Some(Environment::Production) {
-        section.refuse("sandbox_gateway", "belongs to environment = \"sandbox\" only");
-    }
-    let https_proxy = section.text("https_proxy", |text| text.parse().map_err(|no: NoHttpsProxy| no.to_string()));
-    if https_proxy.is_some() && sandbox_gateway.is_some() {
-        section.refuse("https_proxy", "is for Amazon's own hosts: sandbox_gateway is on this machine");
-    }
-    WayToAmazon { sandbox_gateway, https_proxy }
-}
-
 /// What every partner may buy; a contract may allow more.
 const KIND: &str = "gift_code";
 /// What a client id at Login with Amazon begins with.
@@ -454,22 +420,8 @@ pub(super) fn amount(text: &str, currency: Currency) -> Result<Money, String> {
     }
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_error| "must be an address with a port, like 127.0.0.1:8080".to_owned())
-}
-
-fn loopback(text: &str) -> Result<SocketAddr, String> {
-    match address(text)? {
-        here if here.ip().is_loopback() => Ok(here),
-        _elsewhere => Err("must be a loopback address: requests to it are not encrypted".to_owned()),
-    }
-}
-
-pub(super) fn environment(text: &str) -> Result<Environment, String> {
-    [Environment::Sandbox, Environment::Production]
-        .into_iter()
-        .find(|environment| environment.as_str() == text)
-        .ok_or_else(|| "must be sandbox or production".to_owned())
 }
 
 pub(super) fn date(text: &str) -> Result<NaiveDate, String> {

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 
 use super::{
-    check::{WayToAmazon, amount, environment, named, way_to_amazon},
+    check::amount,
     source::{RawSettings, Section},
+    way::{WayToAmazon, environment, named, way_to_amazon},
 };
 use crate::kernel::{Currency, Environment, HttpsProxy, Money, PayRegion};
 

@@ -74,9 +74,9 @@ impl PaymentAnswer {
             }
             PayOutcome::Declined(decline) => bare(Event::Refused(RefusalClass::Final), Some(decline.kind)),
             // The same request is refused the same way, and Amazon has made nothing under the key.
-            PayOutcome::Conflict(_) | PayOutcome::Missing | PayOutcome::Rejected(_) | PayOutcome::TurnedAway(_) => {
-                bare(Event::Refused(RefusalClass::Final), None)
-            }
+            PayOutcome::Conflict(_) | PayOutcome::Rejected(_) => bare(Event::Refused(RefusalClass::Final), None),
+            // Of what may exist this proves nothing, however often it is answered: a key is mended, and a read may lag behind.
+            PayOutcome::Missing | PayOutcome::TurnedAway(_) => bare(Event::Refused(RefusalClass::Curable), None),
             // Something was made under our key that is not this.
             PayOutcome::KeyConflict | PayOutcome::Unknown(PayDoubt::Mismatch) => {
                 bare(Event::Seen(Sight::Mismatch), None)

@@ -27,6 +27,7 @@ use crate::{
     },
     identity::{Principal, Scope},
     kernel::{AmazonPayId, PaymentId},
+    ledger::problems::PROGRAM_FORBIDDEN,
     store::StoreError,
 };
 
@@ -59,7 +60,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same charge, for ever", example = "fee-2026-11", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = ChargeBody,
     responses((status = 201, description = "Paid now", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the charge is paid", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: send the same key again, or read the charge, after `Retry-After`. `needs_attention` is among these: a person decides", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "payment-declined", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "program-forbidden", "payment-declined", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
 )]
 async fn charge(
     http: web::Data<Http>,
@@ -87,7 +88,7 @@ async fn charge(
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same refund, for ever", example = "return-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = RefundBody,
     responses((status = 201, description = "The buyer has the money", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the buyer has the money", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: read the refund after `Retry-After`", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "payment-declined", "not-refundable", "invalid-state", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "program-forbidden", "payment-declined", "not-refundable", "invalid-state", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
 )]
 async fn refund(
     http: web::Data<Http>,
@@ -106,7 +107,7 @@ async fn refund(
 async fn principal(http: &Http, request: &HttpRequest, scope: Scope) -> Result<Principal, Problem> {
     let principal = Principal::of(http, request, scope).await?;
     if principal.program.is_some() {
-        return Err(Problem::new(Code::FORBIDDEN).detail("the API key is bound to a program, which no payment is of"));
+        return Err(Problem::new(PROGRAM_FORBIDDEN).detail("the API key is bound to a program, which no payment is of"));
     }
     Ok(principal)
 }
@@ -141,7 +142,7 @@ async fn make(
     security(("api_key" = ["pay:read"])),
     params(("id" = String, Path, description = "The charge's id", example = "pmt_01990000000070008000000000000000")),
     responses((status = 200, description = "The charge", body = PaymentView)),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["program-forbidden"])))
 )]
 async fn get_charge(
     http: web::Data<Http>,
@@ -163,7 +164,7 @@ async fn get_charge(
     security(("api_key" = ["pay:read"])),
     params(("id" = String, Path, description = "The refund's id", example = "pmt_01990000000070008000000000000000")),
     responses((status = 200, description = "The refund", body = PaymentView)),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["program-forbidden"])))
 )]
 async fn get_refund(
     http: web::Data<Http>,
@@ -198,7 +199,7 @@ async fn get(
     security(("api_key" = ["pay:read"])),
     params(("id" = String, Path, description = "The charge's id", example = "pmt_01990000000070008000000000000000")),
     responses((status = 200, description = "The timeline, oldest first", body = List<PaymentEventView>)),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["program-forbidden"])))
 )]
 async fn charge_events(
     http: web::Data<Http>,
@@ -218,7 +219,7 @@ async fn charge_events(
     security(("api_key" = ["pay:read"])),
     params(("id" = String, Path, description = "The refund's id", example = "pmt_01990000000070008000000000000000")),
     responses((status = 200, description = "The timeline, oldest first", body = List<PaymentEventView>)),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["program-forbidden"])))
 )]
 async fn refund_events(
     http: web::Data<Http>,
@@ -288,7 +289,7 @@ struct RefundsQuery {
     security(("api_key" = ["pay:read"])),
     params(ChargesQuery),
     responses((status = 200, description = "Newest first", body = List<PaymentView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
-    extensions(("x-problems" = json!(["not-found"])))
+    extensions(("x-problems" = json!(["program-forbidden", "not-found"])))
 )]
 async fn charges(
     http: web::Data<Http>,
@@ -322,7 +323,7 @@ async fn charges(
     security(("api_key" = ["pay:read"])),
     params(RefundsQuery),
     responses((status = 200, description = "Newest first", body = List<PaymentView>, headers(("Link" = Option<String>, description = "`<…>; rel=\"next\"` where there is another page")))),
-    extensions(("x-problems" = json!(["not-found"])))
+    extensions(("x-problems" = json!(["program-forbidden", "not-found"])))
 )]
 async fn refunds(
     http: web::Data<Http>,

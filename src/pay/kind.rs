@@ -27,7 +27,7 @@ pub enum PaymentKind {
 word_methods!(PaymentKind);
 
 /// A call that is under way.
-pub(super) type PayCall<'a> = Pin<Box<dyn Future<Output = PaymentAnswer> + Send + 'a>>;
+pub(super) type PaymentCall<'a> = Pin<Box<dyn Future<Output = PaymentAnswer> + Send + 'a>>;
 
 /// What one call is about.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ pub(super) trait PaymentSpec: Sync {
     fn done(&self) -> &'static str;
 
     /// Calls Amazon.
-    fn call<'a>(&self, errand: PayErrand<'a>) -> PayCall<'a>;
+    fn call<'a>(&self, errand: PayErrand<'a>) -> PaymentCall<'a>;
 }
 
 /// Before Amazon has named it: the same bytes under the same key are answered with what came of the first.

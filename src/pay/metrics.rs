@@ -1,5 +1,10 @@
 //! Metrics of payments. Without an account at Amazon Pay they have no series.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, sql};
@@ -26,6 +31,8 @@ pub(crate) struct PayMetrics {
     calls: IntCounterVec,
     in_state: IntGaugeVec,
     oldest_unproven: GaugeVec,
+    /// The accounts that have gauges: one whose last payment has ended shows none, not the last figure.
+    shown: Mutex<BTreeSet<String>>,
 }
 
 impl PayMetrics {
@@ -73,6 +80,7 @@ impl PayMetrics {
                 "Age of the oldest charge or refund that Amazon has neither made nor refused, of the whole service.",
                 &["account", "kind"],
             )?,
+            shown: Mutex::default(),
         })
     }
 
@@ -97,15 +105,16 @@ impl Payments {
     /// # Errors
     /// [`StoreError`] from the database; the gauges stay as they were.
     pub(crate) async fn publish(&self) -> Result<(), StoreError> {
-        if self.accounts().is_empty() {
-            return Ok(());
-        }
         let (metrics, now) = (&self.courier().metrics, self.courier().ambient.now());
         let open = sql::unfinished(&mut self.courier().store.snapshot().await?).await?;
-        for account in self.accounts().iter() {
+        // What an account left unfinished that the settings do not name any more nobody takes up: its age must be seen.
+        let mut shown = metrics.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.extend(open.iter().map(|open| open.account.clone()));
+        shown.extend(self.accounts().iter().map(|account| account.id.clone()));
+        for account in shown.iter() {
             for kind in PaymentKind::ALL {
-                let labels = [account.id.as_str(), kind.as_str()];
-                let of_it = || open.iter().filter(|open| open.account == account.id && open.kind == *kind);
+                let labels = [account.as_str(), kind.as_str()];
+                let of_it = || open.iter().filter(|open| open.account == *account && open.kind == *kind);
                 for state in OPEN_STATES {
                     let payments = of_it().filter(|open| open.state == state).map(|open| open.payments).sum();
                     metrics.in_state.with_label_values(&[labels[0], labels[1], state.as_str()]).set(payments);

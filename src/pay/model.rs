@@ -115,10 +115,11 @@ impl Payment {
         }
     }
 
-    /// Whether this caller deals with it. A key that is bound to a program deals with that program's rewards alone.
+    /// Whether this caller deals with it: its own client's, whatever else the key may see. A key that is bound to a program deals with that
+    /// program's rewards alone.
     #[must_use]
     pub(crate) fn is_of_caller(&self, caller: &Caller) -> bool {
-        caller.deals_with_reward(self.client, None)
+        caller.bound_to().is_none() && caller.client == self.client
     }
 
     /// The same payment with its order changed.

@@ -57,11 +57,12 @@ impl Recoverable for PayRecovery {
                 None => {}
             }
         }
+        for (id, error) in unreadable {
+            tracing::error!(payment.id = %id, error = %Chain(&error), "a due payment cannot be read; it rests. A later version may know it");
+            due::park(&mut tx, id, schedule::after(now, REST)).await?;
+        }
         let committed = tx.commit(leased).await?;
         ended.iter().for_each(|(before, after)| self.courier.report(before, after));
-        for (id, error) in unreadable {
-            tracing::error!(payment.id = %id, error = %Chain(&error), "a due payment cannot be read; a later version may know it");
-        }
         Ok(committed.each().collect())
     }
 

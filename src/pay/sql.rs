@@ -1,8 +1,8 @@
 //! Payments in the database.
 //!
 //! What a worker or an operator decided about a payment is saved by `SAVE`, which names the version that the decision was made on.
-//! Two statements leave the version as it is: `HASTEN` makes a row due that nobody works on, and `ABANDON_ALL` makes leased rows due
-//! before any worker runs. The claim that follows saves by version.
+//! Three statements leave the version as it is: `HASTEN` makes a row due that nobody works on, `PARK` ([`due`]) moves the due time of one
+//! that cannot be read, and `ABANDON_ALL` makes leased rows due before any worker runs. The claim that follows saves by version.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;

@@ -5,7 +5,7 @@ use crate::{
     kernel::Money,
     pay::{
         answer::{PaymentAnswer, PaymentSight},
-        kind::{PayCall, PayErrand, PaymentSpec},
+        kind::{PayErrand, PaymentCall, PaymentSpec},
         model::Payment,
     },
     provider::pay::{
@@ -25,7 +25,7 @@ impl PaymentSpec for Charge {
         "paid"
     }
 
-    fn call<'a>(&self, errand: PayErrand<'a>) -> PayCall<'a> {
+    fn call<'a>(&self, errand: PayErrand<'a>) -> PaymentCall<'a> {
         let PayErrand { client, payment, action, asked_at } = errand;
         Box::pin(async move {
             let (name, value) = (operation(action).as_str(), payment.value);
@@ -59,7 +59,9 @@ fn asked(payment: &Payment) -> Option<(PayKey, ChargeAsked)> {
         amount: payment.value,
         capture_now: true,
         may_wait: payment.may_wait,
-        reference: PayReference::parse(&payment.id.to_string())?,
+        // Derived, like the key: after a restored back-up the row has another id, and Amazon takes a key with other bytes for another
+        // request.
+        reference: PayReference::parse(payment.pay_key.as_str())?,
     };
     Some((PayKey::parse(payment.pay_key.as_str())?, asked))
 }

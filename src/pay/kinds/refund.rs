@@ -4,7 +4,7 @@ use crate::{
     engine::{Action, Sight},
     pay::{
         answer::{PaymentAnswer, PaymentSight},
-        kind::{PayCall, PayErrand, PaymentSpec},
+        kind::{PayErrand, PaymentCall, PaymentSpec},
         model::Payment,
     },
     provider::pay::{AmazonChargeId, AmazonRefundId, PayKey, PayOperation, RefundSeen, RefundState},
@@ -22,7 +22,7 @@ impl PaymentSpec for Refund {
         "refunded"
     }
 
-    fn call<'a>(&self, errand: PayErrand<'a>) -> PayCall<'a> {
+    fn call<'a>(&self, errand: PayErrand<'a>) -> PaymentCall<'a> {
         let PayErrand { client, payment, action, asked_at } = errand;
         Box::pin(async move {
             let name = operation(action).as_str();

@@ -8,7 +8,7 @@ use super::{PaymentRow, known_kinds};
 use crate::{
     engine::recover::FreeHands,
     pay::model::Payment,
-    store::{Snapshot, Sql, StoreError, Tx, fetch_all, row, statements},
+    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, row, statements},
 };
 
 /// Of an account, due, and of none of these owners. States and kinds are named: this version would lease what it cannot carry.
@@ -44,6 +44,7 @@ statements! {
          (SELECT p.id FROM payments p WHERE p.account = accounts.value AND p.due_at <= $1 ORDER BY p.due_at LIMIT 1) IS NOT NULL",
     );
     DUE = Sql::each("payments.due", due!(sqlite), due!(postgres));
+    PARK = Sql::same("payments.park", "UPDATE payments SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL");
 }
 
 row! {
@@ -58,6 +59,11 @@ pub(crate) async fn accounts(
 ) -> Result<Vec<String>, StoreError> {
     let rows = fetch_all!(PaymentLaneRow, snapshot, LANES, now, json!(accounts).to_string())?;
     Ok(rows.into_iter().map(|row| row.account).collect())
+}
+
+/// Moves the due time of a row, whatever is in it: one that cannot be read must not stand before the others each time.
+pub(crate) async fn park(tx: &mut Tx, id: Uuid, until: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, PARK, id, until).map(|_rows| ())
 }
 
 /// Payments of an account that are due, longest due first; on PostgreSQL those that another replica holds are passed over. One that

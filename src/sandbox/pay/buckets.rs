@@ -12,10 +12,10 @@ const REFILL: Duration = Duration::from_secs(1);
 /// What is left, by merchant and operation.
 #[derive(Default)]
 pub(super) struct Buckets {
-    buckets: Mutex<HashMap<(String, PayCall), Bucket>>,
+    buckets: Mutex<HashMap<(String, PayCall), PayBucket>>,
 }
 
-struct Bucket {
+struct PayBucket {
     left: u32,
     /// Until when what is left was counted.
     counted: Instant,
@@ -38,7 +38,8 @@ impl Buckets {
     /// Whether a request that arrives now may pass. Counts it if so.
     pub(super) fn admits(&self, merchant_id: &str, call: PayCall, now: Instant) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        let bucket = buckets.entry((merchant_id.to_owned(), call)).or_insert(Bucket { left: size(call), counted: now });
+        let bucket =
+            buckets.entry((merchant_id.to_owned(), call)).or_insert(PayBucket { left: size(call), counted: now });
         while bucket.left < size(call) && now.saturating_duration_since(bucket.counted) >= REFILL {
             bucket.left = bucket.left.saturating_add(1);
             bucket.counted = bucket.counted.checked_add(REFILL).unwrap_or(now);

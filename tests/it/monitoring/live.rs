@@ -19,8 +19,9 @@ use super::{
     prometheus::{Prometheus, promtool, said},
 };
 use crate::{
+    pay::{charge_of, make},
     process::Served,
-    support::{ACCESS_KEY_ID, App, Backend, SECRET_ACCESS_KEY, Shape, order, partners::Partner, wait::until},
+    support::{ACCESS_KEY_ID, App, Backend, SECRET_ACCESS_KEY, Shape, order, partners::Partner, seller, wait::until},
 };
 
 /// Alerts that count what happens in minutes: whether they have seen enough of it is a matter of the moment.
@@ -35,6 +36,7 @@ async fn stage(key_pair: &TempDir) -> App {
     };
     let shape = Shape {
         partners: vec![Partner { id: BROKE.to_owned(), gateway: None }],
+        sells: true,
         ..Shape::default()
             .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_CREATED", "2026-01-31")
             .with("NOSHI__ACCOUNTS__MAIN__ACCESS_KEY_ID_FILE", file("access_key_id", ACCESS_KEY_ID))
@@ -64,8 +66,21 @@ fn fault(app: &App, key: &str, rule: FaultRule) {
     app.control.script(rule).unwrap();
 }
 
+/// Payments of Amazon Pay: one that is paid, one that is declined, and one that is not decided.
+async fn payments(app: &App) {
+    let consent = seller::consent(&app.control, 100_000, "1111");
+    let paid = make(app, "/v1/pay/charges", "paid", &charge_of(&consent, "980")).await;
+    assert_eq!(paid.status, 201, "{}", paid.text);
+    let mut body = charge_of(&consent, "980");
+    body["simulation"] = json!("HardDeclined");
+    assert_eq!(make(app, "/v1/pay/charges", "declined", &body).await.status, 402);
+    let back = json!({"charge_id": paid.id(), "value": {"amount": "1", "currency_code": "JPY"}});
+    assert_eq!(make(app, "/v1/pay/refunds", "back", &back).await.status, 202);
+}
+
 /// What happens once: each state, refusal and fault that has a metric.
 async fn odd_traffic(app: &App) {
+    payments(app).await;
     let program = json!({"id": "prg_spring", "name": "Spring", "account_id": "main", "limits": [{"span": "total", "hard": "10.00"}]});
     assert_eq!(app.post("/v1/programs", program).await.status, 201);
     assert_eq!(charge(app, "charged", "9.50", Some("prg_spring"), "main").await.0, 201);

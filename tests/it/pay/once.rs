@@ -154,6 +154,22 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// As after a restored back-up: what is asked of Amazon derives from the caller's key alone, so Amazon finds what it made.
+    async fn a_payment_whose_row_was_lost_is_found_again_by_its_key(backend: Backend) {
+        let app = shop(backend).await;
+        let consent = consent(&app);
+        let body = charge_of(&consent, "980");
+        let first = charge(&app, "fee", &body).await;
+        assert_eq!(first.status, 201, "{}", first.text);
+        assert_eq!(app.database.execute("DELETE FROM payments").await.unwrap(), 1);
+        let again = charge(&app, "fee", &body).await;
+        assert_eq!((again.status, again.json["status"].as_str()), (201, Some("paid")), "{}", again.text);
+        assert_ne!(again.id(), first.id());
+        assert_eq!(again.json["amazon_id"], first.json["amazon_id"]);
+        assert_eq!(captured(&app, &consent), ["980"]);
+        app.end().await;
+    }
+
     async fn money_goes_back_once_and_the_buyer_has_it_when_amazon_says_so(backend: Backend) {
         let mut app = shop(backend).await;
         let consent = consent(&app);

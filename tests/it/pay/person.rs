@@ -5,7 +5,7 @@ use noshi::sandbox::{Fault, FaultRule, Operation, PayCall};
 use super::{captured, charge, charge_of, consent, events, refund, refund_of, shop, until};
 use crate::{
     process::noshi,
-    support::{App, Backend, on_each_backend},
+    support::{App, Backend, Shape, on_each_backend},
 };
 
 /// Runs `noshi pay` beside the service: whether it succeeded, and what it printed.
@@ -49,6 +49,24 @@ on_each_backend! {
         assert_eq!(refund(&app, "back", &refund_of(&made, "980")).await.status, 202);
         let settled = app.database.number("SELECT COUNT(*) FROM audit_records WHERE action = 'payment.settled'").await;
         assert_eq!(settled, 2);
+        app.end().await;
+    }
+
+    /// Nobody takes them up, so their age must be seen.
+    async fn what_an_account_left_that_the_settings_name_no_more_is_watched(backend: Backend) {
+        let mut app = shop(backend).await;
+        let consent = consent(&app);
+        let paid = charge(&app, "fee", &charge_of(&consent, "980")).await;
+        assert_eq!(refund(&app, "back", &refund_of(paid.id(), "980")).await.status, 202);
+        app.restart_in(Shape::default()).await;
+        app.advance(5 * 86_400);
+        let page = app.metrics().await;
+        let pending = "noshi_payments_in_state{account=\"shop\",kind=\"refund\",state=\"unresolved\"} 1";
+        assert!(page.contains(pending), "{page}");
+        let age = page.lines().find_map(|line| {
+            line.strip_prefix("noshi_payment_oldest_unproven_age_seconds{account=\"shop\",kind=\"refund\"} ")
+        });
+        assert!(age.is_some_and(|age| age.parse::<f64>().unwrap() > 400_000.0), "{page}");
         app.end().await;
     }
 

@@ -12,7 +12,7 @@ use crate::sandbox::pay::permission::{Consent, ConsentState};
 use crate::sandbox::pay::refund::BookedRefund;
 
 /// Merchant and idempotency key.
-pub(super) type KeyPlace = (String, String);
+pub(super) type PayKeyPlace = (String, String);
 
 /// Everything, in the order in which it came.
 #[derive(Default)]
@@ -21,7 +21,7 @@ pub(super) struct PayPages {
     pub(super) charges: Vec<BookedCharge>,
     pub(super) refunds: Vec<BookedRefund>,
     /// What was asked under a key first, and the answer. It is kept without end.
-    pub(super) answers: HashMap<KeyPlace, (Value, PayShown)>,
+    pub(super) answers: HashMap<PayKeyPlace, (Value, PayShown)>,
 }
 
 impl PayPages {

@@ -1,3 +1,5 @@
+//! Which requests of Amazon Pay are taken, and what is wrong with the others.
+
 use hyper::header::HeaderValue;
 use serde_json::json;
 
