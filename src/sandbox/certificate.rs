@@ -20,7 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use super::TlsSettings;
-use super::{login, market};
+use super::{login, market, pay};
 
 /// How long a certificate holds. Some clients refuse one that holds longer than 398 days.
 const VALID_DAYS: i64 = 397;
@@ -78,6 +78,7 @@ pub(super) fn secure(settings: &TlsSettings, now: DateTime<Utc>) -> Result<Secur
     let names: Vec<String> = market::HOSTS
         .into_iter()
         .chain(login::HOSTS)
+        .chain(pay::HOSTS)
         .chain(["localhost", "127.0.0.1", "::1"])
         .map(str::to_owned)
         .chain(settings.names.clone())

@@ -62,6 +62,7 @@ pub fn limits() -> Vec<GuideLine> {
         ("cancel", format!("within {minutes} minutes of the create, on the sandbox clock")),
         ("x-amz-date", format!("at most {SKEW_MINUTES_MAX} minutes off, either way")),
         ("request id", format!("begins with the partner's id, at most {REQUEST_ID_CHARACTERS_MAX} characters")),
+        ("Amazon Pay", "each operation has a bucket that refills by one a second: 2 creates, captures, cancels and closes, 5 charges or refunds read, 10 permissions read".to_owned()),
         ("externalReference", format!("at most {EXTERNAL_REFERENCE_CHARACTERS_MAX} characters")),
     ]
     .map(|(name, about)| GuideLine { name: name.to_owned(), about })

@@ -39,6 +39,9 @@ use self::request::PayOrder;
 use super::chance::Chance;
 use super::clock::Clock;
 
+/// Where Amazon serves it, by region.
+pub(super) const HOSTS: [&str; 3] = ["pay-api.amazon.jp", "pay-api.amazon.com", "pay-api.amazon.eu"];
+
 /// All that the sandbox knows of Amazon Pay.
 #[derive(Default)]
 pub(super) struct PayOffice {

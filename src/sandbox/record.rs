@@ -24,9 +24,10 @@ pub struct Received {
     pub operation: String,
     /// The `Host` header as sent.
     pub host: String,
-    /// The partner that the body names, if it names one and can be read.
+    /// The partner that the body names, if it names one and can be read; of Amazon Pay the id of the key.
     pub partner_id: Option<String>,
-    /// The request id that the body names, whatever the operation calls it.
+    /// The request id that the body names, whatever the operation calls it; of Amazon Pay the idempotency key, or the id of what the
+    /// call is about.
     pub creation_request_id: Option<String>,
     /// The body as text, cut to [`BODY_CHARACTERS_MAX`] characters.
     pub body: String,
@@ -36,11 +37,11 @@ pub struct Received {
     pub fault: Option<Fault>,
     /// The status of the answer. `None` before the answer, or if the client got none.
     pub http_status: Option<u16>,
-    /// The answer's `errorCode`.
+    /// The answer's `errorCode`, or `reasonCode`.
     pub error_code: Option<String>,
     /// The answer's `errorType`, or the exception of an answer of the front end.
     pub error_type: Option<String>,
-    /// Whether the call changed the book: a first create or a first cancel.
+    /// Whether the call changed the book: a first create or a first cancel. Not kept of Amazon Pay.
     pub real_op: bool,
 }
 

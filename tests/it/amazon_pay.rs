@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
 use noshi::{
+    ambient::Ambient,
     kernel::{Currency, Money},
     provider::pay::{
         AmazonChargeId, AmazonPermissionId, ChargeAsked, ChargeSeen, MerchantKey, PayClient, PayEndpoint, PayExchange,
@@ -78,7 +78,8 @@ impl Checkout {
 
 fn client(sandbox: &Sandbox, key: MerchantKey, timeouts: PayTimeouts) -> PayClient {
     let endpoint = PayEndpoint::loopback(PayRegion::Jp, sandbox.gateway_addr()).unwrap();
-    PayClient::new(PaySettings { endpoint, key, timeouts, https_proxy: None }, Utc::now).unwrap()
+    let clock = Ambient::system();
+    PayClient::new(PaySettings { endpoint, key, timeouts, https_proxy: None }, move || clock.now()).unwrap()
 }
 
 /// Short enough for what never comes, long enough for a machine that is busy.
@@ -106,8 +107,7 @@ fn unknown_charge() -> AmazonChargeId {
 
 #[track_caller]
 fn seen<T: std::fmt::Debug>(exchange: PayExchange<T>) -> T {
-    match exchange.outcome {
-        PayOutcome::Seen(seen) => seen,
-        other => panic!("{other:?}"),
-    }
+    let outcome = exchange.outcome;
+    let said = format!("{outcome:?}");
+    if let PayOutcome::Seen(seen) = outcome { seen } else { panic!("{said}") }
 }

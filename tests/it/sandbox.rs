@@ -12,6 +12,7 @@ mod limits;
 mod login;
 mod members;
 mod mocks;
+mod pay;
 mod signature;
 pub(crate) mod signer;
 mod tls;

@@ -114,7 +114,7 @@ fn read(pem: &SecretString) -> Result<RsaKeyPair, MerchantKeyProblem> {
     let pair = match &key {
         PrivateKeyDer::Pkcs8(der) => KeyPair::from_pkcs8(der.secret_pkcs8_der()),
         PrivateKeyDer::Pkcs1(der) => KeyPair::from_der(der.secret_pkcs1_der()),
-        _ => return Err(MerchantKeyProblem::NotRsa),
+        PrivateKeyDer::Sec1(_) | _ => return Err(MerchantKeyProblem::NotRsa),
     };
     pair.map_err(|rejected| match rejected.to_string().as_str() {
         "TooSmall" => MerchantKeyProblem::TooShort,
