@@ -28,7 +28,6 @@ use crate::{
     identity::{Principal, Scope},
     kernel::{AmazonPayId, PaymentId},
     ledger::problems::PROGRAM_FORBIDDEN,
-    store::StoreError,
 };
 
 /// The operations of payments.
@@ -353,7 +352,7 @@ async fn list(
     asked: PaymentPage,
 ) -> Result<HttpResponse, Problem> {
     let (payments, caller, limit) = (payments.clone(), principal.caller(), asked.limit);
-    let found = http.run(async move { Ok::<_, StoreError>(payments.list(&caller, &asked).await?) }).await?;
+    let found = http.run(async move { payments.list(&caller, &asked).await }).await?;
     let last = found.last().map(|last| cursor(last.id.uuid()));
     let shown = found.iter().map(PaymentView::new).collect();
     Ok(page(request, shown, limit, last))

@@ -2,7 +2,6 @@
 
 use crate::{
     engine::{Action, Sight},
-    kernel::Money,
     pay::{
         answer::{PaymentAnswer, PaymentSight},
         kind::{PayErrand, PaymentCall, PaymentSpec},
@@ -28,8 +27,8 @@ impl PaymentSpec for Charge {
     fn call<'a>(&self, errand: PayErrand<'a>) -> PaymentCall<'a> {
         let PayErrand { client, payment, action, asked_at } = errand;
         Box::pin(async move {
-            let (name, value) = (operation(action).as_str(), payment.value);
-            let read = |seen: ChargeSeen| read(&seen, value);
+            let name = operation(action).as_str();
+            let read = |seen: ChargeSeen| read(&seen, payment);
             if action == Action::Read {
                 let Some(id) = payment.remote_id.as_ref().and_then(|id| AmazonChargeId::parse(id.as_str())) else {
                     return PaymentAnswer::unsent(name, asked_at);
@@ -66,9 +65,12 @@ fn asked(payment: &Payment) -> Option<(PayKey, ChargeAsked)> {
     Some((PayKey::parse(payment.pay_key.as_str())?, asked))
 }
 
-/// What a charge of Amazon's shows of one for this value.
-fn read(seen: &ChargeSeen, value: Money) -> PaymentSight {
+/// What a charge of Amazon's shows of the one that was asked for.
+fn read(seen: &ChargeSeen, asked: &Payment) -> PaymentSight {
+    let value = asked.value;
+    let other = seen.amount != value || seen.permission.as_str() != asked.against.as_str();
     let (sight, decline, reason) = match seen.state {
+        _ if other => (Sight::Mismatch, None, None),
         ChargeState::Paid if seen.captured.is_some_and(|captured| captured != value) => (Sight::Mismatch, None, None),
         ChargeState::Paid => (Sight::Live, None, None),
         // Authorized: the capture comes with it. A word that we do not know is asked about again, and at last by a person.

@@ -26,6 +26,7 @@ impl PaymentSpec for Refund {
         let PayErrand { client, payment, action, asked_at } = errand;
         Box::pin(async move {
             let name = operation(action).as_str();
+            let read = |seen: RefundSeen| read(&seen, payment);
             if action == Action::Read {
                 let Some(id) = payment.remote_id.as_ref().and_then(|id| AmazonRefundId::parse(id.as_str())) else {
                     return PaymentAnswer::unsent(name, asked_at);
@@ -55,8 +56,11 @@ fn asked(payment: &Payment) -> Option<(PayKey, AmazonChargeId)> {
     Some((PayKey::parse(payment.pay_key.as_str())?, AmazonChargeId::parse(payment.against.as_str())?))
 }
 
-fn read(seen: RefundSeen) -> PaymentSight {
+/// What a refund of Amazon's shows of the one that was asked for.
+fn read(seen: &RefundSeen, asked: &Payment) -> PaymentSight {
+    let other = seen.amount != asked.value || seen.charge.as_str() != asked.against.as_str();
     let (sight, decline, reason) = match seen.state {
+        _ if other => (Sight::Mismatch, None, None),
         RefundState::Done => (Sight::Live, None, None),
         RefundState::Pending | RefundState::Odd => (Sight::Undecided, None, None),
         RefundState::Declined(decline) => (Sight::Declined, Some(decline.kind), Some(decline.reason.as_str())),

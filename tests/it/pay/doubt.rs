@@ -84,6 +84,20 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// Whatever Amazon shows under our id, only what was asked for is paid.
+    async fn a_read_that_shows_another_amount_pays_nothing_and_needs_a_person(backend: Backend) {
+        let mut app = shop(backend).await;
+        let consent = crate::support::seller::consent(&app.control, 100_000, "0701");
+        let mut body = charge_of(&consent, "980");
+        body["may_wait"] = serde_json::json!(true);
+        app.control.script(strike(PayCall::GetCharge, Fault::WrongAmount, 100)).unwrap();
+        let begun = charge(&app, "fee", &body).await;
+        assert_eq!(begun.status, 202, "{}", begun.text);
+        app.advance(31);
+        until(&app, "/v1/pay/charges", begun.id(), "needs_attention").await;
+        app.end().await;
+    }
+
     async fn a_caller_whose_time_is_up_hears_that_it_is_not_known_and_where_to_look(backend: Backend) {
         let app = shop(backend).await;
         let consent = consent(&app);
