@@ -39,7 +39,7 @@ CREATE TABLE payments (
     reversed_at TIMESTAMPTZ,
     remote_id TEXT CHECK (remote_id ~ '^[A-Z][0-9]{2}-[0-9]{7}-[0-9]{7}(-[A-Z][0-9]{1,11})?$'),
     decline TEXT CHECK (length(decline) <= 32 AND decline !~ '[^a-z_]'),
-    error_code TEXT CHECK (length(error_code) <= 60 AND error_code ~ '^([a-z_]+|[A-Z][a-z][A-Za-z]*)$'),
+    error_code TEXT CHECK (length(error_code) <= 60 AND error_code ~ '^([a-z_]+|[A-Z][A-Za-z]*[a-z][A-Za-z]*)$'),
     attempts BIGINT NOT NULL,
     attempts_before BIGINT NOT NULL,
     events BIGINT NOT NULL,

@@ -48,7 +48,7 @@ CREATE TABLE payments (
     reversed_at TEXT CHECK (reversed_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*' AND substr(reversed_at, 12) NOT GLOB '*[^0-9:.+]*'),
     remote_id TEXT CHECK (substr(remote_id, 1, 19) GLOB '[A-Z][0-9][0-9]-[0-9][0-9][0-9][0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9][0-9][0-9][0-9]' AND (length(remote_id) = 19 OR length(remote_id) BETWEEN 22 AND 32 AND substr(remote_id, 20) GLOB '-[A-Z]*' AND substr(remote_id, 22) NOT GLOB '*[^0-9]*')),
     decline TEXT CHECK (length(decline) <= 32 AND decline NOT GLOB '*[^a-z_]*'),
-    error_code TEXT CHECK (length(error_code) <= 60 AND (error_code NOT GLOB '*[^a-z_]*' OR error_code GLOB '[A-Z][a-z]*' AND error_code NOT GLOB '*[^A-Za-z]*')),
+    error_code TEXT CHECK (length(error_code) <= 60 AND (error_code NOT GLOB '*[^a-z_]*' OR error_code GLOB '[A-Z]*[a-z]*' AND error_code NOT GLOB '*[^A-Za-z]*')),
     attempts INTEGER NOT NULL,
     attempts_before INTEGER NOT NULL,
     events INTEGER NOT NULL,

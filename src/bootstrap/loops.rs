@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `slots` | for each account | hands out the slots of Amazon's request rate | goes on until the last request has ended |
 //! | `recovery` | always | takes up rewards that are due | takes no more; what it carries is waited for |
-//! | `payments` | if the settings name an account at Amazon Pay | takes up charges and refunds that are due | takes no more; what it carries is waited for |
+//! | `payments` | always | takes up charges and refunds of Amazon Pay that are due, and those that an account left behind | takes no more; what it carries is waited for |
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `retention` | if `rewards.retention_days` is set | archives settled rewards, one replica at a time | ends after its batch |
 //! | `webhooks` | always | passes facts on to endpoints of clients, and sends what is due | takes no more; what it sends is waited for, 2 seconds |
@@ -74,9 +74,7 @@ pub(super) async fn start(
     begin("recovery", tasks.spawn(recover(rewards.recovery(), tasks.clone(), rewards.wake(), poll)));
 
     let payments = &state.payments;
-    if !payments.accounts().is_empty() {
-        begin("payments", tasks.spawn(recover(payments.recovery(), tasks.clone(), payments.wake(), poll)));
-    }
+    begin("payments", tasks.spawn(recover(payments.recovery(), tasks.clone(), payments.wake(), poll)));
 
     begin("targets", tasks.spawn(rewards.courier().clone().wipe_targets_until_stopped(poll)));
 

@@ -21,7 +21,10 @@ use crate::{
     },
     ledger::Ledger,
     lifecycle::{Tasks, workplaces::Workplaces},
-    pay::{Payments, courier::PayParts},
+    pay::{
+        Payments,
+        courier::{PayParts, Restored},
+    },
     sealing::{Keyring, SealingError},
     server::AppState,
     store::{Store, clock::ServerClock},
@@ -51,12 +54,13 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
     let restored = restore_note::last(&mut ground.store.snapshot().await?).await?;
     let accounts = accounts::build(ground)?;
     accounts::adopt_key_pairs(&accounts).await?;
+    let of_payments = restored.as_ref().map(|note| Restored { lost_from: note.lost_from, at: note.restored_at });
     let rewards = ground.rewards(&accounts, restored)?;
     Ok(AppState {
         http: ground.http(),
         batches: ground.batches(&rewards),
         rewards,
-        payments: ground.payments()?,
+        payments: ground.payments(of_payments)?,
         balances: ground.balances(&accounts),
         ledger: ground.ledger(&accounts),
         keys: KeyEndings {
@@ -116,7 +120,7 @@ impl Ground<'_> {
         Ok(Rewards::new(parts, limits.in_flight_max, limits.reveals_per_hour, restored))
     }
 
-    fn payments(&self) -> Result<Payments, StartError> {
+    fn payments(&self, restored: Option<Restored>) -> Result<Payments, StartError> {
         Ok(Payments::new(PayParts {
             store: self.store.clone(),
             ambient: self.ambient.clone(),
@@ -125,6 +129,7 @@ impl Ground<'_> {
             tasks: self.tasks.clone(),
             wake: Arc::new(Notify::new()),
             traces: self.traces.clone(),
+            restored,
         }))
     }
 

@@ -81,7 +81,8 @@ impl PaymentAnswer {
             PayOutcome::KeyConflict | PayOutcome::Unknown(PayDoubt::Mismatch) => {
                 bare(Event::Seen(Sight::Mismatch), None)
             }
-            PayOutcome::NotSent(_) => bare(Event::NotSent, None),
+            // Amazon says itself that it has not looked at it.
+            PayOutcome::NotSent(_) | PayOutcome::Unknown(PayDoubt::Throttled) => bare(Event::NotSent, None),
             PayOutcome::Unknown(_) => bare(Event::Lost, None),
         }
     }

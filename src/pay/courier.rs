@@ -21,10 +21,10 @@ use super::{
 use crate::{
     ambient::Ambient,
     engine::{
-        Action, Drive, DriveLimits, Effects, End, Order, Rules, Stage, State, Waiter,
+        Action, Drive, DriveLimits, Effects, End, Event, Order, Rules, Sight, Stage, State, Waiter,
         drive::{Change, DatedEvent, Milestone},
         run::Written,
-        schedule::{Lease, Moment},
+        schedule::{self, Lease, Moment},
     },
     failpoint,
     kernel::Chain,
@@ -58,6 +58,17 @@ pub(crate) struct PayParts {
     pub(crate) wake: Arc<Notify>,
     /// Begins the traces of recoveries.
     pub(crate) traces: Traces,
+    /// When the database was last restored from a back-up, and from when on that knows nothing.
+    pub(crate) restored: Option<Restored>,
+}
+
+/// A restore of the database.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restored {
+    /// From when on the database knows nothing.
+    pub(crate) lost_from: DateTime<Utc>,
+    /// When it was restored.
+    pub(crate) at: DateTime<Utc>,
 }
 
 impl std::ops::Deref for PayCourier {
@@ -88,6 +99,20 @@ impl PayCourier {
     /// made a second time.
     pub(super) fn account_of(&self, payment: &Payment) -> Option<&PayAccount> {
         self.accounts.get(&payment.account).filter(|account| account.environment == payment.environment)
+    }
+
+    /// Whether a key without a row may be one whose row was lost with a restored back-up: its payment may be made.
+    pub(super) fn is_row_lost(&self, now: DateTime<Utc>) -> bool {
+        let age = |restored: Restored| now.signed_duration_since(restored.at).to_std().unwrap_or_default();
+        self.restored.is_some_and(|restored| age(restored) < REPLAY_AGE)
+    }
+
+    /// The order of a row, as it is to be believed: what was under way in a back-up may have gone on since.
+    pub(super) fn believed(&self, payment: &Payment, now: DateTime<Utc>) -> Order {
+        match self.restored.filter(|restored| payment.order.updated_at < restored.at) {
+            Some(restored) => schedule::mark_uncertain(payment.order, restored.lost_from, now),
+            None => payment.order,
+        }
     }
 
     /// What a caller who waited is answered: the payment as it was last committed, whatever came of its drive.
@@ -137,6 +162,12 @@ impl PayCourier {
         }
         drop(span);
         self.metrics.called(account.id.as_str(), &answer);
+        // The doubt is a restored back-up's alone: whatever was lost with it arrived long ago, and Amazon answers a key for ever as the
+        // first time. So a decline now says that nothing was made.
+        let decisive = answer.decline.is_some() && payment.order.attempts == 1 && payment.order.stage.is_in_doubt();
+        if decisive && matches!(answer.event.event, Event::Refused(_)) {
+            answer.event.event = Event::Seen(Sight::Declined);
+        }
         if let Some(error) = answer.error {
             tracing::warn!(
                 payment.id = %payment.id, payment.account = payment.account, upstream.operation = answer.call.operation,

@@ -339,10 +339,14 @@ pub(super) fn made(answer: &Made, now: DateTime<Utc>) -> Result<HttpResponse, Pr
     Ok(response.json(PaymentView::new(payment)))
 }
 
+/// Longer than this no caller need wait before it asks again: asking brings the next look about.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// How long until something can have changed.
 fn wait(payment: &Payment, now: DateTime<Utc>) -> Duration {
-    let until = payment.order.due_at.map(|due| due.signed_duration_since(now)).and_then(|left| left.to_std().ok());
-    until.unwrap_or_default().clamp(Duration::from_secs(1), Duration::from_secs(60))
+    // A person decides.
+    let Some(due) = payment.order.due_at else { return LONGEST_WAIT };
+    due.signed_duration_since(now).to_std().unwrap_or_default().clamp(Duration::from_secs(1), LONGEST_WAIT)
 }
 
 /// Why no money came, or went back.
@@ -354,7 +358,8 @@ fn refused(payment: &Payment) -> Problem {
         None if is_of_account(&error_code) => (Code::ACCOUNT_PROBLEM, None),
         None => (Code::UPSTREAM_REJECTED, None),
     };
-    let problem = Problem::new(code).payment(payment.id).money(MoneyMoved::No);
+    // The key is used up, whatever the code says of other requests.
+    let problem = Problem::new(code).in_vain(true).payment(payment.id).money(MoneyMoved::No);
     let problem = problem.upstream(Upstream { operation, error_code, error_type: None });
     match said {
         Some((kind, next)) => {

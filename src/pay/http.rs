@@ -21,7 +21,7 @@ use crate::{
     failpoint,
     http::{
         Code, Http, Problem, headers,
-        paging::{List, bad_query, before, cursor, no_query, page, query, size, text},
+        paging::{List, after, bad_query, before, cursor, no_query, page, query, size, text},
         prefer,
         routing::{path_id, read, resource},
     },
@@ -196,7 +196,7 @@ async fn get(
     operation_id = "list_charge_events",
     tag = "pay",
     security(("api_key" = ["pay:read"])),
-    params(("id" = String, Path, description = "The charge's id", example = "pmt_01990000000070008000000000000000")),
+    params(("id" = String, Path, description = "The charge's id", example = "pmt_01990000000070008000000000000000"), PaymentEventsQuery),
     responses((status = 200, description = "The timeline, oldest first", body = List<PaymentEventView>)),
     extensions(("x-problems" = json!(["program-forbidden"])))
 )]
@@ -216,7 +216,7 @@ async fn charge_events(
     operation_id = "list_refund_events",
     tag = "pay",
     security(("api_key" = ["pay:read"])),
-    params(("id" = String, Path, description = "The refund's id", example = "pmt_01990000000070008000000000000000")),
+    params(("id" = String, Path, description = "The refund's id", example = "pmt_01990000000070008000000000000000"), PaymentEventsQuery),
     responses((status = 200, description = "The timeline, oldest first", body = List<PaymentEventView>)),
     extensions(("x-problems" = json!(["program-forbidden"])))
 )]
@@ -237,12 +237,28 @@ async fn events(
     id: &str,
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(http, request, scopes::PAY_READ).await?;
-    no_query(request)?;
     let (id, payments) = (path_id::<PaymentId>(id)?, payments.clone());
-    let found = http.run(async move { payments.events(&principal.caller(), kind, id).await }).await?;
-    let entries = found.ok_or(Problem::new(Code::NOT_FOUND))?;
-    Ok(HttpResponse::Ok()
-        .json(List { data: entries.into_iter().map(PaymentEventView::from).collect(), next_cursor: None }))
+    let PaymentEventsQuery { cursor, limit } = query(request)?;
+    let (limit, from) = (size(limit)?, cursor.map(|cursor| after(Some(cursor))).transpose()?);
+    // One more than is shown: whether there is another page.
+    let work = async move { payments.events(&principal.caller(), kind, id, from, limit.saturating_add(1)).await };
+    let mut entries = http.run(work).await?.ok_or(Problem::new(Code::NOT_FOUND))?;
+    let shown = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = entries.len() > shown;
+    entries.truncate(shown);
+    let next_cursor = entries.last().filter(|_last| more).map(|last| last.seq.to_string());
+    Ok(HttpResponse::Ok().json(List { data: entries.into_iter().map(PaymentEventView::from).collect(), next_cursor }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PaymentEventsQuery {
+    /// Where to go on: the `next_cursor` of the page before. Opaque.
+    cursor: Option<String>,
+    /// How many at most.
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 200, default = 50)]
+    limit: Option<String>,
 }
 
 #[derive(Deserialize, IntoParams)]

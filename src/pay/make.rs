@@ -68,9 +68,15 @@ pub(crate) enum PayError {
     /// No more than this is left of the charge.
     #[error("{0} are left")]
     NotRefundable(Money),
+    /// The account of the charge is not in the settings any more, or is of another environment now.
+    #[error("the account of the charge is gone")]
+    AccountGone,
     /// The charge has had as many refunds as it may.
     #[error("too many refunds")]
     TooManyRefunds,
+    /// A refusal to give money back, soon after a restored back-up: the charge or the refund of then may be lost with it.
+    #[error(transparent)]
+    LostPerhaps(Box<PayError>),
     /// The caller's time is over, and it is not known whether anything was recorded.
     #[error("the time is over")]
     Late,
@@ -144,7 +150,8 @@ impl MakePayment {
         if let Some(known) = self.find(&intent).await? {
             return self.known(known, &command, &waiter).await;
         }
-        let Some(attempt) = self.record(&caller, &command, intent).await? else {
+        let recorded = self.record(&caller, &command, intent).await;
+        let Some(attempt) = recorded.map_err(|why| self.in_doubt(why))? else {
             // Another request of this key was faster.
             let known = self.find(&intent).await?.ok_or(StoreError::Unconfirmed)?;
             return self.known(known, &command, &waiter).await;
@@ -159,7 +166,7 @@ impl MakePayment {
     }
 
     async fn find(&self, intent: &Intent) -> Result<Option<Payment>, StoreError> {
-        sql::peek_intent(&mut self.courier.store.snapshot().await?, intent).await
+        sql::of_intent(&mut self.courier.store.snapshot().await?, intent).await
     }
 
     async fn known(
@@ -195,6 +202,11 @@ impl MakePayment {
         let charge = match charge {
             Some(id) => {
                 let found = sql::lock(&mut tx, id).await?.filter(|found| found.is_of_caller(caller));
+                // Another request of this key may have been recorded meanwhile: it must not count against itself.
+                if sql::of_intent(&mut tx, &intent).await?.is_some() {
+                    tx.commit(()).await?;
+                    return Ok(None);
+                }
                 let found = found.filter(|found| found.kind == PaymentKind::Charge).ok_or(PayError::NoCharge)?;
                 let (refunds, returned) = sql::returned(&mut tx, &found).await?;
                 Some((found, refunds, returned))
@@ -224,6 +236,16 @@ impl MakePayment {
         Ok(new.then_some(committed))
     }
 
+    /// Soon after a restored back-up nobody knows what was given back.
+    fn in_doubt(&self, why: PayError) -> PayError {
+        let of_refund = matches!(
+            why,
+            PayError::NoCharge | PayError::NotPaid(_) | PayError::NotRefundable(_) | PayError::TooManyRefunds
+        );
+        let lost = of_refund && self.courier.is_row_lost(self.courier.ambient.now());
+        if lost { PayError::LostPerhaps(Box::new(why)) } else { why }
+    }
+
     fn account_for_charge(&self, named: Option<&str>, value: Money) -> Result<&PayAccount, PayError> {
         let account = self.courier.accounts.choose(named, value.currency()).map_err(|no| match no {
             NoPayAccount::Unknown => PayError::UnknownAccount,
@@ -249,7 +271,7 @@ impl MakePayment {
             NotRefundable::Left(left) => PayError::NotRefundable(left),
             NotRefundable::TooMany => PayError::TooManyRefunds,
         })?;
-        let account = self.courier.account_of(charge).ok_or(PayError::UnknownAccount)?;
+        let account = self.courier.account_of(charge).ok_or(PayError::AccountGone)?;
         // Amazon decides about each refund later.
         Ok(PaymentDraft { account, against, parent: Some(charge.id), may_wait: true })
     }
@@ -277,7 +299,7 @@ impl MakePayment {
             external_id: command.external_id.clone(),
             may_wait,
             simulation: command.simulation.clone(),
-            order: schedule::begin(OnUnproven::Keep, false, courier.lease()?, now),
+            order: schedule::begin(OnUnproven::Keep, courier.is_row_lost(now), courier.lease()?, now),
             remote_id: None,
             decline: None,
             last_error: None,

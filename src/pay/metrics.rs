@@ -9,7 +9,7 @@ use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, sql};
 use crate::{
-    engine::State,
+    engine::{Action, State},
     kernel::horizon,
     provider::pay::DeclineKind,
     store::StoreError,
@@ -21,6 +21,11 @@ const ENDS: [(PaymentKind, [&str; 4]); 2] = [
     (PaymentKind::Charge, ["paid", "declined", "failed", "needs_attention"]),
     (PaymentKind::Refund, ["refunded", "declined", "failed", "needs_attention"]),
 ];
+/// What is asked of Amazon for a payment.
+const OPERATIONS: [Action; 2] = [Action::Forward, Action::Read];
+/// What can be known after a call (`PayOutcome::class`).
+const CLASSES: [&str; 9] =
+    ["seen", "declined", "conflict", "key_conflict", "missing", "rejected", "turned_away", "not_sent", "ambiguous"];
 /// States of a payment that are gauges; finished ones are counters.
 const OPEN_STATES: [State; 4] = [State::Pending, State::Issuing, State::Unresolved, State::NeedsAttention];
 
@@ -48,6 +53,11 @@ impl PayMetrics {
             let kinds = PaymentKind::ALL.iter().map(|kind| kind.as_str());
             kinds.flat_map(move |kind| DeclineKind::ALL.iter().map(move |decline| [*account, kind, decline.as_str()]))
         });
+        let calls = accounts.iter().flat_map(|account| {
+            let operations =
+                PaymentKind::ALL.iter().flat_map(|kind| OPERATIONS.map(|action| kind.spec().operation(action)));
+            operations.flat_map(move |operation| CLASSES.map(|class| [*account, operation, class]))
+        });
         Ok(Self {
             finished: at_zero(
                 registry.counter_vec(
@@ -65,10 +75,13 @@ impl PayMetrics {
                 )?,
                 declines,
             )?,
-            calls: registry.counter_vec(
-                "pay_upstream_requests_total",
-                "Calls to Amazon Pay, by what is known after them.",
-                &["account", "operation", "outcome"],
+            calls: at_zero(
+                registry.counter_vec(
+                    "pay_upstream_requests_total",
+                    "Calls to Amazon Pay, by what is known after them.",
+                    &["account", "operation", "outcome"],
+                )?,
+                calls,
             )?,
             in_state: registry.int_gauge_vec(
                 "payments_in_state",

@@ -1,6 +1,8 @@
 //! Payments that are due: how they are leased, and how they are carried when nobody waits.
 
-use chrono::{DateTime, Utc};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{
@@ -8,7 +10,10 @@ use super::{
     courier::PayCourier,
     kind::PaymentKind,
     model::Payment,
-    sql::{self, due},
+    sql::{
+        self,
+        due::{self, FoundPayments},
+    },
     timeline::PaymentEntry,
 };
 use crate::{
@@ -17,7 +22,7 @@ use crate::{
         recover::{FreeHands, Recoverable},
         schedule::{self, Moment},
     },
-    kernel::Chain,
+    kernel::{Chain, horizon::horizon},
     store::{Committed, StoreError, Tx},
     telemetry::trace::{self, Attribute},
 };
@@ -25,45 +30,69 @@ use crate::{
 /// How long a payment rests that cannot be taken up.
 const REST: std::time::Duration = std::time::Duration::from_secs(15 * 60);
 
+/// How often payments of accounts that the settings do not name are looked for, and due times that are stray. No index leads to them.
+const ROUND_EVERY: TimeDelta = TimeDelta::seconds(10);
+
 /// Takes up the payments that are due. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct PayRecovery {
     courier: PayCourier,
+    round_at: Arc<Mutex<Option<DateTime<Utc>>>>,
+}
+
+/// Payments that share the hands of the recovery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PayLane {
+    /// Those of an account.
+    Account(String),
+    /// Those of accounts that the settings do not name. Nothing is sent for them: they wait for the account, or for a person.
+    Strangers,
+}
+
+/// What becomes of a due payment.
+enum TakenUp {
+    /// It is leased, and will be carried.
+    Leased(Box<Payment>),
+    /// It came to its end.
+    Ended { before: Box<Payment>, after: Box<Payment> },
+    /// It rests, or somebody else was faster.
+    Left,
 }
 
 impl Recoverable for PayRecovery {
     type Row = Payment;
-    /// An account.
-    type Lane = String;
+    type Lane = PayLane;
 
-    fn lanes(&self) -> Vec<String> {
-        self.courier.accounts.iter().map(|account| account.id.clone()).collect()
+    fn lanes(&self) -> Vec<PayLane> {
+        let accounts = self.courier.accounts.iter().map(|account| PayLane::Account(account.id.clone()));
+        accounts.chain([PayLane::Strangers]).collect()
     }
 
-    async fn due_lanes(&self) -> Result<Vec<String>, StoreError> {
-        let ids: Vec<&str> = self.courier.accounts.iter().map(|account: &PayAccount| account.id.as_str()).collect();
-        due::accounts(&mut self.courier.store.snapshot().await?, &ids, self.courier.ambient.now()).await
-    }
-
-    async fn claim_due(&self, lane: &String, free: &FreeHands) -> Result<Vec<Committed<Payment>>, StoreError> {
+    async fn due_lanes(&self) -> Result<Vec<PayLane>, StoreError> {
         let now = self.courier.ambient.now();
-        let mut tx = self.courier.store.begin().await?;
-        let (found, unreadable) = due::find(&mut tx, lane, free, now).await?;
-        let (mut leased, mut ended) = (Vec::new(), Vec::new());
-        for before in found {
-            match self.take_up(&mut tx, before, now).await? {
-                Some((_before, payment, Wake::Now)) => leased.push(payment),
-                Some((before, payment, _ended)) => ended.push((before, payment)),
-                None => {}
+        let round = self.is_time_for_a_round(now);
+        if round && let Err(error) = self.recall(now).await {
+            tracing::error!(error = %Chain(&error), "stray due times of payments could not be looked for");
+        }
+        let ids = self.account_ids();
+        let mut lanes: Vec<PayLane> = Vec::new();
+        if !ids.is_empty() {
+            let due = due::accounts(&mut self.courier.store.snapshot().await?, &ids, now).await?;
+            lanes.extend(due.into_iter().map(PayLane::Account));
+        }
+        lanes.extend(round.then_some(PayLane::Strangers));
+        Ok(lanes)
+    }
+
+    async fn claim_due(&self, lane: &PayLane, free: &FreeHands) -> Result<Vec<Committed<Payment>>, StoreError> {
+        let now = self.courier.ambient.now();
+        match self.claim_together(lane, free, now).await {
+            Err(error) if error.is_about_the_row() => {
+                tracing::warn!(error = %Chain(&error), "a due payment cannot be written; each is taken up by itself");
+                self.claim_singly(lane, free, now).await
             }
+            claimed => claimed,
         }
-        for (id, error) in unreadable {
-            tracing::error!(payment.id = %id, error = %Chain(&error), "a due payment cannot be read; it rests. A later version may know it");
-            due::park(&mut tx, id, schedule::after(now, REST)).await?;
-        }
-        let committed = tx.commit(leased).await?;
-        ended.iter().for_each(|(before, after)| self.courier.report(before, after));
-        Ok(committed.each().collect())
     }
 
     fn owner(payment: &Payment) -> Uuid {
@@ -88,37 +117,169 @@ impl Recoverable for PayRecovery {
 }
 
 impl PayRecovery {
-    pub(super) const fn new(courier: PayCourier) -> Self {
-        Self { courier }
+    pub(super) fn new(courier: PayCourier) -> Self {
+        Self { courier, round_at: Arc::default() }
     }
 
-    /// Leases one due payment, or gives it up when its time is over: what it was, what it is, and what wakes it.
-    async fn take_up(
+    fn account_ids(&self) -> Vec<&str> {
+        self.courier.accounts.iter().map(|account: &PayAccount| account.id.as_str()).collect()
+    }
+
+    /// Also after the clock was set back.
+    fn is_time_for_a_round(&self, now: DateTime<Utc>) -> bool {
+        let mut last = self.round_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = last.is_none_or(|last| now < last || now.signed_duration_since(last) >= ROUND_EVERY);
+        if is_time {
+            *last = Some(now);
+        }
+        is_time
+    }
+
+    /// Makes due at once what was to wait for an instant that a clock wrote while it was ahead.
+    async fn recall(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let lease = TimeDelta::from_std(self.courier.limits().lease).unwrap_or_default();
+        let farthest = PaymentKind::rules(true).longest_wait().checked_add(&lease).unwrap_or(lease);
+        let mut tx = self.courier.store.begin().await?;
+        let recalled = due::recall(&mut tx, now, horizon(now, farthest)).await?;
+        tx.commit(()).await?;
+        if recalled > 0 {
+            tracing::warn!(
+                recovery.recalled = recalled,
+                "payments were to wait for an instant that a clock wrote while it was ahead; they are due now"
+            );
+        }
+        Ok(())
+    }
+
+    async fn find(
         &self,
         tx: &mut Tx,
-        before: Payment,
+        lane: &PayLane,
+        free: &FreeHands,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Payment, Payment, Wake)>, StoreError> {
+    ) -> Result<FoundPayments, StoreError> {
+        match lane {
+            PayLane::Account(id) => due::find(tx, id, free, now).await,
+            PayLane::Strangers => due::find_strangers(tx, &self.account_ids(), free, now).await,
+        }
+    }
+
+    /// All of a lane that there are hands for, in one transaction.
+    async fn claim_together(
+        &self,
+        lane: &PayLane,
+        free: &FreeHands,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Committed<Payment>>, StoreError> {
+        let mut tx = self.courier.store.begin().await?;
+        let FoundPayments { payments, unreadable } = self.find(&mut tx, lane, free, now).await?;
+        let (mut leased, mut ended) = (Vec::new(), Vec::new());
+        for before in payments {
+            match self.take_up(&mut tx, before, now).await? {
+                TakenUp::Leased(payment) => leased.push(*payment),
+                TakenUp::Ended { before, after } => ended.push((before, after)),
+                TakenUp::Left => {}
+            }
+        }
+        let committed = tx.commit(leased).await?;
+        ended.iter().for_each(|(before, after)| self.courier.report(before, after));
+        for (id, error) in unreadable {
+            self.park(id, &error, now).await;
+        }
+        Ok(committed.each().collect())
+    }
+
+    /// The same with a transaction for each: one of them cannot be written, and must not hold up the others.
+    async fn claim_singly(
+        &self,
+        lane: &PayLane,
+        free: &FreeHands,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Committed<Payment>>, StoreError> {
+        let mut tx = self.courier.store.begin().await?;
+        let FoundPayments { payments, .. } = self.find(&mut tx, lane, free, now).await?;
+        tx.undo().await;
+        let mut attempts = Vec::new();
+        for due in payments {
+            let id = due.id;
+            match self.claim_one(due, now).await {
+                Ok(leased) => attempts.extend(leased),
+                Err(error) if error.is_about_the_row() => self.park(id.uuid(), &error, now).await,
+                Err(error) => {
+                    tracing::warn!(payment.id = %id, error = %Chain(&error), "a due payment was not taken up");
+                    break;
+                }
+            }
+        }
+        Ok(attempts)
+    }
+
+    async fn claim_one(&self, due: Payment, now: DateTime<Utc>) -> Result<Option<Committed<Payment>>, StoreError> {
+        let mut tx = self.courier.store.begin().await?;
+        // Nothing is locked since it was found: what another replica has taken up is left to it.
+        let same = sql::lock(&mut tx, due.id).await?.filter(|row| row.order.version == due.order.version);
+        let Some(before) = same else { return Ok(None) };
+        match self.take_up(&mut tx, before, now).await? {
+            TakenUp::Leased(payment) => tx.commit(*payment).await.map(Some),
+            TakenUp::Ended { before, after } => {
+                let after = tx.commit(*after).await?;
+                self.courier.report(&before, after.get());
+                Ok(None)
+            }
+            TakenUp::Left => tx.commit(()).await.map(|_rests| None),
+        }
+    }
+
+    /// Leases one due payment, or gives it up when its time is over.
+    async fn take_up(&self, tx: &mut Tx, before: Payment, now: DateTime<Utc>) -> Result<TakenUp, StoreError> {
         let courier = &self.courier;
         let (rules, limits) = (PaymentKind::rules(before.remote_id.is_some()), courier.limits());
         let moment = Moment { now, ..courier.moment(None) };
-        let taken = schedule::take_up(before.order, courier.lease()?, limits.replay_age, rules, moment);
-        let Ok((order, wake)) = taken else {
+        let believed = courier.believed(&before, now);
+        let Ok((mut order, mut wake)) = schedule::take_up(believed, courier.lease()?, limits.replay_age, rules, moment)
+        else {
             tracing::error!(payment.id = %before.id, payment.status = before.status(), "a due payment knows no next step");
-            return Ok(None);
+            return Ok(TakenUp::Left);
         };
         if wake == Wake::Now && courier.account_of(&before).is_none() {
             tracing::error!(
-                payment.id = %before.id, payment.account = before.account, "the account of a due payment is of another environment now"
+                payment.id = %before.id, payment.account = before.account,
+                "the account of a due payment is not in the settings, or is of another environment"
             );
-            let due_at = Some(schedule::after(now, REST));
-            sql::save(tx, &mut before.with(Order { due_at, ..before.order }), None, now).await?;
-            return Ok(None);
+            // No try is possible, so none is counted: time alone decides.
+            let Some(given_up) = schedule::give_up(believed, rules, moment) else {
+                let due_at = Some(schedule::after(now, REST));
+                sql::save(tx, &mut before.with(Order { due_at, ..believed }), None, now).await?;
+                return Ok(TakenUp::Left);
+            };
+            (order, wake) = given_up;
         }
         let mut payment = before.with(order);
-        let entry =
-            if wake == Wake::Now { PaymentEntry::attempt(order.attempts) } else { PaymentEntry::given_up(before.kind) };
-        let saved = sql::save(tx, &mut payment, Some(&entry), now).await?;
-        Ok(saved.then_some((before, payment, wake)))
+        let entry = match wake {
+            Wake::Now => PaymentEntry::attempt(order.attempts),
+            Wake::Never | Wake::Backoff | Wake::At(_) => PaymentEntry::given_up(before.kind, order.state()),
+        };
+        if !sql::save(tx, &mut payment, Some(&entry), now).await? {
+            return Ok(TakenUp::Left);
+        }
+        Ok(match wake {
+            Wake::Now => TakenUp::Leased(Box::new(payment)),
+            Wake::Never | Wake::Backoff | Wake::At(_) => {
+                TakenUp::Ended { before: Box::new(before), after: Box::new(payment) }
+            }
+        })
+    }
+
+    /// Lets a row rest that cannot be taken up, in its row where that can be written.
+    async fn park(&self, id: Uuid, why: &StoreError, now: DateTime<Utc>) {
+        tracing::error!(payment.id = %id, error = %Chain(why), "a due payment can be neither taken up nor given up; it rests");
+        let kept = async {
+            let mut tx = self.courier.store.begin().await?;
+            due::park(&mut tx, id, schedule::after(now, REST)).await?;
+            tx.commit(()).await.map(|_done| ())
+        };
+        if let Err(error) = kept.await {
+            tracing::error!(payment.id = %id, error = %Chain(&error), "a due payment cannot be made to rest");
+        }
     }
 }

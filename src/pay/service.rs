@@ -82,20 +82,20 @@ impl Payments {
         sql::list::list(&mut self.courier.store.question().await?, caller.client, asked).await
     }
 
-    /// A payment's timeline, oldest first; `None` when the payment is not this caller's.
+    /// A page of a payment's timeline, oldest first: the entries behind this place. `None` when the payment is not this caller's.
     pub(crate) async fn events(
         &self,
         caller: &Caller,
         kind: PaymentKind,
         id: PaymentId,
+        from: Option<i64>,
+        limit: i64,
     ) -> Result<Option<Vec<EntryRow>>, StoreError> {
-        /// A payment that is read each quarter of an hour for a week has so many.
-        const ENTRIES_MAX: i64 = 1_000;
         let mut snapshot = self.courier.store.question().await?;
         match sql::peek(&mut snapshot, id).await?.filter(|found| found.kind == kind && found.is_of_caller(caller)) {
             Some(payment) => {
                 let subject = Subject::Payment(payment.id);
-                timeline::page(&mut snapshot, subject, TimelineOrder::Oldest, None, ENTRIES_MAX).await.map(Some)
+                timeline::page(&mut snapshot, subject, TimelineOrder::Oldest, from, limit).await.map(Some)
             }
             None => Ok(None),
         }

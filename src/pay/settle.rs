@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{sql, timeline::PaymentEntry};
+use super::{kind::PaymentKind, model::Payment, sql, timeline::PaymentEntry};
 use crate::{
     audit::{AuditAction, Deed, Scribe},
     engine::schedule::{self, Resolution},
@@ -20,6 +20,16 @@ pub(crate) enum PaySettleError {
     /// It needs no person.
     #[error("the payment is {0}; only one that needs attention is settled by hand")]
     InvalidState(&'static str),
+    /// The id is not that of such a payment.
+    #[error("that is no id of a {kind} there: it must be of the {environment} environment, and {known}")]
+    OtherId {
+        /// What it is.
+        kind: &'static str,
+        /// Where it was made.
+        environment: &'static str,
+        /// What is known of its id.
+        known: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -84,6 +94,9 @@ pub(crate) async fn settle(
         PaymentFinding::NotMade => Resolution::NotBought,
     };
     payment.order = schedule::resolve(payment.order, resolution, now).ok_or(PaySettleError::InvalidState(before))?;
+    if let PaymentFinding::Made(remote_id) = &finding {
+        check_id(&payment, remote_id)?;
+    }
     if let PaymentFinding::Made(remote_id) = finding {
         (payment.remote_id, payment.last_error) = (Some(remote_id), None);
     }
@@ -95,4 +108,20 @@ pub(crate) async fn settle(
     let deed = Deed { action: AuditAction::PaymentSettled, subject: &id.to_string(), details };
     scribe.write(&mut tx, deed, now).await?;
     Ok(tx.commit(payment).await?.get().status())
+}
+
+/// By this id the payment is read and given back later, so it must be its own.
+fn check_id(payment: &Payment, id: &AmazonPayId) -> Result<(), PaySettleError> {
+    let suffix = match payment.kind {
+        PaymentKind::Charge => "-C",
+        PaymentKind::Refund => "-R",
+    };
+    let named = payment.remote_id.as_ref().is_none_or(|known| known == id);
+    let there = id.environment().is_none_or(|of| of == payment.environment);
+    if named && there && id.as_str().contains(suffix) {
+        return Ok(());
+    }
+    let known =
+        payment.remote_id.as_ref().map_or_else(|| format!("have {suffix} in it"), |known| format!("is {known}"));
+    Err(PaySettleError::OtherId { kind: payment.kind.as_str(), environment: payment.environment.as_str(), known })
 }

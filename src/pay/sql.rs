@@ -1,7 +1,7 @@
 //! Payments in the database.
 //!
 //! What a worker or an operator decided about a payment is saved by `SAVE`, which names the version that the decision was made on.
-//! Three statements leave the version as it is: `HASTEN` makes a row due that nobody works on, `PARK` ([`due`]) moves the due time of one
+//! Four statements leave the version as it is: `HASTEN` makes a row due that nobody works on, `RECALL` ([`due`]) rows whose due time a clock wrote that was ahead, `PARK` ([`due`]) moves the due time of one
 //! that cannot be read, and `ABANDON_ALL` makes leased rows due before any worker runs. The claim that follows saves by version.
 
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::{
     },
     kernel::{AmazonPayId, ClientId, Currency, Environment, Intent, Money, PaymentId, PaymentKey},
     provider::pay::DeclineKind,
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+    store::{Read, Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
 macro_rules! columns {
@@ -217,9 +217,9 @@ pub(super) async fn insert(tx: &mut Tx, payment: &mut Payment, entry: &PaymentEn
     Ok(new)
 }
 
-/// The payment of this intent, read outside any transaction.
-pub(super) async fn peek_intent(snapshot: &mut Snapshot, intent: &Intent) -> Result<Option<Payment>, StoreError> {
-    fetch_optional!(PaymentRow, snapshot, BY_INTENT, intent.as_bytes().as_slice())?.map(Payment::try_from).transpose()
+/// The payment of this intent.
+pub(super) async fn of_intent(on: &mut impl Read, intent: &Intent) -> Result<Option<Payment>, StoreError> {
+    fetch_optional!(PaymentRow, on, BY_INTENT, intent.as_bytes().as_slice())?.map(Payment::try_from).transpose()
 }
 
 /// The payment of this id, read outside any transaction.
@@ -343,8 +343,13 @@ pub(crate) async fn unfinished(snapshot: &mut Snapshot) -> Result<Vec<Unfinished
 
 /// The payments that need a person, oldest first.
 pub(crate) async fn attention(snapshot: &mut Snapshot) -> Result<Vec<Payment>, StoreError> {
-    let known = |row: &PaymentRow| PaymentKind::from_word(&row.kind).is_some();
-    fetch_all!(PaymentRow, snapshot, ATTENTION)?.into_iter().filter(known).map(Payment::try_from).collect()
+    // One that only a later version can read must not hide the others.
+    let read = |row: PaymentRow| {
+        let id = PaymentId::new(row.id);
+        let payment = Payment::try_from(row);
+        payment.inspect_err(|error| tracing::error!(payment.id = %id, error = %error, "a payment cannot be read")).ok()
+    };
+    Ok(fetch_all!(PaymentRow, snapshot, ATTENTION)?.into_iter().filter_map(read).collect())
 }
 
 /// The words of the kinds that this program knows, as JSON.

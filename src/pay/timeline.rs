@@ -60,12 +60,9 @@ impl PaymentEntry {
         Self { kind: "attempt.sent", detail: PaymentDetail { attempt: Some(attempt), ..PaymentDetail::default() } }
     }
 
-    /// A person decides.
-    pub(super) fn given_up(kind: PaymentKind) -> Self {
-        Self {
-            kind: outcome_of(kind, State::NeedsAttention).unwrap_or("attempt.ended"),
-            detail: PaymentDetail::default(),
-        }
+    /// Automation has ended, in this state.
+    pub(super) fn given_up(kind: PaymentKind, after: State) -> Self {
+        Self { kind: outcome_of(kind, after).unwrap_or("attempt.ended"), detail: PaymentDetail::default() }
     }
 
     /// An operator found out what became of it.

@@ -7,6 +7,8 @@ mod doubt;
 mod off;
 mod once;
 mod person;
+mod restored;
+mod words;
 
 use serde_json::{Value, json};
 

@@ -42,6 +42,9 @@ impl From<PayError> for Problem {
                 .field("/value/amount", "range", "more than what is left of the charge"),
             PayError::TooManyRefunds => Self::new(problems::NOT_REFUNDABLE)
                 .detail("Amazon takes ten refunds of a charge, and there were as many"),
+            PayError::AccountGone => Self::new(Code::ACCOUNT_PROBLEM)
+                .detail("the account that was paid is not in the settings now, or is of another environment"),
+            PayError::LostPerhaps(why) => Self::from(*why).money(MoneyMoved::Unknown),
             PayError::Late => Self::new(Code::DEPENDENCY_UNAVAILABLE).money(MoneyMoved::Unknown),
             // The work may have begun. A retry with the same key shows it.
             PayError::Store(error) => Self::from(error).money(MoneyMoved::Unknown),

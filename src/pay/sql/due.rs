@@ -13,20 +13,24 @@ use crate::{
 
 /// Of an account, due, and of none of these owners. States and kinds are named: this version would lease what it cannot carry.
 macro_rules! due {
-    (sqlite) => {
+    (sqlite $account:literal) => {
         concat!(
             "SELECT ",
             columns!(),
-            " FROM payments WHERE account = $3 AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
+            " FROM payments WHERE ",
+            $account,
+            " AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
              AND kind IN (SELECT value FROM json_each($4)) AND client_id NOT IN (SELECT unhex(value) FROM json_each($5)) \
              ORDER BY due_at LIMIT $2"
         )
     };
-    (postgres) => {
+    (postgres $account:literal) => {
         concat!(
             "SELECT ",
             columns!(),
-            " FROM payments WHERE account = $3 AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
+            " FROM payments WHERE ",
+            $account,
+            " AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
              AND kind = ANY (ARRAY(SELECT json_array_elements_text(CAST($4 AS JSON)))) \
              AND client_id <> ALL (ARRAY(SELECT CAST(json_array_elements_text(CAST($5 AS JSON)) AS UUID))) \
              ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED"
@@ -43,7 +47,17 @@ statements! {
         "SELECT accounts.value AS account FROM json_array_elements_text(CAST($2 AS JSON)) AS accounts (value) WHERE \
          (SELECT p.id FROM payments p WHERE p.account = accounts.value AND p.due_at <= $1 ORDER BY p.due_at LIMIT 1) IS NOT NULL",
     );
-    DUE = Sql::each("payments.due", due!(sqlite), due!(postgres));
+    DUE = Sql::each("payments.due", due!(sqlite "account = $3"), due!(postgres "account = $3"));
+    /// Of accounts that are not in this list, as JSON.
+    DUE_OF_STRANGERS = Sql::each(
+        "payments.due_of_strangers",
+        due!(sqlite "account NOT IN (SELECT value FROM json_each($3))"),
+        due!(postgres "account <> ALL (ARRAY(SELECT json_array_elements_text(CAST($3 AS JSON))))"),
+    );
+    RECALL = Sql::same(
+        "payments.recall",
+        "UPDATE payments SET due_at = $1 WHERE due_at > $2 AND state IN ('pending', 'issuing', 'unresolved')",
+    );
     PARK = Sql::same("payments.park", "UPDATE payments SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL");
 }
 
@@ -66,24 +80,56 @@ pub(crate) async fn park(tx: &mut Tx, id: Uuid, until: DateTime<Utc>) -> Result<
     execute!(tx, PARK, id, until).map(|_rows| ())
 }
 
-/// Payments of an account that are due, longest due first; on PostgreSQL those that another replica holds are passed over. One that
-/// cannot be read holds up no other: it is returned beside them.
+/// What was found due.
+#[derive(Default)]
+pub(crate) struct FoundPayments {
+    pub(crate) payments: Vec<Payment>,
+    /// Those that cannot be read.
+    pub(crate) unreadable: Vec<(Uuid, StoreError)>,
+}
+
+impl FoundPayments {
+    fn of(rows: Vec<PaymentRow>) -> Self {
+        let mut found = Self::default();
+        for row in rows {
+            let id = row.id;
+            match Payment::try_from(row) {
+                Ok(payment) => found.payments.push(payment),
+                Err(error) => found.unreadable.push((id, error)),
+            }
+        }
+        found
+    }
+}
+
+fn limits(free: &FreeHands) -> (i64, String) {
+    let owners = json!(free.except.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string();
+    (i64::try_from(free.limit).unwrap_or(i64::MAX), owners)
+}
+
+/// Payments of an account that are due, longest due first; on PostgreSQL those that another replica holds are passed over.
 pub(crate) async fn find(
     tx: &mut Tx,
     account: &str,
     free: &FreeHands,
     now: DateTime<Utc>,
-) -> Result<(Vec<Payment>, Vec<(Uuid, StoreError)>), StoreError> {
-    let limit = i64::try_from(free.limit).unwrap_or(i64::MAX);
-    let owners = json!(free.except.iter().map(|id| id.simple().to_string()).collect::<Vec<_>>()).to_string();
-    let rows = fetch_all!(PaymentRow, tx, DUE, now, limit, account, known_kinds(), owners)?;
-    let (mut found, mut unreadable) = (Vec::new(), Vec::new());
-    for row in rows {
-        let id = row.id;
-        match Payment::try_from(row) {
-            Ok(payment) => found.push(payment),
-            Err(error) => unreadable.push((id, error)),
-        }
-    }
-    Ok((found, unreadable))
+) -> Result<FoundPayments, StoreError> {
+    let (limit, owners) = limits(free);
+    Ok(FoundPayments::of(fetch_all!(PaymentRow, tx, DUE, now, limit, account, known_kinds(), owners)?))
+}
+
+/// The same of accounts that are none of these.
+pub(crate) async fn find_strangers(
+    tx: &mut Tx,
+    accounts: &[&str],
+    free: &FreeHands,
+    now: DateTime<Utc>,
+) -> Result<FoundPayments, StoreError> {
+    let ((limit, owners), known) = (limits(free), json!(accounts).to_string());
+    Ok(FoundPayments::of(fetch_all!(PaymentRow, tx, DUE_OF_STRANGERS, now, limit, known, known_kinds(), owners)?))
+}
+
+/// Makes due at once what would be due after `horizon` only. Returns how many that were.
+pub(crate) async fn recall(tx: &mut Tx, now: DateTime<Utc>, horizon: DateTime<Utc>) -> Result<u64, StoreError> {
+    execute!(tx, RECALL, now, horizon)
 }

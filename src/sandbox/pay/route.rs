@@ -57,9 +57,10 @@ pub(super) struct PayRouted {
     pub(super) names_sandbox: bool,
 }
 
-/// Whether the path is one of Amazon Pay's.
+/// Whether the path is one of Amazon Pay's. What leads out of it by dots is none.
 pub(in crate::sandbox) fn is_pay(path: &str) -> bool {
-    ["/v2/", "/sandbox/v2/", "/live/v2/"].iter().any(|prefix| path.starts_with(prefix))
+    !path.split('/').any(|part| part == "..")
+        && ["/v2/", "/sandbox/v2/", "/live/v2/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// A slash at the end is taken, as several of Amazon's own libraries send one.

@@ -32,6 +32,19 @@ on_each_backend! {
         app.end().await;
     }
 
+    /// A refund must not count against itself.
+    async fn many_requests_at_once_under_one_key_are_one_refund(backend: Backend) {
+        let app = shop(backend).await;
+        let consent = consent(&app);
+        let paid = charge(&app, "fee", &charge_of(&consent, "1000")).await;
+        let body = refund_of(paid.id(), "1000");
+        let answers = join_all((0..10).map(|_at| refund(&app, "back", &body))).await;
+        assert!(answers.iter().all(|answer| answer.status == 202), "{answers:?}");
+        let ids: std::collections::BTreeSet<_> = answers.iter().map(|answer| answer.id().to_owned()).collect();
+        assert_eq!((ids.len(), app.control.refunds().len()), (1, 1));
+        app.end().await;
+    }
+
     async fn a_charge_has_ten_refunds(backend: Backend) {
         let app = shop(backend).await;
         let consent = consent(&app);

@@ -67,6 +67,9 @@ on_each_backend! {
             line.strip_prefix("noshi_payment_oldest_unproven_age_seconds{account=\"shop\",kind=\"refund\"} ")
         });
         assert!(age.is_some_and(|age| age.parse::<f64>().unwrap() > 400_000.0), "{page}");
+        // When its time is over a person decides.
+        app.advance(3 * 86_400);
+        app.until_number("SELECT COUNT(*) FROM payments WHERE state = 'needs_attention'", 1).await;
         app.end().await;
     }
 
