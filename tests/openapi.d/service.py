@@ -1,5 +1,6 @@
 """A service on SQLite beside a sandbox, with a key of every scope. See tests/openapi."""
 
+import json
 import os
 import pathlib
 import signal
@@ -33,6 +34,28 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
+def shop(gateway: dict[str, str], scratch: pathlib.Path) -> dict[str, str]:
+    """A merchant of Amazon Pay, whom the sandbox knows by a key pair of its own: the routes of payments are served only where there is one."""
+    private = scratch / "pay.pem"
+    private.touch(0o600)
+    private.write_bytes(openssl("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"))
+    public = openssl("pkey", "-in", str(private), "-pubout").decode()
+    merchant = {"merchant_id": "SHOP", "public_key_id": PAY_KEY_ID, "public_key": public}
+    urllib.request.urlopen(f"{gateway['control']}/pay/merchants", json.dumps(merchant).encode(), timeout=10).close()
+    prefix = "NOSHI__PAY__SHOP__"
+    return {
+        f"{prefix}REGION": "jp",
+        f"{prefix}ENVIRONMENT": "sandbox",
+        f"{prefix}SANDBOX_GATEWAY": gateway["gateway"].removeprefix("http://"),
+        f"{prefix}PUBLIC_KEY_ID": PAY_KEY_ID,
+        f"{prefix}PRIVATE_KEY_FILE": str(private),
+    }
+
+
+def openssl(*arguments: str) -> bytes:
+    return subprocess.run(["openssl", *arguments], capture_output=True, check=True).stdout
+
+
 @contextmanager
 def serving(noshi: str, scratch: pathlib.Path) -> Iterator[Service]:
     with sandbox(noshi, scratch) as gateway:
@@ -53,7 +76,7 @@ def serving(noshi: str, scratch: pathlib.Path) -> Iterator[Service]:
             f"{account}SANDBOX_GATEWAY": gateway["gateway"].removeprefix("http://"),
             f"{account}ACCESS_KEY_ID": KEY_ID,
             f"{account}SECRET_ACCESS_KEY": SECRET,
-        }
+        } | shop(gateway, scratch)
 
         def run(*arguments: str) -> str:
             return subprocess.run([noshi, *arguments], env=environment, cwd=scratch, capture_output=True, text=True, check=True).stdout
@@ -70,9 +93,11 @@ def serving(noshi: str, scratch: pathlib.Path) -> Iterator[Service]:
             process.wait(60)
 
 
+PAY_KEY_ID = "SANDBOX-SHOP"
 SCOPES = (
     "rewards:write,rewards:read,rewards:cancel,claim_codes:reveal,balances:read,ledger:read,programs:read,programs:write,"
-    "reconciliations:write,clients:all,key_pairs:read,key_pairs:write,webhooks:read,webhooks:write"
+    "reconciliations:write,clients:all,key_pairs:read,key_pairs:write,webhooks:read,webhooks:write,"
+    "pay:read,pay:write,pay:refund"
 )
 
 
