@@ -85,9 +85,9 @@ fn checked(text: String) -> Result<String, PayCommandError> {
 }
 
 fn line(payment: &WaitingPayment) -> String {
-    let WaitingPayment { id, kind, why, value, account, pay_key, against, since } = payment;
-    let (currency, since) = (value.currency(), timestamp(*since));
+    let WaitingPayment { id, kind, why, value, account, pay_key, against, asked_at, since } = payment;
+    let (currency, asked_at, since) = (value.currency(), timestamp(*asked_at), timestamp(*since));
     format!(
-        "{id}  {kind}  {why}  {value} {currency}  account {account}  against {against}  idempotency key {pay_key}  since {since}"
+        "{id}  {kind}  {why}  {value} {currency}  account {account}  against {against}  Amazon's key {pay_key}  asked for {asked_at}  since {since}"
     )
 }

@@ -61,6 +61,6 @@ pub enum Event {
     ReversalLost,
     /// It is proven that a reversal did not reach the remote service.
     ReversalNotSent,
-    /// A day and 100 tries brought no proof, or the order is too old to be replayed.
+    /// The kind's time without proof is over, or the order is too old to be replayed.
     GiveUp,
 }

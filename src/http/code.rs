@@ -44,7 +44,7 @@ impl Code {
     pub(crate) const REQUEST_TIMEOUT: Self =
         Self::new("request-timeout", 408, Retry::Now, "The request's body did not arrive in time");
     pub(crate) const INVALID_STATE: Self =
-        Self::new("invalid-state", 409, Retry::Never, "The reward's state does not allow it");
+        Self::new("invalid-state", 409, Retry::Never, "The state of what is asked about does not allow it");
     pub(crate) const PAYLOAD_TOO_LARGE: Self =
         Self::new("payload-too-large", 413, Retry::Never, "The request's body is too large");
     pub(crate) const UNSUPPORTED_MEDIA_TYPE: Self =

@@ -173,7 +173,7 @@ struct DeclineView<'a> {
     example = json!({
         "id": "pmt_01990000000070008000000000000000", "kind": "charge", "status": "paid",
         "value": {"amount": "980", "currency_code": "JPY"}, "account_id": "shop", "consent_id": "C03-1234567-1234567",
-        "amazon_id": "P03-1234567-1234567-C123456", "may_wait": false, "external_id": "fee-2026-11",
+        "amazon_id": "C03-1234567-1234567-C123456", "may_wait": false, "external_id": "fee-2026-11",
         "created_at": "2026-11-28T09:30:00.000Z", "updated_at": "2026-11-28T09:30:06.120Z", "settled_at": "2026-11-28T09:30:06.120Z"
     })
 )]
@@ -202,7 +202,7 @@ pub(super) struct PaymentView<'a> {
     charge_id: Option<String>,
     /// Amazon's id of it, once Amazon has named it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, example = "P03-1234567-1234567-C123456")]
+    #[schema(nullable = false, example = "C03-1234567-1234567-C123456")]
     amazon_id: Option<&'a str>,
     /// Whether Amazon may decide later.
     #[schema(example = false)]
@@ -309,7 +309,7 @@ const fn next_of(kind: PaymentKind, decline: DeclineKind) -> &'static str {
             "Amazon did not decide in time. Send another charge on another day, under another Idempotency-Key; with may_wait it has a day."
         }
         (PaymentKind::Charge, DeclineKind::Cap) => {
-            "The consent allows no more now. Send a smaller charge, or another one when the month is over, under another Idempotency-Key."
+            "The consent allows no more now. Send a charge that it still allows, or another one when the month is over, under another Idempotency-Key."
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What kind of payment it is. The only place that distinguishes kinds: whatever differs between them is a [`PaymentSpec`].
+//! What kind of payment it is. What differs in how Amazon is called is a [`PaymentSpec`]; the words for callers and operators stand in
+//! `dto`, `timeline`, `settle` and `metrics`.
 
 use std::{future::Future, pin::Pin, time::Duration};
 

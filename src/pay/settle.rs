@@ -53,11 +53,13 @@ pub(crate) struct WaitingPayment {
     pub(crate) why: &'static str,
     pub(crate) value: Money,
     pub(crate) account: String,
-    /// The key that Amazon knows it by.
+    /// The key that Amazon knows it by, which derives from the caller's.
     pub(crate) pay_key: String,
     /// Amazon's id of what it is made against.
     pub(crate) against: String,
-    /// Since when.
+    /// When the caller asked for it.
+    pub(crate) asked_at: DateTime<Utc>,
+    /// Since when it needs a person.
     pub(crate) since: DateTime<Utc>,
 }
 
@@ -72,6 +74,7 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<WaitingPayment>, StoreErro
         account: payment.account,
         pay_key: payment.pay_key.as_str().to_owned(),
         against: payment.against.to_string(),
+        asked_at: payment.order.created_at,
         since: payment.order.updated_at,
     });
     Ok(waiting.collect())

@@ -10,7 +10,7 @@ use crate::{
     support::{Answer, App, Backend, on_each_backend, seller, wait, with_json},
 };
 
-/// Every place that a payment passes.
+/// Every place on the way of a payment whose first answer decides.
 const PLACES: [&str; 9] = [
     "pay.before_t1",
     "pay.in_t1",
@@ -44,7 +44,7 @@ async fn ask_in_vain(app: &App, place: &str, path: &str, key: &str, body: &Value
 }
 
 on_each_backend! {
-    async fn death_at_every_place_of_a_payment_loses_and_doubles_nothing(backend: Backend) {
+    async fn death_at_every_place_of_a_first_attempt_loses_and_doubles_nothing(backend: Backend) {
         let mut app = App::shaped(backend, selling()).await;
         let consent = seller::consent(&app.control, 1_000_000, "1111");
         let paid = make(&app, "/v1/pay/charges", "paid", &charge_of(&consent, "1000")).await;

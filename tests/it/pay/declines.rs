@@ -7,13 +7,13 @@ use crate::support::{Backend, on_each_backend};
 
 on_each_backend! {
     /// Amazon's simulation codes of Create Charge, each.
-    async fn every_decline_says_what_must_happen_next_and_takes_nothing(backend: Backend) {
+    async fn a_simulated_decline_takes_nothing_and_says_what_must_happen_next(backend: Backend) {
         let app = shop(backend).await;
-        for (code, kind) in [
-            ("SoftDeclined", "soft"),
-            ("HardDeclined", "method"),
-            ("AmazonRejected", "final"),
-            ("TransactionTimedOut", "timeout"),
+        for (code, kind, next) in [
+            ("SoftDeclined", "soft", "Send another charge later"),
+            ("HardDeclined", "method", "choose another payment method"),
+            ("AmazonRejected", "final", "pay in another way"),
+            ("TransactionTimedOut", "timeout", "on another day"),
         ] {
             let consent = consent(&app);
             let mut body = charge_of(&consent, "980");
@@ -28,6 +28,7 @@ on_each_backend! {
             assert_eq!((&shown["status"], &shown["decline"]["kind"]), (&json!("declined"), &json!(kind)));
             assert_eq!(shown["decline"]["reason"], code);
             assert_eq!(shown["decline"]["next"], refused.json["detail"]);
+            assert!(refused.json["detail"].as_str().unwrap().contains(next), "{}", refused.text);
             // The key is used up: the same request is answered the same, and Amazon is not asked again.
             let calls = app.received("CreateCharge").len();
             charge(&app, code, &body).await.is_problem(402, "payment-declined");

@@ -85,7 +85,7 @@ on_each_backend! {
     }
 
     /// Whatever Amazon shows under our id, only what was asked for is paid.
-    async fn a_read_that_shows_another_amount_pays_nothing_and_needs_a_person(backend: Backend) {
+    async fn a_read_that_shows_another_amount_is_not_reported_as_paid_and_needs_a_person(backend: Backend) {
         let mut app = shop(backend).await;
         let consent = crate::support::seller::consent(&app.control, 100_000, "0701");
         let mut body = charge_of(&consent, "980");
@@ -98,7 +98,7 @@ on_each_backend! {
         app.end().await;
     }
 
-    async fn a_caller_whose_time_is_up_hears_that_it_is_not_known_and_where_to_look(backend: Backend) {
+    async fn a_caller_whose_time_is_up_is_answered_202_and_the_payment_goes_on(backend: Backend) {
         let app = shop(backend).await;
         let consent = consent(&app);
         app.control.script(strike(PayCall::CreateCharge, Fault::Delay { milliseconds: 3_000 }, 1)).unwrap();

@@ -191,7 +191,7 @@ on_each_backend! {
         app.end().await;
     }
 
-    async fn what_a_card_decides_later_is_told_when_it_has(backend: Backend) {
+    async fn a_charge_that_amazon_decides_later_is_reported_once_decided(backend: Backend) {
         for (card, end) in [("0701", "paid"), ("4354", "declined")] {
             let mut app = shop(backend).await;
             let consent = seller::consent(&app.control, 100_000, card);
