@@ -84,9 +84,31 @@ fn every_command_that_people_copy_is_one() {
 #[test]
 fn the_runbook_says_how_each_cause_is_settled() {
     let runbook = read(RUNBOOK);
-    for cause in AttentionReason::ALL {
+    let (_before, payments) = runbook.split_once("### NoshiPaymentNeedsAttention").unwrap();
+    let (payments, _after) = payments.split_once("\n## ").unwrap();
+    let rows = |text: &str, cause: AttentionReason| {
         let row = format!("| `{}` |", cause.as_str());
-        assert_eq!(runbook.lines().filter(|line| line.starts_with(&row)).count(), 1, "{row}");
+        text.lines().filter(|line| line.starts_with(&row)).count()
+    };
+    for cause in AttentionReason::ALL {
+        let of_payments = match cause {
+            AttentionReason::Unproven
+            | AttentionReason::RefusedInDoubt
+            | AttentionReason::Mismatch
+            | AttentionReason::OddStatus => 1,
+            // A payment is not reversed, and no reconciliation makes one.
+            AttentionReason::CanceledElsewhere
+            | AttentionReason::CancelUnproven
+            | AttentionReason::CancelFailed
+            | AttentionReason::DoneElsewhere
+            | AttentionReason::Adopted => 0,
+        };
+        let (all, word) = (rows(&runbook, *cause), cause.as_str());
+        assert_eq!(
+            (rows(payments, *cause), all),
+            (of_payments, of_payments + 1),
+            "{word}: of payments, and with rewards"
+        );
     }
 }
 
