@@ -227,15 +227,13 @@ fn batches(backend: Backend) -> Vec<String> {
 /// Charges of consents that have many each, some of them unfinished, and a refund of every fifth.
 fn payments(backend: Backend, all: i64) -> Vec<String> {
     let d = Dialect(backend);
-    let (numbers, id, client) = (d.numbers(0, all), d.id(all), d.client());
-    let refund = uuid(
-        backend,
-        &format!(
-            "{} || '7000a000' || {}",
-            d.hex(&format!("(({BEGIN} + n * {YEAR} / {all}) * 1000)"), 12),
-            d.hex("n", 12)
-        ),
-    );
+    let (numbers, client) = (d.numbers(0, all), d.client());
+    // Of neither a reward nor each other: a timeline belongs to one id.
+    let id_of = |kind: &str| {
+        let milliseconds = d.hex(&format!("(({BEGIN} + n * {YEAR} / {all}) * 1000)"), 12);
+        uuid(backend, &format!("{milliseconds} || '{kind}' || {}", d.hex("n", 12)))
+    };
+    let (id, refund) = (id_of("7000b000"), id_of("7000a000"));
     let at = d.instant(&format!("{BEGIN} + n * {YEAR} / {all}"));
     let made = |kind: &str, id: &str, against: &str, parent: &str, number: &str, which: &str| {
         let (intent, key) = (d.bytes(&d.digits(number, 20)), d.hex(number, 32));
