@@ -125,10 +125,12 @@ impl Webhooks {
                 tracing::warn!(error = %Chain(&error), "facts could not be passed on to endpoints; tried again");
                 FanOutStep::Idle
             });
-            if step != FanOutStep::NobodyListens
-                && let Err(error) = self.send_due(&on_the_way, &mut served).await
-            {
-                tracing::warn!(error = %Chain(&error), "webhooks could not be sent; tried again");
+            let mut hidden = false;
+            if step != FanOutStep::NobodyListens {
+                hidden = self.send_due(&on_the_way, &mut served).await.unwrap_or_else(|error| {
+                    tracing::warn!(error = %Chain(&error), "webhooks could not be sent; tried again");
+                    false
+                });
             }
             let now = self.ambient.now();
             if swept.is_none_or(|at| now.signed_duration_since(at).abs() >= SWEEP_EVERY) {
@@ -139,7 +141,7 @@ impl Webhooks {
             }
             tokio::select! {
                 () = self.tasks.stopping().cancelled() => {}
-                () = tokio::time::sleep(if step == FanOutStep::Moved { GATHER } else { POLL }) => {}
+                () = tokio::time::sleep(if hidden || step == FanOutStep::Moved { GATHER } else { POLL }) => {}
                 () = on_the_way.ended.notified() => tokio::time::sleep(GATHER).await,
             }
         }
@@ -157,12 +159,13 @@ impl Webhooks {
         Ok(step)
     }
 
-    /// Sends what is due, as far as there is room. Whoever was served last comes last.
+    /// Sends what is due, as far as there is room. Whoever was served last comes last. Answers whether something may be due that was not seen.
     async fn send_due(
         &self,
         on_the_way: &Arc<OnTheWay>,
         served: &mut Option<WebhookEndpointId>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
+        let mut hidden = false;
         let mut ready = endpoints::ready(&mut self.store.snapshot().await?, self.ambient.now()).await?;
         let behind = ready.iter().position(|endpoint| Some(endpoint.id) > *served).unwrap_or(0);
         ready.rotate_left(behind);
@@ -172,25 +175,24 @@ impl Webhooks {
                 break;
             }
             if room > 0 {
-                self.send_some(endpoint, room, on_the_way).await?;
+                hidden |= self.send_some(endpoint, room, on_the_way).await?;
                 *served = Some(id);
             }
         }
-        Ok(())
+        Ok(hidden)
     }
 
+    /// Sends some to this endpoint. Answers whether others had stood before what is due, so that it is worth another look.
     async fn send_some(
         &self,
         endpoint: WebhookEndpoint,
         room: usize,
         on_the_way: &Arc<OnTheWay>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let now = self.ambient.now();
         let mut tx = self.store.begin_as("webhooks.claim").await?;
         let taken = deliveries::claim(&mut tx, endpoint.id, now, room, after(now, LEASE)).await?;
-        if taken.len() < room {
-            deliveries::defer(&mut tx, endpoint.id, now).await?;
-        }
+        let deferred = if taken.len() < room { deliveries::defer(&mut tx, endpoint.id, now).await? } else { 0 };
         tx.commit(()).await?;
         failpoint::pass("webhooks", "claimed");
         let endpoint = Arc::new(endpoint);
@@ -208,7 +210,7 @@ impl Webhooks {
                 drop(sending);
             }));
         }
-        Ok(())
+        Ok(deferred > 0)
     }
 
     async fn attempt(&self, endpoint: &WebhookEndpoint, delivery: &WebhookDelivery) -> Result<(), StoreError> {

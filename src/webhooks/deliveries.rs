@@ -29,8 +29,9 @@ macro_rules! first_due {
     };
 }
 
-/// Those of the first that are due which an earlier one holds up become due with it: else they would be looked at again and again. Rows that
-/// another replica has locked are left to it: two that lock some in turn would wait for each other.
+/// Those of the first that are due which an earlier one holds up become due with it, also where that one is due by now: else they would stand
+/// before it, be looked at again and again, and hide it. A crash leaves such rows: what it had taken is due later than what follows that. Rows
+/// that another replica has locked are left to it: two that lock some in turn would wait for each other.
 macro_rules! deferred {
     ($by:literal, $lock:literal) => {
         concat!(
@@ -39,7 +40,8 @@ macro_rules! deferred {
              WHERE id IN (",
             first_due!($by, $lock),
             ") AND state = 'pending' AND due_at <= $2 AND EXISTS (SELECT 1 FROM webhook_deliveries b WHERE b.endpoint_id = $1 \
-             AND b.subject = webhook_deliveries.subject AND b.state = 'pending' AND b.id < webhook_deliveries.id AND b.due_at > $2)"
+             AND b.subject = webhook_deliveries.subject AND b.state = 'pending' AND b.id < webhook_deliveries.id \
+             AND b.due_at > webhook_deliveries.due_at)"
         )
     };
 }
@@ -311,8 +313,8 @@ pub(super) async fn claim(
 }
 
 /// Has those that an earlier one holds up wait with it.
-pub(super) async fn defer(tx: &mut Tx, endpoint: WebhookEndpointId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    execute!(tx, DEFER, endpoint.uuid(), now).map(drop)
+pub(super) async fn defer(tx: &mut Tx, endpoint: WebhookEndpointId, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    execute!(tx, DEFER, endpoint.uuid(), now)
 }
 
 /// Makes the next one about this subject due.

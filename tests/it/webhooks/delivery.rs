@@ -313,6 +313,31 @@ on_each_backend! {
         sender.end().await;
     }
 
+    async fn what_a_crash_had_taken_is_sent_however_many_of_its_subject_are_due_before_it(backend: Backend) {
+        let (mut sender, receiver) = (Sender::open(backend).await, Receiver::start().await);
+        sender.listen(&receiver, &["reward.issued"]).await;
+        receiver.script([Reply::Hang]);
+        sender.app.issue("one", "5.00").await;
+        receiver.until(1).await;
+        let more = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) \
+                    INSERT INTO facts (at, seq, subject_id, client_id, subject_kind, account, kind) \
+                    SELECT at, seq + 1000 + i, subject_id, client_id, subject_kind, account, kind FROM facts, n WHERE kind = 'reward.issued'";
+        sender.app.database.execute(more).await.unwrap();
+        let all = "SELECT COUNT(*) FROM webhook_deliveries";
+        found("all are put down", async || (sender.app.database.number(all).await == 251).then_some(())).await;
+        assert!(sender.app.stop().await);
+        // As they stand where no worker looked while the first was taken.
+        let before = "UPDATE webhook_deliveries SET due_at = created_at WHERE id > (SELECT MIN(id) FROM webhook_deliveries)";
+        sender.app.database.execute(before).await.unwrap();
+        sender.app.start().await;
+        sender.advance(61);
+        let sent = receiver.until(4).await;
+        let numbers: Vec<i64> = sent.iter().map(|one| one.json()["data"]["sequence"].as_i64().unwrap()).collect();
+        assert_eq!(numbers[0], numbers[1], "the first once more");
+        assert!(numbers[1..].is_sorted(), "{numbers:?}");
+        sender.end().await;
+    }
+
     async fn a_stop_does_not_wait_for_a_receiver_that_hangs_and_its_event_is_sent_by_the_next_start(backend: Backend) {
         let (mut sender, receiver) = (Sender::open(backend).await, Receiver::start().await);
         // The shortest that a drain may have, and shorter than an attempt.
