@@ -12,6 +12,7 @@
 //! | `model` | a payment, and the command that asks for one |
 //! | `make` | the use case: a payment is recorded, and carried while its caller waits |
 //! | `refundable` | how much of a charge may still be given back |
+//! | `checkout` | a buyer's consent: the page's button, and the session that the buyer comes back with |
 //! | `courier` | what the engine needs of this product |
 //! | `recovery` | payments that are due |
 //! | `settle` | what an operator found out about a payment that needs a person |
@@ -21,6 +22,7 @@
 
 pub mod account;
 mod answer;
+mod checkout;
 pub(crate) mod courier;
 mod dto;
 pub(crate) mod http;

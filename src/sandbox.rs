@@ -82,8 +82,8 @@ pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
 };
 pub use self::pay::{
-    ConsentAct, NewConsent, NewPayMerchant, PayCall, PaySettlement, ShownCharge, ShownConsent, ShownPayMerchant,
-    ShownRefund,
+    ConsentAct, NewConsent, NewPayMerchant, PayCall, PaySettlement, PressedButton, SessionAct, ShownCharge,
+    ShownConsent, ShownPayMerchant, ShownRefund, ShownSession,
 };
 pub use self::record::Received;
 pub use self::shoppers::Shopper;

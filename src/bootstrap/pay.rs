@@ -50,6 +50,8 @@ fn build_one(id: &str, settings: &PayAccountSettings, ground: &Ground<'_>) -> Re
         environment: settings.environment,
         currency: settings.currency,
         charge_maximum: settings.charge_maximum,
+        merchant_id: settings.merchant_id.clone(),
+        store_id: settings.store_id.clone(),
         client,
     })
 }

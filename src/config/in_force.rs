@@ -160,6 +160,11 @@ impl SettingsText {
         }
         self.text("public_key_id", &account.public_key_id);
         self.kept_in("private_key", HIDDEN, account.private_key_file.as_deref());
+        for (name, id) in [("merchant_id", &account.merchant_id), ("store_id", &account.store_id)] {
+            if let Some(id) = id {
+                self.text(name, id);
+            }
+        }
         self.text("currency", account.currency.code());
         self.text("charge_maximum", &account.charge_maximum.to_string());
     }

@@ -13,6 +13,8 @@ use crate::kernel::{Currency, Environment, HttpsProxy, Money, PayRegion};
 
 /// Characters of the longest public key id: Amazon's have 24, with the environment's name before them.
 const PUBLIC_KEY_ID_LENGTH_MAX: usize = 64;
+/// Characters of the longest id of a seller or a page.
+const ID_LENGTH_MAX: usize = 128;
 
 /// A seller's account.
 #[derive(Debug, Clone)]
@@ -31,6 +33,10 @@ pub struct PayAccountSettings {
     pub private_key: SecretString,
     /// Where that lies, if it lies in a file.
     pub private_key_file: Option<PathBuf>,
+    /// Amazon's id of the seller; the page's button needs it.
+    pub merchant_id: Option<String>,
+    /// Amazon's id of the seller's page ("store id"), `amzn1.application-oa2-client.…`; the button needs it.
+    pub store_id: Option<String>,
     /// What buyers pay in.
     pub currency: Currency,
     /// The largest charge.
@@ -70,6 +76,8 @@ fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
     let private_key = section.secret("private_key", |text| {
         if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(SecretString::from(text)) }
     });
+    let merchant_id = section.text("merchant_id", |text| plain_id(text, "as A1EXAMPLEEXAMPLE"));
+    let store_id = section.text("store_id", |text| plain_id(text, "as amzn1.application-oa2-client.…"));
     let Some(region) = region else {
         section.skip(&["currency", "charge_maximum"]);
         return None;
@@ -89,6 +97,8 @@ fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
         public_key_id: public_key_id?,
         private_key: private_key?,
         private_key_file,
+        merchant_id,
+        store_id,
         currency,
         charge_maximum,
     })
@@ -106,6 +116,16 @@ fn public_key_id(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!("must be 1 to {PUBLIC_KEY_ID_LENGTH_MAX} letters, digits, - and _, as Seller Central shows it"))
+    }
+}
+
+/// An id of Amazon's that a page shows to everybody.
+fn plain_id(text: &str, example: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if plain && (1..=ID_LENGTH_MAX).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("must be 1 to {ID_LENGTH_MAX} letters, digits, -, _ and ., as Seller Central shows it: {example}"))
     }
 }
 

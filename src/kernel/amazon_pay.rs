@@ -49,6 +49,16 @@ impl PayRegion {
         }
     }
 
+    /// The script that shows the button on a page (Amazon Pay, "Add the button").
+    #[must_use]
+    pub const fn script_url(self) -> &'static str {
+        match self {
+            Self::Jp => "https://static-fe.payments-amazon.com/checkout.js",
+            Self::Na => "https://static-na.payments-amazon.com/checkout.js",
+            Self::Eu => "https://static-eu.payments-amazon.com/checkout.js",
+        }
+    }
+
     /// The currencies of charges there. Europe's accounts charge in more than one.
     #[must_use]
     pub const fn currencies(self) -> &'static [Currency] {

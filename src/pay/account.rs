@@ -17,6 +17,10 @@ pub struct PayAccount {
     pub currency: Currency,
     /// The largest charge.
     pub charge_maximum: Money,
+    /// Amazon's id of the seller, for pages.
+    pub merchant_id: Option<String>,
+    /// Amazon's id of the seller's page.
+    pub store_id: Option<String>,
     /// The way to Amazon.
     pub client: PayClient,
 }
@@ -58,6 +62,19 @@ impl PayAccounts {
     /// Every account, by name.
     pub fn iter(&self) -> impl Iterator<Item = &PayAccount> {
         self.0.values()
+    }
+
+    /// The account that is meant where no amount says its currency: the named one, or the only one.
+    pub(super) fn choose_any(&self, named: Option<&str>) -> Result<&PayAccount, NoPayAccount> {
+        if let Some(id) = named {
+            return self.get(id).ok_or(NoPayAccount::Unknown);
+        }
+        let mut all = self.iter();
+        match (all.next(), all.next()) {
+            (Some(account), None) => Ok(account),
+            (Some(_), Some(_)) => Err(NoPayAccount::Several),
+            (None, _) => Err(NoPayAccount::Unknown),
+        }
     }
 
     /// The account that is meant: the named one, or the only one that is paid in this currency.

@@ -81,11 +81,11 @@ pub(super) struct RefundBody {
     simulation: Option<String>,
 }
 
-fn invalid(pointer: &str, detail: &'static str) -> Problem {
+pub(super) fn invalid(pointer: &str, detail: &'static str) -> Problem {
     Problem::new(Code::INVALID_REQUEST).field(pointer, "invalid", detail)
 }
 
-fn reference(text: Option<String>) -> Result<Option<String>, Problem> {
+pub(super) fn reference(text: Option<String>) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let text = printable(text, "/external_id", EXTERNAL_ID_LEN_MAX)?;
     if may_hold_claim_code(&text) {
@@ -95,7 +95,7 @@ fn reference(text: Option<String>) -> Result<Option<String>, Problem> {
 }
 
 /// A word of Amazon's sandbox, as the row can hold it.
-fn simulation(text: Option<String>) -> Result<Option<String>, Problem> {
+pub(super) fn simulation(text: Option<String>) -> Result<Option<String>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let mut letters = text.bytes();
     let begins = letters.next().is_some_and(|byte| byte.is_ascii_uppercase())

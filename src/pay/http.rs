@@ -1,6 +1,7 @@
 //! The REST face of payments. A handler opens the call, calls one use case, wraps the answer. Without an account at Amazon Pay in the
 //! settings there are no such routes.
 
+mod checkout;
 mod errors;
 
 use std::time::Instant;
@@ -32,12 +33,16 @@ use crate::{
 
 /// The operations of payments.
 #[derive(OpenApi)]
-#[openapi(paths(charge, charges, get_charge, charge_events, refund, refunds, get_refund, refund_events), tags((name = "pay", description = "Amazon Pay: charge a buyer who consented, and give money back. Served only where the settings name an account at Amazon Pay")))]
+#[openapi(paths(checkout::page_config, checkout::button, checkout::session, checkout::complete, charge, charges, get_charge, charge_events, refund, refunds, get_refund, refund_events), tags((name = "pay", description = "Amazon Pay: charge a buyer who consented, and give money back. Served only where the settings name an account at Amazon Pay")))]
 pub(crate) struct PayApi;
 
 /// Adds the routes.
 pub(crate) fn routes(config: &mut web::ServiceConfig) {
     config
+        .service(resource("/v1/pay/page-config", "GET, HEAD", [read().to(checkout::page_config)]))
+        .service(resource("/v1/pay/buttons", "POST", [web::post().to(checkout::button)]))
+        .service(resource("/v1/pay/checkout-sessions/{id}", "GET, HEAD", [read().to(checkout::session)]))
+        .service(resource("/v1/pay/checkout-sessions/{id}/complete", "POST", [web::post().to(checkout::complete)]))
         .service(resource("/v1/pay/charges", "GET, HEAD, POST", [web::post().to(charge), read().to(charges)]))
         .service(resource("/v1/pay/charges/{id}", "GET, HEAD", [read().to(get_charge)]))
         .service(resource("/v1/pay/charges/{id}/events", "GET, HEAD", [read().to(charge_events)]))

@@ -11,7 +11,7 @@ use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, 
 use crate::{
     engine::{Action, State},
     kernel::horizon,
-    provider::pay::DeclineKind,
+    provider::pay::{DeclineKind, PayOperation},
     store::StoreError,
     telemetry::metrics::{Registry, at_zero, seconds},
 };
@@ -56,7 +56,10 @@ impl PayMetrics {
         let calls = accounts.iter().flat_map(|account| {
             let operations =
                 PaymentKind::ALL.iter().flat_map(|kind| OPERATIONS.map(|action| kind.spec().operation(action)));
-            operations.flat_map(move |operation| CLASSES.map(|class| [*account, operation, class]))
+            let of_sessions = [PayOperation::GetCheckoutSession, PayOperation::CompleteCheckoutSession];
+            operations
+                .chain(of_sessions.map(PayOperation::as_str))
+                .flat_map(move |operation| CLASSES.map(|class| [*account, operation, class]))
         });
         Ok(Self {
             finished: at_zero(
@@ -104,6 +107,11 @@ impl PayMetrics {
         if let Some(decline) = payment.decline {
             self.declines.with_label_values(&[account, kind, decline.as_str()]).inc();
         }
+    }
+
+    /// A call about a checkout session was answered, or not.
+    pub(super) fn asked(&self, account: &str, operation: PayOperation, class: &'static str) {
+        self.calls.with_label_values(&[account, operation.as_str(), class]).inc();
     }
 
     /// A call to Amazon Pay was answered, or not.

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::{
     account::PayAccounts,
+    checkout::Checkout,
     courier::{PayCourier, PayParts},
     kind::PaymentKind,
     make::MakePayment,
@@ -46,6 +47,11 @@ impl Payments {
     /// What takes up the payments that are due.
     pub(crate) fn recovery(&self) -> PayRecovery {
         PayRecovery::new(self.courier.clone())
+    }
+
+    /// Consents of buyers.
+    pub(crate) fn checkout(&self) -> Checkout {
+        Checkout::new(self.courier.clone())
     }
 
     /// The sellers' accounts.

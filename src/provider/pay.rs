@@ -4,6 +4,7 @@
 //! exactly once, and whatever comes back becomes a [`PayOutcome`]. Amazon lists no charges, so one whose answer was lost is found by
 //! its idempotency key and by nothing else: there is no default key, and no call that creates goes without one.
 
+mod button;
 mod classify;
 mod client;
 mod endpoint;
@@ -15,15 +16,18 @@ mod sign;
 mod wire;
 
 pub use crate::kernel::PayRegion;
+pub use button::{ButtonAsked, ButtonInterval, PageUrl, SignedButton};
 pub use client::{
     AmazonPayRequestId, LiveKey, PayBuildError, PayClient, PayExchange, PayOperation, PaySettings, PayTimeouts,
 };
 pub use endpoint::{PayEndpoint, PayStandInBeyondLoopback};
-pub use ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId, PayKey, PayReference, SimulationCode};
+pub use ids::{
+    AmazonChargeId, AmazonPermissionId, AmazonRefundId, AmazonSessionId, PayKey, PayReference, SimulationCode,
+};
 pub use key::{MerchantKey, MerchantKeyProblem};
 pub use outcome::{
     ChargeSeen, ChargeState, Decline, DeclineKind, PayDoubt, PayOutcome, PermissionSeen, PermissionState, RefundSeen,
-    RefundState,
+    RefundState, SessionSeen, SessionStage,
 };
 pub use reason::PayReason;
 pub use wire::ChargeAsked;

@@ -17,6 +17,7 @@ mod refund;
 mod refusal;
 mod request;
 mod route;
+mod session;
 mod signature;
 
 use chrono::{DateTime, Utc};
@@ -25,9 +26,12 @@ use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
-pub use self::book::{ConsentAct, NewConsent, PaySettlement, ShownCharge, ShownConsent, ShownRefund};
+pub use self::book::{
+    ConsentAct, NewConsent, PaySettlement, SessionAct, ShownCharge, ShownConsent, ShownRefund, ShownSession,
+};
 pub use self::merchants::{NewPayMerchant, ShownPayMerchant};
 pub use self::route::PayCall;
+pub use self::session::PressedButton;
 
 pub(super) use self::refusal::PayRefused;
 pub(super) use self::route::is_pay;
@@ -35,7 +39,7 @@ pub(super) use self::route::is_pay;
 use self::book::PayBook;
 use self::buckets::Buckets;
 use self::merchants::Merchants;
-use self::request::PayOrder;
+use self::request::{ButtonWish, PayOrder};
 use super::chance::Chance;
 use super::clock::Clock;
 
@@ -116,6 +120,20 @@ impl PayOffice {
             return Err(PayRefused::throttled());
         }
         Ok(PayAdmitted { call: routed.call, merchant_id: merchant.merchant_id, id: routed.id })
+    }
+
+    /// A buyer presses a merchant's button, and agrees on Amazon's page: the session is open until the merchant completes it. Answers
+    /// its id, and where the buyer's browser is sent with it.
+    pub(super) fn press(
+        &self,
+        pressed: &PressedButton,
+        now: DateTime<Utc>,
+        chance: &Chance,
+    ) -> Result<ShownSession, PayRefused> {
+        let PressedButton { public_key_id, payload, signature, limit, card } = pressed;
+        let signer = signature::of_button(public_key_id, payload, signature, &self.merchants)?;
+        let wish = ButtonWish::read(payload)?;
+        self.book.open_session(signer.merchant_id, wish, (limit.as_deref(), card), now, chance)
     }
 
     /// Does the call's work.

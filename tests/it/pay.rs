@@ -1,6 +1,7 @@
 //! Amazon Pay: a buyer pays once, whatever is lost, declined, pending or killed on the way, and gets back no more than Amazon gives.
 
 mod caps;
+mod checkout;
 mod crash;
 mod declines;
 mod doubt;

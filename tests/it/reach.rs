@@ -183,7 +183,7 @@ impl World {
         let (from, to) = &self.days;
         let body = match (route.method.as_str(), route.pattern.as_str()) {
             ("GET" | "HEAD", _) => return Answer::of(request).await,
-            (_, "/v1/pay/charges" | "/v1/pay/refunds") => self.payments.asked(route),
+            (_, pattern) if pattern.starts_with("/v1/pay/") => self.payments.asked(route),
             (_, "/v1/batches") => batch_of_nothing(Some("prg_spring"), "spring"),
             (_, "/v1/rewards" | "/v1/rewards/validate") => charged(Some("prg_spring")),
             (_, "/v1/rewards/{id}/reveal" | "/v1/rewards/{id}/cancel") => json!({"reason": "test"}),
@@ -225,6 +225,7 @@ impl World {
             | Subject::Payment
             | Subject::NewPayment
             | Subject::Payments
+            | Subject::Consent
             | Subject::Statement
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
@@ -313,7 +314,7 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
     let cell = format!("{route} by {holder:?}: {} {}", answer.status, answer.text);
     let reached = !matches!(answer.status, 401 | 403 | 404);
     match subject {
-        Subject::Payment | Subject::NewPayment | Subject::Payments => {
+        Subject::Payment | Subject::NewPayment | Subject::Payments | Subject::Consent => {
             return world.payments.judge(holder, route, answer);
         }
         Subject::Anyone => assert!(reached, "{cell}"),

@@ -4,10 +4,10 @@
 //! unknown: a status alone refuses nothing, because a proxy or a gateway can have made it. Nothing here quotes a body.
 
 use super::{
-    ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId},
+    ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId, AmazonSessionId},
     outcome::{
         ChargeSeen, ChargeState, Decline, DeclineKind, PayDoubt, PayOutcome, PermissionSeen, PermissionState,
-        RefundSeen, RefundState,
+        RefundSeen, RefundState, SessionSeen, SessionStage,
     },
     reason::PayReason,
     wire::{ChargeAsked, PayBody},
@@ -96,6 +96,15 @@ pub(super) fn seen_permission(
     read(reply, environment, permission).and_then(|seen| matching(seen.id == *id, seen))
 }
 
+/// Outcome of Get Checkout Session and of Complete Checkout Session.
+pub(super) fn seen_session(
+    reply: PayReply<'_>,
+    id: &AmazonSessionId,
+    environment: Environment,
+) -> PayOutcome<SessionSeen> {
+    read(reply, environment, session).and_then(|seen| matching(seen.id == *id, seen))
+}
+
 /// What Amazon's own string to sign was, where a refusal of the signature quotes it: the line behind the algorithm's.
 pub(super) fn quotes(reply: PayReply<'_>, to_sign: &str) -> Option<bool> {
     let body = PayBody::read(reply.ok()?.body)?;
@@ -156,6 +165,24 @@ fn permission(body: &PayBody<'_>) -> Option<PermissionSeen> {
         balance,
         expires_at: body.expires_at(),
         reference: body.reference(),
+    })
+}
+
+/// A completed session without its permission is of no use, and so of a shape that we do not know.
+fn session(body: &PayBody<'_>) -> Option<SessionSeen> {
+    let status = body.status()?;
+    let stage = match status.state.as_str() {
+        "Open" => SessionStage::Open,
+        "Completed" => SessionStage::Completed(AmazonPermissionId::parse(&body.permission_id()?)?),
+        "Canceled" => SessionStage::Canceled(status.reasons.first().copied().unwrap_or(PayReason::Other)),
+        _ => SessionStage::Odd,
+    };
+    Some(SessionSeen {
+        id: AmazonSessionId::parse(&body.session_id()?)?,
+        stage,
+        recurs: body.recurs(),
+        amount: body.agreed_amount(),
+        expires_at: body.expires_at(),
     })
 }
 

@@ -131,11 +131,13 @@ pub enum PayOperation {
     GetRefund,
     GetChargePermission,
     CloseChargePermission,
+    GetCheckoutSession,
+    CompleteCheckoutSession,
 }
 
 impl PayOperation {
     /// Every operation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::CreateCharge,
         Self::GetCharge,
         Self::CaptureCharge,
@@ -144,6 +146,8 @@ impl PayOperation {
         Self::GetRefund,
         Self::GetChargePermission,
         Self::CloseChargePermission,
+        Self::GetCheckoutSession,
+        Self::CompleteCheckoutSession,
     ];
 
     /// Its name, as metrics and timelines have it.
@@ -158,25 +162,32 @@ impl PayOperation {
             Self::GetRefund => "GetRefund",
             Self::GetChargePermission => "GetChargePermission",
             Self::CloseChargePermission => "CloseChargePermission",
+            Self::GetCheckoutSession => "GetCheckoutSession",
+            Self::CompleteCheckoutSession => "CompleteCheckoutSession",
         }
     }
 
     const fn method(self) -> Method {
         match self {
-            Self::CreateCharge | Self::CaptureCharge | Self::CreateRefund => Method::POST,
-            Self::GetCharge | Self::GetRefund | Self::GetChargePermission => Method::GET,
+            Self::CreateCharge | Self::CaptureCharge | Self::CreateRefund | Self::CompleteCheckoutSession => {
+                Method::POST
+            }
+            Self::GetCharge | Self::GetRefund | Self::GetChargePermission | Self::GetCheckoutSession => Method::GET,
             Self::CancelCharge | Self::CloseChargePermission => Method::DELETE,
         }
     }
 
     const fn timeout(self, timeouts: PayTimeouts) -> Duration {
         match self {
-            Self::CreateCharge | Self::CaptureCharge | Self::CreateRefund => timeouts.money,
+            Self::CreateCharge | Self::CaptureCharge | Self::CreateRefund | Self::CompleteCheckoutSession => {
+                timeouts.money
+            }
             Self::GetCharge
             | Self::CancelCharge
             | Self::GetRefund
             | Self::GetChargePermission
-            | Self::CloseChargePermission => timeouts.other,
+            | Self::CloseChargePermission
+            | Self::GetCheckoutSession => timeouts.other,
         }
     }
 }
@@ -474,5 +485,6 @@ fn lost(error: &reqwest::Error) -> PayDoubt {
     if error.is_timeout() { PayDoubt::Timeout } else { PayDoubt::ConnectionLost }
 }
 
+mod sessions;
 #[cfg(test)]
 mod tests;

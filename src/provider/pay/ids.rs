@@ -54,6 +54,8 @@ checked_text! {
     AmazonPermissionId: |text| is_plain(text, ID_CHARACTERS_MAX);
     /// Amazon's id of a charge. Nothing is cut out of it: a recurring charge's begins with another id than its permission's.
     AmazonChargeId: |text| is_plain(text, ID_CHARACTERS_MAX);
+    /// Amazon's id of a checkout session.
+    AmazonSessionId: |text| is_plain(text, ID_CHARACTERS_MAX);
     /// Amazon's id of a refund.
     AmazonRefundId: |text| is_plain(text, ID_CHARACTERS_MAX);
     /// Our own reference of a charge (`merchantReferenceId`): it comes back in answers, reports and mails. A person may edit it at

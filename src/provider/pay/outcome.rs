@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{
-    ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId, PayReference},
+    ids::{AmazonChargeId, AmazonPermissionId, AmazonRefundId, AmazonSessionId, PayReference},
     reason::PayReason,
 };
 use crate::kernel::{Money, NotSent, word_methods};
@@ -240,4 +240,32 @@ pub struct PermissionSeen {
     pub expires_at: Option<DateTime<Utc>>,
     /// Our reference, where the answer has one of our form. A person may have edited it.
     pub reference: Option<PayReference>,
+}
+
+/// Where a checkout session stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SessionStage {
+    /// The buyer has agreed, or is about to. Nothing can be charged.
+    Open,
+    /// What the buyer agreed to is this permission.
+    Completed(AmazonPermissionId),
+    /// Nothing came of it, for this reason.
+    Canceled(PayReason),
+    /// A state that we do not know.
+    Odd,
+}
+
+/// A checkout session as an answer shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionSeen {
+    /// Which.
+    pub id: AmazonSessionId,
+    /// Where it stands.
+    pub stage: SessionStage,
+    /// Whether the permission is for charges that recur, where the answer says it.
+    pub recurs: Option<bool>,
+    /// What the buyer agreed to, where the answer says it: Amazon shows it while the session is open.
+    pub amount: Option<Money>,
+    /// Until when it is open, where the answer says it.
+    pub expires_at: Option<DateTime<Utc>>,
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::kernel::PayRegion;
 
-const ALGORITHM: &str = "AMZN-PAY-RSASSA-PSS-V2";
+pub(super) const ALGORITHM: &str = "AMZN-PAY-RSASSA-PSS-V2";
 /// What is sent, and what is asked for in return.
 const JSON: &str = "application/json";
 
@@ -83,6 +83,11 @@ fn canonical(head: PayHead<'_>, named: &[(&'static str, String)], body: &[u8]) -
 
 fn to_sign(canonical: &str) -> String {
     format!("{ALGORITHM}\n{}", HEXLOWER.encode(&Sha256::digest(canonical)))
+}
+
+/// What is signed of a text that no request carries: a button's payload.
+pub(super) fn of_text(text: &str) -> String {
+    to_sign(text)
 }
 
 #[cfg(test)]

@@ -38,14 +38,14 @@ pub(super) struct PayUnwritable;
 /// An amount as text, whole where the currency is.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct PriceOut {
+pub(super) struct PriceOut {
     amount: String,
     currency_code: &'static str,
 }
 
 impl PriceOut {
     /// Nothing, and less, cannot be charged, taken or given back.
-    fn of(money: Money) -> Result<Self, PayUnwritable> {
+    pub(super) fn of(money: Money) -> Result<Self, PayUnwritable> {
         if money.minor() <= 0 {
             return Err(PayUnwritable);
         }
@@ -73,6 +73,12 @@ struct CreateChargeOut<'a> {
 #[serde(rename_all = "camelCase")]
 struct CaptureOut {
     capture_amount: PriceOut,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CompleteSessionOut {
+    charge_amount: PriceOut,
 }
 
 #[derive(Serialize)]
@@ -112,6 +118,11 @@ pub(super) fn capture(amount: Money) -> Result<Vec<u8>, PayUnwritable> {
     written(&CaptureOut { capture_amount: PriceOut::of(amount)? })
 }
 
+/// The body of Complete Checkout Session. The amount must be the session's.
+pub(super) fn complete_session(amount: Money) -> Result<Vec<u8>, PayUnwritable> {
+    written(&CompleteSessionOut { charge_amount: PriceOut::of(amount)? })
+}
+
 /// The body of Cancel Charge.
 pub(super) fn cancel_charge(reason: &str) -> Result<Vec<u8>, PayUnwritable> {
     written(&CancelChargeOut { cancellation_reason: end_reason(reason)? })
@@ -132,7 +143,7 @@ fn end_reason(reason: &str) -> Result<&str, PayUnwritable> {
     if sized { Ok(reason) } else { Err(PayUnwritable) }
 }
 
-fn written(request: &impl Serialize) -> Result<Vec<u8>, PayUnwritable> {
+pub(super) fn written(request: &impl Serialize) -> Result<Vec<u8>, PayUnwritable> {
     serde_json::to_vec(request).map_err(|_error| PayUnwritable)
 }
 
@@ -149,6 +160,10 @@ pub(super) struct PayBody<'a> {
     charge_permission_id: Raw<'a>,
     #[serde(borrow)]
     refund_id: Raw<'a>,
+    #[serde(borrow)]
+    checkout_session_id: Raw<'a>,
+    #[serde(borrow)]
+    payment_details: Raw<'a>,
     #[serde(borrow)]
     charge_amount: Raw<'a>,
     #[serde(borrow)]
@@ -204,6 +219,13 @@ struct LimitsIn<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct PaymentDetailsIn<'a> {
+    #[serde(borrow)]
+    charge_amount: Raw<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct PriceIn<'a> {
     #[serde(borrow)]
     amount: Raw<'a>,
@@ -239,6 +261,16 @@ impl<'a> PayBody<'a> {
 
     pub(super) fn refund_id(&self) -> Option<String> {
         text(self.refund_id)
+    }
+
+    pub(super) fn session_id(&self) -> Option<String> {
+        text(self.checkout_session_id)
+    }
+
+    /// What a session is about.
+    pub(super) fn agreed_amount(&self) -> Option<Money> {
+        let details: PaymentDetailsIn<'_> = object(self.payment_details)?;
+        price(details.charge_amount)
     }
 
     pub(super) fn charge_amount(&self) -> Option<Money> {

@@ -2,7 +2,8 @@
 
 use super::{Control, ControlError};
 use crate::sandbox::pay::{
-    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, ShownCharge, ShownConsent, ShownPayMerchant, ShownRefund,
+    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, PressedButton, SessionAct, ShownCharge, ShownConsent,
+    ShownPayMerchant, ShownRefund, ShownSession,
 };
 
 impl Control {
@@ -49,5 +50,23 @@ impl Control {
     /// Declines a pending authorization, capture or refund.
     pub fn decline_pending(&self, settlement: &PaySettlement) -> Result<(), ControlError> {
         self.world.pay.book.decline(settlement, self.world.clock.now()).map_err(ControlError::Rule)
+    }
+
+    /// A buyer presses a merchant's button and agrees.
+    pub fn press_button(&self, pressed: &PressedButton) -> Result<ShownSession, ControlError> {
+        let world = &self.world;
+        let opened = world.pay.press(pressed, world.clock.now(), &world.chance);
+        opened.map_err(|refused| ControlError::Rule(format!("{}: {}", refused.reason, refused.message)))
+    }
+
+    /// A buyer goes back from Amazon's page.
+    pub fn act_on_session(&self, act: SessionAct) -> Result<(), ControlError> {
+        self.world.pay.book.act_on_session(act, self.world.clock.now()).map_err(ControlError::Rule)
+    }
+
+    /// Every checkout session, oldest first.
+    #[must_use]
+    pub fn pay_sessions(&self) -> Vec<ShownSession> {
+        self.world.pay.book.shown_sessions(self.world.clock.now())
     }
 }

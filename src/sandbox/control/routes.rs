@@ -95,6 +95,22 @@ pub(super) const ROUTES: &[Route] = &[
             Ok(ok(&control.pay_permissions()))
         },
     ),
+    row("GET", "/pay/sessions", "every checkout session", |control, _body| Ok(ok(&control.pay_sessions()))),
+    row(
+        "POST",
+        "/pay/sessions",
+        "a buyer presses a button and agrees: {\"public_key_id\":\"SANDBOX-…\",\"payload\":\"{…}\",\"signature\":\"…\"}",
+        |control, body| Ok(ok(&control.press_button(&parsed(body)?)?)),
+    ),
+    row(
+        "PUT",
+        "/pay/sessions",
+        "a buyer goes back: {\"act\":\"leave\",\"checkout_session_id\":\"…\"}",
+        |control, body| {
+            control.act_on_session(parsed(body)?)?;
+            Ok(ok(&control.pay_sessions()))
+        },
+    ),
     row("GET", "/pay/charges", "every charge", |control, _body| Ok(ok(&control.charges()))),
     row("GET", "/pay/refunds", "every refund", |control, _body| Ok(ok(&control.refunds()))),
     row(

@@ -9,6 +9,7 @@ use super::PayShown;
 use super::charge::{BookedCharge, ChargeStage};
 use super::permission::{Consent, ConsentState};
 use super::refund::BookedRefund;
+use super::session::{BookedSession, SessionState};
 
 pub(super) fn shown(status: StatusCode, json: Value) -> PayShown {
     PayShown { status, json, reason: None }
@@ -91,6 +92,47 @@ pub(super) fn permission(consent: &Consent, balance: Decimal) -> Value {
         "chargePermissionType": if consent.recurs { "Recurring" } else { "OneTime" },
         "recurringMetadata": if consent.recurs { frequency } else { Value::Null },
         "presentmentCurrency": consent.currency,
+    })
+}
+
+/// While it is open it shows what was agreed; once it is completed, only what came of it.
+pub(super) fn session(session: &BookedSession) -> Value {
+    let (state, reason) = match &session.state {
+        SessionState::Open => ("Open", None),
+        SessionState::Completed { .. } => ("Completed", None),
+        SessionState::Canceled(reason) => ("Canceled", Some(reason)),
+    };
+    let permission_id = match &session.state {
+        SessionState::Completed { permission_id } => Some(permission_id),
+        SessionState::Open | SessionState::Canceled(_) => None,
+    };
+    let open = matches!(session.state, SessionState::Open);
+    let amount = price(session.price.amount, &session.price.currency);
+    let details = json!({ "paymentIntent": "Confirm", "canHandlePendingAuthorization": false, "chargeAmount": amount });
+    json!({
+        "checkoutSessionId": session.id,
+        "webCheckoutDetails": if open { json!({ "checkoutResultReturnUrl": session.return_url }) } else { Value::Null },
+        "productType": if open { Value::from("PayOnly") } else { Value::Null },
+        "paymentDetails": if open { details } else { Value::Null },
+        "merchantMetadata": if open { session.metadata.clone() } else { Value::Null },
+        "buyer": null,
+        "shippingAddress": null,
+        "billingAddress": null,
+        "paymentPreferences": if open { json!([{ "paymentDescriptor": format!("** (Card ending in {})", session.card) }]) } else { Value::Null },
+        "statusDetails": {
+            "state": state,
+            "reasonCode": reason,
+            "reasonDescription": null,
+            "lastUpdatedTimestamp": stamp(session.changed),
+        },
+        "constraints": [],
+        "chargePermissionType": if session.recurs { "Recurring" } else { "OneTime" },
+        "chargePermissionId": permission_id,
+        "chargeId": null,
+        "creationTimestamp": stamp(session.created),
+        "expirationTimestamp": stamp(session.expires()),
+        "storeId": session.store_id,
+        "releaseEnvironment": "Sandbox",
     })
 }
 

@@ -1,6 +1,7 @@
 //! The book of permissions, charges and refunds, and what each operation does to it.
 
 mod control;
+mod sessions;
 mod state;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use rust_decimal::Decimal;
 use serde_json::Value;
 
 pub use self::control::{ConsentAct, NewConsent, PaySettlement, ShownCharge, ShownConsent, ShownRefund};
+pub use self::sessions::{SessionAct, ShownSession};
 use self::state::PayPages;
 use super::charge::{BookedCharge, ChargeStage};
 use super::permission::{CARD_THAT_WAITS, CARD_THAT_WAITS_AND_IS_DECLINED, Consent, ConsentState};
@@ -98,6 +100,8 @@ impl<'a> Desk<'a> {
             }
             PayWish::GetPermission(id) => self.shown_permission(id),
             PayWish::ClosePermission { id, cancel_pending } => self.close(id, *cancel_pending),
+            PayWish::GetSession(id) => Ok(ok(answer::session(self.session(id)?))),
+            PayWish::CompleteSession { id, price } => self.complete(id, price),
         }
     }
 
@@ -111,12 +115,14 @@ impl<'a> Desk<'a> {
                 _ => false,
             },
             PayWish::ClosePermission { .. } => code == "AmazonClosed",
+            PayWish::CompleteSession { .. } => matches!(code, "BuyerCanceled" | "AmazonCanceled" | "Declined"),
             PayWish::GetCharge(_)
             | PayWish::Capture { .. }
             | PayWish::CancelCharge(_)
             | PayWish::CreateRefund { .. }
             | PayWish::GetRefund(_)
-            | PayWish::GetPermission(_) => false,
+            | PayWish::GetPermission(_)
+            | PayWish::GetSession(_) => false,
         };
         let wrong = || {
             PayRefused::bad(

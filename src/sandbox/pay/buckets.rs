@@ -28,9 +28,10 @@ const fn size(call: PayCall) -> u32 {
         | PayCall::CaptureCharge
         | PayCall::CancelCharge
         | PayCall::CreateRefund
-        | PayCall::CloseChargePermission => 2,
+        | PayCall::CloseChargePermission
+        | PayCall::CompleteCheckoutSession => 2,
         PayCall::GetCharge | PayCall::GetRefund => 5,
-        PayCall::GetChargePermission => 10,
+        PayCall::GetChargePermission | PayCall::GetCheckoutSession => 10,
     }
 }
 

@@ -10,6 +10,10 @@ use super::refusal::PayRefused;
 use super::route::PayCall;
 use crate::sandbox::market;
 
+mod button;
+
+pub(super) use self::button::ButtonWish;
+
 pub(super) const IDEMPOTENCY_KEY: &str = "x-amz-pay-idempotency-key";
 const SIMULATION_CODE: &str = "x-amz-pay-simulation-code";
 const KEY_CHARACTERS_MAX: usize = 32;
@@ -31,12 +35,27 @@ pub(super) struct PayPrice {
 pub(super) enum PayWish {
     CreateCharge(ChargeWish),
     GetCharge(String),
-    Capture { id: String, price: PayPrice },
+    Capture {
+        id: String,
+        price: PayPrice,
+    },
     CancelCharge(String),
-    CreateRefund { charge_id: String, price: PayPrice },
+    CreateRefund {
+        charge_id: String,
+        price: PayPrice,
+    },
     GetRefund(String),
     GetPermission(String),
-    ClosePermission { id: String, cancel_pending: bool },
+    ClosePermission {
+        id: String,
+        cancel_pending: bool,
+    },
+    GetSession(String),
+    /// The amount must be the session's.
+    CompleteSession {
+        id: String,
+        price: PayPrice,
+    },
 }
 
 /// A charge that is to be made.
@@ -72,11 +91,13 @@ impl PayOrder {
             PayCall::GetCharge => Some(PayWish::GetCharge(id.clone())),
             PayCall::GetRefund => Some(PayWish::GetRefund(id.clone())),
             PayCall::GetChargePermission => Some(PayWish::GetPermission(id.clone())),
+            PayCall::GetCheckoutSession => Some(PayWish::GetSession(id.clone())),
             PayCall::CreateCharge
             | PayCall::CaptureCharge
             | PayCall::CancelCharge
             | PayCall::CreateRefund
-            | PayCall::CloseChargePermission => None,
+            | PayCall::CloseChargePermission
+            | PayCall::CompleteCheckoutSession => None,
         };
         if let Some(wish) = reads {
             return Ok(Self { key: None, simulation, wish });
@@ -92,7 +113,9 @@ impl PayOrder {
             | PayCall::CancelCharge
             | PayCall::GetRefund
             | PayCall::GetChargePermission
-            | PayCall::CloseChargePermission => None,
+            | PayCall::CloseChargePermission
+            | PayCall::GetCheckoutSession
+            | PayCall::CompleteCheckoutSession => None,
         };
         let mut body = PayFields::of(whole, "")?;
         let wish = body.wish(call, id)?;
@@ -149,6 +172,13 @@ impl PayFields {
                 self.reason("closureReason")?;
                 PayWish::ClosePermission { id, cancel_pending: self.flag("cancelPendingCharges")? }
             }
+            PayCall::CompleteCheckoutSession => {
+                let price = self.price("chargeAmount")?;
+                // The whole order's, where it is more than what is asked for now.
+                self.left.remove("totalOrderAmount");
+                PayWish::CompleteSession { id, price }
+            }
+            PayCall::GetCheckoutSession => PayWish::GetSession(id),
             PayCall::GetCharge => PayWish::GetCharge(id),
             PayCall::GetRefund => PayWish::GetRefund(id),
             PayCall::GetChargePermission => PayWish::GetPermission(id),

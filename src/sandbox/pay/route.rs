@@ -24,6 +24,10 @@ pub enum PayCall {
     GetChargePermission,
     /// Ends one.
     CloseChargePermission,
+    /// Reads a checkout session.
+    GetCheckoutSession,
+    /// Takes up what the buyer agreed to in one.
+    CompleteCheckoutSession,
 }
 
 impl PayCall {
@@ -39,6 +43,8 @@ impl PayCall {
             Self::GetRefund => "GetRefund",
             Self::GetChargePermission => "GetChargePermission",
             Self::CloseChargePermission => "CloseChargePermission",
+            Self::GetCheckoutSession => "GetCheckoutSession",
+            Self::CompleteCheckoutSession => "CompleteCheckoutSession",
         }
     }
 
@@ -80,6 +86,8 @@ pub(super) fn route(method: &Method, path: &str) -> Result<PayRouted, PayRefused
         ["refunds", id] => (&[(Method::GET, PayCall::GetRefund)], Some(*id)),
         ["chargePermissions", id] => (&[(Method::GET, PayCall::GetChargePermission)], Some(*id)),
         ["chargePermissions", id, "close"] => (&[(Method::DELETE, PayCall::CloseChargePermission)], Some(*id)),
+        ["checkoutSessions", id] => (&[(Method::GET, PayCall::GetCheckoutSession)], Some(*id)),
+        ["checkoutSessions", id, "complete"] => (&[(Method::POST, PayCall::CompleteCheckoutSession)], Some(*id)),
         _ => return Err(PayRefused::missing(format!("there is no {rest} here"))),
     };
     let found = calls.iter().find(|(takes, _call)| takes == method);
@@ -106,6 +114,8 @@ mod tests {
             (Method::GET, "/v2/refunds/R1", PayCall::GetRefund, Some("R1")),
             (Method::GET, "/v2/chargePermissions/P1/", PayCall::GetChargePermission, Some("P1")),
             (Method::DELETE, "/v2/chargePermissions/P1/close", PayCall::CloseChargePermission, Some("P1")),
+            (Method::GET, "/v2/checkoutSessions/S1", PayCall::GetCheckoutSession, Some("S1")),
+            (Method::POST, "/v2/checkoutSessions/S1/complete/", PayCall::CompleteCheckoutSession, Some("S1")),
         ] {
             let routed = route(&method, path).unwrap();
             assert_eq!((routed.call, routed.id.as_deref()), (call, id), "{path}");
@@ -123,6 +133,7 @@ mod tests {
             (Method::GET, "/v2/charges", 405),
             (Method::PATCH, "/v2/charges/C1", 405),
             (Method::POST, "/v2/charges/C1/cancel", 405),
+            (Method::DELETE, "/v2/checkoutSessions/S1", 405),
         ] {
             assert_eq!(route(&method, path).unwrap_err().status.as_u16(), status, "{method} {path}");
         }

@@ -60,14 +60,34 @@ pub(super) fn verify(arrival: &PayArrival, merchants: &Merchants, now: DateTime<
         return Err(forbidden("InvalidRequestSignature", message));
     }
     let to_sign = to_sign(&canonical(arrival, &authorization.signed_headers)?);
-    let signature = BASE64.decode(authorization.signature.as_bytes()).unwrap_or_default();
-    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, &key.pkcs1).verify(to_sign.as_bytes(), &signature).map_err(
-        |_unspecified| {
-            let message = format!("Unable to verify signature, signing String [{to_sign}]");
-            forbidden("InvalidRequestSignature", message)
-        },
-    )?;
+    if !holds(&key.pkcs1, &to_sign, authorization.signature) {
+        let message = format!("Unable to verify signature, signing String [{to_sign}]");
+        return Err(forbidden("InvalidRequestSignature", message));
+    }
     Ok(PaySigner { merchant_id: key.merchant_id, names_sandbox: key.names_sandbox })
+}
+
+/// Whose a button is. Neither a method, nor a path, nor a header is signed with it, and it does not age.
+pub(super) fn of_button(
+    public_key_id: &str,
+    payload: &str,
+    signature: &str,
+    merchants: &Merchants,
+) -> Result<PaySigner, PayRefused> {
+    let unknown = || forbidden("InvalidAuthentication", "there is no such PublicKeyId".to_owned());
+    let key = merchants.key(public_key_id).ok_or_else(unknown)?;
+    let to_sign = to_sign(payload);
+    let wrong = || {
+        let message = format!("Unable to verify signature, signing String [{to_sign}]");
+        forbidden("InvalidRequestSignature", message)
+    };
+    holds(&key.pkcs1, &to_sign, signature).then_some(()).ok_or_else(wrong)?;
+    Ok(PaySigner { merchant_id: key.merchant_id, names_sandbox: key.names_sandbox })
+}
+
+fn holds(pkcs1: &[u8], to_sign: &str, signature: &str) -> bool {
+    let signature = BASE64.decode(signature.as_bytes()).unwrap_or_default();
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, pkcs1).verify(to_sign.as_bytes(), &signature).is_ok()
 }
 
 fn forbidden(reason: &str, message: String) -> PayRefused {

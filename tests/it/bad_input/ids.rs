@@ -14,7 +14,9 @@ const TAKES: &[(&str, &str, &str)] = &[
     ("reconciliations", "{id}", "no id: expected rec_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("webhook-endpoints", "{id}", "no id: expected whe_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("webhook-endpoints", "{delivery}", "no id: expected whd_ and a number, as an answer has it"),
-    ("pay", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
+    ("checkout-sessions", "{id}", "Amazon knows no such session of this account"),
+    ("charges", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
+    ("refunds", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("programs", "{id}", "no id: expected prg_ and 1 to 40 characters of a-z, 0-9 and underscore"),
     ("balances", "{account_id}", "there is no account of that id"),
     ("key-pairs", "{account_id}", "there is no account of that id"),
@@ -40,6 +42,7 @@ async fn ask(app: &App, route: &Route, path: &str) -> Answer {
     let body = match route.pattern.rsplit('/').next().unwrap() {
         "reveal" | "cancel" => json!({"reason": "test"}),
         "activate" => json!({"key": "a"}),
+        "complete" => json!({"value": {"amount": "980", "currency_code": "JPY"}}),
         "replay" => json!({"from": app.ambient.now().to_rfc3339()}),
         _ => json!({}),
     };
@@ -52,7 +55,8 @@ async fn a_path_that_can_name_nothing_is_answered_with_what_it_takes() {
     app.key = app.mint_key("operator", noshi::identity::Scopes::new(noshi::server::scopes())).await.1;
     let (mut asked, mut known) = (0, 0);
     for route in of_source().iter().filter(|route| route.method != "HEAD") {
-        let collection = route.pattern.split('/').nth(2).unwrap();
+        let collection =
+            route.pattern.trim_start_matches("/v1/pay").trim_start_matches("/v1").split('/').nth(1).unwrap();
         for place in route.pattern.split('/').filter(|part| part.starts_with('{')) {
             let takes = TAKES.iter().find(|(of, name, _said)| (*of, *name) == (collection, place));
             let (_of, _name, said) = takes.unwrap_or_else(|| panic!("{route}: {place} has no row"));

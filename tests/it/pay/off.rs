@@ -8,7 +8,7 @@ use crate::support::{App, Backend, on_each_backend, scope};
 on_each_backend! {
     async fn without_an_account_there_are_no_such_routes(backend: Backend) {
         let app = App::spawn(backend).await;
-        for path in ["/v1/pay/charges", "/v1/pay/refunds"] {
+        for path in ["/v1/pay/charges", "/v1/pay/refunds", "/v1/pay/buttons", "/v1/pay/page-config"] {
             app.get(path).await.is_problem(404, "not-found");
             app.post(path, json!({})).await.is_problem(404, "not-found");
         }

@@ -40,6 +40,8 @@ pub(crate) enum Subject {
     /// A new one for its maker.
     NewPayment,
     Payments,
+    /// A buyer's consent: it is nobody's before it is charged.
+    Consent,
 }
 
 /// Each route: its method, its scope, what it deals with. `HEAD` is `GET` without a body.
@@ -86,6 +88,10 @@ pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("GET", "/v1/webhook-endpoints/{id}/deliveries", "webhooks:read", Subject::Endpoint),
     ("POST", "/v1/webhook-endpoints/{id}/deliveries/{delivery}/redeliver", "webhooks:write", Subject::Endpoint),
     ("POST", "/v1/webhook-endpoints/{id}/replay", "webhooks:write", Subject::Endpoint),
+    ("GET", "/v1/pay/page-config", "pay:read", Subject::Consent),
+    ("POST", "/v1/pay/buttons", "pay:write", Subject::Consent),
+    ("GET", "/v1/pay/checkout-sessions/{id}", "pay:read", Subject::Consent),
+    ("POST", "/v1/pay/checkout-sessions/{id}/complete", "pay:write", Subject::Consent),
     ("GET", "/v1/pay/charges", "pay:read", Subject::Payments),
     ("POST", "/v1/pay/charges", "pay:write", Subject::NewPayment),
     ("GET", "/v1/pay/charges/{id}", "pay:read", Subject::Payment),

@@ -6,6 +6,8 @@ use noshi::sandbox::{Control, NewConsent, NewPayMerchant};
 
 /// The merchant, as Amazon names it.
 pub(crate) const MERCHANT: &str = "A1MERCHANTEXAMPLE";
+/// Its page, as Amazon names it.
+pub(crate) const STORE_ID: &str = "amzn1.application-oa2-client.0000";
 /// The id of its public key.
 pub(crate) const PUBLIC_KEY_ID: &str = "SANDBOX-AGCANARYAGCANARYAGCANARY";
 
@@ -39,6 +41,8 @@ pub(super) fn environment(gateway: &str) -> Vec<(String, String)> {
         ("SANDBOX_GATEWAY", gateway),
         ("PUBLIC_KEY_ID", PUBLIC_KEY_ID),
         ("PRIVATE_KEY", private_key()),
+        ("MERCHANT_ID", MERCHANT),
+        ("STORE_ID", STORE_ID),
     ]
     .map(|(name, value)| (format!("NOSHI__PAY__SHOP__{name}"), value.to_owned()))
     .to_vec()

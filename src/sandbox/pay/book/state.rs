@@ -10,6 +10,7 @@ use crate::sandbox::pay::PayShown;
 use crate::sandbox::pay::charge::{BookedCharge, ChargeStage};
 use crate::sandbox::pay::permission::{Consent, ConsentState};
 use crate::sandbox::pay::refund::BookedRefund;
+use crate::sandbox::pay::session::BookedSession;
 
 /// Merchant and idempotency key.
 pub(super) type PayKeyPlace = (String, String);
@@ -20,6 +21,7 @@ pub(super) struct PayPages {
     pub(super) consents: Vec<Consent>,
     pub(super) charges: Vec<BookedCharge>,
     pub(super) refunds: Vec<BookedRefund>,
+    pub(super) sessions: Vec<BookedSession>,
     /// What was asked under a key first, and the answer. It is kept without end.
     pub(super) answers: HashMap<PayKeyPlace, (Value, PayShown)>,
 }
@@ -37,6 +39,7 @@ impl PayPages {
             }
         }
         self.refunds.iter_mut().for_each(|refund| refund.step(now));
+        self.sessions.iter_mut().for_each(|session| session.step(now));
         self.close_used_up(now);
         for consent in &mut self.consents {
             let end = consent.expires();
