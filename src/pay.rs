@@ -11,6 +11,8 @@
 //! | `kind`, `kinds` | what a charge and a refund are: rules, words, what is sent |
 //! | `model` | a payment, and the command that asks for one |
 //! | `make` | the use case: a payment is recorded, and carried while its caller waits |
+//! | `held` | money that is held: taken by a capture, or given back |
+//! | `wait` | how long a caller waits for a payment |
 //! | `refundable` | how much of a charge may still be given back |
 //! | `checkout` | a buyer's consent: the page's button, and the session that the buyer comes back with |
 //! | `courier` | what the engine needs of this product |
@@ -25,6 +27,7 @@ mod answer;
 mod checkout;
 pub(crate) mod courier;
 mod dto;
+pub(crate) mod held;
 pub(crate) mod http;
 pub mod kind;
 mod kinds;
@@ -39,6 +42,7 @@ mod service;
 pub(crate) mod settle;
 pub mod sql;
 mod timeline;
+mod wait;
 
 pub use account::{PayAccount, PayAccounts};
 pub use service::Payments;

@@ -82,7 +82,7 @@ pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
 };
 pub use self::pay::{
-    ConsentAct, NewConsent, NewPayMerchant, PayCall, PaySettlement, PressedButton, SessionAct, ShownCharge,
+    ConsentAct, NewConsent, NewPayMerchant, PayCall, PaySettlement, PressedButton, SellerAct, SessionAct, ShownCharge,
     ShownConsent, ShownPayMerchant, ShownRefund, ShownSession,
 };
 pub use self::record::Received;

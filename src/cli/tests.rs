@@ -95,10 +95,10 @@ fn the_runbook_says_how_each_cause_is_settled() {
             AttentionReason::Unproven
             | AttentionReason::RefusedInDoubt
             | AttentionReason::Mismatch
-            | AttentionReason::OddStatus => 1,
-            // A payment is not reversed, and no reconciliation makes one.
+            | AttentionReason::OddStatus
+            | AttentionReason::CancelUnproven => 1,
+            // Held money ends by itself, nobody has a receipt of it, and no reconciliation makes one.
             AttentionReason::CanceledElsewhere
-            | AttentionReason::CancelUnproven
             | AttentionReason::CancelFailed
             | AttentionReason::DoneElsewhere
             | AttentionReason::Adopted => 0,

@@ -38,6 +38,8 @@ pub struct Rules {
     pub after_refusal: AfterRefusal,
     /// How it is found out whether an effect exists.
     pub reading: Reading,
+    /// Whether it may end without us in the ordinary course. Then what is found reversed is reversed; otherwise a person looks at it.
+    pub ends_by_itself: bool,
     /// Whether a proven effect has a receipt that is handed to the caller, and shown again by a read.
     pub has_receipt: bool,
     /// After this long without proof a person decides, if it was tried often enough ([`ladder::TRIES_MIN`]). Longer than the remote
@@ -52,6 +54,7 @@ pub(super) const LIKE_A_GIFT_CODE: Rules = Rules {
     verdict_after: TimeDelta::seconds(960),
     after_refusal: AfterRefusal::SameId,
     reading: Reading::ReplayForward,
+    ends_by_itself: false,
     has_receipt: true,
     give_up_after: ladder::GIVE_UP_AFTER,
 };

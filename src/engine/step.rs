@@ -275,7 +275,7 @@ impl Step<'_> {
 
     /// It was done under our id, and was reversed.
     fn found_reversed(&self, sent: Try) -> Next {
-        if !sent.reversal_wanted {
+        if !sent.reversal_wanted && !self.rules.ends_by_itself {
             return attention_of(sent, AttentionReason::CanceledElsewhere);
         }
         let reversed = Reversed {
@@ -316,6 +316,15 @@ impl Step<'_> {
             }
             // A read without a receipt that finds it as it was; or one that lags behind.
             Event::Seen(Sight::Unattributed | Sight::Undecided) => Ok(to(stage, Wake::Never)),
+            Event::Seen(Sight::Reversed) if self.rules.ends_by_itself => {
+                let reversed = Reversed {
+                    first_sent_at: Some(proof.first_sent_at),
+                    proven_at: Some(proof.proven_at),
+                    reversed_at: Some(self.now),
+                    reversal_failure: proof.reversal_failure,
+                };
+                Ok(to(Stage::Reversed(reversed), Wake::Never))
+            }
             // What was proven and is gone was reversed.
             Event::Seen(Sight::Reversed | Sight::Absent) => Ok(attention(AttentionReason::CanceledElsewhere)),
             Event::Seen(Sight::Odd | Sight::Declined) => Ok(attention(AttentionReason::OddStatus)),

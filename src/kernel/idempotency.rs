@@ -110,6 +110,20 @@ impl Intent {
         Self(bytes)
     }
 
+    /// What follows from an intent without a key of its own: so often the same part of it, as its `number`th try.
+    #[must_use]
+    pub fn part(&self, part: &str, number: i64) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"noshi/intent-part/v1\0")
+            .chain_update(self.0)
+            .chain_update(number.to_be_bytes())
+            .chain_update(part)
+            .finalize();
+        let mut bytes = [0; INTENT_BYTES];
+        bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Self(bytes)
+    }
+
     /// An intent that the store kept.
     #[must_use]
     pub const fn from_stored(bytes: [u8; INTENT_BYTES]) -> Self {

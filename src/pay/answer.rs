@@ -22,6 +22,8 @@ pub(crate) struct PaymentAnswer {
     /// The refusal or the doubt: a word of a closed set. `None` where the answer shows what was asked for.
     pub(super) error: Option<&'static str>,
     pub(super) call: PayCallFacts,
+    /// When Amazon gives back by itself what it holds, where the answer says it.
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 /// What is known of a call.
@@ -42,6 +44,8 @@ pub(super) struct PaymentSight {
     pub(super) decline: Option<DeclineKind>,
     /// Amazon's word for a decline, or for how a charge ended without money.
     pub(super) reason: Option<&'static str>,
+    /// When Amazon gives back by itself what it holds.
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 impl PaymentAnswer {
@@ -58,15 +62,15 @@ impl PaymentAnswer {
         let dated = |event| DatedEvent { event, asked_at };
         let bare = |event, decline| {
             let error = Some(reason).filter(|reason| *reason != "none");
-            Self { event: dated(event), remote_id: None, decline, error, call }
+            Self { event: dated(event), remote_id: None, decline, error, call, expires_at: None }
         };
         match outcome {
             PayOutcome::Seen(seen) => {
-                let PaymentSight { id, sight, decline, reason } = read(seen);
+                let PaymentSight { id, sight, decline, reason, expires_at } = read(seen);
                 match id.parse::<AmazonPayId>() {
                     Ok(id) => {
-                        Self { event: dated(Event::Seen(sight)), remote_id: Some(id), ..bare(Event::Lost, decline) }
-                            .because(reason)
+                        let bare = bare(Event::Lost, decline).because(reason);
+                        Self { event: dated(Event::Seen(sight)), remote_id: Some(id), expires_at, ..bare }
                     }
                     // The row keeps no id of another form, and what has none cannot be read again or given back.
                     Err(_malformed) => bare(Event::Seen(Sight::Mismatch), None).because(Some("odd_id")),
@@ -105,6 +109,19 @@ impl PaymentAnswer {
                 http_status: None,
                 request_id: None,
             },
+            expires_at: None,
         }
+    }
+
+    /// The same as the answer to a wish that what is held be given back.
+    pub(super) fn of_reversal(self) -> Self {
+        let event = match self.event.event {
+            // Nothing is held any more, whoever gave it back.
+            Event::Seen(Sight::Reversed | Sight::Declined) => Event::ReversalDone,
+            Event::Seen(Sight::Live | Sight::Undecided) | Event::Lost => Event::ReversalLost,
+            Event::NotSent => Event::ReversalNotSent,
+            other => other,
+        };
+        Self { event: DatedEvent { event, ..self.event }, ..self }
     }
 }

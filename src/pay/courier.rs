@@ -12,16 +12,16 @@ use tokio::sync::Notify;
 use super::{
     account::{PayAccount, PayAccounts},
     answer::PaymentAnswer,
-    kind::{PayErrand, PaymentKind},
+    kind::PayErrand,
     metrics::PayMetrics,
     model::Payment,
     sql,
-    timeline::PaymentEntry,
+    timeline::{PayWish, PaymentEntry},
 };
 use crate::{
     ambient::Ambient,
     engine::{
-        Action, Drive, DriveLimits, Effects, End, Event, Order, Rules, Sight, Stage, State, Waiter,
+        Action, Drive, DriveLimits, Effects, End, Event, Order, Rules, Sight, State, Waiter,
         drive::{Change, DatedEvent, Milestone},
         run::Written,
         schedule::{self, Lease, Moment},
@@ -145,7 +145,7 @@ impl PayCourier {
         if payment.order.lease.is_some() && payment.order.due_at.is_some_and(|ends_at| ends_at <= asked_at) {
             return None;
         }
-        let (spec, action) = (payment.kind.spec(), action(asked_at));
+        let (spec, action) = (payment.spec(), action(asked_at));
         // A code is for what makes a payment: Amazon refuses it with a read.
         let client = match payment.simulation.as_deref().filter(|_code| action == Action::Forward) {
             // Where the account is not of the sandbox any more nothing is sent.
@@ -184,27 +184,34 @@ impl PayCourier {
         row: &Payment,
         change: Change,
         answer: Option<&PaymentAnswer>,
+        wish: &PayWish,
     ) -> Result<Written<Payment>, StoreError> {
-        let settles = matches!(change.milestone, Milestone::Settled { .. });
-        let mut payment = row.with(change.order);
-        if let Some(answer) = answer.filter(|_answer| settles) {
-            if payment.remote_id.is_none() {
-                payment.remote_id.clone_from(&answer.remote_id);
-            }
-            // What is done has no error, and what waits for a decision has the last doubt.
-            let done = matches!(payment.order.stage, Stage::Proven(_));
-            payment.last_error = answer.error.filter(|_error| !done).map(str::to_owned);
-            payment.decline = answer.decline.filter(|_decline| matches!(payment.order.stage, Stage::Refused { .. }));
+        // What is taken, or is being taken, can neither be given back so, nor be judged by a look that left before.
+        if row.capture().is_some() {
+            return Ok(Written::Conflict(None));
         }
-        failpoint::pass("pay", if settles { "before_t2" } else { "before_replay" });
-        let entry = PaymentEntry::of_change(row.kind, &change, answer);
-        let mut tx = self.store.begin_as(if settles { "payment.settle" } else { "payment.replay" }).await?;
+        let mut payment = row.with(change.order);
+        let answered = matches!(change.milestone, Milestone::Settled { .. } | Milestone::Shown { .. });
+        if let Some(answer) = answer.filter(|_answer| answered) {
+            payment.learn(answer);
+        }
+        payment.plan_look(change.order.updated_at);
+        let ([before, within, after], what) = match change.milestone {
+            Milestone::Settled { .. } | Milestone::Shown { .. } => {
+                (["before_t2", "in_t2", "after_t2"], "payment.settle")
+            }
+            Milestone::Sent => (["before_replay", "in_replay", "after_replay"], "payment.replay"),
+            Milestone::ReversalWanted => (["before_wish", "in_wish", "after_wish"], "payment.void"),
+        };
+        failpoint::pass("pay", before);
+        let entry = PaymentEntry::of_change(&payment, &change, answer, wish);
+        let mut tx = self.store.begin_as(what).await?;
         if !sql::save(&mut tx, &mut payment, Some(&entry), change.order.updated_at).await? {
             return conflict(tx, row).await;
         }
-        failpoint::pass("pay", if settles { "in_t2" } else { "in_replay" });
+        failpoint::pass("pay", within);
         let committed = tx.commit(payment).await?;
-        failpoint::pass("pay", if settles { "after_t2" } else { "after_replay" });
+        failpoint::pass("pay", after);
         self.report(row, committed.get());
         Ok(Written::Done(committed))
     }
@@ -237,7 +244,8 @@ impl PayCourier {
         let rested =
             now < order.updated_at || now.signed_duration_since(order.updated_at) >= chrono::TimeDelta::seconds(1);
         let is_far = order.due_at.is_some_and(|due| due.signed_duration_since(now) > chrono::TimeDelta::seconds(1));
-        let waits = matches!(payment.state(), State::Unresolved | State::Pending) && order.lease.is_none();
+        let waits =
+            matches!(payment.state(), State::Unresolved | State::Pending | State::Canceling) && order.lease.is_none();
         if !(waits && rested && is_far && self.account_of(payment).is_some()) {
             return;
         }
@@ -280,14 +288,14 @@ impl Effects for PayCourier {
     type Answer = PaymentAnswer;
     type Receipt = ();
     type Turn = ();
-    type Note = ();
+    type Note = PayWish;
 
     fn order(row: &Payment) -> Order {
         row.order
     }
 
     fn rules(row: &Payment) -> &'static Rules {
-        PaymentKind::rules(row.remote_id.is_some())
+        row.rules()
     }
 
     fn limits(&self) -> DriveLimits {
@@ -319,9 +327,9 @@ impl Effects for PayCourier {
         row: &Payment,
         change: Change,
         answer: Option<&PaymentAnswer>,
-        _note: &(),
+        wish: &PayWish,
     ) -> Result<Written<Payment>, StoreError> {
-        self.write(row, change, answer).await.inspect_err(|error| {
+        self.write(row, change, answer, wish).await.inspect_err(|error| {
             tracing::warn!(payment.id = %row.id, error = %Chain(error), "a change of a payment was not confirmed");
         })
     }
@@ -333,7 +341,7 @@ impl Effects for PayCourier {
         answer
     }
 
-    async fn read(&self, row: &Payment, _note: &()) -> Option<PaymentAnswer> {
+    async fn read(&self, row: &Payment, _wish: &PayWish) -> Option<PaymentAnswer> {
         self.call(row, |_now| Action::Read).await
     }
 

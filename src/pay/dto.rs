@@ -23,7 +23,7 @@ use crate::{
         value::{ValueBody, ValueView, printable},
     },
     identity::Principal,
-    kernel::{AmazonPayId, IdempotencyKey, PaymentId, claim_code::may_hold_claim_code},
+    kernel::{AmazonPayId, IdempotencyKey, Money, PaymentId, claim_code::may_hold_claim_code},
     provider::pay::DeclineKind,
 };
 
@@ -57,6 +57,10 @@ pub(super) struct ChargeBody {
     /// What Amazon's sandbox is to play, as `HardDeclined`. Sandbox only.
     #[schema(example = "SoftDeclined")]
     simulation: Option<String>,
+    /// Whether the money is taken at once (`true`, default). With `false` Amazon holds it until you capture or cancel the charge, 30 days at
+    /// most; in Amazon's sandbox 2 days.
+    #[schema(example = true)]
+    capture: Option<bool>,
 }
 
 /// The body of `POST /v1/pay/refunds`.
@@ -116,9 +120,13 @@ impl ChargeBody {
         let consent = self.consent_id.parse::<AmazonPayId>().map_err(|_malformed| {
             invalid("/consent_id", "Amazon's id of a charge permission, as C03-1234567-1234567")
         })?;
+        let (account, may_wait) = (self.account_id, self.may_wait.unwrap_or(false));
         Ok(PaymentCommand {
             key,
-            make: Make::Charge { account: self.account_id, consent, may_wait: self.may_wait.unwrap_or(false) },
+            make: match self.capture {
+                Some(false) => Make::Hold { account, consent, may_wait },
+                Some(true) | None => Make::Charge { account, consent, may_wait },
+            },
             value: self.value.into_money("/value")?,
             asked_by: principal.key,
             external_id: reference(self.external_id)?,
@@ -184,7 +192,8 @@ pub(super) struct PaymentView<'a> {
     /// `charge` or `refund`.
     #[schema(example = "charge")]
     kind: &'static str,
-    /// `planned`, `sent`, `unknown`, `pending`, `paid`, `refunded`, `declined`, `failed` or `needs_attention`; more may come.
+    /// `planned`, `sent`, `unknown`, `pending`, `authorized`, `capturing`, `paid`, `voiding`, `voided`, `refunded`, `declined`, `failed` or
+    /// `needs_attention`; more may come.
     #[schema(example = "paid")]
     status: &'static str,
     /// How much.
@@ -225,15 +234,26 @@ pub(super) struct PaymentView<'a> {
     /// When it last changed.
     #[schema(format = DateTime, example = "2026-11-28T09:30:06.120Z")]
     updated_at: String,
-    /// When the money had come, or gone back.
+    /// When the money had come, or gone back; of a charge whose money was held, when it was authorized.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-11-28T09:30:06.120Z")]
     settled_at: Option<String>,
+    /// Of a charge whose money was held: what was taken of it, or is being taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    captured: Option<ValueView>,
+    /// Of a charge whose money is held: when Amazon gives it back by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2026-12-28T09:30:00.000Z")]
+    expires_at: Option<String>,
 }
 
 impl<'a> PaymentView<'a> {
     pub(super) fn new(payment: &'a Payment) -> Self {
         let refund = payment.kind == PaymentKind::Refund;
+        let holding = payment.holding.unwrap_or_default();
+        let yet_held = holding.capture.is_none() && payment.state() == State::Issued;
+        let captured = holding.captured_minor.map(|minor| Money::from_minor(minor, payment.value.currency()));
         Self {
             id: payment.id.to_string(),
             kind: payment.kind.as_str(),
@@ -254,6 +274,8 @@ impl<'a> PaymentView<'a> {
             created_at: timestamp(payment.order.created_at),
             updated_at: timestamp(payment.order.updated_at),
             settled_at: payment.order.stage.proven_at().map(timestamp),
+            captured: captured.map(ValueView::from),
+            expires_at: holding.expires_at.filter(|_at| yet_held).map(timestamp),
         }
     }
 }
@@ -293,22 +315,22 @@ const fn next_of(kind: PaymentKind, decline: DeclineKind) -> &'static str {
         (PaymentKind::Refund, _) => {
             "Look at Amazon whether the buyer has the money by a claim or a chargeback. If not, send another refund, under another Idempotency-Key."
         }
-        (PaymentKind::Charge, DeclineKind::Soft) => {
+        (PaymentKind::Charge | PaymentKind::Capture, DeclineKind::Soft) => {
             "The payment method was refused for now. Send another charge later, under another Idempotency-Key."
         }
-        (PaymentKind::Charge, DeclineKind::Method) => {
+        (PaymentKind::Charge | PaymentKind::Capture, DeclineKind::Method) => {
             "The buyer must choose another payment method at Amazon. Then send another charge, under another Idempotency-Key."
         }
-        (PaymentKind::Charge, DeclineKind::Final) => {
+        (PaymentKind::Charge | PaymentKind::Capture, DeclineKind::Final) => {
             "Amazon refuses, and has ended the consent. The buyer must pay in another way, or consent anew."
         }
-        (PaymentKind::Charge, DeclineKind::Busy) => {
+        (PaymentKind::Charge | PaymentKind::Capture, DeclineKind::Busy) => {
             "Amazon could not process it. Send another charge in some minutes, under another Idempotency-Key."
         }
-        (PaymentKind::Charge, DeclineKind::Timeout) => {
+        (PaymentKind::Charge | PaymentKind::Capture, DeclineKind::Timeout) => {
             "Amazon did not decide in time. Send another charge on another day, under another Idempotency-Key; with may_wait it has a day."
         }
-        (PaymentKind::Charge, DeclineKind::Cap) => {
+        (PaymentKind::Charge | PaymentKind::Capture, DeclineKind::Cap) => {
             "The consent allows no more now. Send a charge that it still allows, or another one when the month is over, under another Idempotency-Key."
         }
     }
@@ -335,7 +357,29 @@ pub(super) fn made(answer: &Made, now: DateTime<Utc>) -> Result<HttpResponse, Pr
     if *replayed {
         response.insert_header(("Idempotent-Replayed", "true"));
     }
-    response.insert_header((header::LOCATION, format!("/v1/pay/{}s/{}", payment.kind.as_str(), payment.id)));
+    let of = if payment.kind == PaymentKind::Refund { "refunds" } else { "charges" };
+    response.insert_header((header::LOCATION, format!("/v1/pay/{of}/{}", payment.id)));
+    Ok(response.json(PaymentView::new(payment)))
+}
+
+/// The answer to a wish about held money: 200 where its outcome is proven, else 202.
+///
+/// # Errors
+/// A charge that was declined answers as a problem.
+pub(super) fn changed(answer: &Made, now: DateTime<Utc>, wanted: &str) -> Result<HttpResponse, Problem> {
+    let Made { payment, replayed } = answer;
+    let status = payment.status();
+    let declined = payment.decline.is_some();
+    if declined || status == "failed" {
+        return Err(refused(payment));
+    }
+    let mut response = if status == wanted { HttpResponse::Ok() } else { HttpResponse::Accepted() };
+    if status != wanted {
+        response.insert_header((header::RETRY_AFTER, wait(payment, now).as_secs().to_string()));
+    }
+    if *replayed {
+        response.insert_header(("Idempotent-Replayed", "true"));
+    }
     Ok(response.json(PaymentView::new(payment)))
 }
 
@@ -351,7 +395,8 @@ fn wait(payment: &Payment, now: DateTime<Utc>) -> Duration {
 
 /// Why no money came, or went back.
 fn refused(payment: &Payment) -> Problem {
-    let operation = payment.kind.spec().operation(crate::engine::Action::Forward);
+    let captured = payment.capture().is_some();
+    let operation = if captured { "CaptureCharge" } else { payment.spec().operation(crate::engine::Action::Forward) };
     let error_code = payment.last_error.clone().unwrap_or_else(|| "unknown".to_owned());
     let (code, said) = match payment.decline {
         Some(kind) => (problems::PAYMENT_DECLINED, Some((kind, next_of(payment.kind, kind)))),

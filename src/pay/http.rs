@@ -3,6 +3,9 @@
 
 mod checkout;
 mod errors;
+mod held;
+
+pub(crate) use held::HeldApi;
 
 use std::time::Instant;
 
@@ -49,11 +52,12 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/pay/refunds", "GET, HEAD, POST", [web::post().to(refund), read().to(refunds)]))
         .service(resource("/v1/pay/refunds/{id}", "GET, HEAD", [read().to(get_refund)]))
         .service(resource("/v1/pay/refunds/{id}/events", "GET, HEAD", [read().to(refund_events)]));
+    held::routes(config);
 }
 
 /// Charge a buyer
 ///
-/// Authorized and captured in one step. The caller waits for Amazon's decision, 20 seconds at most; what is not decided then goes on
+/// Authorized and captured in one step; with `capture: false` the money is held until you capture or cancel the charge. The caller waits for Amazon's decision, 20 seconds at most; what is not decided then goes on
 /// without the caller. The same key again is always safe: a buyer pays once. After a decline another charge needs another key.
 #[utoipa::path(
     post,
@@ -63,7 +67,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
     security(("api_key" = ["pay:write"])),
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same charge, for ever", example = "fee-2026-11", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = ChargeBody,
-    responses((status = 201, description = "Paid now", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the charge is paid", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: send the same key again, or read the charge, after `Retry-After`. `needs_attention` is among these: a person decides", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
+    responses((status = 201, description = "Paid now, or authorized", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the charge is paid, or authorized", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: send the same key again, or read the charge, after `Retry-After`. `needs_attention` is among these: a person decides", body = PaymentView, headers(("Location" = String, description = "The charge"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
     extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "program-forbidden", "payment-declined", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
 )]
 async fn charge(
@@ -92,7 +96,7 @@ async fn charge(
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same refund, for ever", example = "return-4711", min_length = 1, max_length = 255), ("Prefer" = Option<String>, Header, description = "`respond-async`, or `wait=` and seconds (RFC 7240)", example = "wait=5")),
     request_body = RefundBody,
     responses((status = 201, description = "The buyer has the money", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed"))), (status = 200, description = "The key was used before, and the buyer has the money", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Idempotent-Replayed" = bool, description = "`true`"))), (status = 202, description = "Not decided yet: read the refund after `Retry-After`", body = PaymentView, headers(("Location" = String, description = "The refund"), ("Retry-After" = u64, description = "Seconds"), ("Idempotent-Replayed" = Option<bool>, description = "`true` where the key was used before"), ("Preference-Applied" = Option<String>, description = "What of `Prefer` was followed")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "program-forbidden", "payment-declined", "not-refundable", "invalid-state", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "program-forbidden", "payment-declined", "not-refundable", "invalid-state", "payment-undecided", "idempotency-mismatch", "amount-out-of-range", "amount-precision", "currency-not-supported", "not-found", "upstream-rejected", "account-problem"])))
 )]
 async fn refund(
     http: web::Data<Http>,

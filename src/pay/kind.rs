@@ -6,7 +6,7 @@ use std::{future::Future, pin::Pin, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{answer::PaymentAnswer, kinds, model::Payment};
+use super::{answer::PaymentAnswer, model::Payment};
 use crate::{
     engine::{
         Action, Rules, ladder,
@@ -20,12 +20,29 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumString, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum PaymentKind {
-    /// A buyer pays: authorized, and captured with it.
+    /// A buyer pays: authorized, and captured with it or later.
     Charge,
     /// A buyer gets money of a charge back.
     Refund,
+    /// The money of an authorized charge is taken. Callers see it as a change of the charge.
+    Capture,
 }
 word_methods!(PaymentKind);
+
+/// How the capture of a charge stands, in the row of the charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum CaptureStatus {
+    /// It was asked for, and is not decided.
+    Capturing,
+    /// The money is taken.
+    Paid,
+    /// Amazon declined it, and holds nothing any more.
+    Declined,
+    /// A person decides.
+    NeedsAttention,
+}
+word_methods!(CaptureStatus);
 
 /// A call that is under way.
 pub(super) type PaymentCall<'a> = Pin<Box<dyn Future<Output = PaymentAnswer> + Send + 'a>>;
@@ -61,6 +78,7 @@ const UNNAMED: Rules = Rules {
     verdict_after: TimeDelta::zero(),
     after_refusal: AfterRefusal::NewId,
     reading: Reading::ReplayForward,
+    ends_by_itself: false,
     has_receipt: false,
     give_up_after: ladder::GIVE_UP_AFTER,
 };
@@ -70,17 +88,21 @@ const UNNAMED: Rules = Rules {
 const NAMED: Rules =
     Rules { reading: Reading::Operation, give_up_after: Duration::from_secs(7 * 24 * 60 * 60), ..UNNAMED };
 
-impl PaymentKind {
-    /// What the kind is.
-    pub(super) const fn spec(self) -> &'static dyn PaymentSpec {
-        match self {
-            Self::Charge => &kinds::charge::Charge,
-            Self::Refund => &kinds::refund::Refund,
-        }
-    }
+/// How long Amazon holds what it authorized; its sandbox holds it two days.
+const HELD_FOR: TimeDelta = TimeDelta::days(30);
 
-    /// The rules of a payment, which Amazon may have named.
-    pub(super) const fn rules(is_named: bool) -> &'static Rules {
-        if is_named { &NAMED } else { &UNNAMED }
+/// Money that is held: it can be given back, and Amazon gives it back by itself in the end.
+const HELD_UNNAMED: Rules = Rules { reverse_within: Some(HELD_FOR), ends_by_itself: true, ..UNNAMED };
+const HELD_NAMED: Rules = Rules { reverse_within: Some(HELD_FOR), ends_by_itself: true, ..NAMED };
+
+impl PaymentKind {
+    /// The rules of a payment, which Amazon may have named, and which may be of money that is held.
+    pub(super) const fn rules(is_named: bool, is_held: bool) -> &'static Rules {
+        match (is_named, is_held) {
+            (true, false) => &NAMED,
+            (false, false) => &UNNAMED,
+            (true, true) => &HELD_NAMED,
+            (false, true) => &HELD_UNNAMED,
+        }
     }
 }

@@ -6,17 +6,18 @@ use super::{
     account::{NoPayAccount, PayAccount},
     courier::PayCourier,
     kind::PaymentKind,
-    model::{Make, Payment, PaymentCommand},
+    model::{HeldSum, Make, Payment, PaymentCommand},
     refundable::{NotRefundable, refundable},
     sql,
     timeline::PaymentEntry,
+    wait,
 };
 use crate::{
-    engine::{self, OnUnproven, Stage, Waiter, run::Latest, schedule},
+    engine::{self, OnUnproven, Waiter, schedule},
     failpoint,
     identity::Caller,
     kernel::{Chain, Environment, Intent, Money, PaymentId, PaymentKey},
-    lifecycle::{Lost, workplaces},
+    lifecycle::Lost,
     provider::pay::SimulationCode,
     store::{Committed, StoreError},
     telemetry::trace,
@@ -63,8 +64,27 @@ pub(crate) enum PayError {
     #[error("there is no such charge")]
     NoCharge,
     /// The charge is not paid.
-    #[error("the charge is {0}")]
-    NotPaid(&'static str),
+    #[error("the charge is {status}")]
+    NotPaid {
+        /// What it is.
+        status: &'static str,
+        /// It may still be paid.
+        may_be: bool,
+    },
+    /// There is no such charge of this caller's, in the path.
+    #[error("there is no such charge")]
+    NotFound,
+    /// The charge holds no money that could be taken or given back.
+    #[error("the charge is {status}")]
+    NotHeld {
+        /// What it is.
+        status: &'static str,
+        /// It may still hold some.
+        may_be: bool,
+    },
+    /// More than the charge holds, or another currency.
+    #[error("the charge holds {0}")]
+    TooMuchHeld(Money),
     /// No more than this is left of the charge.
     #[error("{0} are left")]
     NotRefundable(Money),
@@ -100,6 +120,7 @@ struct PaymentDraft<'a> {
     against: crate::kernel::AmazonPayId,
     parent: Option<PaymentId>,
     may_wait: bool,
+    is_held: bool,
 }
 
 impl MakePayment {
@@ -119,23 +140,11 @@ impl MakePayment {
         patience: Option<Duration>,
         arrived: Instant,
     ) -> Result<Made, PayError> {
-        let courier = &self.courier;
-        let wait = PayCourier::left(arrived).min(patience.unwrap_or(Duration::MAX));
-        let (waiter, mut listener) = Waiter::new(courier.ambient.monotonic() + wait);
         let this = self.clone();
-        let mut job = courier
-            .tasks
-            .spawn(workplaces::carry(async move { Box::pin(this.carry_out(caller, command, waiter)).await }));
-        if let Ok(ended) = tokio::time::timeout(wait, &mut job).await {
-            return ended.map_err(|_panicked| Lost)?;
-        }
-        // The outcome is not there yet. What is recorded is the answer; what is not recorded is waited for.
-        let latest = tokio::time::timeout(PayCourier::left(arrived), listener.wait_for(Option::is_some)).await;
-        match latest.map(|latest| latest.ok().and_then(|latest| latest.clone())) {
-            Ok(Some(Latest { row, replayed })) => Ok(Made { payment: row, replayed }),
-            Ok(None) => job.await.map_err(|_panicked| Lost)?,
-            Err(_elapsed) => Err(PayError::Late),
-        }
+        wait::answered(&self.courier, patience, arrived, |waiter| async move {
+            Box::pin(this.carry_out(caller, command, waiter)).await
+        })
+        .await
     }
 
     /// The idempotency key comes before everything that settings can change: a retry finds its payment whatever they say now.
@@ -193,7 +202,7 @@ impl MakePayment {
     ) -> Result<Option<Committed<Payment>>, PayError> {
         let courier = &self.courier;
         let charge = match command.make {
-            Make::Charge { .. } => None,
+            Make::Charge { .. } | Make::Hold { .. } => None,
             Make::Refund(id) => Some(id),
         };
         failpoint::pass("pay", "before_t1");
@@ -214,12 +223,13 @@ impl MakePayment {
             None => None,
         };
         let draft = match (&command.make, &charge) {
-            (Make::Charge { account, consent, may_wait }, _) => {
+            (Make::Charge { account, consent, may_wait } | Make::Hold { account, consent, may_wait }, _) => {
                 let account = self.account_for_charge(account.as_deref(), command.value)?;
                 if consent.environment().is_some_and(|of| of != account.environment) {
                     return Err(PayError::OtherEnvironment(account.environment));
                 }
-                PaymentDraft { account, against: consent.clone(), parent: None, may_wait: *may_wait }
+                let is_held = matches!(command.make, Make::Hold { .. });
+                PaymentDraft { account, against: consent.clone(), parent: None, may_wait: *may_wait, is_held }
             }
             (Make::Refund(_), Some((charge, refunds, returned))) => {
                 self.for_refund(charge, *refunds, *returned, command.value)?
@@ -240,7 +250,7 @@ impl MakePayment {
     fn in_doubt(&self, why: PayError) -> PayError {
         let of_refund = matches!(
             why,
-            PayError::NoCharge | PayError::NotPaid(_) | PayError::NotRefundable(_) | PayError::TooManyRefunds
+            PayError::NoCharge | PayError::NotPaid { .. } | PayError::NotRefundable(_) | PayError::TooManyRefunds
         );
         let lost = of_refund && self.courier.is_row_lost(self.courier.ambient.now());
         if lost { PayError::LostPerhaps(Box::new(why)) } else { why }
@@ -265,15 +275,16 @@ impl MakePayment {
         returned: Money,
         value: Money,
     ) -> Result<PaymentDraft<'_>, PayError> {
-        let paid = matches!(charge.order.stage, Stage::Proven(_));
-        let against = charge.remote_id.clone().filter(|_id| paid).ok_or(PayError::NotPaid(charge.status()))?;
-        refundable(charge.value, returned, refunds, value).map_err(|no| match no {
+        let not_paid = || PayError::NotPaid { status: charge.status(), may_be: charge.may_be_paid() };
+        let taken = charge.taken().ok_or_else(not_paid)?;
+        let against = charge.remote_id.clone().ok_or_else(not_paid)?;
+        refundable(taken, returned, refunds, value).map_err(|no| match no {
             NotRefundable::Left(left) => PayError::NotRefundable(left),
             NotRefundable::TooMany => PayError::TooManyRefunds,
         })?;
         let account = self.courier.account_of(charge).ok_or(PayError::AccountGone)?;
         // Amazon decides about each refund later.
-        Ok(PaymentDraft { account, against, parent: Some(charge.id), may_wait: true })
+        Ok(PaymentDraft { account, against, parent: Some(charge.id), may_wait: true, is_held: false })
     }
 
     fn draft(
@@ -283,7 +294,7 @@ impl MakePayment {
         intent: Intent,
         draft: PaymentDraft<'_>,
     ) -> Result<Payment, StoreError> {
-        let (courier, PaymentDraft { account, against, parent, may_wait }) = (&self.courier, draft);
+        let (courier, PaymentDraft { account, against, parent, may_wait, is_held }) = (&self.courier, draft);
         let now = courier.ambient.now();
         Ok(Payment {
             id: PaymentId::new(courier.ambient.row_id(now)?),
@@ -305,6 +316,7 @@ impl MakePayment {
             last_error: None,
             events: 0,
             trace: trace::current(),
+            holding: is_held.then(HeldSum::default),
         })
     }
 }

@@ -9,7 +9,7 @@ use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
 use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, sql};
 use crate::{
-    engine::{Action, State},
+    engine::State,
     kernel::horizon,
     provider::pay::{DeclineKind, PayOperation},
     store::StoreError,
@@ -17,17 +17,17 @@ use crate::{
 };
 
 /// How a payment can end, by its status.
-const ENDS: [(PaymentKind, [&str; 4]); 2] = [
-    (PaymentKind::Charge, ["paid", "declined", "failed", "needs_attention"]),
-    (PaymentKind::Refund, ["refunded", "declined", "failed", "needs_attention"]),
+const ENDS: [(PaymentKind, &[&str]); 3] = [
+    (PaymentKind::Charge, &["paid", "authorized", "voided", "declined", "failed", "needs_attention"]),
+    (PaymentKind::Capture, &["captured", "declined", "failed", "needs_attention"]),
+    (PaymentKind::Refund, &["refunded", "declined", "failed", "needs_attention"]),
 ];
-/// What is asked of Amazon for a payment.
-const OPERATIONS: [Action; 2] = [Action::Forward, Action::Read];
 /// What can be known after a call (`PayOutcome::class`).
 const CLASSES: [&str; 9] =
     ["seen", "declined", "conflict", "key_conflict", "missing", "rejected", "turned_away", "not_sent", "ambiguous"];
 /// States of a payment that are gauges; finished ones are counters.
-const OPEN_STATES: [State; 4] = [State::Pending, State::Issuing, State::Unresolved, State::NeedsAttention];
+const OPEN_STATES: [State; 5] =
+    [State::Pending, State::Issuing, State::Unresolved, State::Canceling, State::NeedsAttention];
 
 /// Counters are of this process; the gauges of unfinished payments are set from the database.
 pub(crate) struct PayMetrics {
@@ -47,25 +47,21 @@ impl PayMetrics {
     /// When the registry has a metric of such a name.
     pub(crate) fn new(registry: &Registry, accounts: &[&str]) -> Result<Self, prometheus::Error> {
         let ends = accounts.iter().flat_map(|account| {
-            ENDS.into_iter().flat_map(move |(kind, ends)| ends.map(|status| [*account, kind.as_str(), status]))
+            ENDS.into_iter().flat_map(move |(kind, ends)| ends.iter().map(move |end| [*account, kind.as_str(), *end]))
         });
         let declines = accounts.iter().flat_map(|account| {
             let kinds = PaymentKind::ALL.iter().map(|kind| kind.as_str());
             kinds.flat_map(move |kind| DeclineKind::ALL.iter().map(move |decline| [*account, kind, decline.as_str()]))
         });
         let calls = accounts.iter().flat_map(|account| {
-            let operations =
-                PaymentKind::ALL.iter().flat_map(|kind| OPERATIONS.map(|action| kind.spec().operation(action)));
-            let of_sessions = [PayOperation::GetCheckoutSession, PayOperation::CompleteCheckoutSession];
-            operations
-                .chain(of_sessions.map(PayOperation::as_str))
-                .flat_map(move |operation| CLASSES.map(|class| [*account, operation, class]))
+            let operations = PayOperation::ALL.into_iter().map(PayOperation::as_str);
+            operations.flat_map(move |operation| CLASSES.map(|class| [*account, operation, class]))
         });
         Ok(Self {
             finished: at_zero(
                 registry.counter_vec(
                     "payments_total",
-                    "Charges and refunds of Amazon Pay that reached a final status in this process.",
+                    "Charges, captures and refunds of Amazon Pay that reached a final status in this process.",
                     &["account", "kind", "status"],
                 )?,
                 ends,
@@ -73,7 +69,7 @@ impl PayMetrics {
             declines: at_zero(
                 registry.counter_vec(
                     "payment_declines_total",
-                    "Charges and refunds that Amazon Pay declined, by what the decline asks for.",
+                    "Charges, captures and refunds that Amazon Pay declined, by what the decline asks for.",
                     &["account", "kind", "decline"],
                 )?,
                 declines,
@@ -88,12 +84,12 @@ impl PayMetrics {
             )?,
             in_state: registry.int_gauge_vec(
                 "payments_in_state",
-                "Unfinished charges and refunds of the whole service.",
+                "Unfinished charges, captures and refunds of the whole service.",
                 &["account", "kind", "state"],
             )?,
             oldest_unproven: registry.gauge_vec(
                 "payment_oldest_unproven_age_seconds",
-                "Age of the oldest charge or refund that Amazon has neither made nor refused, of the whole service.",
+                "Age of the oldest charge, capture or refund that Amazon has neither made nor refused, of the whole service.",
                 &["account", "kind"],
             )?,
             shown: Mutex::default(),

@@ -1,8 +1,14 @@
 //! A payment as the rest of the program sees it, and the command that asks for one.
 
-use super::kind::PaymentKind;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::{
+    answer::PaymentAnswer,
+    kind::{CaptureStatus, PaymentKind, PaymentSpec},
+    kinds,
+};
 use crate::{
-    engine::{Order, Stage, State},
+    engine::{Order, Rules, Stage, State},
     identity::Caller,
     kernel::{
         AmazonPayId, ApiKeyId, ClientId, Environment, IdempotencyKey, Intent, Money, PaymentId, PaymentKey,
@@ -43,6 +49,31 @@ pub(crate) enum Make {
     },
     /// A refund of this charge of ours.
     Refund(PaymentId),
+    /// A charge whose money Amazon holds until it is captured or given back. As with a charge.
+    Hold {
+        /// Which account is paid, when the caller says so.
+        account: Option<String>,
+        /// Amazon's id of what the buyer consented to.
+        consent: AmazonPayId,
+        /// Amazon may decide later.
+        may_wait: bool,
+    },
+}
+
+/// When it is looked whether Amazon still holds the money, where no answer said how long it does.
+const LOOK_AFTER: TimeDelta = TimeDelta::days(2);
+
+/// What is known of the money that a charge holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct HeldSum {
+    /// How its capture stands; `None` where nothing was taken and nothing is being taken.
+    pub capture: Option<CaptureStatus>,
+    /// What was taken, or is being taken.
+    pub captured_minor: Option<i64>,
+    /// When Amazon gives back by itself what it holds, where an answer said so.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When Amazon is asked next whether it still holds it.
+    pub look_at: Option<DateTime<Utc>>,
 }
 
 /// The last refusal or doubt: Amazon's word for it, or ours where Amazon gave no usable answer.
@@ -89,6 +120,8 @@ pub(crate) struct Payment {
     pub events: i64,
     /// The request that it came from, for those who trace.
     pub trace: Option<TraceContext>,
+    /// Of a charge whose money is held until it is captured or given back: what is known of that.
+    pub holding: Option<HeldSum>,
 }
 
 impl Payment {
@@ -99,20 +132,69 @@ impl Payment {
     }
 
     /// The word for callers of where it stands: `planned`, `sent`, `unknown`, `pending`, the kind's own word for done, `declined`,
-    /// `failed` or `needs_attention`.
+    /// `failed` or `needs_attention`; and of held money `authorized`, `capturing`, `paid`, `voiding` or `voided`.
     #[must_use]
     pub(crate) fn status(&self) -> &'static str {
+        let is_held = self.holding.is_some();
         match self.order.stage {
+            Stage::Sending(_) | Stage::Unproven(_) | Stage::Reversing(_) if self.order.stage.reversal_wanted() => {
+                "voiding"
+            }
             Stage::Pending => "planned",
             Stage::Sending(_) => "sent",
             // Amazon has named it, and decides later.
             Stage::Unproven(_) if self.remote_id.is_some() => "pending",
             Stage::Unproven(_) => "unknown",
-            Stage::Proven(_) => self.kind.spec().done(),
+            Stage::Proven(_) => match self.capture() {
+                Some(capture) => capture.as_str(),
+                None => self.spec().done(),
+            },
+            Stage::Reversed(_) if is_held => "voided",
             Stage::Refused { .. } if self.decline.is_some() => "declined",
             Stage::Refused { .. } | Stage::Reversed(_) => "failed",
             Stage::Reversing(_) | Stage::Attention(_) => "needs_attention",
         }
+    }
+
+    /// How its capture stands.
+    pub(crate) fn capture(&self) -> Option<CaptureStatus> {
+        self.holding.and_then(|holding| holding.capture)
+    }
+
+    /// What a charge took of the buyer's money, once it has.
+    #[must_use]
+    pub(crate) fn taken(&self) -> Option<Money> {
+        if self.kind != PaymentKind::Charge || !matches!(self.order.stage, Stage::Proven(_)) {
+            return None;
+        }
+        let Some(holding) = self.holding else { return Some(self.value) };
+        let minor = holding.captured_minor.filter(|_minor| holding.capture == Some(CaptureStatus::Paid));
+        minor.map(|minor| Money::from_minor(minor, self.value.currency()))
+    }
+
+    /// Whether a charge that has not taken the buyer's money may still take it.
+    pub(crate) fn may_be_paid(&self) -> bool {
+        match self.order.stage {
+            Stage::Pending | Stage::Sending(_) | Stage::Unproven(_) => !self.order.stage.reversal_wanted(),
+            Stage::Proven(_) => self.capture() != Some(CaptureStatus::Declined),
+            Stage::Attention(_) => true,
+            Stage::Reversing(_) | Stage::Reversed(_) | Stage::Refused { .. } => false,
+        }
+    }
+
+    /// How Amazon is called for it.
+    pub(super) const fn spec(&self) -> &'static dyn PaymentSpec {
+        match self.kind {
+            PaymentKind::Charge if self.holding.is_some() => &kinds::authorization::HeldCharge,
+            PaymentKind::Charge => &kinds::charge::Charge,
+            PaymentKind::Refund => &kinds::refund::Refund,
+            PaymentKind::Capture => &kinds::capture::Capture,
+        }
+    }
+
+    /// The rules that the engine carries it by.
+    pub(super) const fn rules(&self) -> &'static Rules {
+        PaymentKind::rules(self.remote_id.is_some(), self.holding.is_some())
     }
 
     /// Whether this caller deals with it: its own client's, whatever else the key may see. A key that is bound to a program deals with that
@@ -120,6 +202,30 @@ impl Payment {
     #[must_use]
     pub(crate) fn is_of_caller(&self, caller: &Caller) -> bool {
         caller.bound_to().is_none() && caller.client == self.client
+    }
+
+    /// Takes over what the answer shows beside its event.
+    pub(super) fn learn(&mut self, answer: &PaymentAnswer) {
+        if self.remote_id.is_none() {
+            self.remote_id.clone_from(&answer.remote_id);
+        }
+        // What is done has no error, and what waits for a decision has the last doubt.
+        let done = matches!(self.order.stage, Stage::Proven(_));
+        self.last_error = answer.error.filter(|_error| !done).map(str::to_owned);
+        self.decline = answer.decline.filter(|_decline| matches!(self.order.stage, Stage::Refused { .. }));
+        if let Some(holding) = &mut self.holding {
+            holding.expires_at = answer.expires_at.or(holding.expires_at);
+        }
+    }
+
+    /// Writes down when Amazon is asked next whether it still holds the money: what it gives back by itself, nobody reports for sure.
+    pub(super) fn plan_look(&mut self, now: DateTime<Utc>) {
+        let proven = matches!(self.order.stage, Stage::Proven(_));
+        if let Some(holding) = &mut self.holding {
+            let expires_at = holding.expires_at.unwrap_or_else(|| now.checked_add_signed(LOOK_AFTER).unwrap_or(now));
+            let planned = holding.look_at.unwrap_or(expires_at);
+            holding.look_at = (proven && holding.capture.is_none()).then_some(planned);
+        }
     }
 
     /// The same payment with its order changed.
@@ -138,15 +244,17 @@ impl Payment {
     #[must_use]
     pub(crate) fn differs_in(&self, command: &PaymentCommand) -> Option<&'static str> {
         let made = match &command.make {
-            Make::Charge { account, consent, may_wait } => [
+            Make::Charge { account, consent, may_wait } | Make::Hold { account, consent, may_wait } => [
                 ("", self.kind == PaymentKind::Charge),
                 ("/consent_id", self.against == *consent),
                 ("/account_id", account.as_ref().is_none_or(|account| *account == self.account)),
                 ("/may_wait", self.may_wait == *may_wait),
+                ("/capture", self.holding.is_none() == matches!(command.make, Make::Charge { .. })),
             ],
             Make::Refund(charge) => [
                 ("", self.kind == PaymentKind::Refund),
                 ("/charge_id", self.parent == Some(*charge)),
+                ("", true),
                 ("", true),
                 ("", true),
             ],

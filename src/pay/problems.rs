@@ -6,6 +6,8 @@ pub(super) const PAYMENT_DECLINED: Code =
     Code::new("payment-declined", 402, Retry::Never, "The buyer's money did not come");
 pub(super) const NOT_REFUNDABLE: Code =
     Code::new("not-refundable", 409, Retry::Never, "So much of the charge cannot be given back");
+pub(super) const PAYMENT_UNDECIDED: Code =
+    Code::new("payment-undecided", 409, Retry::Later, "The charge is not decided yet, and the request needs that");
 
 /// All of them.
-pub(crate) const CODES: &[Code] = &[PAYMENT_DECLINED, NOT_REFUNDABLE];
+pub(crate) const CODES: &[Code] = &[PAYMENT_DECLINED, NOT_REFUNDABLE, PAYMENT_UNDECIDED];

@@ -14,12 +14,13 @@ use super::{
         self,
         due::{self, FoundPayments},
     },
-    timeline::PaymentEntry,
+    timeline::{PayWish, PaymentEntry},
 };
 use crate::{
     engine::{
-        self, Effects, Order, Wake,
+        self, Drive, Effects, Order, Wake,
         recover::{FreeHands, Recoverable},
+        run::Start,
         schedule::{self, Moment},
     },
     kernel::{Chain, horizon::horizon},
@@ -29,6 +30,9 @@ use crate::{
 
 /// How long a payment rests that cannot be taken up.
 const REST: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+/// How often held money is looked at that Amazon may have given back by itself, and has not.
+const LOOK_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// How often payments of accounts that the settings do not name are looked for, and due times that are stray. No index leads to them.
 const ROUND_EVERY: TimeDelta = TimeDelta::seconds(10);
@@ -45,6 +49,8 @@ pub(crate) struct PayRecovery {
 pub(crate) enum PayLane {
     /// Those of an account.
     Account(String),
+    /// Charges that hold a buyer's money, which Amazon gives back by itself in the end.
+    Held,
     /// Those of accounts that the settings do not name. Nothing is sent for them: they wait for the account, or for a person.
     Strangers,
 }
@@ -65,7 +71,7 @@ impl Recoverable for PayRecovery {
 
     fn lanes(&self) -> Vec<PayLane> {
         let accounts = self.courier.accounts.iter().map(|account| PayLane::Account(account.id.clone()));
-        accounts.chain([PayLane::Strangers]).collect()
+        accounts.chain([PayLane::Held, PayLane::Strangers]).collect()
     }
 
     async fn due_lanes(&self) -> Result<Vec<PayLane>, StoreError> {
@@ -77,8 +83,10 @@ impl Recoverable for PayRecovery {
         let ids = self.account_ids();
         let mut lanes: Vec<PayLane> = Vec::new();
         if !ids.is_empty() {
-            let due = due::accounts(&mut self.courier.store.snapshot().await?, &ids, now).await?;
+            let mut snapshot = self.courier.store.snapshot().await?;
+            let due = due::accounts(&mut snapshot, &ids, now).await?;
             lanes.extend(due.into_iter().map(PayLane::Account));
+            lanes.extend(sql::held::is_any_lapsed(&mut snapshot, now).await?.then_some(PayLane::Held));
         }
         lanes.extend(round.then_some(PayLane::Strangers));
         Ok(lanes)
@@ -86,6 +94,9 @@ impl Recoverable for PayRecovery {
 
     async fn claim_due(&self, lane: &PayLane, free: &FreeHands) -> Result<Vec<Committed<Payment>>, StoreError> {
         let now = self.courier.ambient.now();
+        if *lane == PayLane::Held {
+            return self.claim_held(free, now).await;
+        }
         match self.claim_together(lane, free, now).await {
             Err(error) if error.is_about_the_row() => {
                 tracing::warn!(error = %Chain(&error), "a due payment cannot be written; each is taken up by itself");
@@ -104,6 +115,9 @@ impl Recoverable for PayRecovery {
         let courier = &self.courier;
         let span = courier.traces.resume("payment.recover", attempt.get().trace);
         let carried = async {
+            if attempt.get().order.lease.is_none() {
+                return self.look(attempt.into_inner()).await;
+            }
             let ran = engine::carry(courier, attempt, None, None).await;
             if !courier.report_end(ran.end, &ran.row) {
                 trace::note(Attribute::Error("not_settled"));
@@ -138,7 +152,7 @@ impl PayRecovery {
     /// Makes due at once what was to wait for an instant that a clock wrote while it was ahead.
     async fn recall(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let lease = TimeDelta::from_std(self.courier.limits().lease).unwrap_or_default();
-        let farthest = PaymentKind::rules(true).longest_wait().checked_add(&lease).unwrap_or(lease);
+        let farthest = PaymentKind::rules(true, true).longest_wait().checked_add(&lease).unwrap_or(lease);
         let mut tx = self.courier.store.begin().await?;
         let recalled = due::recall(&mut tx, now, horizon(now, farthest)).await?;
         tx.commit(()).await?;
@@ -160,7 +174,25 @@ impl PayRecovery {
     ) -> Result<FoundPayments, StoreError> {
         match lane {
             PayLane::Account(id) => due::find(tx, id, free, now).await,
-            PayLane::Strangers => due::find_strangers(tx, &self.account_ids(), free, now).await,
+            PayLane::Held | PayLane::Strangers => due::find_strangers(tx, &self.account_ids(), free, now).await,
+        }
+    }
+
+    /// Held money that Amazon may have given back by itself, to be looked at.
+    async fn claim_held(&self, free: &FreeHands, now: DateTime<Utc>) -> Result<Vec<Committed<Payment>>, StoreError> {
+        let mut tx = self.courier.store.begin().await?;
+        let next = now.checked_add_signed(LOOK_EVERY).unwrap_or(now);
+        let lapsed = sql::held::take_lapsed(&mut tx, &self.account_ids(), free.limit, now, next).await?;
+        Ok(tx.commit(lapsed).await?.each().collect())
+    }
+
+    /// Asks Amazon whether it still holds the money of a charge.
+    async fn look(&self, charge: Payment) {
+        let courier = &self.courier;
+        let drive = Drive::look(charge.order, *charge.rules(), courier.limits());
+        let ran = engine::run(courier, drive, Start::Read(charge), &PayWish::default(), None).await;
+        if let Some(error) = &ran.error {
+            tracing::warn!(payment.id = %ran.row.id, error = %Chain(error), "what a look showed is not written down");
         }
     }
 
@@ -233,7 +265,7 @@ impl PayRecovery {
     /// Leases one due payment, or gives it up when its time is over.
     async fn take_up(&self, tx: &mut Tx, before: Payment, now: DateTime<Utc>) -> Result<TakenUp, StoreError> {
         let courier = &self.courier;
-        let (rules, limits) = (PaymentKind::rules(before.remote_id.is_some()), courier.limits());
+        let (rules, limits) = (before.rules(), courier.limits());
         let moment = Moment { now, ..courier.moment(None) };
         let believed = courier.believed(&before, now);
         let Ok((mut order, mut wake)) = schedule::take_up(believed, courier.lease()?, limits.replay_age, rules, moment)
@@ -257,7 +289,7 @@ impl PayRecovery {
         let mut payment = before.with(order);
         let entry = match wake {
             Wake::Now => PaymentEntry::attempt(order.attempts),
-            Wake::Never | Wake::Backoff | Wake::At(_) => PaymentEntry::given_up(before.kind, order.state()),
+            Wake::Never | Wake::Backoff | Wake::At(_) => PaymentEntry::given_up(&payment),
         };
         if !sql::save(tx, &mut payment, Some(&entry), now).await? {
             return Ok(TakenUp::Left);

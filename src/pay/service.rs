@@ -8,6 +8,7 @@ use super::{
     account::PayAccounts,
     checkout::Checkout,
     courier::{PayCourier, PayParts},
+    held::HeldMoney,
     kind::PaymentKind,
     make::MakePayment,
     model::Payment,
@@ -30,13 +31,15 @@ pub struct Payments {
     courier: PayCourier,
     /// Makes payments.
     pub(crate) make: MakePayment,
+    /// Takes held money, and gives it back.
+    pub(crate) held: HeldMoney,
 }
 
 impl Payments {
     /// The use cases over one courier.
     pub(crate) fn new(parts: PayParts) -> Self {
         let courier = PayCourier::new(parts);
-        Self { make: MakePayment::new(courier.clone()), courier }
+        Self { make: MakePayment::new(courier.clone()), held: HeldMoney::new(courier.clone()), courier }
     }
 
     /// What carries the payments to Amazon.

@@ -30,6 +30,9 @@ pub(crate) enum PaySettleError {
         /// What is known of its id.
         known: String,
     },
+    /// Another payment has that id.
+    #[error("that is Amazon's id of {0}")]
+    Taken(PaymentId),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -99,6 +102,11 @@ pub(crate) async fn settle(
     payment.order = schedule::resolve(payment.order, resolution, now).ok_or(PaySettleError::InvalidState(before))?;
     if let PaymentFinding::Made(remote_id) = &finding {
         check_id(&payment, remote_id)?;
+        // Amazon made one of them only: the other one was not paid, or was made under another id.
+        if let Some(other) = sql::held::of_remote(&mut tx, payment.kind, remote_id).await?.filter(|other| *other != id)
+        {
+            return Err(PaySettleError::Taken(other));
+        }
     }
     if let PaymentFinding::Made(remote_id) = finding {
         (payment.remote_id, payment.last_error) = (Some(remote_id), None);
@@ -116,15 +124,17 @@ pub(crate) async fn settle(
 /// By this id the payment is read and given back later, so it must be its own.
 fn check_id(payment: &Payment, id: &AmazonPayId) -> Result<(), PaySettleError> {
     let suffix = match payment.kind {
-        PaymentKind::Charge => "-C",
+        PaymentKind::Charge | PaymentKind::Capture => "-C",
         PaymentKind::Refund => "-R",
     };
-    let named = payment.remote_id.as_ref().is_none_or(|known| known == id);
+    // A capture has the id of the charge that it takes.
+    let known =
+        payment.remote_id.as_ref().or_else(|| (payment.kind == PaymentKind::Capture).then_some(&payment.against));
+    let named = known.is_none_or(|known| known == id);
     let there = id.environment().is_none_or(|of| of == payment.environment);
     if named && there && id.as_str().contains(suffix) {
         return Ok(());
     }
-    let known =
-        payment.remote_id.as_ref().map_or_else(|| format!("have {suffix} in it"), |known| format!("is {known}"));
+    let known = known.map_or_else(|| format!("have {suffix} in it"), |known| format!("is {known}"));
     Err(PaySettleError::OtherId { kind: payment.kind.as_str(), environment: payment.environment.as_str(), known })
 }

@@ -8,7 +8,11 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{kind::PaymentKind, model::Payment, timeline::PaymentEntry};
+use super::{
+    kind::{CaptureStatus, PaymentKind},
+    model::{HeldSum, Payment},
+    timeline::PaymentEntry,
+};
 use crate::{
     engine::{AttentionReason, FlatStage, OnUnproven, Order, ReversalFailure, State, flat::Missing},
     events::{
@@ -25,7 +29,7 @@ macro_rules! columns {
         "id, client_id, intent, account, environment, kind, pay_key, against, parent_id, amount_minor, currency, external_id, may_wait, \
          simulation, state, version, doubt, refusals, reversal_wanted, reversal_doubt, reversal_failure, attention, retryable, done, \
          first_sent_at, unproven_since, proven_at, reversed_at, remote_id, decline, error_code, attempts, attempts_before, events, \
-         lease_token, due_at, created_at, updated_at, trace_context"
+         lease_token, due_at, created_at, updated_at, trace_context, held, capture_status, captured_minor, expires_at, look_at"
     };
 }
 
@@ -34,8 +38,8 @@ statements! {
         "payments.insert",
         "INSERT INTO payments (id, client_id, intent, account, environment, kind, pay_key, against, parent_id, amount_minor, currency, \
          external_id, may_wait, simulation, state, version, doubt, refusals, reversal_wanted, reversal_doubt, first_sent_at, unproven_since, \
-         attempts, attempts_before, events, lease_token, due_at, created_at, updated_at, trace_context) VALUES ($1, $2, $3, $4, $5, $6, \
-         $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, FALSE, 0, FALSE, FALSE, $16, $16, 1, 0, 1, $17, $18, $16, $16, $19) \
+         attempts, attempts_before, events, lease_token, due_at, created_at, updated_at, trace_context, held) VALUES ($1, $2, $3, $4, $5, $6, \
+         $7, $8, $9, $10, $11, $12, $13, $14, $15, 1, FALSE, 0, FALSE, FALSE, $16, $16, 1, 0, 1, $17, $18, $16, $16, $19, $20) \
          ON CONFLICT (intent) DO NOTHING",
     );
     BY_INTENT = Sql::same("payments.by_intent", concat!("SELECT ", columns!(), " FROM payments WHERE intent = $1"));
@@ -50,7 +54,7 @@ statements! {
         "UPDATE payments SET state = $3, doubt = $4, refusals = $5, reversal_wanted = $6, reversal_doubt = $7, reversal_failure = $8, \
          attention = $9, retryable = $10, done = $11, first_sent_at = $12, unproven_since = $13, proven_at = $14, reversed_at = $15, \
          remote_id = $16, decline = $17, error_code = $18, attempts = $19, attempts_before = $20, events = $21, lease_token = $22, \
-         due_at = $23, updated_at = $24, version = $2 + 1 WHERE id = $1 AND version = $2",
+         due_at = $23, updated_at = $24, expires_at = $25, look_at = $26, version = $2 + 1 WHERE id = $1 AND version = $2",
     );
     /// An order that nobody works on, that was left at rest at this version, and that is due later than that.
     HASTEN = Sql::same(
@@ -65,7 +69,7 @@ statements! {
     RETURNED = Sql::same(
         "payments.returned",
         "SELECT COUNT(*) AS refunds, CAST(COALESCE(SUM(amount_minor), 0) AS BIGINT) AS amount_minor FROM payments \
-         WHERE parent_id = $1 AND state NOT IN ('failed', 'canceled')",
+         WHERE parent_id = $1 AND kind = 'refund' AND state NOT IN ('failed', 'canceled')",
     );
     /// Small: finished payments are in neither index.
     UNFINISHED = Sql::same(
@@ -91,6 +95,8 @@ row! {
         proven_at: Option<DateTime<Utc>>, reversed_at: Option<DateTime<Utc>>, remote_id: Option<String>, decline: Option<String>,
         error_code: Option<String>, attempts: i64, attempts_before: i64, events: i64, lease_token: Option<Uuid>,
         due_at: Option<DateTime<Utc>>, created_at: DateTime<Utc>, updated_at: DateTime<Utc>, trace_context: Option<String>,
+        held: bool, capture_status: Option<String>, captured_minor: Option<i64>, expires_at: Option<DateTime<Utc>>,
+        look_at: Option<DateTime<Utc>>,
     }
 }
 
@@ -105,6 +111,7 @@ row! {
 }
 
 pub mod due;
+pub mod held;
 pub mod list;
 
 fn bad(column: &'static str) -> StoreError {
@@ -147,6 +154,13 @@ impl TryFrom<PaymentRow> for Payment {
                 Missing::ProvenAt => "proven_at",
             })
         })?;
+        let holding = HeldSum {
+            capture: word(row.capture_status.as_deref(), CaptureStatus::from_word, "capture_status")?,
+            captured_minor: row.captured_minor,
+            expires_at: row.expires_at,
+            look_at: row.look_at,
+        };
+        let holding = row.held.then_some(holding);
         Ok(Self {
             id: PaymentId::new(row.id),
             client: ClientId::new(row.client_id),
@@ -180,6 +194,7 @@ impl TryFrom<PaymentRow> for Payment {
             events: row.events,
             // The payment is found even if a later version wrote its trace in another form.
             trace: row.trace_context.and_then(|text| text.parse().ok()),
+            holding,
         })
     }
 }
@@ -209,7 +224,8 @@ pub(super) async fn insert(tx: &mut Tx, payment: &mut Payment, entry: &PaymentEn
         order.created_at,
         order.lease,
         order.due_at,
-        payment.trace.map(|context| context.to_string())
+        payment.trace.map(|context| context.to_string()),
+        payment.holding.is_some()
     )? == 1;
     if new {
         write_event(tx, payment, entry, order.created_at).await?;
@@ -268,7 +284,9 @@ pub(super) async fn save(
         payment.events,
         order.lease,
         order.due_at,
-        order.updated_at
+        order.updated_at,
+        payment.holding.and_then(|holding| holding.expires_at),
+        payment.holding.and_then(|holding| holding.look_at)
     )?;
     if saved != 1 {
         return Ok(false);
@@ -286,6 +304,9 @@ async fn write_event(
     entry: &PaymentEntry,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
+    if payment.kind == PaymentKind::Capture {
+        return held::show_in_charge(tx, payment, entry, at).await;
+    }
     let fact = Fact {
         subject: Subject::Payment(payment.id),
         seq: payment.events,

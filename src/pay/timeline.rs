@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{answer::PaymentAnswer, kind::PaymentKind};
+use super::{answer::PaymentAnswer, kind::PaymentKind, model::Payment};
 use crate::{
     engine::{
         Event, State,
@@ -10,6 +10,13 @@ use crate::{
     },
     kernel::ApiKeyId,
 };
+
+/// What the caller of a drive brings: who wishes that held money be given back, and why.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct PayWish {
+    pub(super) reason: Option<String>,
+    pub(super) key: Option<ApiKeyId>,
+}
 
 /// One entry, to be written in the transaction that makes it true.
 #[derive(Debug, Clone)]
@@ -39,7 +46,7 @@ struct PaymentDetail {
     amazon_request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     api_key_id: Option<String>,
-    /// An operator's words.
+    /// A caller's or an operator's words.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -50,6 +57,7 @@ impl PaymentEntry {
         let kind = match kind {
             PaymentKind::Charge => "charge.received",
             PaymentKind::Refund => "refund.received",
+            PaymentKind::Capture => "charge.capture_received",
         };
         let detail = PaymentDetail { attempt: Some(1), api_key_id: Some(key.to_string()), ..PaymentDetail::default() };
         Self { kind, detail }
@@ -60,9 +68,9 @@ impl PaymentEntry {
         Self { kind: "attempt.sent", detail: PaymentDetail { attempt: Some(attempt), ..PaymentDetail::default() } }
     }
 
-    /// Automation has ended, in this state.
-    pub(super) fn given_up(kind: PaymentKind, after: State) -> Self {
-        Self { kind: outcome_of(kind, after).unwrap_or("attempt.ended"), detail: PaymentDetail::default() }
+    /// Automation has ended, and the payment is this.
+    pub(super) fn given_up(after: &Payment) -> Self {
+        Self { kind: outcome_of(after).unwrap_or("attempt.ended"), detail: PaymentDetail::default() }
     }
 
     /// An operator found out what became of it.
@@ -70,18 +78,27 @@ impl PaymentEntry {
         Self { kind: "operator.settled", detail: PaymentDetail { reason: Some(reason), ..PaymentDetail::default() } }
     }
 
-    /// The entry of a change that the engine made, with what is known of the answer.
-    pub(super) fn of_change(kind: PaymentKind, change: &Change, answer: Option<&PaymentAnswer>) -> Self {
-        let (after, before) = (change.order.state(), change.from);
+    /// The entry of a change that the engine made, with what is known of the answer, and with the wish that it came from.
+    pub(super) fn of_change(after: &Payment, change: &Change, answer: Option<&PaymentAnswer>, wish: &PayWish) -> Self {
+        let led = |event| {
+            let new = after.state() != change.from;
+            outcome_of(after).filter(|_word| new).unwrap_or_else(|| of_attempt(event))
+        };
+        let detail = answer.map(PaymentDetail::of).unwrap_or_default();
         match change.milestone {
             Milestone::Settled { event, attempt } => {
-                let word = outcome_of(kind, after).filter(|_word| after != before).unwrap_or_else(|| of_attempt(event));
-                let detail = answer.map(PaymentDetail::of).unwrap_or_default();
-                Self { kind: word, detail: PaymentDetail { attempt: Some(attempt), ..detail } }
+                Self { kind: led(event), detail: PaymentDetail { attempt: Some(attempt), ..detail } }
             }
-            Milestone::Sent | Milestone::ReversalWanted | Milestone::Shown { .. } => {
-                Self::attempt(change.order.attempts)
-            }
+            Milestone::Shown { .. } => Self { kind: led(Event::Lost), detail },
+            Milestone::ReversalWanted => Self {
+                kind: "charge.void_received",
+                detail: PaymentDetail {
+                    reason: wish.reason.clone(),
+                    api_key_id: wish.key.map(|key| key.to_string()),
+                    ..PaymentDetail::default()
+                },
+            },
+            Milestone::Sent => Self::attempt(change.order.attempts),
         }
     }
 
@@ -107,15 +124,21 @@ impl PaymentDetail {
 }
 
 /// What an entry is called that led to a state of its own.
-const fn outcome_of(kind: PaymentKind, after: State) -> Option<&'static str> {
-    Some(match (kind, after) {
-        (PaymentKind::Charge, State::Issued) => "charge.paid",
+fn outcome_of(after: &Payment) -> Option<&'static str> {
+    let (is_held, declined) = (after.holding.is_some(), after.decline.is_some());
+    Some(match (after.kind, after.state()) {
+        (_, State::Pending | State::Issuing | State::Unresolved | State::Canceling) => return None,
+        (PaymentKind::Charge, State::Issued) if is_held => "charge.authorized",
+        (PaymentKind::Charge, State::Canceled) if is_held => "charge.voided",
+        (PaymentKind::Charge | PaymentKind::Capture, State::Issued) => "charge.paid",
+        (PaymentKind::Charge | PaymentKind::Capture, State::Failed | State::Canceled) if declined => "charge.declined",
         (PaymentKind::Charge, State::Failed | State::Canceled) => "charge.failed",
-        (PaymentKind::Charge, State::NeedsAttention) => "charge.needs_attention",
+        (PaymentKind::Capture, State::Failed | State::Canceled) => "charge.capture_failed",
+        (PaymentKind::Charge | PaymentKind::Capture, State::NeedsAttention) => "charge.needs_attention",
         (PaymentKind::Refund, State::Issued) => "refund.refunded",
+        (PaymentKind::Refund, State::Failed | State::Canceled) if declined => "refund.declined",
         (PaymentKind::Refund, State::Failed | State::Canceled) => "refund.failed",
         (PaymentKind::Refund, State::NeedsAttention) => "refund.needs_attention",
-        (_, State::Pending | State::Issuing | State::Unresolved | State::Canceling) => return None,
     })
 }
 

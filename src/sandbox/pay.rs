@@ -27,7 +27,7 @@ use hyper::{HeaderMap, Method};
 use serde_json::Value;
 
 pub use self::book::{
-    ConsentAct, NewConsent, PaySettlement, SessionAct, ShownCharge, ShownConsent, ShownRefund, ShownSession,
+    ConsentAct, NewConsent, PaySettlement, SellerAct, SessionAct, ShownCharge, ShownConsent, ShownRefund, ShownSession,
 };
 pub use self::merchants::{NewPayMerchant, ShownPayMerchant};
 pub use self::route::PayCall;

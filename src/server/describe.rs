@@ -64,6 +64,7 @@ pub fn openapi() -> OpenApi {
         webhooks::http::WebhooksApi::openapi(),
         batches::http::BatchesApi::openapi(),
         pay::http::PayApi::openapi(),
+        pay::http::HeldApi::openapi(),
     ] {
         api.merge(slice);
     }

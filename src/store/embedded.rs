@@ -69,6 +69,7 @@ macro_rules! files {
             "0034_from_0007_batches",
             "0035_from_0007_console",
             "0036_from_0007_payments",
+            "0037_from_0007_captures",
         }
     };
     ($database:literal: $($name:literal,)+) => {

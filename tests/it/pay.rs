@@ -5,6 +5,7 @@ mod checkout;
 mod crash;
 mod declines;
 mod doubt;
+mod held;
 mod off;
 mod once;
 mod person;

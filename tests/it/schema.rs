@@ -70,6 +70,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("pay/sql.rs", pay::sql::STATEMENTS),
     ("pay/sql/due.rs", pay::sql::due::STATEMENTS),
+    ("pay/sql/held.rs", pay::sql::held::STATEMENTS),
     ("pay/sql/list.rs", pay::sql::list::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),

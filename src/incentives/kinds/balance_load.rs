@@ -46,6 +46,7 @@ pub const RULES: Rules = Rules {
     verdict_after: TimeDelta::seconds(1_200),
     after_refusal: AfterRefusal::SameId,
     reading: Reading::ReplayForward,
+    ends_by_itself: false,
     has_receipt: false,
     give_up_after: ladder::GIVE_UP_AFTER,
 };

@@ -50,6 +50,7 @@ pub const RULES: Rules = Rules {
     verdict_after: CANCEL_VERDICT_AFTER,
     after_refusal: AfterRefusal::SameId,
     reading: Reading::ReplayForward,
+    ends_by_itself: false,
     has_receipt: true,
     give_up_after: ladder::GIVE_UP_AFTER,
 };

@@ -35,8 +35,14 @@ impl From<PayError> for Problem {
                 field("/simulation", "unsupported", "nothing: the account is of the production environment")
             }
             PayError::NoCharge => field("/charge_id", "unknown", "there is no charge of that id"),
-            PayError::NotPaid(status) => Self::new(Code::INVALID_STATE)
+            PayError::NotPaid { status, may_be } => Self::new(undecided(may_be))
                 .detail(format!("the charge is {status}; only one that is paid can be given back")),
+            PayError::NotFound => Self::new(Code::NOT_FOUND),
+            PayError::NotHeld { status, may_be } => Self::new(undecided(may_be))
+                .detail(format!("the charge is {status}; only one that is authorized can be captured or canceled")),
+            PayError::TooMuchHeld(held) => Self::new(Code::AMOUNT_OUT_OF_RANGE)
+                .detail(format!("the charge holds {held} {}", held.currency()))
+                .field("/value/amount", "range", "at most what the charge holds, in its currency"),
             PayError::NotRefundable(left) => Self::new(problems::NOT_REFUNDABLE)
                 .detail(format!("{left} {} can still be given back", left.currency()))
                 .field("/value/amount", "range", "more than what is left of the charge"),
@@ -51,4 +57,9 @@ impl From<PayError> for Problem {
             PayError::Lost(lost) => Self::from(lost).money(MoneyMoved::Unknown),
         }
     }
+}
+
+/// What refuses a request for the state of its charge. A charge that is not decided may allow the same request later.
+const fn undecided(may_be: bool) -> Code {
+    if may_be { problems::PAYMENT_UNDECIDED } else { Code::INVALID_STATE }
 }

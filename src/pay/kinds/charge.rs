@@ -35,7 +35,7 @@ impl PaymentSpec for Charge {
                 };
                 return PaymentAnswer::of(client.get_charge(&id).await, name, asked_at, read);
             }
-            match asked(payment) {
+            match asked(payment, true) {
                 Some((key, asked)) => PaymentAnswer::of(client.create_charge(&key, &asked).await, name, asked_at, read),
                 None => PaymentAnswer::unsent(name, asked_at),
             }
@@ -52,11 +52,11 @@ const fn operation(action: Action) -> PayOperation {
 }
 
 /// What is asked of Amazon, in each attempt alike.
-fn asked(payment: &Payment) -> Option<(PayKey, ChargeAsked)> {
+pub(super) fn asked(payment: &Payment, capture_now: bool) -> Option<(PayKey, ChargeAsked)> {
     let asked = ChargeAsked {
         permission: AmazonPermissionId::parse(payment.against.as_str())?,
         amount: payment.value,
-        capture_now: true,
+        capture_now,
         may_wait: payment.may_wait,
         // Derived, like the key: after a restored back-up the row has another id, and Amazon takes a key with other bytes for another
         // request.
@@ -80,5 +80,5 @@ fn read(seen: &ChargeSeen, asked: &Payment) -> PaymentSight {
         ChargeState::Declined(decline) => (Sight::Declined, Some(decline.kind), Some(decline.reason.as_str())),
         ChargeState::Voided(reason) => (Sight::Declined, None, Some(reason.as_str())),
     };
-    PaymentSight { id: seen.id.to_string(), sight, decline, reason }
+    PaymentSight { id: seen.id.to_string(), sight, decline, reason, expires_at: None }
 }

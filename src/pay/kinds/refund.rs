@@ -65,5 +65,5 @@ fn read(seen: &RefundSeen, asked: &Payment) -> PaymentSight {
         RefundState::Pending | RefundState::Odd => (Sight::Undecided, None, None),
         RefundState::Declined(decline) => (Sight::Declined, Some(decline.kind), Some(decline.reason.as_str())),
     };
-    PaymentSight { id: seen.id.to_string(), sight, decline, reason }
+    PaymentSight { id: seen.id.to_string(), sight, decline, reason, expires_at: None }
 }

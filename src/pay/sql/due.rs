@@ -19,7 +19,7 @@ macro_rules! due {
             columns!(),
             " FROM payments WHERE ",
             $account,
-            " AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
+            " AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling') \
              AND kind IN (SELECT value FROM json_each($4)) AND client_id NOT IN (SELECT unhex(value) FROM json_each($5)) \
              ORDER BY due_at LIMIT $2"
         )
@@ -30,7 +30,7 @@ macro_rules! due {
             columns!(),
             " FROM payments WHERE ",
             $account,
-            " AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved') \
+            " AND due_at <= $1 AND state IN ('pending', 'issuing', 'unresolved', 'canceling') \
              AND kind = ANY (ARRAY(SELECT json_array_elements_text(CAST($4 AS JSON)))) \
              AND client_id <> ALL (ARRAY(SELECT CAST(json_array_elements_text(CAST($5 AS JSON)) AS UUID))) \
              ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED"
@@ -56,7 +56,7 @@ statements! {
     );
     RECALL = Sql::same(
         "payments.recall",
-        "UPDATE payments SET due_at = $1 WHERE due_at > $2 AND state IN ('pending', 'issuing', 'unresolved')",
+        "UPDATE payments SET due_at = $1 WHERE due_at > $2 AND state IN ('pending', 'issuing', 'unresolved', 'canceling')",
     );
     PARK = Sql::same("payments.park", "UPDATE payments SET due_at = $2 WHERE id = $1 AND due_at IS NOT NULL");
 }

@@ -2,7 +2,7 @@
 
 use super::{Control, ControlError};
 use crate::sandbox::pay::{
-    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, PressedButton, SessionAct, ShownCharge, ShownConsent,
+    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, PressedButton, SellerAct, SessionAct, ShownCharge, ShownConsent,
     ShownPayMerchant, ShownRefund, ShownSession,
 };
 
@@ -39,6 +39,11 @@ impl Control {
     #[must_use]
     pub fn charges(&self) -> Vec<ShownCharge> {
         self.world.pay.book.shown_charges(self.world.clock.now())
+    }
+
+    /// Does to a charge what its merchant's own staff does in Seller Central.
+    pub fn act_on_charge(&self, act: &SellerAct) -> Result<(), ControlError> {
+        self.world.pay.book.act_as_seller(act, self.world.clock.now()).map_err(ControlError::Rule)
     }
 
     /// Every refund, oldest first.

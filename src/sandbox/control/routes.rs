@@ -112,6 +112,15 @@ pub(super) const ROUTES: &[Route] = &[
         },
     ),
     row("GET", "/pay/charges", "every charge", |control, _body| Ok(ok(&control.charges()))),
+    row(
+        "PUT",
+        "/pay/charges",
+        "as staff in Seller Central: {\"act\":\"capture\",\"charge_id\":\"…\"}, or cancel",
+        |control, body| {
+            control.act_on_charge(&parsed(body)?)?;
+            Ok(ok(&control.charges()))
+        },
+    ),
     row("GET", "/pay/refunds", "every refund", |control, _body| Ok(ok(&control.refunds()))),
     row(
         "PUT",

@@ -11,11 +11,13 @@ use hyper::StatusCode;
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-pub use self::control::{ConsentAct, NewConsent, PaySettlement, ShownCharge, ShownConsent, ShownRefund};
+pub use self::control::{ConsentAct, NewConsent, PaySettlement, SellerAct, ShownCharge, ShownConsent, ShownRefund};
 pub use self::sessions::{SessionAct, ShownSession};
 use self::state::PayPages;
 use super::charge::{BookedCharge, ChargeStage};
-use super::permission::{CARD_THAT_WAITS, CARD_THAT_WAITS_AND_IS_DECLINED, Consent, ConsentState};
+use super::permission::{
+    CARD_OF_LATE_CAPTURES, CARD_THAT_WAITS, CARD_THAT_WAITS_AND_IS_DECLINED, Consent, ConsentState,
+};
 use super::refund::{BookedRefund, REFUNDS_MAX, RefundStage, refundable};
 use super::refusal::PayRefused;
 use super::request::{ChargeWish, PayOrder, PayPrice, PayWish};
@@ -48,7 +50,8 @@ impl PayBook {
     }
 
     /// Carries an order out, or shows the answer that its key had before. Whether Amazon keeps declines under their key is not
-    /// published; here it does, and so it keeps every answer of an order that was well-formed.
+    /// published; here it does: what was done (2xx) and what was declined or not allowed (422) is answered the same again. Any other refusal leaves the
+    /// key as good as new.
     pub(super) fn perform(
         &self,
         merchant_id: &str,
@@ -190,13 +193,15 @@ impl<'a> Desk<'a> {
 
     fn capture(&mut self, id: &str, price: &PayPrice) -> Result<PayShown, PayRefused> {
         let now = self.now;
+        let permission_id = self.charge(id)?.permission_id.clone();
+        let late = self.consent(&permission_id)?.card == CARD_OF_LATE_CAPTURES;
         let charge = self.charge(id)?;
         charge.demand(&[ChargeStage::Authorized])?;
         demand_currency(price, &charge.currency)?;
         if price.amount > charge.amount {
             return Err(PayRefused::bad("TransactionAmountExceeded", "more than was authorized"));
         }
-        charge.capture(price.amount, false, now);
+        charge.capture(price.amount, late, now);
         self.pages.close_used_up(now);
         Ok(ok(self.shown_charge(id)?))
     }

@@ -13,6 +13,8 @@ const RECURRING_DAYS: i64 = 395;
 /// The cards with a meaning of their own, by their last four digits. Every other card is good.
 pub(super) const CARD_THAT_WAITS: &str = "0701";
 pub(super) const CARD_THAT_WAITS_AND_IS_DECLINED: &str = "4354";
+/// Our own: Amazon publishes none whose capture takes its time, as one does a week after its authorization.
+pub(super) const CARD_OF_LATE_CAPTURES: &str = "0702";
 
 /// Where a consent stands.
 #[derive(Clone, Debug, Eq, PartialEq)]

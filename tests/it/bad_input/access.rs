@@ -54,6 +54,8 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("/v1/pay/charges", "GET, HEAD, POST"),
     ("/v1/pay/charges/pmt_00000000000070008000000000000000", "GET, HEAD"),
     ("/v1/pay/charges/pmt_00000000000070008000000000000000/events", "GET, HEAD"),
+    ("/v1/pay/charges/pmt_00000000000070008000000000000000/capture", "POST"),
+    ("/v1/pay/charges/pmt_00000000000070008000000000000000/cancel", "POST"),
     ("/v1/pay/refunds", "GET, HEAD, POST"),
     ("/v1/pay/refunds/pmt_00000000000070008000000000000000", "GET, HEAD"),
     ("/v1/pay/refunds/pmt_00000000000070008000000000000000/events", "GET, HEAD"),

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, os::unix::process::ExitStatusExt};
 
-use serde_json::Value;
+use noshi::sandbox::{Fault, PayCall};
+use serde_json::{Value, json};
 
-use super::{charge_of, make, refund_of, selling, until};
+use super::{charge_of, doubt::strike, make, refund_of, selling, until};
 use crate::{
     kill::start,
     support::{Answer, App, Backend, on_each_backend, seller, wait, with_json},
@@ -25,6 +26,35 @@ const PLACES: [&str; 9] = [
 
 /// The signal of `abort`.
 const ABORTED: i32 = 6;
+
+/// Every place on the way of a second attempt, after a first one that did not arrive.
+const PLACES_OF_A_REPLAY: [&str; 3] = ["pay.before_replay", "pay.in_replay", "pay.after_replay"];
+
+/// Every place on the way of a capture.
+const PLACES_OF_A_CAPTURE: [&str; 9] = [
+    "capture.before_t1",
+    "capture.in_t1",
+    "capture.after_t1",
+    "pay.before_send",
+    "pay.after_answer",
+    "pay.before_t2",
+    "pay.in_t2",
+    "pay.after_t2",
+    "capture.before_answer",
+];
+
+/// Every place on the way of a cancel.
+const PLACES_OF_A_CANCEL: [&str; 9] = [
+    "pay.before_wish",
+    "pay.in_wish",
+    "pay.after_wish",
+    "pay.before_send",
+    "pay.after_answer",
+    "pay.before_t2",
+    "pay.in_t2",
+    "pay.after_t2",
+    "capture.before_answer",
+];
 
 /// Asks a service that dies of it; whether it answered nevertheless.
 async fn ask_in_vain(app: &App, place: &str, path: &str, key: &str, body: &Value) -> bool {
@@ -80,6 +110,63 @@ on_each_backend! {
         let mut back: Vec<i32> = app.control.refunds().into_iter().map(|refund| refund.amount.parse().unwrap()).collect();
         back.sort_unstable();
         assert_eq!(back, (1..=9).collect::<Vec<_>>(), "each once");
+        app.end().await;
+    }
+
+    async fn death_at_every_place_of_a_second_attempt_loses_and_doubles_nothing(backend: Backend) {
+        let mut app = App::shaped(backend, selling()).await;
+        let consent = seller::consent(&app.control, 1_000_000, "1111");
+        assert!(app.stop().await);
+        for place in PLACES_OF_A_REPLAY {
+            app.control.script(strike(PayCall::CreateCharge, Fault::DropBeforeWork, 100)).unwrap();
+            assert!(!ask_in_vain(&app, place, "/v1/pay/charges", place, &charge_of(&consent, "1000")).await, "{place}");
+            app.control.clear_faults();
+        }
+        app.start().await;
+        for place in PLACES_OF_A_REPLAY {
+            let answer = make(&app, "/v1/pay/charges", place, &charge_of(&consent, "1000")).await;
+            assert!([200, 202].contains(&answer.status), "{place}: {}", answer.text);
+        }
+        app.advance(60);
+        for place in PLACES_OF_A_REPLAY {
+            let id = make(&app, "/v1/pay/charges", place, &charge_of(&consent, "1000")).await.id().to_owned();
+            until(&app, "/v1/pay/charges", &id, "paid").await;
+        }
+        let taken: Vec<String> = app.control.charges().into_iter().map(|charge| charge.captured).collect();
+        assert_eq!(taken, ["1000"; 3], "each once");
+        app.end().await;
+    }
+
+    async fn death_at_every_place_takes_held_money_once_or_gives_it_back(backend: Backend) {
+        let mut app = App::shaped(backend, selling()).await;
+        let consent = seller::consent(&app.control, 1_000_000, "1111");
+        let mut body = charge_of(&consent, "1000");
+        body["capture"] = json!(false);
+        let of_captures = PLACES_OF_A_CAPTURE.map(|place| (place, "capture", json!({}), "paid"));
+        let of_cancels = PLACES_OF_A_CANCEL.map(|place| (place, "cancel", json!({"reason": "out of stock"}), "voided"));
+        let mut held = Vec::new();
+        for (place, what, asked, end) in of_captures.into_iter().chain(of_cancels) {
+            let answer = make(&app, "/v1/pay/charges", &format!("{what} {place}"), &body).await;
+            assert_eq!(answer.json["status"], "authorized", "{}", answer.text);
+            held.push((place, format!("/v1/pay/charges/{}/{what}", answer.id()), asked, answer.id().to_owned(), end));
+        }
+        assert!(app.stop().await);
+        for (place, path, asked, ..) in &held {
+            assert!(!ask_in_vain(&app, place, path, "unused", asked).await, "{place} {path}");
+        }
+        app.start().await;
+        // Their callers ask again.
+        for (place, path, asked, ..) in &held {
+            let answer = Answer::of(with_json(app.request("POST", path), asked)).await;
+            assert!([200, 202].contains(&answer.status), "{place} {path}: {}", answer.text);
+        }
+        app.advance(60);
+        for (_place, _path, _asked, id, end) in &held {
+            until(&app, "/v1/pay/charges", id, end).await;
+        }
+        let mut states: Vec<String> = app.control.charges().into_iter().map(|charge| charge.state).collect();
+        states.sort();
+        assert_eq!(states, [["Canceled"; 9], ["Captured"; 9]].concat());
         app.end().await;
     }
 }

@@ -6,7 +6,7 @@ use super::{captured, charge, charge_of, consent, refund, refund_of, shop, until
 use crate::support::{Backend, on_each_backend};
 
 /// What can go wrong with a call whose work may have been done.
-fn faults() -> Vec<(&'static str, Fault)> {
+pub(super) fn faults() -> Vec<(&'static str, Fault)> {
     let reason =
         |status, code: &str, after_work| Fault::ReasonCode { status, reason_code: code.to_owned(), after_work };
     vec![
@@ -29,7 +29,7 @@ fn faults() -> Vec<(&'static str, Fault)> {
     ]
 }
 
-fn strike(call: PayCall, fault: Fault, times: u32) -> FaultRule {
+pub(super) fn strike(call: PayCall, fault: Fault, times: u32) -> FaultRule {
     FaultRule { operation: Some(Operation::Pay(call)), times: Some(times), ..FaultRule::always(fault) }
 }
 

@@ -89,4 +89,19 @@ on_each_backend! {
         assert_eq!(captured(&app, &consent), [""; 0]);
         app.end().await;
     }
+
+    /// Amazon made one of them.
+    async fn two_payments_are_not_settled_on_one_id_of_amazons(backend: Backend) {
+        let app = shop(backend).await;
+        let consent = consent(&app);
+        let (one, other) = (in_doubt(&app, &consent, "one").await, in_doubt(&app, &consent, "two").await);
+        let amazon = app.control.charges()[0].charge_id.clone();
+        let why = ["--reason", "seen in Seller Central", "--by", "kim"];
+        let made = |id: &str| pay(&app, &[&["settle", id, "--as", "made", "--amazon-id", &amazon], &why[..]].concat());
+        assert!(made(&one).0);
+        let (done, text) = made(&other);
+        assert!(!done && text.contains(&one), "{text}");
+        assert_eq!(app.get(&format!("/v1/pay/charges/{other}")).await.json["status"], "needs_attention");
+        app.end().await;
+    }
 }

@@ -2,10 +2,12 @@
 
 use noshi::{
     kernel::NotSent,
+    pay::kind::CaptureStatus,
     provider::pay::{DeclineKind, PayDoubt, PayReason},
+    sandbox::PayCall,
 };
 
-use super::{charge, charge_of, consent, shop};
+use super::{charge, charge_of, consent, doubt::strike, shop};
 use crate::support::{Backend, on_each_backend};
 
 on_each_backend! {
@@ -16,11 +18,15 @@ on_each_backend! {
         let reasons = PayReason::ALL.iter().map(|one| one.as_str());
         let doubts = PayDoubt::ALL.iter().map(|one| one.as_str());
         let unsent = NotSent::ALL.iter().map(|one| one.as_str());
-        let words: Vec<&str> = reasons.chain(doubts).chain(unsent).chain(["odd_id"]).collect();
+        let words: Vec<&str> = reasons.chain(doubts).chain(unsent).chain(["odd_id", "captured_elsewhere"]).collect();
         assert!(words.len() > 70, "{}", words.len());
         for word in words {
             let update = format!("UPDATE payments SET error_code = '{word}'");
             assert_eq!(app.database.execute(&update).await.unwrap(), 1, "{word}");
+        }
+        for status in CaptureStatus::ALL {
+            let update = format!("UPDATE payments SET capture_status = '{}'", status.as_str());
+            assert_eq!(app.database.execute(&update).await.unwrap(), 1, "{status:?}");
         }
         for kind in DeclineKind::ALL {
             let update = format!("UPDATE payments SET decline = '{}'", kind.as_str());
@@ -34,7 +40,7 @@ on_each_backend! {
         let app = shop(backend).await;
         let consent = consent(&app);
         let fault = noshi::sandbox::Fault::ReasonCode { status: 422, reason_code: "MFANotCompleted".to_owned(), after_work: false };
-        app.control.script(noshi::sandbox::FaultRule::once(fault)).unwrap();
+        app.control.script(strike(PayCall::CreateCharge, fault, 1)).unwrap();
         let refused = charge(&app, "fee", &charge_of(&consent, "980")).await;
         refused.is_problem(402, "payment-declined");
         assert_eq!((&refused.json["errors"][0]["code"], &refused.json["upstream"]["error_code"]), (&"method".into(), &"MFANotCompleted".into()));

@@ -45,6 +45,10 @@ impl Payments {
             json!({"value": value})
         } else if route.pattern.contains("/refunds") {
             json!({"charge_id": self.mine, "value": {"amount": "1", "currency_code": "JPY"}})
+        } else if route.pattern.ends_with("/capture") {
+            json!({})
+        } else if route.pattern.ends_with("/cancel") {
+            json!({"reason": "out of stock"})
         } else {
             charge_of(&self.consent, "500")
         }
@@ -64,6 +68,9 @@ impl Payments {
         let (named, is_mine) = (route.pattern.contains('{'), holder == Holder::Own);
         let expected = match (route.method.as_str(), named) {
             ("POST", _) if route.pattern.ends_with("/charges") => 201,
+            // It was captured at once.
+            ("POST", true) if is_mine => 409,
+            ("POST", true) => 404,
             ("POST", _) => {
                 if is_mine {
                     202

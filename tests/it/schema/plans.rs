@@ -50,6 +50,7 @@ const SMALL: &[&str] = &[
     "batch_items_due",
     "payments_due",
     "payments_attention",
+    "payments_look",
 ];
 
 /// On which database.
@@ -62,6 +63,8 @@ enum On {
 
 /// Statements that may, and why.
 const EXCEPTIONS: &[(&str, On, &str)] = &[
+    ("payments.of_remote", On::Postgres, "a charge of Amazon's and its capture"),
+    ("payments.captures", On::Postgres, "the refunds and captures of one charge"),
     ("payments.returned", On::Postgres, "the refunds of one charge: ten at most"),
     ("payments.list_of_parent", On::Postgres, "the refunds of one charge: ten at most"),
     ("batches.page_named", On::Postgres, "the batches of one name"),

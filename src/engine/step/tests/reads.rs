@@ -146,3 +146,18 @@ fn what_is_to_be_reversed_and_is_decided_against_was_never_done() {
         Step { on_unproven: OnUnproven::Reverse, rules: &READ, ..awaited_step(Event::Seen(Sight::Undecided), at(9)) };
     assert!(careful.apply(stage(State::Issuing)).unwrap().stage.reversal_wanted());
 }
+
+/// Money that is held goes back in the end, whoever gives it back.
+#[test]
+fn what_ends_by_itself_is_reversed_and_needs_no_person() {
+    let rules = Rules { ends_by_itself: true, ..READ };
+    let seen = |stage, sight| Step { rules: &rules, ..awaited_step(Event::Seen(sight), at(9)) }.apply(stage).unwrap();
+    for before in [State::Issued, State::Issuing, State::Unresolved, State::Canceling] {
+        let after = seen(stage(before), Sight::Reversed);
+        assert_eq!((after.stage.state(), after.wake), (State::Canceled, Wake::Never), "{before:?}");
+    }
+    // Only that: what is missing, or is something else, is no end.
+    for sight in [Sight::Absent, Sight::Odd, Sight::Mismatch] {
+        assert_eq!(seen(stage(State::Issued), sight).stage.state(), State::NeedsAttention, "{sight:?}");
+    }
+}

@@ -25,7 +25,8 @@ pub struct NewConsent {
     /// Its currency.
     #[serde(default = "yen")]
     pub currency: String,
-    /// The last four digits of the card. That of 0701 waits, that of 4354 waits and is declined, and every other is good.
+    /// The last four digits of the card. That of 0701 waits, that of 4354 waits and is declined, that of 0702 is captured
+    /// late, and every other is good.
     #[serde(default = "good_card")]
     pub card: String,
     /// The merchant's own reference.
@@ -74,6 +75,22 @@ fn invalid_method() -> String {
 
 fn by_the_buyer() -> String {
     "BuyerClosed".to_owned()
+}
+
+/// What the merchant's own staff does to a charge that holds money, past every program.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "act", deny_unknown_fields)]
+pub enum SellerAct {
+    /// Takes all that it holds.
+    Capture {
+        /// Which.
+        charge_id: String,
+    },
+    /// Gives back what it holds.
+    Cancel {
+        /// Which.
+        charge_id: String,
+    },
 }
 
 /// Declines what is pending: an authorization, a capture, or a refund.
@@ -178,6 +195,20 @@ impl PayBook {
             return Err(format!("the charge permission {id} is closed, and stays closed"));
         }
         consent.becomes(state, now);
+        Ok(())
+    }
+
+    /// Captures or cancels a charge that holds money.
+    pub(in crate::sandbox) fn act_as_seller(&self, act: &SellerAct, now: DateTime<Utc>) -> Result<(), String> {
+        let (SellerAct::Capture { charge_id: id } | SellerAct::Cancel { charge_id: id }) = act;
+        let mut pages = self.pages(now);
+        let held = pages.charges.iter_mut().find(|charge| charge.id == *id && charge.stage == ChargeStage::Authorized);
+        let charge = held.ok_or_else(|| format!("no charge of the id {id:?} holds money"))?;
+        match act {
+            SellerAct::Capture { .. } => charge.capture(charge.amount, false, now),
+            SellerAct::Cancel { .. } => charge.becomes(ChargeStage::Canceled, Some("MerchantCanceled"), now),
+        }
+        pages.close_used_up(now);
         Ok(())
     }
 
