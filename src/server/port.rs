@@ -11,7 +11,7 @@ use actix_http::{
 use actix_server::{Server, ServerHandle};
 use actix_service::{IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
 use actix_web::{Error, dev::AppConfig};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, task::yield_now};
 use tokio_util::either::Either;
 
 use super::{
@@ -97,8 +97,12 @@ where
             })
             .h1(map_config(application, |()| AppConfig::default()));
         fn_service(move |io: TcpStream| {
-            let (mut guest, tls) = (door.enter(), tls.clone());
+            let (door, tls) = (door.clone(), tls.clone());
             async move {
+                // A worker takes all that wait before it looks at one of them. Whoever entered then would have to leave for those behind,
+                // unheard. One turn later it is known whose request is there, and that is read as soon as its sender has entered.
+                yield_now().await;
+                let mut guest = door.enter();
                 let peer = io.peer_addr().ok();
                 let stream = match tls {
                     None => Either::Left(io),
