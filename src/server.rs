@@ -30,7 +30,7 @@ use self::{
 pub(crate) use self::{
     metrics::Metrics,
     port::BoundServer,
-    tls::{ApiTls, certificate_validity},
+    tls::{ApiTls, TlsTerms, Validity, terms},
 };
 use crate::{
     accounts,

@@ -23,11 +23,14 @@ pub(super) fn render(settings: &Settings) -> String {
         page.kept_in("admin_token", HIDDEN, server.admin_token_file.as_deref());
     }
     page.plain("console", server.console);
-    if let Some(TlsFiles { certificate, private_key, client_ca }) = &server.tls {
+    if let Some(TlsFiles { certificate, private_key, client_ca, client_crl }) = &server.tls {
         page.text("tls_certificate_file", &certificate.display().to_string());
         page.text("tls_private_key_file", &private_key.display().to_string());
         if let Some(path) = client_ca {
             page.text("tls_client_ca_file", &path.display().to_string());
+        }
+        if let Some(path) = client_crl {
+            page.text("tls_client_crl_file", &path.display().to_string());
         }
     }
     page.plain("workers", server.workers);

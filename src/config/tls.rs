@@ -14,17 +14,24 @@ pub struct TlsFiles {
     pub private_key: PathBuf,
     /// The authorities of callers' certificates. With them, nobody without such a certificate is served.
     pub client_ca: Option<PathBuf>,
+    /// The lists of callers' certificates that these authorities have revoked.
+    pub client_crl: Option<PathBuf>,
 }
 
 const CERTIFICATE: &str = "tls_certificate_file";
 const PRIVATE_KEY: &str = "tls_private_key_file";
 const CLIENT_CA: &str = "tls_client_ca_file";
+const CLIENT_CRL: &str = "tls_client_crl_file";
 
 pub(super) fn tls_files(section: &mut Section<'_>) -> Option<TlsFiles> {
     let mut path = |key| section.text(key, |text| Ok(PathBuf::from(text)));
-    let (certificate, private_key, client_ca) = (path(CERTIFICATE), path(PRIVATE_KEY), path(CLIENT_CA));
+    let (certificate, private_key) = (path(CERTIFICATE), path(PRIVATE_KEY));
+    let (client_ca, client_crl) = (path(CLIENT_CA), path(CLIENT_CRL));
+    if client_crl.is_some() && client_ca.is_none() {
+        return refused(section, CLIENT_CRL, "needs tls_client_ca_file");
+    }
     match (certificate, private_key) {
-        (Some(certificate), Some(private_key)) => Some(TlsFiles { certificate, private_key, client_ca }),
+        (Some(certificate), Some(private_key)) => Some(TlsFiles { certificate, private_key, client_ca, client_crl }),
         (Some(_), None) => refused(section, PRIVATE_KEY, "is required: the certificate is set"),
         (None, Some(_)) => refused(section, CERTIFICATE, "is required: its private key is set"),
         (None, None) if client_ca.is_some() => {

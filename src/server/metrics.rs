@@ -70,7 +70,7 @@ impl TlsMetrics {
                 "1 while the certificate that the API's port shows has ended, or does not hold yet.",
             )?,
             unusable: registry
-                .gauge("tls_files_unusable", "1 while new TLS files cannot be used, and those before stay in force.")?,
+                .gauge("tls_files_unusable", "1 while new TLS files cannot be used and those before stay in force, or a list of revoked certificates is outdated.")?,
         })
     }
 

@@ -1,10 +1,13 @@
 //! TLS on the API's port. The files are read again while the service runs, and a certificate in them that can be used is shown to
-//! whoever connects from then on. One that cannot be used is reported, and the one before stays.
+//! whoever connects from then on. One that cannot be used is reported, and the one before stays. So it is with the lists of callers'
+//! certificates that are revoked; one that is outdated while it is in force goes on to be asked, and is reported.
+
+mod revocation;
 
 use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -13,7 +16,7 @@ use rustls::{
     RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem, pem::PemObject},
-    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use sha2::{Digest, Sha256};
 use tokio::{
@@ -89,6 +92,31 @@ pub enum TlsError {
         /// How many.
         count: usize,
     },
+    /// A list of revoked certificates cannot be read.
+    #[error("{} holds a list of revoked certificates that cannot be read", path.display())]
+    RevocationList {
+        /// Its path.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: webpki::Error,
+    },
+    /// The library refuses all callers of an authority that has no list.
+    #[error("{} holds no list of revoked certificates that is signed by {count} of the authorities of callers' certificates", path.display())]
+    UnlistedAuthorities {
+        /// Its path.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// There should be a newer list by now.
+    #[error("{} holds a list of revoked certificates that is outdated since {ended}", path.display())]
+    OutdatedList {
+        /// Its path.
+        path: PathBuf,
+        /// Since when.
+        ended: DateTime<Utc>,
+    },
     /// The certificate and the key do not fit.
     #[error("{} is not the private key of the certificate in {}", key.display(), certificate.display())]
     Pair {
@@ -130,6 +158,22 @@ struct LoadedTls {
     validity: Validity,
     /// Of all files: whether they have changed.
     digest: [u8; 32],
+    revocations: Option<LoadedRevocations>,
+}
+
+impl LoadedTls {
+    /// What is to be said of lists of revoked certificates that are outdated.
+    fn outdated(&self, files: &TlsFiles, now: DateTime<Utc>) -> Option<TlsError> {
+        let ended = self.revocations.as_ref().map(|lists| lists.ends).filter(|ends| *ends <= now)?;
+        files.client_crl.clone().map(|path| TlsError::OutdatedList { path, ended })
+    }
+}
+
+/// The lists of revoked certificates in their file.
+struct LoadedRevocations {
+    digest: [u8; 32],
+    /// When the first of them is outdated.
+    ends: DateTime<Utc>,
 }
 
 /// What is in force now.
@@ -162,6 +206,10 @@ impl ApiTls {
             let error = TlsError::NotNow { path: files.certificate.clone() };
             tracing::error!(error = %error, "no caller will trust the API's certificate");
         }
+        if let Some(error) = loaded.outdated(files, ambient.now()) {
+            metrics.tls.unusable(true);
+            tracing::error!(error = %error, "callers whose certificates were revoked since are let in");
+        }
         metrics.tls.in_force(ends, holds_now);
         let (files, ambient, metrics) = (files.clone(), ambient.clone(), Arc::clone(metrics));
         Ok(Self(Arc::new(TlsInner { files, in_force: RwLock::new(loaded), ambient, metrics })))
@@ -191,34 +239,41 @@ impl ApiTls {
     /// `said`: what was reported last, so that each trouble is reported once.
     fn take(&self, loaded: Result<LoadedTls, TlsError>, said: &mut String) {
         let taken = loaded.and_then(|loaded| self.put_in_force(loaded));
+        let outdated = self.in_force().outdated(&self.0.files, self.0.ambient.now());
         // Whatever the files hold now: the certificate in force may have begun to hold, or have ended, since it was read.
         let (validity, is_another) = match &taken {
             Ok(ShownCertificate { validity, is_another }) => (*validity, *is_another),
-            Err(_unusable) => (self.0.in_force.read().unwrap_or_else(PoisonError::into_inner).validity, false),
+            Err(_unusable) => (self.in_force().validity, false),
         };
         let (ends, holds_now) = (validity.ends, validity.holds_at(self.0.ambient.now()));
-        self.0.metrics.tls.unusable(taken.is_err());
+        self.0.metrics.tls.unusable(taken.is_err() || outdated.is_some());
         self.0.metrics.tls.in_force(ends, holds_now);
         if is_another {
             tracing::info!(tls.ends = %ends, "another TLS certificate is in force");
         }
         let text = match &taken {
             Err(error) => Chain(error).to_string(),
-            Ok(_) if holds_now => String::new(),
-            Ok(_) => "the certificate in force has ended, or does not hold yet".to_owned(),
+            Ok(_) if !holds_now => "the certificate in force has ended, or does not hold yet".to_owned(),
+            Ok(_) => outdated.as_ref().map(ToString::to_string).unwrap_or_default(),
         };
         if *said != text {
             if taken.is_err() {
                 tracing::warn!(error = %text, "the new TLS files cannot be used; the certificate before stays in force");
             } else if !holds_now {
                 tracing::error!(tls.ends = %ends, "the API's certificate has ended, or does not hold yet: no caller trusts it");
+            } else if outdated.is_some() {
+                tracing::error!(error = %text, "callers whose certificates were revoked since are let in");
             }
             *said = text;
         }
     }
 
-    /// Puts what the files hold in force. One that does not hold now takes the place of no other: the files that are in force already
-    /// are no new ones.
+    fn in_force(&self) -> RwLockReadGuard<'_, LoadedTls> {
+        self.0.in_force.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts what the files hold in force. A certificate that does not hold now, and lists that are outdated, take the place of no other:
+    /// the files that are in force already are no new ones.
     fn put_in_force(&self, loaded: LoadedTls) -> Result<ShownCertificate, TlsError> {
         let validity = loaded.validity;
         // Whoever connects waits for this lock.
@@ -226,6 +281,13 @@ impl ApiTls {
         let is_another = in_force.digest != loaded.digest;
         if is_another && !validity.holds_at(self.0.ambient.now()) {
             return Err(TlsError::NotNow { path: self.0.files.certificate.clone() });
+        }
+        let digest = |tls: &LoadedTls| tls.revocations.as_ref().map(|lists| lists.digest);
+        // A new certificate beside outdated lists that are in force already is taken.
+        if digest(&loaded) != digest(&in_force)
+            && let Some(error) = loaded.outdated(&self.0.files, self.0.ambient.now())
+        {
+            return Err(error);
         }
         // Those that are in force already stay: their sessions can still be resumed.
         if is_another {
@@ -241,7 +303,7 @@ impl ApiTls {
         guest: &mut Guest,
         within: Duration,
     ) -> io::Result<PortStream> {
-        let config = Arc::clone(&self.0.in_force.read().unwrap_or_else(PoisonError::into_inner).config);
+        let config = Arc::clone(&self.in_force().config);
         let shaken = tokio::select! {
             () = guest.has_to_leave() => return Err(ErrorKind::ConnectionAborted.into()),
             shaken = timeout(within, handshake(io, config)) => shaken,
@@ -275,21 +337,33 @@ async fn handshake(mut io: TcpStream, config: Arc<ServerConfig>) -> io::Result<T
     TlsAcceptor::from(config).accept_with(io, bounded).await
 }
 
-/// When the certificate of these files holds.
+/// When what lies in these files holds.
+pub(crate) struct TlsTerms {
+    /// The certificate.
+    pub(crate) certificate: Validity,
+    /// When the first list of revoked certificates is outdated, where there are lists.
+    pub(crate) revocations_end: Option<DateTime<Utc>>,
+}
+
+/// When what lies in these files holds.
 ///
 /// # Errors
 /// [`TlsError`] where TLS cannot be spoken by them.
-pub(crate) fn certificate_validity(files: &TlsFiles) -> Result<Validity, TlsError> {
-    load(files).map(|loaded| loaded.validity)
+pub(crate) fn terms(files: &TlsFiles) -> Result<TlsTerms, TlsError> {
+    let LoadedTls { validity, revocations, .. } = load(files)?;
+    Ok(TlsTerms { certificate: validity, revocations_end: revocations.map(|lists| lists.ends) })
 }
 
 /// Reads the files. Blocks on the file system.
 fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
-    let TlsFiles { certificate, private_key, client_ca } = files;
+    let TlsFiles { certificate, private_key, client_ca, client_crl } = files;
     let (chain, key) = (read(certificate)?, read(private_key)?);
-    let authorities = client_ca.as_deref().map(|path| read(path).map(|text| (path, text))).transpose()?;
+    let with_text =
+        |path: &Option<PathBuf>| path.as_deref().map(|path| read(path).map(|text| (path.to_owned(), text))).transpose();
+    let (authorities, lists) = (with_text(client_ca)?, with_text(client_crl)?);
+    let of_callers = [&authorities, &lists].map(|file| file.as_ref().map(|(_path, text)| text));
     let mut digest = Sha256::new();
-    for text in [Some(&chain), Some(&key), authorities.as_ref().map(|(_path, text)| text)].into_iter().flatten() {
+    for text in [Some(&chain), Some(&key)].into_iter().chain(of_callers).flatten() {
         digest.update(Sha256::digest(text.as_slice()));
     }
     let chain = certificates(certificate, &chain)?;
@@ -302,9 +376,15 @@ fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(pair)?;
+    let mut revocations = None;
     let builder = match authorities {
         None => builder.with_no_client_auth(),
-        Some((path, text)) => builder.with_client_cert_verifier(verifier(path, &text, provider)?),
+        Some((path, text)) => {
+            let (verifier, ends) = verifier(&path, &text, lists.as_ref(), provider)?;
+            let digest = lists.as_ref().map(|(_path, text)| Sha256::digest(text.as_slice()).into());
+            revocations = digest.zip(ends).map(|(digest, ends)| LoadedRevocations { digest, ends });
+            builder.with_client_cert_verifier(verifier)
+        }
     };
     let mut config = builder.with_single_cert(chain, key).map_err(pair)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -313,7 +393,7 @@ fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
-    Ok(LoadedTls { config: Arc::new(config), validity, digest: digest.finalize().into() })
+    Ok(LoadedTls { config: Arc::new(config), validity, digest: digest.finalize().into(), revocations })
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
@@ -326,20 +406,26 @@ fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>
     if chain.is_empty() { Err(content(pem::Error::NoItemsFound)) } else { Ok(chain) }
 }
 
-/// Verifies that a caller's certificate is one of these authorities'. Whoever shows none is refused.
+/// Verifies that a caller's certificate is one of these authorities', and that no list of them revokes it. Whoever shows none is refused.
+/// With it, when the first of the lists is outdated.
 fn verifier(
     path: &Path,
     text: &[u8],
+    lists: Option<&(PathBuf, Zeroizing<Vec<u8>>)>,
     provider: Arc<CryptoProvider>,
-) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
+) -> Result<(Arc<dyn ClientCertVerifier>, Option<DateTime<Utc>>), TlsError> {
     let mut roots = RootCertStore::empty();
     let (_added, count) = roots.add_parsable_certificates(certificates(path, text)?);
     if count > 0 {
         return Err(TlsError::UnreadAuthorities { path: path.to_owned(), count });
     }
-    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+    let lists = lists.map(|(path, text)| revocation::read_lists(path, text, &roots, &provider)).transpose()?;
+    let (lists, ends) = lists.map_or((Vec::new(), None), |read| (read.lists, Some(read.ends)));
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .with_crls(lists)
         .build()
-        .map_err(|source| TlsError::Authorities { path: path.to_owned(), source })
+        .map_err(|source| TlsError::Authorities { path: path.to_owned(), source })?;
+    Ok((verifier, ends))
 }
 
 /// When the certificate holds. The verifier is asked whether it holds before all others have begun and after all others have ended: the

@@ -13,7 +13,7 @@ use crate::{
     bootstrap::StartError,
     config::{AccountSettings, KeyFiles, Settings, TlsFiles, WebhookSettings},
     kernel::{Chain, LoginHost},
-    server::certificate_validity,
+    server::{TlsTerms, Validity, terms},
 };
 
 /// How many days before its end a key is worth a warning, as the alert on it has it.
@@ -36,7 +36,7 @@ pub(super) fn findings(settings: &Settings, file: Option<&Path>, today: NaiveDat
     for (id, account) in &settings.accounts {
         findings.extend(of_account(id, account, today));
     }
-    findings.extend(settings.server.tls.as_ref().map(|files| of_tls(files, today)));
+    findings.extend(settings.server.tls.iter().flat_map(|files| of_tls(files, today)));
     findings.extend(of_webhooks(&settings.webhooks));
     findings.extend(of_files(settings, file));
     findings
@@ -66,22 +66,41 @@ fn of_webhooks(webhooks: &WebhookSettings) -> impl Iterator<Item = Diagnosis> {
     })
 }
 
-/// The certificate that callers are shown.
-fn of_tls(files: &TlsFiles, today: NaiveDate) -> Diagnosis {
-    let place = "server.tls_certificate_file";
-    let (begins, ends) = match certificate_validity(files) {
-        Ok(validity) => (validity.begins.date_naive(), validity.ends.date_naive()),
+/// The files of TLS: the certificate that callers are shown, and the lists of those of theirs that are revoked.
+fn of_tls(files: &TlsFiles, today: NaiveDate) -> Vec<Diagnosis> {
+    match terms(files) {
+        Ok(TlsTerms { certificate, revocations_end }) => {
+            let revocations = revocations_end.map(|ends| of_revocations(ends.date_naive(), today));
+            std::iter::once(of_certificate(certificate, today)).chain(revocations).collect()
+        }
         Err(error) => {
             let trouble = Trouble {
                 what: Chain(&error).to_string(),
-                why: "`noshi serve` ends with the same words, and one that runs keeps the certificate before"
-                    .to_owned(),
+                why: "`noshi serve` ends with the same words, and one that runs keeps what it had before".to_owned(),
                 way_out: "compare the files with what issued them; with cert-manager, look at the Certificate's events"
                     .to_owned(),
             };
-            return Diagnosis::broken(place, trouble);
+            vec![Diagnosis::broken("server.tls_certificate_file", trouble)]
         }
+    }
+}
+
+fn of_revocations(ends: NaiveDate, today: NaiveDate) -> Diagnosis {
+    let place = "server.tls_client_crl_file";
+    if today < ends {
+        return Diagnosis::well(place, format!("revoked certificates are refused by lists that hold until {ends}"));
+    }
+    let trouble = Trouble {
+        what: format!("a list is outdated since {ends}"),
+        why: "callers whose certificates were revoked since are let in".to_owned(),
+        way_out: "fetch the authority's new list: the file is read again without a restart".to_owned(),
     };
+    Diagnosis::warning(place, trouble)
+}
+
+fn of_certificate(validity: Validity, today: NaiveDate) -> Diagnosis {
+    let place = "server.tls_certificate_file";
+    let (begins, ends) = (validity.begins.date_naive(), validity.ends.date_naive());
     let left = ends.signed_duration_since(today).num_days();
     let holds_now = (begins..=ends).contains(&today);
     if left >= CERTIFICATE_DAYS_MIN && holds_now {

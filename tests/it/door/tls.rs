@@ -3,14 +3,18 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, ExtendedKeyUsagePurpose,
+    IsCa, KeyIdMethod, KeyPair, RevocationReason, RevokedCertParams, date_time_ymd,
 };
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Response};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{connect, ended};
-use crate::support::{App, Backend, Shape, wait::until};
+use crate::{
+    audit::command,
+    support::{App, Backend, Shape, wait::until},
+};
 
 /// Issues certificates.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -29,12 +33,46 @@ impl Authority {
 
     /// The same of one that begins with a year.
     fn issue_from(&self, of: ExtendedKeyUsagePurpose, from: i32, year: i32) -> (String, String) {
+        self.sign(Self::params(of, from, year))
+    }
+
+    /// A caller's certificate of this number, and its key.
+    fn issue_numbered(&self, number: u64) -> (String, String) {
+        let mut params = Self::params(ExtendedKeyUsagePurpose::ClientAuth, 2020, 2030);
+        params.serial_number = Some(number.into());
+        self.sign(params)
+    }
+
+    fn params(of: ExtendedKeyUsagePurpose, from: i32, year: i32) -> CertificateParams {
         let mut params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         params.extended_key_usages = vec![of];
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(year, 12, 31);
+        params
+    }
+
+    fn sign(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// The list of the certificates that it revoked, which holds until the year begins.
+    fn revoke(&self, numbers: &[u64], year: i32) -> String {
+        let revoked = |number: &u64| RevokedCertParams {
+            serial_number: (*number).into(),
+            revocation_time: date_time_ymd(2026, 1, 1),
+            reason_code: Some(RevocationReason::KeyCompromise),
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
+            crl_number: 1.into(),
+            issuing_distribution_point: None,
+            revoked_certs: numbers.iter().map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.0).unwrap().pem().unwrap()
     }
 
     /// Trusts this authority alone.
@@ -198,6 +236,75 @@ async fn where_callers_need_a_certificate_only_one_of_the_named_authority_is_let
     assert_eq!(ping(&app, by(&Authority::new(), 2030)).await, None, "another authority's caller was let in");
     assert_eq!(ping(&app, by(&callers, 2025)).await, None, "a certificate that has ended was taken");
     until("all are counted", async || ended(&app, "handshake").await >= 3).await;
+    app.end().await;
+}
+
+/// A service whose callers need a certificate that is not on the list in `ca.crl`.
+async fn with_revocations(ours: &Authority, callers: &Authority, list: &str) -> (App, Files) {
+    let files = Files::new(ours, 2030);
+    fs::write(files.path("ca.crt"), callers.0.pem()).unwrap();
+    fs::write(files.path("ca.crl"), list).unwrap();
+    let shape = files
+        .shape()
+        .with("NOSHI__SERVER__TLS_CLIENT_CA_FILE", files.path("ca.crt").display())
+        .with("NOSHI__SERVER__TLS_CLIENT_CRL_FILE", files.path("ca.crl").display());
+    (App::shaped(Backend::Sqlite, shape).await, files)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_whose_certificate_is_revoked_is_let_in_no_more_without_a_restart() {
+    let (ours, callers) = (Authority::new(), Authority::new());
+    let (app, files) = with_revocations(&ours, &callers, &callers.revoke(&[7], 2030)).await;
+    let issued = [7, 8].map(|number| callers.issue_numbered(number));
+    let by = |at: usize| {
+        let (certificate, key) = &issued[at];
+        ours.client().identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap())
+    };
+    assert_eq!((ping(&app, by(0)).await, ping(&app, by(1)).await), (None, Some(200)), "one of both is revoked");
+    let unusable = async || gauge(&app, "noshi_tls_files_unusable").await;
+    let (outdated, strangers) = (callers.revoke(&[8], 2025), Authority::new().revoke(&[8], 2030));
+    let cut = callers.revoke(&[8], 2030).replace("-----END", "!-----END");
+    for bad in ["", "no list", &outdated, &strangers, &cut] {
+        fs::write(files.path("ca.crl"), bad).unwrap();
+        until("it is reported", async || unusable().await == 1.0).await;
+        assert_eq!((ping(&app, by(0)).await, ping(&app, by(1)).await), (None, Some(200)), "the list before: {bad}");
+        fs::write(files.path("ca.crl"), callers.revoke(&[7], 2030)).unwrap();
+        until("all is well again", async || unusable().await == 0.0).await;
+    }
+    fs::write(files.path("ca.crl"), callers.revoke(&[8], 2031)).unwrap();
+    until("the new list is in force", async || ping(&app, by(1)).await.is_none()).await;
+    assert_eq!(ping(&app, by(0)).await, Some(200), "the new list alone counts");
+    app.end().await;
+}
+
+/// The service is more than the list: its callers are served, and the operator hears of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_is_outdated_while_it_is_in_force_refuses_those_on_it_and_is_reported() {
+    let (ours, callers) = (Authority::new(), Authority::new());
+    let (mut app, files) = with_revocations(&ours, &callers, &callers.revoke(&[7], 2031)).await;
+    let doctor = |app: &App| {
+        let (_code, out, error) = command(app, &["check"]);
+        format!("{out}{error}")
+    };
+    assert!(!doctor(&app).contains("tls_client_crl_file: "), "{}", doctor(&app));
+    let unusable = async |app: &App| gauge(app, "noshi_tls_files_unusable").await;
+    assert_eq!(unusable(&app).await, 0.0);
+    app.advance(date_time_ymd(2031, 1, 2).unix_timestamp() - app.ambient.now().timestamp());
+    until("it is reported", async || unusable(&app).await == 1.0).await;
+    files.put(&ours.issue(ExtendedKeyUsagePurpose::ServerAuth, 2040));
+    let ends = async |app: &App| gauge(app, "noshi_tls_certificate_ends_timestamp_seconds").await;
+    until("a new certificate is taken all the same", async || ends(&app).await > 2_200_000_000.0).await;
+    let by = |number| {
+        let (certificate, key) = callers.issue_numbered(number);
+        ours.client().identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).unwrap())
+    };
+    assert_eq!((ping(&app, by(7)).await, ping(&app, by(8)).await), (None, Some(200)));
+    fs::write(files.path("ca.crl"), callers.revoke(&[7], 2025)).unwrap();
+    app.stop().await;
+    let seen = doctor(&app);
+    assert!(seen.contains("server.tls_client_crl_file: a list is outdated since 2025-01-01"), "{seen}");
+    app.start().await;
+    until("at a start there is no better one", async || unusable(&app).await == 1.0).await;
     app.end().await;
 }
 

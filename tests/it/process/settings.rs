@@ -27,7 +27,7 @@ fn checked(file: &str) -> (Option<i32>, String) {
 }
 
 /// Lines that come first, a setting of the account instead of its good one, the line that must be said.
-const TOP: [(&str, &str); 34] = [
+const TOP: [(&str, &str); 35] = [
     ("[server]\nlisen = \"127.0.0.1:1\"", "server.lisen: no such setting; did you mean server.listen?"),
     ("[sever]\nworkers = 2", "sever.workers: no such setting; did you mean server.workers?"),
     ("[sever]", "sever: no such section; did you mean server?"),
@@ -44,6 +44,7 @@ const TOP: [(&str, &str); 34] = [
     ("[server]\nidle_timeout_seconds = 1.5", "server.idle_timeout_seconds: must be a whole number from 1 to 3600"),
     ("[server]\ntls_certificate_file = \"a\"", "server.tls_private_key_file: is required: the certificate is set"),
     ("[server]\ntls_client_ca_file = \"a\"", "server.tls_client_ca_file: needs tls_certificate_file and"),
+    ("[server]\ntls_client_crl_file = \"a\"", "server.tls_client_crl_file: needs tls_client_ca_file"),
     ("[store]\nurl = \"mysql://a\"", "store.url: must begin with sqlite:// or postgres://"),
     ("[store]\nurl = \"sqlite://:memory:\"", "store.url: must name a file"),
     (
@@ -126,7 +127,7 @@ fn each_broken_setting_is_named_with_what_is_expected() {
         all += 1;
     }
     assert!(wrong.is_empty(), "{} of {all}:\n{}", wrong.len(), wrong.join("\n"));
-    assert_eq!(all, 57);
+    assert_eq!(all, 58);
 }
 
 #[test]
