@@ -16,8 +16,9 @@ use crate::{
         self,
         budget::{Measure, Period},
         programs::{LimitScope, ProgramState, number},
-        service::{ProgramError, ProgramSpending},
+        service::ProgramSpending,
     },
+    store::StoreError,
 };
 
 /// Programs on a page. An operator makes each of them.
@@ -57,13 +58,14 @@ async fn programs(console: &Console, request: &HttpRequest) -> Result<HttpRespon
     let visitor = Visitor::with(console, request, ledger::scopes::PROGRAMS_READ).await?;
     let (ledger, caller) = (console.ledger.clone(), visitor.caller());
     let work = async move {
-        let mut seen = Vec::new();
-        let all = ledger.list().await?;
-        for details in all.into_iter().filter(|one| caller.deals_with(&one.program.id, one.owner())).take(SHOWN_MAX) {
-            let currency = ledger.account(&details.program.account).map(|account| account.currency());
-            seen.push((ledger.spending(&details.program.id).await?, currency));
-        }
-        Ok::<_, ProgramError>(seen)
+        let all = ledger.list().await?.into_iter().filter(|one| caller.deals_with(&one.program.id, one.owner()));
+        let with_currency = |spending: ProgramSpending| {
+            let currency = ledger.account(&spending.details.program.account).map(|account| account.currency());
+            (spending, currency)
+        };
+        let seen: Vec<_> =
+            ledger.spendings(all.take(SHOWN_MAX).collect()).await?.into_iter().map(with_currency).collect();
+        Ok::<_, StoreError>(seen)
     };
     let seen = console.http.run(work).await?;
     let frame = PageFrame::new(console, request, Some(&visitor));

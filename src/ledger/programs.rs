@@ -2,6 +2,8 @@
 
 mod change;
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Days, Utc};
 use serde_json::{Value, json};
 use strum::{EnumString, IntoStaticStr, VariantArray};
@@ -52,7 +54,11 @@ statements! {
     );
     LIMITS = Sql::same(
         "program_limits.of",
-        "SELECT holder, span, unit, hard, soft FROM program_limits WHERE program_id = $1 ORDER BY holder, span, unit",
+        "SELECT program_id, holder, span, unit, hard, soft FROM program_limits WHERE program_id = $1 ORDER BY holder, span, unit",
+    );
+    ALL_LIMITS = Sql::same(
+        "program_limits.all",
+        "SELECT program_id, holder, span, unit, hard, soft FROM program_limits ORDER BY program_id, holder, span, unit",
     );
     LIMITS_CLEAR = Sql::same("program_limits.clear", "DELETE FROM program_limits WHERE program_id = $1");
     LIMIT_INSERT = Sql::same(
@@ -99,7 +105,7 @@ row! {
 }
 
 row! {
-    struct LimitRow { holder: String, span: String, unit: String, hard: Option<i64>, soft: Option<i64> }
+    struct LimitRow { program_id: String, holder: String, span: String, unit: String, hard: Option<i64>, soft: Option<i64> }
 }
 
 row! {
@@ -190,6 +196,12 @@ pub(crate) struct ProgramLimit {
 }
 
 impl ProgramLimit {
+    fn read(row: &LimitRow) -> Result<Self, StoreError> {
+        let of_key = (row.holder != PROGRAM).then(|| row.holder.parse().map_err(|_malformed| bad_limit("holder")));
+        let limit = Limit { hard: row.hard, soft: row.soft };
+        Ok(Self { key: of_key.transpose()?, scope: scope_of(&row.span)?, measure: measure_of(&row.unit)?, limit })
+    }
+
     /// Whose budget it bounds: [`PROGRAM`], or the API key.
     #[must_use]
     pub(crate) fn holder(&self) -> String {
@@ -458,16 +470,17 @@ pub(crate) async fn list(snapshot: &mut Snapshot) -> Result<Vec<Program>, StoreE
 
 /// All limits of a program, in a stable order.
 pub(crate) async fn limits(on: &mut impl Read, id: &ProgramId) -> Result<Vec<ProgramLimit>, StoreError> {
-    let read = |row: LimitRow| {
-        let key = if row.holder == PROGRAM {
-            None
-        } else {
-            Some(row.holder.parse().map_err(|_malformed| bad_limit("holder"))?)
-        };
-        let limit = Limit { hard: row.hard, soft: row.soft };
-        Ok(ProgramLimit { key, scope: scope_of(&row.span)?, measure: measure_of(&row.unit)?, limit })
-    };
-    fetch_all!(LimitRow, on, LIMITS, id.as_str())?.into_iter().map(read).collect()
+    fetch_all!(LimitRow, on, LIMITS, id.as_str())?.iter().map(ProgramLimit::read).collect()
+}
+
+/// The limits of all programs, by a program's id.
+pub(crate) async fn all_limits(on: &mut impl Read) -> Result<BTreeMap<String, Vec<ProgramLimit>>, StoreError> {
+    let mut all: BTreeMap<String, Vec<ProgramLimit>> = BTreeMap::new();
+    for row in fetch_all!(LimitRow, on, ALL_LIMITS)? {
+        let limit = ProgramLimit::read(&row)?;
+        all.entry(row.program_id).or_default().push(limit);
+    }
+    Ok(all)
 }
 
 /// A limit or a usage as text: an amount in major units, or a count.

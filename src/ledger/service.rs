@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
 
 use super::{
     Metrics,
@@ -74,6 +75,14 @@ pub(crate) struct ProgramSpending {
     pub(crate) usage: Vec<Usage>,
     /// When each period begins anew.
     pub(crate) resets: Vec<(Period, Option<DateTime<Utc>>)>,
+}
+
+impl ProgramSpending {
+    fn new(details: ProgramDetails, mut usage: Vec<Usage>, day: NaiveDate, zone: Tz) -> Self {
+        budget::complete(&mut usage, &details.limits, day);
+        let resets = Period::ALL.iter().map(|period| (*period, budget::resets_at(*period, day, zone))).collect();
+        Self { details, usage, resets }
+    }
 }
 
 /// What is to be changed in a program.
@@ -169,23 +178,39 @@ impl Ledger {
     /// Every program with its limits.
     pub(crate) async fn list(&self) -> Result<Vec<ProgramDetails>, StoreError> {
         let mut snapshot = self.store.question().await?;
-        let mut all = Vec::new();
-        for program in programs::list(&mut snapshot).await? {
-            let limits = programs::limits(&mut snapshot, &program.id).await?;
-            all.push(ProgramDetails { program, limits });
-        }
-        Ok(all)
+        let programs = programs::list(&mut snapshot).await?;
+        let mut limits = programs::all_limits(&mut snapshot).await?;
+        let mut with_limits = |program: Program| {
+            let limits = limits.remove(program.id.as_str()).unwrap_or_default();
+            ProgramDetails { program, limits }
+        };
+        Ok(programs.into_iter().map(&mut with_limits).collect())
+    }
+
+    /// What these programs themselves have spent and reserved by now; nothing of their keys.
+    pub(crate) async fn spendings(&self, programs: Vec<ProgramDetails>) -> Result<Vec<ProgramSpending>, StoreError> {
+        let today: Vec<_> = programs.into_iter().map(|details| (self.today(&details), details)).collect();
+        let days: Vec<_> = today.iter().map(|((day, _zone), details)| (&details.program.id, *day)).collect();
+        let mut usage = budget::usage::of_programs(&mut self.store.question().await?, &days).await?;
+        let spending = |((day, zone), details): ((NaiveDate, Tz), ProgramDetails)| {
+            let usage = usage.remove(details.program.id.as_str()).unwrap_or_default();
+            ProgramSpending::new(details, usage, day, zone)
+        };
+        Ok(today.into_iter().map(spending).collect())
+    }
+
+    /// The account's day, and the time zone that it is one of.
+    fn today(&self, details: &ProgramDetails) -> (NaiveDate, Tz) {
+        let zone = self.account(&details.program.account).map_or(Tz::UTC, Account::time_zone);
+        (self.ambient.now().with_timezone(&zone).date_naive(), zone)
     }
 
     /// What a program has spent and reserved by now.
     pub(crate) async fn spending(&self, id: &ProgramId) -> Result<ProgramSpending, ProgramError> {
         let details = self.details(id).await?;
-        let zone = self.account(&details.program.account).map_or(chrono_tz::Tz::UTC, Account::time_zone);
-        let day = self.ambient.now().with_timezone(&zone).date_naive();
-        let mut usage = budget::usage::of_program(&mut self.store.question().await?, id, day).await?;
-        budget::complete(&mut usage, &details.limits, day);
-        let resets = Period::ALL.iter().map(|period| (*period, budget::resets_at(*period, day, zone))).collect();
-        Ok(ProgramSpending { details, usage, resets })
+        let (day, zone) = self.today(&details);
+        let usage = budget::usage::of_program(&mut self.store.question().await?, id, day).await?;
+        Ok(ProgramSpending::new(details, usage, day, zone))
     }
 }
 

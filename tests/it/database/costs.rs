@@ -114,3 +114,28 @@ on_each_backend! {
         app.end().await;
     }
 }
+
+/// However many programs there are, a list of them asks as often as for one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_programs_asks_no_more_of_the_database_the_more_there_are() {
+    const MANY: usize = 40;
+    let (app, proxy) = behind_a_proxy().await;
+    let mut costs = Vec::new();
+    for number in 0..MANY {
+        let limits = json!([{"span": "day", "hard": "90.00"}, {"span": "month", "hard": "900.00"}]);
+        let program = json!({"id": format!("prg_{number}"), "name": "Spring", "account_id": "main", "limits": limits});
+        assert_eq!(app.post("/v1/programs", program).await.status, 201);
+        if number == 0 || number + 1 == MANY {
+            let mut least = usize::MAX;
+            for _ in 0..PURCHASES {
+                let before = proxy.round_trips();
+                let listed = app.get("/v1/programs").await;
+                assert_eq!(listed.json["data"].as_array().unwrap().len(), number + 1);
+                least = least.min(proxy.round_trips() - before);
+            }
+            costs.push(least);
+        }
+    }
+    assert_eq!(costs[0], costs[1], "round trips for one program, and for {MANY}");
+    app.end().await;
+}
