@@ -42,7 +42,7 @@ use crate::{
     treasury::Reconciliations,
 };
 
-pub use kinds::{load_settings, sealed_by};
+pub use kinds::{SealingKeyUses, key_uses, load_settings};
 pub use pay::SellerUnbuilt;
 pub use restoring::note_restore;
 
@@ -366,7 +366,7 @@ async fn assembled(settings: &Settings) -> Result<(AppState, Store), StartError>
     let (store, ambient) = open_with_clock(&settings.store).await?;
     let (tasks, metrics) = (Tasks::on(Handle::current()), AllMetrics::new(settings, LostLines::default())?);
     let traces = Traces::silent(ambient.clone());
-    let scribe = scribe(settings, AuditActor::command())?;
+    let scribe = scribe(settings, AuditActor::command(None))?;
     let ground = Ground { settings, store, ambient, tasks, metrics, traces, scribe };
     let state = services::assemble(&ground, LogFilter::fixed(&settings.log.filter)).await?;
     loops::start_slots(&state).await?;

@@ -35,7 +35,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use tokio::runtime::{Builder, Runtime};
 
 use self::stop::Stop;
@@ -43,7 +43,7 @@ use crate::{
     ambient::Ambient,
     bootstrap,
     config::{ConfigError, Settings, process_environment, trust_variables},
-    kernel::Chain,
+    kernel::{Chain, claim_code::looks_like_claim_code},
     store::{StoreError, migrate::migrate},
     telemetry,
 };
@@ -133,6 +133,28 @@ enum CliCommand {
     Man(shell::ManArguments),
     /// Issue a sandbox reward end to end, show every step, and keep serving.
     Demo(demo::DemoArguments),
+}
+
+/// Who asks for what the audit records.
+#[derive(Args)]
+struct NamedAsker {
+    /// Who asks for it, for the audit: in a pod every user of the operating system is the same one.
+    #[arg(long, value_name = "NAME", value_parser = read_asker)]
+    by: Option<String>,
+}
+
+impl NamedAsker {
+    fn name(&self) -> Option<&str> {
+        self.by.as_deref()
+    }
+}
+
+fn read_asker(text: &str) -> Result<String, &'static str> {
+    let is_good = !text.is_empty() && text.chars().count() <= 100 && !text.chars().any(char::is_control);
+    let is_good = is_good && !looks_like_claim_code(text);
+    is_good
+        .then(|| text.to_owned())
+        .ok_or("a name has 1 to 100 characters, none of them a control character, and not the shape of a claim code")
 }
 
 /// Why a command failed.

@@ -11,6 +11,7 @@
 //! of its key, so it can be compared as long as that key is listed, whichever seals by then.
 
 mod audit_keys;
+mod key_use;
 
 use std::fmt;
 
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub use audit_keys::AuditKeys;
+pub use key_use::SealingKeyUse;
 
 /// The first byte of everything sealed: which way it was sealed. No text begins with it.
 const FORMAT: u8 = 1;

@@ -273,7 +273,7 @@ struct ActivateBody {
     params(("account_id" = String, Path, description = "The account's id", example = "us"), ("slot" = String, Path, description = "`primary` or `second`", example = "second")),
     request_body = ActivateBody,
     responses((status = 200, description = "The pair is in force", body = KeyPairsView)),
-    extensions(("x-problems" = json!(["invalid-state"])))
+    extensions(("x-problems" = json!(["invalid-state", "audit-unavailable"])))
 )]
 async fn activate(
     http: web::Data<Http>,

@@ -26,6 +26,8 @@ pub enum AuditActor {
     },
     /// A command, by this user of the operating system.
     Command {
+        /// Who asked for it, by their own word: in a pod every user of the operating system is the same one.
+        by: Option<String>,
         /// The user that it ran as.
         user: String,
         /// The user that had logged in, where that is another one, as behind sudo.
@@ -43,11 +45,11 @@ pub enum AuditActor {
 }
 
 impl AuditActor {
-    /// The command that is running.
+    /// The command that is running, and who asked for it, where they say so.
     #[must_use]
-    pub fn command() -> Self {
+    pub fn command(by: Option<&str>) -> Self {
         let (user, login) = operator::users();
-        Self::Command { user, login, host: operator::host() }
+        Self::Command { by: by.map(str::to_owned), user, login, host: operator::host() }
     }
 
     /// The service that is running.
@@ -63,8 +65,8 @@ impl AuditActor {
                 "kind": "api_key", "client_id": client.to_string(), "key_id": key.to_string(), "peer": peer(address)
             }),
             Self::AdminPort { peer: address } => json!({"kind": "admin_port", "peer": peer(address)}),
-            Self::Command { user, login, host } => {
-                json!({"kind": "command", "user": user, "login": login, "host": host})
+            Self::Command { by, user, login, host } => {
+                json!({"kind": "command", "by": by, "user": user, "login": login, "host": host})
             }
             Self::Service { host, process } => json!({"kind": "service", "host": host, "process": process}),
         }

@@ -1,7 +1,10 @@
 //! The table of records: written at its end, and read from its beginning.
 
 use super::{AuditHash, AuditHead, AuditRecord};
-use crate::store::{Read, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements};
+use crate::{
+    sealing::SealingKeyUse,
+    store::{Read, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
+};
 
 /// Records read at once: what a reader holds in memory.
 pub const PAGE: i64 = 50;
@@ -34,6 +37,11 @@ statements! {
         "SELECT sequence, at_us, actor, action, subject, details, hash_key, previous_hash, hash FROM audit_records \
          WHERE sequence > $1 ORDER BY sequence LIMIT $2",
     );
+    // As many rows as there are keys.
+    HASHED_BY = Sql::same(
+        "audit_records.hashed_by",
+        "SELECT hash_key, COUNT(*) AS records FROM audit_records WHERE hash_key IS NOT NULL GROUP BY hash_key ORDER BY hash_key",
+    );
     // As many rows as there are actions.
     COUNTS = Sql::same(
         "audit_records.counts",
@@ -46,6 +54,10 @@ row! {
         sequence: i64, at_us: i64, actor: String, action: String, subject: String, details: String,
         hash_key: Option<String>, previous_hash: Vec<u8>, hash: Vec<u8>,
     }
+}
+
+row! {
+    struct HashedByRow { hash_key: String, records: i64 }
 }
 
 row! {
@@ -108,6 +120,18 @@ pub async fn after(on: &mut impl Read, sequence: i64) -> Result<Vec<AuditRecord>
 /// How many records there are of each action.
 pub(super) async fn counts(on: &mut impl Read) -> Result<Vec<(String, i64)>, StoreError> {
     Ok(fetch_all!(ActionCountRow, on, COUNTS)?.into_iter().map(|row| (row.action, row.records)).collect())
+}
+
+/// Which sealing keys the hashes of the records are keyed by.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub async fn hashed_by(on: &mut impl Read) -> Result<Vec<SealingKeyUse>, StoreError> {
+    let read = |row: HashedByRow| match row.hash_key.parse() {
+        Ok(key) => Ok(SealingKeyUse { key, count: row.records }),
+        Err(_malformed) => Err(StoreError::Inconsistent { table: "audit_records", column: "hash_key" }),
+    };
+    fetch_all!(HashedByRow, on, HASHED_BY)?.into_iter().map(read).collect()
 }
 
 /// The head of the audit.

@@ -97,8 +97,8 @@ async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let principal = Principal::of(&http, &request, REWARDS_WRITE).await?;
-    let room = batches.uploads.try_acquire();
-    let _room = room.map_err(|_full| Problem::new(Code::QUOTA_EXCEEDED).detail("other batches are being read"))?;
+    let place = batches.upload_place(principal.client);
+    let _place = place.ok_or_else(|| Problem::new(Code::QUOTA_EXCEEDED).detail("other batches are being read"))?;
     let (sent, bytes) = http.bytes(&request, payload, &["application/json", NDJSON], BATCH_BYTES_MAX).await?;
     let upload =
         if sent == NDJSON { BatchUpload::of_lines(&request, &bytes)? } else { BatchUpload::of_json(&request, &bytes)? };
@@ -261,7 +261,7 @@ async fn pause(
     security(("api_key" = ["rewards:write"])),
     params(("id" = String, Path, description = "The batch's id", example = "bat_01990000000070008000000000000000")),
     responses((status = 200, description = "The batch as it is now", body = BatchView)),
-    extensions(("x-problems" = json!(["invalid-state"])))
+    extensions(("x-problems" = json!(["invalid-state", "audit-unavailable"])))
 )]
 async fn resume(
     http: web::Data<Http>,

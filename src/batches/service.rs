@@ -1,10 +1,10 @@
 //! The use cases of batches: send, read, pause, resume, cancel.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
@@ -17,7 +17,10 @@ use crate::{
     audit::{AuditAction, AuditActor, Deed, Scribe},
     identity::Caller,
     incentives::{Command, Rewards, issue_error::IssueError},
-    kernel::{ApiKeyId, BatchId, ClientId, IdempotencyKey, Intent, ProgramId, held::HeldCounts},
+    kernel::{
+        ApiKeyId, BatchId, ClientId, IdempotencyKey, Intent, ProgramId,
+        held::{HeldCounts, HeldOne},
+    },
     lifecycle::Tasks,
     store::{Committed, Store, StoreError, Tx},
 };
@@ -41,8 +44,8 @@ pub(crate) struct Batches {
     pub(super) under_way: HeldCounts<(ClientId, String)>,
     /// Wakes the runner.
     pub(super) wake: Arc<Notify>,
-    /// Bodies that are in memory at once.
-    pub(super) uploads: Arc<Semaphore>,
+    /// Bodies that are in memory at once, by whose they are.
+    uploads: HeldCounts<ClientId>,
 }
 
 /// Why a batch was not taken or changed.
@@ -141,6 +144,8 @@ pub(crate) struct BatchDependencies {
 
 /// Bodies of batches that one replica reads at once.
 const UPLOADS_MAX: usize = 4;
+/// Those of one client.
+const UPLOADS_OF_CLIENT_MAX: usize = 2;
 
 impl Batches {
     /// The use cases. A quarter of what may be in flight is open to batches.
@@ -157,8 +162,17 @@ impl Batches {
             under_way_max: (in_flight_max / 4).max(1),
             under_way: HeldCounts::default(),
             wake: Arc::default(),
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            uploads: HeldCounts::default(),
         }
+    }
+
+    /// A place to read a body of this client's. No client has all places: who sends slowly holds up its own batches alone.
+    pub(super) fn upload_place(&self, client: ClientId) -> Option<HeldOne<ClientId>> {
+        let is_free = |counts: &HashMap<ClientId, usize>| {
+            let own = counts.get(&client).copied().unwrap_or_default();
+            own < UPLOADS_OF_CLIENT_MAX && counts.values().sum::<usize>() < UPLOADS_MAX
+        };
+        self.uploads.take_if(client, is_free)
     }
 
     /// Takes a batch, or answers with the one that this key named before. All of it is written, or nothing.

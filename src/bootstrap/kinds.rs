@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::{Opening, StartError, check_schema, open_store};
+use super::{StartError, open_with_clock};
 use crate::{
+    audit,
     config::{AccountSettings, ConfigError, KnownKind, Sealing, Settings},
-    incentives::{
-        kind::Kind,
-        target::{self, SealedBy},
-    },
+    incentives::{kind::Kind, target},
+    sealing::SealingKeyUse,
+    webhooks::endpoints,
 };
 
 /// What an account deals in. [`load_settings`] has compared the words already. Settings that were read without it are refused
@@ -44,14 +44,29 @@ pub fn load_settings(
     Settings::load_for(&kinds, path, environment)
 }
 
-/// Which keys sealed the targets that rewards still hold.
+/// What the sealing keys are still needed for.
+pub struct SealingKeyUses {
+    /// Targets that rewards hold.
+    pub targets: Vec<SealingKeyUse>,
+    /// Secrets of webhooks that sign now.
+    pub secrets: Vec<SealingKeyUse>,
+    /// Records of the audit that cannot be verified without it.
+    pub records: Vec<SealingKeyUse>,
+}
+
+/// What the sealing keys are still needed for.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn sealed_by(settings: &Settings) -> Result<Vec<SealedBy>, StartError> {
-    let store = open_store(&settings.store, Opening::Use).await?;
-    check_schema(&store).await?;
-    let sealed = target::sealed_by(&mut store.snapshot().await?).await?;
+pub async fn key_uses(settings: &Settings) -> Result<SealingKeyUses, StartError> {
+    let (store, ambient) = open_with_clock(&settings.store).await?;
+    let mut snapshot = store.snapshot().await?;
+    let uses = SealingKeyUses {
+        targets: target::sealed_by(&mut snapshot).await?,
+        secrets: endpoints::sealed_by(&mut snapshot, ambient.now()).await?,
+        records: audit::sql::hashed_by(&mut snapshot).await?,
+    };
+    drop(snapshot);
     store.close().await;
-    Ok(sealed)
+    Ok(uses)
 }

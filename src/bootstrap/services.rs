@@ -189,7 +189,6 @@ impl Ground<'_> {
             accounts: accounts.clone(),
             metrics: Arc::clone(&self.metrics.treasury),
             tasks: self.tasks.clone(),
-            scribe: self.scribe.clone(),
             page_spacing: self.settings.reconciliation.page_spacing,
             hour: self.settings.reconciliation.hour,
         })

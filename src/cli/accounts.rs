@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::Subcommand;
 
-use super::{CommandError, doctor::amazon::WRONG_PAIR, say};
+use super::{CommandError, NamedAsker, doctor::amazon::WRONG_PAIR, say};
 use crate::{
     accounts::{
         Account, KeyPairs, KeySlot,
@@ -16,6 +16,7 @@ use crate::{
             status::{KeyAdvice, SlotStatus},
         },
     },
+    audit::AuditActor,
     bootstrap,
     config::Settings,
     store::StoreError,
@@ -53,6 +54,8 @@ pub(super) enum AccountKeysCommand {
         /// The slot: primary or second.
         #[arg(long, value_parser = read_slot)]
         slot: KeySlot,
+        #[command(flatten)]
+        asker: NamedAsker,
     },
 }
 
@@ -95,13 +98,12 @@ pub(super) async fn run(command: AccountsCommand, settings: &Settings) -> Result
             let account = accounts.get(&account).ok_or(AccountsError::Unknown)?;
             vec![verify(account, in_files(account)?, slot).await?]
         }
-        AccountKeysCommand::Activate { account, slot } => {
+        AccountKeysCommand::Activate { account, slot, asker } => {
             let account = accounts.get(&account).ok_or(AccountsError::Unknown)?;
             let pairs = in_files(account)?;
-            pairs
-                .activate(account, &PairOrder { slot, key: None }, pairs.scribe())
-                .await
-                .map_err(AccountsError::from)?;
+            let scribe = pairs.scribe().of(AuditActor::command(asker.name()));
+            let order = PairOrder { slot, key: None };
+            pairs.activate(account, &order, &scribe).await.map_err(AccountsError::from)?;
             let (id, slot) = (account.id(), slot.as_str());
             vec![format!("{id}  {slot}  is in force: every replica that holds it signs with it within a few seconds")]
         }

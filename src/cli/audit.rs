@@ -90,7 +90,7 @@ pub(super) async fn run(command: AuditCommand, settings: &Settings) -> Result<Ex
     match command {
         AuditCommand::Verify(VerifyArguments { head, at }) => {
             let kept: KeptHeads = at.zip(head).into_iter().collect();
-            let scribe = scribe(settings, AuditActor::command())?;
+            let scribe = scribe(settings, AuditActor::command(None))?;
             let whole = verify(&store, scribe.keys(), kept).await?.map_err(AuditError::Broken)?;
             store.close().await;
             say(&line(whole))

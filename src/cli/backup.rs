@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::{CommandError, arm_failpoint, say};
+use super::{CommandError, NamedAsker, arm_failpoint, say};
 use crate::{
     ambient::Ambient,
     audit::AuditActor,
@@ -57,6 +57,8 @@ pub(super) struct RestoreArguments {
     /// The SHA-256 that `noshi backup` printed: another file is refused.
     #[arg(long, value_name = "HEX", value_parser = sha256_argument)]
     sha256: Option<String>,
+    #[command(flatten)]
+    asker: NamedAsker,
 }
 
 #[derive(Args)]
@@ -65,6 +67,8 @@ pub(super) struct RestoredArguments {
     /// youngest instant in the database.
     #[arg(long, value_parser = instant_argument, value_name = "TIME")]
     lost_from: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    asker: NamedAsker,
 }
 
 fn sha256_argument(text: &str) -> Result<String, &'static str> {
@@ -157,12 +161,12 @@ fn warn(warning: Option<&str>) -> io::Result<()> {
 }
 
 pub(super) async fn restore(
-    RestoreArguments { from, sha256 }: RestoreArguments,
+    RestoreArguments { from, sha256, asker }: RestoreArguments,
     settings: &Settings,
 ) -> Result<ExitCode, CommandError> {
     arm_failpoint();
     let database = file_of(settings)?;
-    let scribe = scribe(settings, AuditActor::command())?;
+    let scribe = scribe(settings, AuditActor::command(asker.name()))?;
     let staged = if from == Path::new(STREAM) {
         restore::stage(&database, &mut io::stdin(), sha256.as_deref(), COUNTS).await
     } else {
@@ -196,11 +200,11 @@ async fn good_keys(store: &Store, now: DateTime<Utc>) -> Result<String, StoreErr
 }
 
 pub(super) async fn restored(
-    RestoredArguments { lost_from }: RestoredArguments,
+    RestoredArguments { lost_from, asker }: RestoredArguments,
     settings: &Settings,
 ) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let gap = note_restore(&store, &ambient, lost_from, &scribe(settings, AuditActor::command())?).await;
+    let gap = note_restore(&store, &ambient, lost_from, &scribe(settings, AuditActor::command(asker.name()))?).await;
     store.close().await;
     say(&next(&gap.map_err(BackupError::from)?))
 }

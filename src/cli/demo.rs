@@ -173,7 +173,7 @@ async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, Comm
     let (scopes, expires) = (Scopes::new(server::scopes()), Expiry::Days(30));
     let new =
         NewKey { client: "demo", may_be_new: true, client_id: None, name: "demo", scopes, program: None, expires };
-    let made = keys::create(&store, ambient, new, &bootstrap::scribe(settings, AuditActor::command())?).await?;
+    let made = keys::create(&store, ambient, new, &bootstrap::scribe(settings, AuditActor::command(None))?).await?;
     store.close().await;
     Ok(made.text)
 }

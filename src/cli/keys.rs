@@ -11,7 +11,7 @@ use chrono::{DateTime, Days, SecondsFormat, Utc};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::{CommandError, arm_failpoint, say};
+use super::{CommandError, NamedAsker, arm_failpoint, say};
 use crate::{
     ambient::{Ambient, NoRandomness},
     audit::{AuditAction, AuditActor, Deed, Scribe},
@@ -60,6 +60,8 @@ pub(super) enum KeysCommand {
         /// Let it deal with this program only, `prg_…`.
         #[arg(long)]
         program: Option<ProgramId>,
+        #[command(flatten)]
+        asker: NamedAsker,
     },
     /// List all keys, without their secrets.
     List,
@@ -74,12 +76,25 @@ pub(super) enum KeysCommand {
         /// After how many days the new one is refused, or `never`.
         #[arg(long, value_name = "DAYS", default_value = "365", value_parser = read_expiry)]
         expires: Expiry,
+        #[command(flatten)]
+        asker: NamedAsker,
     },
     /// Refuse a key from now on.
     Revoke {
         /// Its id, `key_…`.
         id: ApiKeyId,
+        #[command(flatten)]
+        asker: NamedAsker,
     },
+}
+
+impl KeysCommand {
+    fn asker(&self) -> Option<&str> {
+        match self {
+            Self::Create { asker, .. } | Self::Rotate { asker, .. } | Self::Revoke { asker, .. } => asker.name(),
+            Self::List => None,
+        }
+    }
 }
 
 fn read_scopes(text: &str) -> Result<Scopes, UnknownScope> {
@@ -151,9 +166,9 @@ pub(super) enum KeysError {
 pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     arm_failpoint();
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let scribe = scribe(settings, AuditActor::command())?;
+    let scribe = scribe(settings, AuditActor::command(command.asker()))?;
     let lines = match command {
-        KeysCommand::Create { client, new_client, id, name, scopes, expires, program } => {
+        KeysCommand::Create { client, new_client, id, name, scopes, expires, program, asker: _ } => {
             let default = || Scopes::new(server::scopes().into_iter().filter(|scope| scope.is_by_default()));
             let may_be_new = new_client || id.is_some();
             let scopes = scopes.unwrap_or_else(default);
@@ -163,12 +178,12 @@ pub(super) async fn run(command: KeysCommand, settings: &Settings) -> Result<Exi
             vec![made.text]
         }
         KeysCommand::List => keys::list(&store).await?.iter().map(line).collect(),
-        KeysCommand::Rotate { id, overlap, expires } => {
+        KeysCommand::Rotate { id, overlap, expires, asker: _ } => {
             let rotated = rotate::rotate(&store, &ambient, rotate::Rotation { id, overlap, expires }, &scribe).await?;
             writeln!(io::stderr(), "{}\n{}", rotated.old_line(), rotated.made.line())?;
             vec![rotated.made.text]
         }
-        KeysCommand::Revoke { id } => vec![revoke(&store, &ambient, id, &scribe).await?],
+        KeysCommand::Revoke { id, asker: _ } => vec![revoke(&store, &ambient, id, &scribe).await?],
     };
     store.close().await;
     say(&lines.join("\n"))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{CommandError, month, say};
+use super::{CommandError, NamedAsker, month, say};
 use crate::{
     ambient::Ambient,
     audit::{AuditAction, AuditActor, Deed, Scribe},
@@ -43,6 +43,8 @@ pub(super) enum ProgramsCommand {
         /// Let every client charge it and see it.
         #[arg(long, conflicts_with = "client")]
         any_client: bool,
+        #[command(flatten)]
+        asker: NamedAsker,
     },
     /// List all programs, and whose they are. One that release 0.1.0 made is any client's until it is given to one.
     List,
@@ -73,6 +75,16 @@ pub(super) enum ProgramsCommand {
         #[arg(long)]
         by: String,
     },
+}
+
+impl ProgramsCommand {
+    fn asker(&self) -> Option<&str> {
+        match self {
+            Self::Create { asker, .. } => asker.name(),
+            Self::Own { by, .. } | Self::Suspend { by, .. } | Self::Resume { by, .. } => Some(by),
+            Self::List => None,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -146,7 +158,8 @@ struct CommandWriter<'a> {
 
 pub(super) async fn run(command: ProgramsCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe(settings, AuditActor::command())? };
+    let scribe = scribe(settings, AuditActor::command(command.asker()))?;
+    let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe };
     let lines = programs_lines(command, settings, &writer).await?;
     store.close().await;
     say(&lines)
@@ -161,7 +174,7 @@ async fn programs_lines(
     let now = ambient.now();
     match command {
         // `any_client` is what remains when no client is named.
-        ProgramsCommand::Create { id, account, name, client, any_client: _ } => {
+        ProgramsCommand::Create { id, account, name, client, any_client: _, asker } => {
             if !settings.accounts.contains_key(&account) {
                 return Err(LedgerError::UnknownAccount);
             }
@@ -170,7 +183,7 @@ async fn programs_lines(
                 None => None,
             };
             let mut tx = store.begin().await?;
-            let by = ChangedBy { name: "command line".to_owned(), scribe: scribe.clone() };
+            let by = ChangedBy { name: asker.name().unwrap_or("command line").to_owned(), scribe: scribe.clone() };
             let new = NewProgram { id: &id, name: checked(&name)?, account: &account, owner };
             if !programs::create(&mut tx, new, &by, now).await? {
                 return Err(LedgerError::Taken);
@@ -230,7 +243,7 @@ pub(super) async fn run_ledger(command: LedgerCommand, settings: &Settings) -> R
         }
         LedgerCommand::Adjust(asked) => {
             let (store, ambient) = open_with_clock(&settings.store).await?;
-            let scribe = scribe(settings, AuditActor::command())?;
+            let scribe = scribe(settings, AuditActor::command(Some(&asked.by)))?;
             let writer = CommandWriter { store: &store, ambient: &ambient, scribe: &scribe };
             let said = adjust(asked, settings, &writer).await?;
             store.close().await;

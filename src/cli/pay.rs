@@ -69,8 +69,8 @@ pub(super) async fn run(command: PayCommand, settings: &Settings) -> Result<Exit
                 FindingWord::Made => PaymentFinding::Made(amazon_id.ok_or(PayCommandError::AmazonId)?),
                 FindingWord::NotMade => PaymentFinding::NotMade,
             };
+            let scribe = scribe(settings, AuditActor::command(Some(&by)))?;
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
-            let scribe = scribe(settings, AuditActor::command())?;
             let status = settle::settle(&store, id, finding, reason, &scribe, ambient.now()).await;
             format!("{id} is {}", status.map_err(PayCommandError::Settle)?)
         }

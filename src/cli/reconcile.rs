@@ -16,7 +16,8 @@ use tokio::{fs::File, io::AsyncReadExt, sync::mpsc};
 use super::{CommandError, ledger::checked, say, stop::Stop};
 use crate::{
     ambient::Ambient,
-    bootstrap::reconciler,
+    audit::AuditActor,
+    bootstrap::{reconciler, scribe},
     config::Settings,
     identity::OwnedBy,
     kernel::{ReconciliationId, calendar},
@@ -159,7 +160,7 @@ pub(super) async fn run(
     }
     let (service, store) = reconciler(settings).await?;
     let ended = match arguments {
-        ReconcileArguments { days: Some(command), .. } => days(&service, command).await,
+        ReconcileArguments { days: Some(command), .. } => days(&service, command, settings).await,
         ReconcileArguments { run: Some(arguments), .. } => reconcile(&service, arguments, stop).await,
         // The parser asks for the arguments of a run where there is no command.
         ReconcileArguments { .. } => Ok(ExitCode::from(USAGE)),
@@ -191,7 +192,7 @@ async fn preview(settings: &Settings, arguments: &RunArguments) -> Result<ExitCo
     Ok(if report.is_readable() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
-async fn days(service: &Reconciliations, command: DaysCommand) -> Result<ExitCode, CommandError> {
+async fn days(service: &Reconciliations, command: DaysCommand, settings: &Settings) -> Result<ExitCode, CommandError> {
     match command {
         DaysCommand::Days { account } => {
             let days = service.open_days(&account).await.map_err(ReconcileError::Begin)?;
@@ -204,7 +205,9 @@ async fn days(service: &Reconciliations, command: DaysCommand) -> Result<ExitCod
         }
         DaysCommand::Accept { account, from, to, reason, by } => {
             let period = RunPeriod::days(from, to).map_err(|bad| ReconcileError::Begin(bad.into()))?;
-            let order = Acceptance { account: &account, period, reason: checked(&reason)?, by: checked(&by)? };
+            let (reason, by) = (checked(&reason)?, checked(&by)?);
+            let scribe = scribe(settings, AuditActor::command(Some(by)))?;
+            let order = Acceptance { account: &account, period, reason, by, scribe: &scribe };
             let accepted = service.accept_days(&order).await.map_err(ReconcileError::Begin)?;
             say(&format!("{accepted} days of {account} are accepted without a reconciliation"))
         }

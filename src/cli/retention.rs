@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::{CommandError, say, stop::Stop};
+use super::{CommandError, NamedAsker, say, stop::Stop};
 use crate::{
     ambient::Ambient,
     audit::{AuditAction, AuditActor, Deed, Scribe},
@@ -23,7 +23,7 @@ pub(super) enum RetentionCommand {
     Status,
     /// Archive now what has been settled for longer than `rewards.retention_days`, also beside a service that runs. The audit has
     /// a record of it before the first is archived. Exit codes: 0 done, 1 failed or ended early.
-    Run,
+    Run(NamedAsker),
 }
 
 /// Why nothing is archived.
@@ -38,10 +38,11 @@ pub(super) async fn run(command: RetentionCommand, settings: &Settings, stop: &S
     let keep = settings.rewards.retention.map(|keep| TimeDelta::from_std(keep).unwrap_or(TimeDelta::MAX));
     let ended = match (command, keep) {
         (RetentionCommand::Status, keep) => say(&status(&retention.standing().await?, keep)),
-        (RetentionCommand::Run, None) => Err(RetentionError::Off.into()),
-        (RetentionCommand::Run, Some(keep)) => {
+        (RetentionCommand::Run(_), None) => Err(RetentionError::Off.into()),
+        (RetentionCommand::Run(asker), Some(keep)) => {
             // First: what a batch empties is gone for good, and a pass that is stopped must have its record, too.
-            record(&store, &scribe(settings, AuditActor::command())?, keep, &ambient).await?;
+            let scribe = scribe(settings, AuditActor::command(asker.name()))?;
+            record(&store, &scribe, keep, &ambient).await?;
             match stop.or(retention.pass(keep)).await {
                 Some(passed) => {
                     let passed = passed?;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::CommandError;
+use super::{CommandError, NamedAsker};
 use crate::{
     config::{ConfigError, Settings},
     kernel::WebhookEndpointId,
@@ -37,6 +37,8 @@ pub(super) enum WebhooksCommand {
     Disable {
         /// Its id, `whe_…`.
         id: WebhookEndpointId,
+        #[command(flatten)]
+        asker: NamedAsker,
     },
 }
 
@@ -55,6 +57,6 @@ pub(super) async fn run(
         WebhooksCommand::RotateSecret(arguments) => endpoints::rotate(arguments).await,
         WebhooksCommand::Remove(arguments) => endpoints::remove(arguments).await,
         WebhooksCommand::List => operator::list(&settings()?).await,
-        WebhooksCommand::Disable { id } => operator::disable(id, &settings()?).await,
+        WebhooksCommand::Disable { id, asker } => operator::disable(id, &asker, &settings()?).await,
     }
 }

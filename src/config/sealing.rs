@@ -36,7 +36,7 @@ pub struct SealingKey {
 }
 
 /// A key's id: 1 to 10 characters of a-z, 0-9 and inner hyphens, like `2026-11`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyId(String);
 
 impl KeyId {

@@ -56,6 +56,8 @@ impl Code {
     pub(crate) const INTERNAL: Self = Self::new("internal", 500, Retry::Later, "Something went wrong here");
     pub(crate) const DEPENDENCY_UNAVAILABLE: Self =
         Self::new("dependency-unavailable", 503, Retry::Later, "A service that is needed does not answer");
+    pub(crate) const AUDIT_UNAVAILABLE: Self =
+        Self::new("audit-unavailable", 503, Retry::AfterOperator, "The audit takes no record; an operator must act");
     pub(crate) const OVERLOADED: Self =
         Self::new("overloaded", 503, Retry::Later, "The service is asked for more than it can do");
 
@@ -75,6 +77,7 @@ impl Code {
         Self::RATE_LIMITED,
         Self::INTERNAL,
         Self::DEPENDENCY_UNAVAILABLE,
+        Self::AUDIT_UNAVAILABLE,
         Self::OVERLOADED,
     ];
 

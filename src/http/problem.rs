@@ -379,12 +379,12 @@ impl From<StoreError> for Problem {
             | StoreError::Lost(_)
             | StoreError::Session(_) => Code::DEPENDENCY_UNAVAILABLE,
             StoreError::Busy => Code::QUOTA_EXCEEDED,
+            StoreError::Unaudited => Code::AUDIT_UNAVAILABLE,
             StoreError::Migrate(_)
             | StoreError::NotOwner
             | StoreError::Inconsistent { .. }
             | StoreError::Schema(_)
             | StoreError::Open(_)
-            | StoreError::Unaudited
             | StoreError::Randomness(_) => Code::INTERNAL,
         };
         let chain = crate::kernel::Chain(&error);
@@ -397,6 +397,10 @@ impl From<StoreError> for Problem {
         let problem = Self::new(code);
         if matches!(error, StoreError::TooCostly { .. }) {
             return problem.detail("the answer took too long to find: ask for less, or for a shorter time");
+        }
+        if matches!(error, StoreError::Unaudited) {
+            return problem
+                .detail("what is done by hand is recorded, and the service has no key for that: nothing was done");
         }
         if error.is_loss() {
             return problem.detail("the service's database was removed or replaced: an operator must act");

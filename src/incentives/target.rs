@@ -15,7 +15,7 @@ use crate::{
     config::KeyId,
     kernel::{Chain, RewardId, glyphs::repeats},
     provider::login::AccessToken,
-    sealing::{Fingerprint, Keyring, Place, Sameness, Sealed, SealingError, Target},
+    sealing::{Fingerprint, Keyring, Place, Sameness, Sealed, SealingError, SealingKeyUse, Target},
     store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, join, row, statements},
 };
 
@@ -233,23 +233,14 @@ impl NewlySealed {
     }
 }
 
-/// How many rewards hold a target that this key sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedBy {
-    /// The key's id.
-    pub key: KeyId,
-    /// How many.
-    pub rewards: i64,
-}
-
 /// Which keys sealed the targets that rewards still hold.
 ///
 /// # Errors
 /// [`StoreError`] from the database.
-pub async fn sealed_by(snapshot: &mut Snapshot) -> Result<Vec<SealedBy>, StoreError> {
+pub async fn sealed_by(snapshot: &mut Snapshot) -> Result<Vec<SealingKeyUse>, StoreError> {
     let rows = fetch_all!(SealedByRow, snapshot, SEALED_BY)?;
     let read = |row: SealedByRow| match row.target_key.parse() {
-        Ok(key) => Ok(SealedBy { key, rewards: row.rewards }),
+        Ok(key) => Ok(SealingKeyUse { key, count: row.rewards }),
         Err(_malformed) => Err(StoreError::Inconsistent { table: "rewards", column: "target_key" }),
     };
     rows.into_iter().map(read).collect()

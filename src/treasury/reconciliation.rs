@@ -40,7 +40,6 @@ use super::Metrics;
 use crate::{
     accounts::{Account, Accounts},
     ambient::Ambient,
-    audit::Scribe,
     identity::OwnedBy,
     kernel::{Chain, ReconciliationId, horizon::is_stray},
     lifecycle::Tasks,
@@ -60,7 +59,6 @@ pub(crate) struct ReconciliationDependencies {
     pub(crate) accounts: Accounts,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tasks: Tasks,
-    pub(crate) scribe: Scribe,
     /// The time between two pages of the report, over all replicas.
     pub(crate) page_spacing: Duration,
     /// From this hour (UTC) on, the day before is due.

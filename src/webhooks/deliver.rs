@@ -62,7 +62,7 @@ const FAILING_MAX: TimeDelta = TimeDelta::days(5);
 const QUIET: TimeDelta = TimeDelta::days(2);
 /// What cannot be sent for a reason of ours is tried again after this.
 const PUT_BACK_FOR: TimeDelta = TimeDelta::minutes(10);
-/// For how long deliveries are kept, in whatever state.
+/// For how long deliveries are kept since they were to be sent last, in whatever state.
 pub(super) const KEPT_FOR: TimeDelta = TimeDelta::days(30);
 /// How often old ones are removed, and how many in one transaction.
 const SWEEP_EVERY: TimeDelta = TimeDelta::minutes(1);

@@ -158,9 +158,10 @@ statements! {
         "SELECT MIN(oldest.at) AS at FROM (SELECT (SELECT d.pending_since FROM webhook_deliveries d WHERE d.endpoint_id = e.id \
          AND d.state = 'pending' ORDER BY d.pending_since LIMIT 1) AS at FROM webhook_endpoints e WHERE e.state = 'enabled') AS oldest",
     );
+    /// One that was to be sent again stays for as long as a new one.
     REMOVE_AGED = Sql::same(
         "webhook_deliveries.remove_aged",
-        "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE created_at < $1 \
+        "DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE created_at < $1 AND pending_since < $1 \
          ORDER BY created_at LIMIT $2) RETURNING state",
     );
     REMOVE_OF_DELETED = Sql::each(
@@ -411,7 +412,7 @@ pub(super) struct Removed {
     pub(super) pending: usize,
 }
 
-/// Removes some that were made before this instant, whatever became of them.
+/// Removes some that were to be sent last before this instant, whatever became of them.
 pub(super) async fn remove_aged(tx: &mut Tx, before: DateTime<Utc>, limit: usize) -> Result<Removed, StoreError> {
     let rows = fetch_all!(RemovedRow, tx, REMOVE_AGED, before, i64::try_from(limit).unwrap_or(i64::MAX))?;
     let pending = rows.iter().filter(|row| row.state == DeliveryState::Pending.as_str()).count();

@@ -8,7 +8,7 @@ use super::{endpoint_url::EndpointUrl, event::EventFilter};
 use crate::{
     config::KeyId,
     kernel::{ClientId, ProgramId, WebhookEndpointId, word_methods},
-    sealing::Sealed,
+    sealing::{Sealed, SealingKeyUse},
     store::{Read, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
 };
 
@@ -75,6 +75,13 @@ statements! {
         "webhook_endpoints.enable",
         "UPDATE webhook_endpoints SET state = 'enabled', disabled_why = NULL, failures = 0, failing_since = NULL, paused_until = NULL, \
          updated_at = $2 WHERE id = $1 AND state = 'disabled'",
+    );
+    /// An old secret that signs no more needs no key.
+    SEALED_BY = Sql::same(
+        "webhook_endpoints.sealed_by",
+        "SELECT sealing_key, COUNT(*) AS secrets FROM (SELECT secret_key AS sealing_key FROM webhook_endpoints WHERE state <> 'deleted' \
+         UNION ALL SELECT old_secret_key FROM webhook_endpoints WHERE state <> 'deleted' AND old_secret_until > $1) AS sealed \
+         GROUP BY sealing_key ORDER BY sealing_key",
     );
     DISABLE = Sql::same(
         "webhook_endpoints.disable",
@@ -151,6 +158,10 @@ pub enum DisabledWhy {
     Failing,
 }
 word_methods!(DisabledWhy);
+
+row! {
+    struct SealedSecretsRow { sealing_key: String, secrets: i64 }
+}
 
 row! {
     struct EndpointRow {
@@ -301,6 +312,18 @@ pub(super) async fn disable(
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
     Ok(execute!(tx, DISABLE, id.uuid(), why.as_str(), now)? == 1)
+}
+
+/// Which keys sealed the secrets that sign now.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(crate) async fn sealed_by(on: &mut impl Read, now: DateTime<Utc>) -> Result<Vec<SealingKeyUse>, StoreError> {
+    let read = |row: SealedSecretsRow| match row.sealing_key.parse() {
+        Ok(key) => Ok(SealingKeyUse { key, count: row.secrets }),
+        Err(_malformed) => Err(StoreError::Inconsistent { table: "webhook_endpoints", column: "secret_key" }),
+    };
+    fetch_all!(SealedSecretsRow, on, SEALED_BY, now)?.into_iter().map(read).collect()
 }
 
 /// Signs with this secret, and with the old one until then.

@@ -99,7 +99,7 @@ async fn asker(http: &Http, request: &HttpRequest, scope: Scope) -> Result<(Call
     security(("api_key" = ["webhooks:write"])),
     request_body = EndpointBody,
     responses((status = 201, description = "Made, with its secret", body = SecretView, headers(("Location" = String, description = "The endpoint")))),
-    extensions(("x-problems" = json!(["webhook-endpoint-conflict", "webhooks-not-set-up"])))
+    extensions(("x-problems" = json!(["webhook-endpoint-conflict", "webhooks-not-set-up", "audit-unavailable"])))
 )]
 async fn create(
     http: web::Data<Http>,
@@ -178,7 +178,7 @@ async fn get(
     params(("id" = String, Path, description = "The endpoint's id", example = "whe_0190000000007000800000000000002a")),
     request_body = EndpointChangeBody,
     responses((status = 200, description = "The endpoint as it is now", body = EndpointView)),
-    extensions(("x-problems" = json!(["webhook-endpoint-conflict"])))
+    extensions(("x-problems" = json!(["webhook-endpoint-conflict", "audit-unavailable"])))
 )]
 async fn change(
     http: web::Data<Http>,
@@ -206,7 +206,7 @@ async fn change(
     security(("api_key" = ["webhooks:write"])),
     params(("id" = String, Path, description = "The endpoint's id", example = "whe_0190000000007000800000000000002a")),
     responses((status = 204, description = "Deleted")),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["audit-unavailable"])))
 )]
 async fn delete(
     http: web::Data<Http>,
@@ -257,7 +257,7 @@ async fn test(
     params(("id" = String, Path, description = "The endpoint's id", example = "whe_0190000000007000800000000000002a")),
     request_body = RotationBody,
     responses((status = 200, description = "The endpoint with its new secret", body = SecretView)),
-    extensions(("x-problems" = json!(["webhooks-not-set-up"])))
+    extensions(("x-problems" = json!(["webhooks-not-set-up", "audit-unavailable"])))
 )]
 async fn rotate_secret(
     http: web::Data<Http>,
@@ -277,7 +277,7 @@ async fn rotate_secret(
 
 /// List what was sent to an endpoint
 ///
-/// Newest first. Deliveries are kept for 30 days.
+/// Newest first. Deliveries are kept for 30 days since the event was to be sent last.
 #[utoipa::path(
     get,
     path = "/v1/webhook-endpoints/{id}/deliveries",

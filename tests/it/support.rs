@@ -175,7 +175,7 @@ impl App {
 
     /// Writes down what a test does by hand.
     pub(crate) fn scribe(&self) -> Scribe {
-        bootstrap::scribe(&self.settings, AuditActor::command()).unwrap()
+        bootstrap::scribe(&self.settings, AuditActor::command(None)).unwrap()
     }
 
     /// Where the sandbox listens.

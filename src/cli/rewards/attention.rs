@@ -79,6 +79,7 @@ pub(super) async fn run(command: AttentionCommand, settings: &Settings) -> Resul
                 ResolutionWord::NotBought => Resolution::NotBought,
                 ResolutionWord::Canceled => Resolution::Canceled,
             };
+            let scribe = scribe(settings, AuditActor::command(Some(&by)))?;
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
             let keyring = Keyring::new(&settings.sealing).map_err(AttentionError::Sealing)?;
             if let Some(found) = attention::find(&store, id).await?
@@ -86,7 +87,6 @@ pub(super) async fn run(command: AttentionCommand, settings: &Settings) -> Resul
             {
                 return Err(AttentionError::RepeatsTarget.into());
             }
-            let scribe = scribe(settings, AuditActor::command())?;
             let reward = settle(&store, id, SettleDecision { resolution, reason }, &scribe, ambient.now())
                 .await
                 .map_err(AttentionError::Settle)?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{
     audit::AuditActor,
     bootstrap::{open_with_clock, scribe},
-    cli::{CommandError, say},
+    cli::{CommandError, NamedAsker, say},
     config::Settings,
     http::problem::timestamp,
     kernel::WebhookEndpointId,
@@ -26,9 +26,13 @@ pub(super) async fn list(settings: &Settings) -> Result<ExitCode, CommandError> 
     say(&lines.join("\n"))
 }
 
-pub(super) async fn disable(id: WebhookEndpointId, settings: &Settings) -> Result<ExitCode, CommandError> {
+pub(super) async fn disable(
+    id: WebhookEndpointId,
+    asker: &NamedAsker,
+    settings: &Settings,
+) -> Result<ExitCode, CommandError> {
     let (store, ambient) = open_with_clock(&settings.store).await?;
-    let scribe = scribe(settings, AuditActor::command())?;
+    let scribe = scribe(settings, AuditActor::command(asker.name()))?;
     let disabled = operator::disable(&store, id, &scribe, ambient.now()).await?;
     store.close().await;
     if disabled { say(&format!("{id} is disabled")) } else { Err(WebhooksError::Unknown.into()) }

@@ -370,6 +370,7 @@ fn problem(code: &str) -> Option<&'static str> {
             "The form is not of a page of this session. Go back, load the page again, and send it once more."
         }
         "dependency-unavailable" => "The database or Amazon does not answer. Try again in a minute.",
+        "audit-unavailable" => "The audit takes no record, so nothing was done. An operator must list its key.",
         "upstream-busy" => "Amazon’s rate is used up. Try again in a minute.",
         "insufficient-funds" => "The account’s funds do not suffice.",
         "budget-exceeded" => "A budget is used up.",

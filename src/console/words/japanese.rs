@@ -366,6 +366,9 @@ fn problem(code: &str) -> Option<&'static str> {
         "not-found" => "存在しないか、このキーでは表示できません。",
         "forbidden" => "このセッションの画面から送られたものではありません。再読み込みして、もう一度送信してください。",
         "dependency-unavailable" => "データベースまたはAmazonが応答しません。1分後にやり直してください。",
+        "audit-unavailable" => {
+            "監査記録を書き込めないため、何も実行されませんでした。運用担当者が監査のキーを設定する必要があります。"
+        }
         "upstream-busy" => "Amazonへの問い合わせ数が上限に達しています。1分後にやり直してください。",
         "insufficient-funds" => "アカウントの残高が足りません。",
         "budget-exceeded" => "予算の上限に達しました。",

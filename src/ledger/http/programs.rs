@@ -87,7 +87,7 @@ async fn owner_of(
     security(("api_key" = ["programs:write"])),
     request_body = ProgramBody,
     responses((status = 201, description = "Made", body = ProgramView, headers(("Location" = String, description = "The program")))),
-    extensions(("x-problems" = json!(["program-conflict", "not-found"])))
+    extensions(("x-problems" = json!(["program-conflict", "not-found", "audit-unavailable"])))
 )]
 async fn create(
     http: web::Data<Http>,
@@ -175,7 +175,7 @@ async fn get(
     params(("id" = String, Path, description = "The program's id", example = "prg_spring")),
     request_body = ChangeBody,
     responses((status = 200, description = "The program as it is now", body = ProgramView)),
-    extensions(("x-problems" = json!(["invalid-state"])))
+    extensions(("x-problems" = json!(["invalid-state", "audit-unavailable"])))
 )]
 async fn change(
     http: web::Data<Http>,
@@ -217,7 +217,7 @@ async fn set_state(
     security(("api_key" = ["programs:write"])),
     params(("id" = String, Path, description = "The program's id", example = "prg_spring")),
     responses((status = 200, description = "Suspended, in all replicas", body = ProgramView)),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["audit-unavailable"])))
 )]
 async fn suspend(
     http: web::Data<Http>,
@@ -237,7 +237,7 @@ async fn suspend(
     security(("api_key" = ["programs:write"])),
     params(("id" = String, Path, description = "The program's id", example = "prg_spring")),
     responses((status = 200, description = "Active again", body = ProgramView)),
-    extensions(("x-problems" = json!([])))
+    extensions(("x-problems" = json!(["audit-unavailable"])))
 )]
 async fn resume(
     http: web::Data<Http>,

@@ -14,7 +14,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use super::{BeginError, Reconciliations, period::RunPeriod, run::RunError};
 use crate::{
     accounts::Account,
-    audit::{AuditAction, Deed},
+    audit::{AuditAction, Deed, Scribe},
     events::{Named, outbox},
     kernel::{horizon::is_stray, rest::DoublingRest, word_methods},
     store::{InstantRow, Snapshot, Sql, StoreError, execute, fetch_all, fetch_optional, row, statements},
@@ -252,7 +252,7 @@ impl Reconciliations {
         // The reason stands in the event.
         let details = json!({"from": first.to_string(), "to": last.to_string(), "by": order.by});
         let deed = Deed { action: AuditAction::ReconciliationDaysAccepted, subject: account.id(), details };
-        self.deps.scribe.write(&mut tx, deed, now).await?;
+        order.scribe.write(&mut tx, deed, now).await?;
         tx.commit(()).await?;
         Ok(accepted)
     }
@@ -266,6 +266,8 @@ pub(crate) struct Acceptance<'a> {
     pub(crate) reason: &'a str,
     /// The person who decided.
     pub(crate) by: &'a str,
+    /// Writes it into the audit.
+    pub(crate) scribe: &'a Scribe,
 }
 
 /// When the account first showed a sign of life in this database.

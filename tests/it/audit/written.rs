@@ -30,7 +30,7 @@ on_each_backend! {
         let key = done(&app, &["keys", "create", "--client", "shop", "--new-client"]);
         let id = format!("key_{}", key.split('_').nth(1).unwrap());
         done(&app, &["keys", "rotate", &id]);
-        done(&app, &["keys", "revoke", &id]);
+        done(&app, &["keys", "revoke", &id, "--by", "kim"]);
         let (code, _out, _error) = command(&app, &["keys", "revoke", &id]);
         assert_eq!(code, Some(1), "what changed nothing is no act");
         done(&app, &["programs", "resume", "prg_spring", "--by", "maria"]);
@@ -56,6 +56,9 @@ on_each_backend! {
         assert_eq!((&all[6]["subject"], &all[6]["details"]["name"]), (&json!(id), &json!("default")));
         assert_eq!(all[11]["details"], json!({"amount": "-1.00", "currency": "USD", "by": "maria"}));
 
+        assert_eq!((&all[6]["actor"]["by"], &all[8]["actor"]["by"]), (&json!(null), &json!("kim")), "who says so is named");
+        assert_eq!((records(&app, &["--actor", "kim"]).len(), records(&app, &["--actor", "maria"]).len()), (1, 3));
+
         assert_eq!(records(&app, &["--subject", &id]).len(), 3);
         assert_eq!(records(&app, &["--action", "key.rotated"]).len(), 1);
         assert_eq!(records(&app, &["--actor", "api_key"]).len(), 5);
@@ -72,6 +75,39 @@ on_each_backend! {
         }
         let metrics = app.metrics().await;
         assert!(metrics.contains("\nnoshi_audit_broken 0\n") && metrics.contains("noshi_audit_records{action=\"key.created\"}"));
+        app.end().await;
+    }
+
+    /// In a pod every command runs as the same user.
+    async fn each_command_that_is_recorded_names_who_asked_for_it(backend: Backend) {
+        let app = App::shaped(backend, Shape::default().with("NOSHI__REWARDS__RETENTION_DAYS", 1000)).await;
+        let key = done(&app, &["keys", "create", "--client", "shop", "--new-client", "--by", "kim"]);
+        let id = format!("key_{}", key.split('_').nth(1).unwrap());
+        let commands: [&[&str]; 9] = [
+            &["keys", "rotate", &id],
+            &["keys", "revoke", &id],
+            &["programs", "create", "prg_spring", "--account", "main", "--name", "Spring", "--any-client"],
+            &["programs", "suspend", "prg_spring"],
+            &["programs", "resume", "prg_spring"],
+            &["programs", "own", "prg_spring", "--client", "shop"],
+            &["ledger", "adjust", "--account", "main", "--amount", "1.00", "--reason", "found"],
+            &["reconcile", "accept", "--account", "main", "--from", "2026-11-01", "--to", "2026-11-02", "--reason", "gone"],
+            &["retention", "run"],
+        ];
+        for command in commands {
+            done(&app, &[command, &["--by", "kim"]].concat());
+        }
+        done(&app, &["restored", "--by", "kim"]);
+        let named = records(&app, &["--actor", "kim"]);
+        let expected = [
+            "key.created", "key.rotated", "key.revoked", "program.created", "program.suspended", "program.resumed", "program.owned",
+            "ledger.adjusted", "reconciliation.days_accepted", "rewards.archived", "database.restored",
+        ];
+        assert_eq!(actions(&named), expected);
+        for bad in ["", "a\nb", "A2CD-EFGHJK-LMNP", &"x".repeat(101)] {
+            let (code, _out, error) = command(&app, &["keys", "create", "--client", "shop", "--by", bad]);
+            assert!(code == Some(2) && error.contains("a name has 1 to 100 characters"), "{bad}: {error}");
+        }
         app.end().await;
     }
 
@@ -127,6 +163,9 @@ on_each_backend! {
         assert_eq!(app.database.number("SELECT COUNT(*) FROM api_keys").await, 2, "the act is not done either");
         let (code, out, error) = command(&app, &["keys", "revoke", &made]);
         assert!(code == Some(0) && out.contains("not recorded in the audit"), "a thief's key is revoked: {out} {error}");
+        let program = json!({"id": "prg_spring", "name": "Spring", "account_id": "main"});
+        app.post("/v1/programs", program).await.is_problem(503, "audit-unavailable");
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM programs").await, 0, "nothing was done");
         assert_eq!(app.issue("one", "5.00").await.status, 201, "sales go on");
         app.end().await;
     }

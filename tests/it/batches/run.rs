@@ -245,7 +245,7 @@ async fn a_batch_is_stopped_though_that_cannot_be_recorded_and_is_not_resumed() 
     let id = taken(&app, "one", items("order", 30)).await;
     let change = async |wish: &str| app.post(&format!("/v1/batches/{id}/{wish}"), json!({})).await;
     assert_eq!(change("pause").await.status, 200);
-    change("resume").await.is_problem(500, "internal");
+    change("resume").await.is_problem(503, "audit-unavailable");
     assert_eq!(read(&app, &id).await["state"], "paused", "nobody could say who had it bought");
     assert_eq!(change("cancel").await.status, 200);
     assert_eq!(app.database.number("SELECT COUNT(*) FROM audit_records WHERE action LIKE 'batch.%'").await, 0);

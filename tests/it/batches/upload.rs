@@ -1,10 +1,17 @@
 //! What is taken: all of a batch, once, or nothing of it.
 
+use std::time::Duration;
+
 use noshi::identity::Scopes;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{each_once, item, items, lines, read, send, taken, until_ended};
-use crate::support::{Answer, App, Backend, Shape, on_each_backend, with_json};
+use crate::{
+    bad_input::wire::with_key,
+    door::connect,
+    support::{Answer, App, Backend, Shape, on_each_backend, with_json},
+};
 
 on_each_backend! {
     async fn each_item_is_bought_once_however_often_it_is_sent(backend: Backend) {
@@ -172,6 +179,30 @@ on_each_backend! {
         app.database.execute(&open).await.unwrap();
         send(&app, "last", &json!({"items": items("order", 1)})).await.is_problem(429, "too-many-batches");
         assert_eq!(read(&app, &id).await["items"], 1);
+        app.end().await;
+    }
+
+    async fn whoever_sends_batches_slowly_holds_up_no_other_client(backend: Backend) {
+        let mut app = App::spawn(backend).await;
+        let head = "POST /v1/batches HTTP/1.1\r\nHost: noshi\r\nAuthorization: Bearer @KEY@\r\nIdempotency-Key: slow\r\n\
+                    Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+        let mut slow = Vec::new();
+        for _ in 0..4 {
+            let mut stream = connect(&app).await;
+            stream.write_all(&with_key(head.as_bytes(), &app.key)).await.unwrap();
+            slow.push(stream);
+        }
+        let mut refused = 0;
+        for stream in &mut slow {
+            let mut answer = [0; 12];
+            let read = tokio::time::timeout(Duration::from_secs(1), stream.read_exact(&mut answer)).await;
+            refused += usize::from(read.is_ok_and(|read| read.is_ok()) && &answer == b"HTTP/1.1 429");
+        }
+        assert_eq!(refused, 2, "the client reads two at once");
+        app.key = app.mint_key("other", Scopes::new(noshi::server::scopes())).await.1;
+        let other = send(&app, "one", &json!({"items": items("order", 1)})).await;
+        assert_eq!(other.status, 202, "{}", other.text);
+        drop(slow);
         app.end().await;
     }
 

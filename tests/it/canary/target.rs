@@ -89,10 +89,17 @@ on_each_backend! {
             let done = noshi().args(["check", "--targets"]).envs(settings).env(keys.0, keys.1).output().unwrap();
             (done.status.code(), String::from_utf8(done.stdout).unwrap())
         };
-        let listed = "2026-11: listed; targets that it opens: 1\n2026-05: listed; targets that it opens: 0\n";
-        assert_eq!(check(&["2026-11", "2026-05"]), (Some(0), listed.to_owned()));
-        let missing = "2026-05: listed; targets that it opens: 0\n2026-11: NOT LISTED; targets that wait for it: 1\n";
-        assert_eq!(check(&["2026-05"]), (Some(3), missing.to_owned()));
+        let audited = app.database.number("SELECT COUNT(*) FROM audit_records WHERE hash_key = '2026-11'").await;
+        let listed = format!(
+            "2026-11: listed; needed for: targets 1, webhook secrets 0, audit records {audited}\n\
+             2026-05: listed; needed for: targets 0, webhook secrets 0, audit records 0\n"
+        );
+        assert_eq!(check(&["2026-11", "2026-05"]), (Some(0), listed));
+        let missing = format!(
+            "2026-05: listed; needed for: targets 0, webhook secrets 0, audit records 0\n\
+             2026-11: NOT LISTED; needed for: targets 1, webhook secrets 0, audit records {audited}\n"
+        );
+        assert_eq!(check(&["2026-05"]), (Some(3), missing));
 
         // What does not open is reported by the key's id alone.
         let elsewhere = Place { row: app.ambient.token().unwrap(), kind: KIND };

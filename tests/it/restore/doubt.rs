@@ -219,7 +219,7 @@ on_each_backend! {
         let store = noshi::store::Store::open(&options).await.unwrap();
         noshi::store::migrate::migrate(&store).await.unwrap();
         let ambient = noshi::ambient::Ambient::system();
-        assert!(matches!(note_restore(&store, &ambient, None, &Scribe::new(AuditKeys::default(), AuditActor::command())).await, Err(restore_note::RestoreNoteError::Empty)));
+        assert!(matches!(note_restore(&store, &ambient, None, &Scribe::new(AuditKeys::default(), AuditActor::command(None))).await, Err(restore_note::RestoreNoteError::Empty)));
         assert!(restore_note::last(&mut store.snapshot().await.unwrap()).await.unwrap().is_none());
         store.close().await;
         database.remove().await;

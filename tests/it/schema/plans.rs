@@ -71,6 +71,8 @@ const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("batch_items.cancel", On::Postgres, "the items of one batch"),
     ("batch_items.take_up_again", On::Postgres, "the items of one batch"),
     ("audit_records.newest", On::Sqlite, "one row, the last by its key: SQLite calls it a scan"),
+    ("webhook_deliveries.remove_aged", On::Postgres, "passes over those that were to be sent again within a month"),
+    ("audit_records.hashed_by", On::Both, "an operator's command, `check --targets`"),
     ("audit_records.counts", On::Both, "stands beside the check of every record, once a day"),
     ("rewards.youngest", On::Both, "asked once, by the first start after a restore"),
     ("facts.youngest_named", On::Both, "asked once, by the first start after a restore"),

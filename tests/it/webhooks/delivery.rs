@@ -371,8 +371,22 @@ on_each_backend! {
         crate::support::wait::until("the deleted one is gone", async || {
             look.count("webhook_endpoints").await == 1 && look.count("webhook_deliveries").await == 1
         }).await;
+        sender.app.issue("two", "5.00").await;
+        let all = found("both are delivered", async || {
+            let all = sender.deliveries(&kept, "?state=delivered").await;
+            (all.len() == 2).then_some(all)
+        })
+        .await;
+        let again = all[1]["id"].as_str().unwrap().to_owned();
+        sender.advance(29 * 24 * 3600);
+        let path = format!("/v1/webhook-endpoints/{}/deliveries/{again}/redeliver", kept.id);
+        assert_eq!(sender.app.post(&path, json!({})).await.status, 202);
+        sender.advance(2 * 24 * 3600);
+        crate::support::wait::until("what is old is gone", async || look.count("webhook_deliveries").await == 1).await;
+        let left = sender.deliveries(&kept, "").await;
+        assert_eq!(left[0]["id"], json!(again), "what was to be sent again stays for as long as a new one");
         sender.advance(31 * 24 * 3600);
-        crate::support::wait::until("what is old is gone", async || look.count("webhook_deliveries").await == 0).await;
+        crate::support::wait::until("that one, too", async || look.count("webhook_deliveries").await == 0).await;
         sender.end().await;
     }
 }

@@ -218,13 +218,13 @@ on_each_backend! {
         let (code, listed, _) = command(&sender.app, &["webhooks", "list"]);
         assert!(code == Some(0) && listed.contains(&listener.id) && listed.contains("127.0.0.1"), "{listed}");
         assert!(!listed.contains("open-sesame"), "receivers put secrets into URLs: {listed}");
-        let (code, said, _) = command(&sender.app, &["webhooks", "disable", &listener.id]);
+        let (code, said, _) = command(&sender.app, &["webhooks", "disable", &listener.id, "--by", "kim"]);
         assert!(code == Some(0) && said.contains("is disabled"), "{said}");
         let seen = sender.ask(&theirs, "GET", &format!("{ALL}/{}", listener.id), None).await;
         assert_eq!((&seen.json["state"], &seen.json["disabled_why"]), (&json!("disabled"), &json!("asked")));
         let (code, _, said) = command(&sender.app, &["webhooks", "disable", &listener.id]);
         assert!(code == Some(1) && said.contains("no enabled endpoint"), "{said}");
-        let audited = "SELECT COUNT(*) FROM audit_records WHERE action = 'webhook_endpoint.changed' AND actor LIKE '%command%'";
+        let audited = "SELECT COUNT(*) FROM audit_records WHERE action = 'webhook_endpoint.changed' AND actor LIKE '%command%' AND actor LIKE '%kim%'";
         assert_eq!(sender.app.database.number(audited).await, 1);
         sender.end().await;
     }
