@@ -10,6 +10,7 @@ mod client;
 mod endpoint;
 mod ids;
 mod key;
+pub mod mws;
 mod outcome;
 mod reason;
 mod sign;

@@ -68,7 +68,12 @@ pub(super) fn asked(payment: &Payment, capture_now: bool) -> Option<(PayKey, Cha
 /// What a charge of Amazon's shows of the one that was asked for.
 fn read(seen: &ChargeSeen, asked: &Payment) -> PaymentSight {
     let value = asked.value;
-    let other = seen.amount != value || seen.permission.as_str() != asked.against.as_str();
+    // Where the answer names no consent, it names the key, which is this charge's alone.
+    let other_source = match &seen.permission {
+        Some(permission) => permission.as_str() != asked.against.as_str(),
+        None => seen.reference.as_ref().map(PayReference::as_str) != Some(asked.pay_key.as_str()),
+    };
+    let other = seen.amount != value || other_source;
     let (sight, decline, reason) = match seen.state {
         _ if other => (Sight::Mismatch, None, None),
         ChargeState::Paid if seen.captured.is_some_and(|captured| captured != value) => (Sight::Mismatch, None, None),

@@ -7,7 +7,7 @@ use crate::{
         kind::{PayErrand, PaymentCall, PaymentSpec},
         model::Payment,
     },
-    provider::pay::{AmazonChargeId, AmazonRefundId, PayKey, PayOperation, RefundSeen, RefundState},
+    provider::pay::{AmazonChargeId, AmazonRefundId, PayKey, PayOperation, PayReference, RefundSeen, RefundState},
 };
 
 /// The kind.
@@ -58,7 +58,12 @@ fn asked(payment: &Payment) -> Option<(PayKey, AmazonChargeId)> {
 
 /// What a refund of Amazon's shows of the one that was asked for.
 fn read(seen: &RefundSeen, asked: &Payment) -> PaymentSight {
-    let other = seen.amount != asked.value || seen.charge.as_str() != asked.against.as_str();
+    // Where the answer names no charge, it names the key, which is this refund's alone.
+    let other_source = match &seen.charge {
+        Some(charge) => charge.as_str() != asked.against.as_str(),
+        None => seen.reference.as_ref().map(PayReference::as_str) != Some(asked.pay_key.as_str()),
+    };
+    let other = seen.amount != asked.value || other_source;
     let (sight, decline, reason) = match seen.state {
         _ if other => (Sight::Mismatch, None, None),
         RefundState::Done => (Sight::Live, None, None),

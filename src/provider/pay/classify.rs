@@ -41,7 +41,7 @@ pub(super) fn created_charge(
     environment: Environment,
 ) -> PayOutcome<ChargeSeen> {
     charge(reply, environment).and_then(|seen| {
-        let same = seen.permission == asked.permission && seen.amount == asked.amount;
+        let same = seen.permission.as_ref() == Some(&asked.permission) && seen.amount == asked.amount;
         matching(seen.captured.is_none_or(|captured| captured == asked.amount) && same, seen)
     })
 }
@@ -75,7 +75,8 @@ pub(super) fn created_refund(
     amount: Money,
     environment: Environment,
 ) -> PayOutcome<RefundSeen> {
-    refund(reply, environment).and_then(|seen| matching(seen.charge == *charge && seen.amount == amount, seen))
+    refund(reply, environment)
+        .and_then(|seen| matching(seen.charge.as_ref() == Some(charge) && seen.amount == amount, seen))
 }
 
 /// Outcome of Get Refund.
@@ -125,7 +126,7 @@ fn charge(reply: PayReply<'_>, environment: Environment) -> PayOutcome<ChargeSee
         let status = body.status()?;
         Some(ChargeSeen {
             id: AmazonChargeId::parse(&body.charge_id()?)?,
-            permission: AmazonPermissionId::parse(&body.permission_id()?)?,
+            permission: Some(AmazonPermissionId::parse(&body.permission_id()?)?),
             state: charge_state(&status.state, status.reasons.first().copied().unwrap_or(PayReason::Other)),
             amount: body.charge_amount()?,
             captured: body.capture_amount().filter(|captured| captured.minor() != 0),
@@ -141,9 +142,10 @@ fn refund(reply: PayReply<'_>, environment: Environment) -> PayOutcome<RefundSee
         let status = body.status()?;
         Some(RefundSeen {
             id: AmazonRefundId::parse(&body.refund_id()?)?,
-            charge: AmazonChargeId::parse(&body.charge_id()?)?,
+            charge: Some(AmazonChargeId::parse(&body.charge_id()?)?),
             state: refund_state(&status.state, status.reasons.first().copied().unwrap_or(PayReason::Other)),
             amount: body.refund_amount()?,
+            reference: None,
         })
     })
 }
@@ -267,73 +269,74 @@ fn refused<'a>(body: &PayBody<'_>) -> PayOutcome<PayBody<'a>> {
     refusal(body.reason().unwrap_or(PayReason::Other))
 }
 
-/// What a reason code refuses, whatever the status.
+/// What a refusal proves.
+#[derive(Clone, Copy)]
+pub(super) enum RefusalProof {
+    Rejected,
+    KeyConflict,
+    Missing,
+    TurnedAway,
+    Conflict,
+    Nothing(PayDoubt),
+}
+
+impl RefusalProof {
+    pub(super) const fn outcome<T>(self, reason: PayReason) -> PayOutcome<T> {
+        match self {
+            Self::Rejected => PayOutcome::Rejected(reason),
+            Self::KeyConflict => PayOutcome::KeyConflict,
+            Self::Missing => PayOutcome::Missing,
+            Self::TurnedAway => PayOutcome::TurnedAway(reason),
+            Self::Conflict => PayOutcome::Conflict(reason),
+            Self::Nothing(doubt) => PayOutcome::Unknown(doubt),
+        }
+    }
+}
+
+/// What each reason code refuses, whatever the status. A word of a state, one of the other generation, and one that we do not know
+/// refuse nothing.
+const REFUSALS: [(PayReason, RefusalProof); 33] = [
+    (PayReason::InvalidHeaderValue, RefusalProof::Rejected),
+    (PayReason::InvalidRequest, RefusalProof::Rejected),
+    (PayReason::InvalidParameterValue, RefusalProof::Rejected),
+    (PayReason::InvalidRequestFormat, RefusalProof::Rejected),
+    (PayReason::MissingHeader, RefusalProof::Rejected),
+    (PayReason::MissingHeaderValue, RefusalProof::Rejected),
+    (PayReason::MissingParameterValue, RefusalProof::Rejected),
+    (PayReason::UnrecognizedField, RefusalProof::Rejected),
+    (PayReason::InvalidParameterCombination, RefusalProof::Rejected),
+    (PayReason::CurrencyMismatch, RefusalProof::Rejected),
+    (PayReason::InvalidApiVersion, RefusalProof::Rejected),
+    (PayReason::InvalidSandboxSimulationSpecified, RefusalProof::Rejected),
+    (PayReason::AmountMismatch, RefusalProof::Rejected),
+    (PayReason::UnsupportedOperation, RefusalProof::Rejected),
+    (PayReason::RequestNotSupported, RefusalProof::Rejected),
+    (PayReason::TlsVersionNotSupported, RefusalProof::Rejected),
+    (PayReason::DuplicateIdempotencyKey, RefusalProof::KeyConflict),
+    (PayReason::ResourceNotFound, RefusalProof::Missing),
+    (PayReason::UnauthorizedAccess, RefusalProof::TurnedAway),
+    (PayReason::InvalidAuthentication, RefusalProof::TurnedAway),
+    (PayReason::InvalidAccountStatus, RefusalProof::TurnedAway),
+    (PayReason::InvalidRequestSignature, RefusalProof::TurnedAway),
+    (PayReason::InvalidAuthorizationToken, RefusalProof::TurnedAway),
+    (PayReason::InvalidChargePermissionStatus, RefusalProof::Conflict),
+    (PayReason::InvalidChargeStatus, RefusalProof::Conflict),
+    (PayReason::ChargePermissionNotModifiable, RefusalProof::Conflict),
+    (PayReason::InvalidCheckoutSessionStatus, RefusalProof::Conflict),
+    (PayReason::CheckoutSessionCanceled, RefusalProof::Conflict),
+    (PayReason::RequestTimeout, RefusalProof::Nothing(PayDoubt::Timeout)),
+    (PayReason::TooManyRequests, RefusalProof::Nothing(PayDoubt::Throttled)),
+    (PayReason::ProcessingFailure, RefusalProof::Nothing(PayDoubt::Busy)),
+    (PayReason::InternalServerError, RefusalProof::Nothing(PayDoubt::ServerError)),
+    (PayReason::ServiceUnavailable, RefusalProof::Nothing(PayDoubt::ServerError)),
+];
+
 fn refusal<T>(reason: PayReason) -> PayOutcome<T> {
     if let Some(kind) = kind(reason) {
         return PayOutcome::Declined(Decline { kind, reason });
     }
-    match reason {
-        PayReason::InvalidHeaderValue
-        | PayReason::InvalidRequest
-        | PayReason::InvalidParameterValue
-        | PayReason::InvalidRequestFormat
-        | PayReason::MissingHeader
-        | PayReason::MissingHeaderValue
-        | PayReason::MissingParameterValue
-        | PayReason::UnrecognizedField
-        | PayReason::InvalidParameterCombination
-        | PayReason::CurrencyMismatch
-        | PayReason::InvalidApiVersion
-        | PayReason::InvalidSandboxSimulationSpecified
-        | PayReason::AmountMismatch
-        | PayReason::UnsupportedOperation
-        | PayReason::RequestNotSupported
-        | PayReason::TlsVersionNotSupported => PayOutcome::Rejected(reason),
-        PayReason::DuplicateIdempotencyKey => PayOutcome::KeyConflict,
-        PayReason::ResourceNotFound => PayOutcome::Missing,
-        PayReason::UnauthorizedAccess
-        | PayReason::InvalidAuthentication
-        | PayReason::InvalidAccountStatus
-        | PayReason::InvalidRequestSignature
-        | PayReason::InvalidAuthorizationToken => PayOutcome::TurnedAway(reason),
-        PayReason::InvalidChargePermissionStatus
-        | PayReason::InvalidChargeStatus
-        | PayReason::ChargePermissionNotModifiable
-        | PayReason::InvalidCheckoutSessionStatus
-        | PayReason::CheckoutSessionCanceled => PayOutcome::Conflict(reason),
-        PayReason::RequestTimeout => PayOutcome::Unknown(PayDoubt::Timeout),
-        PayReason::TooManyRequests => PayOutcome::Unknown(PayDoubt::Throttled),
-        PayReason::ProcessingFailure => PayOutcome::Unknown(PayDoubt::Busy),
-        PayReason::InternalServerError | PayReason::ServiceUnavailable => PayOutcome::Unknown(PayDoubt::ServerError),
-        // Declines, which have left above; words of a state, which no refusal has; and words that we do not know.
-        PayReason::SoftDeclined
-        | PayReason::HardDeclined
-        | PayReason::AmazonRejected
-        | PayReason::TransactionTimedOut
-        | PayReason::PaymentMethodNotAllowed
-        | PayReason::MfaNotCompleted
-        | PayReason::TransactionAmountExceeded
-        | PayReason::PeriodicAmountExceeded
-        | PayReason::TransactionCountExceeded
-        | PayReason::ExpiredUnused
-        | PayReason::Expired
-        | PayReason::MerchantCanceled
-        | PayReason::MerchantClosed
-        | PayReason::BuyerCanceled
-        | PayReason::BuyerClosed
-        | PayReason::AmazonCanceled
-        | PayReason::AmazonClosed
-        | PayReason::ChargePermissionCanceled
-        | PayReason::PaymentMethodInvalid
-        | PayReason::PaymentMethodDeleted
-        | PayReason::PaymentMethodExpired
-        | PayReason::PaymentMethodNotSet
-        | PayReason::BillingAddressDeleted
-        | PayReason::MfaFailed
-        | PayReason::ChargeInProgress
-        | PayReason::AmountNotSet
-        | PayReason::Other => PayOutcome::Unknown(PayDoubt::Unlisted),
-    }
+    let listed = REFUSALS.iter().find(|(refusing, _proof)| *refusing == reason);
+    listed.map_or(PayOutcome::Unknown(PayDoubt::Unlisted), |(_refusing, proof)| proof.outcome(reason))
 }
 
 /// What each reason that declines asks for. `ProcessingFailure` is none: as an answer to a call it proves nothing.

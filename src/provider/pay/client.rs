@@ -471,7 +471,7 @@ fn http_builder(settings: &PaySettings) -> reqwest::Result<ClientBuilder> {
 
 /// Why there was no answer. A connect time-out is both `is_connect` and `is_timeout`. Only the first proves that nothing
 /// was sent, so it is tested first.
-fn unsent(error: &reqwest::Error) -> PayNoReply {
+pub(super) fn unsent(error: &reqwest::Error) -> PayNoReply {
     if error.is_connect() {
         return PayNoReply::NotSent(transport::unconnected(error));
     }
@@ -481,7 +481,7 @@ fn unsent(error: &reqwest::Error) -> PayNoReply {
     PayNoReply::Unknown(lost(error))
 }
 
-fn lost(error: &reqwest::Error) -> PayDoubt {
+pub(super) fn lost(error: &reqwest::Error) -> PayDoubt {
     if error.is_timeout() { PayDoubt::Timeout } else { PayDoubt::ConnectionLost }
 }
 

@@ -59,7 +59,12 @@ impl PayEndpoint {
 
     /// Scheme and authority, without a trailing slash.
     pub(super) fn base_url(&self) -> String {
-        self.stand_in.map_or_else(|| format!("https://{}", self.region.host()), |address| format!("http://{address}"))
+        self.base_url_of(self.region.host())
+    }
+
+    /// The same for another of Amazon's hosts: that of the generation before.
+    pub(super) fn base_url_of(&self, host: &str) -> String {
+        self.stand_in.map_or_else(|| format!("https://{host}"), |address| format!("http://{address}"))
     }
 
     /// What every path begins with. The id of a newer key names its environment, and then the path does not.

@@ -1,7 +1,5 @@
 //! What a call is named by: our idempotency key and reference, and Amazon's ids, which are opaque.
 
-use std::fmt;
-
 /// Characters of the longest idempotency key that Amazon takes.
 const KEY_CHARACTERS_MAX: usize = 32;
 /// Characters of the longest of Amazon's ids that we take. The known ones have 19 to 28.
@@ -38,13 +36,19 @@ macro_rules! checked_text {
                 }
             }
 
-            impl fmt::Display for $name {
-                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            impl std::fmt::Display for $name {
+                fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                     f.write_str(&self.0)
                 }
             }
         )+
     };
+}
+pub(super) use checked_text;
+
+/// Whether it can be an id of Amazon's.
+pub(super) fn is_amazons(text: &str) -> bool {
+    is_plain(text, ID_CHARACTERS_MAX)
 }
 
 checked_text! {

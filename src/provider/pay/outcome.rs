@@ -99,7 +99,9 @@ pub enum PayDoubt {
     TooLarge,
     /// The answer is not JSON, is labelled as something else, or is cut.
     NotJson,
-    /// JSON, but not the operation's answer.
+    /// The answer is not XML, has a document type or unknown entities, or is cut.
+    NotXml,
+    /// JSON or XML, but not the operation's answer.
     WrongShape,
     /// The answer is about another amount, currency, permission, charge or environment than was asked for.
     Mismatch,
@@ -168,8 +170,8 @@ pub enum ChargeState {
 pub struct ChargeSeen {
     /// Which.
     pub id: AmazonChargeId,
-    /// By whose consent.
-    pub permission: AmazonPermissionId,
+    /// By whose consent, where the answer says it: those of Checkout v2 do.
+    pub permission: Option<AmazonPermissionId>,
     /// Where it stands.
     pub state: ChargeState,
     /// What was asked for.
@@ -178,7 +180,7 @@ pub struct ChargeSeen {
     pub captured: Option<Money>,
     /// What was given back, where the answer says it.
     pub refunded: Option<Money>,
-    /// Our reference, where the answer has one of our form. A person may have edited it.
+    /// Our reference, where the answer has one of our form. In Checkout v2 a person may have edited it. In MWS it is the key, and nobody can.
     pub reference: Option<PayReference>,
     /// When an authorization ends that is not used, where the answer says it.
     pub expires_at: Option<DateTime<Utc>>,
@@ -202,12 +204,14 @@ pub enum RefundState {
 pub struct RefundSeen {
     /// Which.
     pub id: AmazonRefundId,
-    /// Of which charge.
-    pub charge: AmazonChargeId,
+    /// Of which charge, where the answer says it: those of Checkout v2 do.
+    pub charge: Option<AmazonChargeId>,
     /// Where it stands.
     pub state: RefundState,
     /// How much.
     pub amount: Money,
+    /// Under which key it was made, where the answer says it: those of MWS do.
+    pub reference: Option<PayReference>,
 }
 
 /// Whether a permission can be charged.

@@ -20,7 +20,7 @@ async fn a_charge_is_made_seen_and_given_back() {
         assert_eq!(exchange.request_id.as_ref().unwrap().as_str().len(), 36);
         let charge = seen(exchange);
         assert_eq!((charge.state, charge.amount, charge.captured), (ChargeState::Paid, yen(980), Some(yen(980))));
-        assert_eq!((&charge.permission, charge.reference.unwrap().as_str()), (&permission, "chg_1"));
+        assert_eq!((&charge.permission, charge.reference.unwrap().as_str()), (&Some(permission.clone()), "chg_1"));
         let again = seen(checkout.client.get_charge(&charge.id).await);
         assert_eq!((again.state, again.refunded), (ChargeState::Paid, None));
 
@@ -30,7 +30,10 @@ async fn a_charge_is_made_seen_and_given_back() {
         assert_eq!((seen_permission.recurs, seen_permission.reference.unwrap().as_str()), (Some(true), "agr_1"));
 
         let refund = seen(checkout.client.create_refund(&pay_key("r1"), &charge.id, yen(80)).await);
-        assert_eq!((refund.state, refund.amount, &refund.charge), (RefundState::Pending, yen(80), &charge.id));
+        assert_eq!(
+            (refund.state, refund.amount, &refund.charge),
+            (RefundState::Pending, yen(80), &Some(charge.id.clone()))
+        );
         checkout.control.advance_clock(30).unwrap();
         assert_eq!(seen(checkout.client.get_refund(&refund.id).await).state, RefundState::Done);
         assert_eq!(seen(checkout.client.get_charge(&charge.id).await).refunded, Some(yen(80)));
