@@ -194,7 +194,10 @@ impl GatewayAnswer {
         let json = self.body()?;
         match manner.format {
             Format::Json => Ok(json),
-            Format::Xml => xml::printed(&self.root(manner.operation), &json),
+            Format::Xml => {
+                let namespace = matches!(self, Self::Plain { .. }).then_some(super::mws::NAMESPACE);
+                xml::printed_in(namespace, &self.root(manner.operation), &json)
+            }
         }
     }
 
@@ -203,6 +206,7 @@ impl GatewayAnswer {
         match self {
             Self::Front { exception, .. } => exception.unwrap_or("Exception").to_owned(),
             Self::Unread { .. } => "SerializationException".to_owned(),
+            Self::Plain { reason: Some(_), .. } => "ErrorResponse".to_owned(),
             Self::Funds { .. } => "GetAvailableFunds".to_owned(),
             Self::Card(_)
             | Self::Canceled { .. }
@@ -356,7 +360,8 @@ fn refused(refusal: &AgcodError, echo: &Echo) -> Result<Vec<u8>, serde_json::Err
         | Operation::OfKind(_)
         | Operation::TokenInfo
         | Operation::UserProfile
-        | Operation::Pay(_) => wrapped(refusal, BareRefusedBody { __type, status }),
+        | Operation::Pay(_)
+        | Operation::Mws(_) => wrapped(refusal, BareRefusedBody { __type, status }),
     }
 }
 

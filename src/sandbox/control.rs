@@ -1,5 +1,6 @@
 //! The control: what a test or a person does to the sandbox outside Amazon's API. The control port calls these methods.
 
+mod mws;
 mod page;
 mod partners;
 mod pay;

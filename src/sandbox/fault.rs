@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use strum::{EnumIter, EnumMessage, IntoStaticStr};
 
 use super::kinds::OfKind;
+use super::mws::MwsAction;
 use super::pay::PayCall;
 
 /// The longest delay that a fault may ask for: ten minutes.
@@ -33,8 +34,10 @@ pub enum Operation {
     TokenInfo,
     /// Login with Amazon: who signed in.
     UserProfile,
-    /// An operation of Amazon Pay.
+    /// An operation of Amazon Pay, Checkout v2.
     Pay(PayCall),
+    /// An operation of Amazon Pay, MWS.
+    Mws(MwsAction),
 }
 
 impl Operation {
@@ -54,6 +57,7 @@ impl Operation {
             Self::TokenInfo => "tokeninfo",
             Self::UserProfile => "profile",
             Self::Pay(call) => call.name(),
+            Self::Mws(action) => action.name(),
         }
     }
 
@@ -66,7 +70,8 @@ impl Operation {
             | Self::GetGiftCardActivityPage
             | Self::TokenInfo
             | Self::UserProfile
-            | Self::Pay(_) => "creationRequestId",
+            | Self::Pay(_)
+            | Self::Mws(_) => "creationRequestId",
             Self::OfKind(operation) => operation.request_id(),
         }
     }
@@ -75,7 +80,8 @@ impl Operation {
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let of_login = || [Self::TokenInfo, Self::UserProfile].into_iter().find(|call| call.name() == name);
-        Self::of_gateway(name).or_else(of_login).or_else(|| PayCall::named(name).map(Self::Pay))
+        let of_pay = || PayCall::named(name).map(Self::Pay).or_else(|| MwsAction::named(name).map(Self::Mws));
+        Self::of_gateway(name).or_else(of_login).or_else(of_pay)
     }
 
     /// The operation of the Incentives API of that exact name.

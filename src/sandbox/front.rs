@@ -3,6 +3,7 @@
 mod delivery;
 mod distort;
 mod gateway;
+mod mws;
 mod pay;
 mod report;
 mod route;

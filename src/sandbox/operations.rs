@@ -52,7 +52,7 @@ pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
         Operation::GetGiftCardActivityPage => activity_page(world, call),
         Operation::OfKind(operation) => operation.perform(world, call),
         // The front answers them: they are no partner's.
-        Operation::TokenInfo | Operation::UserProfile | Operation::Pay(_) => {
+        Operation::TokenInfo | Operation::UserProfile | Operation::Pay(_) | Operation::Mws(_) => {
             Err(GatewayAnswer::Unread { status: StatusCode::NOT_FOUND, message: None, member: None })
         }
     };
@@ -65,7 +65,8 @@ pub(super) fn perform(world: &World, call: &GatewayCall<'_>) -> Done {
         | Operation::GetGiftCardActivityPage
         | Operation::TokenInfo
         | Operation::UserProfile
-        | Operation::Pay(_) => None,
+        | Operation::Pay(_)
+        | Operation::Mws(_) => None,
     };
     if let Some(listed) = listed {
         let outcome = (&done.answer, done.real_op);

@@ -84,7 +84,8 @@ impl Throttle {
             | Operation::OfKind(_)
             | Operation::TokenInfo
             | Operation::UserProfile
-            | Operation::Pay(_) => None,
+            | Operation::Pay(_)
+            | Operation::Mws(_) => None,
             Operation::GetAvailableFunds => Some((funds, WINDOW, FUNDS_REQUESTS_PER_SECOND)),
             Operation::GetGiftCardActivityPage => Some((activity, MINUTE, ACTIVITY_REQUESTS_PER_MINUTE)),
         };

@@ -14,6 +14,7 @@ use super::front::RequestLines;
 use super::kinds::Deck;
 use super::latency::Pace;
 use super::login::Tokens;
+use super::mws::MwsOffice;
 use super::partners::Partners;
 use super::pay::PayOffice;
 use super::record::RequestLog;
@@ -29,6 +30,7 @@ pub(super) struct World {
     pub(super) deck: Deck,
     pub(super) shoppers: Shoppers,
     pub(super) tokens: Tokens,
+    pub(super) mws: MwsOffice,
     pub(super) pay: PayOffice,
     pub(super) journal: Journal,
     pub(super) pace: Pace,

@@ -2,6 +2,7 @@
 //! is made once whatever comes between.
 
 mod faults;
+mod mws;
 mod operations;
 
 use std::{

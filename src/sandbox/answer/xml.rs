@@ -40,11 +40,15 @@ pub(in crate::sandbox) enum PrintError {
     Write(#[from] std::io::Error),
 }
 
-/// The document with this root.
-pub(super) fn printed(root: &str, json: &[u8]) -> Result<Vec<u8>, PrintError> {
+/// The document with this root, in this namespace.
+pub(super) fn printed_in(namespace: Option<&str>, root: &str, json: &[u8]) -> Result<Vec<u8>, PrintError> {
     let whole: &RawValue = serde_json::from_slice(json)?;
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    element(&mut writer, root, whole)?;
+    let mut start = BytesStart::new(root);
+    start.extend_attributes(namespace.map(|namespace| ("xmlns", namespace)));
+    writer.write_event(Event::Start(start))?;
+    members(&mut writer, whole.get())?;
+    writer.write_event(Event::End(BytesEnd::new(root)))?;
     Ok(writer.into_inner())
 }
 
@@ -101,6 +105,6 @@ mod tests {
                         <currencyCode>USD</currencyCode>\n      <amount>25.0</amount>\n    </value>\n  </cardInfo>\n  \
                         <status>SUCCESS</status>\n  <list>\n    <member>\n      <a>1</a>\n    </member>\n    <member>\n      \
                         <a>2</a>\n    </member>\n  </list>\n  <zebra>1.50</zebra>\n</R>";
-        assert_eq!(String::from_utf8(printed("R", json).unwrap()).unwrap(), expected);
+        assert_eq!(String::from_utf8(printed_in(None, "R", json).unwrap()).unwrap(), expected);
     }
 }

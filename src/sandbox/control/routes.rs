@@ -131,6 +131,45 @@ pub(super) const ROUTES: &[Route] = &[
             Ok(ok(&Health { status: "declined" }))
         },
     ),
+    row("GET", "/pay/mws/sellers", "the access keys of MWS", |control, _body| Ok(ok(&control.mws_sellers()))),
+    row(
+        "POST",
+        "/pay/mws/sellers",
+        "registers an access key: {\"seller_id\":\"…\",\"access_key_id\":\"…\",\"secret_access_key\":\"…\"}",
+        |control, body| {
+            control.register_mws_seller(parsed(body)?)?;
+            Ok(ok(&control.mws_sellers()))
+        },
+    ),
+    row("GET", "/pay/mws/consents", "every order reference and billing agreement", |control, _body| {
+        Ok(ok(&control.mws_consents()))
+    }),
+    row(
+        "POST",
+        "/pay/mws/orders",
+        "an order reference: {\"seller_id\":\"…\",\"amount\":\"980\"}, or a draft without an amount",
+        |control, body| Ok(ok(&named_in_mws(control, &control.mws_order(parsed(body)?)?))),
+    ),
+    row(
+        "POST",
+        "/pay/mws/agreements",
+        "a billing agreement: {\"seller_id\":\"…\",\"limit\":\"50000\",\"open\":true}, or a draft",
+        |control, body| Ok(ok(&named_in_mws(control, &control.mws_agreement(parsed(body)?)?))),
+    ),
+    row(
+        "PUT",
+        "/pay/mws/consents",
+        "{\"act\":\"agree\",\"id\":\"…\"} as the buyer, or suspend, mend or close",
+        |control, body| {
+            control.act_in_mws(parsed(body)?)?;
+            Ok(ok(&control.mws_consents()))
+        },
+    ),
+    row("GET", "/pay/mws/authorizations", "every authorization of MWS", |control, _body| {
+        Ok(ok(&control.mws_authorizations()))
+    }),
+    row("GET", "/pay/mws/captures", "every capture of MWS", |control, _body| Ok(ok(&control.mws_captures()))),
+    row("GET", "/pay/mws/refunds", "every refund of MWS", |control, _body| Ok(ok(&control.mws_refunds()))),
     row("GET", "/requests", "what the gateway received", |control, _body| Ok(ok(&control.requests()))),
     row("DELETE", "/requests", "forgets what was received", |control, _body| {
         control.clear_requests();
@@ -304,6 +343,10 @@ fn latency(wanted: LatencySetting) -> Result<Latency, Refused> {
 #[serde(deny_unknown_fields)]
 struct Setting {
     enabled: bool,
+}
+
+fn named_in_mws(control: &Control, id: &str) -> Option<crate::sandbox::ShownMwsConsent> {
+    control.mws_consents().into_iter().find(|consent| consent.id == id)
 }
 
 fn consent(control: &Control, body: &[u8]) -> Result<Answered, Refused> {

@@ -14,13 +14,14 @@ use super::delivery::{self, Delivery};
 use super::distort::{self, Say, Struck};
 use super::server::{Answered, Handler, whole_body};
 use super::socket::{ConnectionEnd, Switch};
-use super::{pay, report, route};
+use super::{mws, pay, report, route};
 use crate::sandbox::answer::{Echo, Format, GatewayAnswer, Manner};
 use crate::sandbox::clock::Clock;
 use crate::sandbox::fault::{Fault, Operation};
 use crate::sandbox::fields::Fields;
 use crate::sandbox::login;
 use crate::sandbox::market::Market;
+use crate::sandbox::mws::{MwsArrival, is_mws};
 use crate::sandbox::operations::{self, GatewayCall};
 use crate::sandbox::pay::{PayArrival, is_pay};
 use crate::sandbox::record::{BODY_CHARACTERS_MAX, Received};
@@ -45,6 +46,9 @@ impl Handler for Gateway {
         let world = self.world;
         let (parts, body) = request.into_parts();
         let read = whole_body(body, REQUEST_BODY_BYTES_MAX, world.body_time).await;
+        if is_mws(parts.uri.path()) {
+            return mws_answer(world, parts, read, &switch).await;
+        }
         if is_pay(parts.uri.path()) {
             return pay_answer(world, parts, read, &switch).await;
         }
@@ -95,6 +99,32 @@ async fn pay_answer(
     let mut answer = answered(&world, said, pay::MANNER, switch).await;
     if let Some(id) = answer.headers_mut().remove("x-amzn-requestid") {
         answer.headers_mut().insert("x-amz-pay-request-id", id);
+    }
+    answer
+}
+
+/// The answer of MWS. It names its call in a header of its own.
+async fn mws_answer(
+    world: Arc<World>,
+    parts: Parts,
+    read: Result<Bytes, (StatusCode, String)>,
+    switch: &Switch,
+) -> Answered {
+    let Parts { method, uri, headers, .. } = parts;
+    let body = read.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()).unwrap_or_default();
+    let (path, host) = (uri.path().to_owned(), header(&headers, "host").to_owned());
+    let arrival = MwsArrival { path, host, is_post: method == Method::POST, body };
+    let manner = mws::manner(&arrival);
+    let said = match read {
+        Ok(_) => apart(&world, mws::exchange(Arc::clone(&world), arrival)).await,
+        Err((status, message)) => {
+            tracing::info!("refused {} {}: {message}", status.as_u16(), arrival.name());
+            Say::Answer(mws::unread(status, message))
+        }
+    };
+    let mut answer = answered(&world, said, manner, switch).await;
+    if let Some(id) = answer.headers_mut().remove("x-amzn-requestid") {
+        answer.headers_mut().insert("x-mws-request-id", id);
     }
     answer
 }

@@ -98,14 +98,31 @@ async fn a_request_that_is_not_signed_is_answered_in_amazon_pays_words() {
 /// The first lines of the page that a person copies: a charge by openssl and curl alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_page_shows_makes_a_charge() {
+    let Some((bench, out)) = copied("## Amazon Pay\n").await else { return };
+    assert!(out.contains(r#""state":"Captured""#), "{out}");
+    let charges = bench.control.charges();
+    assert_eq!((charges.len(), charges[0].amount.as_str()), (1, "980"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_page_shows_of_mws_makes_a_charge() {
+    let Some((bench, out)) = copied("## Amazon Pay by MWS\n").await else { return };
+    assert!(out.contains("<ReasonCode>MaxCapturesProcessed</ReasonCode>"), "{out}");
+    assert!(out.contains("xmlns=\"http://mws.amazonservices.com/schema/OffAmazonPayments/2013-01-01\""), "{out}");
+    let captures = bench.control.mws_captures();
+    assert_eq!((captures.len(), captures[0].amount.as_str()), (1, "980"));
+}
+
+/// Runs the first lines of a section of the page, and what they print.
+async fn copied(section: &str) -> Option<(Bench, String)> {
     for program in ["jq", "curl", "openssl"] {
         if Command::new(program).arg("--version").output().is_err() {
             println!("skipped: {program} is not here");
-            return;
+            return None;
         }
     }
     let page = include_str!("../../../src/sandbox/SANDBOX.md");
-    let section = page.split_once("## Amazon Pay\n").unwrap().1;
+    let section = page.split_once(section).unwrap().1;
     let block = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
     let bench = Bench::start().await;
     let script = block
@@ -114,7 +131,6 @@ async fn what_the_page_shows_makes_a_charge() {
     let folder = tempfile::tempdir().unwrap();
     let ran = Command::new("bash").args(["-euc", &script]).current_dir(folder.path()).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
-    assert!(ran.status.success() && out.contains(r#""state":"Captured""#), "{out}\n{err}");
-    let charges = bench.control.charges();
-    assert_eq!((charges.len(), charges[0].amount.as_str()), (1, "980"));
+    assert!(ran.status.success(), "{out}\n{err}");
+    Some((bench, out.into_owned()))
 }

@@ -60,11 +60,11 @@ impl MwsOperation {
 }
 
 /// Parameters that are being written.
-struct Form(Vec<(String, String)>);
+struct MwsParameters(Vec<(String, String)>);
 
-type Written = Result<Form, PayUnwritable>;
+type WrittenParameters = Result<MwsParameters, PayUnwritable>;
 
-impl Form {
+impl MwsParameters {
     fn of(name: &str, value: impl ToString) -> Self {
         Self(vec![(name.to_owned(), value.to_string())])
     }
@@ -75,7 +75,7 @@ impl Form {
     }
 
     /// A text that may be absent. An empty one is none, and one that is too long is not sent.
-    fn text(self, name: impl Into<String>, value: Option<&str>, characters_max: usize) -> Written {
+    fn text(self, name: impl Into<String>, value: Option<&str>, characters_max: usize) -> WrittenParameters {
         match value.map(|text| (text, text.chars().count())) {
             None | Some((_, 0)) => Ok(self),
             Some((text, characters)) if characters <= characters_max => Ok(self.with(name, text)),
@@ -83,12 +83,12 @@ impl Form {
         }
     }
 
-    fn note(self, name: impl Into<String>, value: Option<&str>) -> Written {
+    fn note(self, name: impl Into<String>, value: Option<&str>) -> WrittenParameters {
         self.text(name, value, ORDER_NOTE_CHARACTERS_MAX)
     }
 
     /// Nothing, and less, cannot be ordered, held, taken or given back. Yen have no decimals.
-    fn money(self, name: &str, money: Money) -> Written {
+    fn money(self, name: &str, money: Money) -> WrittenParameters {
         if money.minor() <= 0 {
             return Err(PayUnwritable);
         }
@@ -134,7 +134,7 @@ impl MwsCall {
             Self::SetOrderReferenceDetails(details) if details.total.is_none() => return Err(PayUnwritable),
             Self::SetOrderReferenceDetails(details) => order_details(details, "OrderReferenceAttributes")?,
             Self::SetOrderAttributes(details) => order_details(details, "OrderAttributes")?,
-            Self::ConfirmOrderReference(id) | Self::GetOrderReferenceDetails(id) => Form::of(order, id),
+            Self::ConfirmOrderReference(id) | Self::GetOrderReferenceDetails(id) => MwsParameters::of(order, id),
             Self::Authorize(asked) => authorize(asked, order)?,
             Self::AuthorizeOnBillingAgreement(asked) => {
                 let form = authorize(asked, agreement)?;
@@ -143,31 +143,37 @@ impl MwsCall {
                     None => form,
                 }
             }
-            Self::GetAuthorizationDetails(id) => Form::of(authorization, id),
+            Self::GetAuthorizationDetails(id) => MwsParameters::of(authorization, id),
             Self::Capture(asked) => capture(asked)?,
-            Self::GetCaptureDetails(id) => Form::of("AmazonCaptureId", id),
+            Self::GetCaptureDetails(id) => MwsParameters::of("AmazonCaptureId", id),
             Self::Refund(asked) => refund(asked)?,
-            Self::GetRefundDetails(id) => Form::of("AmazonRefundId", id),
+            Self::GetRefundDetails(id) => MwsParameters::of("AmazonRefundId", id),
             Self::CloseAuthorization(id, reason) => {
-                Form::of(authorization, id).text("ClosureReason", Some(reason), MONEY_NOTE_CHARACTERS_MAX)?
+                MwsParameters::of(authorization, id).text("ClosureReason", Some(reason), MONEY_NOTE_CHARACTERS_MAX)?
             }
-            Self::CancelOrderReference(id, reason) => Form::of(order, id).note("CancelationReason", Some(reason))?,
-            Self::CloseOrderReference(id, reason) => Form::of(order, id).note("ClosureReason", Some(reason))?,
-            Self::GetServiceStatus => Form(Vec::new()),
+            Self::CancelOrderReference(id, reason) => {
+                MwsParameters::of(order, id).note("CancelationReason", Some(reason))?
+            }
+            Self::CloseOrderReference(id, reason) => {
+                MwsParameters::of(order, id).note("ClosureReason", Some(reason))?
+            }
+            Self::GetServiceStatus => MwsParameters(Vec::new()),
             Self::GetBillingAgreementDetails(id)
             | Self::ConfirmBillingAgreement(id)
-            | Self::ValidateBillingAgreement(id) => Form::of(agreement, id),
+            | Self::ValidateBillingAgreement(id) => MwsParameters::of(agreement, id),
             Self::SetBillingAgreementDetails(details) => agreement_details(details)?,
             Self::CreateOrderReferenceForId(asked) => new_order(asked)?,
-            Self::CloseBillingAgreement(id, reason) => Form::of(agreement, id).note("ClosureReason", Some(reason))?,
+            Self::CloseBillingAgreement(id, reason) => {
+                MwsParameters::of(agreement, id).note("ClosureReason", Some(reason))?
+            }
         };
         Ok(form.0)
     }
 }
 
-fn order_details(details: &MwsOrderDetails, prefix: &str) -> Written {
+fn order_details(details: &MwsOrderDetails, prefix: &str) -> WrittenParameters {
     let MwsOrderDetails { order, total, seller_note, seller_order_id, store_name, custom_information } = details;
-    let mut form = Form::of("AmazonOrderReferenceId", order);
+    let mut form = MwsParameters::of("AmazonOrderReferenceId", order);
     if let Some(total) = total {
         form = form.money(&format!("{prefix}.OrderTotal"), *total)?;
     }
@@ -179,10 +185,10 @@ fn order_details(details: &MwsOrderDetails, prefix: &str) -> Written {
         .note(format!("{prefix}.SellerOrderAttributes.CustomInformation"), custom_information.as_deref())
 }
 
-fn agreement_details(details: &MwsAgreementDetails) -> Written {
+fn agreement_details(details: &MwsAgreementDetails) -> WrittenParameters {
     let MwsAgreementDetails { agreement, seller_note, seller_agreement_id, store_name, custom_information } = details;
     let (prefix, own) = ("BillingAgreementAttributes", "BillingAgreementAttributes.SellerBillingAgreementAttributes");
-    let mut form = Form::of("AmazonBillingAgreementId", agreement);
+    let mut form = MwsParameters::of("AmazonBillingAgreementId", agreement);
     if let Some(id) = seller_agreement_id {
         form = form.with(format!("{own}.SellerBillingAgreementId"), id);
     }
@@ -194,12 +200,12 @@ fn agreement_details(details: &MwsAgreementDetails) -> Written {
     if form.0.len() > 1 { Ok(form) } else { Err(PayUnwritable) }
 }
 
-fn authorize(asked: &MwsAuthorize, consent: &str) -> Written {
+fn authorize(asked: &MwsAuthorize, consent: &str) -> WrittenParameters {
     let MwsAuthorize { amount, may_wait, capture_now, .. } = asked;
     if asked.soft_descriptor.is_some() && !capture_now {
         return Err(PayUnwritable);
     }
-    Form::of(consent, &asked.consent)
+    MwsParameters::of(consent, &asked.consent)
         .with("AuthorizationReferenceId", &asked.key)
         .money("AuthorizationAmount", *amount)?
         .with("TransactionTimeout", if *may_wait { WAIT_MINUTES } else { "0" })
@@ -208,24 +214,24 @@ fn authorize(asked: &MwsAuthorize, consent: &str) -> Written {
         .text("SoftDescriptor", asked.soft_descriptor.as_deref(), SOFT_DESCRIPTOR_CHARACTERS_MAX)
 }
 
-fn capture(asked: &MwsCapture) -> Written {
-    Form::of("AmazonAuthorizationId", &asked.authorization)
+fn capture(asked: &MwsCapture) -> WrittenParameters {
+    MwsParameters::of("AmazonAuthorizationId", &asked.authorization)
         .with("CaptureReferenceId", &asked.key)
         .money("CaptureAmount", asked.amount)?
         .text("SellerCaptureNote", asked.note.as_deref(), MONEY_NOTE_CHARACTERS_MAX)?
         .text("SoftDescriptor", asked.soft_descriptor.as_deref(), SOFT_DESCRIPTOR_CHARACTERS_MAX)
 }
 
-fn refund(asked: &MwsRefund) -> Written {
-    Form::of("AmazonCaptureId", &asked.capture)
+fn refund(asked: &MwsRefund) -> WrittenParameters {
+    MwsParameters::of("AmazonCaptureId", &asked.capture)
         .with("RefundReferenceId", &asked.key)
         .money("RefundAmount", asked.amount)?
         .text("SellerRefundNote", asked.note.as_deref(), MONEY_NOTE_CHARACTERS_MAX)?
         .text("SoftDescriptor", asked.soft_descriptor.as_deref(), SOFT_DESCRIPTOR_CHARACTERS_MAX)
 }
 
-fn new_order(asked: &MwsNewOrder) -> Written {
-    let form = Form::of("Id", &asked.agreement)
+fn new_order(asked: &MwsNewOrder) -> WrittenParameters {
+    let form = MwsParameters::of("Id", &asked.agreement)
         .with("IdType", "BillingAgreement")
         .with("InheritShippingAddress", asked.inherit_shipping_address)
         .with("ConfirmNow", asked.total.is_some());

@@ -143,6 +143,13 @@ impl MwsClient {
         Ok(Self { inner: Arc::clone(&self.inner), simulation: Some(code) })
     }
 
+    /// Whether a charge, or a refund, can be simulated so.
+    #[must_use]
+    pub fn simulates(refund: bool, code: &SimulationCode) -> bool {
+        let of = if refund { Simulated::Refund } else { Simulated::Authorization };
+        simulation::note(of, code).is_some()
+    }
+
     /// How many calls Amazon has turned away for the key, the signature or the account.
     #[must_use]
     pub fn rejections(&self) -> u64 {
@@ -252,8 +259,8 @@ impl MwsClient {
         let (operation, mut head) = (call.operation(), MwsAnswerHead::default());
         let received = match call.parameters() {
             Ok(parameters) => {
-                let place = (host(settings.endpoint.region()), self.inner.path.as_str());
-                let form = sign::signed_form(place, operation.as_str(), parameters, &settings.key, signed_at);
+                let (host, path) = (host(settings.endpoint.region()), self.inner.path.as_str());
+                let form = sign::signed_form(host, path, operation.as_str(), parameters, &settings.key, signed_at);
                 outside(self.send(operation, form, &mut head)).await
             }
             Err(_unwritable) => Err(PayNoReply::NotSent(NotSent::Build)),

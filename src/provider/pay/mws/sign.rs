@@ -77,7 +77,8 @@ impl fmt::Debug for MwsKey {
 
 /// The form that is sent for these parameters of an operation: the common ones are added, and the signature stands last.
 pub(super) fn signed_form(
-    (host, path): (&str, &str),
+    host: &str,
+    path: &str,
     action: &str,
     parameters: Vec<(String, String)>,
     key: &MwsKey,

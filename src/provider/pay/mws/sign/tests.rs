@@ -128,7 +128,7 @@ fn form() -> String {
     let parameters = [("SellerRefundNote", "返金 *~+"), ("RefundAmount.Amount", "500")];
     let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let at = "2026-01-02T03:04:05Z".parse().unwrap();
-    signed_form(("MWS.amazonservices.jp", PATH), "Refund", parameters, &key, at)
+    signed_form("MWS.amazonservices.jp", PATH, "Refund", parameters, &key, at)
 }
 
 #[test]
