@@ -42,7 +42,7 @@ pub use self::{
     create::CreateSettings,
     database::{DatabaseKind, DatabaseUrl},
     key_files::{KeyExchange, KeyFiles},
-    pay::PayAccountSettings,
+    pay::{PayAccountSettings, PayDriverSettings},
     sealing::{KEY_BYTES, KeyId, MalformedKeyId, Sealing, SealingKey},
     tls::TlsFiles,
     traces::{Ratio, TraceSettings},

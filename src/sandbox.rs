@@ -47,6 +47,7 @@ mod market;
 mod members;
 mod mock;
 mod money;
+mod mws;
 mod operations;
 mod partners;
 mod pay;
@@ -78,6 +79,10 @@ pub use self::kinds::{OfKind, PhysicalCard};
 pub use self::latency::{Latency, LatencyProfile};
 pub use self::login::{NewToken, PlantedToken};
 pub use self::members::{CardMembers, CardSource};
+pub use self::mws::{
+    MwsAction, MwsBuyerAct, NewMwsAgreement, NewMwsOrder, NewMwsSeller, ShownMwsAuthorization, ShownMwsCapture,
+    ShownMwsConsent, ShownMwsRefund, ShownMwsSeller,
+};
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
 };
@@ -223,6 +228,7 @@ impl Sandbox {
             deck: kinds::Deck::default(),
             shoppers: shoppers::Shoppers::default(),
             tokens: login::Tokens::default(),
+            mws: mws::MwsOffice::default(),
             pay: pay::PayOffice::default(),
             pace: latency::Pace::of(options.latency).map_err(SandboxStartError::Accounts)?,
             throttle: throttle::Throttle::new(options.throttle),

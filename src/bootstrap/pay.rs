@@ -2,11 +2,12 @@
 
 use super::{StartError, services::Ground};
 use crate::{
-    config::PayAccountSettings,
+    config::{PayAccountSettings, PayDriverSettings},
     pay::{PayAccount, PayAccounts},
     provider::pay::{
-        MerchantKey, MerchantKeyProblem, PayBuildError, PayClient, PayEndpoint, PaySettings, PayStandInBeyondLoopback,
-        PayTimeouts,
+        MerchantKey, MerchantKeyProblem, PayBuildError, PayClient, PayDriver, PayEndpoint, PaySettings,
+        PayStandInBeyondLoopback, PayTimeouts,
+        mws::{MwsClient, MwsKey, MwsKeyProblem, MwsSettings},
     },
 };
 
@@ -19,6 +20,9 @@ pub enum SellerUnbuilt {
     /// The private key is none.
     #[error("private_key")]
     Key(#[from] MerchantKeyProblem),
+    /// A part of the access key of MWS is none.
+    #[error("access key")]
+    AccessKey(#[from] MwsKeyProblem),
     /// The client itself.
     #[error(transparent)]
     Client(#[from] PayBuildError),
@@ -39,19 +43,32 @@ fn build_one(id: &str, settings: &PayAccountSettings, ground: &Ground<'_>) -> Re
         Some(address) => PayEndpoint::loopback(settings.region, address).map_err(|source| unbuilt(source.into()))?,
         None => PayEndpoint::amazon(settings.region, settings.environment),
     };
-    let key =
-        MerchantKey::new(&settings.public_key_id, &settings.private_key).map_err(|source| unbuilt(source.into()))?;
-    let of_client =
-        PaySettings { endpoint, key, timeouts: PayTimeouts::default(), https_proxy: settings.https_proxy.clone() };
-    let clock = ground.ambient.clone();
-    let client = PayClient::new(of_client, move || clock.now()).map_err(|source| unbuilt(source.into()))?;
+    let (timeouts, https_proxy, clock) = (PayTimeouts::default(), settings.https_proxy.clone(), ground.ambient.clone());
+    let (merchant_id, store_id) = match &settings.driver {
+        PayDriverSettings::CheckoutV2 { merchant_id, store_id, .. } => (merchant_id.clone(), store_id.clone()),
+        PayDriverSettings::Mws { seller_id, .. } => (Some(seller_id.clone()), None),
+    };
+    let client = match &settings.driver {
+        PayDriverSettings::CheckoutV2 { public_key_id, private_key, .. } => {
+            let key = MerchantKey::new(public_key_id, private_key).map_err(|source| unbuilt(source.into()))?;
+            let settings = PaySettings { endpoint, key, timeouts, https_proxy };
+            PayClient::new(settings, move || clock.now()).map(PayDriver::CheckoutV2)
+        }
+        PayDriverSettings::Mws { seller_id, access_key_id, secret_access_key, .. } => {
+            let key = MwsKey::new(seller_id, access_key_id, secret_access_key);
+            let key = key.map_err(|source| unbuilt(source.into()))?;
+            let settings = MwsSettings { endpoint, key, timeouts, https_proxy };
+            MwsClient::new(settings, move || clock.now()).map(PayDriver::Mws)
+        }
+    };
+    let client = client.map_err(|source| unbuilt(source.into()))?;
     Ok(PayAccount {
         id: id.to_owned(),
         environment: settings.environment,
         currency: settings.currency,
         charge_maximum: settings.charge_maximum,
-        merchant_id: settings.merchant_id.clone(),
-        store_id: settings.store_id.clone(),
+        merchant_id,
+        store_id,
         client,
     })
 }

@@ -8,7 +8,9 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use toml::Value;
 
-use super::{AccountSettings, PayAccountSettings, RewardSettings, Settings, TlsFiles, ceilings::written};
+use super::{
+    AccountSettings, PayAccountSettings, PayDriverSettings, RewardSettings, Settings, TlsFiles, ceilings::written,
+};
 
 const HIDDEN: &str = "[hidden]";
 
@@ -161,11 +163,28 @@ impl SettingsText {
         if let Some(proxy) = &account.https_proxy {
             self.text("https_proxy", &proxy.to_string());
         }
-        self.text("public_key_id", &account.public_key_id);
-        self.kept_in("private_key", HIDDEN, account.private_key_file.as_deref());
-        for (name, id) in [("merchant_id", &account.merchant_id), ("store_id", &account.store_id)] {
-            if let Some(id) = id {
-                self.text(name, id);
+        match &account.driver {
+            PayDriverSettings::CheckoutV2 {
+                public_key_id,
+                private_key: _,
+                private_key_file,
+                merchant_id,
+                store_id,
+            } => {
+                self.text("driver", "checkout_v2");
+                self.text("public_key_id", public_key_id);
+                self.kept_in("private_key", HIDDEN, private_key_file.as_deref());
+                for (name, id) in [("merchant_id", merchant_id), ("store_id", store_id)] {
+                    if let Some(id) = id {
+                        self.text(name, id);
+                    }
+                }
+            }
+            PayDriverSettings::Mws { seller_id, access_key_id, secret_access_key: _, secret_access_key_file } => {
+                self.text("driver", "mws");
+                self.text("seller_id", seller_id);
+                self.text("access_key_id", access_key_id);
+                self.kept_in("secret_access_key", HIDDEN, secret_access_key_file.as_deref());
             }
         }
         self.text("currency", account.currency.code());

@@ -27,21 +27,48 @@ pub struct PayAccountSettings {
     pub sandbox_gateway: Option<SocketAddr>,
     /// Through which Amazon Pay is reached.
     pub https_proxy: Option<HttpsProxy>,
-    /// Amazon's name for the public key.
-    pub public_key_id: String,
-    /// The private key, as PEM.
-    pub private_key: SecretString,
-    /// Where that lies, if it lies in a file.
-    pub private_key_file: Option<PathBuf>,
-    /// Amazon's id of the seller; the page's button needs it.
-    pub merchant_id: Option<String>,
-    /// Amazon's id of the seller's page ("store id"), `amzn1.application-oa2-client.…`; the button needs it.
-    pub store_id: Option<String>,
+    /// Which generation it is of, and what it signs with.
+    pub driver: PayDriverSettings,
     /// What buyers pay in.
     pub currency: Currency,
     /// The largest charge.
     pub charge_maximum: Money,
 }
+
+/// A generation of Amazon Pay, and what is signed with in it.
+#[derive(Debug, Clone)]
+pub enum PayDriverSettings {
+    /// Checkout v2.
+    CheckoutV2 {
+        /// Amazon's name for the public key.
+        public_key_id: String,
+        /// The private key, as PEM.
+        private_key: SecretString,
+        /// Where that lies, if it lies in a file.
+        private_key_file: Option<PathBuf>,
+        /// Amazon's id of the seller; the page's button needs it.
+        merchant_id: Option<String>,
+        /// Amazon's id of the seller's page ("store id"), `amzn1.application-oa2-client.…`; the button needs it.
+        store_id: Option<String>,
+    },
+    /// MWS, the generation before.
+    Mws {
+        /// Amazon's id of the seller.
+        seller_id: String,
+        /// The id of the access key.
+        access_key_id: String,
+        /// Its secret.
+        secret_access_key: SecretString,
+        /// Where that lies, if it lies in a file.
+        secret_access_key_file: Option<PathBuf>,
+    },
+}
+
+/// What each driver signs with.
+const KEYS: [(&str, [&str; 3]); 2] = [
+    ("checkout_v2", ["public_key_id", "private_key", ""]),
+    ("mws", ["seller_id", "access_key_id", "secret_access_key"]),
+];
 
 /// Reads them.
 pub(super) fn accounts(source: &mut RawSettings) -> BTreeMap<String, PayAccountSettings> {
@@ -56,7 +83,7 @@ pub(super) fn accounts(source: &mut RawSettings) -> BTreeMap<String, PayAccountS
 
 /// Reads an account; `None` if anything about it is wrong.
 fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
-    for key in ["region", "environment", "public_key_id", "private_key"] {
+    for key in ["region", "environment"] {
         section.require(key);
     }
     let environment = section.text("environment", environment);
@@ -65,19 +92,7 @@ fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
         PayRegion::from_word(text).ok_or_else(|| format!("must be one of {known}"))
     });
     let WayToAmazon { sandbox_gateway, https_proxy } = way_to_amazon(&mut section, environment);
-    let public_key_id = section.text("public_key_id", public_key_id);
-    if let (Some(environment), Some(named)) = (environment, public_key_id.as_deref().and_then(environment_of))
-        && environment != named
-    {
-        section.refuse("public_key_id", &format!("is of a key of the {} environment", named.as_str()));
-    }
-    let private_key_file = section.file_of("private_key");
-    // Its form is looked at where it is used: what a key is, the provider knows.
-    let private_key = section.secret("private_key", |text| {
-        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(SecretString::from(text)) }
-    });
-    let merchant_id = section.text("merchant_id", |text| plain_id(text, "as A1EXAMPLEEXAMPLE"));
-    let store_id = section.text("store_id", |text| plain_id(text, "as amzn1.application-oa2-client.…"));
+    let driver = driver(&mut section, environment);
     let Some(region) = region else {
         section.skip(&["currency", "charge_maximum"]);
         return None;
@@ -94,14 +109,60 @@ fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
         environment: environment?,
         sandbox_gateway,
         https_proxy,
+        driver: driver?,
+        currency,
+        charge_maximum,
+    })
+}
+
+/// Reads the driver, and what that one signs with. Keys of the other one are unknown words.
+fn driver(section: &mut Section<'_>, environment: Option<Environment>) -> Option<PayDriverSettings> {
+    let named = section.text("driver", |text| {
+        let known = KEYS.iter().find(|(word, _keys)| *word == text);
+        known.copied().ok_or_else(|| "must be one of checkout_v2 mws".to_owned())
+    });
+    let (word, keys) = named.or(KEYS.first().copied())?;
+    for key in keys.into_iter().filter(|key| !key.is_empty()) {
+        section.require(key);
+    }
+    // Its form is looked at where it is used: what a key is, the provider knows.
+    let secret = |text: &str| {
+        if text.is_empty() { Err("must not be empty".to_owned()) } else { Ok(SecretString::from(text)) }
+    };
+    if word == "mws" {
+        let seller_id = section.text("seller_id", |text| plain_id(text, "as Seller Central shows it"));
+        let access_key_id = section.text("access_key_id", |text| plain_id(text, "as Seller Central shows it"));
+        let secret_access_key_file = section.file_of("secret_access_key");
+        let secret_access_key = section.secret("secret_access_key", secret);
+        return Some(PayDriverSettings::Mws {
+            seller_id: seller_id?,
+            access_key_id: access_key_id?,
+            secret_access_key: secret_access_key?,
+            secret_access_key_file,
+        });
+    }
+    let public_key_id = section.text("public_key_id", public_key_id);
+    if let (Some(environment), Some(named)) = (environment, public_key_id.as_deref().and_then(environment_of))
+        && environment != named
+    {
+        section.refuse("public_key_id", &format!("is of a key of the {} environment", named.as_str()));
+    }
+    let private_key_file = section.file_of("private_key");
+    let private_key = section.secret("private_key", secret);
+    let merchant_id = section.text("merchant_id", |text| page_id(text, "as A1EXAMPLEEXAMPLE"));
+    let store_id = section.text("store_id", |text| page_id(text, "as amzn1.application-oa2-client.…"));
+    Some(PayDriverSettings::CheckoutV2 {
         public_key_id: public_key_id?,
         private_key: private_key?,
         private_key_file,
         merchant_id,
         store_id,
-        currency,
-        charge_maximum,
     })
+}
+
+fn plain_id(text: &str, how: &str) -> Result<String, String> {
+    let plain = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain { Ok(text.to_owned()) } else { Err(format!("must be 1 to 32 letters and digits, {how}")) }
 }
 
 /// What Amazon takes at most: 10,000,000 yen, and 150,000 elsewhere.
@@ -120,7 +181,7 @@ fn public_key_id(text: &str) -> Result<String, String> {
 }
 
 /// An id of Amazon's that a page shows to everybody.
-fn plain_id(text: &str, example: &str) -> Result<String, String> {
+fn page_id(text: &str, example: &str) -> Result<String, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if plain && (1..=ID_LENGTH_MAX).contains(&text.len()) {
         Ok(text.to_owned())

@@ -416,3 +416,20 @@ fn sealing_keys_are_listed_by_id_and_lie_in_files() {
     }
     assert_eq!(wrong("", &[("NOSHI__SEALING__KEYS", CANARY)]), ["sealing.keys"]);
 }
+
+#[test]
+fn a_sellers_account_has_the_keys_of_its_driver_and_no_others() {
+    let shared = "[pay.shop]\nregion = \"jp\"\nenvironment = \"sandbox\"\n";
+    let older = "driver = \"mws\"\nseller_id = \"A1\"\naccess_key_id = \"AKID\"\nsecret_access_key = \"s\"\n";
+    let settings = load(&format!("{shared}{older}"), &[]).unwrap();
+    assert!(matches!(&settings.pay["shop"].driver, PayDriverSettings::Mws { seller_id, .. } if seller_id == "A1"));
+    assert!(!settings.in_force().contains("\"s\""), "the secret is not shown");
+    let both = format!("{shared}{older}public_key_id = \"SANDBOX-A\"\nprivate_key = \"{CANARY}\"");
+    assert_eq!(wrong(&both, &[]), ["pay.shop.private_key", "pay.shop.public_key_id"]);
+    assert_eq!(
+        wrong(&format!("{shared}{}", older.replace("secret_access_key = \"s\"", "")), &[]),
+        ["pay.shop.secret_access_key"]
+    );
+    assert_eq!(wrong(&format!("{shared}{}", older.replace("A1", "A 1")), &[]), ["pay.shop.seller_id"]);
+    assert!(wrong(&format!("{shared}{}", older.replace("mws", "v3")), &[]).contains(&"pay.shop.driver".to_owned()));
+}

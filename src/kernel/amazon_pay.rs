@@ -142,7 +142,17 @@ impl PaymentKey {
     /// The key of an intent. It derives, so that after a restored back-up the same caller's retry still names the same payment.
     #[must_use]
     pub fn derive(intent: &Intent) -> Self {
-        let digest = Sha256::new().chain_update(b"noshi/pay/v1\0").chain_update(intent.as_bytes()).finalize();
+        Self::derive_as(b"noshi/pay/v1\0", intent)
+    }
+
+    /// The same in MWS. It is another, so that what is unproven in the one generation is never made a second time in the other.
+    #[must_use]
+    pub fn derive_in_mws(intent: &Intent) -> Self {
+        Self::derive_as(b"noshi/pay/mws/v1\0", intent)
+    }
+
+    fn derive_as(purpose: &[u8], intent: &Intent) -> Self {
+        let digest = Sha256::new().chain_update(purpose).chain_update(intent.as_bytes()).finalize();
         Self(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect())
     }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     kernel::{Currency, Environment, Money},
-    provider::pay::PayClient,
+    provider::pay::PayDriver,
 };
 
 /// A seller's account at Amazon Pay.
@@ -22,7 +22,7 @@ pub struct PayAccount {
     /// Amazon's id of the seller's page.
     pub store_id: Option<String>,
     /// The way to Amazon.
-    pub client: PayClient,
+    pub client: PayDriver,
 }
 
 /// All of them. Cheap to clone.

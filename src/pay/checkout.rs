@@ -12,8 +12,8 @@ use super::{
 use crate::{
     kernel::{AmazonPayId, Currency, Environment, Money},
     provider::pay::{
-        AmazonSessionId, ButtonAsked, ButtonInterval, LiveKey, PageUrl, PayExchange, PayOperation, PayOutcome,
-        PayReason, SessionSeen, SessionStage, SignedButton, SimulationCode,
+        AmazonSessionId, ButtonAsked, ButtonInterval, LiveKey, PageUrl, PayClient, PayExchange, PayOperation,
+        PayOutcome, PayReason, SessionSeen, SessionStage, SignedButton, SimulationCode,
     },
     telemetry::trace::{self, Attribute},
 };
@@ -49,9 +49,10 @@ pub(crate) struct PageConfig {
     pub(crate) currency: Currency,
     pub(crate) merchant_id: Option<String>,
     pub(crate) store_id: Option<String>,
-    pub(crate) public_key_id: String,
-    /// Amazon's script of the region.
-    pub(crate) script_url: &'static str,
+    /// Of Checkout v2: the key that buttons are signed with.
+    pub(crate) public_key_id: Option<String>,
+    /// Of Checkout v2: Amazon's script of the region.
+    pub(crate) script_url: Option<&'static str>,
 }
 
 /// A session, as it stands at Amazon.
@@ -88,6 +89,9 @@ pub(crate) enum CheckoutError {
     /// No account can be chosen.
     #[error("no account can be chosen")]
     Account(CheckoutAccount),
+    /// The account is of MWS, which has neither sessions nor signed buttons.
+    #[error("the account is of MWS")]
+    OtherGeneration,
     /// The settings do not name the page's id at Amazon.
     #[error("the settings name no store_id of the account {0}")]
     NoStore(String),
@@ -158,8 +162,8 @@ impl Checkout {
             currency: account.currency,
             merchant_id: account.merchant_id.clone(),
             store_id: account.store_id.clone(),
-            public_key_id: account.client.public_key_id(),
-            script_url: account.client.endpoint().region().script_url(),
+            public_key_id: account.client.checkout_v2().map(PayClient::public_key_id),
+            script_url: account.client.checkout_v2().map(|client| client.endpoint().region().script_url()),
         })
     }
 
@@ -169,6 +173,7 @@ impl Checkout {
     /// [`CheckoutError`]: what the page asks for cannot be asked of a buyer.
     pub(crate) fn button(&self, command: &ButtonCommand) -> Result<SignedButton, CheckoutError> {
         let account = self.account_for(command.account.as_deref(), command.value)?;
+        let client = checkout_v2(account)?;
         let store_id = account.store_id.as_deref().ok_or_else(|| CheckoutError::NoStore(account.id.clone()))?;
         let page = |text: &str, name| PageUrl::parse(text, account.environment).ok_or(CheckoutError::Page(name));
         let result_url = page(&command.result_url, "/result_url")?;
@@ -181,7 +186,7 @@ impl Checkout {
             every: command.every,
             reference: command.external_id.as_deref(),
         };
-        account.client.button(&asked).ok_or(CheckoutError::Account(CheckoutAccount::Currency))
+        client.button(&asked).ok_or(CheckoutError::Account(CheckoutAccount::Currency))
     }
 
     /// A session as it stands.
@@ -190,7 +195,7 @@ impl Checkout {
     /// [`CheckoutError`].
     pub(crate) async fn look(&self, account: Option<&str>, id: &AmazonSessionId) -> Result<SessionView, CheckoutError> {
         let account = self.courier.accounts.choose_any(account)?;
-        shown(self.get(account, id).await)
+        shown(self.get(account, checkout_v2(account)?, id).await)
     }
 
     /// Completes a session, and answers it with the buyer's consent. One that is completed already is answered as it is.
@@ -207,10 +212,10 @@ impl Checkout {
         let account = self.account_for(account, value)?;
         let operation = PayOperation::CompleteCheckoutSession;
         let client = match simulation {
-            None => account.client.clone(),
+            None => checkout_v2(account)?.clone(),
             Some(code) => {
                 let code = SimulationCode::parse(code).ok_or(CheckoutError::Simulation)?;
-                account.client.simulating(code).map_err(|LiveKey| CheckoutError::Simulation)?
+                checkout_v2(account)?.simulating(code).map_err(|LiveKey| CheckoutError::Simulation)?
             }
         };
         let completed = self.asked(account, operation, client.complete_checkout_session(id, value)).await;
@@ -225,7 +230,7 @@ impl Checkout {
             | PayOutcome::KeyConflict
             | PayOutcome::NotSent(_)
             | PayOutcome::Unknown(_) => {
-                let view = shown(self.get(account, id).await)?;
+                let view = shown(self.get(account, checkout_v2(account)?, id).await)?;
                 match (view.stage, view.reason) {
                     (SessionWord::Completed, _) => Ok(view),
                     (SessionWord::Canceled, reason) => Err(CheckoutError::Canceled(reason.unwrap_or(PayReason::Other))),
@@ -243,8 +248,8 @@ impl Checkout {
         Ok(account)
     }
 
-    async fn get(&self, account: &PayAccount, id: &AmazonSessionId) -> PayOutcome<SessionSeen> {
-        self.asked(account, PayOperation::GetCheckoutSession, account.client.get_checkout_session(id)).await
+    async fn get(&self, account: &PayAccount, client: &PayClient, id: &AmazonSessionId) -> PayOutcome<SessionSeen> {
+        self.asked(account, PayOperation::GetCheckoutSession, client.get_checkout_session(id)).await
     }
 
     /// One call, traced and counted.
@@ -273,6 +278,11 @@ impl Checkout {
         }
         outcome
     }
+}
+
+/// Sessions are Checkout v2's.
+fn checkout_v2(account: &PayAccount) -> Result<&PayClient, CheckoutError> {
+    account.client.checkout_v2().ok_or(CheckoutError::OtherGeneration)
 }
 
 fn shown(outcome: PayOutcome<SessionSeen>) -> Result<SessionView, CheckoutError> {

@@ -95,10 +95,12 @@ impl PayCourier {
         ANSWER_WITHIN.saturating_sub(arrived.elapsed())
     }
 
-    /// The account that made the payment, if it is still in the same environment: elsewhere its key is unknown, and the payment would be
-    /// made a second time.
+    /// The account that made the payment, if it is still in the same environment, and of the same generation until Amazon has named the
+    /// payment: elsewhere its key is unknown, and the payment would be made a second time.
     pub(super) fn account_of(&self, payment: &Payment) -> Option<&PayAccount> {
-        self.accounts.get(&payment.account).filter(|account| account.environment == payment.environment)
+        let account = self.accounts.get(&payment.account)?;
+        let is_its_key = payment.remote_id.is_some() || account.client.key(&payment.intent) == payment.pay_key;
+        (account.environment == payment.environment && is_its_key).then_some(account)
     }
 
     /// Whether a key without a row may be one whose row was lost with a restored back-up: its payment may be made.

@@ -13,7 +13,7 @@ use crate::{
         rules::{AfterRefusal, Reading},
     },
     kernel::word_methods,
-    provider::pay::PayClient,
+    provider::pay::PayDriver,
 };
 
 /// The kinds. The words are durable: kinds are added, never renamed.
@@ -51,7 +51,7 @@ pub(super) type PaymentCall<'a> = Pin<Box<dyn Future<Output = PaymentAnswer> + S
 #[derive(Clone, Copy)]
 pub(super) struct PayErrand<'a> {
     /// The account's way to Amazon.
-    pub(super) client: &'a PayClient,
+    pub(super) client: &'a PayDriver,
     /// The payment as it is committed.
     pub(super) payment: &'a Payment,
     /// What is to be done.

@@ -16,7 +16,7 @@ use crate::{
     engine::{self, OnUnproven, Waiter, schedule},
     failpoint,
     identity::Caller,
-    kernel::{Chain, Environment, Intent, Money, PaymentId, PaymentKey},
+    kernel::{Chain, Environment, Intent, Money, PaymentId},
     lifecycle::Lost,
     provider::pay::SimulationCode,
     store::{Committed, StoreError},
@@ -60,6 +60,12 @@ pub(crate) enum PayError {
     /// Something is to be simulated, and the account is not of the sandbox; or the word is none.
     #[error("nothing can be simulated")]
     Simulation,
+    /// The sandbox of the account's generation cannot play that.
+    #[error("the account's sandbox does not play that")]
+    NoSuchPlay,
+    /// The charge was made in Checkout v2, and the account is of MWS now.
+    #[error("the charge is of the other generation")]
+    OtherGeneration,
     /// There is no such charge of this caller's.
     #[error("there is no such charge")]
     NoCharge,
@@ -236,7 +242,7 @@ impl MakePayment {
             }
             (Make::Refund(_), None) => return Err(PayError::NoCharge),
         };
-        check_simulation(command.simulation.as_deref(), draft.account)?;
+        check_simulation(command.simulation.as_deref(), &draft)?;
         let mut payment = self.draft(caller, command, intent, draft)?;
         let entry = PaymentEntry::received(payment.kind, command.asked_by);
         let new = sql::insert(&mut tx, &mut payment, &entry).await?;
@@ -283,6 +289,9 @@ impl MakePayment {
             NotRefundable::TooMany => PayError::TooManyRefunds,
         })?;
         let account = self.courier.account_of(charge).ok_or(PayError::AccountGone)?;
+        if !account.client.knows(against.as_str()) {
+            return Err(PayError::OtherGeneration);
+        }
         // Amazon decides about each refund later.
         Ok(PaymentDraft { account, against, parent: Some(charge.id), may_wait: true, is_held: false })
     }
@@ -303,7 +312,7 @@ impl MakePayment {
             account: account.id.clone(),
             environment: account.environment,
             kind: if parent.is_some() { PaymentKind::Refund } else { PaymentKind::Charge },
-            pay_key: PaymentKey::derive(&intent),
+            pay_key: account.client.key(&intent),
             against,
             parent,
             value: command.value,
@@ -322,8 +331,9 @@ impl MakePayment {
 }
 
 /// Nothing is simulated with a buyer's money.
-fn check_simulation(code: Option<&str>, account: &PayAccount) -> Result<(), PayError> {
+fn check_simulation(code: Option<&str>, draft: &PaymentDraft<'_>) -> Result<(), PayError> {
     let Some(code) = code else { return Ok(()) };
-    let sandbox = account.environment == Environment::Sandbox;
-    if sandbox && SimulationCode::parse(code).is_some() { Ok(()) } else { Err(PayError::Simulation) }
+    let code = SimulationCode::parse(code).filter(|_code| draft.account.environment == Environment::Sandbox);
+    let code = code.ok_or(PayError::Simulation)?;
+    if draft.account.client.simulates(draft.parent.is_some(), &code) { Ok(()) } else { Err(PayError::NoSuchPlay) }
 }

@@ -7,6 +7,7 @@
 mod button;
 mod classify;
 mod client;
+mod driver;
 mod endpoint;
 mod ids;
 mod key;
@@ -21,6 +22,7 @@ pub use button::{ButtonAsked, ButtonInterval, PageUrl, SignedButton};
 pub use client::{
     AmazonPayRequestId, LiveKey, PayBuildError, PayClient, PayExchange, PayOperation, PaySettings, PayTimeouts,
 };
+pub use driver::PayDriver;
 pub use endpoint::{PayEndpoint, PayStandInBeyondLoopback};
 pub use ids::{
     AmazonChargeId, AmazonPermissionId, AmazonRefundId, AmazonSessionId, PayKey, PayReference, SimulationCode,

@@ -6,6 +6,7 @@ mod crash;
 mod declines;
 mod doubt;
 mod held;
+mod mws;
 mod off;
 mod once;
 mod person;
@@ -26,6 +27,28 @@ pub(crate) fn selling() -> Shape {
 
 async fn shop(backend: Backend) -> App {
     App::shaped(backend, selling()).await
+}
+
+/// The generations of Amazon Pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Generation {
+    CheckoutV2,
+    Mws,
+}
+
+impl Generation {
+    const ALL: [Self; 2] = [Self::CheckoutV2, Self::Mws];
+
+    async fn shop(self, backend: Backend) -> App {
+        App::shaped(backend, Shape { mws: self == Self::Mws, ..selling() }).await
+    }
+
+    fn consent(self, app: &App) -> String {
+        match self {
+            Self::CheckoutV2 => consent(app),
+            Self::Mws => seller::agreement(&app.control, LIMIT),
+        }
+    }
 }
 
 /// A charge as a caller asks for it.
@@ -72,7 +95,17 @@ async fn events(app: &App, path: &str, id: &str) -> Vec<String> {
 /// What Amazon took of a consent, by the sandbox's book.
 fn captured(app: &App, consent: &str) -> Vec<String> {
     let charges = app.control.charges().into_iter().filter(|charge| charge.charge_permission_id == consent);
-    charges.filter(|charge| charge.state == "Captured").map(|charge| charge.captured).collect()
+    let charges = charges.filter(|charge| charge.state == "Captured").map(|charge| charge.captured);
+    let captures = app.control.mws_captures().into_iter().filter(|capture| capture.consent_id == consent);
+    let paid = captures.filter(|capture| ["Completed", "Closed"].contains(&capture.state.as_str()));
+    charges.chain(paid.map(|capture| capture.amount)).collect()
+}
+
+/// What Amazon gave back of a charge, or began to, by the sandbox's book.
+fn given_back(app: &App, charge: &str) -> Vec<String> {
+    let refunds = app.control.refunds().into_iter().filter(|refund| refund.charge_id == charge);
+    let older = app.control.mws_refunds().into_iter().filter(|refund| refund.authorization_id == charge);
+    refunds.map(|refund| refund.amount).chain(older.map(|refund| refund.amount)).collect()
 }
 
 fn consent(app: &App) -> String {

@@ -60,12 +60,14 @@ pub(super) struct PageConfigView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "amzn1.application-oa2-client.0000")]
     store_id: Option<String>,
-    /// The key that buttons are signed with (`publicKeyId`).
-    #[schema(example = "SANDBOX-AEXAMPLEEXAMPLEEXAMPLEEX")]
-    public_key_id: String,
-    /// The script that shows the button.
-    #[schema(example = "https://static-fe.payments-amazon.com/checkout.js")]
-    script_url: &'static str,
+    /// The key that buttons are signed with (`publicKeyId`); an account of MWS has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "SANDBOX-AEXAMPLEEXAMPLEEXAMPLEEX")]
+    public_key_id: Option<String>,
+    /// The script that shows the button; an account of MWS has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "https://static-fe.payments-amazon.com/checkout.js")]
+    script_url: Option<&'static str>,
 }
 
 impl From<PageConfig> for PageConfigView {
@@ -369,6 +371,7 @@ fn in_query(error: CheckoutError) -> Problem {
         CheckoutError::Account(CheckoutAccount::Several) => {
             super::bad_query("account_id", "the id of an account: the settings name several")
         }
+        CheckoutError::OtherGeneration => super::bad_query("account_id", "the id of an account of Checkout v2"),
         other => Problem::from(other),
     }
 }
@@ -387,6 +390,9 @@ impl From<CheckoutError> for Problem {
                 "unsupported",
                 "the currency of an account at Amazon Pay",
             ),
+            CheckoutError::OtherGeneration => {
+                invalid("/account_id", "an account of Checkout v2: one of MWS has neither buttons nor sessions here")
+            }
             CheckoutError::NoStore(account) => Self::new(Code::ACCOUNT_PROBLEM)
                 .detail(format!("the settings name no pay.{account}.store_id, which a button needs")),
             CheckoutError::Page(pointer) => invalid(

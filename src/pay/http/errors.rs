@@ -34,6 +34,11 @@ impl From<PayError> for Problem {
             PayError::Simulation => {
                 field("/simulation", "unsupported", "nothing: the account is of the production environment")
             }
+            PayError::NoSuchPlay => {
+                field("/simulation", "unsupported", "a word that the sandbox of the account's driver plays")
+            }
+            PayError::OtherGeneration => Self::new(Code::ACCOUNT_PROBLEM)
+                .detail("the charge was made in Checkout v2, and the account's driver is mws: MWS does not know it"),
             PayError::NoCharge => field("/charge_id", "unknown", "there is no charge of that id"),
             PayError::NotPaid { status, may_be } => Self::new(undecided(may_be))
                 .detail(format!("the charge is {status}; only one that is paid can be given back")),

@@ -28,10 +28,11 @@ impl PaymentSpec for Refund {
             let name = operation(action).as_str();
             let read = |seen: RefundSeen| read(&seen, payment);
             if action == Action::Read {
-                let Some(id) = payment.remote_id.as_ref().and_then(|id| AmazonRefundId::parse(id.as_str())) else {
+                let id = payment.remote_id.as_ref().and_then(|id| AmazonRefundId::parse(id.as_str()));
+                let Some((id, charge)) = id.zip(AmazonChargeId::parse(payment.against.as_str())) else {
                     return PaymentAnswer::unsent(name, asked_at);
                 };
-                return PaymentAnswer::of(client.get_refund(&id).await, name, asked_at, read);
+                return PaymentAnswer::of(client.get_refund(&id, &charge).await, name, asked_at, read);
             }
             match asked(payment) {
                 Some((key, charge)) => {

@@ -2,8 +2,8 @@
 
 use super::{Control, ControlError};
 use crate::sandbox::pay::{
-    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, PressedButton, SellerAct, SessionAct, ShownCharge, ShownConsent,
-    ShownPayMerchant, ShownRefund, ShownSession,
+    ConsentAct, NewConsent, NewPayMerchant, PaySettlement, PressedButton, SellerAct, SessionAct, ShownCharge,
+    ShownConsent, ShownPayMerchant, ShownRefund, ShownSession,
 };
 
 impl Control {

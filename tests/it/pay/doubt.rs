@@ -1,14 +1,18 @@
 //! What is lost on the way: the same key proves it, and a buyer pays once.
 
-use noshi::sandbox::{Fault, FaultRule, Operation, PayCall};
+use noshi::sandbox::{Fault, FaultRule, MwsAction, Operation, PayCall};
 
-use super::{captured, charge, charge_of, consent, refund, refund_of, shop, until};
+use super::{Generation, captured, charge, charge_of, consent, given_back, refund, refund_of, shop, until};
 use crate::support::{Backend, on_each_backend};
 
 /// What can go wrong with a call whose work may have been done.
-pub(super) fn faults() -> Vec<(&'static str, Fault)> {
+pub(super) fn faults(of: Generation) -> Vec<(&'static str, Fault)> {
     let reason =
         |status, code: &str, after_work| Fault::ReasonCode { status, reason_code: code.to_owned(), after_work };
+    let throttled = match of {
+        Generation::CheckoutV2 => reason(429, "TooManyRequests", false),
+        Generation::Mws => reason(503, "RequestThrottled", false),
+    };
     vec![
         ("lost before", Fault::DropBeforeWork),
         ("lost after", Fault::DropAfterWork),
@@ -25,7 +29,7 @@ pub(super) fn faults() -> Vec<(&'static str, Fault)> {
         ("500 and done", reason(500, "InternalServerError", true)),
         ("503", reason(503, "ServiceUnavailable", false)),
         ("408 and done", reason(408, "RequestTimeout", true)),
-        ("throttled", reason(429, "TooManyRequests", false)),
+        ("throttled", throttled),
     ]
 }
 
@@ -33,39 +37,51 @@ pub(super) fn strike(call: PayCall, fault: Fault, times: u32) -> FaultRule {
     FaultRule { operation: Some(Operation::Pay(call)), times: Some(times), ..FaultRule::always(fault) }
 }
 
+/// The same call of either generation, once.
+fn in_either(of: Generation, call: PayCall, fault: Fault) -> FaultRule {
+    let action = if call == PayCall::CreateRefund { MwsAction::Refund } else { MwsAction::AuthorizeOnBillingAgreement };
+    match of {
+        Generation::CheckoutV2 => strike(call, fault, 1),
+        Generation::Mws => FaultRule { operation: Some(Operation::Mws(action)), ..FaultRule::once(fault) },
+    }
+}
+
 on_each_backend! {
     async fn whatever_becomes_of_an_answer_a_buyer_pays_once(backend: Backend) {
-        let app = shop(backend).await;
-        for (name, fault) in faults() {
-            let consent = consent(&app);
-            app.control.clear_faults();
-            app.control.script(strike(PayCall::CreateCharge, fault, 1)).unwrap();
-            let answer = charge(&app, name, &charge_of(&consent, "980")).await;
-            assert!([201, 202].contains(&answer.status), "{name}: {}", answer.text);
-            until(&app, "/v1/pay/charges", answer.id(), "paid").await;
-            assert_eq!(captured(&app, &consent), ["980"], "{name}");
+        for generation in Generation::ALL {
+            let app = generation.shop(backend).await;
+            for (name, fault) in faults(generation) {
+                let consent = generation.consent(&app);
+                app.control.clear_faults();
+                app.control.script(in_either(generation, PayCall::CreateCharge, fault)).unwrap();
+                let answer = charge(&app, name, &charge_of(&consent, "980")).await;
+                assert!([201, 202].contains(&answer.status), "{generation:?} {name}: {}", answer.text);
+                until(&app, "/v1/pay/charges", answer.id(), "paid").await;
+                assert_eq!(captured(&app, &consent), ["980"], "{generation:?} {name}");
+            }
+            app.end().await;
         }
-        app.end().await;
     }
 
     async fn whatever_becomes_of_an_answer_money_goes_back_once(backend: Backend) {
-        let mut app = shop(backend).await;
-        let consent = consent(&app);
-        for (name, fault) in faults() {
-            let paid = charge(&app, &format!("charge {name}"), &charge_of(&consent, "980")).await;
-            assert_eq!(paid.status, 201, "{}", paid.text);
-            app.control.clear_faults();
-            app.control.script(strike(PayCall::CreateRefund, fault, 1)).unwrap();
-            let answer = refund(&app, name, &refund_of(paid.id(), "980")).await;
-            assert_eq!(answer.status, 202, "{name}: {}", answer.text);
-            until(&app, "/v1/pay/refunds", answer.id(), "pending").await;
-            app.advance(31);
-            until(&app, "/v1/pay/refunds", answer.id(), "refunded").await;
-            let of_it = paid.json["amazon_id"].as_str().unwrap();
-            let refunds = app.control.refunds().into_iter().filter(|refund| refund.charge_id == of_it);
-            assert_eq!(refunds.map(|refund| refund.amount).collect::<Vec<_>>(), ["980"], "{name}");
+        for generation in Generation::ALL {
+            let mut app = generation.shop(backend).await;
+            let consent = generation.consent(&app);
+            for (name, fault) in faults(generation) {
+                let paid = charge(&app, &format!("charge {name}"), &charge_of(&consent, "980")).await;
+                assert_eq!(paid.status, 201, "{}", paid.text);
+                app.control.clear_faults();
+                app.control.script(in_either(generation, PayCall::CreateRefund, fault)).unwrap();
+                let answer = refund(&app, name, &refund_of(paid.id(), "980")).await;
+                assert_eq!(answer.status, 202, "{generation:?} {name}: {}", answer.text);
+                until(&app, "/v1/pay/refunds", answer.id(), "pending").await;
+                app.advance(31);
+                until(&app, "/v1/pay/refunds", answer.id(), "refunded").await;
+                let of_it = paid.json["amazon_id"].as_str().unwrap();
+                assert_eq!(given_back(&app, of_it), ["980"], "{generation:?} {name}");
+            }
+            app.end().await;
         }
-        app.end().await;
     }
 
     /// Reads that come to nothing decide nothing.

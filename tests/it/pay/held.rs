@@ -5,7 +5,7 @@ use noshi::sandbox::{Fault, PayCall, PaySettlement, SellerAct};
 use serde_json::{Value, json};
 
 use super::{
-    charge, charge_of, consent,
+    Generation, charge, charge_of, consent,
     doubt::{faults, strike},
     events, refund, refund_of, shop, until,
 };
@@ -134,7 +134,7 @@ on_each_backend! {
 
     async fn whatever_becomes_of_an_answer_held_money_is_taken_once(backend: Backend) {
         let app = shop(backend).await;
-        for (name, fault) in faults() {
+        for (name, fault) in faults(Generation::CheckoutV2) {
             let consent = consent(&app);
             let id = authorized(&app, &consent, name).await;
             app.control.clear_faults();
@@ -149,7 +149,7 @@ on_each_backend! {
 
     async fn whatever_becomes_of_an_answer_held_money_is_given_back(backend: Backend) {
         let app = shop(backend).await;
-        for (name, fault) in faults() {
+        for (name, fault) in faults(Generation::CheckoutV2) {
             let consent = consent(&app);
             let id = authorized(&app, &consent, name).await;
             app.control.clear_faults();

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{captured, charge, charge_of, consent, events, refund, refund_of, shop, until};
+use super::{Generation, captured, charge, charge_of, consent, events, refund, refund_of, shop, until};
 use crate::support::{App, Backend, on_each_backend, seller};
 
 on_each_backend! {
@@ -27,16 +27,18 @@ on_each_backend! {
     }
 
     async fn many_requests_at_once_under_one_key_are_one_charge(backend: Backend) {
-        let app = shop(backend).await;
-        let consent = consent(&app);
-        let body = charge_of(&consent, "500");
-        let answers = futures_util::future::join_all((0..12).map(|_at| charge(&app, "one", &body))).await;
-        assert!(answers.iter().all(|answer| [200, 201, 202].contains(&answer.status)), "{answers:?}");
-        assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{answers:?}");
-        let ids: std::collections::BTreeSet<_> = answers.iter().map(|answer| answer.id().to_owned()).collect();
-        assert_eq!(ids.len(), 1);
-        assert_eq!(captured(&app, &consent), ["500"]);
-        app.end().await;
+        for generation in Generation::ALL {
+            let app = generation.shop(backend).await;
+            let consent = generation.consent(&app);
+            let body = charge_of(&consent, "500");
+            let answers = futures_util::future::join_all((0..12).map(|_at| charge(&app, "one", &body))).await;
+            assert!(answers.iter().all(|answer| [200, 201, 202].contains(&answer.status)), "{answers:?}");
+            assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1, "{answers:?}");
+            let ids: std::collections::BTreeSet<_> = answers.iter().map(|answer| answer.id().to_owned()).collect();
+            assert_eq!(ids.len(), 1);
+            assert_eq!(captured(&app, &consent), ["500"]);
+            app.end().await;
+        }
     }
 
     async fn a_key_names_one_request_for_ever(backend: Backend) {

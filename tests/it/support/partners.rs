@@ -71,7 +71,7 @@ pub(super) fn environment(shape: &Shape, sandbox: &str) -> Vec<(String, String)>
         ]
         .map(|(name, value)| (format!("NOSHI__ACCOUNTS__{}__{name}", partner.id.to_uppercase()), value))
     };
-    let seller = shape.sells.then(|| seller::environment(sandbox));
+    let seller = shape.sells.then(|| seller::environment(sandbox, shape.mws));
     shape.partners.iter().flat_map(of_one).chain(seller.into_iter().flatten()).collect()
 }
 

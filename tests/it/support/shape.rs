@@ -13,11 +13,13 @@ pub(crate) struct Shape {
     pub(crate) partners: Vec<Partner>,
     /// A seller's account at Amazon Pay beside them, `shop`.
     pub(crate) sells: bool,
+    /// That account is of MWS.
+    pub(crate) mws: bool,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { marketplace: "US", funds: 100_000, settings: Vec::new(), partners: Vec::new(), sells: false }
+        Self { marketplace: "US", funds: 100_000, settings: Vec::new(), partners: Vec::new(), sells: false, mws: false }
     }
 }
 
