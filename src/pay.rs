@@ -11,6 +11,7 @@
 //! | `kind`, `kinds` | what a charge and a refund are: rules, words, what is sent |
 //! | `model` | a payment, and the command that asks for one |
 //! | `make` | the use case: a payment is recorded, and carried while its caller waits |
+//! | `consents` | what buyers consented to, read at Amazon |
 //! | `held` | money that is held: taken by a capture, or given back |
 //! | `wait` | how long a caller waits for a payment |
 //! | `refundable` | how much of a charge may still be given back |
@@ -25,6 +26,7 @@
 pub mod account;
 mod answer;
 mod checkout;
+mod consents;
 pub(crate) mod courier;
 mod dto;
 pub(crate) mod held;

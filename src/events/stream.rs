@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
-    kernel::{ClientId, RewardId},
+    kernel::{ClientId, PaymentId, RewardId},
     store::{
         Read, Sql, StoreError,
         feed::{SettledRow, first_held},
@@ -56,6 +56,8 @@ pub(crate) struct StreamedFact {
 pub(crate) enum About {
     /// A reward of this client; its place in the reward's timeline.
     Reward { id: RewardId, client: ClientId, seq: i64 },
+    /// A charge or a refund of this client; its place in the timeline of that.
+    Payment { id: PaymentId, client: ClientId, seq: i64 },
     /// A subject that has a name.
     Named { kind: String, name: String },
     /// What only a later version knows.
@@ -68,6 +70,9 @@ impl From<StreamRow> for StreamedFact {
         let about = match (subject_id, client_id, seq, subject) {
             (Some(reward), Some(client), Some(seq), None) if subject_kind == "reward" => {
                 About::Reward { id: RewardId::new(reward), client: ClientId::new(client), seq }
+            }
+            (Some(payment), Some(client), Some(seq), None) if subject_kind == "payment" => {
+                About::Payment { id: PaymentId::new(payment), client: ClientId::new(client), seq }
             }
             (None, _, _, Some(name)) => About::Named { kind: subject_kind, name },
             _ => About::Other,

@@ -16,7 +16,7 @@ use super::{
     metrics::PayMetrics,
     model::Payment,
     sql,
-    timeline::{PayWish, PaymentEntry},
+    timeline::{PaymentEntry, VoidWish},
 };
 use crate::{
     ambient::Ambient,
@@ -186,7 +186,7 @@ impl PayCourier {
         row: &Payment,
         change: Change,
         answer: Option<&PaymentAnswer>,
-        wish: &PayWish,
+        wish: &VoidWish,
     ) -> Result<Written<Payment>, StoreError> {
         // What is taken, or is being taken, can neither be given back so, nor be judged by a look that left before.
         if row.capture().is_some() {
@@ -290,7 +290,7 @@ impl Effects for PayCourier {
     type Answer = PaymentAnswer;
     type Receipt = ();
     type Turn = ();
-    type Note = PayWish;
+    type Note = VoidWish;
 
     fn order(row: &Payment) -> Order {
         row.order
@@ -329,7 +329,7 @@ impl Effects for PayCourier {
         row: &Payment,
         change: Change,
         answer: Option<&PaymentAnswer>,
-        wish: &PayWish,
+        wish: &VoidWish,
     ) -> Result<Written<Payment>, StoreError> {
         self.write(row, change, answer, wish).await.inspect_err(|error| {
             tracing::warn!(payment.id = %row.id, error = %Chain(error), "a change of a payment was not confirmed");
@@ -343,7 +343,7 @@ impl Effects for PayCourier {
         answer
     }
 
-    async fn read(&self, row: &Payment, _wish: &PayWish) -> Option<PaymentAnswer> {
+    async fn read(&self, row: &Payment, _wish: &VoidWish) -> Option<PaymentAnswer> {
         self.call(row, |_now| Action::Read).await
     }
 

@@ -12,7 +12,7 @@ use super::{
     make::{Made, PayError},
     model::Payment,
     sql,
-    timeline::{PayWish, PaymentEntry},
+    timeline::{PaymentEntry, VoidWish},
     wait,
 };
 use crate::{
@@ -182,7 +182,7 @@ impl HeldMoney {
         }
         let (rules, lease) = (*found.rules(), courier.lease()?);
         let drive = Drive::reverse(found.order, lease.token, Wisher::Present, rules, courier.limits());
-        let wish = PayWish { reason: Some(reason), key: Some(ask.asked_by) };
+        let wish = VoidWish { reason: Some(reason), key: Some(ask.asked_by) };
         let ran = engine::run(courier, drive, Start::Read(found), &wish, Some(&waiter)).await;
         match ran.end {
             End::Unchanged => Ok(Made { payment: ran.row, replayed: true }),

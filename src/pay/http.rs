@@ -2,9 +2,11 @@
 //! settings there are no such routes.
 
 mod checkout;
+mod consents;
 mod errors;
 mod held;
 
+pub(crate) use consents::ConsentsApi;
 pub(crate) use held::HeldApi;
 
 use std::time::Instant;
@@ -53,6 +55,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/pay/refunds/{id}", "GET, HEAD", [read().to(get_refund)]))
         .service(resource("/v1/pay/refunds/{id}/events", "GET, HEAD", [read().to(refund_events)]));
     held::routes(config);
+    consents::routes(config);
 }
 
 /// Charge a buyer

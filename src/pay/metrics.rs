@@ -112,7 +112,12 @@ impl PayMetrics {
 
     /// A call to Amazon Pay was answered, or not.
     pub(super) fn called(&self, account: &str, answer: &PaymentAnswer) {
-        self.calls.with_label_values(&[account, answer.call.operation, answer.call.class]).inc();
+        self.counted(account, answer.call.operation, answer.call.class);
+    }
+
+    /// The same of a call that is about no payment.
+    pub(super) fn counted(&self, account: &str, operation: &str, class: &str) {
+        self.calls.with_label_values(&[account, operation, class]).inc();
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
         self,
         due::{self, FoundPayments},
     },
-    timeline::{PayWish, PaymentEntry},
+    timeline::{PaymentEntry, VoidWish},
 };
 use crate::{
     engine::{
@@ -190,7 +190,7 @@ impl PayRecovery {
     async fn look(&self, charge: Payment) {
         let courier = &self.courier;
         let drive = Drive::look(charge.order, *charge.rules(), courier.limits());
-        let ran = engine::run(courier, drive, Start::Read(charge), &PayWish::default(), None).await;
+        let ran = engine::run(courier, drive, Start::Read(charge), &VoidWish::default(), None).await;
         if let Some(error) = &ran.error {
             tracing::warn!(payment.id = %ran.row.id, error = %Chain(error), "what a look showed is not written down");
         }

@@ -111,7 +111,8 @@ pub(crate) async fn settle(
     if let PaymentFinding::Made(remote_id) = finding {
         (payment.remote_id, payment.last_error) = (Some(remote_id), None);
     }
-    if !sql::save(&mut tx, &mut payment, Some(&PaymentEntry::settled(reason)), now).await? {
+    let entry = PaymentEntry::settled(&payment, reason);
+    if !sql::save(&mut tx, &mut payment, Some(&entry), now).await? {
         return Err(StoreError::Unconfirmed.into());
     }
     // The reason stands in the timeline.

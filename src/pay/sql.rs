@@ -110,6 +110,7 @@ row! {
     }
 }
 
+pub mod brief;
 pub mod due;
 pub mod held;
 pub mod list;

@@ -13,7 +13,7 @@ use crate::{
 
 /// What the caller of a drive brings: who wishes that held money be given back, and why.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct PayWish {
+pub(crate) struct VoidWish {
     pub(super) reason: Option<String>,
     pub(super) key: Option<ApiKeyId>,
 }
@@ -73,13 +73,14 @@ impl PaymentEntry {
         Self { kind: outcome_of(after).unwrap_or("attempt.ended"), detail: PaymentDetail::default() }
     }
 
-    /// An operator found out what became of it.
-    pub(super) fn settled(reason: String) -> Self {
-        Self { kind: "operator.settled", detail: PaymentDetail { reason: Some(reason), ..PaymentDetail::default() } }
+    /// An operator found out that this became of it. Whoever listens hears of it as if Amazon had shown it.
+    pub(super) fn settled(after: &Payment, reason: String) -> Self {
+        let detail = PaymentDetail { reason: Some(reason), ..PaymentDetail::default() };
+        Self { kind: outcome_of(after).unwrap_or("operator.settled"), detail }
     }
 
     /// The entry of a change that the engine made, with what is known of the answer, and with the wish that it came from.
-    pub(super) fn of_change(after: &Payment, change: &Change, answer: Option<&PaymentAnswer>, wish: &PayWish) -> Self {
+    pub(super) fn of_change(after: &Payment, change: &Change, answer: Option<&PaymentAnswer>, wish: &VoidWish) -> Self {
         let led = |event| {
             let new = after.state() != change.from;
             outcome_of(after).filter(|_word| new).unwrap_or_else(|| of_attempt(event))

@@ -46,6 +46,17 @@ pub(crate) const EVENT_TYPES: &[&str] = &[
     "reconciliation.days_accepted",
     "batch.finished",
     DISABLED,
+    "charge.authorized",
+    "charge.paid",
+    "charge.declined",
+    "charge.failed",
+    "charge.voided",
+    "charge.capture_failed",
+    "charge.needs_attention",
+    "refund.refunded",
+    "refund.declined",
+    "refund.failed",
+    "refund.needs_attention",
 ];
 
 /// The service disabled an endpoint.
@@ -65,7 +76,7 @@ pub(super) struct UnknownEvent {
 }
 
 impl EventFilter {
-    /// These types, each once, in the order of [`EVENT_TYPES`]; none stands for all.
+    /// These types, each once, in the order of [`EVENT_TYPES`]; none stands for all but those of payments.
     pub(super) fn of(words: &[String]) -> Result<Self, UnknownEvent> {
         match words.iter().position(|word| !EVENT_TYPES.contains(&word.as_str())) {
             Some(at) => Err(UnknownEvent { at }),
@@ -95,13 +106,19 @@ impl EventFilter {
         self.0.is_empty() || self.0.iter().any(|word| is_about_reward(word))
     }
 
-    /// Whether events of anything else pass.
-    pub(super) fn hears_of_others(&self) -> bool {
-        self.0.is_empty() || self.0.iter().any(|word| !is_about_reward(word))
+    /// Whether events of payments pass: where they were asked for by name.
+    pub(super) fn hears_of_payments(&self) -> bool {
+        self.0.iter().any(|word| is_about_payment(word))
     }
 
+    /// Whether events of anything else pass.
+    pub(super) fn hears_of_others(&self) -> bool {
+        self.0.is_empty() || self.0.iter().any(|word| !is_about_reward(word) && !is_about_payment(word))
+    }
+
+    /// Those of payments are not among all: whoever made such an endpoint may not read payments.
     fn passes(&self, kind: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|word| word == kind)
+        (self.0.is_empty() && !is_about_payment(kind)) || self.0.iter().any(|word| word == kind)
     }
 }
 
@@ -126,6 +143,7 @@ pub(super) fn hears(endpoint: &WebhookEndpoint, fact: &StreamedFact, known: &Kno
                 *client == endpoint.client
                     && endpoint.program.as_ref().is_none_or(|own| reward.program.as_ref() == Some(own))
             }
+            (About::Payment { client, .. }, _) => *client == endpoint.client && endpoint.program.is_none(),
             (About::Named { kind, name }, Known::Program(owner)) if kind == PROGRAM => {
                 let bound = endpoint.program.as_ref().is_none_or(|own| own.as_str() == name);
                 bound && (endpoint.everyone || owner.is_none_or(|owner| owner == endpoint.client))
@@ -146,6 +164,10 @@ fn is_about_reward(kind: &str) -> bool {
     ["reward.", "cancel.", "claim_code."].iter().any(|room| kind.starts_with(room))
 }
 
+fn is_about_payment(kind: &str) -> bool {
+    ["charge.", "refund."].iter().any(|room| kind.starts_with(room))
+}
+
 /// Whether callers may hear of it at all.
 pub(super) fn is_event(kind: &str) -> bool {
     EVENT_TYPES.contains(&kind)
@@ -155,7 +177,7 @@ pub(super) fn is_event(kind: &str) -> bool {
 pub(super) fn program_of(fact: &StreamedFact) -> Option<ProgramId> {
     match &fact.about {
         About::Named { kind, name } if kind == PROGRAM => name.parse().ok(),
-        About::Named { .. } | About::Reward { .. } | About::Other => None,
+        About::Named { .. } | About::Reward { .. } | About::Payment { .. } | About::Other => None,
     }
 }
 
@@ -175,8 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn what_happens_to_anything_but_a_reward_is_an_event_of_the_page_and_the_other_way_round() {
-        let listed: BTreeSet<&str> = EVENT_TYPES.iter().copied().filter(|kind| !is_about_reward(kind)).collect();
+    fn what_happens_to_what_has_a_name_is_an_event_of_the_page_and_the_other_way_round() {
+        let named = |kind: &&str| !is_about_reward(kind) && !is_about_payment(kind);
+        let listed: BTreeSet<&str> = EVENT_TYPES.iter().copied().filter(named).collect();
         assert_eq!(words("Events\n"), listed);
     }
 
@@ -187,6 +210,18 @@ mod tests {
         assert!(listed.is_subset(&named), "{:?}", listed.difference(&named));
         let of_rewards = named.into_iter().filter(|word| is_about_reward(word)).collect();
         assert_eq!(listed, of_rewards, "the page names another");
+    }
+
+    #[test]
+    fn each_event_of_a_payment_is_on_the_page_and_is_heard_by_who_names_it() {
+        let listed: BTreeSet<&str> = EVENT_TYPES.iter().copied().filter(|kind| is_about_payment(kind)).collect();
+        let named = words("Amazon Pay\n");
+        assert!(listed.is_subset(&named), "{:?}", listed.difference(&named));
+        let paid = EventFilter::of(&["charge.paid".to_owned()]).unwrap();
+        assert!(paid.passes("charge.paid") && !paid.passes("refund.refunded") && !paid.passes("reward.issued"));
+        assert!(paid.hears_of_payments() && !paid.hears_of_rewards() && !paid.hears_of_others());
+        let all = EventFilter::default();
+        assert!(!all.passes("charge.paid") && !all.hears_of_payments(), "its maker may not read payments");
     }
 
     #[test]

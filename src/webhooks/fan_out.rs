@@ -146,6 +146,7 @@ async fn heard(
                 Some(reward) => (Known::Reward(reward), id.to_string(), Some(*seq)),
                 None => continue,
             },
+            About::Payment { id, seq, .. } => (Known::Named, id.to_string(), Some(*seq)),
             About::Named { kind, name } => {
                 let owner = program_of(fact).and_then(|program| owners.get(&program).copied());
                 (owner.map_or(Known::Named, Known::Program), subject_of_named(kind, name), None)
@@ -174,7 +175,7 @@ async fn rewards_of(
 ) -> Result<BTreeMap<RewardId, RewardBrief>, StoreError> {
     let of_clients = facts.iter().filter_map(|fact| match &fact.about {
         About::Reward { id, client, .. } if clients.contains(client) => Some(*id),
-        About::Reward { .. } | About::Named { .. } | About::Other => None,
+        About::Reward { .. } | About::Payment { .. } | About::Named { .. } | About::Other => None,
     });
     let ids: BTreeSet<RewardId> = of_clients.collect();
     let ids: Vec<RewardId> = ids.into_iter().collect();

@@ -9,7 +9,8 @@ use crate::{
     events::outbox,
     http::problem::timestamp,
     incentives::sql::brief::{RewardBrief, brief},
-    kernel::RewardId,
+    kernel::{PaymentId, RewardId},
+    pay::sql::brief::{PaymentBrief, payment_brief},
     store::{Read, StoreError},
 };
 
@@ -33,6 +34,7 @@ pub(super) struct MessageBody<'a> {
 #[serde(untagged)]
 enum MessageData<'a> {
     Reward(RewardData<'a>),
+    Payment(PaymentData<'a>),
     Named(NamedData<'a>),
 }
 
@@ -60,6 +62,29 @@ struct RewardData<'a> {
     #[schema(example = "gift_code")]
     kind: &'a str,
     /// What it is worth.
+    value: MessageValue,
+}
+
+/// What happened to a charge or a refund of Amazon Pay. Nothing of the buyer is in it.
+#[derive(Serialize, ToSchema)]
+struct PaymentData<'a> {
+    /// The charge, or the refund.
+    #[schema(example = "pmt_01990000000070008000000000000000")]
+    payment_id: String,
+    /// Its place in the timeline of that.
+    #[schema(example = 2)]
+    sequence: Option<i64>,
+    /// The caller's own reference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "fee-2026-11")]
+    external_id: Option<&'a str>,
+    /// The account that is paid, or pays back.
+    #[schema(example = "shop")]
+    account_id: &'a str,
+    /// `charge` or `refund`.
+    #[schema(example = "charge")]
+    kind: &'a str,
+    /// What was asked for. A capture may have taken less: read the charge.
     value: MessageValue,
 }
 
@@ -97,6 +122,10 @@ pub(super) async fn body(on: &mut impl Read, delivery: &WebhookDelivery) -> Resu
         let found = brief(on, &[id]).await?;
         return Ok(found.first().and_then(|reward| of_reward(delivery, reward)));
     }
+    if let Ok(id) = delivery.subject.parse::<PaymentId>() {
+        let found = payment_brief(on, id).await?;
+        return Ok(found.and_then(|payment| of_payment(delivery, &payment)));
+    }
     let Some(fact) = delivery.fact else {
         return Ok(written(delivery, MessageData::Named(NamedData { subject: name, details: None })));
     };
@@ -118,6 +147,18 @@ fn of_reward(delivery: &WebhookDelivery, reward: &RewardBrief) -> Option<String>
         value: MessageValue { amount: reward.value.to_string(), currency_code: reward.value.currency().code() },
     };
     written(delivery, MessageData::Reward(data))
+}
+
+fn of_payment(delivery: &WebhookDelivery, payment: &PaymentBrief) -> Option<String> {
+    let data = PaymentData {
+        payment_id: payment.id.to_string(),
+        sequence: delivery.sequence,
+        external_id: payment.external_id.as_deref(),
+        account_id: &payment.account,
+        kind: payment.kind.as_str(),
+        value: MessageValue { amount: payment.value.to_string(), currency_code: payment.value.currency().code() },
+    };
+    written(delivery, MessageData::Payment(data))
 }
 
 fn written(delivery: &WebhookDelivery, data: MessageData<'_>) -> Option<String> {

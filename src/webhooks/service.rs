@@ -26,6 +26,7 @@ use crate::{
     incentives::scopes::REWARDS_READ,
     kernel::WebhookEndpointId,
     lifecycle::Tasks,
+    pay::scopes::PAY_READ,
     sealing::{Keyring, Place, Sealed, SealingError, Target},
     store::{Store, StoreError, Tx},
 };
@@ -114,7 +115,11 @@ pub(super) struct EndpointAsker {
 impl EndpointAsker {
     /// Whether the key may see what such an endpoint hears: the scopes that reading it by the API takes.
     fn check(&self, heard: &EventFilter) -> Result<(), WebhookError> {
-        let needed = [(heard.hears_of_rewards(), REWARDS_READ), (heard.hears_of_others(), LEDGER_READ)];
+        let needed = [
+            (heard.hears_of_rewards(), REWARDS_READ),
+            (heard.hears_of_others(), LEDGER_READ),
+            (heard.hears_of_payments(), PAY_READ),
+        ];
         let lacking = needed.into_iter().find(|(is_needed, scope)| *is_needed && !self.scopes.allow(*scope));
         lacking.map_or(Ok(()), |(_needed, scope)| Err(WebhookError::Scope(scope)))
     }

@@ -2,6 +2,7 @@
 
 mod caps;
 mod checkout;
+mod consents;
 mod crash;
 mod declines;
 mod doubt;

@@ -69,6 +69,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("pay/sql.rs", pay::sql::STATEMENTS),
+    ("pay/sql/brief.rs", pay::sql::brief::STATEMENTS),
     ("pay/sql/due.rs", pay::sql::due::STATEMENTS),
     ("pay/sql/held.rs", pay::sql::held::STATEMENTS),
     ("pay/sql/list.rs", pay::sql::list::STATEMENTS),

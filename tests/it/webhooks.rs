@@ -6,6 +6,7 @@ mod crash;
 mod delivery;
 mod endpoints;
 mod flood;
+mod payments;
 mod receiver;
 mod replicas;
 mod verifier;
@@ -48,8 +49,12 @@ struct Listener {
 
 impl Sender {
     async fn open(backend: Backend) -> Self {
+        Self::shaped(backend, |shape| shape).await
+    }
+
+    async fn shaped(backend: Backend, change: impl FnOnce(Shape) -> Shape) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { app: App::shaped(backend, shape(&folder)).await, moved: AtomicI64::new(0), _folder: folder }
+        Self { app: App::shaped(backend, change(shape(&folder))).await, moved: AtomicI64::new(0), _folder: folder }
     }
 
     /// Makes an endpoint at a receiver, for these types.

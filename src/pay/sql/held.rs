@@ -57,7 +57,7 @@ statements! {
 }
 
 row! {
-    struct TakenRow { events: i64 }
+    struct CaptureNotedRow { events: i64 }
 }
 
 row! {
@@ -94,7 +94,7 @@ pub(super) async fn show_in_charge(
     let error = capture.last_error.as_deref();
     let decline = capture.decline.map(DeclineKind::as_str);
     let taken = fetch_optional!(
-        TakenRow,
+        CaptureNotedRow,
         tx,
         TAKE,
         charge.uuid(),

@@ -63,7 +63,10 @@ pub(super) fn refund(refund: &BookedRefund) -> Value {
     })
 }
 
-/// Who the buyer is, and where they live, is nobody's business here.
+/// Every buyer has this name. It stands in no other place, so a test sees where a program lets it go.
+const BUYER: &str = "Hanako of the Sandbox";
+
+/// As Amazon does while it knows the buyer, it shows who that is and where they live.
 pub(super) fn permission(consent: &Consent, balance: Decimal) -> Value {
     let (state, reason) = match &consent.state {
         ConsentState::Chargeable => ("Chargeable", None),
@@ -76,8 +79,8 @@ pub(super) fn permission(consent: &Consent, balance: Decimal) -> Value {
         "chargePermissionId": consent.id,
         "chargePermissionReferenceId": null,
         "platformId": null,
-        "buyer": null,
-        "shippingAddress": null,
+        "buyer": { "buyerId": "amzn1.account.SANDBOXBUYER", "name": BUYER, "email": "hanako@buyer.example", "phoneNumber": null },
+        "shippingAddress": { "name": BUYER, "addressLine1": "Shimo-Meguro 1-8-1", "postalCode": "153-0064", "countryCode": "JP" },
         "billingAddress": null,
         "paymentPreferences": [{ "paymentDescriptor": format!("** (Card ending in {})", consent.card) }],
         "statusDetails": { "state": state, "reasons": reasons, "lastUpdatedTimestamp": stamp(consent.changed) },

@@ -56,6 +56,8 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("/v1/pay/charges/pmt_00000000000070008000000000000000/events", "GET, HEAD"),
     ("/v1/pay/charges/pmt_00000000000070008000000000000000/capture", "POST"),
     ("/v1/pay/charges/pmt_00000000000070008000000000000000/cancel", "POST"),
+    ("/v1/pay/orders/S03-0000000-0000000", "GET, HEAD"),
+    ("/v1/pay/agreements/C03-0000000-0000000", "GET, HEAD"),
     ("/v1/pay/refunds", "GET, HEAD, POST"),
     ("/v1/pay/refunds/pmt_00000000000070008000000000000000", "GET, HEAD"),
     ("/v1/pay/refunds/pmt_00000000000070008000000000000000/events", "GET, HEAD"),

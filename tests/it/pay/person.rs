@@ -44,7 +44,11 @@ on_each_backend! {
         assert!(done && text.contains("is failed"), "{text}");
         let (again, text) = pay(&app, &[&["settle", &made, "--as", "not-made"], &why[..]].concat());
         assert!(!again && text.contains("only one that needs attention"), "{text}");
-        assert_eq!(events(&app, "/v1/pay/charges", &made).await.last().unwrap(), "operator.settled");
+        assert_eq!(events(&app, "/v1/pay/charges", &made).await.last().unwrap(), "charge.paid");
+        assert_eq!(events(&app, "/v1/pay/charges", &not_made).await.last().unwrap(), "charge.failed");
+        let entries = app.get(&format!("/v1/pay/charges/{made}/events")).await.json;
+        let last = entries["data"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["detail"]["reason"], "kim: seen in Seller Central", "{entries}");
         // What was made can be given back.
         assert_eq!(refund(&app, "back", &refund_of(&made, "980")).await.status, 202);
         let settled = app.database.number("SELECT COUNT(*) FROM audit_records WHERE action = 'payment.settled'").await;

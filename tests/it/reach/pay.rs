@@ -34,7 +34,13 @@ impl Payments {
     }
 
     pub(super) fn named_by(&self, route: &Route) -> &str {
-        if route.pattern.contains("/refunds") { &self.refund } else { &self.mine }
+        if route.pattern.contains("/orders") || route.pattern.contains("/agreements") {
+            &self.consent
+        } else if route.pattern.contains("/refunds") {
+            &self.refund
+        } else {
+            &self.mine
+        }
     }
 
     pub(super) fn asked(&self, route: &Route) -> Value {
@@ -68,6 +74,9 @@ impl Payments {
         let (named, is_mine) = (route.pattern.contains('{'), holder == Holder::Own);
         let expected = match (route.method.as_str(), named) {
             ("POST", _) if route.pattern.ends_with("/charges") => 201,
+            // A consent is its account's: any client of the service may charge it. This one is to charges that recur.
+            ("GET" | "HEAD", _) if route.pattern.contains("/agreements") => 200,
+            ("GET" | "HEAD", _) if route.pattern.contains("/orders") => 404,
             // It was captured at once.
             ("POST", true) if is_mine => 409,
             ("POST", true) => 404,

@@ -98,6 +98,8 @@ pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("GET", "/v1/pay/charges/{id}/events", "pay:read", Subject::Payment),
     ("POST", "/v1/pay/charges/{id}/capture", "pay:write", Subject::Payment),
     ("POST", "/v1/pay/charges/{id}/cancel", "pay:write", Subject::Payment),
+    ("GET", "/v1/pay/orders/{id}", "pay:read", Subject::Payment),
+    ("GET", "/v1/pay/agreements/{id}", "pay:read", Subject::Payment),
     ("GET", "/v1/pay/refunds", "pay:read", Subject::Payments),
     ("POST", "/v1/pay/refunds", "pay:refund", Subject::NewPayment),
     ("GET", "/v1/pay/refunds/{id}", "pay:read", Subject::Payment),
