@@ -49,7 +49,7 @@ use crate::{
         problem::timestamp,
         routing::{not_found, read, resource},
     },
-    identity::{self, AdminToken, Principal, Scope, endings::KeyEndings, refusals::KeyRefusals},
+    identity::{self, AdminToken, Principal, Scope, endings::KeyEndings, keys::KeyLookups, refusals::KeyRefusals},
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Ledger},
@@ -106,6 +106,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
     let accounts = web::Data::new(state.rewards.accounts().clone());
     let funds = web::Data::new(funds_check(&state.balances));
     let refusals = web::Data::new(state.refusals.clone());
+    let lookups = web::Data::new(KeyLookups::default());
     let webhooks = web::Data::new(state.webhooks.clone());
     let batches = web::Data::new(state.batches.clone());
     let payments = web::Data::new(state.payments.clone());
@@ -127,6 +128,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(rewards.clone())
             .app_data(funds.clone())
             .app_data(refusals.clone())
+            .app_data(lookups.clone())
             .app_data(balances.clone())
             .app_data(ledger.clone())
             .app_data(accounts.clone())
@@ -351,6 +353,7 @@ async fn readyz(state: web::Data<AppState>) -> HttpResponse {
                 | StoreError::Schema(_)
                 | StoreError::Open(_)
                 | StoreError::Unaudited
+                | StoreError::Together(_)
                 | StoreError::Randomness(_) => "the database does not answer".to_owned(),
             })
         }

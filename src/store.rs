@@ -11,12 +11,15 @@
 //! 4. No caller holds a [`Tx`] while it waits for the network: a lock would last as long as the answer takes.
 //! 5. What a transaction knows beforehand of its statements, it sends together (`begin_joined`, `join!`). Another number of rows
 //!    than that is [`StoreError::Unmet`]: nothing was done, and the caller begins again step by step.
+//! 6. On PostgreSQL such transactions of several callers go as one statement, where some wait (`postgres/together.rs`). Look-ups that
+//!    each purchase makes are asked together in the same way, on both databases (`gather.rs`).
 
 pub mod backup;
 pub mod clock;
 mod embedded;
 mod error;
 pub(crate) mod feed;
+mod gather;
 mod metrics;
 pub mod migrate;
 pub(crate) mod postgres;
@@ -43,9 +46,10 @@ use crate::lifecycle::workplaces::Outside;
 
 pub use error::StoreError;
 use error::is_ended;
+pub(crate) use gather::{FoundRows, Gather};
 pub use metrics::Metrics;
-pub use postgres::{Answering, session::SessionError};
-pub use sql::{Conn, Sql};
+pub use postgres::{Answering, session::SessionError, text_of_several};
+pub use sql::{Conn, ForSeveral, Sql};
 pub(crate) use sql::{execute, fetch_all, fetch_optional, join, row, statements};
 pub use tx::Tx;
 

@@ -370,7 +370,7 @@ impl ResponseError for Problem {
 /// retried.
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let code = match &error {
+        let code = match error.of_each() {
             StoreError::Database { .. }
             | StoreError::TooCostly { .. }
             | StoreError::Away { .. }
@@ -385,17 +385,18 @@ impl From<StoreError> for Problem {
             | StoreError::Inconsistent { .. }
             | StoreError::Schema(_)
             | StoreError::Open(_)
+            | StoreError::Together(_)
             | StoreError::Randomness(_) => Code::INTERNAL,
         };
         let chain = crate::kernel::Chain(&error);
         // Whoever asks for too much is refused: nothing has failed.
-        if matches!(error, StoreError::Busy) {
+        if matches!(error.of_each(), StoreError::Busy) {
             tracing::warn!(error = %chain, "the store refused a request");
         } else {
             tracing::error!(error = %chain, "the store failed a request");
         }
         let problem = Self::new(code);
-        if matches!(error, StoreError::TooCostly { .. }) {
+        if matches!(error.of_each(), StoreError::TooCostly { .. }) {
             return problem.detail("the answer took too long to find: ask for less, or for a shorter time");
         }
         if matches!(error, StoreError::Unaudited) {

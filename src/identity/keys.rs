@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use data_encoding::{BASE32_NOPAD, Specification};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
@@ -14,7 +15,8 @@ use super::{Scopes, caller::CLIENTS_ALL};
 use crate::ambient::{Ambient, NoRandomness};
 use crate::kernel::{ApiKeyId, ClientId, ProgramId};
 use crate::store::{
-    InstantRow, Read, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements,
+    FoundRows, Gather, InstantRow, Read, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, fetch_optional, row,
+    statements,
 };
 
 /// Bytes of a key's secret.
@@ -34,6 +36,15 @@ statements! {
         "api_keys.by_id",
         "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
          k.revoked_at, k.program_id, k.replaces, k.all_clients, k.later_scopes FROM api_keys k JOIN clients c ON c.id = k.client_id WHERE k.id = $1",
+    );
+    KEYS_BY_IDS = Sql::each(
+        "api_keys.by_ids",
+        "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
+         k.revoked_at, k.program_id, k.replaces, k.all_clients, k.later_scopes FROM api_keys k JOIN clients c ON c.id = k.client_id \
+         WHERE k.id IN (SELECT unhex(value) FROM json_each($1))",
+        "SELECT k.id, k.client_id, c.name AS client_name, k.name, k.secret_sha256, k.scopes, k.created_at, k.expires_at, \
+         k.revoked_at, k.program_id, k.replaces, k.all_clients, k.later_scopes FROM api_keys k JOIN clients c ON c.id = k.client_id \
+         WHERE k.id = ANY (ARRAY(SELECT CAST(json_array_elements_text(CAST($1 AS JSON)) AS UUID)))",
     );
     KEY_LIST = Sql::same(
         "api_keys.list",
@@ -219,6 +230,36 @@ pub async fn insert(tx: &mut Tx, key: &ApiKey) -> Result<(), StoreError> {
 pub async fn find(store: &Store, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
     let mut snapshot = store.snapshot().await?;
     fetch_optional!(KeyRow, snapshot, KEY_BY_ID, id.uuid())?.map(ApiKey::try_from).transpose()
+}
+
+/// The keys of these ids, in whatever condition.
+async fn find_all(store: &Store, ids: &[ApiKeyId]) -> Result<FoundRows<ApiKeyId, ApiKey>, StoreError> {
+    let mut snapshot = store.snapshot().await?;
+    let rows = if let [id] = ids {
+        fetch_optional!(KeyRow, snapshot, KEY_BY_ID, id.uuid())?.into_iter().collect()
+    } else {
+        let ids = json!(ids.iter().map(|id| id.uuid().simple().to_string()).collect::<Vec<_>>()).to_string();
+        fetch_all!(KeyRow, snapshot, KEYS_BY_IDS, ids)?
+    };
+    Ok(rows.into_iter().map(|row| (ApiKeyId::new(row.id), ApiKey::try_from(row))).collect())
+}
+
+/// The look-ups of keys that requests wait for. Each request hears how its key stood after it had come.
+#[derive(Clone, Default)]
+pub(crate) struct KeyLookups(Gather<ApiKeyId, ApiKey>);
+
+impl KeyLookups {
+    /// The key of this id, in whatever condition.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database.
+    pub(crate) async fn find(&self, store: Store, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        let look = move |ids: Vec<ApiKeyId>| {
+            let store = store.clone();
+            async move { find_all(&store, &ids).await }
+        };
+        self.0.ask(id, look).await
+    }
 }
 
 /// Every key, oldest first.

@@ -3,7 +3,7 @@
 use actix_web::{HttpMessage, HttpRequest, http::header, web};
 use chrono::{DateTime, Utc};
 
-use super::keys::{self, ApiKey, Presented};
+use super::keys::{ApiKey, KeyLookups, Presented};
 use super::refusals::{self, KeyRefusal, KeyRefusals, TurnedAway};
 use super::{Caller, Scope, Scopes, problems};
 use crate::audit::AuditActor;
@@ -80,8 +80,8 @@ impl Principal {
     pub(crate) async fn of_text(http: &Http, request: &HttpRequest, text: Option<&str>) -> Result<Self, Problem> {
         let presented = text.and_then(Presented::parse);
         let presented = presented.ok_or_else(|| refused(http, request, KeyRefusal::Malformed, None))?;
-        let (store, id) = (http.store.clone(), presented.id);
-        let found = http.run(async move { keys::find(&store, id).await }).await?;
+        let (store, id, lookups) = (http.store.clone(), presented.id, lookups(request));
+        let found = http.run(async move { lookups.find(store, id).await }).await?;
         let genuine = presented.matches(found.as_ref().map_or(&NO_KEY, |key| &key.secret_sha256));
         Self::enter(http, request, found, genuine)
     }
@@ -92,8 +92,8 @@ impl Principal {
     /// # Errors
     /// As [`Principal::of_any_scope`].
     pub(crate) async fn of_session(http: &Http, request: &HttpRequest, id: ApiKeyId) -> Result<Self, Problem> {
-        let store = http.store.clone();
-        let found = http.run(async move { keys::find(&store, id).await }).await?;
+        let (store, lookups) = (http.store.clone(), lookups(request));
+        let found = http.run(async move { lookups.find(store, id).await }).await?;
         Self::enter(http, request, found, true)
     }
 
@@ -116,6 +116,11 @@ impl Principal {
             program: key.program,
         })
     }
+}
+
+/// The port's look-ups; where it has none, those of this request alone.
+fn lookups(request: &HttpRequest) -> KeyLookups {
+    request.app_data::<web::Data<KeyLookups>>().map(|lookups| lookups.get_ref().clone()).unwrap_or_default()
 }
 
 /// Counts and logs a key that is turned away. The caller hears the same, whatever the reason.

@@ -319,7 +319,7 @@ impl Courier {
             (_, _) => {}
         }
         let name = transaction(change.milestone);
-        let mut tx = self.store.begin_joined(name).await?;
+        let mut tx = self.store.begin_joined(name, row.id.uuid().as_bytes()).await?;
         let saved = sql::save(&mut tx, &mut reward, &[entry], change.order.updated_at).await;
         if matches!(saved, Err(StoreError::Unmet)) {
             return conflict(self.store.begin_as(name).await?, row.id).await;

@@ -36,7 +36,7 @@ use crate::{
     },
     lifecycle::{Lost, workplaces},
     sealing::Target,
-    store::{Committed, StoreError, Tx},
+    store::{Committed, Gather, StoreError, Tx},
     telemetry::trace,
 };
 
@@ -73,6 +73,8 @@ pub struct Issue {
     in_flight: InFlight,
     pub(super) restored: Option<RestoreNote>,
     pub(super) ceilings: Arc<ReachedLately>,
+    /// What idempotency keys named before.
+    intents: Gather<Intent, Reward>,
 }
 
 impl Issue {
@@ -83,7 +85,7 @@ impl Issue {
         in_flight: InFlight,
         restored: Option<RestoreNote>,
     ) -> Self {
-        Self { courier, cancel, reveal, in_flight, restored, ceilings: Arc::default() }
+        Self { courier, cancel, reveal, in_flight, restored, ceilings: Arc::default(), intents: Gather::default() }
     }
 
     /// Issues a reward, or answers with the one that this key named before. Waits for the outcome as long as the caller has
@@ -266,7 +268,15 @@ impl Issue {
     }
 
     pub(super) async fn find_intent(&self, intent: &Intent) -> Result<Option<Reward>, StoreError> {
-        sql::peek_intent(&mut self.courier.store.snapshot().await?, intent).await
+        let store = self.courier.store.clone();
+        let look = move |intents: Vec<Intent>| {
+            let store = store.clone();
+            async move {
+                let mut snapshot = store.snapshot().await?;
+                sql::peek_intents(&mut snapshot, &intents).await
+            }
+        };
+        self.intents.ask(*intent, look).await
     }
 
     /// T1: one transaction that inserts the intent, leased and about to be sent.
@@ -286,7 +296,7 @@ impl Issue {
         let target = target.map(|target| courier.seal(&reward, &target, command.aim.token())).transpose()?;
         failpoint::pass("issue", "before_t1");
         let intended = Intended { account, target: target.as_ref(), asked_by: command.asked_by };
-        let tx = courier.store.begin_joined(ACCEPT).await?;
+        let tx = courier.store.begin_joined(ACCEPT, intent.as_bytes()).await?;
         let written = match self.write_intent(tx, reward.clone(), &intended).await {
             Err(IssueError::Store(StoreError::Unmet)) => {
                 let tx = courier.store.begin_as(ACCEPT).await?;

@@ -14,6 +14,8 @@
 //! - `WIPE` ([`super::target`]) asks itself for the states in which nothing more is sent. Another try brings its target.
 
 use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -37,7 +39,7 @@ use crate::{
     },
     provider::incentives::CreateMembers,
     sealing::Fingerprint,
-    store::{Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, join, row, statements},
+    store::{FoundRows, Snapshot, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, join, row, statements},
 };
 
 macro_rules! columns {
@@ -98,6 +100,16 @@ statements! {
          ON CONFLICT DO NOTHING",
     );
     BY_INTENT = Sql::same("rewards.by_intent", concat!("SELECT ", columns!(), " FROM rewards WHERE intent = $1"));
+    /// A row each is looked up for, also where the table is still small: a connection may keep the plan.
+    BY_INTENTS = Sql::each(
+        "rewards.by_intents",
+        concat!("SELECT ", columns!(), " FROM rewards WHERE intent IN (SELECT unhex(value) FROM json_each($1))"),
+        concat!(
+            "SELECT found.* FROM json_array_elements_text(CAST($1 AS JSON)) AS asked (intent) CROSS JOIN LATERAL (SELECT ",
+            columns!(),
+            " FROM rewards WHERE rewards.intent = decode(asked.intent, 'hex') LIMIT 1) AS found"
+        ),
+    );
     BY_ID = Sql::same("rewards.by_id", concat!("SELECT ", columns!(), " FROM rewards WHERE id = $1"));
     LOCK = Sql::each(
         "rewards.lock",
@@ -293,9 +305,22 @@ pub(super) async fn insert(tx: &mut Tx, reward: &mut Reward, entry: &TimelineEnt
     Ok(new)
 }
 
-/// The reward of this intent, read outside any transaction.
-pub(super) async fn peek_intent(snapshot: &mut Snapshot, intent: &Intent) -> Result<Option<Reward>, StoreError> {
-    fetch_optional!(RewardRow, snapshot, BY_INTENT, intent.as_bytes().as_slice())?.map(Reward::try_from).transpose()
+/// The rewards of these intents, as far as there are any, read outside any transaction.
+pub(super) async fn peek_intents(
+    snapshot: &mut Snapshot,
+    intents: &[Intent],
+) -> Result<FoundRows<Intent, Reward>, StoreError> {
+    let rows = if let [intent] = intents {
+        fetch_optional!(RewardRow, snapshot, BY_INTENT, intent.as_bytes().as_slice())?.into_iter().collect()
+    } else {
+        let hex: Vec<_> = intents.iter().map(|intent| HEXLOWER.encode(intent.as_bytes())).collect();
+        fetch_all!(RewardRow, snapshot, BY_INTENTS, json!(hex).to_string())?
+    };
+    let named = |row: RewardRow| {
+        let intent = row.intent.as_slice().try_into().map_err(|_bytes| bad("intent"))?;
+        Ok((Intent::from_stored(intent), Reward::try_from(row)))
+    };
+    rows.into_iter().map(named).collect()
 }
 
 /// The reward of this id, read outside any transaction.
@@ -314,7 +339,7 @@ fn known_kinds() -> String {
 }
 
 fn row_words(kinds: &[Kind]) -> String {
-    serde_json::json!(kinds.iter().flat_map(|kind| kind.row_words()).collect::<Vec<_>>()).to_string()
+    json!(kinds.iter().flat_map(|kind| kind.row_words()).collect::<Vec<_>>()).to_string()
 }
 
 /// Keeps what the reward's create is to say from now on, in the row that this transaction has just written.

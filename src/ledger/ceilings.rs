@@ -23,7 +23,7 @@ use crate::{
     accounts::Account,
     events::{Named, outbox},
     kernel::{ClientId, Money, word_methods},
-    store::{Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, join, row, statements},
+    store::{ForSeveral, Snapshot, Sql, Store, StoreError, Tx, execute, fetch_all, join, row, statements},
 };
 
 /// The holder of what all clients have bought together. Every other holder is a client.
@@ -38,7 +38,23 @@ statements! {
          WHERE day_spending.holder = 'all' AND day_spending.spent_minor <= $7 - excluded.spent_minor \
          OR day_spending.holder <> 'all' AND day_spending.spent_minor <= $5 - excluded.spent_minor \
          AND day_spending.rewards < $6 RETURNING holder",
-    );
+    )
+    .for_several(ForSeveral {
+        // Those of one account, one day and the same ceilings. Where they do not all fit, none of them counts, and each is asked by itself.
+        // A row that is not there yet is compared as well: the sum of several may be above what one reward can be.
+        text: "INSERT INTO day_spending (account, holder, day, spent_minor, rewards) \
+               SELECT MIN($1), holder, MIN($3), CAST(SUM($4) AS BIGINT), COUNT(*) \
+               FROM {given} CROSS JOIN LATERAL (VALUES ($2), ('all')) AS holders (holder) GROUP BY holder \
+               HAVING SUM($4) <= CASE WHEN holder = 'all' THEN MIN($7) ELSE MIN($5) END AND (holder = 'all' OR COUNT(*) <= MIN($6)) \
+               ORDER BY holder = 'all', holder \
+               ON CONFLICT (account, holder, day) DO UPDATE SET \
+               spent_minor = day_spending.spent_minor + excluded.spent_minor, rewards = day_spending.rewards + excluded.rewards \
+               WHERE day_spending.holder = 'all' AND day_spending.spent_minor <= (SELECT MIN($7) FROM {given}) - excluded.spent_minor \
+               OR day_spending.holder <> 'all' AND day_spending.spent_minor <= (SELECT MIN($5) FROM {given}) - excluded.spent_minor \
+               AND day_spending.rewards <= (SELECT MIN($6) FROM {given}) - excluded.rewards RETURNING holder",
+        rows: "(SELECT COUNT(DISTINCT $2) + COUNT(DISTINCT $1) FROM {given})",
+        common: &[1, 3, 5, 6, 7],
+    });
     NOW = Sql::same(
         "day_spending.now",
         "SELECT holder, spent_minor, rewards, refused_at FROM day_spending WHERE account = $1 AND day = $3 AND holder IN ($2, 'all')",

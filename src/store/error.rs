@@ -1,5 +1,7 @@
 //! What goes wrong in the store, and what that says of the database.
 
+use std::sync::Arc;
+
 use super::{SessionError, writes::is_refused};
 
 /// PostgreSQL's code for a statement that took too long.
@@ -74,6 +76,9 @@ pub enum StoreError {
         "the audit is chained by keys, and the settings list none: list a key in sealing.keys, as the service has one"
     )]
     Unaudited,
+    /// A question that was asked for several callers at once went wrong.
+    #[error(transparent)]
+    Together(Arc<Self>),
     /// The operating system gave no random bytes for an id.
     #[error(transparent)]
     Randomness(#[from] crate::ambient::NoRandomness),
@@ -84,21 +89,26 @@ impl StoreError {
         Self::Database { statement, source }
     }
 
+    /// What went wrong, whoever was to hear of it.
+    pub(crate) fn of_each(&self) -> &Self {
+        if let Self::Together(error) = self { error } else { self }
+    }
+
     /// Whether the database that was opened is there no more.
-    pub(crate) const fn is_loss(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Session(SessionError::AnotherDatabase))
+    pub(crate) fn is_loss(&self) -> bool {
+        matches!(self.of_each(), Self::Lost(_) | Self::Session(SessionError::AnotherDatabase))
     }
 
     /// Whether the database says that it takes no writes, whatever the statement is.
     pub(crate) fn is_about_all_writes(&self) -> bool {
-        matches!(self, Self::Database { source, .. } if is_refused(source))
+        matches!(self.of_each(), Self::Database { source, .. } if is_refused(source))
     }
 
     /// Whether the database works, and would fail in the same way again: because of what is in a row, or of what was to be
     /// written there.
     #[must_use]
     pub(crate) fn is_about_the_row(&self) -> bool {
-        match self {
+        match self.of_each() {
             Self::Database { source: sqlx::Error::Database(error), .. } => {
                 error.code().is_some_and(|code| is_about_data(&code))
             }
@@ -117,6 +127,7 @@ impl StoreError {
             | Self::Away { .. }
             | Self::Session(_)
             | Self::Unaudited
+            | Self::Together(_)
             | Self::Randomness(_) => false,
         }
     }

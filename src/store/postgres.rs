@@ -4,6 +4,9 @@ mod joined;
 mod link;
 mod pool;
 pub(super) mod session;
+mod texts;
+mod together;
+mod values;
 
 use std::{
     str::FromStr,
@@ -14,16 +17,21 @@ use std::{
 use deadpool::managed::{Pool, PoolError, QueueMode};
 use sqlx::{ConnectOptions, PgConnection, postgres::PgConnectOptions};
 
+use tokio::runtime::Handle;
+
 use self::{
-    joined::JoinedTexts,
     pool::Connections,
     session::{Identity, SessionError},
+    texts::JoinedTexts,
+    together::Together,
 };
 use super::{ACQUIRE_TIMEOUT, QUESTION_MAX, StoreError, StoreOptions, TimeLimits};
 
 pub(crate) use joined::JoinedStatement;
 pub use link::Answering;
 pub(crate) use link::Link;
+pub use texts::text_of_several;
+pub(super) use together::Sent;
 
 /// How often a connection that the server refuses at its start is tried again, until the time to wait is over.
 const CONNECT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,6 +61,8 @@ pub(super) struct PostgresStore {
     questions: Option<Pool<Connections>>,
     rules: ConnectionRules,
     joined_texts: Arc<JoinedTexts>,
+    together: Arc<Together>,
+    runtime: Handle,
 }
 
 /// What a connection needs to be of use.
@@ -160,7 +170,14 @@ impl PostgresStore {
         let questions = if apart { Some(of_questions.pool(for_questions)?) } else { None };
         let for_money =
             if apart { settings.connections_max.saturating_sub(for_questions) } else { settings.connections_max };
-        let store = Self { pool: rules.pool(for_money)?, questions, rules, joined_texts: Arc::default() };
+        let store = Self {
+            pool: rules.pool(for_money)?,
+            questions,
+            rules,
+            joined_texts: Arc::default(),
+            together: Arc::default(),
+            runtime: Handle::current(),
+        };
         // The first connection says whether there will be any.
         drop(store.take().await?);
         Ok(store)

@@ -45,19 +45,38 @@ pub struct Sql {
     pub sqlite: &'static str,
     /// For PostgreSQL.
     pub postgres: &'static str,
+    /// For PostgreSQL, where callers' statements are sent together and this one is not of a form that is simply repeated.
+    pub several: Option<ForSeveral>,
+}
+
+/// A statement for several callers at once. `{given}` is a table with a row for each, and `$n` one of its columns.
+#[derive(Debug, Clone, Copy)]
+pub struct ForSeveral {
+    /// What it does for all of them; it returns a row for each that it touches.
+    pub text: &'static str,
+    /// How many rows it must touch.
+    pub rows: &'static str,
+    /// The numbers of the values that must be the same for all.
+    pub common: &'static [usize],
 }
 
 impl Sql {
     /// One text for both databases.
     #[must_use]
     pub const fn same(name: &'static str, text: &'static str) -> Self {
-        Self { name, sqlite: text, postgres: text }
+        Self { name, sqlite: text, postgres: text, several: None }
     }
 
     /// Two texts, where the dialects differ.
     #[must_use]
     pub const fn each(name: &'static str, sqlite: &'static str, postgres: &'static str) -> Self {
-        Self { name, sqlite, postgres }
+        Self { name, sqlite, postgres, several: None }
+    }
+
+    /// With a text for several callers at once.
+    #[must_use]
+    pub const fn for_several(self, several: ForSeveral) -> Self {
+        Self { several: Some(several), ..self }
     }
 }
 
@@ -122,6 +141,15 @@ pub(crate) fn postgres_joined(
     values: PgArguments,
 ) -> Query<'static, Postgres, PgArguments> {
     sqlx::query_with(text, values)
+}
+
+/// The same for one that answers with rows.
+#[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query_as_with")]
+pub(crate) fn postgres_joined_as<R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>>(
+    text: AssertSqlSafe<Arc<str>>,
+    values: PgArguments,
+) -> QueryAs<'static, Postgres, R, PgArguments> {
+    sqlx::query_as_with(text, values)
 }
 
 /// Several statements in one message, for what a new connection needs.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     Committed, Conn, OpenStore, Sql, Store, StoreError,
-    postgres::{JoinedStatement, Link},
+    postgres::{JoinedStatement, Link, PostgresStore, Sent},
     sqlite,
     writes::Writes,
 };
@@ -32,7 +32,9 @@ enum OpenTx {
 
 /// When the server hears of a transaction.
 struct PostgresTx {
-    link: Link,
+    store: PostgresStore,
+    /// `None` while nothing is to be sent.
+    link: Option<Link>,
     plan: Plan,
 }
 
@@ -49,47 +51,69 @@ enum Plan {
 impl PostgresTx {
     /// The connection, once whatever comes before the next statement has been sent.
     async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
-        let ready = match &self.plan {
-            Plan::Alone => true,
-            Plan::Steps => self.link.in_transaction(),
-            Plan::Joined(joined) => self.link.in_transaction() && joined.is_empty(),
+        let ready = match (&self.link, &self.plan) {
+            (None, _) => false,
+            (Some(_), Plan::Alone) => true,
+            (Some(link), Plan::Steps) => link.in_transaction(),
+            (Some(link), Plan::Joined(joined)) => link.in_transaction() && joined.is_empty(),
         };
         if !ready {
             // On the heap: this is a part of every statement's future.
             Box::pin(self.make_ready()).await?;
         }
-        self.link.conn()
+        self.link.as_mut().ok_or(StoreError::Unconfirmed)?.conn()
     }
 
     async fn make_ready(&mut self) -> Result<(), StoreError> {
-        if !self.link.in_transaction() {
-            self.link.begin().await?;
-        }
-        let sent = self.send_joined("joined").await;
-        if matches!(sent, Err(StoreError::Unmet)) {
-            // The server has answered, and a caller can bring this about as often as they like: the connection is kept.
-            self.link.roll_back().await;
-        }
-        sent
-    }
-
-    async fn send_joined(&mut self, name: &'static str) -> Result<(), StoreError> {
+        let link = match &mut self.link {
+            Some(link) => link,
+            none => none.insert(self.store.take().await?),
+        };
         match &mut self.plan {
-            Plan::Joined(joined) if !joined.is_empty() => joined.take().send(&mut self.link, name).await,
-            Plan::Joined(_) | Plan::Steps | Plan::Alone => Ok(()),
+            Plan::Alone => Ok(()),
+            Plan::Steps => link.begin().await,
+            Plan::Joined(joined) => {
+                if !link.in_transaction() {
+                    link.begin().await?;
+                }
+                send(&joined.take(), link, "joined").await
+            }
         }
     }
 
     /// Ends the transaction. Where all of it is one statement, that is all that is sent.
-    async fn commit(mut self) -> Result<(), StoreError> {
-        if let Err(error) = self.send_joined("commit").await {
-            if matches!(error, StoreError::Unmet) {
-                self.link.roll_back().await;
-            }
-            return Err(error);
+    async fn commit(self) -> Result<(), StoreError> {
+        let Self { store, link, plan } = self;
+        let (mut link, joined) = match (link, plan) {
+            // Nothing was to be done.
+            (None, Plan::Steps | Plan::Alone) => return Ok(()),
+            (Some(link), Plan::Steps | Plan::Alone) => (link, None),
+            (Some(link), Plan::Joined(joined)) => (link, Some(joined)),
+            (None, Plan::Joined(joined)) if joined.is_empty() => return Ok(()),
+            (None, Plan::Joined(joined)) => match store.send_together(joined).await? {
+                Sent::Committed => return Ok(()),
+                Sent::Unmet => return Err(StoreError::Unmet),
+                Sent::Alone(joined) => (store.take().await?, Some(joined)),
+            },
+        };
+        if let Some(joined) = joined {
+            send(&joined, &mut link, "commit").await?;
         }
-        if self.link.in_transaction() { self.link.commit().await } else { self.link.check_answered() }
+        if link.in_transaction() { link.commit().await } else { link.check_answered() }
     }
+}
+
+/// Sends what waits for it.
+async fn send(joined: &JoinedStatement, link: &mut Link, name: &'static str) -> Result<(), StoreError> {
+    if joined.is_empty() {
+        return Ok(());
+    }
+    let sent = joined.send(link, name).await;
+    if matches!(sent, Err(StoreError::Unmet)) {
+        // The server has answered, and a caller can bring this about as often as they like: the connection is kept.
+        link.roll_back().await;
+    }
+    sent
 }
 
 impl Store {
@@ -116,8 +140,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`], as [`Store::begin`].
-    pub(crate) async fn begin_joined(&self, name: &'static str) -> Result<Tx, StoreError> {
-        self.begin_in(self.span(name), |store| Plan::Joined(JoinedStatement::new(store.joined_texts()))).await
+    ///
+    /// Where several wait, those of other callers are sent with it. `key` says what it is about: of two with one key the second waits
+    /// for the first.
+    pub(crate) async fn begin_joined(&self, name: &'static str, key: &[u8]) -> Result<Tx, StoreError> {
+        self.begin_in(self.span(name), |store| Plan::Joined(JoinedStatement::new(store.joined_texts(), key.into())))
+            .await
     }
 
     /// Like [`Store::begin`] for one statement, or for several of which each may be kept without the others: on PostgreSQL
@@ -138,17 +166,14 @@ impl Store {
         span
     }
 
-    async fn begin_in(
-        &self,
-        span: Span,
-        plan: impl FnOnce(&super::postgres::PostgresStore) -> Plan,
-    ) -> Result<Tx, StoreError> {
+    async fn begin_in(&self, span: Span, plan: impl FnOnce(&PostgresStore) -> Plan) -> Result<Tx, StoreError> {
         self.check_kept()?;
         let begun = match &self.inner {
             OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite),
             OpenStore::Postgres(store) => {
-                let link = store.take().await;
-                link.map(|link| OpenTx::Postgres(PostgresTx { link, plan: plan(store) }))
+                let plan = plan(store);
+                let link = if matches!(plan, Plan::Joined(_)) { Ok(None) } else { store.take().await.map(Some) };
+                link.map(|link| OpenTx::Postgres(PostgresTx { store: store.clone(), link, plan }))
             }
         };
         let open = begun.inspect_err(|error| note(&self.writes, error))?;
@@ -187,7 +212,11 @@ impl Tx {
     pub async fn undo(self) {
         match self.open {
             OpenTx::Sqlite(tx) => drop(tx),
-            OpenTx::Postgres(mut tx) => tx.link.roll_back().await,
+            OpenTx::Postgres(mut tx) => {
+                if let Some(link) = &mut tx.link {
+                    link.roll_back().await;
+                }
+            }
         }
     }
 
@@ -222,7 +251,7 @@ impl Tx {
     }
 
     /// Where `join!` adds the statement; `None` where it runs at once.
-    pub(crate) async fn joined(&mut self, sql: &Sql) -> Result<Option<&mut JoinedStatement>, StoreError> {
+    pub(crate) async fn joined(&mut self, sql: &'static Sql) -> Result<Option<&mut JoinedStatement>, StoreError> {
         let meets = match &self.open {
             OpenTx::Postgres(PostgresTx { plan: Plan::Joined(joined), .. }) => joined.meets(sql),
             OpenTx::Postgres(_) | OpenTx::Sqlite(_) => return Ok(None),

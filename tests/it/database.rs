@@ -11,6 +11,7 @@ mod questions;
 mod replicas;
 mod sessions;
 mod stumble;
+mod together;
 mod unwritable;
 
 use std::{collections::BTreeMap, time::Duration};

@@ -8,6 +8,7 @@ mod plans;
 mod reads;
 mod roles;
 mod start;
+mod together;
 mod transactions;
 
 use std::{collections::BTreeSet, fs, os::unix::fs::PermissionsExt, path::Path};

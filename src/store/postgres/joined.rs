@@ -11,47 +11,75 @@
 //! order of the code, as they are where each statement is sent by itself.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    hash::{Hash, Hasher},
+    sync::Arc,
 };
 
-use sqlx::{AssertSqlSafe, Encode, Postgres, Type, postgres::PgArguments};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Postgres, Type, error::BoxDynError};
+use uuid::Uuid;
 
-use super::{StoreError, link::Link};
+use super::{
+    StoreError,
+    link::Link,
+    texts::{JoinedTexts, ShapeTexts},
+    values::{self, Values},
+};
 use crate::store::{
-    Sql,
-    sql::{highest_parameter, postgres_joined},
+    Sql, row,
+    sql::{highest_parameter, postgres_joined, postgres_joined_as},
 };
 
 /// PostgreSQL's code for a division by zero: what the check of a part comes to that touched another number of rows.
 const UNMET: &str = "22012";
 
-/// The texts that were put together so far: one for each shape of a transaction.
-#[derive(Debug, Default)]
-pub(in crate::store) struct JoinedTexts(Mutex<HashMap<Vec<Part>, Arc<str>>>);
-
 /// A statement, and how many rows it must touch.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Part {
-    text: &'static str,
-    rows: u64,
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    pub(super) sql: &'static Sql,
+    pub(super) rows: u64,
+}
+
+// A statement's name is its own.
+impl PartialEq for Part {
+    fn eq(&self, other: &Self) -> bool {
+        self.sql.name == other.sql.name && self.rows == other.rows
+    }
+}
+
+impl Eq for Part {}
+
+impl Hash for Part {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.sql.name.hash(hasher);
+        self.rows.hash(hasher);
+    }
 }
 
 /// What is to be sent together.
 pub(crate) struct JoinedStatement {
     texts: Arc<JoinedTexts>,
+    /// Of what the transaction is: no two of one key are sent together, and all that are take their rows in this order.
+    key: Arc<[u8]>,
     parts: Vec<Part>,
-    arguments: PgArguments,
+    values: Values,
+}
+
+row! {
+    struct WrittenRow { id: Uuid }
 }
 
 impl JoinedStatement {
-    pub(in crate::store) fn new(texts: Arc<JoinedTexts>) -> Self {
-        Self { texts, parts: Vec::new(), arguments: PgArguments::default() }
+    pub(in crate::store) fn new(texts: Arc<JoinedTexts>, key: Arc<[u8]>) -> Self {
+        Self { texts, key, parts: Vec::new(), values: Values::default() }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        &self.key
     }
 
     /// What is there; nothing is left.
     pub(in crate::store) fn take(&mut self) -> Self {
-        let empty = Self::new(Arc::clone(&self.texts));
+        let empty = Self::new(Arc::clone(&self.texts), Arc::clone(&self.key));
         std::mem::replace(self, empty)
     }
 
@@ -63,26 +91,49 @@ impl JoinedStatement {
     pub(in crate::store) fn meets(&self, sql: &Sql) -> bool {
         let new_rows = |text: &str| text.starts_with("INSERT") && !text.contains("DO UPDATE");
         self.parts.iter().any(|part| {
-            table_of(part.text) == table_of(sql.postgres) && !(new_rows(part.text) && new_rows(sql.postgres))
+            let text = part.sql.postgres;
+            table_of(text) == table_of(sql.postgres) && !(new_rows(text) && new_rows(sql.postgres))
         })
     }
 
     /// Adds a statement that must touch so many rows. Its values follow, in the order of their numbers.
-    pub(crate) fn add(&mut self, sql: &Sql, rows: u64) {
-        self.parts.push(Part { text: sql.postgres, rows });
+    pub(crate) fn add(&mut self, sql: &'static Sql, rows: u64) {
+        self.parts.push(Part { sql, rows });
     }
 
     /// Adds a value of the last part.
     pub(crate) fn bind<'v, V: Encode<'v, Postgres> + Type<Postgres>>(&mut self, value: V) -> Result<(), StoreError> {
-        let added = sqlx::Arguments::add(&mut self.arguments, value);
-        added.map_err(|error| StoreError::database("bind", sqlx::Error::Encode(error)))
+        self.values.add(value).map_err(unbound)
+    }
+
+    fn text(&self) -> ShapeTexts {
+        self.texts.of(&self.parts, &self.values)
+    }
+
+    /// What transactions that are sent together have in common; `None` where this one is sent by itself.
+    pub(super) fn shape(&self) -> Option<Shape> {
+        self.text().of_several.as_ref()?;
+        let (mut common, mut before) = (Vec::new(), 0_usize);
+        for part in &self.parts {
+            for number in part.sql.several.map_or(&[][..], |several| several.common) {
+                let bytes = self.values.bytes_of(before.saturating_add(*number).saturating_sub(1));
+                common.push(bytes.map(<[u8]>::to_vec));
+            }
+            before = before.saturating_add(highest_parameter(part.sql.postgres));
+        }
+        Some(Shape { parts: self.parts.clone(), common })
+    }
+
+    /// The row that the first part writes, as its id is sent.
+    fn row(&self) -> &[u8] {
+        self.values.bytes_of(0).unwrap_or_default()
     }
 
     /// Sends the parts. Nothing of them is kept where one is not met.
-    pub(in crate::store) async fn send(self, link: &mut Link, name: &'static str) -> Result<(), StoreError> {
-        let text = self.texts.of(&self.parts);
+    pub(in crate::store) async fn send(&self, link: &mut Link, name: &'static str) -> Result<(), StoreError> {
+        let arguments = self.values.arguments().map_err(unbound)?;
         let (connection, answering) = link.parts()?;
-        let query = postgres_joined(AssertSqlSafe(text), self.arguments);
+        let query = postgres_joined(AssertSqlSafe(self.text().of_one), arguments);
         match answering.wait(query.execute(connection)).await {
             Ok(_done) => Ok(()),
             Err(error) if error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(UNMET)) => {
@@ -91,18 +142,33 @@ impl JoinedStatement {
             Err(error) => Err(StoreError::database(name, error)),
         }
     }
+
+    /// Sends several of one shape, and says of each whether its row was as it counted on: then all of it was done, else nothing. An
+    /// error of the server's says that nothing was done of any.
+    pub(super) async fn send_several(of: &[Self], link: &mut Link) -> Result<Vec<bool>, StoreError> {
+        let Some(text) = of.first().and_then(|first| first.text().of_several) else { return Ok(Vec::new()) };
+        let values: Vec<&Values> = of.iter().map(|one| &one.values).collect();
+        let mut arguments = values::columns(&values).map_err(unbound)?;
+        let count = i64::try_from(of.len()).unwrap_or(i64::MAX);
+        arguments.add(count).map_err(unbound)?;
+        let (connection, answering) = link.parts()?;
+        let query = postgres_joined_as::<WrittenRow>(AssertSqlSafe(text), arguments);
+        let written = answering.wait(query.fetch_all(connection)).await;
+        let written = written.map_err(|error| StoreError::database("commit", error))?;
+        Ok(of.iter().map(|one| written.iter().any(|row| row.id.as_bytes().as_slice() == one.row())).collect())
+    }
 }
 
-impl JoinedTexts {
-    fn of(&self, parts: &[Part]) -> Arc<str> {
-        let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(text) = texts.get(parts) {
-            return Arc::clone(text);
-        }
-        let text: Arc<str> = join(parts).into();
-        texts.insert(parts.to_vec(), Arc::clone(&text));
-        text
-    }
+fn unbound(error: BoxDynError) -> StoreError {
+    StoreError::database("bind", sqlx::Error::Encode(error))
+}
+
+/// The shape of transactions that are sent together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Shape {
+    parts: Vec<Part>,
+    /// The values that a part takes for one, whoever's transaction it is.
+    common: Vec<Option<Vec<u8>>>,
 }
 
 /// The table that a statement writes to.
@@ -110,32 +176,6 @@ fn table_of(text: &str) -> Option<&str> {
     let mut words = text.split_ascii_whitespace();
     words.find(|word| matches!(*word, "INTO" | "UPDATE" | "FROM"))?;
     words.next()
-}
-
-/// One statement of several. The values of each part follow those of the parts before it.
-fn join(parts: &[Part]) -> String {
-    let (mut texts, mut checks, mut values) = (Vec::new(), Vec::new(), 0_usize);
-    for (at, Part { text, rows }) in parts.iter().enumerate() {
-        let returning = if text.contains(" RETURNING ") { "" } else { " RETURNING 1" };
-        texts.push(format!("part{at} AS ({}{returning})", shift(text, values)));
-        checks.push(format!("(SELECT COUNT(*) FROM part{at}) = {rows}"));
-        values = values.saturating_add(highest_parameter(text));
-    }
-    // A divisor that is a constant would be worked out when the server plans.
-    format!("WITH {} SELECT 1 / CASE WHEN {} THEN 1 ELSE 0 END", texts.join(", "), checks.join(" AND "))
-}
-
-/// The text with each `$n` as many numbers higher.
-fn shift(text: &str, by: usize) -> String {
-    let mut pieces = text.split('$');
-    let mut shifted = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-        let (number, rest) = piece.split_at(end);
-        let number: usize = number.parse().unwrap_or_default();
-        shifted.push_str(&format!("${}{rest}", number.saturating_add(by)));
-    }
-    shifted
 }
 
 #[cfg(test)]
@@ -146,19 +186,8 @@ mod tests {
     const COUNT: Sql = Sql::same("b.take", "UPDATE b SET x = $2 WHERE y = $1 RETURNING z");
 
     #[test]
-    fn the_values_of_a_part_follow_those_of_the_part_before() {
-        let parts = [(&NEW, 1), (&COUNT, 2)].map(|(sql, rows)| Part { text: sql.postgres, rows });
-        assert_eq!(
-            join(&parts),
-            "WITH part0 AS (INSERT INTO a (x, y) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1), \
-             part1 AS (UPDATE b SET x = $4 WHERE y = $3 RETURNING z) \
-             SELECT 1 / CASE WHEN (SELECT COUNT(*) FROM part0) = 1 AND (SELECT COUNT(*) FROM part1) = 2 THEN 1 ELSE 0 END"
-        );
-    }
-
-    #[test]
     fn statements_of_one_table_meet_unless_both_insert_new_rows() {
-        let mut joined = JoinedStatement::new(Arc::default());
+        let mut joined = JoinedStatement::new(Arc::default(), Arc::default());
         joined.add(&NEW, 1);
         assert!(!joined.meets(&NEW));
         assert!(!joined.meets(&COUNT));

@@ -208,7 +208,7 @@ async fn relay(mut client: TcpStream, server: SocketAddr, plan: Arc<Plan>) {
                         seen = Some(so_far);
                         (None, b"")
                     }
-                    None => (plan.take(said), b"SELECT 1\0"),
+                    None => (plan.take(said), b"SELECT "),
                 };
                 if cut == Some(Cut::BeforeTheServer) || server.write_all(said).await.is_err() {
                     return;

@@ -13,7 +13,7 @@ use super::{LISTS, growth};
 use crate::support::{Backend, Database, look::Look, on_each_backend};
 
 /// Rewards that are there, and by how much the statistics exceed them.
-const REWARDS: i64 = 20_000;
+pub(super) const REWARDS: i64 = 20_000;
 const TIMES: i64 = 500;
 
 /// Tables with rows of what happened.
@@ -125,7 +125,7 @@ fn walks_of_sqlite(text: &str, plan: &str) -> BTreeSet<String> {
 }
 
 /// What a plan of PostgreSQL reads from end to end, or reads and throws away.
-fn walks_of_postgres(
+pub(super) fn walks_of_postgres(
     node: &Value,
     under: Option<&str>,
     unique: &[(String, Vec<String>)],
@@ -165,7 +165,7 @@ fn walks_of_postgres(
 }
 
 /// Multiplies the statistics of what grows.
-async fn pretend_on_postgres(look: &mut Look) {
+pub(super) async fn pretend_on_postgres(look: &mut Look) {
     let list = |names: &[&str]| names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(",");
     let text = format!(
         "UPDATE pg_class SET reltuples = reltuples * {TIMES} WHERE reltuples > 0 AND relname NOT IN ({small}) AND (relname IN ({all}) \
@@ -202,7 +202,7 @@ async fn pretend_on_sqlite(connection: &mut SqliteConnection) {
 
 /// The unique indexes and their columns.
 #[expect(clippy::disallowed_methods, reason = "a look at the database past all our code")]
-async fn unique_indexes(look: &mut Look) -> Vec<(String, Vec<String>)> {
+pub(super) async fn unique_indexes(look: &mut Look) -> Vec<(String, Vec<String>)> {
     let Look::Postgres(connection) = look else { return Vec::new() };
     sqlx::query_as(
         "SELECT i.indexrelid::regclass::text, array_agg(a.attname::text) FROM pg_index i \
@@ -213,7 +213,7 @@ async fn unique_indexes(look: &mut Look) -> Vec<(String, Vec<String>)> {
     .unwrap()
 }
 
-async fn json_plan(look: &mut Look, explain: &str) -> Value {
+pub(super) async fn json_plan(look: &mut Look, explain: &str) -> Value {
     let Look::Postgres(connection) = look else { panic!("SQLite has no plan in JSON") };
     let row = connection.fetch_one(AssertSqlSafe(explain.to_owned())).await.unwrap();
     // The driver is built without its type for JSON, which is text on the wire.

@@ -1,0 +1,208 @@
+//! Look-ups of several callers that are asked together.
+//!
+//! A look-up that comes while others are on their way waits for one of them to end, and what has come together meanwhile is asked as one
+//! question. Nobody waits for a timer: a caller who comes alone asks at once. Each question is asked after all whom it answers have come, so
+//! nobody hears anything older than by a question of their own: a key that was revoked before it was presented is refused.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::oneshot;
+
+use super::StoreError;
+
+/// So many questions are on their way at once.
+const UNDER_WAY_MAX: usize = 2;
+/// So many look-ups are one question at most.
+const TOGETHER_MAX: usize = 64;
+
+/// What was found, or why it cannot be read: that is said to those alone who asked for it.
+pub(crate) type FoundRows<K, V> = Vec<(K, Result<V, StoreError>)>;
+
+/// The look-ups that wait. Cheap to clone.
+pub(crate) struct Gather<K, V>(Arc<Mutex<LookUpQueue<K, V>>>);
+
+impl<K, V> Clone for Gather<K, V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K, V> Default for Gather<K, V> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(LookUpQueue { waiting: Vec::new(), under_way: 0 })))
+    }
+}
+
+struct LookUpQueue<K, V> {
+    waiting: Vec<GatheredKey<K, V>>,
+    under_way: usize,
+}
+
+struct GatheredKey<K, V> {
+    key: K,
+    answer: oneshot::Sender<Result<Option<V>, Arc<StoreError>>>,
+}
+
+impl<K, V> Gather<K, V>
+where
+    K: Copy + Eq + Hash + Send + 'static,
+    V: Clone + Send + 'static,
+{
+    /// What is called so. `look` finds those of several keys that are there.
+    ///
+    /// # Errors
+    /// That of the question, [`StoreError::Together`] where it was asked for several callers.
+    pub(crate) async fn ask<L, F>(&self, key: K, look: L) -> Result<Option<V>, StoreError>
+    where
+        L: Fn(Vec<K>) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<FoundRows<K, V>, StoreError>> + Send,
+    {
+        let (answer, answered) = oneshot::channel();
+        let goes = {
+            let mut queue = self.lock();
+            queue.waiting.push(GatheredKey { key, answer });
+            let goes = queue.under_way < UNDER_WAY_MAX;
+            queue.under_way = queue.under_way.saturating_add(usize::from(goes));
+            goes
+        };
+        if goes {
+            // A task of its own: whoever leads may be dropped, and those who follow are not.
+            let mut place = QuestionUnderWay(Some(self.clone()));
+            drop(tokio::spawn(async move {
+                while let Some(taken) = place.take() {
+                    answer_all(taken, &look).await;
+                }
+            }));
+        }
+        let found = answered.await.map_err(|_ended| StoreError::database("gather", sqlx::Error::WorkerCrashed))?;
+        found.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(StoreError::Together))
+    }
+}
+
+impl<K, V> Gather<K, V> {
+    fn lock(&self) -> MutexGuard<'_, LookUpQueue<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn answer_all<K, V, L, F>(asked: Vec<GatheredKey<K, V>>, look: &L)
+where
+    K: Copy + Eq + Hash,
+    V: Clone,
+    L: Fn(Vec<K>) -> F,
+    F: Future<Output = Result<FoundRows<K, V>, StoreError>>,
+{
+    let mut keys = Vec::with_capacity(asked.len());
+    for one in &asked {
+        if !keys.contains(&one.key) {
+            keys.push(one.key);
+        }
+    }
+    match look(keys).await {
+        Ok(found) => {
+            let found: HashMap<K, _> = found.into_iter().map(|(key, value)| (key, value.map_err(Arc::new))).collect();
+            for GatheredKey { key, answer } in asked {
+                drop(answer.send(found.get(&key).cloned().transpose()));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for GatheredKey { answer, .. } in asked {
+                drop(answer.send(Err(Arc::clone(&error))));
+            }
+        }
+    }
+}
+
+/// A place among those under way; `None` once it is given back.
+struct QuestionUnderWay<K, V>(Option<Gather<K, V>>);
+
+impl<K, V> QuestionUnderWay<K, V> {
+    /// What is asked next. Where nothing waits the place is given back, so that whoever comes next finds it.
+    fn take(&mut self) -> Option<Vec<GatheredKey<K, V>>> {
+        let mut queue = self.0.as_ref()?.lock();
+        // Whoever waits no more has given up.
+        queue.waiting.retain(|asked| !asked.answer.is_closed());
+        let most = queue.waiting.len().min(TOGETHER_MAX);
+        if most == 0 {
+            queue.under_way = queue.under_way.saturating_sub(1);
+            drop(queue);
+            self.0 = None;
+            return None;
+        }
+        Some(queue.waiting.drain(..most).collect())
+    }
+}
+
+impl<K, V> Drop for QuestionUnderWay<K, V> {
+    fn drop(&mut self) {
+        // Its task broke down: whoever waits is answered, and asks again.
+        let Some(gather) = &self.0 else { return };
+        let mut queue = gather.lock();
+        queue.under_way = queue.under_way.saturating_sub(1);
+        queue.waiting.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_comes_while_others_are_asked_is_one_question_asked_later() {
+        let (gather, questions, gate) =
+            (Gather::<u8, usize>::default(), Arc::new(AtomicUsize::new(0)), Semaphore::new(0));
+        let gate = Arc::new(gate);
+        let ask = |key: u8| {
+            let (gather, questions, gate) = (gather.clone(), Arc::clone(&questions), Arc::clone(&gate));
+            tokio::spawn(async move {
+                let look = move |keys: Vec<u8>| {
+                    let (number, gate) = (questions.fetch_add(1, Ordering::AcqRel), Arc::clone(&gate));
+                    async move {
+                        gate.acquire().await.unwrap().forget();
+                        Ok(keys.into_iter().filter(|key| *key != 9).map(|key| (key, Ok(number))).collect())
+                    }
+                };
+                gather.ask(key, look).await.unwrap()
+            })
+        };
+        // Those that find nobody under way go at once; a question for the same key as one under way is not that one.
+        let mut first = Vec::new();
+        for _each in 0..UNDER_WAY_MAX {
+            first.push(ask(1));
+            tokio::task::yield_now().await;
+        }
+        let later: Vec<_> = [1, 1, 2, 9].into_iter().map(ask).collect();
+        while gather.lock().waiting.len() < later.len() {
+            tokio::task::yield_now().await;
+        }
+        gate.add_permits(1000);
+        for (number, one) in first.into_iter().enumerate() {
+            assert_eq!(one.await.unwrap(), Some(number));
+        }
+        let mut answers = Vec::new();
+        for one in later {
+            answers.push(one.await.unwrap());
+        }
+        let together = Some(UNDER_WAY_MAX);
+        assert_eq!(answers, [together, together, together, None], "one question for all that waited");
+        tokio::task::yield_now().await;
+        assert_eq!(gather.lock().under_way, 0);
+    }
+
+    #[tokio::test]
+    async fn an_error_is_that_of_all_who_asked() {
+        let gather = Gather::<u8, ()>::default();
+        let failing = |_keys: Vec<u8>| async { Err(StoreError::Unconfirmed) };
+        assert!(matches!(gather.ask(1, failing).await, Err(StoreError::Unconfirmed)));
+        assert_eq!(gather.lock().waiting.len(), 0);
+    }
+}
