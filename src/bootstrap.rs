@@ -316,6 +316,7 @@ pub async fn start_with(settings: &Settings, ambient: Ambient, log: LogControls)
 /// Makes due at once what the process before had leased. Only on SQLite, where this process is the only one.
 async fn take_leases_over(state: &AppState) -> Result<(), StoreError> {
     state.batches.abandon().await?;
+    state.memberships.abandon().await?;
     let payments = state.payments.courier().abandon_leases().await?;
     if payments > 0 {
         tracing::info!(

@@ -5,7 +5,7 @@
 //! `NOSHI_FAILPOINT=show.after_read@1:stop` has the process stand still there instead, as by `kill -STOP`, until it gets
 //! SIGCONT. A release build has none of this: [`pass`] is an empty `const fn` there, and no code reads the variable.
 //!
-//! The groups are `audit`, `issue`, `cancel`, `held`, `replay`, `show`, `store`, `head`, `migrate`, `backup`, `restore`, `retention`, `webhooks`, `batches`, `pay` and `capture`. Group
+//! The groups are `audit`, `issue`, `cancel`, `held`, `replay`, `show`, `store`, `head`, `migrate`, `backup`, `restore`, `retention`, `webhooks`, `batches`, `pay`, `capture` and `membership`. Group
 //! and point are two arguments because some points get their names at run time.
 
 #[cfg(debug_assertions)]

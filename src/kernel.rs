@@ -30,7 +30,10 @@ pub use chain::Chain;
 pub use claim_code::ClaimCode;
 pub use https_proxy::{HttpsProxy, NoHttpsProxy};
 pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};
-pub use ids::{ApiKeyId, BatchId, ClientId, PaymentId, ProgramId, ReconciliationId, RewardId, WebhookEndpointId};
+pub use ids::{
+    ApiKeyId, BatchId, ClientId, MembershipId, MembershipPlanId, PaymentId, ProgramId, ReconciliationId, RewardId,
+    WebhookEndpointId,
+};
 pub use login_host::LoginHost;
 pub use marketplace::{Environment, Marketplace};
 pub use money::{Currency, Money};

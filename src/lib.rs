@@ -16,6 +16,7 @@
 //! | [`server`] | the two ports; gathers the routes, scopes and problem codes that the slices offer |
 //! | [`console`] | the operator's pages: search, a reward, balances, months, budgets; calls the slices' use cases in process |
 //! | [`batches`] | many rewards that are bought one after the other, while others are served |
+//! | [`membership`] | members who pay period by period, and get a reward for each: the only room where payments meet rewards |
 //! | [`treasury`] | balances, deposits, runway, reconciliation: looks at accounts and the ledger from above |
 //! | [`incentives`] | product 1: the kinds of rewards and their use cases |
 //! | [`pay`] | product 2: what buyers pay by Amazon Pay, and what they get back |
@@ -142,6 +143,8 @@
 //! | endpoint | of webhooks: where a client listens. A delivery is one fact on its way to one endpoint |
 //! | payment | a charge, or a refund, of Amazon Pay |
 //! | consent | what a buyer agreed to at Amazon: a charge permission. A charge is made against one |
+//! | plan, membership, period | what a period costs and what a member gets for it; one member; one price and one reward |
+//! | entitlement | the reward that a paid period owes its member |
 //! | canary | a value that must be found nowhere; the tests look everywhere for it |
 
 pub mod cli;
@@ -154,6 +157,7 @@ pub mod console;
 pub mod webhooks;
 
 pub mod batches;
+pub mod membership;
 
 pub mod treasury;
 

@@ -17,6 +17,7 @@
 //! | `refundable` | how much of a charge may still be given back |
 //! | `checkout` | a buyer's consent: the page's button, and the session that the buyer comes back with |
 //! | `courier` | what the engine needs of this product |
+//! | `follow` | what rooms above write in the transaction that settles a payment |
 //! | `recovery` | payments that are due |
 //! | `settle` | what an operator found out about a payment that needs a person |
 //! | `sql`, `timeline`, `http`, `metrics`, `scopes`, `problems` | rows, facts, the REST face, figures |
@@ -29,13 +30,14 @@ mod checkout;
 mod consents;
 pub(crate) mod courier;
 mod dto;
+pub(crate) mod follow;
 pub(crate) mod held;
 pub(crate) mod http;
 pub mod kind;
 mod kinds;
-mod make;
+pub(crate) mod make;
 pub(crate) mod metrics;
-mod model;
+pub(crate) mod model;
 pub(crate) mod problems;
 pub(crate) mod recovery;
 mod refundable;

@@ -53,6 +53,7 @@ use crate::{
     incentives::{self, Rewards, http::FundsCheck},
     kernel::Chain,
     ledger::{self, Ledger},
+    membership::{self, Memberships},
     pay::{self, Payments},
     store::{
         StoreError,
@@ -80,6 +81,7 @@ pub(crate) struct AppState {
     pub(crate) audit: AuditWatch,
     pub(crate) webhooks: Webhooks,
     pub(crate) batches: Batches,
+    pub(crate) memberships: Memberships,
     pub(crate) log: LogFilter,
     pub(crate) admin_token: AdminToken,
     pub(crate) metrics: Arc<Metrics>,
@@ -109,6 +111,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
     let lookups = web::Data::new(KeyLookups::default());
     let webhooks = web::Data::new(state.webhooks.clone());
     let batches = web::Data::new(state.batches.clone());
+    let memberships = web::Data::new(state.memberships.clone());
     let payments = web::Data::new(state.payments.clone());
     let sells = !state.payments.accounts().is_empty();
     let port = PortSettings {
@@ -136,6 +139,7 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .app_data(webhooks.clone())
             .app_data(batches.clone())
             .app_data(payments.clone())
+            .app_data(memberships.clone())
             .wrap(from_fn(observe))
             .wrap(from_fn(let_in))
             .wrap(from_fn(framing::frame))
@@ -151,7 +155,8 @@ pub(crate) fn api(state: &AppState, settings: &config::ServerSettings, tls: Opti
             .configure(batches::http::routes)
             .configure(|config| {
                 if sells {
-                    pay::http::routes(config)
+                    pay::http::routes(config);
+                    membership::http::routes(config);
                 }
             })
             .service(resource("/v1/ping", "GET, HEAD", [read().to(ping)]))
@@ -232,6 +237,7 @@ pub fn scopes() -> Vec<Scope> {
         webhooks::scopes::SCOPES,
         identity::caller::LATER_SCOPES,
         pay::scopes::SCOPES,
+        membership::scopes::SCOPES,
     ]
     .concat()
 }
@@ -246,6 +252,7 @@ pub fn problem_codes() -> impl Iterator<Item = Code> {
         webhooks::problems::CODES,
         batches::problems::CODES,
         pay::problems::CODES,
+        membership::problems::CODES,
     ];
     Code::OF_HTTP.iter().chain(Code::OF_PRODUCTS).chain(slices.into_iter().flatten()).copied()
 }
@@ -379,7 +386,8 @@ mod tests {
         let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
         let promised = "rewards:write rewards:read rewards:cancel claim_codes:reveal balances:read ledger:read \
                         programs:read programs:write reconciliations:write clients:all key_pairs:read key_pairs:write \
-                        webhooks:read webhooks:write rewards:all pay:read pay:write pay:refund";
+                        webhooks:read webhooks:write rewards:all pay:read pay:write pay:refund \
+                        membership:read membership:write";
         assert_eq!(words.join(" "), promised);
         let given: Vec<&str> =
             scopes.iter().filter(|scope| scope.is_by_default()).map(|scope| scope.as_str()).collect();
@@ -402,6 +410,7 @@ mod tests {
             include_str!("webhooks/problems.rs"),
             include_str!("batches/problems.rs"),
             include_str!("pay/problems.rs"),
+            include_str!("membership/problems.rs"),
         ];
         let made: usize = sources.iter().map(|source| source.matches(": Code =").count()).sum();
         let of_all = include_str!("http/code.rs").matches(": Self =").count();

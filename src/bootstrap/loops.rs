@@ -8,6 +8,7 @@
 //! | `targets` | always | wipes what rewards no longer have to act on | ends |
 //! | `retention` | if `rewards.retention_days` is set | archives settled rewards, one replica at a time | ends after its batch |
 //! | `webhooks` | always | passes facts on to endpoints of clients, and sends what is due | takes no more; what it sends is waited for, 2 seconds |
+//! | `memberships` | where the settings name an account at Amazon Pay | opens and charges periods, and issues their rewards | takes up no more; what it carries is waited for |
 //! | `batches` | always | buys what waits in batches, and ends those that are over | takes up no more; what it carries is waited for |
 //! | `balances` | always | asks Amazon for the balances | ends |
 //! | `key_pairs` | for each account with key files | reads the files again, asks Amazon about a new pair, and exchanges it | ends |
@@ -86,6 +87,10 @@ pub(super) async fn start(
     begin("webhooks", tasks.spawn(state.webhooks.clone().deliver_until_stopped()));
 
     begin("batches", tasks.spawn(state.batches.clone().run_until_stopped()));
+
+    if !payments.accounts().is_empty() {
+        begin("memberships", tasks.spawn(state.memberships.clone().run_until_stopped()));
+    }
 
     let (balances, own) = (state.balances.clone(), tasks.clone());
     begin("balances", tasks.spawn(async move { balances.poll_until(own).await }));

@@ -21,6 +21,7 @@ use crate::{
     },
     ledger::Ledger,
     lifecycle::{Tasks, workplaces::Workplaces},
+    membership::{MembershipDependencies, Memberships, follow::MembershipFollower},
     pay::{
         Payments,
         courier::{PayParts, Restored},
@@ -56,11 +57,13 @@ pub(super) async fn assemble(ground: &Ground<'_>, log: LogFilter) -> Result<AppS
     accounts::adopt_key_pairs(&accounts).await?;
     let of_payments = restored.as_ref().map(|note| Restored { lost_from: note.lost_from, at: note.restored_at });
     let rewards = ground.rewards(&accounts, restored)?;
+    let payments = ground.payments(of_payments)?;
     Ok(AppState {
         http: ground.http(),
         batches: ground.batches(&rewards),
+        memberships: ground.memberships(&payments, &rewards),
         rewards,
-        payments: ground.payments(of_payments)?,
+        payments,
         balances: ground.balances(&accounts),
         ledger: ground.ledger(&accounts),
         keys: KeyEndings {
@@ -130,6 +133,7 @@ impl Ground<'_> {
             wake: Arc::new(Notify::new()),
             traces: self.traces.clone(),
             restored,
+            follower: Arc::new(MembershipFollower::new(Arc::clone(&self.metrics.memberships))),
         }))
     }
 
@@ -163,6 +167,18 @@ impl Ground<'_> {
             scribe: self.scribe.clone(),
             lease: self.settings.rewards.lease,
             in_flight_max: self.settings.rewards.in_flight_max,
+        })
+    }
+
+    fn memberships(&self, payments: &Payments, rewards: &Rewards) -> Memberships {
+        Memberships::new(MembershipDependencies {
+            store: self.store.clone(),
+            ambient: self.ambient.clone(),
+            tasks: self.tasks.clone(),
+            payments: payments.clone(),
+            rewards: rewards.clone(),
+            metrics: Arc::clone(&self.metrics.memberships),
+            lease: self.settings.rewards.lease,
         })
     }
 

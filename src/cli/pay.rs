@@ -11,7 +11,8 @@ use crate::{
     config::Settings,
     http::problem::timestamp,
     kernel::{AmazonPayId, PaymentId, claim_code::may_hold_claim_code},
-    pay::settle::{self, PaySettleError, PaymentFinding, WaitingPayment},
+    membership::follow::MembershipFollower,
+    pay::settle::{self, PaySettleError, PaySettlers, PaymentFinding, WaitingPayment},
 };
 
 #[derive(Subcommand)]
@@ -71,7 +72,8 @@ pub(super) async fn run(command: PayCommand, settings: &Settings) -> Result<Exit
             };
             let scribe = scribe(settings, AuditActor::command(Some(&by)))?;
             let reason = format!("{}: {}", checked(by)?, checked(reason)?);
-            let status = settle::settle(&store, id, finding, reason, &scribe, ambient.now()).await;
+            let by = PaySettlers { scribe: &scribe, follower: &MembershipFollower::uncounted() };
+            let status = settle::settle(&store, id, finding, reason, by, ambient.now()).await;
             format!("{id} is {}", status.map_err(PayCommandError::Settle)?)
         }
     };

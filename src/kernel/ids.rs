@@ -102,6 +102,18 @@ prefixed_id!(
     "pmt"
 );
 
+prefixed_id!(
+    /// What members pay for each period, and get for it.
+    MembershipPlanId,
+    "pln"
+);
+
+prefixed_id!(
+    /// One member who pays period by period.
+    MembershipId,
+    "mbr"
+);
+
 /// A program: `prg_` and 1 to 40 characters of a-z, 0-9 and `_`, chosen by whoever makes it, so that it reads well on a
 /// dashboard.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -31,7 +31,7 @@ pub struct PayAccounts(Arc<BTreeMap<String, PayAccount>>);
 
 /// No account can be chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoPayAccount {
+pub(crate) enum NoPayAccount {
     /// There is none of that name.
     Unknown,
     /// Several are paid in this currency.
@@ -78,7 +78,7 @@ impl PayAccounts {
     }
 
     /// The account that is meant: the named one, or the only one that is paid in this currency.
-    pub(super) fn choose(&self, named: Option<&str>, currency: Currency) -> Result<&PayAccount, NoPayAccount> {
+    pub(crate) fn choose(&self, named: Option<&str>, currency: Currency) -> Result<&PayAccount, NoPayAccount> {
         if let Some(id) = named {
             let account = self.get(id).ok_or(NoPayAccount::Unknown)?;
             return if account.currency == currency { Ok(account) } else { Err(NoPayAccount::Currency) };

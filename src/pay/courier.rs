@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::{
     account::{PayAccount, PayAccounts},
     answer::PaymentAnswer,
+    follow::FollowsPayments,
     kind::PayErrand,
     metrics::PayMetrics,
     model::Payment,
@@ -60,6 +61,8 @@ pub(crate) struct PayParts {
     pub(crate) traces: Traces,
     /// When the database was last restored from a back-up, and from when on that knows nothing.
     pub(crate) restored: Option<Restored>,
+    /// Acts on what becomes of payments.
+    pub(crate) follower: Arc<dyn FollowsPayments>,
 }
 
 /// A restore of the database.
@@ -210,6 +213,9 @@ impl PayCourier {
         let mut tx = self.store.begin_as(what).await?;
         if !sql::save(&mut tx, &mut payment, Some(&entry), change.order.updated_at).await? {
             return conflict(tx, row).await;
+        }
+        if answered {
+            self.follower.settled(&mut tx, &payment, change.order.updated_at).await?;
         }
         failpoint::pass("pay", within);
         let committed = tx.commit(payment).await?;

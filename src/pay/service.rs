@@ -21,7 +21,7 @@ use crate::{
         timeline::{self, EntryRow, TimelineOrder},
     },
     identity::Caller,
-    kernel::PaymentId,
+    kernel::{ClientId, IdempotencyKey, Intent, PaymentId},
     store::StoreError,
 };
 
@@ -81,6 +81,11 @@ impl Payments {
             self.courier.hasten(payment).await;
         }
         Ok(found)
+    }
+
+    /// The payment that this client's key named.
+    pub(crate) async fn known(&self, client: ClientId, key: &IdempotencyKey) -> Result<Option<Payment>, StoreError> {
+        sql::of_intent(&mut self.courier.store.snapshot().await?, &Intent::derive(client, key)).await
     }
 
     /// A page of this caller's payments, newest first. A key that is bound to a program has none.

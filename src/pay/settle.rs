@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{kind::PaymentKind, model::Payment, sql, timeline::PaymentEntry};
+use super::{follow::FollowsPayments, kind::PaymentKind, model::Payment, sql, timeline::PaymentEntry};
 use crate::{
     audit::{AuditAction, Deed, Scribe},
     engine::schedule::{self, Resolution},
@@ -83,13 +83,20 @@ pub(crate) async fn list(store: &Store) -> Result<Vec<WaitingPayment>, StoreErro
     Ok(waiting.collect())
 }
 
+/// Who writes it down, and who acts on it.
+#[derive(Clone, Copy)]
+pub(crate) struct PaySettlers<'a> {
+    pub(crate) scribe: &'a Scribe,
+    pub(crate) follower: &'a dyn FollowsPayments,
+}
+
 /// Writes down what a person found out about a payment, and why; answers its status. It is final afterwards.
 pub(crate) async fn settle(
     store: &Store,
     id: PaymentId,
     finding: PaymentFinding,
     reason: String,
-    scribe: &Scribe,
+    by: PaySettlers<'_>,
     now: DateTime<Utc>,
 ) -> Result<&'static str, PaySettleError> {
     let mut tx = store.begin().await?;
@@ -115,10 +122,11 @@ pub(crate) async fn settle(
     if !sql::save(&mut tx, &mut payment, Some(&entry), now).await? {
         return Err(StoreError::Unconfirmed.into());
     }
+    by.follower.settled(&mut tx, &payment, now).await?;
     // The reason stands in the timeline.
     let details = json!({"from": before, "to": payment.status()});
     let deed = Deed { action: AuditAction::PaymentSettled, subject: &id.to_string(), details };
-    scribe.write(&mut tx, deed, now).await?;
+    by.scribe.write(&mut tx, deed, now).await?;
     Ok(tx.commit(payment).await?.get().status())
 }
 

@@ -27,7 +27,7 @@ use crate::{
         Code, Problem, openapi,
         routing::{read, resource},
     },
-    identity, incentives, ledger, pay, treasury, webhooks,
+    identity, incentives, ledger, membership, pay, treasury, webhooks,
 };
 
 /// Adds the routes.
@@ -66,6 +66,7 @@ pub fn openapi() -> OpenApi {
         pay::http::PayApi::openapi(),
         pay::http::HeldApi::openapi(),
         pay::http::ConsentsApi::openapi(),
+        membership::http::MembershipApi::openapi(),
     ] {
         api.merge(slice);
     }

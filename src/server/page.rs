@@ -35,6 +35,7 @@ pub(super) enum GaugesOf {
     Reconciliations,
     Webhooks,
     Batches,
+    Memberships,
 }
 
 impl GaugesOf {
@@ -48,6 +49,7 @@ impl GaugesOf {
             Self::Reconciliations => state.reconciliations.publish().await,
             Self::Webhooks => state.webhooks.publish().await,
             Self::Batches => state.batches.publish().await,
+            Self::Memberships => state.memberships.publish().await,
         }
     }
 
@@ -61,6 +63,7 @@ impl GaugesOf {
             Self::Reconciliations => state.reconciliations.retract(),
             Self::Webhooks => state.webhooks.retract(),
             Self::Batches => state.batches.retract(),
+            Self::Memberships => state.memberships.retract(),
         }
     }
 }

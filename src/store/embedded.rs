@@ -70,6 +70,7 @@ macro_rules! files {
             "0035_from_0007_console",
             "0036_from_0007_payments",
             "0037_from_0007_captures",
+            "0038_from_0007_memberships",
         }
     };
     ($database:literal: $($name:literal,)+) => {

@@ -23,7 +23,7 @@ const RANKS: &[&[&str]] = &[
     &["server"],
     &["console"],
     &["webhooks"],
-    &["batches"],
+    &["batches", "membership"],
     &["treasury"],
     &["incentives", "pay"],
     &["ledger"],

@@ -34,6 +34,7 @@ mod loads;
 mod manners;
 mod matrix;
 mod members;
+mod membership;
 mod model;
 mod monitoring;
 mod openapi;

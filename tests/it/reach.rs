@@ -3,6 +3,7 @@
 
 mod ceilings;
 mod keys;
+mod memberships;
 mod owners;
 mod pay;
 mod reveals;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::rows::{ROWS, Subject};
 use self::{
+    memberships::MembershipCells,
     pay::Payments,
     routes::{Route, of_source},
 };
@@ -79,6 +81,7 @@ struct World {
     /// A batch that is charged to it.
     batch: String,
     payments: Payments,
+    memberships: MembershipCells,
     _folder: tempfile::TempDir,
 }
 
@@ -135,6 +138,7 @@ impl World {
         assert_eq!(app.post(&format!("/v1/webhook-endpoints/{endpoint}/test"), json!({})).await.json["id"], "whd_1");
         let batch = batches_of_nothing(&mut app, &own).await;
         let payments = Payments::make(&mut app, &own, &foreign).await;
+        let memberships = MembershipCells::make(&mut app, &own).await;
         app.key = operator.clone();
         app.control.edit_activity(|records| records.clear());
         let day = app.ambient.now().date_naive().to_string();
@@ -150,7 +154,7 @@ impl World {
             (Holder::Operator, operator),
         ];
         let days = (day.clone(), day);
-        Self { app, keys, rewards, run, days, endpoint, batch, payments, _folder: folder }
+        Self { app, keys, rewards, run, days, endpoint, batch, payments, memberships, _folder: folder }
     }
 
     async fn ask(&self, holder: Holder, route: &Route, at: usize) -> Answer {
@@ -168,6 +172,7 @@ impl World {
             "rewards" => &self.rewards[0].1,
             "batches" => &self.batch,
             "pay" => self.payments.named_by(route),
+            "membership" | "memberships" => self.memberships.named_by(route),
             "programs" => "prg_spring",
             "balances" | "key-pairs" | "statements" => "main",
             _ => &self.run,
@@ -184,6 +189,7 @@ impl World {
         let body = match (route.method.as_str(), route.pattern.as_str()) {
             ("GET" | "HEAD", _) => return Answer::of(request).await,
             (_, pattern) if pattern.starts_with("/v1/pay/") => self.payments.asked(route),
+            (_, pattern) if pattern.starts_with("/v1/membership") => self.memberships.asked(route, at),
             (_, "/v1/batches") => batch_of_nothing(Some("prg_spring"), "spring"),
             (_, "/v1/rewards" | "/v1/rewards/validate") => charged(Some("prg_spring")),
             (_, "/v1/rewards/{id}/reveal" | "/v1/rewards/{id}/cancel") => json!({"reason": "test"}),
@@ -226,6 +232,7 @@ impl World {
             | Subject::NewPayment
             | Subject::Payments
             | Subject::Consent
+            | Subject::Memberships
             | Subject::Statement
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
@@ -317,6 +324,7 @@ fn judge(world: &World, (subject, holder): (Subject, Holder), route: &Route, ans
         Subject::Payment | Subject::NewPayment | Subject::Payments | Subject::Consent => {
             return world.payments.judge(holder, route, answer);
         }
+        Subject::Memberships => return world.memberships.judge(holder, route, answer),
         Subject::Anyone => assert!(reached, "{cell}"),
         Subject::OwnBatch => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),
         Subject::Endpoint => assert_eq!(reached, matches!(holder, Holder::Own | Holder::Bound), "{cell}"),

@@ -18,7 +18,7 @@ use noshi::{
     bootstrap::{self, StartError},
     console, events, identity, incentives,
     kernel::Chain,
-    ledger, pay,
+    ledger, membership, pay,
     sandbox::{Fault, FaultRule, Operation},
     store::{
         self, Conn, Read, Sql, Store, StoreError, StoreOptions,
@@ -69,6 +69,9 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/statement/export.rs", ledger::statement::export::STATEMENTS),
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
+    ("membership/sql.rs", membership::sql::STATEMENTS),
+    ("membership/sql/periods.rs", membership::sql::periods::STATEMENTS),
+    ("membership/sql/plans.rs", membership::sql::plans::STATEMENTS),
     ("pay/sql.rs", pay::sql::STATEMENTS),
     ("pay/sql/brief.rs", pay::sql::brief::STATEMENTS),
     ("pay/sql/due.rs", pay::sql::due::STATEMENTS),

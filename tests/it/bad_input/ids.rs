@@ -17,6 +17,8 @@ const TAKES: &[(&str, &str, &str)] = &[
     ("checkout-sessions", "{id}", "Amazon knows no such session of this account"),
     ("charges", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("refunds", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
+    ("membership", "{id}", "no id: expected pln_ and 32 digits of 0-9 and a-f, as an answer has it"),
+    ("memberships", "{id}", "no id: expected mbr_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("programs", "{id}", "no id: expected prg_ and 1 to 40 characters of a-z, 0-9 and underscore"),
     ("balances", "{account_id}", "there is no account of that id"),
     ("key-pairs", "{account_id}", "there is no account of that id"),

@@ -42,6 +42,8 @@ pub(crate) enum Subject {
     Payments,
     /// A buyer's consent: it is nobody's before it is charged.
     Consent,
+    /// Plans and memberships.
+    Memberships,
 }
 
 /// Each route: its method, its scope, what it deals with. `HEAD` is `GET` without a body.
@@ -104,6 +106,20 @@ pub(crate) const ROWS: &[(&str, &str, &str, Subject)] = &[
     ("POST", "/v1/pay/refunds", "pay:refund", Subject::NewPayment),
     ("GET", "/v1/pay/refunds/{id}", "pay:read", Subject::Payment),
     ("GET", "/v1/pay/refunds/{id}/events", "pay:read", Subject::Payment),
+    ("GET", "/v1/membership/plans", "membership:read", Subject::Memberships),
+    ("POST", "/v1/membership/plans", "membership:write", Subject::Memberships),
+    ("GET", "/v1/membership/plans/{id}", "membership:read", Subject::Memberships),
+    ("POST", "/v1/membership/plans/{id}/close", "membership:write", Subject::Memberships),
+    ("GET", "/v1/memberships", "membership:read", Subject::Memberships),
+    ("POST", "/v1/memberships", "membership:write", Subject::Memberships),
+    ("GET", "/v1/memberships/{id}", "membership:read", Subject::Memberships),
+    ("GET", "/v1/memberships/{id}/periods", "membership:read", Subject::Memberships),
+    ("POST", "/v1/memberships/{id}/pause", "membership:write", Subject::Memberships),
+    ("POST", "/v1/memberships/{id}/resume", "membership:write", Subject::Memberships),
+    ("POST", "/v1/memberships/{id}/retry", "membership:write", Subject::Memberships),
+    ("POST", "/v1/memberships/{id}/change_plan", "membership:write", Subject::Memberships),
+    ("POST", "/v1/memberships/{id}/simulate", "membership:write", Subject::Memberships),
+    ("POST", "/v1/memberships/{id}/end", "membership:write", Subject::Memberships),
     ("GET", "/v1/batches", "rewards:read", Subject::Batches),
     ("POST", "/v1/batches", "rewards:write", Subject::Charge),
     ("GET", "/v1/batches/{id}", "rewards:read", Subject::Batch),

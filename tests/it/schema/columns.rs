@@ -24,7 +24,9 @@ const HYPHENED: [&str; 7] = [
 /// The shape of a code, and digits alone behind the first group: an order number.
 const ORDER: &str = "1234-567890-1234";
 /// The columns that may hold one.
-const OF_ORDERS: [(&str, &str); 9] = [
+const OF_ORDERS: [(&str, &str); 11] = [
+    ("membership_plans", "name"),
+    ("memberships", "reference"),
     ("payments", "external_id"),
     ("batches", "name"),
     ("batch_items", "external_id"),
@@ -40,7 +42,9 @@ const BARE: [&str; 5] = ["AB12CD34EFGH56", "ABCDEFGHJKLMNP", "AB12CD34EFGH567", 
 
 /// Where people write what they like: the hyphened forms are refused there, bare ones cannot be told from a word, an
 /// order number or a JSON value.
-const FREE: [(&str, &str, &str); 18] = [
+const FREE: [(&str, &str, &str); 20] = [
+    ("membership_plans", "name", "the client's words for a plan"),
+    ("memberships", "reference", "the caller's own reference"),
     ("payments", "external_id", "the caller's own reference"),
     ("audit_records", "actor", "JSON of ours with the names of a user and a machine in it"),
     ("audit_records", "details", "JSON of ours with the operator's words in it"),
@@ -210,6 +214,7 @@ async fn with_webhooks(app: &App, sealed: &str) {
     assert_eq!(app.database.execute(delivery).await.unwrap(), 1);
     with_batches(app, sealed).await;
     with_payment(app).await;
+    with_membership(app).await;
 }
 
 /// A batch that was held up and has ended, and an item of it that was refused.
@@ -238,6 +243,25 @@ async fn with_payment(app: &App) {
          '00-{key}-0123456789abcdef-01' FROM rewards"
     );
     assert_eq!(app.database.execute(&payment).await.unwrap(), 1);
+}
+
+/// A plan, a membership of it that waits, and a period of that whose reward was kept, with whatever each can have.
+async fn with_membership(app: &App) {
+    let plan = "INSERT INTO membership_plans SELECT id, client_id, id, intent, 'Gold', 'shop', 980, 'JPY', 'months', 1, account, 'prg_spring', 500, \
+                'USD', 0, 6, 3, created_at, created_at FROM rewards";
+    assert_eq!(app.database.execute(plan).await.unwrap(), 1);
+    let membership = "INSERT INTO memberships SELECT id, client_id, id, intent, id, id, 'C03-1234567-1234567', 'member-1', 'paused', 'refunded', \
+                      '2026-11-30', 1, 1, created_at, 'SoftDeclined', 1, created_at, created_at, created_at FROM membership_plans";
+    let membership = if app.database.backend == Backend::Postgres {
+        membership.replace("'2026-11-30'", "DATE '2026-11-30'")
+    } else {
+        membership.to_owned()
+    };
+    assert_eq!(app.database.execute(&membership).await.unwrap(), 1);
+    let period = "INSERT INTO membership_periods SELECT id, 1, client_id, id, created_at, created_at, 'refunded', 2, 1, 'soft', 'insufficient-funds', \
+                  intent, 'SoftDeclined', id, 980, created_at, created_at, 'kept', 'membership:C03-1234567-1234567-C123456', id, created_at, 1, \
+                  created_at, created_at FROM membership_plans";
+    assert_eq!(app.database.execute(period).await.unwrap(), 1);
 }
 
 /// A key pair, and a replica that holds it.

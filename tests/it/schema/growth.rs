@@ -224,6 +224,37 @@ fn batches(backend: Backend) -> Vec<String> {
     ]
 }
 
+/// Memberships, a plan of each, and five periods: some are to be charged, some to be rewarded, some memberships to be renewed.
+fn memberships(backend: Backend) -> Vec<String> {
+    let d = Dialect(backend);
+    let (at, few) = (d.instant(&format!("{BEGIN} + n * 60")), d.numbers(0, 2_000));
+    let id = uuid(backend, &format!("'0190000000007000800000000001' || {}", d.hex("n", 4)));
+    let client = uuid(backend, &format!("'00000000000070008000' || {}", d.digits("100 + n % 20", 12)));
+    let (intent, charge) = (d.bytes(&d.digits("n", 20)), d.bytes(&d.digits("n * 10 + places.place", 20)));
+    let day = if backend == Backend::Postgres { "DATE '2026-11-30'" } else { "'2026-11-30'" };
+    vec![
+        format!(
+            "{few} INSERT INTO membership_plans (id, client_id, api_key_id, intent, name, pay_account, price_minor, price_currency, span, span_length, \
+             account, reward_minor, reward_currency, hold_days, grace_days, retries, created_at) SELECT {id}, {client}, {id}, {intent}, 'Gold', 'shop', \
+             980, 'JPY', 'months', 1, 'main', 500, 'USD', 0, 6, 3, {at} FROM numbers"
+        ),
+        format!(
+            "{few} INSERT INTO memberships (id, client_id, api_key_id, intent, plan_id, consent_id, reference, state, anchor_on, anchor_number, periods, \
+             due_at, version, created_at, updated_at, ended_at) SELECT {id}, {client}, {id}, {intent}, {id}, 'C03-1234567-' || {}, 'member_' || n, \
+             CASE WHEN n % 10 = 3 THEN 'active' ELSE 'ended' END, {day}, 1, 5, CASE WHEN n % 100 = 3 THEN {at} END, 1, {at}, {at}, \
+             CASE WHEN n % 10 <> 3 THEN {at} END FROM numbers",
+            d.digits("n", 7)
+        ),
+        format!(
+            "{few} INSERT INTO membership_periods (membership_id, number, client_id, plan_id, starts_at, ends_at, state, tries, setbacks, refunded_minor, \
+             intent, payment_id, due_at, entitlement, reward_due_at, claims, created_at, updated_at) SELECT {id}, places.place, {client}, {id}, {at}, {at}, \
+             CASE WHEN n % 100 = 3 THEN 'charging' ELSE 'paid' END, 1, 0, 0, {charge}, {id}, CASE WHEN n % 100 = 3 THEN {at} END, \
+             CASE WHEN n % 100 = 5 THEN 'issuing' ELSE 'issued' END, CASE WHEN n % 100 = 5 THEN {at} END, 1, {at}, {at} FROM numbers \
+             CROSS JOIN (SELECT 1 AS place UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5) AS places"
+        ),
+    ]
+}
+
 /// Charges of consents that have many each, some of them unfinished, and a refund of every fifth.
 fn payments(backend: Backend, all: i64) -> Vec<String> {
     let d = Dialect(backend);
@@ -282,6 +313,7 @@ pub(crate) async fn grow(database: &Database, all: i64) {
     }
     texts.extend(beside(backend, all));
     texts.extend(batches(backend));
+    texts.extend(memberships(backend));
     texts.extend(payments(backend, all.min(20_000)));
     for account in ["main", "second", "rare"] {
         texts.push(format!(

@@ -33,6 +33,9 @@ const GROWING: &[&str] = &[
     "batch_items",
     "batches",
     "payments",
+    "membership_plans",
+    "memberships",
+    "membership_periods",
 ];
 
 /// Indexes of what is unfinished: they do not grow with what happened.
@@ -48,6 +51,10 @@ const SMALL: &[&str] = &[
     "batches_open",
     "batches_aged",
     "batch_items_due",
+    "memberships_open",
+    "memberships_due",
+    "membership_periods_due",
+    "membership_periods_owed",
     "payments_due",
     "payments_attention",
     "payments_look",

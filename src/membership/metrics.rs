@@ -1,0 +1,110 @@
+//! What is counted of memberships. No label names a member, a plan or a client.
+
+use prometheus::{IntCounterVec, IntGaugeVec};
+use strum::{IntoStaticStr, VariantArray};
+
+use super::{Memberships, sql, sql::periods, state::MembershipState};
+use crate::{
+    kernel::horizon,
+    store::StoreError,
+    telemetry::metrics::{Registry, at_zero},
+};
+
+/// What became of the charge of a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum RenewalOutcome {
+    Paid,
+    DeclinedForNow,
+    GraceOver,
+    MethodDeclined,
+    Refused,
+}
+
+/// What became of the reward of a period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub(super) enum RewardTurn {
+    Issued,
+    Later,
+    Failed,
+    Canceled,
+    Kept,
+}
+
+/// The states that are gauges: those of memberships that go on.
+const GOING_ON: [MembershipState; 4] =
+    [MembershipState::Active, MembershipState::PastDue, MembershipState::Suspended, MembershipState::Paused];
+
+/// The metrics.
+pub(crate) struct MembershipMetrics {
+    renewals: IntCounterVec,
+    rewards: IntCounterVec,
+    memberships: IntGaugeVec,
+    overdue: IntGaugeVec,
+}
+
+impl MembershipMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When the registry has a metric of such a name.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let renewals = registry.counter_vec(
+            "membership_renewals_total",
+            "Charges of membership periods that Amazon decided, by what became of them.",
+            &["outcome"],
+        )?;
+        let rewards = registry.counter_vec(
+            "membership_rewards_total",
+            "Rewards of membership periods that were taken up, by what became of them.",
+            &["outcome"],
+        )?;
+        Ok(Self {
+            renewals: at_zero(renewals, RenewalOutcome::VARIANTS.iter().map(|one| [<&'static str>::from(*one)]))?,
+            rewards: at_zero(rewards, RewardTurn::VARIANTS.iter().map(|one| [<&'static str>::from(*one)]))?,
+            memberships: registry.int_gauge_vec("memberships", "Memberships that have not ended, by state.", &["state"])?,
+            overdue: registry.int_gauge_vec(
+                "membership_oldest_overdue_seconds",
+                "For how long the oldest period is to be charged that was not declined, or the oldest reward is under way; 0 when there is none.",
+                &["what"],
+            )?,
+        })
+    }
+
+    /// Amazon decided. Counted within the transaction that writes it: one that is not committed is decided, and counted, again.
+    pub(super) fn renewed(&self, outcome: RenewalOutcome) {
+        self.renewals.with_label_values(&[<&'static str>::from(outcome)]).inc();
+    }
+
+    pub(super) fn rewarded(&self, turn: RewardTurn) {
+        self.rewards.with_label_values(&[<&'static str>::from(turn)]).inc();
+    }
+}
+
+impl Memberships {
+    /// Sets the gauges from the database.
+    ///
+    /// # Errors
+    /// [`StoreError`] from the database; the gauges stay as they were.
+    pub(crate) async fn publish(&self) -> Result<(), StoreError> {
+        let (mut snapshot, now) = (self.store.snapshot().await?, self.ambient.now());
+        let open = sql::open(&mut snapshot).await?;
+        let (due, owed) = periods::oldest(&mut snapshot).await?;
+        for state in GOING_ON {
+            let count = open.iter().find(|(counted, _count)| *counted == state).map_or(0, |(_state, count)| *count);
+            self.metrics.memberships.with_label_values(&[state.as_str()]).set(count);
+        }
+        for (what, since) in [("charge", due), ("reward", owed)] {
+            let age = since.map_or(0, |since| horizon::age(since, now).num_seconds());
+            self.metrics.overdue.with_label_values(&[what]).set(age);
+        }
+        Ok(())
+    }
+
+    /// Takes these gauges off the page: what they show is too old.
+    pub(crate) fn retract(&self) {
+        self.metrics.memberships.reset();
+        self.metrics.overdue.reset();
+    }
+}

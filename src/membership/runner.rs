@@ -1,0 +1,189 @@
+//! The runner: it opens the periods that begin, and takes up what is due of their charges and rewards.
+//!
+//! Each replica runs one, and leaves what another is taking up. A step is taken up for a time: after a crash it is taken up again, under the same
+//! keys.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    facts,
+    model::{Membership, MembershipPlan},
+    service::{MembershipError, Memberships, new_period},
+    sql::{
+        self,
+        periods::{self, PeriodPlace},
+        plans,
+    },
+};
+use crate::{
+    failpoint,
+    kernel::{Chain, MembershipId},
+    store::StoreError,
+};
+
+/// Between two looks at the database.
+const POLL: Duration = Duration::from_secs(1);
+/// What comes within this time is followed by one look.
+const GATHER: Duration = Duration::from_millis(50);
+/// Memberships whose next period is opened in a row.
+const OPENED_AT_ONCE: i64 = 200;
+/// The rest of a membership whose account is not in the settings.
+const REST: TimeDelta = TimeDelta::minutes(15);
+
+impl Memberships {
+    /// Works until the process stops. What is under way then is waited for with the other tasks.
+    pub(crate) async fn run_until_stopped(self) {
+        while !self.tasks.stopping().is_cancelled() {
+            if let Err(error) = self.round().await {
+                tracing::warn!(error = %Chain(&error), "memberships could not be taken up; tried again");
+            }
+            tokio::select! {
+                () = self.tasks.stopping().cancelled() => {}
+                () = tokio::time::sleep(POLL) => {}
+                () = self.wake.notified() => tokio::time::sleep(GATHER).await,
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), StoreError> {
+        let now = self.ambient.now();
+        for id in sql::due(&mut self.store.snapshot().await?, now, OPENED_AT_ONCE).await? {
+            // One that cannot be opened holds up no other.
+            if let Err(error) = self.open_next(id).await {
+                tracing::error!(membership.id = %id, error = %Chain(&error), "the next period of a membership could not be opened");
+            }
+        }
+        let (charge, reward) = periods::next(&mut self.store.snapshot().await?).await?;
+        for (what, next) in [(PeriodWork::Charge, charge), (PeriodWork::Reward, reward)] {
+            if next.is_none_or(|next| next > now) {
+                continue;
+            }
+            for (place, held) in self.claim(what).await? {
+                let this = self.clone();
+                drop(self.tasks.spawn(async move { this.carry(what, place, held).await }));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes steps up, as far as there is room.
+    async fn claim(&self, what: PeriodWork) -> Result<Vec<(PeriodPlace, OwnedSemaphorePermit)>, StoreError> {
+        let places: &Arc<Semaphore> = match what {
+            PeriodWork::Charge => &self.charges,
+            PeriodWork::Reward => &self.issues,
+        };
+        let room = i64::try_from(places.available_permits()).unwrap_or(0);
+        if room == 0 || self.tasks.stopping().is_cancelled() {
+            return Ok(Vec::new());
+        }
+        let now = self.ambient.now();
+        let until = now.checked_add_signed(self.lease).unwrap_or(now);
+        let mut tx = self.store.begin_as("membership.claim").await?;
+        let taken = match what {
+            PeriodWork::Charge => periods::claim_charges(&mut tx, now, room, until).await?,
+            PeriodWork::Reward => periods::claim_rewards(&mut tx, now, room, until).await?,
+        };
+        tx.commit(()).await?;
+        if !taken.is_empty() {
+            failpoint::pass("membership", "claimed");
+        }
+        let held = |place| Arc::clone(places).try_acquire_owned().ok().map(|permit| (place, permit));
+        Ok(taken.into_iter().filter_map(held).collect())
+    }
+
+    async fn carry(&self, what: PeriodWork, place: PeriodPlace, held: OwnedSemaphorePermit) {
+        let carried = match what {
+            PeriodWork::Charge => self.charge(place).await,
+            PeriodWork::Reward => self.reward(place).await,
+        };
+        if let Err(error) = carried {
+            let (id, number) = (place.membership, place.number);
+            tracing::warn!(
+                membership.id = %id, membership.period = number, error = %Chain(&error),
+                "a step of a membership could not be written; it is taken up again"
+            );
+        }
+        drop(held);
+        self.wake.notify_one();
+    }
+
+    /// Opens the next period of a membership that is still due.
+    async fn open_next(&self, id: MembershipId) -> Result<(), MembershipError> {
+        let now = self.ambient.now();
+        let mut tx = self.store.begin_as("membership.open").await?;
+        let found = sql::lock(&mut tx, id).await?;
+        let due = found.filter(|one| one.state.charges() && one.due_at.is_some_and(|due| due <= now));
+        let Some(mut membership) = due else {
+            tx.undo().await;
+            return Ok(());
+        };
+        let last = periods::find(&mut tx, id, membership.periods).await?;
+        let last = last.ok_or(StoreError::Inconsistent { table: "memberships", column: "periods" })?;
+        let wanted = membership.next_plan.unwrap_or(membership.plan);
+        let plan = plans::find(&mut tx, wanted).await?;
+        let plan = plan.ok_or(StoreError::Inconsistent { table: "memberships", column: "plan_id" })?;
+        let Some(zone) = self.zone(&plan) else {
+            tracing::error!(membership.id = %id, membership.account = plan.account, "the account of a membership's plan is not in the settings");
+            membership.due_at = now.checked_add_signed(REST);
+            facts::save(&mut tx, &mut membership, now).await?;
+            tx.commit(()).await?;
+            return Ok(());
+        };
+        let number = membership.periods.saturating_add(1);
+        let bounds = next_bounds(&mut membership, &plan, (number, last.ends_at), &zone, now)?;
+        let period = new_period(&membership, &plan, number, bounds, now);
+        (membership.plan, membership.next_plan) = (plan.id, None);
+        (membership.periods, membership.due_at) = (number, None);
+        periods::insert(&mut tx, &period).await?;
+        facts::save(&mut tx, &mut membership, now).await?;
+        failpoint::pass("membership", "in_open");
+        tx.commit(()).await?;
+        Ok(())
+    }
+}
+
+/// Which step of a period was taken up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PeriodWork {
+    Charge,
+    Reward,
+}
+
+/// When the next period begins and ends. Nobody pays for time that has passed: one that would be over, or whose member was away when the last
+/// one ended, begins today, and those that follow are counted from today.
+fn next_bounds(
+    membership: &mut Membership,
+    plan: &MembershipPlan,
+    next: (i64, DateTime<Utc>),
+    zone: &chrono_tz::Tz,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), MembershipError> {
+    let (number, begins) = next;
+    if membership.next_plan.is_some() {
+        (membership.anchor_on, membership.anchor_number) = (begins.with_timezone(zone).date_naive(), number);
+    }
+    let behind = u32::try_from(number.saturating_sub(membership.anchor_number)).unwrap_or(0);
+    let ends = plan.span.begins_after(membership.anchor_on, behind.saturating_add(1), zone);
+    let ends = ends.ok_or(MembershipError::Calendar)?;
+    let was_away = membership.due_at.is_some_and(|due| due > begins);
+    if ends > now && !was_away {
+        return Ok((begins, ends));
+    }
+    begin_today(membership, plan, number, zone, now)
+}
+
+/// Counts the periods from today on.
+pub(super) fn begin_today(
+    membership: &mut Membership,
+    plan: &MembershipPlan,
+    number: i64,
+    zone: &chrono_tz::Tz,
+    now: DateTime<Utc>,
+) -> Result<(DateTime<Utc>, DateTime<Utc>), MembershipError> {
+    (membership.anchor_on, membership.anchor_number) = (now.with_timezone(zone).date_naive(), number);
+    let ends = plan.span.begins_after(membership.anchor_on, 1, zone).ok_or(MembershipError::Calendar)?;
+    Ok((now, ends))
+}

@@ -1,0 +1,63 @@
+//! Death at each named place on the way of a period: it is paid once, and has one reward.
+
+use super::{club, each_paid_period_has_its_reward, join, plan, plan_of, taken};
+use crate::{
+    kill::start,
+    support::{Backend, on_each_backend, seller, wait::found},
+};
+
+/// Every place from the claim of a charge to the reward in the member's hands. What stands between the calls to Amazon is the payments' and the
+/// rewards' own: some of it is here, because a period must survive it, too.
+const PLACES: [&str; 15] = [
+    "membership.claimed",
+    "membership.in_charge",
+    "membership.charging",
+    "pay.in_t1",
+    "pay.before_send",
+    "pay.after_answer",
+    "membership.in_settle",
+    "pay.in_t2",
+    "pay.after_t2",
+    "membership.charged",
+    "membership.in_reward",
+    "membership.issuing",
+    "issue.after_t1",
+    "membership.issued",
+    "membership.rewarded",
+];
+/// What a process that died had taken up is due when its time is over: nobody waits for that here.
+const DUE: [&str; 3] = [
+    "UPDATE membership_periods SET due_at = created_at WHERE due_at IS NOT NULL",
+    "UPDATE membership_periods SET reward_due_at = created_at WHERE reward_due_at IS NOT NULL",
+    "UPDATE payments SET due_at = created_at WHERE due_at IS NOT NULL",
+];
+
+on_each_backend! {
+    async fn a_crash_at_any_place_of_a_period_charges_once_and_rewards_once(backend: Backend) {
+        let mut app = club(backend).await;
+        let gold = plan(&app, "gold", &plan_of("980")).await;
+        assert!(app.stop().await);
+        for (at, place) in PLACES.into_iter().enumerate() {
+            let mut armed = app.environment().to_vec();
+            armed.push(("NOSHI_FAILPOINT".to_owned(), format!("{place}@1")));
+            if let Ok(mut served) = start(armed).await {
+                app.base.clone_from(&served.base);
+                let consent = seller::consent(&app.control, 5_000, "1111");
+                let joined = join(&app, &gold, &consent, &format!("member-{at}")).await;
+                assert_eq!(joined.status, 201, "{place}: {}", joined.text);
+                found(&format!("it dies at {place}"), async || served.ended()).await;
+            }
+            for text in DUE {
+                app.database.execute(text).await.unwrap();
+            }
+        }
+        let served = start(app.environment().to_vec()).await.unwrap();
+        app.base.clone_from(&served.base);
+        let members = i64::try_from(PLACES.len()).unwrap();
+        app.until_number("SELECT COUNT(*) FROM membership_periods WHERE entitlement = 'issued'", members).await;
+        assert_eq!(taken(&app), vec!["980"; PLACES.len()]);
+        each_paid_period_has_its_reward(&app).await;
+        drop(served);
+        app.end().await;
+    }
+}
