@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 
 use super::{
     facts,
@@ -62,7 +62,7 @@ impl Memberships {
             return Ok(None);
         };
         let plan = plan_of(&mut tx, &period).await?;
-        let asked = self.prepare(&mut membership, &mut period, &plan, (made, now))?;
+        let asked = self.prepare(&mut membership, &mut period, &plan, made)?;
         periods::save(&mut tx, &mut period, now).await?;
         facts::save(&mut tx, &mut membership, now).await?;
         failpoint::pass("membership", "in_charge");
@@ -98,8 +98,9 @@ impl Memberships {
         membership: &mut Membership,
         period: &mut MembershipPeriod,
         plan: &MembershipPlan,
-        (made, now): (bool, DateTime<Utc>),
+        made: bool,
     ) -> Result<Option<IdempotencyKey>, MembershipError> {
+        let now = self.ambient.now();
         match period.state {
             PeriodState::Paid | PeriodState::Declined | PeriodState::Refunded => {
                 period.due_at = None;
@@ -133,7 +134,7 @@ impl Memberships {
     async fn look_at(&self, place: PeriodPlace, payment: &Payment) -> Result<(), MembershipError> {
         let now = self.ambient.now();
         if !matches!(payment.order.stage, Stage::Proven(_) | Stage::Refused { .. }) {
-            return self.rest(place, (None, LOOK)).await;
+            return self.rest(place, None, LOOK).await;
         }
         let mut tx = self.store.begin_as("membership.follow").await?;
         self.follower.settled(&mut tx, payment, now).await?;
@@ -145,13 +146,14 @@ impl Memberships {
     async fn hold_up(&self, place: PeriodPlace, error: PayError) -> Result<(), MembershipError> {
         let code = Problem::from(error).code().as_str();
         tracing::warn!(membership.id = %place.membership, membership.period = place.number, membership.problem = code, "a period cannot be charged now");
-        self.rest(place, (Some(code), REST)).await
+        self.rest(place, Some(code), REST).await
     }
 
     async fn rest(
         &self,
         place: PeriodPlace,
-        (code, pause): (Option<&'static str>, TimeDelta),
+        code: Option<&'static str>,
+        pause: TimeDelta,
     ) -> Result<(), MembershipError> {
         let now = self.ambient.now();
         let mut tx = self.store.begin_as("membership.rest").await?;

@@ -297,7 +297,8 @@ async fn periods(
 async fn changed(
     http: &Http,
     memberships: &Memberships,
-    (principal, id): (Principal, &str),
+    principal: Principal,
+    id: &str,
     wish: MembershipWish,
 ) -> Result<HttpResponse, Problem> {
     let (service, id) = (memberships.clone(), path_id(id)?);
@@ -326,7 +327,7 @@ async fn pause(
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(&http, &request, MEMBERSHIP_WRITE).await?;
     no_query(&request)?;
-    changed(&http, &memberships, (principal, id.as_str()), MembershipWish::Pause).await
+    changed(&http, &memberships, principal, id.as_str(), MembershipWish::Pause).await
 }
 
 /// Have a membership go on
@@ -350,7 +351,7 @@ async fn resume(
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(&http, &request, MEMBERSHIP_WRITE).await?;
     no_query(&request)?;
-    changed(&http, &memberships, (principal, id.as_str()), MembershipWish::Resume).await
+    changed(&http, &memberships, principal, id.as_str(), MembershipWish::Resume).await
 }
 
 /// Charge again
@@ -374,7 +375,7 @@ async fn retry(
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(&http, &request, MEMBERSHIP_WRITE).await?;
     no_query(&request)?;
-    changed(&http, &memberships, (principal, id.as_str()), MembershipWish::Retry).await
+    changed(&http, &memberships, principal, id.as_str(), MembershipWish::Retry).await
 }
 
 /// End a membership
@@ -398,7 +399,7 @@ async fn end(
 ) -> Result<HttpResponse, Problem> {
     let principal = principal(&http, &request, MEMBERSHIP_WRITE).await?;
     no_query(&request)?;
-    changed(&http, &memberships, (principal, id.as_str()), MembershipWish::End).await
+    changed(&http, &memberships, principal, id.as_str(), MembershipWish::End).await
 }
 
 /// Change the plan from the next period on
@@ -425,7 +426,7 @@ async fn change_plan(
     let principal = principal(&http, &request, MEMBERSHIP_WRITE).await?;
     let body: ChangePlanBody = http.body(&request, payload).await?;
     let wish = MembershipWish::ChangePlan(body.into_plan()?);
-    changed(&http, &memberships, (principal, id.as_str()), wish).await
+    changed(&http, &memberships, principal, id.as_str(), wish).await
 }
 
 /// Have Amazon's sandbox play something
@@ -452,5 +453,5 @@ async fn simulate(
     let principal = principal(&http, &request, MEMBERSHIP_WRITE).await?;
     let body: SimulateBody = http.body(&request, payload).await?;
     let wish = MembershipWish::Simulate(body.into_simulation()?);
-    changed(&http, &memberships, (principal, id.as_str()), wish).await
+    changed(&http, &memberships, principal, id.as_str(), wish).await
 }

@@ -6,6 +6,7 @@ mod declines;
 mod refunds;
 mod years;
 
+use noshi::sandbox::ConsentAct;
 use serde_json::{Value, json};
 
 use crate::{
@@ -54,6 +55,11 @@ async fn member(app: &App) -> String {
 /// The caller's wish.
 async fn wish(app: &App, id: &str, what: &str) -> Answer {
     app.post(&format!("/v1/memberships/{id}/{what}"), json!({})).await
+}
+
+/// The buyer mends the payment method at Amazon.
+fn mend(app: &App, consent: &str) {
+    app.control.act_on_consent(ConsentAct::Mend { charge_permission_id: consent.to_owned() }).unwrap();
 }
 
 /// What the next charge is to come to.

@@ -1,5 +1,7 @@
 //! Memberships on the wire.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -170,9 +172,9 @@ fn words(text: String, pointer: &str, max: usize) -> Result<String, Problem> {
     Ok(text)
 }
 
-fn within(number: Option<u32>, pointer: &str, (least, most): (u32, u32)) -> Result<u32, Problem> {
+fn within(number: Option<u32>, pointer: &str, range: RangeInclusive<u32>) -> Result<u32, Problem> {
     let number = number.unwrap_or(0);
-    if (least..=most).contains(&number) { Ok(number) } else { Err(invalid(pointer, "outside what a plan can have")) }
+    if range.contains(&number) { Ok(number) } else { Err(invalid(pointer, "outside what a plan can have")) }
 }
 
 fn plan_id(text: &str) -> Result<MembershipPlanId, Problem> {
@@ -198,13 +200,13 @@ impl PlanBody {
     /// The plan that is asked for, checked for shape.
     pub(super) fn into_plan(self) -> Result<NewMembershipPlan, Problem> {
         let unit = SpanUnit::from_word(&self.period.unit).ok_or_else(|| invalid("/period/unit", "months or days"))?;
-        let length = within(Some(self.period.length), "/period/length", (1, LENGTH_MAX))?;
+        let length = within(Some(self.period.length), "/period/length", 1..=LENGTH_MAX)?;
         if self.reward.kind.as_ref().is_some_and(|kind| kind != "gift_code") {
             return Err(invalid("/reward/kind", "gift_code"));
         }
         let program = self.reward.program_id.map(|id| id.parse::<ProgramId>()).transpose();
-        let grace_days = within(self.grace_days, "/grace_days", (0, DAYS_MAX))?;
-        let retries = within(self.retries, "/retries", (0, RETRIES_MAX))?;
+        let grace_days = within(self.grace_days, "/grace_days", 0..=DAYS_MAX)?;
+        let retries = within(self.retries, "/retries", 0..=RETRIES_MAX)?;
         if (retries == 0) != (grace_days == 0) {
             return Err(invalid("/retries", "both a grace and retries, or neither"));
         }
@@ -216,7 +218,7 @@ impl PlanBody {
             account: self.reward.account_id,
             program: program.map_err(|_malformed| invalid("/reward/program_id", "the id of a program"))?,
             reward: self.reward.value.into_money("/reward/value")?,
-            hold_days: within(self.hold_days, "/hold_days", (0, DAYS_MAX))?,
+            hold_days: within(self.hold_days, "/hold_days", 0..=DAYS_MAX)?,
             grace_days,
             retries,
         })
@@ -452,7 +454,8 @@ pub(super) struct PeriodView {
 }
 
 impl From<(MembershipPeriod, MembershipPlan)> for PeriodView {
-    fn from((period, plan): (MembershipPeriod, MembershipPlan)) -> Self {
+    fn from(one: (MembershipPeriod, MembershipPlan)) -> Self {
+        let (period, plan) = one;
         let back = crate::kernel::Money::from_minor(period.refunded_minor, plan.price.currency());
         Self {
             number: period.number,

@@ -45,6 +45,7 @@ async fn ask(app: &App, route: &Route, path: &str) -> Answer {
         "reveal" | "cancel" => json!({"reason": "test"}),
         "activate" => json!({"key": "a"}),
         "complete" => json!({"value": {"amount": "980", "currency_code": "JPY"}}),
+        "change_plan" => json!({"plan_id": "pln_00000000000070008000000000000000"}),
         "replay" => json!({"from": app.ambient.now().to_rfc3339()}),
         _ => json!({}),
     };

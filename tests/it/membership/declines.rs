@@ -4,8 +4,8 @@ use noshi::sandbox::{Fault, FaultRule, Operation, PayCall};
 use serde_json::json;
 
 use super::{
-    club, each_paid_period_has_its_reward, join, member, pass_period, periods, plan, plan_of, read, simulate, taken,
-    until_entitled, until_state, wish,
+    club, each_paid_period_has_its_reward, join, member, mend, pass_period, periods, plan, plan_of, read, simulate,
+    taken, until_entitled, until_state, wish,
 };
 use crate::support::{Backend, on_each_backend, seller, wait};
 
@@ -64,6 +64,8 @@ on_each_backend! {
         assert_eq!(suspended["reason"], "method");
         assert!(suspended["next"].as_str().unwrap().contains("mend the payment method"), "{suspended}");
         app.advance(3 * 86_400);
+        wish(&app, &id, "retry").await.is_problem(422, "consent-not-usable");
+        mend(&app, suspended["consent_id"].as_str().unwrap());
         let tried = wish(&app, &id, "retry").await;
         assert_eq!((tried.status, &tried.json["state"]), (200, &json!("past_due")), "{}", tried.text);
         until_entitled(&app, &id, 2, "issued").await;

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::{club, each_paid_period_has_its_reward, join, periods, plan, plan_of, read};
+use super::{club, each_paid_period_has_its_reward, join, mend, periods, plan, plan_of, read};
 use crate::{
     kill::Dice,
     pay::make,
@@ -17,6 +17,7 @@ use crate::{
 /// A member, by the id of the membership.
 struct Member {
     id: String,
+    consent: String,
     /// What the caller last read of it.
     state: String,
 }
@@ -42,7 +43,10 @@ async fn act(app: &mut App, dice: &mut Dice, member: &Member) {
         assert!([200, 409, 422].contains(&answer.status), "{what}: {}", answer.text);
     };
     match (member.state.as_str(), dice.below(100)) {
-        ("suspended", 0..60) => wish(app, "retry", json!({})).await,
+        ("suspended", 0..60) => {
+            mend(app, &member.consent);
+            wish(app, "retry", json!({})).await;
+        }
         ("paused", 0..50) => wish(app, "resume", json!({})).await,
         ("active", 0..20) => {
             let code = ["SoftDeclined", "HardDeclined", "TransactionTimedOut", "AmazonRejected"][dice.below(40).min(3)];
@@ -77,7 +81,7 @@ on_each_backend! {
             let plan = if dice.percent(70) { &monthly } else { &held };
             let joined = join(&app, plan, &consent, &format!("member-{at}")).await;
             assert_eq!(joined.status, 201, "{}", joined.text);
-            all.push(Member { id: joined.id().to_owned(), state: "active".to_owned() });
+            all.push(Member { id: joined.id().to_owned(), consent, state: "active".to_owned() });
         }
         let days = i64::try_from(count_of("NOSHI_TEST_MEMBERSHIP_DAYS", 3 * 365)).unwrap();
         let mut passed = 0;
