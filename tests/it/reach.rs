@@ -236,8 +236,9 @@ impl World {
             | Subject::Statement
             | Subject::Totals => panic!("{subject:?} is no list"),
         };
-        // The cells themselves send batches.
-        data.iter().filter(|entry| entry["type"] != "batch.finished").map(name).collect()
+        // The cells themselves send batches, and change memberships.
+        let of_cells = |kind: &str| kind == "batch.finished" || kind.starts_with("membership.");
+        data.iter().filter(|entry| !entry["type"].as_str().is_some_and(of_cells)).map(name).collect()
     }
 }
 

@@ -254,6 +254,7 @@ impl SimulateBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = MembershipReward)]
 struct PlanRewardView {
+    /// What is bought.
     #[schema(example = "gift_code")]
     kind: &'static str,
     /// What it is worth.

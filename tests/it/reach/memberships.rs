@@ -20,7 +20,10 @@ impl MembershipCells {
     pub(super) async fn make(app: &mut App, own: &str) -> Self {
         own.clone_into(&mut app.key);
         let consent = seller::consent(&app.control, 1_000_000, "1111");
-        let (gold, closed) = (plan(app, "gold", &plan_of("980")).await, plan(app, "closed", &plan_of("500")).await);
+        // No reward comes of it while the cells are asked: it would stand in lists of others.
+        let mut held = plan_of("980");
+        held["hold_days"] = json!(366);
+        let (gold, closed) = (plan(app, "gold", &held).await, plan(app, "closed", &plan_of("500")).await);
         let joined = join(app, &gold, &consent, "mine").await;
         assert_eq!(joined.status, 201, "{}", joined.text);
         Self { plan: gold, closed, mine: joined.id().to_owned(), consent }
