@@ -19,7 +19,7 @@ use crate::{
     engine::{self, Drive, Effects, End, OnUnproven, Stage, Waiter, Wisher, run::Start, schedule},
     failpoint,
     identity::Caller,
-    kernel::{ApiKeyId, Chain, Money, PaymentId, PaymentKey},
+    kernel::{ApiKeyId, Chain, Money, PaymentId},
     store::{Committed, StoreError},
     telemetry::trace,
 };
@@ -134,14 +134,14 @@ impl HeldMoney {
         let stored = StoreError::from;
         let courier = &self.courier;
         let against = charge.remote_id.clone().ok_or_else(|| not_held(charge))?;
-        courier.account_of(charge).ok_or(PayError::AccountGone)?;
+        let account = courier.account_of(charge).ok_or(PayError::AccountGone)?;
         let now = courier.ambient.now();
         let intent = charge.intent.part(CAPTURE, tries);
         Ok(Payment {
             id: PaymentId::new(courier.ambient.row_id(now).map_err(stored)?),
             intent,
             kind: PaymentKind::Capture,
-            pay_key: PaymentKey::derive(&intent),
+            pay_key: account.client.key(&intent),
             against,
             parent: Some(charge.id),
             value,

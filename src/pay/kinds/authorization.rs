@@ -1,6 +1,6 @@
 //! A charge whose money Amazon holds: a capture takes it later, or it is given back.
 
-use super::charge::asked;
+use super::charge::{asked, is_other};
 use crate::{
     engine::{Action, Event, ReversalFailure, Sight, drive::DatedEvent},
     pay::{
@@ -8,7 +8,7 @@ use crate::{
         kind::{PayErrand, PaymentCall, PaymentSpec},
         model::Payment,
     },
-    provider::pay::{AmazonChargeId, ChargeSeen, ChargeState, PayClient, PayOperation, PayOutcome},
+    provider::pay::{AmazonChargeId, ChargeSeen, ChargeState, PayDriver, PayOperation, PayOutcome},
 };
 
 /// What Amazon is told when money is given back. The caller's own reason stays in the timeline.
@@ -65,7 +65,7 @@ const fn operation(action: Action) -> PayOperation {
 
 /// Gives back what a charge holds. Amazon refuses that of a charge that is in another state by now, given back already perhaps: which
 /// one, only a read shows.
-async fn give_back(client: &PayClient, id: &AmazonChargeId, errand: PayErrand<'_>) -> PaymentAnswer {
+async fn give_back(client: &PayDriver, id: &AmazonChargeId, errand: PayErrand<'_>) -> PaymentAnswer {
     let PayErrand { payment, asked_at, .. } = errand;
     let name = operation(Action::Reverse).as_str();
     let read = |seen: ChargeSeen| read(&seen, payment);
@@ -86,9 +86,8 @@ async fn give_back(client: &PayClient, id: &AmazonChargeId, errand: PayErrand<'_
 
 /// What a charge of Amazon's shows of the one that was asked for.
 fn read(seen: &ChargeSeen, asked: &Payment) -> PaymentSight {
-    let other = seen.amount != asked.value || seen.permission.as_str() != asked.against.as_str();
     let (sight, decline, reason) = match seen.state {
-        _ if other => (Sight::Mismatch, None, None),
+        _ if is_other(seen, asked) => (Sight::Mismatch, None, None),
         ChargeState::Authorized => (Sight::Live, None, None),
         ChargeState::Pending | ChargeState::Odd => (Sight::Undecided, None, None),
         ChargeState::Declined(decline) => (Sight::Declined, Some(decline.kind), Some(decline.reason.as_str())),

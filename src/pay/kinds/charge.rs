@@ -65,15 +65,19 @@ pub(super) fn asked(payment: &Payment, capture_now: bool) -> Option<(PayKey, Cha
     Some((PayKey::parse(payment.pay_key.as_str())?, asked))
 }
 
-/// What a charge of Amazon's shows of the one that was asked for.
-fn read(seen: &ChargeSeen, asked: &Payment) -> PaymentSight {
-    let value = asked.value;
+/// Whether what Amazon shows is another charge than the one that was asked for.
+pub(super) fn is_other(seen: &ChargeSeen, asked: &Payment) -> bool {
     // Where the answer names no consent, it names the key, which is this charge's alone.
     let other_source = match &seen.permission {
         Some(permission) => permission.as_str() != asked.against.as_str(),
         None => seen.reference.as_ref().map(PayReference::as_str) != Some(asked.pay_key.as_str()),
     };
-    let other = seen.amount != value || other_source;
+    seen.amount != asked.value || other_source
+}
+
+/// What a charge of Amazon's shows of the one that was asked for.
+fn read(seen: &ChargeSeen, asked: &Payment) -> PaymentSight {
+    let (value, other) = (asked.value, is_other(seen, asked));
     let (sight, decline, reason) = match seen.state {
         _ if other => (Sight::Mismatch, None, None),
         ChargeState::Paid if seen.captured.is_some_and(|captured| captured != value) => (Sight::Mismatch, None, None),
