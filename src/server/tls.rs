@@ -380,7 +380,7 @@ fn load(files: &TlsFiles) -> Result<LoadedTls, TlsError> {
     let builder = match authorities {
         None => builder.with_no_client_auth(),
         Some((path, text)) => {
-            let (verifier, ends) = verifier(&path, &text, lists.as_ref(), provider)?;
+            let CallerVerifier { verifier, ends } = verifier(&path, &text, lists.as_ref(), provider)?;
             let digest = lists.as_ref().map(|(_path, text)| Sha256::digest(text.as_slice()).into());
             revocations = digest.zip(ends).map(|(digest, ends)| LoadedRevocations { digest, ends });
             builder.with_client_cert_verifier(verifier)
@@ -406,14 +406,20 @@ fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>
     if chain.is_empty() { Err(content(pem::Error::NoItemsFound)) } else { Ok(chain) }
 }
 
+/// Who verifies callers' certificates.
+struct CallerVerifier {
+    verifier: Arc<dyn ClientCertVerifier>,
+    /// When the first list of revoked certificates is outdated.
+    ends: Option<DateTime<Utc>>,
+}
+
 /// Verifies that a caller's certificate is one of these authorities', and that no list of them revokes it. Whoever shows none is refused.
-/// With it, when the first of the lists is outdated.
 fn verifier(
     path: &Path,
     text: &[u8],
     lists: Option<&(PathBuf, Zeroizing<Vec<u8>>)>,
     provider: Arc<CryptoProvider>,
-) -> Result<(Arc<dyn ClientCertVerifier>, Option<DateTime<Utc>>), TlsError> {
+) -> Result<CallerVerifier, TlsError> {
     let mut roots = RootCertStore::empty();
     let (_added, count) = roots.add_parsable_certificates(certificates(path, text)?);
     if count > 0 {
@@ -425,7 +431,7 @@ fn verifier(
         .with_crls(lists)
         .build()
         .map_err(|source| TlsError::Authorities { path: path.to_owned(), source })?;
-    Ok((verifier, ends))
+    Ok(CallerVerifier { verifier, ends })
 }
 
 /// When the certificate holds. The verifier is asked whether it holds before all others have begun and after all others have ended: the
