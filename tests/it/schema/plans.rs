@@ -72,6 +72,7 @@ enum On {
 const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("payments.of_remote", On::Postgres, "a charge of Amazon's and its capture"),
     ("payments.captures", On::Postgres, "the refunds and captures of one charge"),
+    ("memberships.page_named", On::Postgres, "a reference names one membership of a client"),
     ("payments.returned", On::Postgres, "the refunds of one charge: ten at most"),
     ("payments.list_of_parent", On::Postgres, "the refunds of one charge: ten at most"),
     ("batches.page_named", On::Postgres, "the batches of one name"),
