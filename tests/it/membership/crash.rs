@@ -5,7 +5,11 @@ use serde_json::json;
 use super::{club, each_paid_period_has_its_reward, join, plan, plan_of, taken};
 use crate::{
     kill::start,
-    support::{Answer, Backend, on_each_backend, seller, wait::found, with_json},
+    support::{
+        Answer, Backend, on_each_backend, seller,
+        wait::{self, found},
+        with_json,
+    },
 };
 
 /// Every place from the claim of a charge to the reward in the member's hands. What stands between the calls to Amazon is the payments' and the
@@ -28,10 +32,11 @@ const PLACES: [&str; 15] = [
     "membership.rewarded",
 ];
 /// What a process that died had taken up is due when its time is over: nobody waits for that here.
-const DUE: [&str; 3] = [
+const DUE: [&str; 4] = [
     "UPDATE membership_periods SET due_at = created_at WHERE due_at IS NOT NULL",
     "UPDATE membership_periods SET reward_due_at = created_at WHERE reward_due_at IS NOT NULL",
     "UPDATE payments SET due_at = created_at WHERE due_at IS NOT NULL",
+    "UPDATE rewards SET due_at = created_at WHERE due_at IS NOT NULL",
 ];
 
 on_each_backend! {
@@ -63,7 +68,16 @@ on_each_backend! {
             assert!([200, 201].contains(&joined.status), "{}", joined.text);
         }
         let members = i64::try_from(PLACES.len()).unwrap();
-        app.until_number("SELECT COUNT(*) FROM membership_periods WHERE entitlement = 'issued'", members).await;
+        let issued = "SELECT COUNT(*) FROM membership_periods WHERE entitlement = 'issued'";
+        wait::until("each member has the reward", async || {
+            // Also what rests until it is looked at again.
+            for text in DUE {
+                app.database.execute(text).await.unwrap();
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+            app.database.number(issued).await == members
+        })
+        .await;
         assert_eq!(taken(&app), vec!["980"; PLACES.len()]);
         each_paid_period_has_its_reward(&app).await;
         drop(served);

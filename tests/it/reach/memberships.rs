@@ -60,6 +60,9 @@ impl MembershipCells {
             ("POST", false) => assert_eq!(answer.status, 201, "{cell}"),
             (_, false) => {
                 assert_eq!(answer.status, 200, "{cell}");
+                if route.method != "GET" {
+                    return;
+                }
                 let shown = |id: &str| answer.text.contains(&format!("\"id\":\"{id}\""));
                 let plans = route.pattern.ends_with("/plans");
                 assert_eq!(shown(&self.closed), plans && is_mine, "{cell}");
