@@ -62,7 +62,7 @@ pub(super) fn reward_command(
 
 /// What was taken up.
 enum RewardStep {
-    Issue(Command),
+    Issue(Box<Command>),
     Cancel(IdempotencyKey),
 }
 
@@ -83,7 +83,7 @@ impl Memberships {
         let end = match step {
             RewardStep::Issue(command) => {
                 let arrived = self.ambient.monotonic();
-                issued(self.rewards.issue.run_unawaited(client, command, arrived).await)
+                issued(self.rewards.issue.run_unawaited(client, *command, arrived).await)
             }
             RewardStep::Cancel(key) => self.take_back(client, &key).await?,
         };
@@ -110,7 +110,7 @@ impl Memberships {
                 let words = [("membership", membership.id.to_string()), ("period", period.number.to_string())];
                 command.metadata =
                     Some(words.map(|(name, word)| (name.to_owned(), word)).into_iter().collect::<BTreeMap<_, _>>());
-                Some(RewardStep::Issue(command))
+                Some(RewardStep::Issue(Box::new(command)))
             }
             Entitlement::Canceling => Some(RewardStep::Cancel(key)),
             Entitlement::None

@@ -115,12 +115,16 @@ impl PaymentAnswer {
 
     /// The same as the answer to a wish that what is held be given back.
     pub(super) fn of_reversal(self) -> Self {
-        let event = match self.event.event {
-            // Nothing is held any more, whoever gave it back.
-            Event::Seen(Sight::Reversed | Sight::Declined) => Event::ReversalDone,
-            Event::Seen(Sight::Live | Sight::Undecided) | Event::Lost => Event::ReversalLost,
-            Event::NotSent => Event::ReversalNotSent,
-            other => other,
+        let came = self.event.event;
+        // Nothing is held any more, whoever gave it back.
+        let event = if matches!(came, Event::Seen(Sight::Reversed | Sight::Declined)) {
+            Event::ReversalDone
+        } else if matches!(came, Event::Seen(Sight::Live | Sight::Undecided) | Event::Lost) {
+            Event::ReversalLost
+        } else if came == Event::NotSent {
+            Event::ReversalNotSent
+        } else {
+            came
         };
         Self { event: DatedEvent { event, ..self.event }, ..self }
     }

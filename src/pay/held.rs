@@ -45,7 +45,7 @@ pub(crate) struct HeldAsk {
 /// What a transaction found of a capture.
 enum Recorded {
     /// It is new, leased, and about to be sent.
-    New(Committed<Payment>),
+    New(Box<Committed<Payment>>),
     /// There is one already.
     Known,
 }
@@ -88,7 +88,7 @@ impl HeldMoney {
         let courier = &self.courier;
         let charge = ask.charge;
         let attempt = match self.record(&ask, value).await? {
-            Recorded::New(attempt) => attempt,
+            Recorded::New(attempt) => *attempt,
             Recorded::Known => {
                 let payment = self.peek(charge).await?;
                 waiter.publish_known(&payment);
@@ -127,7 +127,7 @@ impl HeldMoney {
         failpoint::pass("capture", "in_t1");
         let committed = tx.commit(capture).await?;
         // The row of another charge has the key that derives from this one's: no two charges have one key.
-        if new { Ok(Recorded::New(committed)) } else { Err(StoreError::Unconfirmed.into()) }
+        if new { Ok(Recorded::New(Box::new(committed))) } else { Err(StoreError::Unconfirmed.into()) }
     }
 
     fn draft(&self, charge: &Payment, value: Money, tries: i64) -> Result<Payment, PayError> {
@@ -194,7 +194,14 @@ impl HeldMoney {
             End::Unconfirmed if ran.answer.is_none() => Err(ran.error.unwrap_or(StoreError::Unconfirmed).into()),
             // A capture was faster.
             End::LeaseLost if ran.answer.is_none() => Err(not_held(&self.peek(ask.charge).await?)),
-            end => Ok(Made { payment: courier.carried(end, ran.row, &waiter), replayed: false }),
+            end @ (End::Settled { .. }
+            | End::NotShown
+            | End::ShownTooOften
+            | End::LeaseLost
+            | End::Unheard
+            | End::TooOld
+            | End::Unsendable
+            | End::Unconfirmed) => Ok(Made { payment: courier.carried(end, ran.row, &waiter), replayed: false }),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::sync::oneshot;
+use tokio::{runtime::Handle, sync::oneshot};
 
 use super::StoreError;
 
@@ -70,9 +70,9 @@ where
             goes
         };
         if goes {
-            // A task of its own: whoever leads may be dropped, and those who follow are not.
+            // A task of its own: whoever leads may be dropped, and those who follow are not. Whoever asks is on the main runtime.
             let mut place = QuestionUnderWay(Some(self.clone()));
-            drop(tokio::spawn(async move {
+            drop(Handle::current().spawn(async move {
                 while let Some(taken) = place.take() {
                     answer_all(taken, &look).await;
                 }
@@ -163,7 +163,7 @@ mod tests {
         let gate = Arc::new(gate);
         let ask = |key: u8| {
             let (gather, questions, gate) = (gather.clone(), Arc::clone(&questions), Arc::clone(&gate));
-            tokio::spawn(async move {
+            Handle::current().spawn(async move {
                 let look = move |keys: Vec<u8>| {
                     let (number, gate) = (questions.fetch_add(1, Ordering::AcqRel), Arc::clone(&gate));
                     async move {

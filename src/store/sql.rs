@@ -144,7 +144,6 @@ pub(crate) fn postgres_joined(
 }
 
 /// The same for one that answers with rows.
-#[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query_as_with")]
 pub(crate) fn postgres_joined_as<R: for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>>(
     text: AssertSqlSafe<Arc<str>>,
     values: PgArguments,

@@ -237,7 +237,7 @@ impl From<SessionView> for CheckoutSessionView {
     security(("api_key" = ["pay:read"])),
     params(AccountQuery),
     responses((status = 200, description = "What the page needs", body = PageConfigView)),
-    extensions(("x-problems" = json!(["program-forbidden"])))
+    extensions(("x-problems" = json!(["program-forbidden", "not-found"])))
 )]
 pub(super) async fn page_config(
     http: web::Data<Http>,
@@ -246,7 +246,7 @@ pub(super) async fn page_config(
 ) -> Result<HttpResponse, Problem> {
     principal(&http, &request, scopes::PAY_READ).await?;
     let AccountQuery { account_id } = query(&request)?;
-    let page = payments.checkout().page(account_id.as_deref()).map_err(|error| in_query(error))?;
+    let page = payments.checkout().page(account_id.as_deref()).map_err(in_query)?;
     Ok(HttpResponse::Ok().json(PageConfigView::from(page)))
 }
 
@@ -262,7 +262,7 @@ pub(super) async fn page_config(
     security(("api_key" = ["pay:write"])),
     request_body = ButtonBody,
     responses((status = 200, description = "The button", body = ButtonView)),
-    extensions(("x-problems" = json!(["program-forbidden", "amount-out-of-range", "amount-precision", "currency-not-supported", "account-problem"])))
+    extensions(("x-problems" = json!(["program-forbidden", "not-found", "amount-out-of-range", "amount-precision", "currency-not-supported", "account-problem"])))
 )]
 pub(super) async fn button(
     http: web::Data<Http>,
@@ -366,14 +366,16 @@ impl IntervalBody {
 
 /// The same problem, where the account stands in the query.
 fn in_query(error: CheckoutError) -> Problem {
-    match error {
-        CheckoutError::Account(CheckoutAccount::Unknown) => super::bad_query("account_id", "the id of an account"),
-        CheckoutError::Account(CheckoutAccount::Several) => {
-            super::bad_query("account_id", "the id of an account: the settings name several")
-        }
-        CheckoutError::OtherGeneration => super::bad_query("account_id", "the id of an account of Checkout v2"),
-        other => Problem::from(other),
-    }
+    let expected = if matches!(error, CheckoutError::Account(CheckoutAccount::Several)) {
+        "the id of an account: the settings name several"
+    } else if matches!(error, CheckoutError::Account(_)) {
+        "the id of an account"
+    } else if matches!(error, CheckoutError::OtherGeneration) {
+        "the id of an account of Checkout v2"
+    } else {
+        return Problem::from(error);
+    };
+    super::bad_query("account_id", expected)
 }
 
 impl From<CheckoutError> for Problem {

@@ -183,7 +183,9 @@ async fn get(
 ) -> Result<HttpResponse, Problem> {
     principal(http, request, scopes::PAY_READ).await?;
     let ConsentQuery { account_id } = query(request)?;
-    let id = id.parse::<AmazonPayId>().map_err(|_malformed| nothing_of("no id of Amazon Pay"))?;
+    let id = id
+        .parse::<AmazonPayId>()
+        .map_err(|_malformed| nothing_of("no id: expected Amazon's id of a consent, as C03-1234567-1234567"))?;
     let shown = payments.consent(kind, account_id.as_deref(), &id).await?;
     Ok(HttpResponse::Ok().json(ConsentView::new(kind, &shown)))
 }

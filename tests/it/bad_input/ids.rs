@@ -15,6 +15,8 @@ const TAKES: &[(&str, &str, &str)] = &[
     ("webhook-endpoints", "{id}", "no id: expected whe_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("webhook-endpoints", "{delivery}", "no id: expected whd_ and a number, as an answer has it"),
     ("checkout-sessions", "{id}", "Amazon knows no such session of this account"),
+    ("orders", "{id}", "no id: expected Amazon's id of a consent, as C03-1234567-1234567"),
+    ("agreements", "{id}", "no id: expected Amazon's id of a consent, as C03-1234567-1234567"),
     ("charges", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("refunds", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("membership", "{id}", "no id: expected pln_ and 32 digits of 0-9 and a-f, as an answer has it"),

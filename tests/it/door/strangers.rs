@@ -31,7 +31,7 @@ const WHOLE_SECONDS: u64 = 10;
 /// Trials of each kind, of which the median counts.
 const WHOLE_TRIALS: usize = 3;
 /// How much longer 99 of 100 answers may take beside strangers than without them.
-const RATIO_MAX: f64 = 2.0;
+const PERCENT_MAX: u128 = 200;
 /// After which a stranger whose connection was ended comes again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// Strangers have machines of their own: what theirs compute takes no processor from the service, where it wants one.
@@ -306,14 +306,14 @@ async fn trials(app: &App, served: &Served, kind: Kind, extent: &Extent) -> (u64
     let most_kib = trials.iter().map(|(trial, _p99)| trial.most_kib).max().unwrap_or_default();
     let [quiet, beside] = [0, 1].map(|at| median(trials.iter().map(|(_trial, p99)| p99[at])));
     let busy = [0, 1].map(|at| median(trials.iter().map(|(trial, _p99)| trial.busy[at])));
-    let ratio = beside.as_secs_f64() / quiet.as_secs_f64();
+    let percent = beside.as_micros() * 100 / quiet.as_micros().max(1);
     let line = format!(
         "{:?}, {} strangers, {kind:?}: {connections} connections; honest: {answered} answered, none refused, p99 {beside:.1?}, \
-         {ratio:.2} of the quiet {quiet:.1?}; processor {}%, quiet {}%; memory {most_kib} KiB at most",
+         {percent}% of the quiet {quiet:.1?}; processor {}%, quiet {}%; memory {most_kib} KiB at most",
         app.database.backend, extent.strangers, busy[1], busy[0],
     );
     rounds::print(&line);
-    (most_kib, (extent.is_whole && ratio >= RATIO_MAX).then_some(line))
+    (most_kib, (extent.is_whole && percent >= PERCENT_MAX).then_some(line))
 }
 
 on_each_backend! {

@@ -198,12 +198,10 @@ impl MwsClient {
     pub async fn create_refund(&self, key: &PayKey, charge: &AmazonChargeId, amount: Money) -> PayExchange<RefundSeen> {
         let (Some(note), true) = (self.note(Simulated::Refund), self.takes(amount)) else { return self.unbuilt() };
         let read = self.ask(&MwsCall::GetAuthorizationDetails(charge.clone())).await;
-        let capture = match &read.outcome {
-            PayOutcome::Seen(MwsSeen::Authorization(MwsAuthorizationSeen { captures, .. })) => {
-                captures.first().cloned()
-            }
-            _ => return turned(read, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape)),
+        let PayOutcome::Seen(MwsSeen::Authorization(MwsAuthorizationSeen { captures, .. })) = &read.outcome else {
+            return turned(read, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape));
         };
+        let capture = captures.first().cloned();
         // What is refunded was paid, so an authorization without a capture is another than was meant.
         let Some(capture) = capture else { return turned(read, |_seen| PayOutcome::Unknown(PayDoubt::Mismatch)) };
         let asked = MwsRefund { capture, key: key.clone(), amount, note, soft_descriptor: None };
@@ -245,10 +243,10 @@ impl MwsClient {
             None => return self.unbuilt(),
         };
         let closed = self.ask(&call).await;
-        match &closed.outcome {
-            PayOutcome::Seen(_) => self.get_charge_permission(id).await,
-            _ => turned(closed, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape)),
+        if matches!(closed.outcome, PayOutcome::Seen(_)) {
+            return self.get_charge_permission(id).await;
         }
+        turned(closed, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape))
     }
 
     /// One call of any operation. Each is sent exactly once.
@@ -345,10 +343,10 @@ impl MwsClient {
 
     /// The charge whose authorization an answer shows. Where its capture cannot be read, the charge is as if it were being captured.
     async fn with_capture(&self, exchange: PayExchange<MwsSeen>) -> PayExchange<ChargeSeen> {
-        let captures = match &exchange.outcome {
-            PayOutcome::Seen(MwsSeen::Authorization(seen)) => seen.captures.as_slice(),
-            _ => return turned(exchange, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape)),
+        let PayOutcome::Seen(MwsSeen::Authorization(MwsAuthorizationSeen { captures, .. })) = &exchange.outcome else {
+            return turned(exchange, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape));
         };
+        let captures = captures.as_slice();
         // An authorization has one capture at most.
         let capture = match captures {
             [id] => self.capture(id).await,
@@ -367,18 +365,16 @@ impl MwsClient {
     }
 
     async fn capture(&self, id: &MwsCaptureId) -> Option<MwsCaptureSeen> {
-        match self.ask(&MwsCall::GetCaptureDetails(id.clone())).await.outcome {
-            PayOutcome::Seen(MwsSeen::Capture(seen)) => Some(seen),
-            _ => None,
-        }
+        let read = self.ask(&MwsCall::GetCaptureDetails(id.clone())).await;
+        if let PayOutcome::Seen(MwsSeen::Capture(seen)) = read.outcome { Some(seen) } else { None }
     }
 
     /// The charge as it is after a call that shows none.
     async fn then_read(&self, done: PayExchange<MwsSeen>, id: &AmazonChargeId) -> PayExchange<ChargeSeen> {
-        match &done.outcome {
-            PayOutcome::Seen(_) => self.get_charge(id).await,
-            _ => turned(done, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape)),
+        if matches!(done.outcome, PayOutcome::Seen(_)) {
+            return self.get_charge(id).await;
         }
+        turned(done, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape))
     }
 
     /// Nothing is sent: what is asked for has no form in this generation, or is of the other environment.
