@@ -48,6 +48,8 @@ def shop(gateway: dict[str, str], scratch: pathlib.Path) -> dict[str, str]:
         f"{prefix}ENVIRONMENT": "sandbox",
         f"{prefix}SANDBOX_GATEWAY": gateway["gateway"].removeprefix("http://"),
         f"{prefix}PUBLIC_KEY_ID": PAY_KEY_ID,
+        f"{prefix}MERCHANT_ID": "SHOP",
+        f"{prefix}STORE_ID": "amzn1.application-oa2-client.0000",
         f"{prefix}PRIVATE_KEY_FILE": str(private),
     }
 
