@@ -9,7 +9,8 @@
 --
 -- `membership_periods`: `intent` is that of the charge that is asked for now, and names its payment before there is one. `tries` counts the charges. `due_at`:
 -- when the next step of the charge is due; NULL when there is none. `entitlement`: where the reward stands; it begins in the transaction that proves the charge.
--- `reward_key`: the key of the reward, which derives from Amazon's id of the charge. `reward_due_at`: when the next step of the reward is due.
+-- `reward_key`: the key of the reward, which derives from Amazon's id of the charge. `reward_due_at`: when the next step of the reward is due; `owed_since`: since when it
+-- could have been asked for first.
 -- `setbacks` counts the declines for now in a row. `simulation`: what Amazon's sandbox is to play in the next charge, and in this one. `claims` counts how often a step was
 -- taken up. `refunded_minor`: what the member has got back.
 --
@@ -88,6 +89,7 @@ CREATE TABLE membership_periods (
     reward_key TEXT CHECK (reward_key ~ '^membership:[A-Z][0-9]{2}-[0-9]{7}-[0-9]{7}-[A-Z][0-9]{1,11}$'),
     reward_id UUID CHECK (substr(reward_id::text, 20, 1) IN ('8', '9', 'a', 'b')),
     reward_due_at TIMESTAMPTZ,
+    owed_since TIMESTAMPTZ,
     claims BIGINT NOT NULL,
     created_at TIMESTAMPTZ NOT NULL,
     updated_at TIMESTAMPTZ NOT NULL,

@@ -9,7 +9,8 @@
 --
 -- `membership_periods`: `intent` is that of the charge that is asked for now, and names its payment before there is one. `tries` counts the charges. `due_at`:
 -- when the next step of the charge is due; NULL when there is none. `entitlement`: where the reward stands; it begins in the transaction that proves the charge.
--- `reward_key`: the key of the reward, which derives from Amazon's id of the charge. `reward_due_at`: when the next step of the reward is due.
+-- `reward_key`: the key of the reward, which derives from Amazon's id of the charge. `reward_due_at`: when the next step of the reward is due; `owed_since`: since when it
+-- could have been asked for first.
 -- `setbacks` counts the declines for now in a row. `simulation`: what Amazon's sandbox is to play in the next charge, and in this one. `claims` counts how often a step was
 -- taken up. `refunded_minor`: what the member has got back.
 --
@@ -106,6 +107,7 @@ CREATE TABLE membership_periods (
     reward_key TEXT CHECK (length(reward_key) BETWEEN 33 AND 43 AND substr(reward_key, 1, 30) GLOB 'membership:[A-Z][0-9][0-9]-[0-9][0-9][0-9][0-9][0-9][0-9][0-9]-[0-9][0-9][0-9][0-9][0-9][0-9][0-9]' AND substr(reward_key, 31) GLOB '-[A-Z]*' AND substr(reward_key, 33) NOT GLOB '*[^0-9]*'),
     reward_id BLOB CHECK (reward_id IS NULL OR length(reward_id) = 16 AND substr(hex(reward_id), 17, 1) IN ('8', '9', 'A', 'B')),
     reward_due_at TEXT CHECK (reward_due_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*' AND substr(reward_due_at, 12) NOT GLOB '*[^0-9:.+]*'),
+    owed_since TEXT CHECK (owed_since GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*' AND substr(owed_since, 12) NOT GLOB '*[^0-9:.+]*'),
     claims INTEGER NOT NULL,
     created_at TEXT NOT NULL CHECK (created_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*' AND substr(created_at, 12) NOT GLOB '*[^0-9:.+]*'),
     updated_at TEXT NOT NULL CHECK (updated_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*' AND substr(updated_at, 12) NOT GLOB '*[^0-9:.+]*'),

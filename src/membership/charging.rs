@@ -10,7 +10,10 @@ use super::{
     model::{Membership, MembershipPeriod, MembershipPlan, PeriodState, charge_key},
     runner::begin_today,
     service::{MembershipError, Memberships},
-    sql::periods::{self, PeriodPlace},
+    sql::{
+        self,
+        periods::{self, PeriodPlace},
+    },
 };
 use crate::{
     engine::Stage,
@@ -88,7 +91,9 @@ impl Memberships {
     async fn is_made(&self, place: PeriodPlace) -> Result<bool, MembershipError> {
         let found = periods::find(&mut self.store.snapshot().await?, place.membership, place.number).await?;
         let Some(period) = found.filter(|period| period.state == PeriodState::Charging) else { return Ok(false) };
-        let Ok(key) = charge_key(period.membership, period.number, period.tries) else { return Ok(false) };
+        let found = sql::find(&mut self.store.snapshot().await?, place.membership).await?;
+        let Some(membership) = found else { return Ok(false) };
+        let Ok(key) = charge_key(&membership.intent, period.number, period.tries) else { return Ok(false) };
         Ok(self.payments.known(period.client, &key).await?.is_some())
     }
 
@@ -106,11 +111,15 @@ impl Memberships {
                 period.due_at = None;
                 return Ok(None);
             }
-            // Nothing was asked for, and nothing is to be.
+            // Nothing was asked for, and nothing is to be. A worker that stands still may ask all the same: the next charge has the same key, and
+            // what comes of this one is followed by the intent that stays.
             PeriodState::Due | PeriodState::Charging if !made && !membership.state.charges() => {
                 let over = membership.state.is_over();
+                if period.state == PeriodState::Charging {
+                    period.tries = period.tries.saturating_sub(1);
+                }
                 period.state = if over { PeriodState::Declined } else { PeriodState::Due };
-                (period.due_at, period.intent) = (None, None);
+                period.due_at = None;
                 return Ok(None);
             }
             PeriodState::Charging => {}
@@ -124,7 +133,7 @@ impl Memberships {
                 period.simulation = membership.simulation.take();
             }
         }
-        let key = charge_key(period.membership, period.number, period.tries)
+        let key = charge_key(&membership.intent, period.number, period.tries)
             .map_err(|_malformed| StoreError::Inconsistent { table: "membership_periods", column: "number" })?;
         period.intent = Some(Intent::derive(membership.client, &key));
         Ok(Some(key))
@@ -133,7 +142,7 @@ impl Memberships {
     /// Follows a payment that is settled; one that is not rests.
     async fn look_at(&self, place: PeriodPlace, payment: &Payment) -> Result<(), MembershipError> {
         let now = self.ambient.now();
-        if !matches!(payment.order.stage, Stage::Proven(_) | Stage::Refused { .. }) {
+        if !matches!(payment.order.stage, Stage::Proven(_) | Stage::Refused { .. } | Stage::Reversed(_)) {
             return self.rest(place, None, LOOK).await;
         }
         let mut tx = self.store.begin_as("membership.follow").await?;

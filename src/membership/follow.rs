@@ -19,6 +19,7 @@ use super::{
 use crate::{
     engine::Stage,
     failpoint,
+    http::Code,
     kernel::Chain,
     pay::{
         follow::{FollowsPayments, PaymentFollowed},
@@ -31,6 +32,9 @@ use crate::{
 
 /// Why a membership waits whose member got the money back and kept the reward.
 pub(super) const REFUNDED: &str = "refunded";
+
+/// The rest of a period whose charge Amazon refused for the account.
+const ACCOUNT_REST: TimeDelta = TimeDelta::hours(1);
 
 /// Follows the payments of periods.
 #[derive(Clone)]
@@ -66,14 +70,23 @@ impl MembershipFollower {
 
     async fn follow(&self, tx: &mut Tx, payment: &Payment, now: DateTime<Utc>) -> Result<(), StoreError> {
         match (payment.kind, payment.order.stage) {
-            (PaymentKind::Charge, Stage::Proven(_) | Stage::Refused { .. }) => {
+            // An operator who finds that Amazon made nothing leaves it reversed.
+            (PaymentKind::Charge, Stage::Proven(_) | Stage::Refused { .. } | Stage::Reversed(_)) => {
                 let Some(place) = periods::of_intent(tx, &payment.intent).await? else { return Ok(()) };
                 let Some((mut membership, mut period)) = lock(tx, place).await? else { return Ok(()) };
-                // It was written down before.
-                if period.state != PeriodState::Charging || period.intent.as_ref() != Some(&payment.intent) {
+                let plan = plan_of(tx, &period).await?;
+                // It was written down before, or nobody waits for it.
+                if period.intent.as_ref() != Some(&payment.intent) || !is_awaited(&period, payment) {
                     return Ok(());
                 }
-                let plan = plan_of(tx, &period).await?;
+                // A caller may have made another payment under this key.
+                if payment.value != plan.price || payment.against != membership.consent || payment.holding.is_some() {
+                    tracing::error!(
+                        payment.id = %payment.id, membership.id = %place.membership, membership.period = place.number,
+                        "a payment under the key of a period is not the period's: it pays for nothing"
+                    );
+                    return Ok(());
+                }
                 let outcome = charged(&mut membership, &mut period, &plan, payment, now);
                 if let Some(metrics) = &self.metrics {
                     metrics.renewed(outcome);
@@ -90,6 +103,15 @@ impl MembershipFollower {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether the period waits for this charge. Money that came for one that was given up meanwhile pays for it all the same.
+fn is_awaited(period: &MembershipPeriod, payment: &Payment) -> bool {
+    match period.state {
+        PeriodState::Charging => true,
+        PeriodState::Due | PeriodState::Declined => matches!(payment.order.stage, Stage::Proven(_)),
+        PeriodState::Paid | PeriodState::Refunded => false,
     }
 }
 
@@ -156,6 +178,7 @@ fn charged(
         period.entitlement = Entitlement::Owed;
         period.reward_key = Some(reward_key(charge));
         period.reward_due_at = Some(days_after(now, plan.hold_days));
+        period.owed_since = period.reward_due_at;
         take(membership, MembershipStep::Paid, None, now);
         if membership.state.charges() {
             membership.due_at = Some(period.ends_at);
@@ -164,6 +187,12 @@ fn charged(
     }
     // The key is consumed: another charge has another.
     (period.state, period.intent, period.simulation) = (PeriodState::Due, None, None);
+    // Amazon refuses our account or its key: the member has nothing to mend.
+    if payment.is_refused_for_the_account() && membership.state.charges() {
+        period.waiting_for = Some(Code::ACCOUNT_PROBLEM.as_str().to_owned());
+        period.due_at = now.checked_add_signed(ACCOUNT_REST);
+        return RenewalOutcome::HeldUp;
+    }
     let word = payment.decline.map_or("refused", DeclineKind::as_str);
     period.decline = Some(word.to_owned());
     let (step, outcome) = match payment.decline {

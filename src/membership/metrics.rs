@@ -19,6 +19,8 @@ pub(super) enum RenewalOutcome {
     GraceOver,
     MethodDeclined,
     Refused,
+    /// Amazon refused our account: the member has nothing to mend.
+    HeldUp,
 }
 
 /// What became of the reward of a period.
@@ -95,6 +97,8 @@ impl Memberships {
             let count = open.iter().find(|(counted, _count)| *counted == state).map_or(0, |(_state, count)| *count);
             self.metrics.memberships.with_label_values(&[state.as_str()]).set(count);
         }
+        // What is held is owed since an instant that is to come.
+        let owed = owed.filter(|since| *since <= now);
         for (what, since) in [("charge", due), ("reward", owed)] {
             let age = since.map_or(0, |since| horizon::age(since, now).num_seconds());
             self.metrics.overdue.with_label_values(&[what]).set(age);

@@ -1,6 +1,7 @@
 //! Plans, memberships and their periods, as the rest of the program sees them.
 
 use chrono::{DateTime, NaiveDate, Utc};
+use data_encoding::HEXLOWER;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::{calendar::PeriodSpan, state::MembershipState};
@@ -179,6 +180,8 @@ pub struct MembershipPeriod {
     pub reward: Option<RewardId>,
     /// When the next step of the reward is due.
     pub reward_due_at: Option<DateTime<Utc>>,
+    /// Since when it could have been asked for first.
+    pub owed_since: Option<DateTime<Utc>>,
     /// How often a step was taken up.
     pub claims: i64,
     /// When it was opened.
@@ -187,12 +190,13 @@ pub struct MembershipPeriod {
     pub updated_at: DateTime<Utc>,
 }
 
-/// The key of a period's charge. A decline consumes it; what is unknown goes on under the same.
+/// The key of a period's charge. A decline consumes it; what is unknown goes on under the same. It derives from what the caller asked for, and not
+/// from the row's id: a membership whose row was lost with a restored back-up, and that is asked for again, is charged under the same keys.
 ///
 /// # Errors
 /// [`KeyError`] never: the text is printable ASCII.
-pub fn charge_key(membership: MembershipId, number: i64, charge: i64) -> Result<IdempotencyKey, KeyError> {
-    IdempotencyKey::parse(&format!("membership:{membership}:{number}:{charge}"))
+pub fn charge_key(membership: &Intent, number: i64, charge: i64) -> Result<IdempotencyKey, KeyError> {
+    IdempotencyKey::parse(&format!("membership:{}:{number}:{charge}", HEXLOWER.encode(membership.as_bytes())))
 }
 
 /// The key of a period's reward. It derives from Amazon's id of the charge, so that the same money never buys two rewards, whatever rows were
@@ -209,9 +213,9 @@ mod tests {
     #[test]
     fn the_keys_are_pinned_for_ever() {
         // Changing one would charge, or buy, a second time what was charged or bought already.
-        let id: MembershipId = "mbr_01990000000070008000000000000000".parse().unwrap();
-        let key = charge_key(id, 3, 2).unwrap();
-        assert_eq!(key.as_str(), "membership:mbr_01990000000070008000000000000000:3:2");
+        let intent = Intent::from_stored([7; 20]);
+        let key = charge_key(&intent, 3, 2).unwrap();
+        assert_eq!(key.as_str(), "membership:0707070707070707070707070707070707070707:3:2");
         let charge: AmazonPayId = "P03-1234567-1234567-C123456".parse().unwrap();
         assert_eq!(reward_key(&charge), "membership:P03-1234567-1234567-C123456");
         assert!(IdempotencyKey::parse(&reward_key(&charge)).is_ok());

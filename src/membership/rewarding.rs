@@ -28,6 +28,7 @@ use crate::{
         model::OnUnresolved,
     },
     kernel::{ApiKeyId, ClientId, IdempotencyKey},
+    pay::follow::asked_back,
     store::StoreError,
 };
 
@@ -103,6 +104,16 @@ impl Memberships {
         };
         let plan = plan_of(&mut tx, &period).await?;
         let key = key_of(&period)?;
+        // Amazon decides about a refund in some days. What may go back has no reward before that.
+        if period.entitlement == Entitlement::Owed
+            && let Some(charge) = period.payment
+            && asked_back(&mut tx, charge).await? >= plan.price.minor()
+        {
+            period.reward_due_at = now.checked_add_signed(LOOK);
+            periods::save(&mut tx, &mut period, now).await?;
+            tx.commit(()).await?;
+            return Ok(None);
+        }
         let step = match period.entitlement {
             Entitlement::Owed | Entitlement::Issuing => {
                 period.entitlement = Entitlement::Issuing;
@@ -260,7 +271,6 @@ fn issued(asked: Result<Reward, IssueError>) -> RewardEnd {
             }
             Stage::Refused { retryable: false } | Stage::Reversed(_) => at(Entitlement::Failed, Some(reward.id), None),
         },
-        Err(IssueError::Lapsed { reward, .. }) => at(Entitlement::Failed, Some(reward.id), None),
         // It was good when the plan was made. What is owed stays owed: funds, a budget, an account, a program is mended by its operator.
         Err(error) => {
             let code = Problem::from(error).code().as_str();

@@ -444,6 +444,7 @@ pub(super) fn new_period(
         reward_key: None,
         reward: None,
         reward_due_at: None,
+        owed_since: None,
         claims: 0,
         created_at: now,
         updated_at: now,

@@ -400,7 +400,7 @@ fn refused(payment: &Payment) -> Problem {
     let error_code = payment.last_error.clone().unwrap_or_else(|| "unknown".to_owned());
     let (code, said) = match payment.decline {
         Some(kind) => (problems::PAYMENT_DECLINED, Some((kind, next_of(payment.kind, kind)))),
-        None if is_of_account(&error_code) => (Code::ACCOUNT_PROBLEM, None),
+        None if payment.is_refused_for_the_account() => (Code::ACCOUNT_PROBLEM, None),
         None => (Code::UPSTREAM_REJECTED, None),
     };
     // The key is used up, whatever the code says of other requests.
@@ -413,16 +413,4 @@ fn refused(payment: &Payment) -> Problem {
         }
         None => problem.detail("nothing was made; another request needs another Idempotency-Key"),
     }
-}
-
-/// Whether Amazon refuses the account or its key, whatever is asked.
-fn is_of_account(error_code: &str) -> bool {
-    const OF_ACCOUNT: [&str; 5] = [
-        "UnauthorizedAccess",
-        "InvalidAuthentication",
-        "InvalidAccountStatus",
-        "InvalidRequestSignature",
-        "InvalidAuthorizationToken",
-    ];
-    OF_ACCOUNT.contains(&error_code)
 }

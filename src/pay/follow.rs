@@ -4,8 +4,11 @@ use std::{future::Future, pin::Pin};
 
 use chrono::{DateTime, Utc};
 
-use super::model::Payment;
-use crate::store::{StoreError, Tx};
+use super::{model::Payment, sql};
+use crate::{
+    kernel::PaymentId,
+    store::{StoreError, Tx},
+};
 
 /// Work within a payment's transaction.
 pub(crate) type PaymentFollowed<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
@@ -14,4 +17,12 @@ pub(crate) type PaymentFollowed<'a> = Pin<Box<dyn Future<Output = Result<(), Sto
 pub(crate) trait FollowsPayments: Send + Sync {
     /// The payment was saved as it is now. It may come again, and it may be nobody's.
     fn settled<'a>(&'a self, tx: &'a mut Tx, payment: &'a Payment, now: DateTime<Utc>) -> PaymentFollowed<'a>;
+}
+
+/// How much of a charge was, or may still be, given back: in minor units of its currency. What Amazon refused to give back is not among it.
+///
+/// # Errors
+/// [`StoreError`] from the database.
+pub(crate) async fn asked_back(tx: &mut Tx, charge: PaymentId) -> Result<i64, StoreError> {
+    sql::asked_back(tx, charge).await
 }

@@ -197,6 +197,19 @@ impl Payment {
         PaymentKind::rules(self.remote_id.is_some(), self.holding.is_some())
     }
 
+    /// Whether Amazon refused the account or its key, whatever was asked for.
+    #[must_use]
+    pub(crate) fn is_refused_for_the_account(&self) -> bool {
+        const OF_ACCOUNT: [&str; 5] = [
+            "UnauthorizedAccess",
+            "InvalidAuthentication",
+            "InvalidAccountStatus",
+            "InvalidRequestSignature",
+            "InvalidAuthorizationToken",
+        ];
+        self.decline.is_none() && self.last_error.as_deref().is_some_and(|error| OF_ACCOUNT.contains(&error))
+    }
+
     /// Whether this caller deals with it: its own client's, whatever else the key may see. A key that is bound to a program deals with that
     /// program's rewards alone.
     #[must_use]

@@ -326,6 +326,11 @@ pub(super) async fn returned(tx: &mut Tx, charge: &Payment) -> Result<(i64, Mone
     Ok((refunds, Money::from_minor(minor, charge.value.currency())))
 }
 
+/// The same in minor units, of a charge that is not at hand.
+pub(super) async fn asked_back(tx: &mut Tx, charge: PaymentId) -> Result<i64, StoreError> {
+    Ok(fetch_optional!(ReturnedRow, tx, RETURNED, charge.uuid())?.map_or(0, |row| row.amount_minor))
+}
+
 /// Makes a payment due now that would be due later, unless it has changed or somebody works on it; answers whether.
 pub(super) async fn hasten(tx: &mut Tx, payment: &Payment, now: DateTime<Utc>) -> Result<bool, StoreError> {
     Ok(execute!(tx, HASTEN, payment.id.uuid(), payment.order.version, now)? == 1)

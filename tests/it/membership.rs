@@ -3,6 +3,7 @@
 mod calls;
 mod crash;
 mod declines;
+mod lost;
 mod refunds;
 mod years;
 

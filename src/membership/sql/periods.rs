@@ -13,7 +13,8 @@ use crate::{
 macro_rules! columns {
     () => {
         "membership_id, number, client_id, plan_id, starts_at, ends_at, state, tries, setbacks, decline, waiting_for, intent, simulation, \
-         payment_id, refunded_minor, due_at, paid_at, entitlement, reward_key, reward_id, reward_due_at, claims, created_at, updated_at"
+         payment_id, refunded_minor, due_at, paid_at, entitlement, reward_key, reward_id, reward_due_at, owed_since, claims, created_at, \
+         updated_at"
     };
 }
 
@@ -77,7 +78,7 @@ statements! {
         "membership_periods.save",
         "UPDATE membership_periods SET plan_id = $3, starts_at = $4, ends_at = $5, state = $6, tries = $7, setbacks = $8, decline = $9, \
          waiting_for = $10, intent = $11, simulation = $12, payment_id = $13, refunded_minor = $14, due_at = $15, paid_at = $16, \
-         entitlement = $17, reward_key = $18, reward_id = $19, reward_due_at = $20, updated_at = $21 \
+         entitlement = $17, reward_key = $18, reward_id = $19, reward_due_at = $20, updated_at = $21, owed_since = $22 \
          WHERE membership_id = $1 AND number = $2",
     );
     CLAIM_CHARGES = claim!("membership_periods.claim_charges", "due_at", "membership_periods_due");
@@ -112,9 +113,9 @@ statements! {
     /// Since when a reward is owed that could have been issued: one that is held rests until its own time.
     OLDEST_OWED = Sql::each(
         "membership_periods.oldest_owed",
-        "SELECT MIN(updated_at) AS at FROM membership_periods INDEXED BY membership_periods_owed WHERE reward_due_at IS NOT NULL \
-         AND entitlement <> 'owed'",
-        "SELECT MIN(updated_at) AS at FROM membership_periods WHERE reward_due_at IS NOT NULL AND entitlement <> 'owed'",
+        "SELECT MIN(owed_since) AS at FROM membership_periods INDEXED BY membership_periods_owed WHERE reward_due_at IS NOT NULL \
+         AND entitlement IN ('owed', 'issuing')",
+        "SELECT MIN(owed_since) AS at FROM membership_periods WHERE reward_due_at IS NOT NULL AND entitlement IN ('owed', 'issuing')",
     );
 }
 
@@ -124,7 +125,7 @@ row! {
         tries: i64, setbacks: i64, decline: Option<String>, waiting_for: Option<String>, intent: Option<Vec<u8>>,
         simulation: Option<String>, payment_id: Option<Uuid>, refunded_minor: i64, due_at: Option<DateTime<Utc>>,
         paid_at: Option<DateTime<Utc>>, entitlement: String, reward_key: Option<String>, reward_id: Option<Uuid>,
-        reward_due_at: Option<DateTime<Utc>>, claims: i64, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
+        reward_due_at: Option<DateTime<Utc>>, owed_since: Option<DateTime<Utc>>, claims: i64, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
     }
 }
 
@@ -177,6 +178,7 @@ impl TryFrom<MembershipPeriodRow> for MembershipPeriod {
             reward_key: row.reward_key,
             reward: row.reward_id.map(RewardId::new),
             reward_due_at: row.reward_due_at,
+            owed_since: row.owed_since,
             claims: row.claims,
             created_at: row.created_at,
             updated_at: row.updated_at,
@@ -258,7 +260,8 @@ pub(in crate::membership) async fn save(
         changed.reward_key.as_deref(),
         changed.reward.map(RewardId::uuid),
         changed.reward_due_at,
-        now
+        now,
+        changed.owed_since
     )?;
     if saved == 1 { Ok(()) } else { Err(StoreError::Unconfirmed) }
 }

@@ -11,7 +11,7 @@ use crate::{
     support::{
         App, Backend, on_each_backend,
         rounds::{count_of, print, seed},
-        seller, wait,
+        seller,
     },
 };
 
@@ -51,7 +51,7 @@ async fn act(app: &mut App, dice: &mut Dice, member: &Member) {
         ("suspended", 0..60) => {
             // One that Amazon has closed stays closed: the retry finds that, and the membership lapses.
             let act = ConsentAct::Mend { charge_permission_id: member.consent.clone() };
-            let _ = app.control.act_on_consent(act);
+            drop(app.control.act_on_consent(act));
             wish(app, "retry", json!({})).await;
         }
         ("paused", 0..50) => wish(app, "resume", json!({})).await,

@@ -259,7 +259,7 @@ async fn with_membership(app: &App) {
     };
     assert_eq!(app.database.execute(&membership).await.unwrap(), 1);
     let period = "INSERT INTO membership_periods SELECT id, 1, client_id, id, created_at, created_at, 'refunded', 2, 1, 'soft', 'insufficient-funds', \
-                  intent, 'SoftDeclined', id, 980, created_at, created_at, 'kept', 'membership:C03-1234567-1234567-C123456', id, created_at, 1, \
+                  intent, 'SoftDeclined', id, 980, created_at, created_at, 'kept', 'membership:C03-1234567-1234567-C123456', id, created_at, created_at, 1, \
                   created_at, created_at FROM membership_plans";
     assert_eq!(app.database.execute(period).await.unwrap(), 1);
 }
