@@ -9,9 +9,13 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use tokio::sync::oneshot;
 
 use super::{
@@ -35,7 +39,12 @@ pub(in crate::store) enum Sent {
 
 /// The transactions that wait.
 #[derive(Default)]
-pub(super) struct Together(Mutex<HashMap<Shape, ShapeQueue>>);
+pub(super) struct Together {
+    queues: Mutex<HashMap<Shape, ShapeQueue>>,
+    /// The number of the next that waits, of whatever shape. It never begins anew: a queue goes when it is empty, and whoever gives up takes
+    /// back what they sent themselves, and nothing of whoever came after.
+    next: AtomicU64,
+}
 
 impl std::fmt::Debug for Together {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -47,8 +56,6 @@ impl std::fmt::Debug for Together {
 struct ShapeQueue {
     waiting: Vec<WaitingStatement>,
     under_way: usize,
-    /// The number of the next that waits.
-    next: u64,
 }
 
 struct WaitingStatement {
@@ -59,7 +66,7 @@ struct WaitingStatement {
 
 impl Together {
     fn lock(&self) -> MutexGuard<'_, HashMap<Shape, ShapeQueue>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes what goes next of a shape: in the order of coming, and no key twice. `None` where nothing waits; then one less is under way.
@@ -102,25 +109,21 @@ impl PostgresStore {
     pub(in crate::store) async fn send_together(&self, statement: JoinedStatement) -> Result<Sent, StoreError> {
         let Some(shape) = statement.shape() else { return Ok(Sent::Alone(statement)) };
         let (answer, mut answered) = oneshot::channel();
-        let (number, goes) = {
+        let number = self.together.next.fetch_add(1, Ordering::Relaxed);
+        let goes = {
             let mut queues = self.together.lock();
             let queue = queues.entry(shape.clone()).or_default();
-            let number = queue.next;
-            queue.next = number.wrapping_add(1);
             queue.waiting.push(WaitingStatement { number, statement, answer });
             let goes = queue.under_way < UNDER_WAY_MAX;
             if goes {
                 queue.under_way = queue.under_way.saturating_add(1);
             }
-            (number, goes)
+            goes
         };
         if goes {
-            // A task of its own: whoever leads may be dropped, and those who follow are not.
-            let (store, shape) = (self.clone(), shape.clone());
-            drop(
-                self.runtime
-                    .spawn(async move { store.carry(StatementUnderWay { store: &store, shape: Some(shape) }).await }),
-            );
+            // A task of its own: whoever leads may be dropped, and those who follow are not. The place is given back also by a task that never ran.
+            let place = StatementUnderWay { store: self.clone(), shape: Some(shape.clone()) };
+            drop(self.runtime.spawn(place.carry()));
         }
         if let Ok(answer) = tokio::time::timeout(ACQUIRE_TIMEOUT, &mut answered).await {
             return answer.unwrap_or(Err(StoreError::Unconfirmed));
@@ -130,23 +133,6 @@ impl PostgresStore {
             return Err(no_connection());
         }
         answered.await.unwrap_or(Err(StoreError::Unconfirmed))
-    }
-
-    /// Sends what waits, until nothing does.
-    async fn carry(&self, mut under_way: StatementUnderWay<'_>) {
-        while let Some(shape) = &under_way.shape {
-            let Some(taken) = self.together.take(shape) else {
-                under_way.shape = None;
-                return;
-            };
-            let (statements, answers): (Vec<_>, Vec<_>) =
-                taken.into_iter().map(|waiting| (waiting.statement, waiting.answer)).unzip();
-            let sent = self.send_all(statements).await;
-            for (answer, sent) in answers.into_iter().zip(sent) {
-                // Whoever has given up meanwhile does not hear of it, as nobody hears who drops a commit.
-                drop(answer.send(sent));
-            }
-        }
     }
 
     /// Sends these transactions; what became of each, in their order.
@@ -181,17 +167,40 @@ impl PostgresStore {
 }
 
 /// A place among those under way, which is given back however its carrier ends.
-struct StatementUnderWay<'s> {
-    store: &'s PostgresStore,
+struct StatementUnderWay {
+    store: PostgresStore,
     /// `None` once it is given back.
     shape: Option<Shape>,
 }
 
-impl Drop for StatementUnderWay<'_> {
+impl StatementUnderWay {
+    /// Sends what waits, until nothing does.
+    async fn carry(mut self) {
+        while let Some(shape) = &self.shape {
+            let Some(taken) = self.store.together.take(shape) else {
+                self.shape = None;
+                return;
+            };
+            let (statements, answers): (Vec<_>, Vec<_>) =
+                taken.into_iter().map(|waiting| (waiting.statement, waiting.answer)).unzip();
+            let sent = self.store.send_all(statements).await;
+            for (answer, sent) in answers.into_iter().zip(sent) {
+                // Whoever has given up meanwhile does not hear of it, as nobody hears who drops a commit.
+                drop(answer.send(sent));
+            }
+        }
+    }
+}
+
+impl Drop for StatementUnderWay {
     fn drop(&mut self) {
         let Some(shape) = &self.shape else { return };
-        if let Some(queue) = self.store.together.lock().get_mut(shape) {
-            queue.under_way = queue.under_way.saturating_sub(1);
+        let mut queues = self.store.together.lock();
+        let Some(queue) = queues.get_mut(shape) else { return };
+        queue.under_way = queue.under_way.saturating_sub(1);
+        // Its task broke down. Where nobody else carries this shape, whoever waits is answered that it is not confirmed.
+        if queue.under_way == 0 {
+            queues.remove(shape);
         }
     }
 }
@@ -200,11 +209,14 @@ fn no_connection() -> StoreError {
     StoreError::database("acquire", sqlx::Error::PoolTimedOut)
 }
 
-/// Whether the server has answered that it did nothing, because of what is in one of the transactions: a value, a constraint, a
-/// check that was not met, a lock that another one holds, a deadlock. What it answers to whatever is sent is said to all.
+/// Whether the server has answered that it did nothing, for what may lie in one of the transactions: a value, a constraint, a check that was
+/// not met, a damaged row, a lock that another one holds, a deadlock, its time. What it answers to whatever is sent is said to all: that it takes
+/// no writes, that the role may not, that its disk is full, that it is broken. One that ends the session proves nothing.
 fn is_refusal(error: &sqlx::Error) -> bool {
-    const CLASSES: [&str; 4] = ["22", "23", "40", "P0"];
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.is_some_and(|code| code == LOCK_NOT_AVAILABLE || CLASSES.iter().any(|class| code.starts_with(class)))
+    const OF_ALL: [&str; 5] = ["25006", "42501", "40003", "53", "58"];
+    let refused = error.as_database_error().and_then(|refused| refused.try_downcast_ref::<PgDatabaseError>());
+    refused.is_some_and(|refused| {
+        let ends = matches!(refused.severity(), PgSeverity::Fatal | PgSeverity::Panic);
+        !ends && !OF_ALL.iter().any(|codes| refused.code().starts_with(codes))
+    })
 }

@@ -114,6 +114,33 @@ async fn a_refusal_is_that_of_its_own_caller() {
     app.end().await;
 }
 
+/// A damaged row or index, a limit of the server's, its time: what it says is about one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_the_server_says_of_one_intent_denies_no_other() {
+    for code in ["XX001", "54000", "57014"] {
+        let app = App::shaped(Backend::Postgres, shape()).await;
+        let raises = format!(
+            "CREATE FUNCTION says() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF NEW.external_id = 'bad' THEN RAISE EXCEPTION 'bad' USING ERRCODE = '{code}'; END IF; RETURN NEW; END $$"
+        );
+        app.database.execute(&raises).await.unwrap();
+        let on_rewards = "CREATE TRIGGER says BEFORE INSERT ON rewards FOR EACH ROW EXECUTE FUNCTION says()";
+        app.database.execute(on_rewards).await.unwrap();
+        let mut bodies = named(0..6);
+        let mut bad = order("1.00");
+        bad["external_id"] = json!("bad");
+        bodies.push(("bad".to_owned(), bad));
+        bodies.extend(named(7..10));
+        let answers = at_once(&app, bodies).await;
+        assert!(answers[6].status >= 500, "{code}: {}", answers[6].text);
+        let others = answers.iter().enumerate().filter(|(at, _answer)| *at != 6);
+        assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{code}: {answers:?}");
+        assert_eq!(app.control.book().len(), 1 + 9, "{code}");
+        books_match(&app).await;
+        app.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_those_that_do_not_all_fit_as_many_are_sold_as_do() {
     for ceiling in ["CLIENT_DAY_MAXIMUM", "ACCOUNT_DAY_MAXIMUM"] {
