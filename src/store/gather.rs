@@ -12,7 +12,7 @@ use std::{
 
 use tokio::{runtime::Handle, sync::oneshot};
 
-use super::StoreError;
+use super::{ACQUIRE_TIMEOUT, StoreError};
 
 /// So many questions are on their way at once.
 const UNDER_WAY_MAX: usize = 2;
@@ -33,16 +33,19 @@ impl<K, V> Clone for Gather<K, V> {
 
 impl<K, V> Default for Gather<K, V> {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(LookUpQueue { waiting: Vec::new(), under_way: 0 })))
+        Self(Arc::new(Mutex::new(LookUpQueue { waiting: Vec::new(), under_way: 0, next: 0 })))
     }
 }
 
 struct LookUpQueue<K, V> {
     waiting: Vec<GatheredKey<K, V>>,
     under_way: usize,
+    /// The number of the next that waits.
+    next: u64,
 }
 
 struct GatheredKey<K, V> {
+    number: u64,
     key: K,
     answer: oneshot::Sender<Result<Option<V>, Arc<StoreError>>>,
 }
@@ -52,7 +55,8 @@ where
     K: Copy + Eq + Hash + Send + 'static,
     V: Clone + Send + 'static,
 {
-    /// What is called so. `look` finds those of several keys that are there.
+    /// What is called so. `look` finds those of several keys that are there. Whoever waits for as long as for a connection, and has not been asked for,
+    /// waits no longer.
     ///
     /// # Errors
     /// That of the question, [`StoreError::Together`] where it was asked for several callers.
@@ -61,13 +65,15 @@ where
         L: Fn(Vec<K>) -> F + Send + Sync + 'static,
         F: Future<Output = Result<FoundRows<K, V>, StoreError>> + Send,
     {
-        let (answer, answered) = oneshot::channel();
-        let goes = {
+        let (answer, mut answered) = oneshot::channel();
+        let (number, goes) = {
             let mut queue = self.lock();
-            queue.waiting.push(GatheredKey { key, answer });
+            let number = queue.next;
+            queue.next = number.wrapping_add(1);
+            queue.waiting.push(GatheredKey { number, key, answer });
             let goes = queue.under_way < UNDER_WAY_MAX;
             queue.under_way = queue.under_way.saturating_add(usize::from(goes));
-            goes
+            (number, goes)
         };
         if goes {
             // A task of its own: whoever leads may be dropped, and those who follow are not. Whoever asks is on the main runtime.
@@ -78,7 +84,14 @@ where
                 }
             }));
         }
-        let found = answered.await.map_err(|_ended| StoreError::database("gather", sqlx::Error::WorkerCrashed))?;
+        let ended = |_ended| StoreError::database("gather", sqlx::Error::WorkerCrashed);
+        let found = match tokio::time::timeout(ACQUIRE_TIMEOUT, &mut answered).await {
+            Ok(found) => found.map_err(ended)?,
+            Err(_late) if self.take_back(number) => {
+                return Err(StoreError::database("acquire", sqlx::Error::PoolTimedOut));
+            }
+            Err(_late) => answered.await.map_err(ended)?,
+        };
         found.map_err(|error| Arc::try_unwrap(error).unwrap_or_else(StoreError::Together))
     }
 }
@@ -86,6 +99,14 @@ where
 impl<K, V> Gather<K, V> {
     fn lock(&self) -> MutexGuard<'_, LookUpQueue<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back one that nobody has asked for yet; `false` where somebody has.
+    fn take_back(&self, number: u64) -> bool {
+        let mut queue = self.lock();
+        let before = queue.waiting.len();
+        queue.waiting.retain(|asked| asked.number != number);
+        queue.waiting.len() < before
     }
 }
 
@@ -105,7 +126,7 @@ where
     match look(keys).await {
         Ok(found) => {
             let found: HashMap<K, _> = found.into_iter().map(|(key, value)| (key, value.map_err(Arc::new))).collect();
-            for GatheredKey { key, answer } in asked {
+            for GatheredKey { key, answer, number: _ } in asked {
                 drop(answer.send(found.get(&key).cloned().transpose()));
             }
         }
@@ -140,11 +161,13 @@ impl<K, V> QuestionUnderWay<K, V> {
 
 impl<K, V> Drop for QuestionUnderWay<K, V> {
     fn drop(&mut self) {
-        // Its task broke down: whoever waits is answered, and asks again.
         let Some(gather) = &self.0 else { return };
         let mut queue = gather.lock();
         queue.under_way = queue.under_way.saturating_sub(1);
-        queue.waiting.clear();
+        // Its task broke down. Where nobody else asks, whoever waits is answered, and asks again.
+        if queue.under_way == 0 {
+            queue.waiting.clear();
+        }
     }
 }
 
@@ -196,6 +219,27 @@ mod tests {
         assert_eq!(answers, [together, together, together, None], "one question for all that waited");
         tokio::task::yield_now().await;
         assert_eq!(gather.lock().under_way, 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_not_asked_for_in_time_waits_no_longer() {
+        let gather = Gather::<u8, ()>::default();
+        let ask = || {
+            let gather = gather.clone();
+            Handle::current().spawn(async move { gather.ask(1, |_keys| std::future::pending()).await })
+        };
+        let mut hanging = Vec::new();
+        for under_way in 1..=UNDER_WAY_MAX {
+            hanging.push(ask());
+            // One by one: two that come together are one question.
+            while gather.lock().under_way < under_way || !gather.lock().waiting.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        let late = ask().await.unwrap();
+        assert!(matches!(late, Err(StoreError::Database { statement: "acquire", .. })), "{late:?}");
+        assert_eq!(gather.lock().waiting.len(), 0);
+        assert!(hanging.iter().all(|one| !one.is_finished()), "those who are asked for wait for their answer");
     }
 
     #[tokio::test]
