@@ -444,3 +444,26 @@ async fn every_fault_leaves_one_charge() {
     assert_eq!(seen(seller.client.get_charge(&charge.id).await).state, ChargeState::Paid);
     seller.sandbox.stop().await;
 }
+
+/// What was taken is never said to be refused, or not sent, for a look that came to nothing.
+#[tokio::test]
+async fn a_look_that_fails_after_a_capture_leaves_it_in_doubt() {
+    let seller = Seller::open().await;
+    let word = |status, code: &str| Fault::ReasonCode { status, reason_code: code.to_owned(), after_work: false };
+    for (at, fault) in
+        [word(400, "InvalidParameterValue"), word(403, "AccessDenied"), Fault::Throttle, Fault::DropBeforeWork]
+            .into_iter()
+            .enumerate()
+    {
+        let order = seller.order(Some("10000"));
+        let held = seen(seller.client.create_charge(&pay_key(&format!("h{at}")), &asked(&order, 980, false)).await);
+        let (operation, name) = (noshi::sandbox::Operation::named("GetAuthorizationDetails"), format!("{fault:?}"));
+        seller.control.script(FaultRule { operation, ..FaultRule::once(fault) }).unwrap();
+        let key = pay_key(&format!("c{at}"));
+        let first = seller.client.capture_charge(&key, &held.id, yen(980)).await.outcome;
+        assert!(matches!(&first, PayOutcome::Unknown(doubt) if *doubt != PayDoubt::Throttled), "{name}: {first:?}");
+        let again = seen(seller.client.capture_charge(&key, &held.id, yen(980)).await);
+        assert_eq!((again.state, again.captured), (ChargeState::Paid, Some(yen(980))), "{name}");
+    }
+    seller.sandbox.stop().await;
+}

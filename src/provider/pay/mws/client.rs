@@ -244,7 +244,7 @@ impl MwsClient {
         };
         let closed = self.ask(&call).await;
         if matches!(closed.outcome, PayOutcome::Seen(_)) {
-            return self.get_charge_permission(id).await;
+            return after_done(self.get_charge_permission(id).await);
         }
         turned(closed, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape))
     }
@@ -372,7 +372,7 @@ impl MwsClient {
     /// The charge as it is after a call that shows none.
     async fn then_read(&self, done: PayExchange<MwsSeen>, id: &AmazonChargeId) -> PayExchange<ChargeSeen> {
         if matches!(done.outcome, PayOutcome::Seen(_)) {
-            return self.get_charge(id).await;
+            return after_done(self.get_charge(id).await);
         }
         turned(done, |_seen| PayOutcome::Unknown(PayDoubt::WrongShape))
     }
@@ -400,6 +400,24 @@ struct MwsAnswerHead {
 fn turned<T>(exchange: PayExchange<MwsSeen>, judge: impl FnOnce(MwsSeen) -> PayOutcome<T>) -> PayExchange<T> {
     let PayExchange { outcome, request_id, signed_at, http_status, signed_the_same } = exchange;
     PayExchange { outcome: outcome.and_then(judge), request_id, signed_at, http_status, signed_the_same }
+}
+
+/// What a read shows of what was done just before it. Whatever else the read comes to says nothing of that, not even that nothing was sent: it
+/// stays unknown, and is sent again.
+fn after_done<T>(read: PayExchange<T>) -> PayExchange<T> {
+    let outcome = match read.outcome {
+        seen @ PayOutcome::Seen(_) => seen,
+        PayOutcome::Unknown(doubt) if doubt != PayDoubt::Throttled => PayOutcome::Unknown(doubt),
+        PayOutcome::Unknown(_)
+        | PayOutcome::Declined(_)
+        | PayOutcome::Conflict(_)
+        | PayOutcome::KeyConflict
+        | PayOutcome::Missing
+        | PayOutcome::Rejected(_)
+        | PayOutcome::TurnedAway(_)
+        | PayOutcome::NotSent(_) => PayOutcome::Unknown(PayDoubt::Unlisted),
+    };
+    PayExchange { outcome, ..read }
 }
 
 fn refund(seen: MwsSeen) -> PayOutcome<RefundSeen> {
