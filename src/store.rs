@@ -11,8 +11,9 @@
 //! 4. No caller holds a [`Tx`] while it waits for the network: a lock would last as long as the answer takes.
 //! 5. What a transaction knows beforehand of its statements, it sends together (`begin_joined`, `join!`). Another number of rows
 //!    than that is [`StoreError::Unmet`]: nothing was done, and the caller begins again step by step.
-//! 6. On PostgreSQL such transactions of several callers go as one statement, where some wait (`postgres/together.rs`). Look-ups that
-//!    each purchase makes are asked together in the same way, on both databases (`gather.rs`).
+//! 6. Where such transactions of several callers wait, PostgreSQL is sent them as one statement (`postgres/together.rs`), and SQLite's
+//!    writer does each as one in a common turn (`sqlite/together.rs`). Look-ups that each purchase makes are asked together in the same way,
+//!    on both databases (`gather.rs`).
 
 pub mod backup;
 pub mod clock;
@@ -20,6 +21,7 @@ mod embedded;
 mod error;
 pub(crate) mod feed;
 mod gather;
+mod joined;
 mod metrics;
 pub mod migrate;
 pub(crate) mod postgres;

@@ -105,6 +105,19 @@ pub const fn highest_parameter(text: &str) -> usize {
     highest
 }
 
+/// The text with another name for each `$n`.
+pub(super) fn renamed(text: &str, name: impl Fn(usize) -> String) -> String {
+    let mut pieces = text.split('$');
+    let mut renamed = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+        let (number, rest) = piece.split_at(end);
+        renamed.push_str(&name(number.parse().unwrap_or_default()));
+        renamed.push_str(rest);
+    }
+    renamed
+}
+
 /// Does not compile unless `binds` is the highest parameter of both texts.
 pub(crate) const fn assert_binds(sql: &Sql, binds: usize) {
     assert!(highest_parameter(sql.sqlite) == binds, "the number of binds is not the statement's (SQLite)");
@@ -135,6 +148,21 @@ pub(crate) fn postgres(text: &'static str) -> Query<'static, Postgres, PgArgumen
 }
 
 /// A text that was put together of statements' own.
+#[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query_with")]
+pub(super) fn sqlite_joined(
+    text: AssertSqlSafe<Arc<str>>,
+    values: SqliteArguments,
+) -> Query<'static, Sqlite, SqliteArguments> {
+    sqlx::query_with(text, values)
+}
+
+/// Several statements in a row, without values.
+#[expect(clippy::disallowed_methods, reason = "the one home of sqlx::raw_sql")]
+pub(super) fn sqlite_batch(text: AssertSqlSafe<String>) -> RawSql {
+    sqlx::raw_sql(text)
+}
+
+/// The same for PostgreSQL.
 #[expect(clippy::disallowed_methods, reason = "the one home of sqlx::query_with")]
 pub(crate) fn postgres_joined(
     text: AssertSqlSafe<Arc<str>>,
@@ -266,7 +294,7 @@ macro_rules! join {
     ($tx:expr, $sql:expr, $rows:expr $(, $bind:expr)* $(,)?) => {
         match $tx.joined(&$sql).await {
             Err(error) => Err(error),
-            Ok(Some(joined)) => {
+            Ok(Some(mut joined)) => {
                 const _: () = $crate::store::sql::assert_binds(&$sql, <[&str]>::len(&[$(stringify!($bind)),*]));
                 joined.add(&$sql, $rows);
                 Ok(()) $(.and_then(|()| joined.bind($bind)))* .map(|()| true)

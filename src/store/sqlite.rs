@@ -5,9 +5,11 @@
 //! before it. So a group forms while transactions wait, without a timer, and a single transaction commits at once. `commit`
 //! returns to each of them only after the COMMIT of their group is on the disk.
 
+mod joined;
 mod lock;
 mod place;
 pub(super) mod question;
+mod together;
 
 use std::{
     fs::{File, OpenOptions},
@@ -31,11 +33,14 @@ use tokio::{
     sync::{Mutex, OwnedMutexGuard, watch},
 };
 
+pub(crate) use self::joined::JoinedParts;
 pub(super) use self::lock::{check_index, take_lock};
 use self::{
+    joined::JoinedViews,
     lock::{is_marked, mark, wait_for_lock},
     place::FilePlace,
     question::Question,
+    together::Together,
 };
 use super::{ACQUIRE_TIMEOUT, Conn, QUESTION_MAX, StoreError, StoreOptions, sql, writes::Writes};
 use crate::failpoint;
@@ -52,6 +57,7 @@ const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 pub(super) struct SqliteStore {
     writer: Arc<Mutex<Writer>>,
     waiting: Arc<AtomicUsize>,
+    together: Arc<Together>,
     readers: SqlitePool,
     /// Read as well, for questions alone.
     questions: SqlitePool,
@@ -67,6 +73,8 @@ struct Writer {
     connection: SqliteConnection,
     place: Arc<FilePlace>,
     group: Option<CommitGroup>,
+    /// For transactions that are one statement.
+    views: JoinedViews,
     /// A transaction was dropped inside its savepoint; the next holder of the writer rolls it back first.
     torn: bool,
     /// The store is closed, and another process may serve the file: write nothing.
@@ -123,6 +131,8 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // What undoes a statement, and the views of joined statements: no folder has to take files of theirs.
+            .pragma("temp_store", "MEMORY")
             .busy_timeout(Duration::from_secs(5));
         let writer =
             SqliteConnection::connect_with(&connect).await.map_err(|error| StoreError::database("connect", error))?;
@@ -132,7 +142,8 @@ impl SqliteStore {
         let connect = connect.read_only(true);
         let pool = |most| {
             let pool = SqlitePoolOptions::new().max_connections(most).acquire_timeout(ACQUIRE_TIMEOUT);
-            pool.connect_lazy_with(connect.clone())
+            // A file does not hang up.
+            pool.test_before_acquire(false).connect_lazy_with(connect.clone())
         };
         let (readers, questions) = (pool(options.connections_max), pool(options.questions_max()));
         let question_max = options.ends_questions().then_some(QUESTION_MAX);
@@ -141,11 +152,13 @@ impl SqliteStore {
                 connection: writer,
                 place: Arc::clone(&place),
                 group: None,
+                views: JoinedViews::default(),
                 torn: false,
                 closed: false,
                 writes: Arc::clone(writes),
             })),
-            waiting: Arc::new(AtomicUsize::new(0)),
+            waiting: Arc::default(),
+            together: Arc::default(),
             readers,
             questions,
             question_max,
@@ -170,7 +183,11 @@ impl SqliteStore {
     /// result is lost would leave the connection in an unknown state. If the caller has gone, the transaction is dropped,
     /// and so rolled back.
     pub(super) async fn begin(&self) -> Result<SqliteTx, StoreError> {
-        let place = QueuePlace::take(&self.waiting)?;
+        self.begin_from(self.queue()?).await
+    }
+
+    /// The same for who has a place already.
+    pub(super) async fn begin_from(&self, place: QueuePlace) -> Result<SqliteTx, StoreError> {
         self.runtime.spawn(self.clone().begin_in_group(place)).await.unwrap_or(Err(StoreError::Busy))
     }
 
@@ -318,6 +335,11 @@ impl Writer {
 }
 
 impl SqliteTx {
+    /// Does what was known of the transaction before it began.
+    pub(super) async fn run(&mut self, parts: JoinedParts) -> Result<(), StoreError> {
+        parts.run_each(&mut self.writer.connection).await
+    }
+
     pub(super) fn conn(&mut self) -> Conn<'_> {
         Conn::Sqlite(&mut self.writer.connection)
     }
@@ -370,7 +392,7 @@ impl Drop for SqliteTx {
 }
 
 /// A place in the queue for the writer.
-struct QueuePlace(Arc<AtomicUsize>);
+pub(super) struct QueuePlace(Arc<AtomicUsize>);
 
 impl QueuePlace {
     fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, StoreError> {

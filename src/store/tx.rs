@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::{
     Committed, Conn, OpenStore, Sql, Store, StoreError,
+    joined::Joined,
     postgres::{JoinedStatement, Link, PostgresStore, Sent},
-    sqlite,
+    sqlite::{JoinedParts, QueuePlace, SqliteStore, SqliteTx},
     writes::Writes,
 };
 use crate::{
@@ -29,9 +30,45 @@ pub struct Tx {
 )]
 enum OpenTx {
     /// One of the transactions that share the next durable commit.
-    Sqlite(sqlite::SqliteTx),
+    Sqlite(SqliteTx),
+    /// One of them, once it has begun: until then its statements wait.
+    SqliteLater(SqliteLater),
     /// A transaction of its own.
     Postgres(PostgresTx),
+}
+
+/// How a transaction is begun.
+enum Manner<'k> {
+    Steps,
+    /// `key` says what it is about.
+    Joined {
+        key: &'k [u8],
+    },
+    Alone,
+}
+
+/// A transaction on SQLite that has not begun.
+struct SqliteLater {
+    store: SqliteStore,
+    parts: JoinedParts,
+    /// Among those who wait for the writer; `None` once it waits no more.
+    place: Option<QueuePlace>,
+}
+
+impl SqliteLater {
+    /// Begins it, because a statement comes that cannot wait.
+    async fn begin(&mut self) -> Result<SqliteTx, StoreError> {
+        let Some(place) = self.place.take() else { return Err(StoreError::Unconfirmed) };
+        let mut tx = self.store.begin_from(place).await?;
+        tx.run(std::mem::take(&mut self.parts)).await?;
+        Ok(tx)
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        let Self { store, parts, place } = self;
+        let Some(place) = place else { return Err(StoreError::Unconfirmed) };
+        store.write_together(parts, place).await
+    }
 }
 
 /// When the server hears of a transaction.
@@ -127,7 +164,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when there is no connection in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.begin_in(Span::none(), |_store| Plan::Steps).await
+        self.begin_in(Span::none(), Manner::Steps).await
     }
 
     /// Like [`Store::begin`], as a span of this name in the current trace.
@@ -135,7 +172,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as [`Store::begin`].
     pub async fn begin_as(&self, name: &'static str) -> Result<Tx, StoreError> {
-        self.begin_in(self.span(name), |_store| Plan::Steps).await
+        self.begin_in(self.span(name), Manner::Steps).await
     }
 
     /// Like [`Store::begin_as`] for a transaction that may be sent as one statement: what it adds with `join!` waits for the end.
@@ -148,8 +185,7 @@ impl Store {
     /// Where several wait, those of other callers are sent with it. `key` says what it is about: of two with one key the second waits
     /// for the first.
     pub(crate) async fn begin_joined(&self, name: &'static str, key: &[u8]) -> Result<Tx, StoreError> {
-        self.begin_in(self.span(name), |store| Plan::Joined(JoinedStatement::new(store.joined_texts(), key.into())))
-            .await
+        self.begin_in(self.span(name), Manner::Joined { key }).await
     }
 
     /// Like [`Store::begin`] for one statement, or for several of which each may be kept without the others: on PostgreSQL
@@ -158,7 +194,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as [`Store::begin`].
     pub(crate) async fn begin_alone(&self) -> Result<Tx, StoreError> {
-        self.begin_in(Span::none(), |_store| Plan::Alone).await
+        self.begin_in(Span::none(), Manner::Alone).await
     }
 
     fn span(&self, name: &'static str) -> Span {
@@ -170,12 +206,21 @@ impl Store {
         span
     }
 
-    async fn begin_in(&self, span: Span, plan: impl FnOnce(&PostgresStore) -> Plan) -> Result<Tx, StoreError> {
+    async fn begin_in(&self, span: Span, manner: Manner<'_>) -> Result<Tx, StoreError> {
         self.check_kept()?;
         let begun = match &self.inner {
+            OpenStore::Sqlite(store) if matches!(manner, Manner::Joined { .. }) => {
+                let later =
+                    |place| SqliteLater { store: store.clone(), parts: JoinedParts::default(), place: Some(place) };
+                store.queue().map(|place| OpenTx::SqliteLater(later(place)))
+            }
             OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite),
             OpenStore::Postgres(store) => {
-                let plan = plan(store);
+                let plan = match manner {
+                    Manner::Steps => Plan::Steps,
+                    Manner::Alone => Plan::Alone,
+                    Manner::Joined { key } => Plan::Joined(JoinedStatement::new(store.joined_texts(), key.into())),
+                };
                 let link = if matches!(plan, Plan::Joined(_)) { Ok(None) } else { store.take().await.map(Some) };
                 link.map(|link| OpenTx::Postgres(PostgresTx { store: store.clone(), link, plan }))
             }
@@ -200,6 +245,7 @@ impl Tx {
         let Self { open, span, writes, .. } = self;
         let committed = match open {
             OpenTx::Sqlite(tx) => tx.commit().await,
+            OpenTx::SqliteLater(later) => later.commit().await,
             OpenTx::Postgres(tx) => {
                 failpoint::pass("store", "before_commit");
                 let committed = tx.commit().await;
@@ -216,6 +262,7 @@ impl Tx {
     pub async fn undo(self) {
         match self.open {
             OpenTx::Sqlite(tx) => drop(tx),
+            OpenTx::SqliteLater(later) => drop(later),
             OpenTx::Postgres(mut tx) => {
                 if let Some(link) = &mut tx.link {
                     link.roll_back().await;
@@ -239,8 +286,20 @@ impl Tx {
 
     /// The connection that the macros run statements on.
     pub(crate) async fn conn(&mut self) -> Result<Conn<'_>, StoreError> {
+        if let OpenTx::SqliteLater(later) = &mut self.open {
+            // On the heap: this is a part of every statement's future.
+            match Box::pin(later.begin()).await {
+                Ok(begun) => self.open = OpenTx::Sqlite(begun),
+                Err(error) => {
+                    self.failed = true;
+                    note(&self.writes, &error);
+                    return Err(error);
+                }
+            }
+        }
         let conn = match &mut self.open {
             OpenTx::Sqlite(tx) => Ok(tx.conn()),
+            OpenTx::SqliteLater(_) => Err(StoreError::Unconfirmed),
             OpenTx::Postgres(tx) => tx.conn().await,
         };
         conn.inspect_err(|error| {
@@ -251,22 +310,24 @@ impl Tx {
 
     /// Whether what `join!` adds waits for the end, so that its effect is not known before.
     pub(crate) const fn joins(&self) -> bool {
-        matches!(&self.open, OpenTx::Postgres(PostgresTx { plan: Plan::Joined(_), .. }))
+        matches!(&self.open, OpenTx::SqliteLater(_) | OpenTx::Postgres(PostgresTx { plan: Plan::Joined(_), .. }))
     }
 
     /// Where `join!` adds the statement; `None` where it runs at once.
-    pub(crate) async fn joined(&mut self, sql: &'static Sql) -> Result<Option<&mut JoinedStatement>, StoreError> {
+    pub(crate) async fn joined(&mut self, sql: &'static Sql) -> Result<Option<Joined<'_>>, StoreError> {
+        // SQLite runs the statements in their order, and each finds what those before it did.
         let meets = match &self.open {
             OpenTx::Postgres(PostgresTx { plan: Plan::Joined(joined), .. }) => joined.meets(sql),
-            OpenTx::Postgres(_) | OpenTx::Sqlite(_) => return Ok(None),
+            OpenTx::Postgres(_) | OpenTx::Sqlite(_) | OpenTx::SqliteLater(_) => false,
         };
         if meets {
             self.conn().await?;
         }
-        match &mut self.open {
-            OpenTx::Postgres(PostgresTx { plan: Plan::Joined(joined), .. }) => Ok(Some(joined)),
-            OpenTx::Postgres(_) | OpenTx::Sqlite(_) => Ok(None),
-        }
+        Ok(match &mut self.open {
+            OpenTx::Postgres(PostgresTx { plan: Plan::Joined(joined), .. }) => Some(Joined::Postgres(joined)),
+            OpenTx::SqliteLater(later) => Some(Joined::Sqlite(&mut later.parts)),
+            OpenTx::Postgres(_) | OpenTx::Sqlite(_) => None,
+        })
     }
 
     /// Notes that a statement failed, and how.

@@ -10,10 +10,7 @@
 //! The checks name the parts in their order, and the server runs a part when its check is reached. So locks are taken in the
 //! order of the code, as they are where each statement is sent by itself.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use sqlx::{Arguments, AssertSqlSafe, Encode, Postgres, Type, error::BoxDynError};
 use uuid::Uuid;
@@ -25,35 +22,14 @@ use super::{
     values::{self, Values},
 };
 use crate::store::{
-    Sql, row,
+    Sql,
+    joined::Part,
+    row,
     sql::{highest_parameter, postgres_joined, postgres_joined_as},
 };
 
 /// PostgreSQL's code for a division by zero: what the check of a part comes to that touched another number of rows.
 const UNMET: &str = "22012";
-
-/// A statement, and how many rows it must touch.
-#[derive(Debug, Clone)]
-pub(super) struct Part {
-    pub(super) sql: &'static Sql,
-    pub(super) rows: u64,
-}
-
-// A statement's name is its own.
-impl PartialEq for Part {
-    fn eq(&self, other: &Self) -> bool {
-        self.sql.name == other.sql.name && self.rows == other.rows
-    }
-}
-
-impl Eq for Part {}
-
-impl Hash for Part {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.sql.name.hash(hasher);
-        self.rows.hash(hasher);
-    }
-}
 
 /// What is to be sent together.
 pub(crate) struct JoinedStatement {
@@ -97,13 +73,16 @@ impl JoinedStatement {
     }
 
     /// Adds a statement that must touch so many rows. Its values follow, in the order of their numbers.
-    pub(crate) fn add(&mut self, sql: &'static Sql, rows: u64) {
+    pub(in crate::store) fn add(&mut self, sql: &'static Sql, rows: u64) {
         self.parts.push(Part { sql, rows });
     }
 
     /// Adds a value of the last part.
-    pub(crate) fn bind<'v, V: Encode<'v, Postgres> + Type<Postgres>>(&mut self, value: V) -> Result<(), StoreError> {
-        self.values.add(value).map_err(unbound)
+    pub(in crate::store) fn bind<'v, V: Encode<'v, Postgres> + Type<Postgres>>(
+        &mut self,
+        value: V,
+    ) -> Result<(), BoxDynError> {
+        self.values.add(value)
     }
 
     fn text(&self) -> ShapeTexts {

@@ -13,8 +13,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{joined::Part, values::Values};
-use crate::store::{Sql, sql::highest_parameter};
+use super::values::Values;
+use crate::store::{
+    Sql,
+    joined::Part,
+    sql::{highest_parameter, renamed},
+};
 
 /// What stands for the rows in a text for several transactions.
 const GIVEN: &str = "{given}";
@@ -125,19 +129,6 @@ fn of_rows(part: &Part, rows: &str, returning: &str) -> Option<String> {
     }
     let (head, condition) = text.strip_prefix("UPDATE ")?.split_once(" WHERE ")?;
     Some(format!("UPDATE {head} FROM {rows} WHERE {condition} RETURNING {returning}"))
-}
-
-/// The text with another name for each `$n`.
-fn renamed(text: &str, name: impl Fn(usize) -> String) -> String {
-    let mut pieces = text.split('$');
-    let mut renamed = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
-        let (number, rest) = piece.split_at(end);
-        renamed.push_str(&name(number.parse().unwrap_or_default()));
-        renamed.push_str(rest);
-    }
-    renamed
 }
 
 #[cfg(test)]

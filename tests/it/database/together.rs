@@ -1,20 +1,20 @@
-//! Intents of several callers that reach PostgreSQL as one statement: all of them, and each for itself.
+//! Intents of several callers that reach PostgreSQL as one statement, and SQLite in one turn of its writer: all of them, and each for itself.
 //!
-//! A lock on the row in which the ceilings count lets none through. What comes meanwhile waits behind the two statements that are on their way,
-//! and goes together once the lock is gone.
+//! A lock on the row in which the ceilings count, or on SQLite's file, lets none through. What comes meanwhile waits behind those that are on
+//! their way, and goes together once the lock is gone.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use sqlx::{Executor, PgConnection};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 
 use super::{
     Codes,
     cut::behind_a_proxy,
     proxy::{Cut, Moment},
 };
-use crate::support::{Answer, App, Backend, Shape, books::books_match, order, wait::until};
+use crate::support::{Answer, App, Backend, Shape, books::books_match, on_each_backend, order, wait::until};
 
 /// Statements of one shape that are on their way at once.
 const UNDER_WAY: usize = 2;
@@ -33,6 +33,9 @@ async fn lock(app: &App) -> PgConnection {
 
 /// Buys all of these, the first two of which are on their way when the others come.
 async fn at_once(app: &App, bodies: Vec<(String, Value)>) -> Vec<Answer> {
+    if app.database.backend == Backend::Sqlite {
+        return in_one_turn(app, bodies).await;
+    }
     let mut other = lock(app).await;
     let first = UNDER_WAY.min(bodies.len());
     let release = async {
@@ -53,6 +56,21 @@ async fn at_once(app: &App, bodies: Vec<(String, Value)>) -> Vec<Answer> {
     });
     let (answers, ()) = tokio::join!(join_all(asked), release);
     answers
+}
+
+/// The same on SQLite: the first waits for the file, and the others for the first.
+async fn in_one_turn(app: &App, bodies: Vec<(String, Value)>) -> Vec<Answer> {
+    assert_eq!(app.issue("of the day", "1.00").await.status, 201);
+    let mut other = SqliteConnection::connect(app.database.url()).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let release = async {
+        // Until all have been looked up, and wait. None of them holds anything that could be seen.
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards WHERE state <> 'issued'").await, 0);
+        other.execute("ROLLBACK").await.unwrap();
+    };
+    let asked = bodies.into_iter().map(async |(key, body)| app.issue_body(&key, body).await);
+    tokio::join!(join_all(asked), release).0
 }
 
 fn named(names: impl IntoIterator<Item = impl ToString>) -> Vec<(String, Value)> {
@@ -82,9 +100,9 @@ async fn what_waits_is_recorded_in_one_transaction() {
     app.end().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refusal_is_that_of_its_own_caller() {
-    let app = App::shaped(Backend::Postgres, shape()).await;
+on_each_backend! {
+async fn a_refusal_is_that_of_its_own_caller(backend: Backend) {
+    let app = App::shaped(backend, shape()).await;
     let named_as = |external: &str| {
         let mut body = order("1.00");
         body["external_id"] = json!(external);
@@ -98,7 +116,8 @@ async fn a_refusal_is_that_of_its_own_caller() {
     bodies.push(("one".to_owned(), named_as("twice")));
     bodies.push(("other".to_owned(), named_as("twice")));
     bodies.extend(named(11..16));
-    let before = transactions(&app).await;
+    let is_postgres = backend == Backend::Postgres;
+    let before = if is_postgres { transactions(&app).await } else { 0 };
     let answers = at_once(&app, bodies).await;
     answers[6].is_problem(409, "external-id-conflict");
     assert_eq!(answers[7].id(), answers[8].id(), "one key is one reward");
@@ -108,8 +127,44 @@ async fn a_refusal_is_that_of_its_own_caller() {
     assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{answers:?}");
     // The first of the day, two by themselves, and all others together: whoever was refused parted nobody from them. Of the two requests of
     // one key the second waits for the next statement, which may overtake.
-    assert!((4..=5).contains(&(transactions(&app).await - before)));
+    assert!(!is_postgres || (4..=5).contains(&(transactions(&app).await - before)));
     assert_eq!(app.control.book().len(), 2 + 11 + 1 + 1);
+    books_match(&app).await;
+    app.end().await;
+}
+
+async fn of_those_that_do_not_all_fit_as_many_are_sold_as_do(backend: Backend) {
+    for ceiling in ["CLIENT_DAY_MAXIMUM", "ACCOUNT_DAY_MAXIMUM"] {
+        let shape = shape()
+            .with("NOSHI__ACCOUNTS__MAIN__REWARD_MAXIMUM", "5.00")
+            .with(format!("NOSHI__ACCOUNTS__MAIN__{ceiling}"), "5.00");
+        let app = App::shaped(backend, shape).await;
+        let answers = at_once(&app, named(0..10)).await;
+        let sold = answers.iter().filter(|answer| answer.status == 201).count();
+        assert_eq!(sold, 4, "{ceiling}: {answers:?}");
+        assert_eq!(app.control.book().len(), 5);
+        books_match(&app).await;
+        app.end().await;
+    }
+}
+}
+
+/// What SQLite says of one of them undoes that one alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_sqlite_says_of_one_intent_denies_no_other() {
+    let app = App::shaped(Backend::Sqlite, shape()).await;
+    let says = "CREATE TRIGGER says BEFORE INSERT ON rewards WHEN NEW.external_id = 'bad' BEGIN SELECT RAISE(ABORT, 'bad'); END";
+    app.database.execute(says).await.unwrap();
+    let mut bodies = named(0..6);
+    let mut bad = order("1.00");
+    bad["external_id"] = json!("bad");
+    bodies.push(("bad".to_owned(), bad));
+    bodies.extend(named(7..10));
+    let answers = at_once(&app, bodies).await;
+    assert!(answers[6].status >= 500, "{}", answers[6].text);
+    let others = answers.iter().enumerate().filter(|(at, _answer)| *at != 6);
+    assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{answers:?}");
+    assert_eq!(app.control.book().len(), 1 + 9);
     books_match(&app).await;
     app.end().await;
 }
@@ -136,22 +191,6 @@ async fn whatever_the_server_says_of_one_intent_denies_no_other() {
         let others = answers.iter().enumerate().filter(|(at, _answer)| *at != 6);
         assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{code}: {answers:?}");
         assert_eq!(app.control.book().len(), 1 + 9, "{code}");
-        books_match(&app).await;
-        app.end().await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_those_that_do_not_all_fit_as_many_are_sold_as_do() {
-    for ceiling in ["CLIENT_DAY_MAXIMUM", "ACCOUNT_DAY_MAXIMUM"] {
-        let shape = shape()
-            .with("NOSHI__ACCOUNTS__MAIN__REWARD_MAXIMUM", "5.00")
-            .with(format!("NOSHI__ACCOUNTS__MAIN__{ceiling}"), "5.00");
-        let app = App::shaped(Backend::Postgres, shape).await;
-        let answers = at_once(&app, named(0..10)).await;
-        let sold = answers.iter().filter(|answer| answer.status == 201).count();
-        assert_eq!(sold, 4, "{ceiling}: {answers:?}");
-        assert_eq!(app.control.book().len(), 5);
         books_match(&app).await;
         app.end().await;
     }
