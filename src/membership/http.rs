@@ -193,7 +193,7 @@ async fn close_plan(
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same one", example = "member-4711", min_length = 1, max_length = 255)),
     request_body = JoinBody,
     responses((status = 201, description = "Made", body = MembershipView, headers(("Location" = String, description = "The membership"))), (status = 200, description = "The key was used before for the same", body = MembershipView, headers(("Location" = String, description = "The membership"), ("Idempotent-Replayed" = bool, description = "`true`")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "idempotency-mismatch", "program-forbidden", "consent-not-usable", "reference-taken", "currency-not-supported", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "idempotency-mismatch", "program-forbidden", "consent-not-usable", "consent-taken", "reference-taken", "currency-not-supported", "account-problem"])))
 )]
 async fn join(
     http: web::Data<Http>,

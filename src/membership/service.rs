@@ -13,7 +13,7 @@ use super::{
     metrics::MembershipMetrics,
     model::{Entitlement, Membership, MembershipPeriod, MembershipPlan, PeriodState},
     rewarding::reward_command,
-    sql::{self, MembershipPage, periods, plans},
+    sql::{self, MembershipPage, consents, periods, plans},
     state::MembershipState,
 };
 use crate::{
@@ -75,6 +75,9 @@ pub(crate) enum MembershipError {
     /// The reference names a membership of the client's.
     #[error("the reference is that of {0}")]
     ReferenceTaken(MembershipId),
+    /// Another membership is charged by the consent: this one, where it is the client's own.
+    #[error("the consent serves another membership")]
+    ConsentTaken(Option<MembershipId>),
     /// There is no such plan, or it takes no members.
     #[error("the plan cannot be had: {0}")]
     NoPlan(&'static str),
@@ -294,7 +297,10 @@ impl Memberships {
             let Some(found) = sql::find_intent(&mut self.store.snapshot().await?, &intent).await? else {
                 return Ok(None);
             };
-            let same = (&found.consent, &found.reference) == (&new.consent, &new.reference);
+            // The plan that was asked for: the membership may have changed it since.
+            let first = periods::find(&mut self.store.snapshot().await?, found.id, 1).await?;
+            let first = first.ok_or(StoreError::Inconsistent { table: "memberships", column: "periods" })?;
+            let same = (&found.consent, &found.reference, first.plan) == (&new.consent, &new.reference, new.plan);
             if same { Ok(Some((found, true))) } else { Err(MembershipError::Mismatch) }
         };
         if let Some(known) = known().await? {
@@ -307,6 +313,10 @@ impl Memberships {
         let (membership, period) = self.draft(&by, &new, &plan, intent)?;
         let mut tx = self.store.begin_as("membership.join").await?;
         if sql::insert(&mut tx, &membership).await? {
+            if !consents::claim(&mut tx, &membership, membership.created_at).await? {
+                tx.undo().await;
+                return Err(self.consent_taken(&membership).await?);
+            }
             periods::insert(&mut tx, &period).await?;
             tx.commit(()).await?;
             self.wake.notify_one();
@@ -320,6 +330,13 @@ impl Memberships {
             MembershipPage { reference: Some(new.reference.clone()), state: None, before: Uuid::max(), limit: 1 };
         let named = sql::page(&mut self.store.snapshot().await?, by.client, &asked).await?;
         Err(named.first().map_or(MembershipError::Mismatch, |named| MembershipError::ReferenceTaken(named.id)))
+    }
+
+    /// Names the membership that has the consent, where it is of the same client.
+    async fn consent_taken(&self, refused: &Membership) -> Result<MembershipError, MembershipError> {
+        let found = consents::other(&mut self.store.snapshot().await?, &refused.consent, refused.id).await?;
+        let own = found.filter(|(_id, client)| *client == refused.client);
+        Ok(MembershipError::ConsentTaken(own.map(|(id, _client)| id)))
     }
 
     fn draft(

@@ -3,6 +3,7 @@
 //! Whatever changes a membership or a period of its locks the membership first, and then the period: the worker, the caller's wishes, and what
 //! follows from a payment. So they wait for each other in one order.
 
+pub mod consents;
 pub mod periods;
 pub mod plans;
 

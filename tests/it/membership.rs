@@ -1,6 +1,7 @@
 //! Memberships: no reward for money that did not arrive, no paid period without its reward, never twice.
 
 mod calls;
+mod claims;
 mod crash;
 mod declines;
 mod lost;

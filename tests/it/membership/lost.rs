@@ -23,7 +23,7 @@ on_each_backend! {
         let first = join(&app, &gold, &consent, "member-1").await.id().to_owned();
         until_entitled(&app, &first, 1, "owed").await;
         // As a restored back-up leaves it that was made before.
-        for table in ["membership_periods", "memberships", "payments"] {
+        for table in ["membership_periods", "membership_consents", "memberships", "payments"] {
             app.database.execute(&format!("DELETE FROM {table}")).await.unwrap();
         }
         let again = join(&app, &gold, &consent, "member-1").await;

@@ -35,6 +35,7 @@ const GROWING: &[&str] = &[
     "payments",
     "membership_plans",
     "memberships",
+    "membership_consents",
     "membership_periods",
 ];
 
@@ -53,8 +54,11 @@ const SMALL: &[&str] = &[
     "batch_items_due",
     "memberships_open",
     "memberships_due",
+    "memberships_to_open",
+    "membership_consents_closing",
     "membership_periods_due",
     "membership_periods_owed",
+    "membership_periods_failed",
     "payments_due",
     "payments_attention",
     "payments_look",
