@@ -1,10 +1,13 @@
 //! Plans, memberships and their periods, as the rest of the program sees them.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{calendar::PeriodSpan, state::MembershipState};
+use super::{
+    calendar::{PeriodAnchor, PeriodSpan},
+    state::MembershipState,
+};
 use crate::kernel::{
     AmazonPayId, ApiKeyId, ClientId, IdempotencyKey, Intent, MembershipId, MembershipPlanId, Money, PaymentId,
     ProgramId, RewardId, idempotency::KeyError, word_methods,
@@ -74,7 +77,7 @@ pub struct Membership {
     /// Why it is not active.
     pub reason: Option<WhyNot>,
     /// The day from which periods are counted.
-    pub anchor_on: NaiveDate,
+    pub anchor: PeriodAnchor,
     /// The number of the period that begins then.
     pub anchor_number: i64,
     /// How many periods were opened.

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use super::{
-    calendar::PeriodSpan,
+    calendar::{PeriodAnchor, PeriodSpan},
     consent::{self, NoConsent},
     follow::MembershipFollower,
     metrics::MembershipMetrics,
@@ -348,8 +348,8 @@ impl Memberships {
     ) -> Result<(Membership, MembershipPeriod), MembershipError> {
         let now = self.ambient.now();
         let zone = self.zone(plan).ok_or(MembershipError::NoPlan("the account that buys is not in the settings"))?;
-        let anchor_on = now.with_timezone(&zone).date_naive();
-        let ends_at = plan.span.begins_after(anchor_on, 1, &zone).ok_or(MembershipError::Calendar)?;
+        let anchor = PeriodAnchor::from(now.with_timezone(&zone).date_naive());
+        let ends_at = plan.span.begins_after(anchor, 1, &zone).ok_or(MembershipError::Calendar)?;
         let membership = Membership {
             id: MembershipId::new(self.ambient.row_id(now).map_err(StoreError::from)?),
             client: by.client,
@@ -361,7 +361,7 @@ impl Memberships {
             reference: new.reference.clone(),
             state: MembershipState::Active,
             reason: None,
-            anchor_on,
+            anchor,
             anchor_number: 1,
             periods: 1,
             due_at: None,

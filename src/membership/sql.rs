@@ -10,7 +10,7 @@ pub mod plans;
 use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
-use super::{model::Membership, state::MembershipState};
+use super::{calendar::PeriodAnchor, model::Membership, state::MembershipState};
 use crate::{
     kernel::{ApiKeyId, ClientId, Intent, MembershipId, MembershipPlanId},
     store::{Read, Sql, StoreError, Tx, execute, fetch_all, fetch_optional, row, statements},
@@ -18,8 +18,8 @@ use crate::{
 
 macro_rules! columns {
     () => {
-        "id, client_id, api_key_id, intent, plan_id, next_plan_id, consent_id, reference, state, reason, anchor_on, anchor_number, periods, \
-         due_at, simulation, version, created_at, updated_at, ended_at"
+        "id, client_id, api_key_id, intent, plan_id, next_plan_id, consent_id, reference, state, reason, anchor_on, anchor_day, \
+         anchor_number, periods, due_at, simulation, version, created_at, updated_at, ended_at"
     };
 }
 
@@ -56,16 +56,24 @@ statements! {
     SAVE = Sql::same(
         "memberships.save",
         "UPDATE memberships SET plan_id = $3, next_plan_id = $4, state = $5, reason = $6, anchor_on = $7, anchor_number = $8, periods = $9, \
-         due_at = $10, simulation = $11, ended_at = $12, api_key_id = $13, updated_at = $14, version = $2 + 1 WHERE id = $1 AND version = $2",
+         due_at = $10, simulation = $11, ended_at = $12, api_key_id = $13, updated_at = $14, anchor_day = $15, resting_until = NULL, \
+         opening_failures = 0, version = $2 + 1 WHERE id = $1 AND version = $2",
+    );
+    /// Whatever the row holds: it may be what cannot be read.
+    REST = Sql::same(
+        "memberships.rest",
+        "UPDATE memberships SET resting_until = $2, opening_failures = opening_failures + 1 WHERE id = $1 AND due_at IS NOT NULL",
     );
     PAGE = page!("memberships.page", "");
     PAGE_NAMED = page!("memberships.page_named", " AND reference = $4");
     PAGE_IN_STATE = page!("memberships.page_in_state", " AND state = $4");
-    /// Those whose next period is to be opened.
+    /// Those whose next period is to be opened. A rest that a program left which knows none is over before that.
     DUE = Sql::each(
         "memberships.due",
-        "SELECT id, due_at FROM memberships INDEXED BY memberships_due WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at, id LIMIT $2",
-        "SELECT id, due_at FROM memberships WHERE due_at IS NOT NULL AND due_at <= $1 ORDER BY due_at, id LIMIT $2",
+        "SELECT id, opening_failures FROM memberships INDEXED BY memberships_to_open WHERE due_at IS NOT NULL \
+         AND COALESCE(resting_until, due_at) <= $1 AND due_at <= $1 ORDER BY COALESCE(resting_until, due_at), id LIMIT $2",
+        "SELECT id, opening_failures FROM memberships WHERE due_at IS NOT NULL AND COALESCE(resting_until, due_at) <= $1 AND due_at <= $1 \
+         ORDER BY COALESCE(resting_until, due_at), id LIMIT $2",
     );
     OPEN = Sql::each(
         "memberships.open",
@@ -77,14 +85,14 @@ statements! {
 row! {
     struct MembershipRow {
         id: Uuid, client_id: Uuid, api_key_id: Uuid, intent: Vec<u8>, plan_id: Uuid, next_plan_id: Option<Uuid>, consent_id: String,
-        reference: String, state: String, reason: Option<String>, anchor_on: NaiveDate, anchor_number: i64, periods: i64,
+        reference: String, state: String, reason: Option<String>, anchor_on: NaiveDate, anchor_day: Option<i64>, anchor_number: i64, periods: i64,
         due_at: Option<DateTime<Utc>>, simulation: Option<String>, version: i64, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
         ended_at: Option<DateTime<Utc>>,
     }
 }
 
 row! {
-    struct DueMembershipRow { id: Uuid }
+    struct DueMembershipRow { id: Uuid, opening_failures: i64 }
 }
 
 row! {
@@ -110,7 +118,10 @@ impl TryFrom<MembershipRow> for Membership {
             reference: row.reference,
             state: MembershipState::from_word(&row.state).ok_or_else(|| bad("state"))?,
             reason: row.reason,
-            anchor_on: row.anchor_on,
+            anchor: PeriodAnchor {
+                on: row.anchor_on,
+                meant: row.anchor_day.map(u32::try_from).transpose().map_err(|_day| bad("anchor_day"))?,
+            },
             anchor_number: row.anchor_number,
             periods: row.periods,
             due_at: row.due_at,
@@ -149,7 +160,7 @@ pub(super) async fn insert(tx: &mut Tx, new: &Membership) -> Result<bool, StoreE
         new.consent.as_str(),
         new.reference.as_str(),
         new.state.as_str(),
-        new.anchor_on,
+        new.anchor.on,
         new.anchor_number,
         new.periods,
         new.due_at,
@@ -186,14 +197,15 @@ pub(super) async fn save(tx: &mut Tx, changed: &mut Membership, now: DateTime<Ut
         changed.next_plan.map(MembershipPlanId::uuid),
         changed.state.as_str(),
         changed.reason.as_deref(),
-        changed.anchor_on,
+        changed.anchor.on,
         changed.anchor_number,
         changed.periods,
         changed.due_at,
         changed.simulation.as_deref(),
         changed.ended_at,
         changed.asked_by.uuid(),
-        now
+        now,
+        changed.anchor.meant.map(i64::from)
     )?;
     if saved != 1 {
         return Err(StoreError::Unconfirmed);
@@ -219,9 +231,19 @@ pub(super) async fn page(
     Ok(found?.into_iter().filter(|one| asked.state.is_none_or(|state| one.state == state)).collect())
 }
 
-/// Those whose next period is to be opened, the longest due first.
-pub(super) async fn due(on: &mut impl Read, now: DateTime<Utc>, limit: i64) -> Result<Vec<MembershipId>, StoreError> {
-    Ok(fetch_all!(DueMembershipRow, on, DUE, now, limit)?.into_iter().map(|row| MembershipId::new(row.id)).collect())
+/// Those whose next period is to be opened, the longest due first, and how often in a row that failed.
+pub(super) async fn due(
+    on: &mut impl Read,
+    now: DateTime<Utc>,
+    limit: i64,
+) -> Result<Vec<(MembershipId, i64)>, StoreError> {
+    let rows = fetch_all!(DueMembershipRow, on, DUE, now, limit)?;
+    Ok(rows.into_iter().map(|row| (MembershipId::new(row.id), row.opening_failures)).collect())
+}
+
+/// Has a membership rest whose next period could not be opened.
+pub(super) async fn rest(tx: &mut Tx, id: MembershipId, until: DateTime<Utc>) -> Result<(), StoreError> {
+    execute!(tx, REST, id.uuid(), until).map(|_rests| ())
 }
 
 /// How many memberships that have not ended are in which state.

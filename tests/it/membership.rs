@@ -5,6 +5,7 @@ mod claims;
 mod crash;
 mod declines;
 mod lost;
+mod openings;
 mod refunds;
 mod years;
 
