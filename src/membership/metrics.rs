@@ -74,7 +74,7 @@ impl MembershipMetrics {
         })
     }
 
-    /// Amazon decided. Counted within the transaction that writes it: one that is not committed is decided, and counted, again.
+    /// Amazon decided, and it is committed: what is not is decided, and counted, again.
     pub(super) fn renewed(&self, outcome: RenewalOutcome) {
         self.renewals.with_label_values(&[<&'static str>::from(outcome)]).inc();
     }
