@@ -18,8 +18,10 @@
 //! | `service`, `wishes` | the use cases |
 //! | `follow` | what a membership makes of its payments, in their transactions |
 //! | `runner`, `charging`, `rewarding` | the loop: opens periods, charges them, issues and cancels their rewards |
+//! | `again` | what an operator does about a reward that was refused for good |
 //! | `sql`, `facts`, `http`, `metrics`, `scopes`, `problems` | rows, facts, the REST face, figures |
 
+pub(crate) mod again;
 pub mod calendar;
 mod charging;
 mod consent;

@@ -235,7 +235,9 @@ async fn list(
     };
     let (limit, before) = (size(asked.limit)?, before(asked.cursor)?);
     let reference = text(asked.reference, "reference")?;
-    let wanted = MembershipPage { reference, state: asked.state.map(known).transpose()?, before, limit };
+    let of_plan = |id: String| id.parse().map_err(|_malformed| bad_query("plan_id", "the id of a plan, pln_…"));
+    let (state, plan) = (asked.state.map(known).transpose()?, asked.plan_id.map(of_plan).transpose()?);
+    let wanted = MembershipPage { reference, state, plan, before, limit };
     let service = memberships.get_ref().clone();
     let found = http.run(async move { service.list(&principal.caller(), &wanted).await }).await?;
     let last = found.last().map(|one| cursor(one.id.uuid()));

@@ -44,6 +44,8 @@ pub(crate) struct MembershipMetrics {
     rewards: IntCounterVec,
     memberships: IntGaugeVec,
     overdue: IntGaugeVec,
+    /// Without labels, and yet taken off the page when it is too old.
+    failed: IntGaugeVec,
 }
 
 impl MembershipMetrics {
@@ -71,6 +73,11 @@ impl MembershipMetrics {
                 "For how long the oldest period is to be charged that was not declined, or the oldest reward is under way; 0 when there is none.",
                 &["what"],
             )?,
+            failed: registry.int_gauge_vec(
+                "membership_rewards_failed",
+                "Paid periods whose reward was refused for good: a person decides.",
+                &[],
+            )?,
         })
     }
 
@@ -93,6 +100,7 @@ impl Memberships {
         let (mut snapshot, now) = (self.store.snapshot().await?, self.ambient.now());
         let open = sql::open(&mut snapshot).await?;
         let (due, owed) = periods::oldest(&mut snapshot).await?;
+        let failed = periods::failed(&mut snapshot).await?;
         for state in GOING_ON {
             let count = open.iter().find(|(counted, _count)| *counted == state).map_or(0, |(_state, count)| *count);
             self.metrics.memberships.with_label_values(&[state.as_str()]).set(count);
@@ -103,6 +111,7 @@ impl Memberships {
             let age = since.map_or(0, |since| horizon::age(since, now).num_seconds());
             self.metrics.overdue.with_label_values(&[what]).set(age);
         }
+        self.metrics.failed.with_label_values::<&str>(&[]).set(failed);
         Ok(())
     }
 
@@ -110,5 +119,6 @@ impl Memberships {
     pub(crate) fn retract(&self) {
         self.metrics.memberships.reset();
         self.metrics.overdue.reset();
+        self.metrics.failed.reset();
     }
 }

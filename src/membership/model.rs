@@ -177,8 +177,10 @@ pub struct MembershipPeriod {
     pub paid_at: Option<DateTime<Utc>>,
     /// Where its reward stands.
     pub entitlement: Entitlement,
-    /// The key under which the reward is asked for.
+    /// The key under which the reward is asked for first.
     pub reward_key: Option<String>,
+    /// How often an operator had it asked for anew, under another key.
+    pub reward_round: i64,
     /// The reward, once there is one.
     pub reward: Option<RewardId>,
     /// When the next step of the reward is due.
@@ -209,6 +211,12 @@ pub fn reward_key(charge: &AmazonPayId) -> String {
     format!("membership:{charge}")
 }
 
+/// The key of a reward that an operator has asked for anew. A program that knows no rounds asks under the first one, and gets the answer that it had.
+#[must_use]
+pub fn round_key(first: &str, round: i64) -> String {
+    if round == 0 { first.to_owned() } else { format!("{first}:{round}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +230,7 @@ mod tests {
         let charge: AmazonPayId = "P03-1234567-1234567-C123456".parse().unwrap();
         assert_eq!(reward_key(&charge), "membership:P03-1234567-1234567-C123456");
         assert!(IdempotencyKey::parse(&reward_key(&charge)).is_ok());
+        assert_eq!(round_key(&reward_key(&charge), 0), reward_key(&charge));
+        assert_eq!(round_key(&reward_key(&charge), 2), "membership:P03-1234567-1234567-C123456:2");
     }
 }

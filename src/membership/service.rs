@@ -327,7 +327,7 @@ impl Memberships {
             return Ok(known);
         }
         let asked =
-            MembershipPage { reference: Some(new.reference.clone()), state: None, before: Uuid::max(), limit: 1 };
+            MembershipPage { reference: Some(new.reference.clone()), state: None, plan: None, before: Uuid::max(), limit: 1 };
         let named = sql::page(&mut self.store.snapshot().await?, by.client, &asked).await?;
         Err(named.first().map_or(MembershipError::Mismatch, |named| MembershipError::ReferenceTaken(named.id)))
     }
@@ -459,6 +459,7 @@ pub(super) fn new_period(
         paid_at: None,
         entitlement: Entitlement::None,
         reward_key: None,
+        reward_round: 0,
         reward: None,
         reward_due_at: None,
         owed_since: None,

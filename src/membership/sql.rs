@@ -67,6 +67,8 @@ statements! {
     PAGE = page!("memberships.page", "");
     PAGE_NAMED = page!("memberships.page_named", " AND reference = $4");
     PAGE_IN_STATE = page!("memberships.page_in_state", " AND state = $4");
+    PAGE_OF_PLAN = page!("memberships.page_of_plan", " AND plan_id = $4");
+    PAGE_OF_PLAN_IN_STATE = page!("memberships.page_of_plan_in_state", " AND plan_id = $4 AND state = $5");
     /// Those whose next period is to be opened. A rest that a program left which knows none is over before that.
     DUE = Sql::each(
         "memberships.due",
@@ -141,6 +143,8 @@ pub(crate) struct MembershipPage {
     pub(crate) reference: Option<String>,
     /// Those in this state.
     pub(crate) state: Option<MembershipState>,
+    /// Those that have this plan now.
+    pub(crate) plan: Option<MembershipPlanId>,
     /// Older than this one.
     pub(crate) before: Uuid,
     /// At most so many.
@@ -221,14 +225,24 @@ pub(super) async fn page(
     asked: &MembershipPage,
 ) -> Result<Vec<Membership>, StoreError> {
     let (client, before, limit) = (client.uuid(), asked.before, asked.limit);
-    let rows = match (&asked.reference, asked.state) {
-        (Some(reference), _) => fetch_all!(MembershipRow, on, PAGE_NAMED, client, before, limit, reference.as_str())?,
-        (None, Some(state)) => fetch_all!(MembershipRow, on, PAGE_IN_STATE, client, before, limit, state.as_str())?,
-        (None, None) => fetch_all!(MembershipRow, on, PAGE, client, before, limit)?,
+    let state = asked.state.map(MembershipState::as_str);
+    let rows = match (&asked.reference, asked.plan.map(MembershipPlanId::uuid), state) {
+        (Some(reference), _, _) => {
+            fetch_all!(MembershipRow, on, PAGE_NAMED, client, before, limit, reference.as_str())?
+        }
+        (None, Some(plan), Some(state)) => {
+            fetch_all!(MembershipRow, on, PAGE_OF_PLAN_IN_STATE, client, before, limit, plan, state)?
+        }
+        (None, Some(plan), None) => fetch_all!(MembershipRow, on, PAGE_OF_PLAN, client, before, limit, plan)?,
+        (None, None, Some(state)) => fetch_all!(MembershipRow, on, PAGE_IN_STATE, client, before, limit, state)?,
+        (None, None, None) => fetch_all!(MembershipRow, on, PAGE, client, before, limit)?,
     };
     let found: Result<Vec<Membership>, StoreError> = rows.into_iter().map(Membership::try_from).collect();
-    // A reference names one: where a state is asked for besides, it is that one or none.
-    Ok(found?.into_iter().filter(|one| asked.state.is_none_or(|state| one.state == state)).collect())
+    // A reference names one: where more is asked for besides, it is that one or none.
+    let wanted = |one: &Membership| {
+        asked.state.is_none_or(|state| one.state == state) && asked.plan.is_none_or(|plan| one.plan == plan)
+    };
+    Ok(found?.into_iter().filter(wanted).collect())
 }
 
 /// Those whose next period is to be opened, the longest due first, and how often in a row that failed.

@@ -6,6 +6,7 @@ mod crash;
 mod declines;
 mod lost;
 mod openings;
+mod operator;
 mod refunds;
 mod years;
 

@@ -51,6 +51,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_log_lines_lost_total", "counter", &[]),
     ("noshi_membership_oldest_overdue_seconds", "gauge", &["what"]),
     ("noshi_membership_renewals_total", "counter", &["outcome"]),
+    ("noshi_membership_rewards_failed", "gauge", &[]),
     ("noshi_membership_rewards_total", "counter", &["outcome"]),
     ("noshi_memberships", "gauge", &["state"]),
     ("noshi_oldest_unresolved_age_seconds", "gauge", &["account"]),
