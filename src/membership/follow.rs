@@ -90,7 +90,10 @@ impl MembershipFollower {
                 }
                 let outcome = charged(&mut membership, &mut period, &plan, payment, now);
                 write(tx, &mut membership, &mut period, now).await?;
-                Ok(self.metrics.clone().map_or_else(nothing, |metrics| AfterCommit::of(move || metrics.renewed(outcome))))
+                Ok(self
+                    .metrics
+                    .clone()
+                    .map_or_else(nothing, |metrics| AfterCommit::of(move || metrics.renewed(outcome))))
             }
             (PaymentKind::Refund, Stage::Proven(_)) => {
                 let Some(charge) = payment.parent else { return Ok(nothing()) };

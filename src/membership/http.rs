@@ -382,7 +382,7 @@ async fn retry(
 
 /// End a membership
 ///
-/// No more is charged. A charge that is under way comes to its end, and what is paid has its reward.
+/// No more is charged. A charge that is under way comes to its end, and what is paid has its reward. Then the buyer's consent is closed at Amazon, for good.
 #[utoipa::path(
     post,
     path = "/v1/memberships/{id}/end",

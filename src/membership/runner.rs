@@ -1,4 +1,4 @@
-//! The runner: it opens the periods that begin, and takes up what is due of their charges and rewards.
+//! The runner: it opens the periods that begin, and takes up what is due of their charges and rewards, and the consents that are to be closed.
 //!
 //! Each replica runs one, and leaves what another is taking up. A step is taken up for a time: after a crash it is taken up again, under the same
 //! keys.
@@ -14,7 +14,7 @@ use super::{
     model::{Membership, MembershipPlan},
     service::{MembershipError, Memberships, new_period},
     sql::{
-        self,
+        self, consents,
         periods::{self, PeriodPlace},
         plans,
     },
@@ -31,7 +31,7 @@ const POLL: Duration = Duration::from_secs(1);
 const GATHER: Duration = Duration::from_millis(50);
 /// Memberships whose next period is opened in a row.
 const OPENED_AT_ONCE: i64 = 200;
-/// The rest of a membership whose next period could not be opened, at first. It doubles with each failure in a row, up to an hour.
+/// The first rest of what failed. It doubles with each failure in a row; that of a membership whose next period could not be opened up to an hour.
 const REST: TimeDelta = TimeDelta::minutes(1);
 const REST_MAX: TimeDelta = TimeDelta::hours(1);
 
@@ -59,6 +59,7 @@ impl Memberships {
                 self.rest_opening(id, failures).await?;
             }
         }
+        self.close_some(now).await?;
         let (charge, reward) = periods::next(&mut self.store.snapshot().await?).await?;
         for (what, next) in [(PeriodWork::Charge, charge), (PeriodWork::Reward, reward)] {
             if next.is_none_or(|next| next > now) {
@@ -68,6 +69,33 @@ impl Memberships {
                 let this = self.clone();
                 drop(self.tasks.spawn(async move { this.carry(what, place, held).await }));
             }
+        }
+        Ok(())
+    }
+
+    /// Takes up consents that are to be closed, as far as there is room.
+    async fn close_some(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let room = i64::try_from(self.closings.available_permits()).unwrap_or(0);
+        let next = consents::next(&mut self.store.snapshot().await?).await?;
+        if room == 0 || self.tasks.stopping().is_cancelled() || next.is_none_or(|next| next > now) {
+            return Ok(());
+        }
+        let until = now.checked_add_signed(self.lease).unwrap_or(now);
+        let mut tx = self.store.begin_as("membership.close").await?;
+        let taken = consents::take(&mut tx, now, room, until).await?;
+        tx.commit(()).await?;
+        for closing in taken {
+            let Ok(held) = Arc::clone(&self.closings).try_acquire_owned() else { break };
+            let this = self.clone();
+            drop(self.tasks.spawn(async move {
+                if let Err(error) = this.close(&closing).await {
+                    tracing::warn!(
+                        membership.id = %closing.membership, error = %Chain(&error),
+                        "what became of a consent that is to be closed could not be written; it is taken up again"
+                    );
+                }
+                drop(held);
+            }));
         }
         Ok(())
     }
@@ -115,7 +143,7 @@ impl Memberships {
 
     async fn rest_opening(&self, id: MembershipId, failures: i64) -> Result<(), StoreError> {
         let now = self.ambient.now();
-        let until = now.checked_add_signed(rest_after(failures)).unwrap_or(now);
+        let until = now.checked_add_signed(rest_after(failures, REST_MAX)).unwrap_or(now);
         let mut tx = self.store.begin_as("membership.rest_opening").await?;
         sql::rest(&mut tx, id, until).await?;
         tx.commit(()).await.map(|_rests| ())
@@ -157,10 +185,10 @@ impl Memberships {
     }
 }
 
-/// How long a membership rests after so many failures before this one.
-fn rest_after(failures: i64) -> TimeDelta {
+/// How long something rests that failed so often before this time.
+pub(super) fn rest_after(failures: i64, most: TimeDelta) -> TimeDelta {
     let doubled = u32::try_from(failures).ok().and_then(|failures| 2_i32.checked_pow(failures));
-    doubled.and_then(|factor| REST.checked_mul(factor)).unwrap_or(REST_MAX).min(REST_MAX)
+    doubled.and_then(|factor| REST.checked_mul(factor)).unwrap_or(most).min(most)
 }
 
 async fn plan_named(tx: &mut Tx, id: MembershipPlanId) -> Result<MembershipPlan, StoreError> {
@@ -232,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_rest_doubles_up_to_an_hour() {
-        let minutes = [0, 1, 2, 5, 6, 31, 32, i64::MAX].map(|failures| rest_after(failures).num_minutes());
+        let minutes = [0, 1, 2, 5, 6, 31, 32, i64::MAX].map(|failures| rest_after(failures, REST_MAX).num_minutes());
         assert_eq!(minutes, [1, 2, 4, 32, 60, 60, 60, 60]);
     }
 }

@@ -32,6 +32,8 @@ use crate::{
 
 /// Charges, and rewards, that one replica has under way at once.
 const UNDER_WAY_MAX: usize = 32;
+/// Consents that it closes at once. Amazon takes few of these calls a second, and nobody waits.
+const CLOSINGS_MAX: usize = 4;
 
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +51,7 @@ pub(crate) struct Memberships {
     pub(super) wake: Arc<Notify>,
     pub(super) charges: Arc<Semaphore>,
     pub(super) issues: Arc<Semaphore>,
+    pub(super) closings: Arc<Semaphore>,
 }
 
 /// What makes the service.
@@ -179,6 +182,7 @@ impl Memberships {
             wake: Arc::default(),
             charges,
             issues,
+            closings: Arc::new(Semaphore::new(CLOSINGS_MAX)),
         }
     }
 
@@ -326,8 +330,13 @@ impl Memberships {
         if let Some(known) = known().await? {
             return Ok(known);
         }
-        let asked =
-            MembershipPage { reference: Some(new.reference.clone()), state: None, plan: None, before: Uuid::max(), limit: 1 };
+        let asked = MembershipPage {
+            reference: Some(new.reference.clone()),
+            state: None,
+            plan: None,
+            before: Uuid::max(),
+            limit: 1,
+        };
         let named = sql::page(&mut self.store.snapshot().await?, by.client, &asked).await?;
         Err(named.first().map_or(MembershipError::Mismatch, |named| MembershipError::ReferenceTaken(named.id)))
     }

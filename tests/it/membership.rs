@@ -2,6 +2,7 @@
 
 mod calls;
 mod claims;
+mod closing;
 mod crash;
 mod declines;
 mod lost;

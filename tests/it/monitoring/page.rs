@@ -49,6 +49,7 @@ pub(super) const METRICS: &[(&str, &str, &[&str])] = &[
     ("noshi_ledger_net", "gauge", &["account", "currency", "window"]),
     ("noshi_ledger_released", "gauge", &["account", "currency", "window"]),
     ("noshi_log_lines_lost_total", "counter", &[]),
+    ("noshi_membership_consents_total", "counter", &["outcome"]),
     ("noshi_membership_oldest_overdue_seconds", "gauge", &["what"]),
     ("noshi_membership_renewals_total", "counter", &["outcome"]),
     ("noshi_membership_rewards_failed", "gauge", &[]),
