@@ -71,6 +71,12 @@ impl Ambient {
         }
     }
 
+    /// The same clock with the system's random source: for a demonstration, which moves the clock and makes real keys.
+    #[must_use]
+    pub fn movable_alone() -> Self {
+        Self { clock: Arc::new(TimeSource::Offset(Mutex::new(TimeDelta::zero()))), random: Arc::new(Random::System) }
+    }
+
     /// Moves a movable clock. The system's clock stays where it is.
     pub fn advance(&self, by: TimeDelta) {
         match &*self.clock {

@@ -14,6 +14,7 @@ mod healthcheck;
 mod keys;
 mod ledger;
 mod loopback;
+mod membership;
 mod month;
 mod pay;
 mod reconcile;
@@ -104,6 +105,9 @@ enum CliCommand {
     /// Look at charges and refunds of Amazon Pay that need a person, and decide about them.
     #[command(subcommand)]
     Pay(pay::PayCommand),
+    /// List and show members who pay period by period, and have a reward asked for once more that was refused for good.
+    #[command(subcommand)]
+    Membership(membership::MembershipCommand),
     /// Make, list, suspend and resume programs: the budgets that rewards are charged to.
     #[command(subcommand)]
     Programs(ledger::ProgramsCommand),
@@ -185,6 +189,8 @@ enum CommandError {
     #[error(transparent)]
     Pay(#[from] pay::PayCommandError),
     #[error(transparent)]
+    Membership(#[from] membership::MembershipCommandError),
+    #[error(transparent)]
     Client(#[from] service::CallError),
     #[error(transparent)]
     Ledger(#[from] ledger::LedgerError),
@@ -217,6 +223,7 @@ impl CommandError {
             | Self::Keys(_)
             | Self::Attention(_)
             | Self::Pay(_)
+            | Self::Membership(_)
             | Self::Ledger(_)
             | Self::Backup(_)
             | Self::Reconcile(_)
@@ -309,6 +316,7 @@ async fn run(cli: Cli, stop: &Stop) -> Result<ExitCode, CommandError> {
         CliCommand::Balance(arguments) => balance::run(arguments).await,
         CliCommand::Report(command) => report::run(command).await,
         CliCommand::Pay(command) => pay::run(command, &load(cli.config.as_deref())?).await,
+        CliCommand::Membership(command) => membership::run(command, || load(cli.config.as_deref())).await,
         CliCommand::Programs(command) => ledger::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Audit(command) => audit::run(command, &load(cli.config.as_deref())?).await,
         CliCommand::Ledger(command) => ledger::run_ledger(command, &load(cli.config.as_deref())?).await,

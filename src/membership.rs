@@ -10,6 +10,7 @@
 //!    same key finds the same reward.
 //! 4. A decline for now is tried again within the grace, under another key. What is unknown goes on under the same.
 //! 5. A refund of the whole price takes the reward back where Amazon still cancels it. Where Amazon does not, the membership waits for its caller.
+//! 6. A consent serves one membership. That of a membership that was ended is closed at Amazon.
 //!
 //! | file | subject |
 //! |---|---|
@@ -18,10 +19,14 @@
 //! | `service`, `wishes` | the use cases |
 //! | `follow` | what a membership makes of its payments, in their transactions |
 //! | `runner`, `charging`, `rewarding` | the loop: opens periods, charges them, issues and cancels their rewards |
+//! | `closing` | the consents of memberships that were ended are closed at Amazon |
+//! | `again` | what an operator does about a reward that was refused for good |
 //! | `sql`, `facts`, `http`, `metrics`, `scopes`, `problems` | rows, facts, the REST face, figures |
 
+pub(crate) mod again;
 pub mod calendar;
 mod charging;
+mod closing;
 mod consent;
 mod facts;
 pub(crate) mod follow;

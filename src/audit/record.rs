@@ -47,6 +47,9 @@ pub enum AuditAction {
     /// A person decided about a payment.
     #[strum(serialize = "payment.settled")]
     PaymentSettled,
+    /// A person had the reward of a paid period asked for anew.
+    #[strum(serialize = "membership.reward_asked_again")]
+    MembershipRewardAskedAgain,
     /// A person corrected an account's funds.
     #[strum(serialize = "ledger.adjusted")]
     LedgerAdjusted,

@@ -1,8 +1,10 @@
 //! `noshi demo`: a sandbox gateway, the service and a SQLite file in one process on loopback. Buys a gift code,
 //! activates a physical card and loads the balance of an Amazon account through the real path, shows every exchange, checks every
-//! step, and keeps serving.
+//! step, and keeps serving. With `--pay` a member pays by Amazon Pay instead, month by month in seconds.
 
+mod clock;
 mod exchange;
+mod members;
 mod steps;
 
 use std::{
@@ -45,6 +47,10 @@ pub(super) struct DemoArguments {
     /// Exit after the steps: 0 when every step held, else 1.
     #[arg(long)]
     once: bool,
+    /// Have a member pay by Amazon Pay, and get a gift code for each month: charged, declined, mended, refunded, ended. The demo's
+    /// clocks move ahead, and stay there.
+    #[arg(long)]
+    pay: bool,
     /// The folder of the demo's database and of the sandbox's book.
     #[arg(long, default_value = "noshi-demo", value_name = "FOLDER")]
     dir: PathBuf,
@@ -70,11 +76,13 @@ pub(super) enum DemoError {
 pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCode, CommandError> {
     private_folder(&arguments.dir)?;
     let sandbox = start_sandbox(&arguments.dir).await?;
-    let ambient = Ambient::system();
+    let ambient = Ambient::movable_alone();
+    let clock = clock::DemoClock::set(&ambient, sandbox.control())?;
     let sealing_key = sealing_key(&arguments.dir, &ambient)?;
-    let settings = settings(&arguments.dir, &sealing_key, sandbox.gateway_addr())?;
+    let settings = settings(&arguments.dir, &sealing_key, sandbox.gateway_addr(), arguments.pay)?;
     let log = telemetry::init(&settings.log)?;
-    let key = make_key(&settings, &ambient).await?;
+    // Months pass in the demo of members.
+    let key = make_key(&settings, &ambient, if arguments.pay { Expiry::Days(365) } else { Expiry::Days(30) }).await?;
     let service = bootstrap::start_with(&settings, ambient.clone(), log.controls.clone()).await?;
     announce(&format!("Noshi's demo. Its data lies in {}/ and may be deleted at any time.", arguments.dir.display()))?;
     announce(&format!("  service  http://{}   (SQLite: {}/noshi.db)", service.api_address(), arguments.dir.display()))?;
@@ -93,7 +101,7 @@ pub(super) async fn run(arguments: DemoArguments, stop: &Stop) -> Result<ExitCod
     };
     let server = &settings.server;
     stop.within(STOP_MARGIN);
-    let held = demo.run().await;
+    let held = if arguments.pay { members::run(&demo, &clock).await } else { demo.run().await };
     stop.within(server.drain_delay + server.drain_timeout + DRAIN_MARGIN);
     let once = arguments.once || held.is_err();
     let ended = service
@@ -140,7 +148,7 @@ fn sealing_key(folder: &Path, ambient: &Ambient) -> Result<PathBuf, CommandError
     Ok(path)
 }
 
-fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Settings, CommandError> {
+fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr, pay: bool) -> Result<Settings, CommandError> {
     // Another process may have the usual port. The demo then takes a free one.
     let free = TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, PORT)).is_ok();
     let port = if free { PORT } else { 0 };
@@ -150,7 +158,8 @@ fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Se
         ("NOSHI__SERVER__CONSOLE", "true".to_owned()),
         ("NOSHI__STORE__URL", format!("sqlite://{}", folder.join("noshi.db").display())),
         ("NOSHI__LOG__FILTER", "warn".to_owned()),
-        ("NOSHI__BALANCES__POLL_SECONDS", "2".to_owned()),
+        // Where the clocks are moved, no call of its own is to be under way.
+        ("NOSHI__BALANCES__POLL_SECONDS", if pay { "120" } else { "2" }.to_owned()),
         ("NOSHI__SEALING__KEYS", format!("[{{ id = \"demo\", file = \"{}\" }}]", sealing_key.display())),
         // A receiver for a first look stands on the same machine.
         ("NOSHI__WEBHOOKS__ALLOW_PRIVATE_NETWORKS", "true".to_owned()),
@@ -163,14 +172,25 @@ fn settings(folder: &Path, sealing_key: &Path, gateway: SocketAddr) -> Result<Se
         ("NOSHI__ACCOUNTS__DEMO__ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
         ("NOSHI__ACCOUNTS__DEMO__SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
     ];
-    Ok(bootstrap::load_settings(None, environment.map(|(name, value)| (name.to_owned(), value)))?)
+    // The older generation signs with a secret; the other would need a pair of keys.
+    let seller = [
+        ("NOSHI__PAY__SHOP__DRIVER", "mws".to_owned()),
+        ("NOSHI__PAY__SHOP__REGION", "na".to_owned()),
+        ("NOSHI__PAY__SHOP__ENVIRONMENT", "sandbox".to_owned()),
+        ("NOSHI__PAY__SHOP__SANDBOX_GATEWAY", gateway.to_string()),
+        ("NOSHI__PAY__SHOP__SELLER_ID", members::SELLER_ID.to_owned()),
+        ("NOSHI__PAY__SHOP__ACCESS_KEY_ID", members::MWS_KEY_ID.to_owned()),
+        ("NOSHI__PAY__SHOP__SECRET_ACCESS_KEY", members::MWS_SECRET.to_owned()),
+    ];
+    let all = environment.into_iter().chain(seller.into_iter().filter(|_setting| pay));
+    Ok(bootstrap::load_settings(None, all.map(|(name, value)| (name.to_owned(), value)))?)
 }
 
 /// Makes the client `demo` and a new key for it, as `noshi keys create` does.
-async fn make_key(settings: &Settings, ambient: &Ambient) -> Result<String, CommandError> {
+async fn make_key(settings: &Settings, ambient: &Ambient, expires: Expiry) -> Result<String, CommandError> {
     let store = open_store(&settings.store, Opening::Migrate).await?;
     migrate(&store).await?;
-    let (scopes, expires) = (Scopes::new(server::scopes()), Expiry::Days(30));
+    let scopes = Scopes::new(server::scopes());
     let new =
         NewKey { client: "demo", may_be_new: true, client_id: None, name: "demo", scopes, program: None, expires };
     let made = keys::create(&store, ambient, new, &bootstrap::scribe(settings, AuditActor::command(None))?).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Cli;
 use crate::{
     engine::AttentionReason,
-    kernel::{ApiKeyId, ClientId, RewardId, WebhookEndpointId},
+    kernel::{ApiKeyId, ClientId, MembershipId, RewardId, WebhookEndpointId},
 };
 
 const RUNBOOK: &str = "k8s/monitoring/RUNBOOK.md";
@@ -43,6 +43,8 @@ fn words_of(command: &str) -> Vec<String> {
     let command = command.split(" > ").next().unwrap_or(command);
     let command = command
         .replace("rwd_…", &RewardId::new(AN_ID).to_string())
+        .replace("mbr_…", &MembershipId::new(AN_ID).to_string())
+        .replace("PERIOD", "3")
         .replace("ENDPOINT_ID", &WebhookEndpointId::new(AN_ID).to_string())
         .replace("KEY_ID", &ApiKeyId::new(AN_ID).to_string())
         .replace("CLIENT_ID", &ClientId::of_name("shop").to_string())

@@ -9,7 +9,7 @@ use crate::{
     audit::{AuditAction, Deed, Scribe},
     engine::schedule::{self, Resolution},
     kernel::RewardId,
-    store::{Store, StoreError},
+    store::{Store, StoreError, Tx},
 };
 
 /// Rewards that one statement reads.
@@ -53,6 +53,11 @@ pub async fn list(store: &Store) -> Result<Vec<Reward>, StoreError> {
 /// [`StoreError`] from the database.
 pub async fn find(store: &Store, id: RewardId) -> Result<Option<Reward>, StoreError> {
     sql::peek(&mut store.snapshot().await?, id).await
+}
+
+/// The same; nobody decides about it before this transaction ends.
+pub(crate) async fn lock(tx: &mut Tx, id: RewardId) -> Result<Option<Reward>, StoreError> {
+    sql::lock(tx, id).await
 }
 
 /// A reconciliation's finding: Amazon shows a reward in another state than our row.

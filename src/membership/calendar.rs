@@ -1,9 +1,10 @@
 //! When periods begin. Amazon Pay has no calendar: what recurs is charged when we say so.
 //!
 //! Periods are counted from an anchor, the day on which the first of them begins by the clock of the account's time zone. So whoever joins on
-//! the 31st pays on the last day of shorter months, and on the 31st again where there is one.
+//! the 31st pays on the last day of shorter months, and on the 31st again where there is one. A count that begins anew on such a last day keeps in
+//! mind which day is meant.
 
-use chrono::{DateTime, Days, Months, NaiveDate, TimeZone, Utc};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, TimeZone, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::kernel::{calendar::day_begins, word_methods};
@@ -19,6 +20,46 @@ pub enum SpanUnit {
 }
 word_methods!(SpanUnit);
 
+/// From which day periods are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PeriodAnchor {
+    /// The day on which the first of them begins.
+    pub on: NaiveDate,
+    /// The day of the month that is meant, where that one is the last of a month that has none of it.
+    pub meant: Option<u32>,
+}
+
+impl From<NaiveDate> for PeriodAnchor {
+    fn from(on: NaiveDate) -> Self {
+        Self { on, meant: None }
+    }
+}
+
+impl PeriodAnchor {
+    /// The same day of the month, counted from this day on.
+    #[must_use]
+    pub fn moved_to(self, on: NaiveDate) -> Self {
+        let meant = self.day_of_month();
+        Self { on, meant: Some(meant).filter(|meant| *meant > on.day() && is_last(on)) }
+    }
+
+    /// A day that is meant says something of the last day of a month alone: a program that knows none of it moves the day, and leaves it.
+    fn day_of_month(self) -> u32 {
+        let day = self.on.day();
+        self.meant.filter(|meant| *meant > day && is_last(self.on)).unwrap_or(day)
+    }
+
+    fn months_later(self, months: u32) -> Option<NaiveDate> {
+        let first = self.on.with_day(1)?.checked_add_months(Months::new(months))?;
+        // A month has 28 days at least.
+        (28..=self.day_of_month()).rev().find_map(|day| first.with_day(day)).or_else(|| first.with_day(self.on.day()))
+    }
+}
+
+fn is_last(day: NaiveDate) -> bool {
+    day.succ_opt().is_none_or(|next| next.month() != day.month())
+}
+
 /// How long a period is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PeriodSpan {
@@ -31,25 +72,30 @@ pub struct PeriodSpan {
 impl PeriodSpan {
     /// The day on which the period begins that follows so many others, counted from the anchor; `None` beyond what both databases keep.
     #[must_use]
-    pub fn day_after(self, anchor: NaiveDate, periods: u32) -> Option<NaiveDate> {
-        let all = self.length.checked_mul(periods)?;
+    pub fn day_after(self, anchor: impl Into<PeriodAnchor>, periods: u32) -> Option<NaiveDate> {
+        let (all, anchor) = (self.length.checked_mul(periods)?, anchor.into());
         match self.unit {
-            SpanUnit::Months => anchor.checked_add_months(Months::new(all)),
-            SpanUnit::Days => anchor.checked_add_days(Days::new(u64::from(all))),
+            SpanUnit::Months => anchor.months_later(all),
+            SpanUnit::Days => anchor.on.checked_add_days(Days::new(u64::from(all))),
         }
         .filter(|day| crate::kernel::calendar::is_storable(*day))
     }
 
     /// The instant at which that day begins.
     #[must_use]
-    pub fn begins_after(self, anchor: NaiveDate, periods: u32, zone: &impl TimeZone) -> Option<DateTime<Utc>> {
+    pub fn begins_after(
+        self,
+        anchor: impl Into<PeriodAnchor>,
+        periods: u32,
+        zone: &impl TimeZone,
+    ) -> Option<DateTime<Utc>> {
         day_begins(self.day_after(anchor, periods)?, zone)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::{Datelike, TimeDelta};
+    use chrono::TimeDelta;
     use chrono_tz::Tz;
     use proptest::prelude::*;
 
@@ -83,6 +129,24 @@ mod tests {
         assert_eq!(at(Tz::America__New_York, "2027-03-14"), "2027-03-14T05:00:00+00:00");
         // There is no midnight on this day: it begins at one.
         assert_eq!(at(Tz::America__Asuncion, "2023-10-01"), "2023-10-01T04:00:00+00:00");
+    }
+
+    #[test]
+    fn a_count_that_begins_anew_on_the_last_day_of_a_month_keeps_the_day_that_is_meant() {
+        let on_the_31st = PeriodAnchor::from(day("2027-01-31"));
+        let anew = on_the_31st.moved_to(day("2027-02-28"));
+        let of = |anchor: PeriodAnchor, periods| MONTH.day_after(anchor, periods).unwrap().to_string();
+        assert_eq!([of(anew, 0), of(anew, 1), of(anew, 2)], ["2027-02-28", "2027-03-31", "2027-04-30"]);
+        let once_more = anew.moved_to(day("2027-04-30"));
+        assert_eq!((once_more.meant, of(once_more, 1)), (Some(31), "2027-05-31".to_owned()));
+        assert_eq!(once_more.moved_to(day("2027-05-31")).meant, None, "a month that has it");
+        let of_29 = PeriodAnchor::from(day("2027-01-29")).moved_to(day("2027-02-28"));
+        assert_eq!((of_29.meant, of(of_29, 1)), (Some(29), "2027-03-29".to_owned()));
+        // Of the 28th nothing is meant but the 28th.
+        assert_eq!(PeriodAnchor::from(day("2027-01-28")).moved_to(day("2027-02-28")).meant, None);
+        // A program that knows none of it has moved the day.
+        assert_eq!(of(PeriodAnchor { on: day("2027-04-12"), meant: Some(31) }, 1), "2027-05-12");
+        assert_eq!(on_the_31st.moved_to(day("2027-04-12")).meant, None);
     }
 
     #[test]

@@ -146,8 +146,9 @@ impl Memberships {
             return self.rest(place, None, LOOK).await;
         }
         let mut tx = self.store.begin_as("membership.follow").await?;
-        self.follower.settled(&mut tx, payment, now).await?;
+        let followed = self.follower.settled(&mut tx, payment, now).await?;
         tx.commit(()).await?;
+        followed.committed();
         Ok(())
     }
 

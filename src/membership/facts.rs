@@ -21,12 +21,16 @@ const fn kind(state: MembershipState) -> &'static str {
     }
 }
 
-/// Saves a membership that is locked, and writes a fact where it is in another state than before.
+/// Saves a membership that is locked, and writes a fact where it is in another state than before. The consent of one that was ended is to be closed:
+/// one that lapsed may be joined anew by the same.
 pub(super) async fn save(tx: &mut Tx, changed: &mut Membership, now: DateTime<Utc>) -> Result<(), StoreError> {
     let before = sql::find(tx, changed.id).await?.map(|before| before.state);
     sql::save(tx, changed, now).await?;
     if before == Some(changed.state) {
         return Ok(());
+    }
+    if changed.state == MembershipState::Ended {
+        sql::consents::wish_closing(tx, changed, now).await?;
     }
     let data = json!({
         "membership_id": changed.id.to_string(), "reference": changed.reference, "state": changed.state.as_str(),

@@ -22,7 +22,7 @@ use crate::{
     http::Code,
     kernel::Chain,
     pay::{
-        follow::{FollowsPayments, PaymentFollowed},
+        follow::{AfterCommit, FollowsPayments, PaymentFollowed},
         kind::PaymentKind,
         model::Payment,
     },
@@ -50,7 +50,7 @@ impl FollowsPayments for MembershipFollower {
                 // No statement failed. The payment is true all the same, and the period goes on when its row is mended.
                 Err(error @ StoreError::Inconsistent { .. }) => {
                     tracing::error!(payment.id = %payment.id, error = %Chain(&error), "what follows from a payment cannot be written");
-                    Ok(())
+                    Ok(AfterCommit::default())
                 }
                 followed => followed,
             }
@@ -68,16 +68,17 @@ impl MembershipFollower {
         Self { metrics: None }
     }
 
-    async fn follow(&self, tx: &mut Tx, payment: &Payment, now: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn follow(&self, tx: &mut Tx, payment: &Payment, now: DateTime<Utc>) -> Result<AfterCommit, StoreError> {
+        let nothing = AfterCommit::default;
         match (payment.kind, payment.order.stage) {
             // An operator who finds that Amazon made nothing leaves it reversed.
             (PaymentKind::Charge, Stage::Proven(_) | Stage::Refused { .. } | Stage::Reversed(_)) => {
-                let Some(place) = periods::of_intent(tx, &payment.intent).await? else { return Ok(()) };
-                let Some((mut membership, mut period)) = lock(tx, place).await? else { return Ok(()) };
+                let Some(place) = periods::of_intent(tx, &payment.intent).await? else { return Ok(nothing()) };
+                let Some((mut membership, mut period)) = lock(tx, place).await? else { return Ok(nothing()) };
                 let plan = plan_of(tx, &period).await?;
                 // It was written down before, or nobody waits for it.
                 if period.intent.as_ref() != Some(&payment.intent) || !is_awaited(&period, payment) {
-                    return Ok(());
+                    return Ok(nothing());
                 }
                 // A caller may have made another payment under this key.
                 if payment.value != plan.price || payment.against != membership.consent || payment.holding.is_some() {
@@ -85,23 +86,25 @@ impl MembershipFollower {
                         payment.id = %payment.id, membership.id = %place.membership, membership.period = place.number,
                         "a payment under the key of a period is not the period's: it pays for nothing"
                     );
-                    return Ok(());
+                    return Ok(nothing());
                 }
                 let outcome = charged(&mut membership, &mut period, &plan, payment, now);
-                if let Some(metrics) = &self.metrics {
-                    metrics.renewed(outcome);
-                }
-                write(tx, &mut membership, &mut period, now).await
+                write(tx, &mut membership, &mut period, now).await?;
+                Ok(self
+                    .metrics
+                    .clone()
+                    .map_or_else(nothing, |metrics| AfterCommit::of(move || metrics.renewed(outcome))))
             }
             (PaymentKind::Refund, Stage::Proven(_)) => {
-                let Some(charge) = payment.parent else { return Ok(()) };
-                let Some(place) = periods::of_payment(tx, charge).await? else { return Ok(()) };
-                let Some((mut membership, mut period)) = lock(tx, place).await? else { return Ok(()) };
+                let Some(charge) = payment.parent else { return Ok(nothing()) };
+                let Some(place) = periods::of_payment(tx, charge).await? else { return Ok(nothing()) };
+                let Some((mut membership, mut period)) = lock(tx, place).await? else { return Ok(nothing()) };
                 let plan = plan_of(tx, &period).await?;
                 refunded(&mut period, &plan, payment, now);
-                write(tx, &mut membership, &mut period, now).await
+                write(tx, &mut membership, &mut period, now).await?;
+                Ok(nothing())
             }
-            _ => Ok(()),
+            _ => Ok(nothing()),
         }
     }
 }

@@ -193,7 +193,7 @@ async fn close_plan(
     params(("Idempotency-Key" = String, Header, description = "1 to 255 printable ASCII characters. The same key with the same body is the same one", example = "member-4711", min_length = 1, max_length = 255)),
     request_body = JoinBody,
     responses((status = 201, description = "Made", body = MembershipView, headers(("Location" = String, description = "The membership"))), (status = 200, description = "The key was used before for the same", body = MembershipView, headers(("Location" = String, description = "The membership"), ("Idempotent-Replayed" = bool, description = "`true`")))),
-    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "idempotency-mismatch", "program-forbidden", "consent-not-usable", "reference-taken", "currency-not-supported", "account-problem"])))
+    extensions(("x-problems" = json!(["idempotency-key-missing", "idempotency-key-invalid", "idempotency-mismatch", "program-forbidden", "consent-not-usable", "consent-taken", "reference-taken", "currency-not-supported", "account-problem"])))
 )]
 async fn join(
     http: web::Data<Http>,
@@ -235,7 +235,9 @@ async fn list(
     };
     let (limit, before) = (size(asked.limit)?, before(asked.cursor)?);
     let reference = text(asked.reference, "reference")?;
-    let wanted = MembershipPage { reference, state: asked.state.map(known).transpose()?, before, limit };
+    let of_plan = |id: String| id.parse().map_err(|_malformed| bad_query("plan_id", "the id of a plan, pln_…"));
+    let (state, plan) = (asked.state.map(known).transpose()?, asked.plan_id.map(of_plan).transpose()?);
+    let wanted = MembershipPage { reference, state, plan, before, limit };
     let service = memberships.get_ref().clone();
     let found = http.run(async move { service.list(&principal.caller(), &wanted).await }).await?;
     let last = found.last().map(|one| cursor(one.id.uuid()));
@@ -380,7 +382,7 @@ async fn retry(
 
 /// End a membership
 ///
-/// No more is charged. A charge that is under way comes to its end, and what is paid has its reward.
+/// No more is charged. A charge that is under way comes to its end, and what is paid has its reward. Then the buyer's consent is closed at Amazon, for good.
 #[utoipa::path(
     post,
     path = "/v1/memberships/{id}/end",

@@ -1,10 +1,13 @@
 //! Plans, memberships and their periods, as the rest of the program sees them.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
-use super::{calendar::PeriodSpan, state::MembershipState};
+use super::{
+    calendar::{PeriodAnchor, PeriodSpan},
+    state::MembershipState,
+};
 use crate::kernel::{
     AmazonPayId, ApiKeyId, ClientId, IdempotencyKey, Intent, MembershipId, MembershipPlanId, Money, PaymentId,
     ProgramId, RewardId, idempotency::KeyError, word_methods,
@@ -74,7 +77,7 @@ pub struct Membership {
     /// Why it is not active.
     pub reason: Option<WhyNot>,
     /// The day from which periods are counted.
-    pub anchor_on: NaiveDate,
+    pub anchor: PeriodAnchor,
     /// The number of the period that begins then.
     pub anchor_number: i64,
     /// How many periods were opened.
@@ -174,8 +177,10 @@ pub struct MembershipPeriod {
     pub paid_at: Option<DateTime<Utc>>,
     /// Where its reward stands.
     pub entitlement: Entitlement,
-    /// The key under which the reward is asked for.
+    /// The key under which the reward is asked for first.
     pub reward_key: Option<String>,
+    /// How often an operator had it asked for anew, under another key.
+    pub reward_round: i64,
     /// The reward, once there is one.
     pub reward: Option<RewardId>,
     /// When the next step of the reward is due.
@@ -206,6 +211,12 @@ pub fn reward_key(charge: &AmazonPayId) -> String {
     format!("membership:{charge}")
 }
 
+/// The key of a reward that an operator has asked for anew. A program that knows no rounds asks under the first one, and gets the answer that it had.
+#[must_use]
+pub fn round_key(first: &str, round: i64) -> String {
+    if round == 0 { first.to_owned() } else { format!("{first}:{round}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +230,7 @@ mod tests {
         let charge: AmazonPayId = "P03-1234567-1234567-C123456".parse().unwrap();
         assert_eq!(reward_key(&charge), "membership:P03-1234567-1234567-C123456");
         assert!(IdempotencyKey::parse(&reward_key(&charge)).is_ok());
+        assert_eq!(round_key(&reward_key(&charge), 0), reward_key(&charge));
+        assert_eq!(round_key(&reward_key(&charge), 2), "membership:P03-1234567-1234567-C123456:2");
     }
 }

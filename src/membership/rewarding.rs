@@ -8,7 +8,7 @@ use super::{
     facts,
     follow::{REFUNDED, lock, plan_of, take},
     metrics::RewardTurn,
-    model::{Entitlement, MembershipPeriod, MembershipPlan, PeriodState},
+    model::{Entitlement, MembershipPeriod, MembershipPlan, PeriodState, round_key},
     service::{MembershipError, Memberships},
     sql::periods::{self, PeriodPlace},
     state::MembershipStep,
@@ -255,7 +255,8 @@ fn settle(period: &mut MembershipPeriod, end: &RewardEnd, now: DateTime<Utc>) ->
 
 fn key_of(period: &MembershipPeriod) -> Result<IdempotencyKey, StoreError> {
     let bad = StoreError::Inconsistent { table: "membership_periods", column: "reward_key" };
-    period.reward_key.as_deref().and_then(|text| IdempotencyKey::parse(text).ok()).ok_or(bad)
+    let key = period.reward_key.as_deref().map(|first| round_key(first, period.reward_round));
+    key.and_then(|text| IdempotencyKey::parse(&text).ok()).ok_or(bad)
 }
 
 fn issued(asked: Result<Reward, IssueError>) -> RewardEnd {

@@ -7,13 +7,13 @@ use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 use super::{
-    calendar::PeriodSpan,
+    calendar::{PeriodAnchor, PeriodSpan},
     consent::{self, NoConsent},
     follow::MembershipFollower,
     metrics::MembershipMetrics,
     model::{Entitlement, Membership, MembershipPeriod, MembershipPlan, PeriodState},
     rewarding::reward_command,
-    sql::{self, MembershipPage, periods, plans},
+    sql::{self, MembershipPage, consents, periods, plans},
     state::MembershipState,
 };
 use crate::{
@@ -32,6 +32,8 @@ use crate::{
 
 /// Charges, and rewards, that one replica has under way at once.
 const UNDER_WAY_MAX: usize = 32;
+/// Consents that it closes at once. Amazon takes few of these calls a second, and nobody waits.
+const CLOSINGS_MAX: usize = 4;
 
 /// The use cases. Cheap to clone.
 #[derive(Clone)]
@@ -49,6 +51,7 @@ pub(crate) struct Memberships {
     pub(super) wake: Arc<Notify>,
     pub(super) charges: Arc<Semaphore>,
     pub(super) issues: Arc<Semaphore>,
+    pub(super) closings: Arc<Semaphore>,
 }
 
 /// What makes the service.
@@ -75,6 +78,9 @@ pub(crate) enum MembershipError {
     /// The reference names a membership of the client's.
     #[error("the reference is that of {0}")]
     ReferenceTaken(MembershipId),
+    /// Another membership is charged by the consent: this one, where it is the client's own.
+    #[error("the consent serves another membership")]
+    ConsentTaken(Option<MembershipId>),
     /// There is no such plan, or it takes no members.
     #[error("the plan cannot be had: {0}")]
     NoPlan(&'static str),
@@ -176,6 +182,7 @@ impl Memberships {
             wake: Arc::default(),
             charges,
             issues,
+            closings: Arc::new(Semaphore::new(CLOSINGS_MAX)),
         }
     }
 
@@ -294,7 +301,10 @@ impl Memberships {
             let Some(found) = sql::find_intent(&mut self.store.snapshot().await?, &intent).await? else {
                 return Ok(None);
             };
-            let same = (&found.consent, &found.reference) == (&new.consent, &new.reference);
+            // The plan that was asked for: the membership may have changed it since.
+            let first = periods::find(&mut self.store.snapshot().await?, found.id, 1).await?;
+            let first = first.ok_or(StoreError::Inconsistent { table: "memberships", column: "periods" })?;
+            let same = (&found.consent, &found.reference, first.plan) == (&new.consent, &new.reference, new.plan);
             if same { Ok(Some((found, true))) } else { Err(MembershipError::Mismatch) }
         };
         if let Some(known) = known().await? {
@@ -307,6 +317,10 @@ impl Memberships {
         let (membership, period) = self.draft(&by, &new, &plan, intent)?;
         let mut tx = self.store.begin_as("membership.join").await?;
         if sql::insert(&mut tx, &membership).await? {
+            if !consents::claim(&mut tx, &membership, membership.created_at).await? {
+                tx.undo().await;
+                return Err(self.consent_taken(&membership).await?);
+            }
             periods::insert(&mut tx, &period).await?;
             tx.commit(()).await?;
             self.wake.notify_one();
@@ -316,10 +330,22 @@ impl Memberships {
         if let Some(known) = known().await? {
             return Ok(known);
         }
-        let asked =
-            MembershipPage { reference: Some(new.reference.clone()), state: None, before: Uuid::max(), limit: 1 };
+        let asked = MembershipPage {
+            reference: Some(new.reference.clone()),
+            state: None,
+            plan: None,
+            before: Uuid::max(),
+            limit: 1,
+        };
         let named = sql::page(&mut self.store.snapshot().await?, by.client, &asked).await?;
         Err(named.first().map_or(MembershipError::Mismatch, |named| MembershipError::ReferenceTaken(named.id)))
+    }
+
+    /// Names the membership that has the consent, where it is of the same client.
+    async fn consent_taken(&self, refused: &Membership) -> Result<MembershipError, MembershipError> {
+        let found = consents::other(&mut self.store.snapshot().await?, &refused.consent, refused.id).await?;
+        let own = found.filter(|(_id, client)| *client == refused.client);
+        Ok(MembershipError::ConsentTaken(own.map(|(id, _client)| id)))
     }
 
     fn draft(
@@ -331,8 +357,8 @@ impl Memberships {
     ) -> Result<(Membership, MembershipPeriod), MembershipError> {
         let now = self.ambient.now();
         let zone = self.zone(plan).ok_or(MembershipError::NoPlan("the account that buys is not in the settings"))?;
-        let anchor_on = now.with_timezone(&zone).date_naive();
-        let ends_at = plan.span.begins_after(anchor_on, 1, &zone).ok_or(MembershipError::Calendar)?;
+        let anchor = PeriodAnchor::from(now.with_timezone(&zone).date_naive());
+        let ends_at = plan.span.begins_after(anchor, 1, &zone).ok_or(MembershipError::Calendar)?;
         let membership = Membership {
             id: MembershipId::new(self.ambient.row_id(now).map_err(StoreError::from)?),
             client: by.client,
@@ -344,7 +370,7 @@ impl Memberships {
             reference: new.reference.clone(),
             state: MembershipState::Active,
             reason: None,
-            anchor_on,
+            anchor,
             anchor_number: 1,
             periods: 1,
             due_at: None,
@@ -442,6 +468,7 @@ pub(super) fn new_period(
         paid_at: None,
         entitlement: Entitlement::None,
         reward_key: None,
+        reward_round: 0,
         reward: None,
         reward_due_at: None,
         owed_since: None,

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::{
     account::{PayAccount, PayAccounts},
     answer::PaymentAnswer,
-    follow::FollowsPayments,
+    follow::{AfterCommit, FollowsPayments},
     kind::PayErrand,
     metrics::PayMetrics,
     model::Payment,
@@ -214,11 +214,14 @@ impl PayCourier {
         if !sql::save(&mut tx, &mut payment, Some(&entry), change.order.updated_at).await? {
             return conflict(tx, row).await;
         }
-        if answered {
-            self.follower.settled(&mut tx, &payment, change.order.updated_at).await?;
-        }
+        let followed = if answered {
+            self.follower.settled(&mut tx, &payment, change.order.updated_at).await?
+        } else {
+            AfterCommit::default()
+        };
         failpoint::pass("pay", within);
         let committed = tx.commit(payment).await?;
+        followed.committed();
         failpoint::pass("pay", after);
         self.report(row, committed.get());
         Ok(Written::Done(committed))

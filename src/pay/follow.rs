@@ -10,8 +10,27 @@ use crate::{
     store::{StoreError, Tx},
 };
 
+/// What is to be done once a payment's transaction is committed. A transaction that is undone does it with none.
+#[must_use = "what was written is committed before this is done"]
+#[derive(Default)]
+pub(crate) struct AfterCommit(Option<Box<dyn FnOnce() + Send>>);
+
+impl AfterCommit {
+    /// This.
+    pub(crate) fn of(done: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(done)))
+    }
+
+    /// The transaction is committed.
+    pub(crate) fn committed(self) {
+        if let Some(done) = self.0 {
+            done();
+        }
+    }
+}
+
 /// Work within a payment's transaction.
-pub(crate) type PaymentFollowed<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+pub(crate) type PaymentFollowed<'a> = Pin<Box<dyn Future<Output = Result<AfterCommit, StoreError>> + Send + 'a>>;
 
 /// Whoever acts on what became of payments.
 pub(crate) trait FollowsPayments: Send + Sync {

@@ -122,12 +122,14 @@ pub(crate) async fn settle(
     if !sql::save(&mut tx, &mut payment, Some(&entry), now).await? {
         return Err(StoreError::Unconfirmed.into());
     }
-    by.follower.settled(&mut tx, &payment, now).await?;
+    let followed = by.follower.settled(&mut tx, &payment, now).await?;
     // The reason stands in the timeline.
     let details = json!({"from": before, "to": payment.status()});
     let deed = Deed { action: AuditAction::PaymentSettled, subject: &id.to_string(), details };
     by.scribe.write(&mut tx, deed, now).await?;
-    Ok(tx.commit(payment).await?.get().status())
+    let committed = tx.commit(payment).await?;
+    followed.committed();
+    Ok(committed.get().status())
 }
 
 /// By this id the payment is read and given back later, so it must be its own.

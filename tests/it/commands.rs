@@ -12,26 +12,26 @@ use std::process::Output;
 use crate::{process::noshi, support::App};
 
 /// A command that has ended.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ended {
-    fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Self { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
     }
 
     /// What it printed, once it has succeeded.
-    fn good(self) -> String {
+    pub(crate) fn good(self) -> String {
         assert_eq!(self.code, 0, "{} {}", self.out, self.err);
         self.out
     }
 
     /// The text behind a name of what a person reads.
-    fn line(&self, name: &str) -> String {
+    pub(crate) fn line(&self, name: &str) -> String {
         line(&self.out, name)
     }
 }
@@ -42,7 +42,7 @@ fn line(text: &str, name: &str) -> String {
 }
 
 /// Runs a command with the app's key at its service.
-fn run(app: &App, arguments: &[&str]) -> Ended {
+pub(crate) fn run(app: &App, arguments: &[&str]) -> Ended {
     let mut command = noshi();
     command.args(arguments).env("NOSHI_URL", &app.base).env("NOSHI_API_KEY", &app.key);
     Ended::of(command.output().unwrap())

@@ -1,9 +1,13 @@
 //! Memberships: no reward for money that did not arrive, no paid period without its reward, never twice.
 
 mod calls;
+mod claims;
+mod closing;
 mod crash;
 mod declines;
 mod lost;
+mod openings;
+mod operator;
 mod refunds;
 mod years;
 

@@ -32,19 +32,19 @@ async fn shop(backend: Backend) -> App {
 
 /// The generations of Amazon Pay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Generation {
+pub(crate) enum Generation {
     CheckoutV2,
     Mws,
 }
 
 impl Generation {
-    const ALL: [Self; 2] = [Self::CheckoutV2, Self::Mws];
+    pub(crate) const ALL: [Self; 2] = [Self::CheckoutV2, Self::Mws];
 
     async fn shop(self, backend: Backend) -> App {
         App::shaped(backend, Shape { mws: self == Self::Mws, ..selling() }).await
     }
 
-    fn consent(self, app: &App) -> String {
+    pub(crate) fn consent(self, app: &App) -> String {
         match self {
             Self::CheckoutV2 => consent(app),
             Self::Mws => seller::agreement(&app.control, LIMIT),

@@ -70,6 +70,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("ledger/totals.rs", ledger::totals::STATEMENTS),
     ("ledger/watch.rs", ledger::watch::STATEMENTS),
     ("membership/sql.rs", membership::sql::STATEMENTS),
+    ("membership/sql/consents.rs", membership::sql::consents::STATEMENTS),
     ("membership/sql/periods.rs", membership::sql::periods::STATEMENTS),
     ("membership/sql/plans.rs", membership::sql::plans::STATEMENTS),
     ("pay/sql.rs", pay::sql::STATEMENTS),

@@ -54,7 +54,7 @@ impl Demo {
     }
 
     /// Refills the sandbox's funds. Each start of the demo spends some of them.
-    fn fund(&self) -> Result<(), CommandError> {
+    pub(super) fn fund(&self) -> Result<(), CommandError> {
         let low = |_error| DemoError::Step("the gateway knows the demo's account");
         if self.control.funds(PARTNER_ID).map_err(low)? < 100.into() {
             self.control.set_funds(PARTNER_ID, FUNDS.into()).map_err(low)?;
@@ -249,17 +249,17 @@ impl Demo {
         ))
     }
 
-    async fn ask(&self, request: DemoRequest<'_>) -> Result<DemoAnswer, CommandError> {
+    pub(super) async fn ask(&self, request: DemoRequest<'_>) -> Result<DemoAnswer, CommandError> {
         let answer = exchange(self.address, &self.key, request).await?;
         super::announce(&answer.shown)?;
         Ok(answer)
     }
 
-    fn head(&self, title: &str) -> Result<(), CommandError> {
+    pub(super) fn head(&self, title: &str) -> Result<(), CommandError> {
         super::announce(&format!("\n== {title}\n"))
     }
 
-    fn fresh_key(&self) -> Result<String, CommandError> {
+    pub(super) fn fresh_key(&self) -> Result<String, CommandError> {
         let token = self.ambient.token().map_err(|_error| DemoError::Step("there is randomness"))?;
         Ok(format!("demo-{}", token.simple()))
     }
@@ -272,10 +272,10 @@ impl Demo {
     }
 }
 
-fn text(answer: &DemoAnswer, pointer: &'static str) -> Result<String, CommandError> {
+pub(super) fn text(answer: &DemoAnswer, pointer: &'static str) -> Result<String, CommandError> {
     Ok(answer.text(pointer).map(str::to_owned).ok_or(DemoError::Step("the answer has every member"))?)
 }
 
-fn check(held: bool, what: &'static str) -> Result<(), CommandError> {
+pub(super) fn check(held: bool, what: &'static str) -> Result<(), CommandError> {
     if held { Ok(()) } else { Err(DemoError::Step(what).into()) }
 }

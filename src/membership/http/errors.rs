@@ -4,7 +4,7 @@ use crate::{
     http::{Code, Problem},
     membership::{
         consent::NoConsent,
-        problems::{CONSENT_NOT_USABLE, REFERENCE_TAKEN},
+        problems::{CONSENT_NOT_USABLE, CONSENT_TAKEN, REFERENCE_TAKEN},
         service::MembershipError,
     },
     pay::account::NoPayAccount,
@@ -19,6 +19,12 @@ impl From<MembershipError> for Problem {
             MembershipError::ReferenceTaken(id) => Self::new(REFERENCE_TAKEN)
                 .detail(format!("{id} has this reference"))
                 .field("/reference", "taken", "a reference that names no membership yet"),
+            MembershipError::ConsentTaken(by) => {
+                let by = by.map_or_else(|| "another membership".to_owned(), |id| id.to_string());
+                Self::new(CONSENT_TAKEN)
+                    .detail(format!("{by} is charged by this consent, or it is being closed"))
+                    .field("/consent_id", "taken", "a consent that serves no membership yet")
+            }
             MembershipError::NoPlan(why) => {
                 Self::new(Code::INVALID_REQUEST).detail(said).field("/plan_id", "plan", why)
             }

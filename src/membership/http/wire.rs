@@ -142,6 +142,9 @@ pub(super) struct MembershipsQuery {
     /// Those in this state.
     #[param(example = "suspended")]
     pub(super) state: Option<String>,
+    /// Those that have this plan now.
+    #[param(example = "pln_01990000000070008000000000000000")]
+    pub(super) plan_id: Option<String>,
     /// Where to go on: the `next_cursor` of the page before. Opaque.
     pub(super) cursor: Option<String>,
     /// How many at most.

@@ -13,8 +13,8 @@ use crate::{
 macro_rules! columns {
     () => {
         "membership_id, number, client_id, plan_id, starts_at, ends_at, state, tries, setbacks, decline, waiting_for, intent, simulation, \
-         payment_id, refunded_minor, due_at, paid_at, entitlement, reward_key, reward_id, reward_due_at, owed_since, claims, created_at, \
-         updated_at"
+         payment_id, refunded_minor, due_at, paid_at, entitlement, reward_key, reward_round, reward_id, reward_due_at, owed_since, \
+         claims, created_at, updated_at"
     };
 }
 
@@ -78,7 +78,8 @@ statements! {
         "membership_periods.save",
         "UPDATE membership_periods SET plan_id = $3, starts_at = $4, ends_at = $5, state = $6, tries = $7, setbacks = $8, decline = $9, \
          waiting_for = $10, intent = $11, simulation = $12, payment_id = $13, refunded_minor = $14, due_at = $15, paid_at = $16, \
-         entitlement = $17, reward_key = $18, reward_id = $19, reward_due_at = $20, updated_at = $21, owed_since = $22 \
+         entitlement = $17, reward_key = $18, reward_id = $19, reward_due_at = $20, updated_at = $21, owed_since = $22, \
+         reward_round = $23 \
          WHERE membership_id = $1 AND number = $2",
     );
     CLAIM_CHARGES = claim!("membership_periods.claim_charges", "due_at", "membership_periods_due");
@@ -117,6 +118,12 @@ statements! {
          AND entitlement IN ('owed', 'issuing')",
         "SELECT MIN(owed_since) AS at FROM membership_periods WHERE reward_due_at IS NOT NULL AND entitlement IN ('owed', 'issuing')",
     );
+    /// Paid periods whose reward was refused for good.
+    FAILED = Sql::each(
+        "membership_periods.failed",
+        "SELECT COUNT(*) AS count FROM membership_periods INDEXED BY membership_periods_failed WHERE entitlement = 'failed' AND state = 'paid'",
+        "SELECT COUNT(*) AS count FROM membership_periods WHERE entitlement = 'failed' AND state = 'paid'",
+    );
 }
 
 row! {
@@ -124,9 +131,13 @@ row! {
         membership_id: Uuid, number: i64, client_id: Uuid, plan_id: Uuid, starts_at: DateTime<Utc>, ends_at: DateTime<Utc>, state: String,
         tries: i64, setbacks: i64, decline: Option<String>, waiting_for: Option<String>, intent: Option<Vec<u8>>,
         simulation: Option<String>, payment_id: Option<Uuid>, refunded_minor: i64, due_at: Option<DateTime<Utc>>,
-        paid_at: Option<DateTime<Utc>>, entitlement: String, reward_key: Option<String>, reward_id: Option<Uuid>,
+        paid_at: Option<DateTime<Utc>>, entitlement: String, reward_key: Option<String>, reward_round: i64, reward_id: Option<Uuid>,
         reward_due_at: Option<DateTime<Utc>>, owed_since: Option<DateTime<Utc>>, claims: i64, created_at: DateTime<Utc>, updated_at: DateTime<Utc>,
     }
+}
+
+row! {
+    struct FailedPeriodsRow { count: i64 }
 }
 
 row! {
@@ -176,6 +187,7 @@ impl TryFrom<MembershipPeriodRow> for MembershipPeriod {
             paid_at: row.paid_at,
             entitlement: Entitlement::from_word(&row.entitlement).ok_or_else(|| bad("entitlement"))?,
             reward_key: row.reward_key,
+            reward_round: row.reward_round,
             reward: row.reward_id.map(RewardId::new),
             reward_due_at: row.reward_due_at,
             owed_since: row.owed_since,
@@ -261,7 +273,8 @@ pub(in crate::membership) async fn save(
         changed.reward.map(RewardId::uuid),
         changed.reward_due_at,
         now,
-        changed.owed_since
+        changed.owed_since,
+        changed.reward_round
     )?;
     if saved == 1 { Ok(()) } else { Err(StoreError::Unconfirmed) }
 }
@@ -310,4 +323,9 @@ pub(in crate::membership) async fn oldest(
     let due = fetch_optional!(InstantRow, on, OLDEST_DUE)?.and_then(|row| row.at);
     let owed = fetch_optional!(InstantRow, on, OLDEST_OWED)?.and_then(|row| row.at);
     Ok((due, owed))
+}
+
+/// How many paid periods have no reward, because it was refused for good.
+pub(in crate::membership) async fn failed(on: &mut impl Read) -> Result<i64, StoreError> {
+    Ok(fetch_optional!(FailedPeriodsRow, on, FAILED)?.map_or(0, |row| row.count))
 }

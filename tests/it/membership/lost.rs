@@ -10,7 +10,7 @@ use super::{
 use crate::{
     pay::make,
     process::noshi,
-    support::{Backend, on_each_backend, seller, wait},
+    support::{Backend, on_each_backend, seller, trap::Trap, wait},
 };
 
 on_each_backend! {
@@ -23,7 +23,7 @@ on_each_backend! {
         let first = join(&app, &gold, &consent, "member-1").await.id().to_owned();
         until_entitled(&app, &first, 1, "owed").await;
         // As a restored back-up leaves it that was made before.
-        for table in ["membership_periods", "memberships", "payments"] {
+        for table in ["membership_periods", "membership_consents", "memberships", "payments"] {
             app.database.execute(&format!("DELETE FROM {table}")).await.unwrap();
         }
         let again = join(&app, &gold, &consent, "member-1").await;
@@ -74,6 +74,28 @@ on_each_backend! {
         app.advance(90);
         until_entitled(&app, &id, 1, "withdrawn").await;
         assert_eq!(app.live_cards().len(), 0);
+        app.end().await;
+    }
+
+    async fn what_is_not_committed_is_not_counted(backend: Backend) {
+        let mut app = club(backend).await;
+        let trap = Trap::set_for(&app, "membership_periods", "paid").await;
+        let id = member(&app).await;
+        wait::until("Amazon has it", async || taken(&app).len() == 1).await;
+        let paid = |page: &str, times: u32| page.contains(&format!("noshi_membership_renewals_total{{outcome=\"paid\"}} {times}\n"));
+        for _ in 0..4 {
+            app.advance(120);
+            tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+        }
+        let page = app.metrics().await;
+        assert!(paid(&page, 0), "{page}");
+        trap.lift(&app).await;
+        // What was taken up is taken up again when its time is over.
+        app.advance(600);
+        until_entitled(&app, &id, 1, "issued").await;
+        let page = app.metrics().await;
+        assert!(paid(&page, 1), "{page}");
+        assert_eq!((taken(&app).len(), app.live_cards().len()), (1, 1));
         app.end().await;
     }
 }

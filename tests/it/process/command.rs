@@ -67,6 +67,32 @@ fn the_demo_holds_every_step_and_a_second_start_goes_on_until_it_is_stopped() {
 }
 
 #[test]
+fn the_demo_of_members_holds_every_step_and_a_second_start_goes_on_from_its_clock() {
+    let folder = TempDir::new().unwrap();
+    for _ in 0..2 {
+        let output =
+            noshi().args(["demo", "--pay", "--once", "--dir"]).arg(folder.path().join("demo")).output().unwrap();
+        let (out, err) = text(&output);
+        assert!(output.status.success(), "{out}\n{err}");
+        for shown in [
+            "\"entitlement\": \"issued\"",
+            "\"claim_code\": \"",
+            "\"state\": \"suspended\"",
+            "\"state\": \"refunded\"",
+            "\"entitlement\": \"canceled\"",
+            "\"state\": \"ended\"",
+            "Every step held. Start `noshi demo --pay` to go on by hand.",
+        ] {
+            assert!(out.contains(shown), "{shown} is missing in\n{out}");
+        }
+    }
+    // The other demo goes on in the same folder.
+    let output = noshi().args(["demo", "--once", "--dir"]).arg(folder.path().join("demo")).output().unwrap();
+    let (out, err) = text(&output);
+    assert!(output.status.success(), "{out}\n{err}");
+}
+
+#[test]
 fn a_wrong_setting_is_named_and_exits_with_2() {
     let output = noshi().arg("check").env("NOSHI__SERVER__LISTEM", "127.0.0.1:1").output().unwrap();
     assert_eq!(output.status.code(), Some(2));

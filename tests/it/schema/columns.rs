@@ -251,7 +251,7 @@ async fn with_membership(app: &App) {
                 'USD', 0, 6, 3, created_at, created_at FROM rewards";
     assert_eq!(app.database.execute(plan).await.unwrap(), 1);
     let membership = "INSERT INTO memberships SELECT id, client_id, id, intent, id, id, 'C03-1234567-1234567', 'member-1', 'paused', 'refunded', \
-                      '2026-11-30', 1, 1, created_at, 'SoftDeclined', 1, created_at, created_at, created_at FROM membership_plans";
+                      '2026-11-30', 1, 1, created_at, 'SoftDeclined', 1, created_at, created_at, created_at, created_at, 1, 31 FROM membership_plans";
     let membership = if app.database.backend == Backend::Postgres {
         membership.replace("'2026-11-30'", "DATE '2026-11-30'")
     } else {
@@ -260,8 +260,10 @@ async fn with_membership(app: &App) {
     assert_eq!(app.database.execute(&membership).await.unwrap(), 1);
     let period = "INSERT INTO membership_periods SELECT id, 1, client_id, id, created_at, created_at, 'refunded', 2, 1, 'soft', 'insufficient-funds', \
                   intent, 'SoftDeclined', id, 980, created_at, created_at, 'kept', 'membership:C03-1234567-1234567-C123456', id, created_at, created_at, 1, \
-                  created_at, created_at FROM membership_plans";
+                  created_at, created_at, 1 FROM membership_plans";
     assert_eq!(app.database.execute(period).await.unwrap(), 1);
+    let claim = "INSERT INTO membership_consents SELECT consent_id, id, created_at, created_at, 1, created_at, created_at FROM memberships";
+    assert_eq!(app.database.execute(claim).await.unwrap(), 1);
 }
 
 /// A key pair, and a replica that holds it.

@@ -246,6 +246,11 @@ fn memberships(backend: Backend) -> Vec<String> {
             d.digits("n", 7)
         ),
         format!(
+            "{few} INSERT INTO membership_consents (consent_id, membership_id, close_since, close_at, tries, created_at, updated_at) \
+             SELECT 'C03-1234567-' || {}, {id}, CASE WHEN n % 10 <> 3 THEN {at} END, CASE WHEN n % 100 = 5 THEN {at} END, 1, {at}, {at} FROM numbers",
+            d.digits("n", 7)
+        ),
+        format!(
             "{few} INSERT INTO membership_periods (membership_id, number, client_id, plan_id, starts_at, ends_at, state, tries, setbacks, refunded_minor, \
              intent, payment_id, due_at, entitlement, reward_due_at, claims, created_at, updated_at) SELECT {id}, places.place, {client}, {id}, {at}, {at}, \
              CASE WHEN n % 100 = 3 THEN 'charging' ELSE 'paid' END, 1, 0, 0, {charge}, {id}, CASE WHEN n % 100 = 3 THEN {at} END, \

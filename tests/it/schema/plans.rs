@@ -35,6 +35,7 @@ const GROWING: &[&str] = &[
     "payments",
     "membership_plans",
     "memberships",
+    "membership_consents",
     "membership_periods",
 ];
 
@@ -53,8 +54,11 @@ const SMALL: &[&str] = &[
     "batch_items_due",
     "memberships_open",
     "memberships_due",
+    "memberships_to_open",
+    "membership_consents_closing",
     "membership_periods_due",
     "membership_periods_owed",
+    "membership_periods_failed",
     "payments_due",
     "payments_attention",
     "payments_look",
@@ -73,6 +77,12 @@ const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("payments.of_remote", On::Postgres, "a charge of Amazon's and its capture"),
     ("payments.captures", On::Postgres, "the refunds and captures of one charge"),
     ("memberships.page_named", On::Postgres, "a reference names one membership of a client"),
+    (
+        "membership_consents.other",
+        On::Postgres,
+        "the memberships of one consent: one, but for those of a program that knew no claims",
+    ),
+    ("memberships.page_of_plan_in_state", On::Postgres, "the members of one plan"),
     ("payments.returned", On::Postgres, "the refunds of one charge: ten at most"),
     ("payments.list_of_parent", On::Postgres, "the refunds of one charge: ten at most"),
     ("batches.page_named", On::Postgres, "the batches of one name"),
