@@ -47,6 +47,9 @@ pub enum AuditAction {
     /// A person decided about a payment.
     #[strum(serialize = "payment.settled")]
     PaymentSettled,
+    /// A person confirmed that an endpoint is subscribed to a topic of Amazon's.
+    #[strum(serialize = "subscription.confirmed")]
+    SubscriptionConfirmed,
     /// A person corrected an account's funds.
     #[strum(serialize = "ledger.adjusted")]
     LedgerAdjusted,
