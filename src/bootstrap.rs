@@ -44,6 +44,7 @@ use crate::{
 
 pub use kinds::{SealingKeyUses, key_uses, load_settings};
 pub use pay::SellerUnbuilt;
+pub(crate) use pay::notice_gate;
 pub use restoring::note_restore;
 
 /// Why the service does not start.

@@ -24,15 +24,15 @@ pub mod rest;
 pub mod trace_context;
 mod words;
 
-pub use amazon_pay::{AmazonPayId, PayRegion, PaymentKey};
+pub use amazon_pay::{AmazonPayId, NoticeTopic, PayRegion, PaymentKey};
 pub use card_id::CardId;
 pub use chain::Chain;
 pub use claim_code::ClaimCode;
 pub use https_proxy::{HttpsProxy, NoHttpsProxy};
 pub use idempotency::{CreationRequestId, IdempotencyKey, Intent};
 pub use ids::{
-    ApiKeyId, BatchId, ClientId, MembershipId, MembershipPlanId, PaymentId, ProgramId, ReconciliationId, RewardId,
-    WebhookEndpointId,
+    ApiKeyId, BatchId, ClientId, MembershipId, MembershipPlanId, PayNoticeId, PaySubscriptionId, PaymentId, ProgramId,
+    ReconciliationId, RewardId, WebhookEndpointId,
 };
 pub use login_host::LoginHost;
 pub use marketplace::{Environment, Marketplace};

@@ -16,6 +16,7 @@
 //! | `wait` | how long a caller waits for a payment |
 //! | `refundable` | how much of a charge may still be given back |
 //! | `checkout` | a buyer's consent: the page's button, and the session that the buyer comes back with |
+//! | `notices` | notifications: what Amazon posts when something has changed |
 //! | `courier` | what the engine needs of this product |
 //! | `follow` | what rooms above write in the transaction that settles a payment |
 //! | `recovery` | payments that are due |
@@ -38,6 +39,7 @@ mod kinds;
 pub(crate) mod make;
 pub(crate) mod metrics;
 pub(crate) mod model;
+pub(crate) mod notices;
 pub(crate) mod problems;
 pub(crate) mod recovery;
 mod refundable;
@@ -48,5 +50,5 @@ pub mod sql;
 mod timeline;
 mod wait;
 
-pub use account::{PayAccount, PayAccounts};
+pub use account::{NoticeGate, PayAccount, PayAccounts};
 pub use service::Payments;

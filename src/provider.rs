@@ -3,4 +3,5 @@
 pub mod incentives;
 pub mod login;
 pub mod pay;
+pub mod sns;
 pub(crate) mod transport;

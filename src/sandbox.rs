@@ -48,6 +48,7 @@ mod members;
 mod mock;
 mod money;
 mod mws;
+mod notices;
 mod operations;
 mod partners;
 mod pay;
@@ -82,6 +83,9 @@ pub use self::members::{CardMembers, CardSource};
 pub use self::mws::{
     MwsAction, MwsBuyerAct, NewMwsAgreement, NewMwsOrder, NewMwsSeller, ShownMwsAuthorization, ShownMwsCapture,
     ShownMwsConsent, ShownMwsRefund, ShownMwsSeller,
+};
+pub use self::notices::{
+    NewNoticeReceiver, NoticeAct, NoticeCertificate, NoticeDraft, NoticeGeneration, ShownNotice, ShownNoticeReceiver,
 };
 pub use self::partners::{
     AccessKey, KeyEntry, PartnerAccount, PartnerEntry, PartnerTerms, PartnersFile, PartnersFileError, ShownKey,
@@ -230,6 +234,8 @@ impl Sandbox {
             tokens: login::Tokens::default(),
             mws: mws::MwsOffice::default(),
             pay: pay::PayOffice::default(),
+            notices: notices::NoticeOffice::default(),
+            front: gateway_addr,
             pace: latency::Pace::of(options.latency).map_err(SandboxStartError::Accounts)?,
             throttle: throttle::Throttle::new(options.throttle),
             faults: fault::FaultBoard::default(),

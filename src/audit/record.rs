@@ -50,6 +50,9 @@ pub enum AuditAction {
     /// A person had the reward of a paid period asked for anew.
     #[strum(serialize = "membership.reward_asked_again")]
     MembershipRewardAskedAgain,
+    /// A person confirmed that an endpoint is subscribed to a topic of Amazon's.
+    #[strum(serialize = "subscription.confirmed")]
+    SubscriptionConfirmed,
     /// A person corrected an account's funds.
     #[strum(serialize = "ledger.adjusted")]
     LedgerAdjusted,

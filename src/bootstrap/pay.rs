@@ -2,12 +2,16 @@
 
 use super::{StartError, services::Ground};
 use crate::{
+    ambient::Ambient,
     config::{PayAccountSettings, PayDriverSettings},
-    pay::{PayAccount, PayAccounts},
-    provider::pay::{
-        MerchantKey, MerchantKeyProblem, PayBuildError, PayClient, PayDriver, PayEndpoint, PaySettings,
-        PayStandInBeyondLoopback, PayTimeouts,
-        mws::{MwsClient, MwsKey, MwsKeyProblem, MwsSettings},
+    pay::{NoticeGate, PayAccount, PayAccounts},
+    provider::{
+        pay::{
+            MerchantKey, MerchantKeyProblem, PayBuildError, PayClient, PayDriver, PayEndpoint, PaySettings,
+            PayStandInBeyondLoopback, PayTimeouts,
+            mws::{MwsClient, MwsKey, MwsKeyProblem, MwsSettings},
+        },
+        sns::{SnsClient, SnsSettings, SnsUnbuilt},
     },
 };
 
@@ -26,6 +30,9 @@ pub enum SellerUnbuilt {
     /// The client itself.
     #[error(transparent)]
     Client(#[from] PayBuildError),
+    /// What proves its notifications.
+    #[error(transparent)]
+    Notifications(#[from] SnsUnbuilt),
 }
 
 /// Builds every account of the settings.
@@ -62,6 +69,7 @@ fn build_one(id: &str, settings: &PayAccountSettings, ground: &Ground<'_>) -> Re
         }
     };
     let client = client.map_err(|source| unbuilt(source.into()))?;
+    let notices = notice_gate(settings, &ground.ambient).map_err(|source| unbuilt(source.into()))?;
     Ok(PayAccount {
         id: id.to_owned(),
         environment: settings.environment,
@@ -70,5 +78,21 @@ fn build_one(id: &str, settings: &PayAccountSettings, ground: &Ground<'_>) -> Re
         merchant_id,
         store_id,
         client,
+        notices,
     })
+}
+
+/// What takes the account's notifications. With a stand-in for Amazon their certificates are the stand-in's, and nobody else's.
+///
+/// # Errors
+/// [`SnsUnbuilt`].
+pub(crate) fn notice_gate(settings: &PayAccountSettings, ambient: &Ambient) -> Result<Option<NoticeGate>, SnsUnbuilt> {
+    let seller = match &settings.driver {
+        PayDriverSettings::CheckoutV2 { merchant_id, .. } => merchant_id.as_ref(),
+        PayDriverSettings::Mws { seller_id, .. } => Some(seller_id),
+    };
+    let Some((topic, seller)) = settings.notification_topic.clone().zip(seller) else { return Ok(None) };
+    let of_sns = SnsSettings { stand_in: settings.sandbox_gateway, https_proxy: settings.https_proxy.clone() };
+    let sns = SnsClient::new(of_sns, ambient.clone())?;
+    Ok(Some(NoticeGate { topic, seller: seller.to_owned(), sns }))
 }

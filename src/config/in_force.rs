@@ -187,6 +187,9 @@ impl SettingsText {
                 self.kept_in("secret_access_key", HIDDEN, secret_access_key_file.as_deref());
             }
         }
+        if let Some(topic) = &account.notification_topic {
+            self.text("notification_topic", topic.as_str());
+        }
         self.text("currency", account.currency.code());
         self.text("charge_maximum", &account.charge_maximum.to_string());
     }

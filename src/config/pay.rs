@@ -9,7 +9,7 @@ use super::{
     source::{RawSettings, Section},
     way::{WayToAmazon, environment, named, way_to_amazon},
 };
-use crate::kernel::{Currency, Environment, HttpsProxy, Money, PayRegion};
+use crate::kernel::{Currency, Environment, HttpsProxy, Money, NoticeTopic, PayRegion};
 
 /// Characters of the longest public key id: Amazon's have 24, with the environment's name before them.
 const PUBLIC_KEY_ID_LENGTH_MAX: usize = 64;
@@ -29,6 +29,8 @@ pub struct PayAccountSettings {
     pub https_proxy: Option<HttpsProxy>,
     /// Which generation it is of, and what it signs with.
     pub driver: PayDriverSettings,
+    /// The topic of its notifications; without it none is taken.
+    pub notification_topic: Option<NoticeTopic>,
     /// What buyers pay in.
     pub currency: Currency,
     /// The largest charge.
@@ -93,6 +95,7 @@ fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
     });
     let WayToAmazon { sandbox_gateway, https_proxy } = way_to_amazon(&mut section, environment);
     let driver = driver(&mut section, environment);
+    let notification_topic = section.text("notification_topic", |text| topic(text, driver.as_ref()));
     let Some(region) = region else {
         section.skip(&["currency", "charge_maximum"]);
         return None;
@@ -110,6 +113,7 @@ fn account(mut section: Section<'_>) -> Option<PayAccountSettings> {
         sandbox_gateway,
         https_proxy,
         driver: driver?,
+        notification_topic: notification_topic.flatten(),
         currency,
         charge_maximum,
     })
@@ -158,6 +162,20 @@ fn driver(section: &mut Section<'_>, environment: Option<Environment>) -> Option
         merchant_id,
         store_id,
     })
+}
+
+/// The topic, which must be the seller's. Where the driver is wrong, that is said, and this is not looked at.
+fn topic(text: &str, driver: Option<&PayDriverSettings>) -> Result<Option<NoticeTopic>, String> {
+    let seller = match driver {
+        None => return Ok(None),
+        Some(PayDriverSettings::Mws { seller_id, .. }) => Some(seller_id),
+        Some(PayDriverSettings::CheckoutV2 { merchant_id, .. }) => merchant_id.as_ref(),
+    };
+    let seller = seller.ok_or("needs merchant_id: notifications of another merchant are refused by it")?;
+    let topic = NoticeTopic::of_seller(text, seller);
+    let form =
+        "must be the marketplace's id and the seller's, one behind the other, or the topic in full: arn:aws:sns:…";
+    topic.map(Some).ok_or_else(|| form.to_owned())
 }
 
 fn plain_id(text: &str, how: &str) -> Result<String, String> {

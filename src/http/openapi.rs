@@ -14,7 +14,7 @@ use utoipa::{
         header::{Header, HeaderBuilder},
         path::Operation,
         schema::{ArrayItems, ObjectBuilder, Schema, Type},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -91,7 +91,10 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn describe(path: &str, operation: &mut Operation, of_keys: &[Code], known: &[Code]) {
+    // A caller without a key has no limits of its own, and no key that is refused.
+    let of_strangers = operation.security.as_ref().is_some_and(|all| all.contains(&SecurityRequirement::default()));
     let mut codes: Vec<Code> = ALWAYS.iter().chain(of_keys).copied().collect();
+    codes.retain(|code| !of_strangers || *code != Code::RATE_LIMITED && !of_keys.contains(code));
     if operation.request_body.is_some() {
         codes.extend(WITH_BODY);
     }

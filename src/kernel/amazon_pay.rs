@@ -134,6 +134,41 @@ impl FromStr for AmazonPayId {
     }
 }
 
+/// The topic that an account's notifications are published on: in full (`arn:aws:sns:…`), or its name alone, which Amazon makes of the
+/// marketplace's id and the seller's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeTopic(String);
+
+/// Characters of the longest topic.
+const TOPIC_LENGTH_MAX: usize = 255;
+
+impl NoticeTopic {
+    /// The topic of this text, if it ends with the seller's id. That a message is signed shows that SNS sent it for somebody; that its topic
+    /// is this one, that it was for us.
+    #[must_use]
+    pub fn of_seller(text: &str, seller: &str) -> Option<Self> {
+        let name = text.rsplit(':').next().unwrap_or_default();
+        let parts = text.split(':').count();
+        let form = parts == 1 || parts == 6 && text.starts_with("arn:aws");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
+        // The marketplace's id is before it: a name that is the seller's alone anybody may choose.
+        let names = !seller.is_empty() && name.len() > seller.len() && name.ends_with(seller);
+        (form && names && text.len() <= TOPIC_LENGTH_MAX && text.bytes().all(plain)).then(|| Self(text.to_owned()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a message that was published on this topic, whose name is this, is one of the account's.
+    #[must_use]
+    pub fn is(&self, topic: &str, name: &str) -> bool {
+        if self.0.contains(':') { self.0 == topic } else { self.0 == name }
+    }
+}
+
 /// The key under which Amazon makes a payment at most once, for ever: 32 characters of a-f and 0-9.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PaymentKey(String);
@@ -196,6 +231,27 @@ mod tests {
         ] {
             assert_eq!(bad.parse::<AmazonPayId>(), Err(MalformedPayId), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_topic_is_of_the_seller_in_full_or_by_its_name() {
+        let arn = "arn:aws:sns:us-east-1:291180941288:A1MARKETA1SELLER";
+        let full = NoticeTopic::of_seller(arn, "A1SELLER").unwrap();
+        assert!(full.is(arn, "A1MARKETA1SELLER"));
+        assert!(!full.is("arn:aws:sns:us-east-1:666666666666:A1MARKETA1SELLER", "A1MARKETA1SELLER"));
+        let name = NoticeTopic::of_seller("A1MARKETA1SELLER", "A1SELLER").unwrap();
+        assert!(name.is(arn, "A1MARKETA1SELLER") && !name.is(arn, "A1MARKETA1SELLER2"));
+        for bad in [
+            "",
+            "A1SELLER",
+            "A1MARKETA1OTHER",
+            "a b A1SELLER",
+            "x:A1MARKETA1SELLER",
+            "arn:aws:sns:us-east-1:291180941288:A1SELLER",
+        ] {
+            assert_eq!(NoticeTopic::of_seller(bad, "A1SELLER"), None, "{bad}");
+        }
+        assert_eq!(NoticeTopic::of_seller("A1MARKET", ""), None);
     }
 
     #[test]

@@ -103,6 +103,18 @@ prefixed_id!(
 );
 
 prefixed_id!(
+    /// One notification of Amazon Pay.
+    PayNoticeId,
+    "ntc"
+);
+
+prefixed_id!(
+    /// One question of Amazon SNS whether an endpoint of ours is to be subscribed.
+    PaySubscriptionId,
+    "sub"
+);
+
+prefixed_id!(
     /// What members pay for each period, and get for it.
     MembershipPlanId,
     "pln"

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    kernel::{Currency, Environment, Money},
-    provider::pay::PayDriver,
+    kernel::{Currency, Environment, Money, NoticeTopic},
+    provider::{pay::PayDriver, sns::SnsClient},
 };
 
 /// A seller's account at Amazon Pay.
@@ -23,6 +23,18 @@ pub struct PayAccount {
     pub store_id: Option<String>,
     /// The way to Amazon.
     pub client: PayDriver,
+    /// What takes its notifications, where the settings name their topic.
+    pub notices: Option<NoticeGate>,
+}
+
+/// What an account's notifications are taken by.
+pub struct NoticeGate {
+    /// Where they are published.
+    pub topic: NoticeTopic,
+    /// Amazon's id of the seller whose they are.
+    pub seller: String,
+    /// Proves that SNS signed them.
+    pub sns: SnsClient,
 }
 
 /// All of them. Cheap to clone.

@@ -246,6 +246,10 @@ pub(super) struct PaymentView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2026-12-28T09:30:00.000Z")]
     expires_at: Option<String>,
+    /// Of a charge: since when Amazon reports that the buyer's bank takes it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2026-12-28T09:30:00.000Z")]
+    charged_back_at: Option<String>,
 }
 
 impl<'a> PaymentView<'a> {
@@ -276,6 +280,7 @@ impl<'a> PaymentView<'a> {
             settled_at: payment.order.stage.proven_at().map(timestamp),
             captured: captured.map(ValueView::from),
             expires_at: holding.expires_at.filter(|_at| yet_held).map(timestamp),
+            charged_back_at: payment.charged_back_at.map(timestamp),
         }
     }
 }

@@ -155,6 +155,7 @@ impl HeldMoney {
             events: 0,
             trace: trace::current(),
             holding: None,
+            charged_back_at: None,
             ..charge.clone()
         })
     }

@@ -5,9 +5,11 @@ mod checkout;
 mod consents;
 mod errors;
 mod held;
+mod notices;
 
 pub(crate) use consents::ConsentsApi;
 pub(crate) use held::HeldApi;
+pub(crate) use notices::NoticesApi;
 
 use std::time::Instant;
 
@@ -56,6 +58,7 @@ pub(crate) fn routes(config: &mut web::ServiceConfig) {
         .service(resource("/v1/pay/refunds/{id}/events", "GET, HEAD", [read().to(refund_events)]));
     held::routes(config);
     consents::routes(config);
+    notices::routes(config);
 }
 
 /// Charge a buyer

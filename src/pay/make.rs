@@ -326,6 +326,7 @@ impl MakePayment {
             events: 0,
             trace: trace::current(),
             holding: is_held.then(HeldSum::default),
+            charged_back_at: None,
         })
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use prometheus::{GaugeVec, IntCounterVec, IntGaugeVec};
 
-use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, sql};
+use super::{Payments, answer::PaymentAnswer, kind::PaymentKind, model::Payment, notices::NoticeFate, sql};
 use crate::{
     engine::State,
     kernel::horizon,
@@ -34,6 +34,7 @@ pub(crate) struct PayMetrics {
     finished: IntCounterVec,
     declines: IntCounterVec,
     calls: IntCounterVec,
+    notices: IntCounterVec,
     in_state: IntGaugeVec,
     oldest_unproven: GaugeVec,
     /// The accounts that have gauges: one whose last payment has ended shows none, not the last figure.
@@ -57,7 +58,17 @@ impl PayMetrics {
             let operations = PayOperation::ALL.into_iter().map(PayOperation::as_str);
             operations.flat_map(move |operation| CLASSES.map(|class| [*account, operation, class]))
         });
+        let notices =
+            accounts.iter().flat_map(|account| NoticeFate::ALL.iter().map(move |fate| [*account, fate.as_str()]));
         Ok(Self {
+            notices: at_zero(
+                registry.counter_vec(
+                    "pay_notifications_total",
+                    "Notifications that were posted for an account at Amazon Pay, by what became of them.",
+                    &["account", "result"],
+                )?,
+                notices,
+            )?,
             finished: at_zero(
                 registry.counter_vec(
                     "payments_total",
@@ -103,6 +114,11 @@ impl PayMetrics {
         if let Some(decline) = payment.decline {
             self.declines.with_label_values(&[account, kind, decline.as_str()]).inc();
         }
+    }
+
+    /// A notification was taken, or not.
+    pub(super) fn notified(&self, account: &str, fate: NoticeFate) {
+        self.notices.with_label_values(&[account, fate.as_str()]).inc();
     }
 
     /// A call about a checkout session was answered, or not.

@@ -122,6 +122,8 @@ pub(crate) struct Payment {
     pub trace: Option<TraceContext>,
     /// Of a charge whose money is held until it is captured or given back: what is known of that.
     pub holding: Option<HeldSum>,
+    /// Of a charge: since when a notification says that the buyer's bank takes it back.
+    pub charged_back_at: Option<DateTime<Utc>>,
 }
 
 impl Payment {

@@ -9,5 +9,8 @@ pub(super) const NOT_REFUNDABLE: Code =
 pub(super) const PAYMENT_UNDECIDED: Code =
     Code::new("payment-undecided", 409, Retry::Later, "The charge is not decided yet, and the request needs that");
 
+pub(super) const NOTIFICATION_REFUSED: Code =
+    Code::new("notification-refused", 403, Retry::Never, "Amazon did not send this notification for the account");
+
 /// All of them.
-pub(crate) const CODES: &[Code] = &[PAYMENT_DECLINED, NOT_REFUNDABLE, PAYMENT_UNDECIDED];
+pub(crate) const CODES: &[Code] = &[PAYMENT_DECLINED, NOT_REFUNDABLE, PAYMENT_UNDECIDED, NOTIFICATION_REFUSED];

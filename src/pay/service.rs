@@ -12,6 +12,7 @@ use super::{
     kind::PaymentKind,
     make::MakePayment,
     model::Payment,
+    notices::PayNotices,
     recovery::PayRecovery,
     sql::{self, list::PaymentPage},
 };
@@ -50,6 +51,11 @@ impl Payments {
     /// What takes up the payments that are due.
     pub(crate) fn recovery(&self) -> PayRecovery {
         PayRecovery::new(self.courier.clone())
+    }
+
+    /// What takes notifications.
+    pub(crate) fn notices(&self) -> PayNotices {
+        PayNotices::new(self.courier.clone())
     }
 
     /// Consents of buyers.

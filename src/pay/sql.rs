@@ -29,7 +29,8 @@ macro_rules! columns {
         "id, client_id, intent, account, environment, kind, pay_key, against, parent_id, amount_minor, currency, external_id, may_wait, \
          simulation, state, version, doubt, refusals, reversal_wanted, reversal_doubt, reversal_failure, attention, retryable, done, \
          first_sent_at, unproven_since, proven_at, reversed_at, remote_id, decline, error_code, attempts, attempts_before, events, \
-         lease_token, due_at, created_at, updated_at, trace_context, held, capture_status, captured_minor, expires_at, look_at"
+         lease_token, due_at, created_at, updated_at, trace_context, held, capture_status, captured_minor, expires_at, look_at, \
+         charged_back_at"
     };
 }
 
@@ -96,7 +97,7 @@ row! {
         error_code: Option<String>, attempts: i64, attempts_before: i64, events: i64, lease_token: Option<Uuid>,
         due_at: Option<DateTime<Utc>>, created_at: DateTime<Utc>, updated_at: DateTime<Utc>, trace_context: Option<String>,
         held: bool, capture_status: Option<String>, captured_minor: Option<i64>, expires_at: Option<DateTime<Utc>>,
-        look_at: Option<DateTime<Utc>>,
+        look_at: Option<DateTime<Utc>>, charged_back_at: Option<DateTime<Utc>>,
     }
 }
 
@@ -114,6 +115,7 @@ pub mod brief;
 pub mod due;
 pub mod held;
 pub mod list;
+pub mod notices;
 
 fn bad(column: &'static str) -> StoreError {
     StoreError::Inconsistent { table: "payments", column }
@@ -196,6 +198,7 @@ impl TryFrom<PaymentRow> for Payment {
             // The payment is found even if a later version wrote its trace in another form.
             trace: row.trace_context.and_then(|text| text.parse().ok()),
             holding,
+            charged_back_at: row.charged_back_at,
         })
     }
 }

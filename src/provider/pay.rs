@@ -12,6 +12,7 @@ mod endpoint;
 mod ids;
 mod key;
 pub mod mws;
+mod notice;
 mod outcome;
 mod reason;
 mod sign;
@@ -28,6 +29,7 @@ pub use ids::{
     AmazonChargeId, AmazonPermissionId, AmazonRefundId, AmazonSessionId, PayKey, PayReference, SimulationCode,
 };
 pub use key::{MerchantKey, MerchantKeyProblem};
+pub use notice::{NotANotice, NoticeKind, PayNotice};
 pub use outcome::{
     ChargeSeen, ChargeState, Decline, DeclineKind, PayDoubt, PayOutcome, PermissionSeen, PermissionState, RefundSeen,
     RefundState, SessionSeen, SessionStage,

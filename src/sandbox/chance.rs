@@ -3,9 +3,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
 
 /// Letters and digits that readers do not confuse on paper.
 const CLAIM_CODE_ALPHABET: &[u8] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
@@ -73,6 +73,12 @@ impl Chance {
     /// So many digits.
     pub(super) fn digits(&self, count: usize) -> String {
         self.draw(DIGITS, count)
+    }
+
+    /// A generator of its own, for whoever needs much.
+    pub(super) fn generator(&self) -> StdRng {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        StdRng::from_rng(&mut *rng)
     }
 
     fn draw(&self, alphabet: &[u8], length: usize) -> String {

@@ -1,6 +1,7 @@
 //! The control: what a test or a person does to the sandbox outside Amazon's API. The control port calls these methods.
 
 mod mws;
+mod notices;
 mod page;
 mod partners;
 mod pay;

@@ -1,5 +1,6 @@
 //! The state that the gateway and the control share.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,7 @@ use super::kinds::Deck;
 use super::latency::Pace;
 use super::login::Tokens;
 use super::mws::MwsOffice;
+use super::notices::NoticeOffice;
 use super::partners::Partners;
 use super::pay::PayOffice;
 use super::record::RequestLog;
@@ -32,6 +34,9 @@ pub(super) struct World {
     pub(super) tokens: Tokens,
     pub(super) mws: MwsOffice,
     pub(super) pay: PayOffice,
+    pub(super) notices: NoticeOffice,
+    /// Where the gateway listens: certificates lie there.
+    pub(super) front: SocketAddr,
     pub(super) journal: Journal,
     pub(super) pace: Pace,
     pub(super) throttle: Throttle,

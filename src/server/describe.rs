@@ -65,6 +65,7 @@ pub fn openapi() -> OpenApi {
         batches::http::BatchesApi::openapi(),
         pay::http::PayApi::openapi(),
         pay::http::HeldApi::openapi(),
+        pay::http::NoticesApi::openapi(),
         pay::http::ConsentsApi::openapi(),
         membership::http::MembershipApi::openapi(),
     ] {

@@ -71,6 +71,7 @@ macro_rules! files {
             "0036_from_0007_payments",
             "0037_from_0007_captures",
             "0038_from_0007_memberships",
+            "0039_from_0007_notifications",
             "0040_from_0007_membership_claims",
         }
     };

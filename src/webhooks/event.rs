@@ -59,6 +59,7 @@ pub(crate) const EVENT_TYPES: &[&str] = &[
     "charge.voided",
     "charge.capture_failed",
     "charge.needs_attention",
+    "charge.charged_back",
     "refund.refunded",
     "refund.declined",
     "refund.failed",

@@ -37,6 +37,7 @@ mod members;
 mod membership;
 mod model;
 mod monitoring;
+mod notifications;
 mod openapi;
 mod partition;
 mod patience;

@@ -27,10 +27,16 @@ fn the_description_that_is_committed_is_the_one_that_the_program_prints() {
 
 #[test]
 fn every_route_is_described_with_its_scope_and_nothing_else_is() {
-    let mut described = BTreeSet::new();
+    let (mut described, mut strangers) = (BTreeSet::new(), Vec::new());
     for (pattern, item) in api()["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let scopes = operation["security"][0]["api_key"].as_array().unwrap();
+            // Amazon's own has no key, and no answer about one.
+            let Some(scopes) = operation["security"][0]["api_key"].as_array() else {
+                let answers = operation["responses"].as_object().unwrap();
+                assert!(!answers.contains_key("401"), "{method} {pattern}");
+                strangers.push(pattern.clone());
+                continue;
+            };
             let scopes: Vec<&str> = scopes.iter().map(|scope| scope.as_str().unwrap()).collect();
             described.insert((method.to_uppercase(), pattern.clone(), scopes.first().copied().unwrap_or_default()));
         }
@@ -39,7 +45,8 @@ fn every_route_is_described_with_its_scope_and_nothing_else_is() {
         ROWS.iter().map(|(method, pattern, scope, _subject)| ((*method).to_owned(), (*pattern).to_owned(), *scope));
     assert_eq!(described, rows.collect::<BTreeSet<_>>());
     let of_source = routes::of_source().into_iter().filter(|route| route.method != "HEAD").count();
-    assert_eq!(described.len(), of_source);
+    assert_eq!(strangers, ["/v1/pay/notifications/{account}"]);
+    assert_eq!(described.len() + strangers.len(), of_source);
 }
 
 #[test]

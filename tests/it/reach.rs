@@ -22,7 +22,7 @@ pub(crate) use self::rows::{ROWS, Subject};
 use self::{
     memberships::MembershipCells,
     pay::Payments,
-    routes::{Route, of_source},
+    routes::{Route, of_callers},
 };
 use crate::{
     process::noshi,
@@ -41,7 +41,7 @@ fn every_route_has_a_row_and_one_that_is_added_without_one_is_found() {
     let without = |routes: &BTreeSet<Route>| -> Vec<String> {
         routes.iter().filter(|route| row(route).is_none()).map(Route::to_string).collect()
     };
-    let mut routes = of_source();
+    let mut routes = of_callers();
     assert_eq!(without(&routes), Vec::<String>::new());
     let reads = routes.iter().filter(|route| route.method != "HEAD").count();
     assert_eq!(reads, ROWS.len(), "a row has no route any more");
@@ -390,7 +390,7 @@ on_each_backend! {
     async fn a_key_deals_with_what_is_its_own_on_every_route(backend: Backend) {
         let world = World::make(backend).await;
         // What only reads comes first: a list then shows what was made for it.
-        let (mut routes, mut cells): (Vec<Route>, usize) = (of_source().into_iter().collect(), 0);
+        let (mut routes, mut cells): (Vec<Route>, usize) = (of_callers().into_iter().collect(), 0);
         routes.sort_by_key(|route| (route.method != "GET", route.pattern.ends_with("/suspend")));
         for route in &routes {
             let (_scope, subject) = row(route).unwrap();
@@ -402,7 +402,7 @@ on_each_backend! {
                 cells += 1;
             }
         }
-        assert_eq!(cells, of_source().len() * HOLDERS.len());
+        assert_eq!(cells, of_callers().len() * HOLDERS.len());
         world.app.end().await;
     }
 }
@@ -415,7 +415,7 @@ async fn a_scope_opens_its_own_routes_and_no_other() {
     let (scopes, mut cells): (Vec<Scope>, usize) = (noshi::server::scopes(), 0);
     for held in &scopes {
         let (_client, key) = app.mint_key("narrow", Scopes::new([*held])).await;
-        for route in &of_source() {
+        for route in &of_callers() {
             let (needed, _subject) = row(route).unwrap();
             let path = route.pattern.replace("{id}", "nothing").replace("{account_id}", "nothing");
             let method = reqwest::Method::from_bytes(route.method.as_bytes()).unwrap();
@@ -429,7 +429,7 @@ async fn a_scope_opens_its_own_routes_and_no_other() {
             cells += 1;
         }
     }
-    assert_eq!(cells, of_source().len() * scopes.len());
+    assert_eq!(cells, of_callers().len() * scopes.len());
     assert_eq!(app.database.number("SELECT COUNT(*) FROM rewards").await, 0);
     app.end().await;
 }

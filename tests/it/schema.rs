@@ -78,6 +78,7 @@ const LISTS: &[(&str, &[Sql])] = &[
     ("pay/sql/due.rs", pay::sql::due::STATEMENTS),
     ("pay/sql/held.rs", pay::sql::held::STATEMENTS),
     ("pay/sql/list.rs", pay::sql::list::STATEMENTS),
+    ("pay/sql/notices.rs", pay::sql::notices::STATEMENTS),
     ("store/clock.rs", store::clock::STATEMENTS),
     ("store/migrate.rs", store::migrate::STATEMENTS),
     ("treasury/balances.rs", treasury::balances::STATEMENTS),

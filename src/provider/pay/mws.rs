@@ -11,6 +11,7 @@ mod call;
 mod classify;
 mod client;
 mod neutral;
+pub(super) mod notice;
 mod read;
 mod seen;
 mod sign;

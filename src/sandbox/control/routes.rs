@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::notices::{act_on_notices, notify};
 use super::port::{Refused, bad, ok, parsed, whole};
 use super::{Control, ControlError, page};
 use crate::sandbox::activity::Activity;
@@ -78,6 +79,24 @@ pub(super) const ROUTES: &[Route] = &[
             control.register_pay_merchant(parsed(body)?)?;
             Ok(ok(&control.pay_merchants()))
         },
+    ),
+    row("GET", "/pay/receivers", "where notifications of Amazon Pay are sent", |control, _body| {
+        Ok(ok(&control.notice_receivers()))
+    }),
+    row(
+        "POST",
+        "/pay/receivers",
+        "sends notifications there: {\"merchant_id\":\"…\",\"generation\":\"checkout_v2\",\"url\":\"http://127.0.0.1:8080/v1/pay/notifications/shop\"}",
+        notify,
+    ),
+    row("GET", "/pay/notifications", "every notification, and what was answered", |control, _body| {
+        Ok(ok(&control.notices()))
+    }),
+    row(
+        "PUT",
+        "/pay/notifications",
+        "{\"act\":\"hold\"}, or release, repeat, forge, sample, subscribe, charge_back, redirect or certificates",
+        act_on_notices,
     ),
     row("GET", "/pay/permissions", "every charge permission", |control, _body| Ok(ok(&control.pay_permissions()))),
     row(

@@ -22,6 +22,7 @@ use crate::sandbox::fields::Fields;
 use crate::sandbox::login;
 use crate::sandbox::market::Market;
 use crate::sandbox::mws::{MwsArrival, is_mws};
+use crate::sandbox::notices::certificate_named;
 use crate::sandbox::operations::{self, GatewayCall};
 use crate::sandbox::pay::{PayArrival, is_pay};
 use crate::sandbox::record::{BODY_CHARACTERS_MAX, Received};
@@ -44,6 +45,9 @@ impl Handler for Gateway {
             return Response::new(Full::new(Bytes::from_static(b"healthy")));
         }
         let world = self.world;
+        if let Some(answer) = sns_answer(&world, &request) {
+            return answer;
+        }
         let (parts, body) = request.into_parts();
         let read = whole_body(body, REQUEST_BODY_BYTES_MAX, world.body_time).await;
         if is_mws(parts.uri.path()) {
@@ -63,6 +67,25 @@ impl Handler for Gateway {
         };
         answered(&world, said, manner, &switch).await
     }
+}
+
+/// What SNS has beside its messages: certificates, and the page that confirms a subscription.
+fn sns_answer(world: &World, request: &Request<Incoming>) -> Option<Answered> {
+    if request.method() != Method::GET {
+        return None;
+    }
+    let (path, query) = (request.uri().path(), request.uri().query().unwrap_or_default());
+    let confirmed = query.strip_prefix("Action=ConfirmSubscription&").and_then(|rest| rest.split_once("&Token="));
+    let (status, text) = match confirmed {
+        Some((_topic, token)) if path == "/" => {
+            let known = world.notices.confirm(token);
+            (if known { StatusCode::OK } else { StatusCode::BAD_REQUEST }, String::new())
+        }
+        _ => certificate_named(world, path)?,
+    };
+    let mut answer = Response::new(Full::new(Bytes::from(text)));
+    *answer.status_mut() = status;
+    Some(answer)
 }
 
 /// In a task of its own: the work must go on when the client hangs up.

@@ -3,6 +3,7 @@
 mod consents;
 mod control;
 mod money;
+mod notices;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,7 @@
 //! The book of permissions, charges and refunds, and what each operation does to it.
 
 mod control;
+mod notices;
 mod sessions;
 mod state;
 

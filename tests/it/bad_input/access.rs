@@ -61,6 +61,7 @@ pub(crate) const ROUTES: &[(&str, &str)] = &[
     ("/v1/pay/refunds", "GET, HEAD, POST"),
     ("/v1/pay/refunds/pmt_00000000000070008000000000000000", "GET, HEAD"),
     ("/v1/pay/refunds/pmt_00000000000070008000000000000000/events", "GET, HEAD"),
+    ("/v1/pay/notifications/shop", "POST"),
     ("/v1/membership/plans", "GET, HEAD, POST"),
     ("/v1/membership/plans/pln_00000000000070008000000000000000", "GET, HEAD"),
     ("/v1/membership/plans/pln_00000000000070008000000000000000/close", "POST"),

@@ -17,6 +17,7 @@ const TAKES: &[(&str, &str, &str)] = &[
     ("checkout-sessions", "{id}", "Amazon knows no such session of this account"),
     ("orders", "{id}", "no id: expected Amazon's id of a consent, as C03-1234567-1234567"),
     ("agreements", "{id}", "no id: expected Amazon's id of a consent, as C03-1234567-1234567"),
+    ("notifications", "{account}", "no notifications are taken for an account of that name"),
     ("charges", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("refunds", "{id}", "no id: expected pmt_ and 32 digits of 0-9 and a-f, as an answer has it"),
     ("membership", "{id}", "no id: expected pln_ and 32 digits of 0-9 and a-f, as an answer has it"),

@@ -92,6 +92,7 @@ pub(super) const COMING: &[(&str, &str, &[&str])] = &[
     ("noshi_reconciliation_difference", "gauge", &["account", "currency"]),
     ("noshi_reconciliation_last_success_timestamp_seconds", "gauge", &["account"]),
     ("noshi_reconciliation_unmatched", "gauge", &["account", "side"]),
+    ("noshi_pay_notifications_total", "counter", &["account", "result"]),
     ("noshi_pay_upstream_requests_total", "counter", &["account", "operation", "outcome"]),
     ("noshi_payment_declines_total", "counter", &["account", "decline", "kind"]),
     ("noshi_payment_oldest_unproven_age_seconds", "gauge", &["account", "kind"]),

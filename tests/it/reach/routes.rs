@@ -26,6 +26,14 @@ pub(crate) fn of_text(text: &str) -> BTreeSet<Route> {
         .collect()
 }
 
+/// Where Amazon posts: a signature stands for a key there. `notifications` has its tests.
+const OF_AMAZON: &str = "/v1/pay/notifications/{account}";
+
+/// The routes of the whole service for whoever has a key.
+pub(crate) fn of_callers() -> BTreeSet<Route> {
+    of_source().into_iter().filter(|route| route.pattern != OF_AMAZON).collect()
+}
+
 /// The routes of the whole service.
 pub(crate) fn of_source() -> BTreeSet<Route> {
     let (mut routes, mut folders) = (BTreeSet::new(), vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))]);

@@ -243,6 +243,11 @@ async fn with_payment(app: &App) {
          '00-{key}-0123456789abcdef-01' FROM rewards"
     );
     assert_eq!(app.database.execute(&payment).await.unwrap(), 1);
+    let notice = "INSERT INTO pay_notifications SELECT id, 'shop', id, id, 'charge', 'P03-1234567-1234567-C123456', id, created_at FROM rewards";
+    assert_eq!(app.database.execute(notice).await.unwrap(), 1);
+    let asked = "INSERT INTO pay_subscriptions SELECT id, 'shop', id, 'arn:aws:sns:us-east-1:291180941288:A1MARKETA1SELLER', '0123456789abcdef', \
+                 created_at, created_at FROM rewards";
+    assert_eq!(app.database.execute(asked).await.unwrap(), 1);
 }
 
 /// A plan, a membership of it that waits, and a period of that whose reward was kept, with whatever each can have.

@@ -75,6 +75,10 @@ enum On {
 /// Statements that may, and why.
 const EXCEPTIONS: &[(&str, On, &str)] = &[
     ("payments.of_remote", On::Postgres, "a charge of Amazon's and its capture"),
+    ("payments.noticed_by_id", On::Postgres, "a charge of Amazon's and its capture"),
+    ("payments.noticed_by_key", On::Postgres, "a key names one payment"),
+    ("payments.taken_of_consent", On::Postgres, "the charges of one consent: one a month"),
+    ("payments.noticed_by_consent", On::Postgres, "the charges of one consent: one a month"),
     ("payments.captures", On::Postgres, "the refunds and captures of one charge"),
     ("memberships.page_named", On::Postgres, "a reference names one membership of a client"),
     (
