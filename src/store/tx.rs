@@ -24,10 +24,7 @@ pub struct Tx {
     span: Span,
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives on the stack of its caller; a box is one more allocation of each purchase"
-)]
+/// It lives on the stack of its caller: a box is one more allocation of each purchase.
 enum OpenTx {
     /// One of the transactions that share the next durable commit.
     Sqlite(SqliteTx),
