@@ -26,6 +26,8 @@ impl MembershipCells {
         let (gold, closed) = (plan(app, "gold", &held).await, plan(app, "closed", &plan_of("500")).await);
         let joined = join(app, &gold, &consent, "mine").await;
         assert_eq!(joined.status, 201, "{}", joined.text);
+        // A consent serves one membership.
+        let consent = seller::consent(&app.control, 1_000_000, "1111");
         Self { plan: gold, closed, mine: joined.id().to_owned(), consent }
     }
 
