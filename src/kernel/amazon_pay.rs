@@ -135,10 +135,13 @@ impl FromStr for AmazonPayId {
 }
 
 /// The topic that an account's notifications are published on: in full (`arn:aws:sns:…`), or its name alone, which Amazon makes of the
-/// marketplace's id and the seller's.
+/// marketplace's id and the seller's. Neither is a secret, and anybody with an account at AWS can publish on a topic of that name: a name alone
+/// means that of [`AMAZON_PAY_AT_AWS`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoticeTopic(String);
 
+/// The accounts at AWS under which Amazon Pay publishes, as notifications that others have shown name them.
+const AMAZON_PAY_AT_AWS: [&str; 2] = ["291180941288", "598607868003"];
 /// Characters of the longest topic.
 const TOPIC_LENGTH_MAX: usize = 255;
 
@@ -165,7 +168,11 @@ impl NoticeTopic {
     /// Whether a message that was published on this topic, whose name is this, is one of the account's.
     #[must_use]
     pub fn is(&self, topic: &str, name: &str) -> bool {
-        if self.0.contains(':') { self.0 == topic } else { self.0 == name }
+        if self.0.contains(':') {
+            return self.0 == topic;
+        }
+        let account = topic.split(':').nth(4).unwrap_or_default();
+        self.0 == name && AMAZON_PAY_AT_AWS.contains(&account)
     }
 }
 
@@ -241,6 +248,10 @@ mod tests {
         assert!(!full.is("arn:aws:sns:us-east-1:666666666666:A1MARKETA1SELLER", "A1MARKETA1SELLER"));
         let name = NoticeTopic::of_seller("A1MARKETA1SELLER", "A1SELLER").unwrap();
         assert!(name.is(arn, "A1MARKETA1SELLER") && !name.is(arn, "A1MARKETA1SELLER2"));
+        assert!(
+            !name.is("arn:aws:sns:us-east-1:666666666666:A1MARKETA1SELLER", "A1MARKETA1SELLER"),
+            "a stranger's topic"
+        );
         for bad in [
             "",
             "A1SELLER",

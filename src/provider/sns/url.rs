@@ -7,8 +7,6 @@ use super::{SnsRefusal, SnsTopic};
 
 /// Characters of the longest URL.
 const LENGTH_MAX: usize = 256;
-/// Characters of the shortest region.
-const REGION_LENGTH_MIN: usize = 3;
 
 /// Who signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,8 +65,7 @@ impl SnsHost {
                 let (host, _path) = rest.split_once('/')?;
                 let region =
                     [".amazonaws.com", ".amazonaws.com.cn"].into_iter().find_map(|domain| host.strip_suffix(domain))?;
-                let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-                (region.len() >= REGION_LENGTH_MIN && region.bytes().all(plain)).then(|| rest.get(host.len()..))?
+                is_region(region).then(|| rest.get(host.len()..))?
             }
             Self::StandIn(address) => {
                 let path = url.strip_prefix(&format!("http://{address}"))?;
@@ -77,6 +74,15 @@ impl SnsHost {
         }
         .filter(|path| path.len() <= LENGTH_MAX.saturating_mul(3))
     }
+}
+
+/// Whether this has the form of a region: words of letters, and a number, as in `us-gov-west-1`. What has not may be another service:
+/// `sns.s3-us-west-2.amazonaws.com` is a bucket of S3's, and anybody's.
+fn is_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else { return false };
+    let is_word = |word: &str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    is_number && words.contains('-') && words.split('-').all(is_word)
 }
 
 #[cfg(test)]
@@ -88,6 +94,7 @@ mod tests {
         for good in [
             "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-bb750dd426d95ee9390147a5624348ee.pem",
             "https://sns.ap-northeast-1.amazonaws.com/a.pem",
+            "https://sns.us-gov-west-1.amazonaws.com/a.pem",
             "https://sns.cn-north-1.amazonaws.com.cn/a.pem",
             "https://sns.eu-west-1.amazonaws.com/folder/a.pem",
         ] {
@@ -100,6 +107,12 @@ mod tests {
             "https://sns.us-east-1.amazonaws.com/a.exe",
             "https://sni.us-east-1.amazonaws.com/a.pem",
             "https://sns.us.amazonaws.com/a.pem",
+            "https://sns.s3-us-west-2.amazonaws.com/a.pem",
+            "https://sns.s3-accelerate.amazonaws.com/a.pem",
+            "https://sns.s3.amazonaws.com/a.pem",
+            "https://sns.us-east.amazonaws.com/a.pem",
+            "https://sns.east-1.amazonaws.com/a.pem",
+            "https://sns.us-east-1-.amazonaws.com/a.pem",
             "https://sns..amazonaws.com/a.pem",
             "https://sns.amazonaws.com/a.pem",
             "https://sns.us-east-1.amazonaws.com.com/a.pem",
