@@ -58,7 +58,8 @@ pub(crate) async fn ask_again(
         Some(reward) => attention::lock(&mut tx, reward).await?,
         None => None,
     };
-    if refused.is_none_or(|reward| matches!(reward.state(), State::Failed | State::Canceled)) {
+    // A reward that is not there is asked for under the key that it had: that buys one at most.
+    if refused.is_some_and(|reward| matches!(reward.state(), State::Failed | State::Canceled)) {
         if period.reward_round >= ROUNDS_MAX {
             return Err(AskAgainError::TooOften);
         }

@@ -61,7 +61,13 @@ pub(super) fn reward_command(
     }
 }
 
-/// What was taken up.
+/// What was taken up, of which round of asking.
+struct RewardTaken {
+    client: ClientId,
+    round: i64,
+    step: RewardStep,
+}
+
 enum RewardStep {
     Issue(Box<Command>),
     Cancel(IdempotencyKey),
@@ -79,7 +85,7 @@ struct RewardEnd {
 impl Memberships {
     /// Takes the reward of a period a step on.
     pub(super) async fn reward(&self, place: PeriodPlace) -> Result<(), MembershipError> {
-        let Some((client, step)) = self.begin_reward(place).await? else { return Ok(()) };
+        let Some(RewardTaken { client, round, step }) = self.begin_reward(place).await? else { return Ok(()) };
         failpoint::pass("membership", "issuing");
         let end = match step {
             RewardStep::Issue(command) => {
@@ -89,11 +95,11 @@ impl Memberships {
             RewardStep::Cancel(key) => self.take_back(client, &key).await?,
         };
         failpoint::pass("membership", "issued");
-        self.write_end(place, end).await
+        self.write_end(place, round, end).await
     }
 
     /// Writes down that the reward is asked for, before it is.
-    async fn begin_reward(&self, place: PeriodPlace) -> Result<Option<(ClientId, RewardStep)>, MembershipError> {
+    async fn begin_reward(&self, place: PeriodPlace) -> Result<Option<RewardTaken>, MembershipError> {
         let now = self.ambient.now();
         let mut tx = self.store.begin_as("membership.reward").await?;
         let Some((membership, mut period)) =
@@ -137,7 +143,7 @@ impl Memberships {
         periods::save(&mut tx, &mut period, now).await?;
         failpoint::pass("membership", "in_reward");
         tx.commit(()).await?;
-        Ok(step.map(|step| (membership.client, step)))
+        Ok(step.map(|step| RewardTaken { client: membership.client, round: period.reward_round, step }))
     }
 
     /// Cancels what was issued. Whoever asked for it before has lost the claim by now.
@@ -170,10 +176,13 @@ impl Memberships {
         }
     }
 
-    async fn write_end(&self, place: PeriodPlace, end: RewardEnd) -> Result<(), MembershipError> {
+    async fn write_end(&self, place: PeriodPlace, round: i64, end: RewardEnd) -> Result<(), MembershipError> {
         let now = self.ambient.now();
         let mut tx = self.store.begin_as("membership.rewarded").await?;
-        let Some((mut membership, mut period)) = lock(&mut tx, place).await? else {
+        // Whoever stood still past the lease may come when an operator has had another reward asked for. What became of the one before says
+        // nothing of that. The claim is not compared: what was issued late is taken back where the money went back meanwhile.
+        let found = lock(&mut tx, place).await?.filter(|(_of, one)| one.reward_round == round);
+        let Some((mut membership, mut period)) = found else {
             tx.undo().await;
             return Ok(());
         };

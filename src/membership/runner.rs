@@ -56,10 +56,15 @@ impl Memberships {
             // One that cannot be opened holds up no other: it rests, and its place is another's.
             if let Err(error) = self.open_next(id).await {
                 tracing::error!(membership.id = %id, error = %Chain(&error), "the next period of a membership could not be opened");
-                self.rest_opening(id, failures).await?;
+                if let Err(error) = self.rest_opening(id, failures).await {
+                    tracing::warn!(membership.id = %id, error = %Chain(&error), "it cannot rest, and is tried again");
+                }
             }
         }
-        self.close_some(now).await?;
+        // A consent that is to be closed holds up no charge and no reward.
+        if let Err(error) = self.close_some(now).await {
+            tracing::error!(error = %Chain(&error), "consents that are to be closed could not be taken up");
+        }
         let (charge, reward) = periods::next(&mut self.store.snapshot().await?).await?;
         for (what, next) in [(PeriodWork::Charge, charge), (PeriodWork::Reward, reward)] {
             if next.is_none_or(|next| next > now) {

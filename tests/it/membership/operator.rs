@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     commands::{self, Ended},
+    kill::start,
     pay::make,
     process::noshi,
     support::{App, Backend, faults::refusal, on_each_backend, seller, wait},
@@ -32,6 +33,44 @@ async fn refused(app: &App) -> (String, Value) {
     assert_eq!((&period["state"], app.live_cards().len()), (&json!("paid"), 0), "{period}");
     until_refused_for_good(app, 1).await;
     (id, period)
+}
+
+/// A replica stands still with the refusal in hand, past its lease, until another reward is being asked for. SQLite has one process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_stood_still_says_nothing_of_the_reward_that_was_asked_for_since() {
+    let mut app = club(Backend::Postgres).await;
+    let mut later = plan_of("980");
+    later["hold_days"] = json!(1);
+    let gold = plan(&app, "gold", &later).await;
+    let joined = join(&app, &gold, &seller::consent(&app.control, 100_000, "1111"), "member-1").await;
+    let id = joined.id().to_owned();
+    until_entitled(&app, &id, 1, "owed").await;
+    assert!(app.stop().await);
+    let due = "UPDATE membership_periods SET reward_due_at = created_at";
+    app.database.execute(due).await.unwrap();
+    app.strike_next(refusal("F200", "InvalidAmountInput"));
+    let mut armed = app.environment().to_vec();
+    armed.push(("NOSHI_FAILPOINT".to_owned(), "membership.issued@1:stop".to_owned()));
+    let still = start(armed).await.unwrap();
+    let state = format!("/proc/{}/stat", still.id());
+    wait::until("it stands still", async || std::fs::read_to_string(&state).unwrap().contains(") T ")).await;
+    let awake = start(app.environment().to_vec()).await.unwrap();
+    app.base.clone_from(&awake.base);
+    app.database.execute(due).await.unwrap();
+    let failed = until_entitled(&app, &id, 1, "failed").await;
+    assert!(awake.terminate().success());
+    ask_again(&app, &id, "1").good();
+    // As another replica leaves it that has begun to ask.
+    let begun = "UPDATE membership_periods SET entitlement = 'issuing', reward_due_at = created_at";
+    assert_eq!(app.database.execute(begun).await.unwrap(), 1);
+    still.signal("CONT");
+    app.base.clone_from(&still.base);
+    let issued = until_entitled(&app, &id, 1, "issued").await;
+    assert_ne!(issued["reward_id"], failed["reward_id"]);
+    assert_eq!((taken(&app).len(), app.live_cards().len()), (1, 1));
+    each_paid_period_has_its_reward(&app).await;
+    assert!(still.terminate().success());
+    app.end().await;
 }
 
 on_each_backend! {
