@@ -36,7 +36,7 @@ use tokio::{
 pub(crate) use self::joined::JoinedParts;
 pub(super) use self::lock::{check_index, take_lock};
 use self::{
-    joined::JoinedViews,
+    joined::{JoinedViews, is_open},
     lock::{is_marked, mark, wait_for_lock},
     place::FilePlace,
     question::Question,
@@ -277,7 +277,13 @@ impl Writer {
 
     async fn open_group(&mut self) -> Result<(), StoreError> {
         if self.group.is_none() {
-            run(&mut self.connection, "BEGIN IMMEDIATE").await.map_err(|error| StoreError::database("begin", error))?;
+            let mut begun = run(&mut self.connection, "BEGIN IMMEDIATE").await;
+            if begun.is_err() && is_open(&mut self.connection).await {
+                // A task broke down between a BEGIN and its group. Nobody was answered what is in it.
+                self.roll_back().await;
+                begun = run(&mut self.connection, "BEGIN IMMEDIATE").await;
+            }
+            begun.map_err(|error| StoreError::database("begin", error))?;
             self.group = Some(CommitGroup { members: 0, fate: watch::Sender::new(Fate::Open) });
         }
         Ok(())

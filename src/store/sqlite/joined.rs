@@ -140,7 +140,11 @@ impl ViewTexts {
 /// Whether the transaction since BEGIN is still there after a statement of it failed. SQLite itself rolls back what meets a full disk.
 pub(super) async fn is_open(connection: &mut SqliteConnection) -> bool {
     // It is refused inside of one.
-    run(connection, "BEGIN").await.is_err()
+    let is_open = run(connection, "BEGIN").await.is_err();
+    if !is_open {
+        drop(run(connection, "ROLLBACK").await);
+    }
+    is_open
 }
 
 #[cfg(test)]

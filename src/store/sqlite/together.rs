@@ -15,7 +15,7 @@ use super::{
     Fate, GROUP_MAX, QueuePlace, SqliteStore, Writer,
     joined::{JoinedParts, is_open},
 };
-use crate::store::StoreError;
+use crate::{kernel::Chain, store::StoreError};
 
 /// The transactions that wait for a turn.
 #[derive(Debug, Default)]
@@ -100,6 +100,9 @@ impl SqliteStore {
         let mut written = Vec::with_capacity(waiting.len());
         for WaitingParts { parts, place, answer } in waiting {
             drop(place);
+            if answer.is_closed() {
+                continue;
+            }
             match writer.write(&parts).await {
                 Ok(fate) => written.push(Written { fate, answer }),
                 Err(error) => drop(answer.send(Err(error))),
@@ -127,7 +130,10 @@ impl Writer {
         }
         if !self.views.has(parts) {
             let made = self.views.make(parts, &mut self.connection).await;
-            made.map_err(|error| StoreError::database("joined", error))?;
+            made.map_err(|error| {
+                tracing::error!(error = %Chain(&error), "no view can be made of statements that are joined; they run one by one");
+                StoreError::Unmet
+            })?;
         }
         self.open_group().await?;
         // Until its end is known. Only the end of the runtime drops this meanwhile.
@@ -172,8 +178,10 @@ impl Drop for Turn {
         let Some(store) = &self.0 else { return };
         let mut queue = store.together.lock();
         queue.carried = false;
-        // Its task broke down: whoever waits is answered that it is not confirmed.
+        // Its task broke down: whoever waits is answered that it is not confirmed, and what is open is ended.
         queue.waiting.clear();
+        let store = store.clone();
+        drop(store.runtime.clone().spawn(async move { store.tidy().await }));
     }
 }
 

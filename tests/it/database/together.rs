@@ -101,52 +101,68 @@ async fn what_waits_is_recorded_in_one_transaction() {
 }
 
 on_each_backend! {
-async fn a_refusal_is_that_of_its_own_caller(backend: Backend) {
-    let app = App::shaped(backend, shape()).await;
-    let named_as = |external: &str| {
-        let mut body = order("1.00");
-        body["external_id"] = json!(external);
-        body
-    };
-    assert_eq!(app.issue_body("before", named_as("taken")).await.status, 201);
-    let mut bodies = named(0..6);
-    bodies.push(("conflict".to_owned(), named_as("taken")));
-    bodies.push(("again".to_owned(), order("1.00")));
-    bodies.push(("again".to_owned(), order("1.00")));
-    bodies.push(("one".to_owned(), named_as("twice")));
-    bodies.push(("other".to_owned(), named_as("twice")));
-    bodies.extend(named(11..16));
-    let is_postgres = backend == Backend::Postgres;
-    let before = if is_postgres { transactions(&app).await } else { 0 };
-    let answers = at_once(&app, bodies).await;
-    answers[6].is_problem(409, "external-id-conflict");
-    assert_eq!(answers[7].id(), answers[8].id(), "one key is one reward");
-    let twice: Vec<u16> = vec![answers[9].status.min(answers[10].status), answers[9].status.max(answers[10].status)];
-    assert_eq!(twice, [201, 409], "one external id is one reward");
-    let others = answers.iter().enumerate().filter(|(at, _answer)| !(6..=10).contains(at));
-    assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{answers:?}");
-    // The first of the day, two by themselves, and all others together: whoever was refused parted nobody from them. Of the two requests of
-    // one key the second waits for the next statement, which may overtake.
-    assert!(!is_postgres || (4..=5).contains(&(transactions(&app).await - before)));
-    assert_eq!(app.control.book().len(), 2 + 11 + 1 + 1);
-    books_match(&app).await;
-    app.end().await;
-}
-
-async fn of_those_that_do_not_all_fit_as_many_are_sold_as_do(backend: Backend) {
-    for ceiling in ["CLIENT_DAY_MAXIMUM", "ACCOUNT_DAY_MAXIMUM"] {
-        let shape = shape()
-            .with("NOSHI__ACCOUNTS__MAIN__REWARD_MAXIMUM", "5.00")
-            .with(format!("NOSHI__ACCOUNTS__MAIN__{ceiling}"), "5.00");
-        let app = App::shaped(backend, shape).await;
-        let answers = at_once(&app, named(0..10)).await;
-        let sold = answers.iter().filter(|answer| answer.status == 201).count();
-        assert_eq!(sold, 4, "{ceiling}: {answers:?}");
-        assert_eq!(app.control.book().len(), 5);
+    async fn a_refusal_is_that_of_its_own_caller(backend: Backend) {
+        let app = App::shaped(backend, shape()).await;
+        let named_as = |external: &str| {
+            let mut body = order("1.00");
+            body["external_id"] = json!(external);
+            body
+        };
+        assert_eq!(app.issue_body("before", named_as("taken")).await.status, 201);
+        let mut bodies = named(0..6);
+        bodies.push(("conflict".to_owned(), named_as("taken")));
+        bodies.push(("again".to_owned(), order("1.00")));
+        bodies.push(("again".to_owned(), order("1.00")));
+        bodies.push(("one".to_owned(), named_as("twice")));
+        bodies.push(("other".to_owned(), named_as("twice")));
+        bodies.extend(named(11..16));
+        let is_postgres = backend == Backend::Postgres;
+        let before = if is_postgres { transactions(&app).await } else { 0 };
+        let answers = at_once(&app, bodies).await;
+        answers[6].is_problem(409, "external-id-conflict");
+        assert_eq!(answers[7].id(), answers[8].id(), "one key is one reward");
+        let twice: Vec<u16> = vec![answers[9].status.min(answers[10].status), answers[9].status.max(answers[10].status)];
+        assert_eq!(twice, [201, 409], "one external id is one reward");
+        let others = answers.iter().enumerate().filter(|(at, _answer)| !(6..=10).contains(at));
+        assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{answers:?}");
+        // The first of the day, two by themselves, and all others together: whoever was refused parted nobody from them. Of the two requests of
+        // one key the second waits for the next statement, which may overtake.
+        assert!(!is_postgres || (4..=5).contains(&(transactions(&app).await - before)));
+        assert_eq!(app.control.book().len(), 2 + 11 + 1 + 1);
         books_match(&app).await;
         app.end().await;
     }
+
+    async fn of_those_that_do_not_all_fit_as_many_are_sold_as_do(backend: Backend) {
+        for ceiling in ["CLIENT_DAY_MAXIMUM", "ACCOUNT_DAY_MAXIMUM"] {
+            let shape = shape()
+                .with("NOSHI__ACCOUNTS__MAIN__REWARD_MAXIMUM", "5.00")
+                .with(format!("NOSHI__ACCOUNTS__MAIN__{ceiling}"), "5.00");
+            let app = App::shaped(backend, shape).await;
+            let answers = at_once(&app, named(0..10)).await;
+            let sold = answers.iter().filter(|answer| answer.status == 201).count();
+            assert_eq!(sold, 4, "{ceiling}: {answers:?}");
+            assert_eq!(app.control.book().len(), 5);
+            books_match(&app).await;
+            app.end().await;
+        }
+    }
 }
+
+/// Of ten at once the database refuses the one that is called `bad`.
+async fn one_bad_denies_no_other(app: App, what: &str) {
+    let mut bodies = named(0..6);
+    let mut bad = order("1.00");
+    bad["external_id"] = json!("bad");
+    bodies.push(("bad".to_owned(), bad));
+    bodies.extend(named(7..10));
+    let answers = at_once(&app, bodies).await;
+    assert!(answers[6].status >= 500, "{what}: {}", answers[6].text);
+    let others = answers.iter().enumerate().filter(|(at, _answer)| *at != 6);
+    assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{what}: {answers:?}");
+    assert_eq!(app.control.book().len(), 1 + 9, "{what}");
+    books_match(&app).await;
+    app.end().await;
 }
 
 /// What SQLite says of one of them undoes that one alone.
@@ -155,18 +171,7 @@ async fn whatever_sqlite_says_of_one_intent_denies_no_other() {
     let app = App::shaped(Backend::Sqlite, shape()).await;
     let says = "CREATE TRIGGER says BEFORE INSERT ON rewards WHEN NEW.external_id = 'bad' BEGIN SELECT RAISE(ABORT, 'bad'); END";
     app.database.execute(says).await.unwrap();
-    let mut bodies = named(0..6);
-    let mut bad = order("1.00");
-    bad["external_id"] = json!("bad");
-    bodies.push(("bad".to_owned(), bad));
-    bodies.extend(named(7..10));
-    let answers = at_once(&app, bodies).await;
-    assert!(answers[6].status >= 500, "{}", answers[6].text);
-    let others = answers.iter().enumerate().filter(|(at, _answer)| *at != 6);
-    assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{answers:?}");
-    assert_eq!(app.control.book().len(), 1 + 9);
-    books_match(&app).await;
-    app.end().await;
+    one_bad_denies_no_other(app, "SQLite").await;
 }
 
 /// A damaged row or index, a limit of the server's, its time: what it says is about one of them.
@@ -181,18 +186,7 @@ async fn whatever_the_server_says_of_one_intent_denies_no_other() {
         app.database.execute(&raises).await.unwrap();
         let on_rewards = "CREATE TRIGGER says BEFORE INSERT ON rewards FOR EACH ROW EXECUTE FUNCTION says()";
         app.database.execute(on_rewards).await.unwrap();
-        let mut bodies = named(0..6);
-        let mut bad = order("1.00");
-        bad["external_id"] = json!("bad");
-        bodies.push(("bad".to_owned(), bad));
-        bodies.extend(named(7..10));
-        let answers = at_once(&app, bodies).await;
-        assert!(answers[6].status >= 500, "{code}: {}", answers[6].text);
-        let others = answers.iter().enumerate().filter(|(at, _answer)| *at != 6);
-        assert!(others.clone().all(|(_at, answer)| answer.status == 201), "{code}: {answers:?}");
-        assert_eq!(app.control.book().len(), 1 + 9, "{code}");
-        books_match(&app).await;
-        app.end().await;
+        one_bad_denies_no_other(app, code).await;
     }
 }
 
