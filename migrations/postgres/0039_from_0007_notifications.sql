@@ -18,7 +18,7 @@ CREATE TABLE pay_notifications (
     payment_id UUID CHECK (substr(payment_id::text, 20, 1) IN ('8', '9', 'a', 'b')),
     received_at TIMESTAMPTZ NOT NULL
 );
-CREATE UNIQUE INDEX pay_notifications_of_message ON pay_notifications (message_id);
+CREATE UNIQUE INDEX pay_notifications_of_message ON pay_notifications (account, message_id);
 CREATE UNIQUE INDEX pay_notifications_of_reference ON pay_notifications (account, reference) WHERE reference IS NOT NULL;
 CREATE INDEX pay_notifications_received ON pay_notifications (received_at);
 

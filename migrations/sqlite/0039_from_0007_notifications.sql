@@ -18,7 +18,7 @@ CREATE TABLE pay_notifications (
     payment_id BLOB CHECK (payment_id IS NULL OR length(payment_id) = 16 AND substr(hex(payment_id), 17, 1) IN ('8', '9', 'A', 'B')),
     received_at TEXT NOT NULL CHECK (received_at GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T*' AND substr(received_at, 12) NOT GLOB '*[^0-9:.+]*')
 ) STRICT;
-CREATE UNIQUE INDEX pay_notifications_of_message ON pay_notifications (message_id);
+CREATE UNIQUE INDEX pay_notifications_of_message ON pay_notifications (account, message_id);
 CREATE UNIQUE INDEX pay_notifications_of_reference ON pay_notifications (account, reference) WHERE reference IS NOT NULL;
 CREATE INDEX pay_notifications_received ON pay_notifications (received_at);
 

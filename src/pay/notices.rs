@@ -247,7 +247,8 @@ const fn word(kind: NoticeKind) -> &'static str {
 async fn named(tx: &mut Tx, account: &str, notice: &PayNotice) -> Result<Vec<NoticedPayment>, StoreError> {
     if let Some(key) = &notice.key {
         let found = notices::of_key(tx, account, key).await?;
-        if !found.is_empty() {
+        // A charge-back names one capture. Where that is not ours, none that is ours is meant.
+        if !found.is_empty() || notice.kind == NoticeKind::ChargeBack {
             return Ok(found);
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     },
     pay::{Payments, notices::NotTaken, problems},
     provider::sns::MESSAGE_BYTES_MAX,
+    store::StoreError,
 };
 
 /// The one operation of Amazon's.
@@ -89,6 +90,10 @@ impl From<NotTaken> for Problem {
             NotTaken::Refused(what) => Self::new(problems::NOTIFICATION_REFUSED).detail(what),
             NotTaken::Unreachable(what) => {
                 Self::new(Code::DEPENDENCY_UNAVAILABLE).detail(format!("the certificate cannot be had now: {what}"))
+            }
+            // Amazon never sends again what is answered 4xx.
+            NotTaken::Store(error) if matches!(error.of_each(), StoreError::Busy) => {
+                Self::new(Code::DEPENDENCY_UNAVAILABLE).detail("the database has too much to do")
             }
             NotTaken::Store(error) => Self::from(error),
         }

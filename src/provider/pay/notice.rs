@@ -255,6 +255,20 @@ mod tests {
     }
 
     #[test]
+    fn a_charge_back_of_a_capture_that_was_made_elsewhere_names_no_consent() {
+        let of = |reference: &str| {
+            let data = format!(
+                "<ChargebackNotification><ChargebackDetails>{reference}<AmazonOrderReferenceId>S03-1234567-1234567</AmazonOrderReferenceId>\
+                 </ChargebackDetails></ChargebackNotification>"
+            );
+            read(&mws("Chargeback Detailed Notification", &data)).unwrap()
+        };
+        let elsewhere = of("<AmazonCaptureReferenceId>seller-central-1</AmazonCaptureReferenceId>");
+        assert_eq!((elsewhere.key, elsewhere.consent), (None, None));
+        assert_eq!(of("").consent, id(Some("S03-1234567-1234567")), "one that names no capture at all");
+    }
+
+    #[test]
     fn a_sample_says_nothing_whatever_is_in_it() {
         for word in [json!(true), json!("true"), json!("TRUE")] {
             let mut sample = mws("PaymentAuthorize", "no xml");

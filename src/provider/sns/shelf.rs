@@ -70,18 +70,31 @@ impl CertificateShelf {
         let place = self.place(url);
         let mut fetched = outside(place.fetched.lock()).await;
         let now = self.ambient.now();
-        if let Some((at, known)) = fetched.as_ref() {
-            let keeps = if known.is_ok() { KEPT_FOR } else { FAILED_FOR };
-            if is_within(*at, keeps, now) {
+        let good = match fetched.as_ref() {
+            Some((at, known)) if is_within(*at, if known.is_ok() { KEPT_FOR } else { FAILED_FOR }, now) => {
                 return known.clone();
             }
+            Some((_at, Ok(good))) => Some(Arc::clone(good)),
+            _ => None,
+        };
+        let came = self.fetch_within_limits(url, now).await;
+        match (good, came) {
+            // Strangers can use up the minute's fetches. Whether a certificate holds is asked for each message.
+            (Some(good), Err(_) | Ok(Err(_))) => Ok(good),
+            // What is refused here is refused for now, and nothing of this certificate's.
+            (None, Err(refused)) => Err(refused),
+            (_, Ok(came)) => {
+                *fetched = Some((now, came.clone()));
+                came
+            }
         }
-        // What is refused here is refused for now, and nothing of this certificate's.
+    }
+
+    /// What comes of a fetch, where one may be made now.
+    async fn fetch_within_limits(&self, url: &CertificateUrl, now: DateTime<Utc>) -> Result<Fetched, SnsRefusal> {
         let _one = self.at_once.try_acquire().map_err(|_none| SnsRefusal::Unreachable("others are being fetched"))?;
         self.spend(now)?;
-        let came = self.fetch(url).await;
-        *fetched = Some((now, came.clone()));
-        came
+        Ok(self.fetch(url).await)
     }
 
     /// A message was proven by this one.
@@ -134,7 +147,7 @@ impl CertificateShelf {
         match answer.status().as_u16() {
             200 => {}
             // None lies there. A redirection is not followed: it leads elsewhere.
-            300..500 => return Err(SnsRefusal::Forged("there is no such certificate")),
+            300..400 | 403 | 404 | 410 => return Err(SnsRefusal::Forged("there is no such certificate")),
             _ => return Err(SnsRefusal::Unreachable("no usable answer")),
         }
         match outside(transport::body(answer, PEM_BYTES_MAX)).await {

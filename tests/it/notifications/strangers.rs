@@ -40,6 +40,20 @@ on_each_backend! {
         app.end().await;
     }
 
+    async fn a_certificate_that_has_proven_messages_serves_while_it_cannot_be_fetched_anew(backend: Backend) {
+        let mut app = Generation::CheckoutV2.shop(backend, "1").await;
+        assert_eq!(post(&app, signed_as(&app, draft("one"))).await.status, 200);
+        app.control.act_on_notices(NoticeAct::Certificates { available: false }).unwrap();
+        app.advance(25 * 3_600);
+        assert_eq!(post(&app, signed_as(&app, draft("two"))).await.status, 200, "SNS is away");
+        app.control.act_on_notices(NoticeAct::Certificates { available: true }).unwrap();
+        for at in 0..20 {
+            post(&app, forged(&app, at)).await;
+        }
+        assert_eq!(post(&app, signed_as(&app, draft("three"))).await.status, 200, "strangers have used up the minute's fetches");
+        app.end().await;
+    }
+
     async fn a_certificate_that_is_missing_is_asked_for_once_a_minute(backend: Backend) {
         let app = Generation::CheckoutV2.shop(backend, "1").await;
         for at in 0..5 {

@@ -44,12 +44,11 @@ impl NamedInNotice {
         let details = root.child(around)?;
         let text = |name: &str| details.text(&[name]);
         let object_is_named = object.is_empty() || text(object).is_some();
-        object_is_named.then(|| Self {
-            kind,
-            object: id(text(object)),
-            consent: id(text("AmazonOrderReferenceId")),
-            key: text(reference).and_then(key),
-        })
+        let key = text(reference).and_then(key);
+        // A charge-back of a capture that was made elsewhere is of none of ours, whatever else was paid under that order.
+        let is_elsewhere = kind == NoticeKind::ChargeBack && key.is_none() && text(reference).is_some();
+        let consent = if is_elsewhere { None } else { id(text("AmazonOrderReferenceId")) };
+        object_is_named.then(|| Self { kind, object: id(text(object)), consent, key })
     }
 }
 
