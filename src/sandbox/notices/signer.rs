@@ -27,7 +27,7 @@ const PATH: &str = "/SimpleNotificationService-";
 pub(super) struct Signer {
     one: SigningKey<Sha1>,
     two: SigningKey<Sha256>,
-    /// What tells its certificates from those of another sandbox.
+    /// By which its certificates differ from those of another sandbox.
     pub(super) name: String,
     good: String,
     expired: String,
