@@ -40,7 +40,7 @@ use self::{
     lock::{is_marked, mark, wait_for_lock},
     place::FilePlace,
     question::Question,
-    together::Together,
+    together::WriterQueue,
 };
 use super::{ACQUIRE_TIMEOUT, Conn, QUESTION_MAX, StoreError, StoreOptions, sql, writes::Writes};
 use crate::failpoint;
@@ -57,7 +57,7 @@ const _: () = assert!(libsqlite3_sys::SQLITE_VERSION_NUMBER >= 3_051_003);
 pub(super) struct SqliteStore {
     writer: Arc<Mutex<Writer>>,
     waiting: Arc<AtomicUsize>,
-    together: Arc<Together>,
+    together: Arc<WriterQueue>,
     readers: SqlitePool,
     /// Read as well, for questions alone.
     questions: SqlitePool,

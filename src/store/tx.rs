@@ -35,7 +35,7 @@ enum OpenTx {
 }
 
 /// How a transaction is begun.
-enum Manner<'k> {
+enum TxManner<'k> {
     Steps,
     /// `key` says what it is about.
     Joined {
@@ -161,7 +161,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when there is no connection in time.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        self.begin_in(Span::none(), Manner::Steps).await
+        self.begin_in(Span::none(), TxManner::Steps).await
     }
 
     /// Like [`Store::begin`], as a span of this name in the current trace.
@@ -169,7 +169,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as [`Store::begin`].
     pub async fn begin_as(&self, name: &'static str) -> Result<Tx, StoreError> {
-        self.begin_in(self.span(name), Manner::Steps).await
+        self.begin_in(self.span(name), TxManner::Steps).await
     }
 
     /// Like [`Store::begin_as`] for a transaction that may be sent as one statement: what it adds with `join!` waits for the end.
@@ -182,7 +182,7 @@ impl Store {
     /// Where several wait, those of other callers are sent with it. `key` says what it is about: of two with one key the second waits
     /// for the first.
     pub(crate) async fn begin_joined(&self, name: &'static str, key: &[u8]) -> Result<Tx, StoreError> {
-        self.begin_in(self.span(name), Manner::Joined { key }).await
+        self.begin_in(self.span(name), TxManner::Joined { key }).await
     }
 
     /// Like [`Store::begin`] for one statement, or for several of which each may be kept without the others: on PostgreSQL
@@ -191,7 +191,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`], as [`Store::begin`].
     pub(crate) async fn begin_alone(&self) -> Result<Tx, StoreError> {
-        self.begin_in(Span::none(), Manner::Alone).await
+        self.begin_in(Span::none(), TxManner::Alone).await
     }
 
     fn span(&self, name: &'static str) -> Span {
@@ -203,10 +203,10 @@ impl Store {
         span
     }
 
-    async fn begin_in(&self, span: Span, manner: Manner<'_>) -> Result<Tx, StoreError> {
+    async fn begin_in(&self, span: Span, manner: TxManner<'_>) -> Result<Tx, StoreError> {
         self.check_kept()?;
         let begun = match &self.inner {
-            OpenStore::Sqlite(store) if matches!(manner, Manner::Joined { .. }) => {
+            OpenStore::Sqlite(store) if matches!(manner, TxManner::Joined { .. }) => {
                 let later =
                     |place| SqliteLater { store: store.clone(), parts: JoinedParts::default(), place: Some(place) };
                 store.queue().map(|place| OpenTx::SqliteLater(later(place)))
@@ -214,9 +214,9 @@ impl Store {
             OpenStore::Sqlite(store) => store.begin().await.map(OpenTx::Sqlite),
             OpenStore::Postgres(store) => {
                 let plan = match manner {
-                    Manner::Steps => Plan::Steps,
-                    Manner::Alone => Plan::Alone,
-                    Manner::Joined { key } => Plan::Joined(JoinedStatement::new(store.joined_texts(), key.into())),
+                    TxManner::Steps => Plan::Steps,
+                    TxManner::Alone => Plan::Alone,
+                    TxManner::Joined { key } => Plan::Joined(JoinedStatement::new(store.joined_texts(), key.into())),
                 };
                 let link = if matches!(plan, Plan::Joined(_)) { Ok(None) } else { store.take().await.map(Some) };
                 link.map(|link| OpenTx::Postgres(PostgresTx { store: store.clone(), link, plan }))

@@ -19,7 +19,7 @@ use crate::{kernel::Chain, store::StoreError};
 
 /// The transactions that wait for a turn.
 #[derive(Debug, Default)]
-pub(super) struct Together(Mutex<TurnQueue>);
+pub(super) struct WriterQueue(Mutex<TurnQueue>);
 
 #[derive(Default)]
 struct TurnQueue {
@@ -42,12 +42,12 @@ struct WaitingParts {
 }
 
 /// A transaction that is written, and waits for the COMMIT of its group.
-struct Written {
+struct WrittenParts {
     fate: watch::Receiver<Fate>,
     answer: oneshot::Sender<Result<(), StoreError>>,
 }
 
-impl Together {
+impl WriterQueue {
     fn lock(&self) -> MutexGuard<'_, TurnQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -89,7 +89,7 @@ impl SqliteStore {
         };
         if goes {
             // A task of its own: whoever leads may be dropped, and those who follow are not. The turn is given back also by a task that never ran.
-            let turn = Turn(Some(self.clone()));
+            let turn = WriterTurn(Some(self.clone()));
             drop(self.runtime.spawn(turn.carry()));
         }
         answered.await.unwrap_or(Err(StoreError::Unconfirmed))
@@ -104,13 +104,13 @@ impl SqliteStore {
                 continue;
             }
             match writer.write(&parts).await {
-                Ok(fate) => written.push(Written { fate, answer }),
+                Ok(fate) => written.push(WrittenParts { fate, answer }),
                 Err(error) => drop(answer.send(Err(error))),
             }
         }
         writer.end_turn().await;
         drop(writer);
-        for Written { fate, answer } in written {
+        for WrittenParts { fate, answer } in written {
             let committed = *fate.borrow() == Fate::Committed;
             // Whoever has given up meanwhile does not hear of it, as nobody hears who drops a commit.
             drop(answer.send(if committed { Ok(()) } else { Err(StoreError::Unconfirmed) }));
@@ -159,9 +159,9 @@ impl Writer {
 }
 
 /// Who writes for all that wait. It is given back however its carrier ends.
-struct Turn(Option<SqliteStore>);
+struct WriterTurn(Option<SqliteStore>);
 
-impl Turn {
+impl WriterTurn {
     async fn carry(mut self) {
         while let Some(store) = &self.0 {
             let Some(waiting) = store.together.take() else {
@@ -173,7 +173,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for WriterTurn {
     fn drop(&mut self) {
         let Some(store) = &self.0 else { return };
         let mut queue = store.together.lock();
