@@ -19,6 +19,7 @@ use super::{
     prometheus::{Prometheus, promtool, said},
 };
 use crate::{
+    membership::{join, plan, plan_of},
     pay::{charge_of, make},
     process::Served,
     support::{ACCESS_KEY_ID, App, Backend, SECRET_ACCESS_KEY, Shape, order, partners::Partner, seller, wait::until},
@@ -148,6 +149,10 @@ async fn history(app: &App) {
 
 /// What goes on until it is stopped: rates need it.
 async fn steady_traffic(app: &App, stop: &AtomicBool) {
+    // Members pay, and no reward of theirs comes between those of the others.
+    let mut held = plan_of("980");
+    (held["hold_days"], held["reward"]["account_id"]) = (json!(366), json!("main"));
+    let gold = plan(app, "gold", &held).await;
     for round in 0.. {
         if stop.load(Relaxed) {
             return;
@@ -159,6 +164,8 @@ async fn steady_traffic(app: &App, stop: &AtomicBool) {
         assert_eq!(charge(app, &key, "2.00", None, "main").await.0, 422);
         assert_eq!(app.cancel(reward["id"].as_str().unwrap()).await.status, 200);
         app.get("/v1/nowhere").await;
+        let consent = seller::consent(&app.control, 100_000, "1111");
+        assert_eq!(join(app, &gold, &consent, &format!("member-{round}")).await.status, 201);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
