@@ -25,6 +25,8 @@ on_each_backend! {
     async fn the_opening_and_each_deposit_are_in_the_ledger_once(backend: Backend) {
         let mut app = App::shaped(backend, Shape { funds: 1000, ..Shape::default() }).await;
         assert_eq!(app.issue("one", "25.00").await.status, 201);
+        // The service's own first look may lie between the purchase and its outcome: then a part of the opening is booked later.
+        settle(&mut app).await;
         settle(&mut app).await;
         assert_eq!((sum(&app, "opening").await, sum(&app, "deposit").await), (100_000, 0));
         ledger_is_amazons(&app).await;
